@@ -1,0 +1,1 @@
+"""Multimodal sentiment and emotion recognition."""

@@ -1,0 +1,49 @@
+"""Annotation and feature files to clips and their series: one module per source.
+
+``KNOWN`` holds what is fixed for a published corpus; a user's own corpus states its scale and
+language when it is read.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mien.errors import CorpusError
+from mien.types import Scale
+
+__all__ = ["KNOWN", "Facts", "MetricFamily", "facts_of"]
+
+MetricFamily = Literal["mosi", "sims", "general"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is fixed for a corpus, whatever file it is read from.
+
+    Attributes:
+        scale: Range of the annotations.
+        language: ISO 639-1 code of the transcripts.
+        metrics: Which family of metrics the literature reports on it.
+    """
+
+    scale: Scale
+    language: str
+    metrics: MetricFamily
+
+
+KNOWN: dict[str, Facts] = {
+    "mosi": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
+    "mosei": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
+    "sims": Facts(scale=Scale(-1, 1), language="zh", metrics="sims"),
+    "planted": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
+}
+
+
+def facts_of(name: str) -> Facts:
+    """Return what is fixed for a published corpus.
+
+    Raises:
+        CorpusError: If no published corpus has that name.
+    """
+    if name not in KNOWN:
+        raise CorpusError(f"no published corpus is called {name!r}; there are: {', '.join(KNOWN)}")
+    return KNOWN[name]

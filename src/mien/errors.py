@@ -1,0 +1,49 @@
+"""The errors that a user can cause and mend; the command line prints them as one sentence."""
+
+__all__ = [
+    "AssetError",
+    "CheckpointError",
+    "ConfigError",
+    "CorpusError",
+    "FeatureError",
+    "MetricError",
+    "MienError",
+    "StoreError",
+    "TrainingError",
+]
+
+
+class MienError(Exception):
+    """A user's mistake or a broken input: where, what was found, what is wanted, what to do."""
+
+
+class ConfigError(MienError, ValueError):
+    """A setting is misspelt, out of range, or does not fit the others."""
+
+
+class CorpusError(MienError, ValueError):
+    """An annotation file or a published feature file is not what it should be."""
+
+
+class FeatureError(MienError, ValueError):
+    """A time series of features is misshapen, not finite, or does not fit its clips."""
+
+
+class StoreError(MienError, ValueError):
+    """A store cannot be opened, or does not hold what is asked of it."""
+
+
+class AssetError(MienError, ValueError):
+    """A pretrained model is not here, or is not the one that was expected."""
+
+
+class CheckpointError(MienError, ValueError):
+    """A checkpoint or run folder cannot be read, or does not fit what it is used for."""
+
+
+class MetricError(MienError, ValueError):
+    """A metric is asked for something on which it has no meaning."""
+
+
+class TrainingError(MienError, ValueError):
+    """A training cannot start, diverged, or cannot be continued."""

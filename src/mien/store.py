@@ -1,0 +1,424 @@
+"""Features on disk: ragged series end to end, memory-mapped, described and fingerprinted.
+
+STORE/
+    meta.json            what is in it, where it comes from, and the fingerprint
+    clips.jsonl          one clip a line: id, split, transcript, labels, known moments
+    audio/values.npy     all clips of the series end to end, (S, D); no padding
+    audio/offsets.npy    clip i is values[offsets[i] : offsets[i + 1]], (N + 1,)
+    video/...            further series: video, text (embeddings), tokens (token ids)
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from jaxtyping import Int, Num
+from pydantic import ValidationError
+
+from mien.config import Settings
+from mien.errors import CorpusError, FeatureError, StoreError
+from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Split, Task
+
+__all__ = ["Series", "SeriesMeta", "Store", "StoreMeta", "open_store", "staged", "write_store"]
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+
+
+class SeriesMeta(Settings):
+    """What a series of the store is.
+
+    Attributes:
+        size: Values per step, D.
+        dtype: Type of the values.
+        extractor: What made them, with its version, as far as that is known.
+        feature_names: Name of each value, if they are known.
+        step_seconds: Time from one step to the next, if it is constant and known.
+        num_steps: Steps of all clips together, S.
+        num_missing: Clips without this series.
+    """
+
+    size: int
+    dtype: Literal["float32", "int32"]
+    extractor: str
+    feature_names: tuple[str, ...] | None = None
+    step_seconds: float | None = None
+    num_steps: int
+    num_missing: int
+
+
+class StoreMeta(Settings):
+    """What is in a store.
+
+    Attributes:
+        format: Version of the layout.
+        name: Name of the corpus.
+        language: ISO 639-1 code of the transcripts.
+        scale: Range of the annotations.
+        is_synthetic: Whether a program made the clips.
+        num_clips: Clips per split.
+        labels: Tasks that are annotated in at least one clip.
+        series: The series, by name.
+        origin: Where it comes from.
+        fingerprint: SHA-256 over the clips and every series.
+    """
+
+    format: int
+    name: str
+    language: str
+    scale: tuple[float, float]
+    is_synthetic: bool
+    num_clips: dict[Split, int]
+    labels: tuple[Task, ...]
+    series: dict[str, SeriesMeta]
+    origin: dict[str, str]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Ragged time series of all clips, mapped from disk.
+
+    Attributes:
+        values: All clips end to end, ``(S, D)``.
+        offsets: Clip i is ``values[offsets[i]:offsets[i + 1]]``, ``(N + 1,)``.
+    """
+
+    values: Num[np.ndarray, "_ D"]
+    offsets: Int[np.ndarray, " _"]
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> Num[np.ndarray, "T D"]:
+        """Return the series of one clip, a view; no step if the clip does not have it."""
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " N"]:
+        """Steps of each clip."""
+        return np.diff(self.offsets)
+
+
+class Store:
+    """An opened store. Opening reads ``meta.json`` alone, whatever the size of the rest.
+
+    Args:
+        path: Folder of the store.
+        meta: What is in it.
+    """
+
+    def __init__(self, path: Path, meta: StoreMeta) -> None:
+        self.path = path
+        self.meta = meta
+
+    def __repr__(self) -> str:
+        """Return the path, the corpus and its size."""
+        counts = ", ".join(f"{split} {n}" for split, n in self.meta.num_clips.items())
+        return f"Store({str(self.path)!r}, {self.meta.name}: {counts})"
+
+    @property
+    def scale(self) -> Scale:
+        """Range of the annotations."""
+        return Scale(*self.meta.scale)
+
+    @cached_property
+    def clips(self) -> tuple[Clip, ...]:
+        """All clips, in the order of the series."""
+        path = self.path / "clips.jsonl"
+        try:
+            with path.open(encoding="utf-8") as lines:
+                clips = tuple(_clip_from_json(json.loads(line)) for line in lines)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{path}: is damaged ({error}); import the corpus again") from error
+        if len(clips) != sum(self.meta.num_clips.values()):
+            raise StoreError(
+                f"{path}: has {len(clips)} clips, meta.json says "
+                f"{sum(self.meta.num_clips.values())}; import the corpus again"
+            )
+        return clips
+
+    @cached_property
+    def _rows(self) -> dict[Split, Int[np.ndarray, " _"]]:
+        splits = np.array([clip.split for clip in self.clips])
+        return {split: np.flatnonzero(splits == split) for split in SPLITS}
+
+    def rows(self, split: Split) -> Int[np.ndarray, " N"]:
+        """Return the rows of the clips of a split, ascending."""
+        return self._rows[split]
+
+    def series(self, name: str) -> Series:
+        """Map a series from disk.
+
+        Raises:
+            StoreError: If the store has no such series, or its files are damaged.
+        """
+        if name not in self.meta.series:
+            there = ", ".join(self.meta.series) or "none"
+            raise StoreError(f"{self.path}: has no series {name!r}; there are: {there}")
+        meta, folder = self.meta.series[name], self.path / name
+        try:
+            values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+            offsets = np.load(folder / "offsets.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{folder}: is damaged ({error}); import the corpus again") from error
+        fits = (
+            values.shape == (meta.num_steps, meta.size)
+            and values.dtype == np.dtype(meta.dtype)
+            and offsets.dtype == np.int64
+            and offsets.shape == (sum(self.meta.num_clips.values()) + 1,)
+            and offsets[0] == 0
+            and offsets[-1] == meta.num_steps
+            and bool((np.diff(offsets) >= 0).all())
+        )
+        if not fits:
+            raise StoreError(f"{folder}: does not fit meta.json; import the corpus again")
+        return Series(values, offsets)
+
+    def compute_fingerprint(self) -> str:
+        """Read everything and return the fingerprint that ``meta.json`` should hold."""
+        digest = hashlib.sha256()
+        _digest_file(digest, self.path / "clips.jsonl")
+        for name in sorted(self.meta.series):
+            _digest_file(digest, self.path / name / "offsets.npy")
+            _digest_file(digest, self.path / name / "values.npy")
+        return digest.hexdigest()
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store.
+
+    Raises:
+        StoreError: If there is none at ``path``, or another version of this package wrote it.
+    """
+    path = Path(path)
+    meta = path / "meta.json"
+    try:
+        values = json.loads(meta.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path}: is not a store (it has no meta.json); mien import or mien planted makes one"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{meta}: cannot be read ({error})") from error
+    if not isinstance(values, dict) or values.get("format") != _FORMAT:
+        found = values.get("format") if isinstance(values, dict) else values
+        raise StoreError(
+            f"{meta}: format is {found!r}, this version reads {_FORMAT}; import the corpus again"
+        )
+    try:
+        return Store(path, StoreMeta.model_validate(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"{meta}: {where}: {first['msg']}; import the corpus again") from error
+
+
+def write_store(material: Material, path: str | Path, *, replace: bool = False) -> Store:
+    """Write the clips and series of a corpus as a store, and open it.
+
+    The files are written into a folder beside ``path`` that takes its name when all is done: after
+    a failure or a kill there is either the whole store or none.
+
+    Args:
+        material: What a reader of a corpus returned.
+        path: Folder to make.
+        replace: Whether a store that is already there may be replaced.
+
+    Raises:
+        StoreError: If ``path`` exists and may not be replaced.
+        CorpusError: If clips are not as they should be: none, equal ids, labels off the scale.
+        FeatureError: If a series is misshapen or not finite.
+    """
+    path = Path(path)
+    _check_corpus(material.corpus)
+    with staged(path, replace=replace) as folder:
+        _write_clips(material.corpus, folder / "clips.jsonl")
+        series = {
+            s.name: _write_series(s, material.corpus, folder / s.name) for s in material.series
+        }
+        meta = _describe(material, series)
+        fingerprint = Store(folder, meta).compute_fingerprint()
+        meta = meta.model_copy(update={"fingerprint": fingerprint})
+        text = meta.model_dump_json(indent=1, exclude_none=True)
+        (folder / "meta.json").write_text(text, encoding="utf-8")
+    logger.info("wrote %s: %d clips", path, len(material.corpus.clips))
+    return open_store(path)
+
+
+@contextmanager
+def staged(path: Path, *, replace: bool) -> Iterator[Path]:
+    """Give a folder beside ``path`` to write into; it becomes ``path`` if the block succeeds.
+
+    Raises:
+        StoreError: If ``path`` exists and ``replace`` is False, or is something other than a store.
+    """
+    if path.exists():
+        if not replace:
+            raise StoreError(f"{path}: already exists; choose another path, or say --replace")
+        if not (path / "meta.json").is_file():
+            raise StoreError(f"{path}: exists and is not a store; it will not be replaced")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                _sync(file)
+        if path.exists():
+            old = folder.with_suffix(".replaced")
+            path.rename(old)
+            folder.rename(path)
+            shutil.rmtree(old)
+        else:
+            folder.rename(path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _check_corpus(corpus: Corpus) -> None:
+    if not corpus.clips:
+        raise CorpusError(f"corpus {corpus.name!r} has no clips")
+    seen: dict[str, Split] = {}
+    for clip in corpus.clips:
+        if clip.id in seen:
+            raise CorpusError(
+                f"clip {clip.id!r} occurs twice (in {seen[clip.id]} and {clip.split}); ids are unique"
+            )
+        seen[clip.id] = clip.split
+        if Task.FUSION not in clip.labels:
+            raise CorpusError(f"clip {clip.id!r} has no multimodal label")
+        for task, label in clip.labels.items():
+            if not corpus.scale.low <= label <= corpus.scale.high:
+                raise CorpusError(
+                    f"clip {clip.id!r}: label of {task} is {label!r}, must be a number from "
+                    f"{corpus.scale.low:g} to {corpus.scale.high:g}"
+                )
+
+
+def _write_clips(corpus: Corpus, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for clip in corpus.clips:
+            file.write(json.dumps(_clip_to_json(clip), ensure_ascii=False) + "\n")
+
+
+def _clip_to_json(clip: Clip) -> dict[str, Any]:
+    values: dict[str, Any] = {"id": clip.id, "split": clip.split, "transcript": clip.transcript}
+    values["labels"] = {str(task): float(label) for task, label in clip.labels.items()}
+    if clip.start is not None:
+        values["start"] = clip.start
+    if clip.end is not None:
+        values["end"] = clip.end
+    if clip.media is not None:
+        values["media"] = str(clip.media)
+    if clip.moments:
+        values["moments"] = {str(m): list(span) for m, span in clip.moments.items()}
+    return values
+
+
+def _clip_from_json(values: dict[str, Any]) -> Clip:
+    if values["split"] not in SPLITS:
+        raise ValueError(f"split is {values['split']!r}")
+    return Clip(
+        id=values["id"],
+        split=values["split"],
+        transcript=values["transcript"],
+        labels={Task(task): float(label) for task, label in values["labels"].items()},
+        start=values.get("start"),
+        end=values.get("end"),
+        media=Path(values["media"]) if "media" in values else None,
+        moments={Modality(m): (a, b) for m, (a, b) in values.get("moments", {}).items()},
+    )
+
+
+def _write_series(source: SeriesSource, corpus: Corpus, folder: Path) -> SeriesMeta:
+    folder.mkdir()
+    lengths = []
+    with (folder / "values.npy").open("wb") as file:
+        _write_header(file, source, 0)
+        for clip, values in zip(corpus.clips, source.read(), strict=True):
+            _check_values(values, source, clip)
+            lengths.append(len(values))
+            np.ascontiguousarray(values, dtype=source.dtype).tofile(file)
+        num_steps = sum(lengths)
+        file.seek(0)
+        _write_header(file, source, num_steps)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    np.save(folder / "offsets.npy", offsets)
+    return SeriesMeta(
+        size=source.size,
+        dtype=source.dtype,
+        extractor=source.extractor,
+        feature_names=source.feature_names,
+        step_seconds=source.step_seconds,
+        num_steps=num_steps,
+        num_missing=lengths.count(0),
+    )
+
+
+def _write_header(file: IO[bytes], source: SeriesSource, num_steps: int) -> None:
+    """Write the header of an npy file; NumPy leaves room in it for the first axis to grow."""
+    np.lib.format.write_array_header_1_0(
+        file,
+        {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(source.dtype)),
+            "fortran_order": False,
+            "shape": (num_steps, source.size),
+        },
+    )
+
+
+def _check_values(values: Num[np.ndarray, "_ _"], source: SeriesSource, clip: Clip) -> None:
+    if values.ndim != 2 or values.shape[1] != source.size:
+        raise FeatureError(
+            f"{source.name} of clip {clip.id!r}: shape is {values.shape}, "
+            f"must be (steps, {source.size})"
+        )
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        step, feature = np.argwhere(~np.isfinite(values))[0]
+        raise FeatureError(
+            f"{source.name} of clip {clip.id!r}: value at step {step}, feature {feature} is "
+            f"{values[step, feature]!r}; features must be finite"
+        )
+
+
+def _describe(material: Material, series: dict[str, SeriesMeta]) -> StoreMeta:
+    corpus = material.corpus
+    splits = [clip.split for clip in corpus.clips]
+    return StoreMeta(
+        format=_FORMAT,
+        name=corpus.name,
+        language=corpus.language,
+        scale=(corpus.scale.low, corpus.scale.high),
+        is_synthetic=corpus.is_synthetic,
+        num_clips={split: splits.count(split) for split in SPLITS},
+        labels=tuple(t for t in Task if any(t in clip.labels for clip in corpus.clips)),
+        series=series,
+        origin=dict(material.origin),
+        fingerprint="",
+    )
+
+
+def _digest_file(digest: Any, path: Path) -> None:  # noqa: ANN401  # hashlib's type has no name
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)

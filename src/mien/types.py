@@ -1,0 +1,215 @@
+"""The values that travel between stages, and the legend of shape letters.
+
+B clips in a batch · T time steps of one modality · D size of an input feature ·
+N clips in a split · M modalities · H size of a hidden state · K classes
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num
+from torch import Tensor
+
+__all__ = [
+    "ID_SEPARATOR",
+    "SPLITS",
+    "Batch",
+    "Clip",
+    "Corpus",
+    "Material",
+    "Modality",
+    "Output",
+    "Scale",
+    "Sequence",
+    "SeriesSource",
+    "Split",
+    "Targets",
+    "Task",
+]
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+#: What stands between the video's and the clip's name in the id of a clip, as in the field's files.
+ID_SEPARATOR = "$_$"
+
+
+class Modality(StrEnum):
+    """What is said, how it sounds, how the face moves; always in this order."""
+
+    TEXT = "text"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+class Task(StrEnum):
+    """What is predicted: the multimodal score, and one score per modality."""
+
+    FUSION = "fusion"
+    TEXT = "text"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+class Scale(NamedTuple):
+    """The range of annotations, ends included: MOSI and MOSEI -3..3, CH-SIMS -1..1."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One annotated utterance.
+
+    Attributes:
+        id: Name of the clip, unique in its corpus: ``VIDEO$_$CLIP``.
+        split: The published part of the corpus to which the clip belongs.
+        transcript: What is said; empty if that is not known.
+        labels: Annotated score per task, on the scale of the corpus; ``fusion`` is always there.
+        start: Where the clip begins in its video, in seconds.
+        end: Where it ends.
+        media: The recording.
+        moments: Where a modality carries its sentiment, if that is known, as a half-open range:
+            steps of the series for audio and video, characters of the transcript for text.
+    """
+
+    id: str
+    split: Split
+    transcript: str
+    labels: Mapping[Task, float]
+    start: float | None = None
+    end: float | None = None
+    media: Path | None = None
+    moments: Mapping[Modality, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def video_id(self) -> str:
+        """The video from which the clip was cut."""
+        return self.id.split(ID_SEPARATOR)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """Annotated clips.
+
+    Attributes:
+        name: ``mosi``, ``mosei``, ``sims``, ``planted`` or the user's own.
+        language: ISO 639-1 code of the transcripts.
+        scale: Range of the annotations.
+        clips: In the order of the file; ids are unique.
+        is_synthetic: Whether the clips were made by a program; said beside every number.
+    """
+
+    name: str
+    language: str
+    scale: Scale
+    clips: tuple[Clip, ...]
+    is_synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesSource:
+    """Time series of one kind, one per clip, that a reader hands over clip by clip.
+
+    Attributes:
+        name: What the series is called in the store: ``audio``, ``video``, ``text`` (embeddings)
+            or ``tokens`` (token ids, one value per step).
+        size: Values per step, D.
+        dtype: ``float32`` for features, ``int32`` for token ids.
+        extractor: What made the values, with its version, as far as that is known.
+        read: Begins a pass over the clips of the corpus, in its order: one ``(T, D)`` array per
+            clip, finite; T is 0 for a clip that does not have this modality. Arrays may be views.
+        feature_names: Name of each of the D values, if they are known.
+        step_seconds: Time from one step to the next, if it is constant and known.
+    """
+
+    name: str
+    size: int
+    dtype: Literal["float32", "int32"]
+    extractor: str
+    read: Callable[[], Iterator[Num[np.ndarray, "_ _"]]]
+    feature_names: tuple[str, ...] | None = None
+    step_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a reader of a corpus gives: the clips and, one clip at a time, their series.
+
+    Attributes:
+        corpus: The annotated clips.
+        series: At most one source of each name.
+        origin: Where it comes from, for people to read: file, its hashes, which published file
+            that is; or the settings from which it was made.
+    """
+
+    corpus: Corpus
+    series: tuple[SeriesSource, ...]
+    origin: Mapping[str, str]
+
+
+class Sequence(NamedTuple):
+    """Padded time series of one modality.
+
+    Attributes:
+        values: Features or token ids, zero where ``mask`` is False.
+        mask: True at real time steps, False at padding; a row without a real step stands for a
+            clip that does not have this modality.
+    """
+
+    values: Num[Tensor, "B T D"]
+    mask: Bool[Tensor, "B T"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a model sees: the clips' features, never their labels.
+
+    Attributes:
+        index: Row of each clip in its split; label banks are addressed by it.
+        sequences: One padded sequence per modality that the corpus has.
+    """
+
+    index: Int[Tensor, "B"]
+    sequences: dict[Modality, Sequence]
+
+    def to(self, device: object) -> "Batch":
+        """Return the batch on ``device``."""
+        return Batch(
+            index=self.index.to(device),  # type: ignore[call-overload]
+            sequences={
+                m: Sequence(*(part.to(device) for part in s))  # type: ignore[call-overload]
+                for m, s in self.sequences.items()
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """What was annotated: goes to objectives and evaluation, never to a model.
+
+    Attributes:
+        labels: Annotated label per task; ``fusion`` is always there.
+    """
+
+    labels: dict[Task, Float[Tensor, "B"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a model returns.
+
+    Attributes:
+        scores: Predicted score per task, on the scale of the corpus.
+        states: Hidden state from which each score was read.
+        attention: Weight of each time step, zero at padding; a modality without weights is absent.
+    """
+
+    scores: dict[Task, Float[Tensor, "B"]]
+    states: dict[Task, Float[Tensor, "B _"]]
+    attention: dict[Modality, Float[Tensor, "B _"]]
