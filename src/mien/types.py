@@ -199,6 +199,12 @@ class Targets:
 
     labels: dict[Task, Float[Tensor, "B"]]
 
+    def to(self, device: object) -> "Targets":
+        """Return the targets on ``device``."""
+        return Targets(
+            labels={t: v.to(device) for t, v in self.labels.items()}  # type: ignore[call-overload]
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
@@ -208,8 +214,10 @@ class Output:
         scores: Predicted score per task, on the scale of the corpus.
         states: Hidden state from which each score was read.
         attention: Weight of each time step, zero at padding; a modality without weights is absent.
+        present: Which clips have the modality; where False, a learned stand-in was used.
     """
 
     scores: dict[Task, Float[Tensor, "B"]]
     states: dict[Task, Float[Tensor, "B _"]]
     attention: dict[Modality, Float[Tensor, "B _"]]
+    present: dict[Modality, Bool[Tensor, "B"]]

@@ -1,1 +1,32 @@
-"""Models: one file per model, with its settings, its class and its source."""
+"""Models: one file per model, with its settings, its class and its source; and their table."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from torch import nn
+
+from mien.models.multitask import Multitask
+from mien.models.self_mm import SelfMM, SelfMMConfig
+from mien.models.tam_ulag import TamUlag, TamUlagConfig
+from mien.types import Modality
+
+__all__ = ["MODELS", "ModelConfig", "build_model"]
+
+ModelConfig = TamUlagConfig | SelfMMConfig
+
+#: By name, the settings of a model and its class.
+MODELS: dict[str, tuple[type[Any], type[Any]]] = {
+    "tam_ulag": (TamUlagConfig, TamUlag),
+    "self_mm": (SelfMMConfig, SelfMM),
+}
+
+
+def build_model(
+    config: ModelConfig,
+    sizes: Mapping[Modality, int],
+    text_encoder: nn.Module | None = None,
+    summary: Literal["cls", "mean"] = "cls",
+) -> Multitask:
+    """Build the model that ``config`` is the settings of, for features of the given sizes."""
+    model: Multitask = MODELS[config.name][1](config, sizes, text_encoder, summary)
+    return model

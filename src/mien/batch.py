@@ -1,0 +1,125 @@
+"""A store to padded batches: the only place where padding is made and a length becomes a mask."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Num
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from mien.store import Series
+from mien.types import Batch, Clip, Modality, Sequence, Targets, Task
+
+__all__ = ["ClipDataset", "batches", "pad", "windows"]
+
+
+def pad(series: list[Num[Tensor, "_ D"]]) -> Sequence:
+    """Pad time series at the end, with zeros, to the longest of them.
+
+    A series without a time step stands for a modality that its clip does not have: its row of the
+    mask is all False. There is always at least one step, so that no axis is empty.
+    """
+    lengths = torch.tensor([len(one) for one in series])
+    values = pad_sequence(series, batch_first=True)
+    if values.shape[1] == 0:
+        values = values.new_zeros(len(series), 1, values.shape[2])
+    mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
+    return Sequence(values, mask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipDataset:
+    """The clips of a split, their series and their labels.
+
+    Attributes:
+        clips: The clips, in the order of the split.
+        rows: Row of each clip in the series, ``(N,)``.
+        series: One ragged series per modality that the corpus has and the settings use.
+        labels: Annotated label per task, ``(N,)``; NaN where a clip is not annotated. ``fusion``
+            is always there and has no NaN.
+        costs: How much work a clip is, ``(N,)``; clips of like cost are padded together.
+    """
+
+    clips: tuple[Clip, ...]
+    rows: Int[np.ndarray, "N"]
+    series: Mapping[Modality, Series]
+    labels: Mapping[Task, Float[Tensor, "N"]]
+    costs: Int[np.ndarray, "N"]
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.clips)
+
+    def batch(self, index: Int[np.ndarray, "B"]) -> tuple[Batch, Targets]:
+        """Read and pad the clips at ``index``."""
+        sequences = {}
+        for modality, series in self.series.items():
+            read = [torch.from_numpy(np.array(series[row])) for row in self.rows[index]]
+            sequences[modality] = pad(read)
+        chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
+        labels = {task: labels[chosen] for task, labels in self.labels.items()}
+        return Batch(index=chosen, sequences=sequences), Targets(labels=labels)
+
+
+def make_dataset(
+    clips: tuple[Clip, ...],
+    rows: Int[np.ndarray, "N"],
+    series: Mapping[Modality, Series],
+    costs: Mapping[Modality, float],
+) -> ClipDataset:
+    """Join clips, series and labels.
+
+    Args:
+        clips: All clips of the store.
+        rows: Which of them are in the split.
+        series: Series of the store by modality.
+        costs: Work of one step of each modality, in any unit.
+    """
+    chosen = tuple(clips[row] for row in rows)
+    labels = {}
+    for task in Task:
+        values = [clip.labels.get(task, float("nan")) for clip in chosen]
+        if task is Task.FUSION or not np.isnan(values).all():
+            labels[task] = torch.tensor(values, dtype=torch.float32)
+    work = np.zeros(len(rows))
+    for modality, one in series.items():
+        work += costs.get(modality, 1.0) * one.lengths[rows]
+    return ClipDataset(
+        clips=chosen, rows=rows, series=series, labels=labels, costs=work.astype(np.int64)
+    )
+
+
+def windows(
+    order: Int[np.ndarray, "N"],
+    *,
+    batch_size: int,
+    accumulate: int,
+    costs: Int[np.ndarray, "N"] | None = None,
+) -> Iterator[list[Int[np.ndarray, "_"]]]:
+    """Cut an order of clips into the batches of each optimizer step.
+
+    A window is the ``batch_size * accumulate`` clips of one step. Its gradient is a mean over its
+    clips, so that which of them share a batch changes no gradient: with ``costs``, clips of like
+    cost share one, and little padding is made.
+
+    Args:
+        order: Clips in the order in which they are to be seen.
+        batch_size: Clips padded together.
+        accumulate: Batches of one step.
+        costs: Work of each clip.
+    """
+    size = batch_size * accumulate
+    for start in range(0, len(order), size):
+        window = order[start : start + size]
+        if costs is not None:
+            window = window[np.argsort(costs[window], kind="stable")]
+        yield [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+
+
+def batches(dataset: ClipDataset, batch_size: int) -> Iterator[tuple[Batch, Targets]]:
+    """Give every clip of a split once, clips of like cost together; ``Batch.index`` says which."""
+    order = np.argsort(dataset.costs, kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield dataset.batch(order[start : start + batch_size])

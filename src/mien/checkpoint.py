@@ -1,0 +1,128 @@
+"""Weights, label banks and settings in one file, without pickle: safetensors with a JSON header."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mien.errors import CheckpointError
+
+__all__ = [
+    "join_states",
+    "load_weights",
+    "read_header",
+    "read_tensors",
+    "split_states",
+    "write_tensors",
+    "write_text",
+]
+
+_KEY = "mien"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside ``path`` and rename it, so that a kill leaves the old one or the new."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file, beside ``path`` and renamed."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        save_file(ready, name, metadata={_KEY: json.dumps(dict(header))})
+        with Path(name).open("rb") as file:
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Read the JSON header alone.
+
+    Raises:
+        CheckpointError: If the file is not there, is damaged, or is not a checkpoint of mien.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: is not there") from None
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: is damaged or not safetensors ({error})") from error
+    try:
+        header = json.loads(metadata[_KEY])
+    except (KeyError, ValueError):
+        raise CheckpointError(f"{path}: is not a checkpoint of mien") from None
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path}: is not a checkpoint of mien")
+    return header
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of a checkpoint.
+
+    Raises:
+        CheckpointError: If the file is not there or is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: is not there") from None
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: is damaged or not safetensors ({error})") from error
+
+
+def join_states(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Return the parameters and buffers of several modules under ``NAME/...``."""
+    return {
+        f"{n}/{key}": t for n, module in modules.items() for key, t in module.state_dict().items()
+    }
+
+
+def split_states(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the tensors that were joined under ``name``."""
+    return {k.removeprefix(f"{name}/"): t for k, t in tensors.items() if k.startswith(f"{name}/")}
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load a state that must fit ``module`` exactly.
+
+    Raises:
+        CheckpointError: If a tensor is missing, left over, or has another shape.
+    """
+    own = module.state_dict()
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing or extra:
+        name, what = (missing[0], "lacks") if missing else (extra[0], "has")
+        raise CheckpointError(
+            f"{where}: {what} {name!r}, so it does not fit the model of these settings"
+        )
+    for key, tensor in own.items():
+        if tensor.shape != state[key].shape:
+            raise CheckpointError(
+                f"{where}: {key!r} is {tuple(state[key].shape)}, the model of these settings has "
+                f"{tuple(tensor.shape)}"
+            )
+    module.load_state_dict(dict(state))

@@ -1,0 +1,1 @@
+"""Pretrained text encoders in other formats to folders in Hugging Face's layout."""

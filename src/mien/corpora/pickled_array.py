@@ -1,0 +1,344 @@
+"""Arrays that stay in the file they are pickled in, and are read from it a few clips at a time.
+
+Nothing is mapped: pages of a mapped file count as memory of the process, blocks that are read and
+dropped do not.
+"""
+
+import math
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+
+from mien.errors import CorpusError
+
+__all__ = [
+    "MOST_CLIP_BYTES",
+    "FeatureFile",
+    "FileBytes",
+    "Identity",
+    "Latin1Bytes",
+    "MemoryBytes",
+    "Payload",
+    "PickledArray",
+    "decode_text",
+]
+
+#: The largest clip that is read; the largest published ones have about 0.2 MB.
+MOST_CLIP_BYTES = 128 << 20
+
+_BLOCK = 8 << 20
+_STRIDED_BLOCK = 64 << 20
+_LATIN1_BLOCK = 1 << 20
+
+
+class Identity(NamedTuple):
+    """What tells whether a file is still the one that was looked at."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+
+class FeatureFile:
+    """A regular file, opened for reading; closed at the end of a ``with`` block.
+
+    Args:
+        path: The file.
+        expected: The identity that the file had before, when it is opened again.
+
+    Raises:
+        CorpusError: If it cannot be read, is no regular file, or has changed.
+    """
+
+    def __init__(self, path: Path, expected: Identity | None = None) -> None:
+        self.path = path
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                kind = "a folder" if path.is_dir() else "not a regular file"
+                raise CorpusError(f"{path}: is {kind}; give the path of a feature pickle")
+            self._file = path.open("rb")
+        except FileNotFoundError:
+            raise CorpusError(f"{path}: there is no such file; check the path") from None
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"{path}: cannot be read ({error}); check the path") from error
+        self.identity = self._identify()
+        self.size = self.identity.size
+        self.position = 0
+        if expected is not None and self.identity != expected:
+            self._file.close()
+            raise self._changed()
+
+    def __enter__(self) -> Self:
+        """Return the file."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def check_unchanged(self) -> None:
+        """Make sure that nobody wrote to the file since it was opened.
+
+        Raises:
+            CorpusError: If somebody did.
+        """
+        if self._identify() != self.identity:
+            raise self._changed()
+
+    def take(self, count: int) -> bytes:
+        """Read the next bytes, after a check that the file has as many.
+
+        Raises:
+            CorpusError: If it has not: no memory is used for what is only promised.
+        """
+        self._check_left(count)
+        self.position += count
+        try:
+            data = self._file.read(count)
+        except OSError as error:
+            raise CorpusError(f"{self.path}: cannot be read ({error}); check the disk") from error
+        if len(data) < count:
+            raise self._changed()
+        return data
+
+    def skip(self, count: int) -> int:
+        """Pass over the next bytes and return where they begin.
+
+        Raises:
+            CorpusError: If the file has not as many.
+        """
+        self._check_left(count)
+        begin = self.position
+        self.position += count
+        self._file.seek(self.position)
+        return begin
+
+    def read_at(self, offset: int, count: int) -> UInt8[np.ndarray, " _"]:
+        """Read bytes from a place in the file; what ``take`` reads next does not change.
+
+        Raises:
+            CorpusError: If they cannot be read.
+        """
+        data = np.empty(count, np.uint8)
+        try:
+            self._file.seek(offset)
+            got = self._file.readinto(data)
+            self._file.seek(self.position)
+        except OSError as error:
+            raise CorpusError(f"{self.path}: cannot be read ({error}); check the disk") from error
+        if got < count:
+            raise self._changed()
+        return data
+
+    def _check_left(self, count: int) -> None:
+        left = self.size - self.position
+        if count > left:
+            raise CorpusError(
+                f"{self.path}: ends too early: {count} bytes should follow byte {self.position}, "
+                f"{left} do; the file is cut short or damaged, get it again"
+            )
+
+    def _identify(self) -> Identity:
+        found = os.fstat(self._file.fileno())
+        return Identity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def _changed(self) -> CorpusError:
+        return CorpusError(f"{self.path}: changed while it was being read; import it again")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileBytes:
+    """Bytes that lie in the file as they are.
+
+    Attributes:
+        offset: Where they begin.
+        length: How many there are.
+    """
+
+    offset: int
+    length: int
+
+    def read(self, file: FeatureFile, start: int, count: int) -> UInt8[np.ndarray, " _"]:
+        """Read ``count`` bytes from byte ``start`` on."""
+        return file.read_at(self.offset + start, count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryBytes:
+    """A few bytes that are held in memory.
+
+    Attributes:
+        data: The bytes.
+    """
+
+    data: bytes
+
+    @property
+    def length(self) -> int:
+        """How many bytes there are."""
+        return len(self.data)
+
+    def read(self, file: FeatureFile, start: int, count: int) -> UInt8[np.ndarray, " _"]:  # noqa: ARG002
+        """Return ``count`` bytes from byte ``start`` on."""
+        return np.frombuffer(self.data, np.uint8, count, start) if count else np.empty(0, np.uint8)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Latin1Bytes:
+    """Bytes that pickle protocol 2 keeps as text: each byte is one character, written in UTF-8.
+
+    Reading decodes the blocks that are asked for; the last one is kept.
+
+    Attributes:
+        length: How many bytes there are.
+        offsets: Where each block begins in the file, and where the last one ends.
+        starts: Which byte is the first of each block.
+    """
+
+    length: int
+    offsets: list[int]
+    starts: list[int]
+    _number: int = field(default=-1, init=False)
+    _block: bytes = field(default=b"", init=False)
+
+    @classmethod
+    def scan(cls, file: FeatureFile, offset: int, length: int) -> "Latin1Bytes":
+        """Find the blocks of a text that lies in the file.
+
+        Args:
+            file: The file.
+            offset: Where the text begins.
+            length: Its length in UTF-8.
+
+        Raises:
+            CorpusError: If it is not UTF-8, or has a character that is not one byte.
+        """
+        begin, end, total = offset, offset + length, 0
+        offsets, starts = [offset], []
+        while begin < end:
+            data = file.read_at(begin, min(_LATIN1_BLOCK, end - begin)).tobytes()
+            if data[-1] >= 0xC0 and len(data) > 1:
+                data = data[:-1]  # the first byte of a character of two
+            starts.append(total)
+            total += len(_decode_latin1(file, data))
+            begin += len(data)
+            offsets.append(begin)
+        return cls(length=total, offsets=offsets, starts=starts)
+
+    def read(self, file: FeatureFile, start: int, count: int) -> UInt8[np.ndarray, " _"]:
+        """Decode ``count`` bytes from byte ``start`` on."""
+        pieces: list[bytes] = []
+        while count > 0:
+            number = bisect_right(self.starts, start) - 1
+            block = self._decode(file, number)
+            first = start - self.starts[number]
+            piece = block[first : first + count]
+            pieces.append(piece)
+            start += len(piece)
+            count -= len(piece)
+        return np.frombuffer(b"".join(pieces), np.uint8)
+
+    def _decode(self, file: FeatureFile, number: int) -> bytes:
+        if number != self._number:
+            begin, end = self.offsets[number : number + 2]
+            self._block = _decode_latin1(file, file.read_at(begin, end - begin).tobytes())
+            self._number = number
+        return self._block
+
+
+Payload = FileBytes | MemoryBytes | Latin1Bytes
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class PickledArray:
+    """An array whose values are still in the file.
+
+    Attributes:
+        shape: Its axes.
+        dtype: Type of the values; ``object`` for texts.
+        stored: The axes as they follow each other in the file.
+        axes: Axis i of the array is axis ``axes[i]`` of ``stored``.
+        payload: Where the bytes are.
+        items: The values themselves if they are Python texts.
+        is_built: Whether the pickle has said all that.
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype: np.dtype = field(default_factory=lambda: np.dtype(object))
+    stored: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
+    payload: Payload = field(default_factory=lambda: MemoryBytes(data=b""))
+    items: tuple[object, ...] = ()
+    is_built: bool = False
+
+    @property
+    def clip_bytes(self) -> int:
+        """Bytes of one row, all axes but the first."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    def load(self, file: FeatureFile) -> Shaped[np.ndarray, "..."]:
+        """Read the whole array, which must not be larger than a clip may be."""
+        data = self.payload.read(file, 0, math.prod(self.shape) * self.dtype.itemsize)
+        return data.view(self.dtype).reshape(self.stored).transpose(self.axes)
+
+    def rows(self, file: FeatureFile) -> Iterator[Shaped[np.ndarray, "..."]]:
+        """Read the array in blocks and give its rows, one after the other.
+
+        The rows are views of their block. Where clips are not stored one after the other, as in an
+        array in Fortran order, a block is gathered from all over the file.
+        """
+        outer = math.prod(self.stored[: self.axes[0]])
+        most = _BLOCK if outer == 1 else _STRIDED_BLOCK
+        step = max(1, most // max(1, self.clip_bytes))
+        for begin in range(0, self.shape[0], step):
+            yield from self._read_block(file, begin, min(begin + step, self.shape[0]))
+
+    def _read_block(self, file: FeatureFile, begin: int, end: int) -> Shaped[np.ndarray, "..."]:
+        first = self.axes[0]
+        head, tail = self.stored[:first], self.stored[first + 1 :]
+        outer, inner = math.prod(head), math.prod(tail) * self.dtype.itemsize
+        if end - begin == self.shape[0]:
+            return self.load(file)
+        pieces = [
+            self.payload.read(file, (o * self.shape[0] + begin) * inner, (end - begin) * inner)
+            for o in range(outer)
+        ]
+        data = pieces[0] if outer == 1 else np.concatenate(pieces)
+        return data.view(self.dtype).reshape((*head, end - begin, *tail)).transpose(self.axes)
+
+
+def decode_text(data: bytes) -> str:
+    """Decode bytes that stand for text: UTF-8, or Latin-1 where they are not UTF-8.
+
+    Python 2 did not say which one its texts were in.
+
+    >>> decode_text("中".encode()), decode_text(b"caf\\xe9")
+    ('中', 'café')
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _decode_latin1(file: FeatureFile, data: bytes) -> bytes:
+    try:
+        return data.decode("utf-8").encode("latin-1")
+    except UnicodeError as error:
+        raise CorpusError(
+            f"{file.path}: the text that holds an array's bytes is damaged ({error}); get it again"
+        ) from error

@@ -1,0 +1,638 @@
+"""Unimodal labels made while training, from the multimodal annotation alone: the label generators.
+
+A generator holds one running label per train clip and modality (a label bank), gives the targets
+of a batch, and learns from what the model returned. Everything it keeps is a buffer or a
+parameter, so that it is saved, restored and moved with the rest.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from mien.config import Settings
+from mien.errors import ConfigError
+from mien.types import Modality, Output, Scale, Task
+
+__all__ = [
+    "GENERATORS",
+    "Centres",
+    "CopyLabels",
+    "DistanceLabels",
+    "Generated",
+    "GeneratorName",
+    "HumanLabels",
+    "LabelGenerator",
+    "LabelsConfig",
+    "ReleasedUlagLabels",
+    "UlagLabels",
+    "build_labels",
+]
+
+GeneratorName = Literal["ulag", "distance", "copy", "human", "ulag_released"]
+
+
+class LabelsConfig(Settings):
+    """How the unimodal tasks get their labels.
+
+    Attributes:
+        generator: ``ulag``: similarity between modalities and distance to class centres.
+            ``distance``: distance to class centres alone (Self-MM). ``copy``: the multimodal label.
+            ``human``: what people annotated. ``ulag_released``: as the released program of TAM-ULAG
+            does it, with a confidence predictor that is never trained.
+        weight: How much a clip's unimodal loss counts: ``difference``: tanh of how far its label is
+            from the multimodal one, so that a task whose labels are copies is not trained at all;
+            ``one``: every clip alike.
+        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
+        zeros: Whether an annotated 0 counts as ``positive`` where clips are sorted into the two
+            classes, or is ``excluded`` from both.
+        expert_size: Size of the vectors whose similarity is measured.
+        temperature: Divides the cosine similarities of experts before their softmax.
+        folds: Parts into which train is cut to judge a modality on clips that its judge has not
+            seen.
+    """
+
+    generator: GeneratorName = "ulag"
+    weight: Literal["difference", "one"] = "one"
+    warmup_epochs: int = Field(1, ge=1)
+    zeros: Literal["positive", "excluded"] = "positive"
+    expert_size: int = Field(16, ge=1)
+    temperature: float = Field(0.5, gt=0)
+    folds: int = Field(5, ge=2)
+
+
+class Generated(NamedTuple):
+    """What a generator gives for a batch.
+
+    Attributes:
+        targets: What each unimodal task is to predict, on the scale.
+        own_loss: What the generator's own parameters are trained by; 0 if it has none. Its gradient
+            never reaches the model: a model that could move its own target would.
+    """
+
+    targets: dict[Modality, Float[Tensor, "B"]]
+    own_loss: Float[Tensor, ""]
+
+
+class LabelGenerator(nn.Module):
+    """What all generators share: one running label per train clip and modality.
+
+    Args:
+        annotated: Multimodal label of every train clip.
+        scale: Range of the annotations; labels never leave it.
+        modalities: Modalities that the model has a task for.
+        state_sizes: Size of each task's state.
+        config: Settings.
+    """
+
+    annotated: Float[Tensor, "N"]
+
+    def __init__(
+        self,
+        annotated: Float[Tensor, "N"],
+        scale: Scale,
+        modalities: tuple[Modality, ...],
+        state_sizes: Mapping[Task, int],
+        config: LabelsConfig,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("annotated", annotated.clone())
+        self.scale = scale
+        self.modalities = modalities
+        self.state_sizes = dict(state_sizes)
+        self.config = config
+        self.num_proposals = 0
+        self.num_clipped = 0
+        for modality in modalities:
+            self.register_buffer(f"labels_{modality}", annotated.clone())
+
+    def bank(self, task: Modality | Task) -> Float[Tensor, "N"]:
+        """Return the present labels of a task, one per train clip."""
+        if task == Task.FUSION:
+            return self.annotated
+        labels: Tensor = getattr(self, f"labels_{task}")
+        return labels
+
+    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
+        """Return what the task was last trained on, for every train clip."""
+        return self.bank(modality)
+
+    def generate(
+        self,
+        output: Output,  # noqa: ARG002  # generators that look at the states override this
+        index: Int[Tensor, "B"],
+        epoch: int,  # noqa: ARG002
+    ) -> Generated:
+        """Return what the unimodal tasks are to predict for the clips at ``index``."""
+        targets = {m: self.bank(m)[index] for m in self.modalities}
+        return Generated(targets, self.annotated.new_zeros(()))
+
+    def weights(self, index: Int[Tensor, "B"]) -> dict[Modality, Float[Tensor, "B"]]:
+        """Return how much each clip counts in each unimodal loss: w_s = tanh|y_s - y|, or 1.
+
+        Source: yu2021, eq. 12.
+        """
+        if self.config.weight == "one":
+            return {m: torch.ones_like(self.annotated[index]) for m in self.modalities}
+        y = self.annotated[index]
+        return {m: torch.tanh((self.bank(m)[index] - y).abs()) for m in self.modalities}
+
+    def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
+        """Learn from what the model returned for a batch. Called after its loss was taken."""
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Do what is done once an epoch, after the last batch."""
+
+    def pop_clipped_share(self) -> float:
+        """Return the share of proposals since the last call that left the scale and were cut."""
+        share = self.num_clipped / self.num_proposals if self.num_proposals else 0.0
+        self.num_proposals = self.num_clipped = 0
+        return share
+
+
+class CopyLabels(LabelGenerator):
+    """Give every unimodal task the multimodal label: the control that a generator must beat."""
+
+
+class HumanLabels(LabelGenerator):
+    """Give every unimodal task what people annotated; the upper reference.
+
+    ``annotated_unimodal`` is set by ``build_labels``.
+    """
+
+    def set_labels(self, labels: Mapping[Modality, Float[Tensor, "N"]]) -> None:
+        """Take over the annotations; a clip that lacks one (NaN) keeps the multimodal label.
+
+        Raises:
+            ConfigError: If a modality is annotated in no clip.
+        """
+        for modality in self.modalities:
+            if modality not in labels:
+                raise ConfigError(
+                    f"setting labels.generator is 'human', but no clip has a label for {modality}; "
+                    f"say one of {', '.join(g for g in get_args(GeneratorName) if g != 'human')}"
+                )
+            given = labels[modality]
+            self.bank(modality).copy_(torch.where(given.isnan(), self.annotated, given))
+
+
+class Centres(nn.Module):
+    """Mean state of the train clips of either class, for each task, kept up step by step.
+
+    Sums are in float64 and changed by what a batch changes: O(batch) a step. ``rebuild`` makes them
+    anew from the states, once an epoch, so that rounding does not add up. Only clips that have been
+    seen count.
+
+    Source: yu2021, eqs. 8 and 9.
+
+    Args:
+        num_clips: Train clips, N.
+        sizes: Size of each task's state.
+        zeros: Whether a label of 0 is ``positive`` or ``excluded``.
+    """
+
+    def __init__(
+        self, num_clips: int, sizes: Mapping[Task, int], zeros: Literal["positive", "excluded"]
+    ) -> None:
+        super().__init__()
+        self.zeros = zeros
+        self.tasks = tuple(sizes)
+        for task, size in sizes.items():
+            self.register_buffer(f"states_{task}", torch.zeros(num_clips, size))
+            # class of each clip: 1 positive, 0 negative, 2 counted in neither
+            self.register_buffer(f"classes_{task}", torch.full((num_clips,), 2, dtype=torch.int64))
+            self.register_buffer(f"seen_{task}", torch.zeros(num_clips, dtype=torch.bool))
+            self.register_buffer(f"sums_{task}", torch.zeros(3, size, dtype=torch.float64))
+            self.register_buffer(f"counts_{task}", torch.zeros(3, dtype=torch.float64))
+
+    def _get(self, what: str, task: Task) -> Tensor:
+        buffer: Tensor = getattr(self, f"{what}_{task}")
+        return buffer
+
+    def is_ready(self, task: Task) -> bool:
+        """Whether both classes of the task have a clip, so that both centres are known."""
+        return bool((self._get("counts", task)[:2] > 0).all())
+
+    def positive(self, task: Task) -> Float[Tensor, "H"]:
+        """Return the centre of the clips labelled positive; not finite if there is none."""
+        return (self._get("sums", task)[1] / self._get("counts", task)[1]).float()
+
+    def negative(self, task: Task) -> Float[Tensor, "H"]:
+        """Return the centre of the clips labelled negative; not finite if there is none."""
+        return (self._get("sums", task)[0] / self._get("counts", task)[0]).float()
+
+    def classify(self, labels: Float[Tensor, "B"]) -> Int[Tensor, "B"]:
+        """Return the class of each label: 1 positive, 0 negative, 2 neither."""
+        classes = (labels >= 0).long()
+        return torch.where(labels == 0, 2, classes) if self.zeros == "excluded" else classes
+
+    @torch.no_grad()
+    def update(
+        self,
+        task: Task,
+        index: Int[Tensor, "B"],
+        states: Float[Tensor, "B H"],
+        labels: Float[Tensor, "B"],
+        seen: Bool[Tensor, "B"],
+    ) -> None:
+        """Replace the states and classes of the clips at ``index``.
+
+        Args:
+            task: Task of the states.
+            index: Rows of the clips; each occurs once.
+            states: Their new states.
+            labels: Their present labels for this task.
+            seen: Whether the state is one of the modality; False takes the clip out.
+        """
+        old, sums, counts = (self._get(n, task) for n in ("states", "sums", "counts"))
+        classes = self._get("classes", task)
+        after = torch.where(seen, self.classify(labels), 2)
+        before = classes[index]
+        sums.index_add_(0, before, old[index].double(), alpha=-1)
+        counts.index_add_(0, before, torch.ones_like(before, dtype=torch.float64), alpha=-1)
+        sums.index_add_(0, after, states.double())
+        counts.index_add_(0, after, torch.ones_like(after, dtype=torch.float64))
+        old[index] = states
+        classes[index] = after
+        self._get("seen", task)[index] = seen
+
+    @torch.no_grad()
+    def rebuild(self) -> None:
+        """Make all sums anew from the states."""
+        for task in self.tasks:
+            states, classes = self._get("states", task), self._get("classes", task)
+            sums, counts = self._get("sums", task), self._get("counts", task)
+            sums.zero_().index_add_(0, classes, states.double())
+            counts.copy_(torch.bincount(classes, minlength=3).double())
+
+    def states_of(self, task: Task) -> tuple[Float[Tensor, "N H"], Bool[Tensor, "N"]]:
+        """Return every clip's last state, and whether it has been seen."""
+        return self._get("states", task), self._get("seen", task)
+
+    def difference(self, task: Task, states: Float[Tensor, "B H"]) -> Float[Tensor, "B"]:
+        """Return how much nearer each state is to the positive than to the negative centre.
+
+            delta = (|x - c-| - |x - c+|) / (|x - c+| + 1e-8)
+
+        Source: yu2021, eq. 10; method.md names the order of the terms.
+        """
+        to_positive = (states - self.positive(task)).norm(dim=-1)
+        to_negative = (states - self.negative(task)).norm(dim=-1)
+        return (to_negative - to_positive) / (to_positive + 1e-8)
+
+
+class DistanceLabels(LabelGenerator):
+    """Move each unimodal label by how far the modality's state leans to either class.
+
+        r  = delta_s / delta_f
+        p  = clip(r y / 2 + (y + delta_s - delta_f) / 2)
+        y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p        from the epoch after the warm-up
+
+    A label stays as it is while a class of its task, or of the multimodal one, is empty.
+
+    Source: yu2021, eqs. 11 and 13 (ULGM, momentum-based update).
+    """
+
+    def __init__(
+        self,
+        annotated: Float[Tensor, "N"],
+        scale: Scale,
+        modalities: tuple[Modality, ...],
+        state_sizes: Mapping[Task, int],
+        config: LabelsConfig,
+    ) -> None:
+        super().__init__(annotated, scale, modalities, state_sizes, config)
+        self.centres = Centres(len(annotated), state_sizes, config.zeros)
+
+    @torch.no_grad()
+    def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
+        """Move the labels of the batch with the centres before it, then take in its states."""
+        if epoch > self.config.warmup_epochs:
+            self._move_labels(output, index, epoch)
+        for task, states in output.states.items():
+            is_fusion = task is Task.FUSION
+            seen = (
+                torch.ones_like(index, dtype=torch.bool)
+                if is_fusion
+                else output.present[Modality(task)]
+            )
+            self.centres.update(task, index, states, self.bank(task)[index], seen)
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Make the centres anew."""
+        del epoch
+        self.centres.rebuild()
+
+    def _move_labels(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
+        if not self.centres.is_ready(Task.FUSION):
+            return
+        y = self.annotated[index]
+        fused = self.centres.difference(Task.FUSION, output.states[Task.FUSION])
+        for modality in self.modalities:
+            task = Task(modality)
+            if not self.centres.is_ready(task):
+                continue
+            own = self.centres.difference(task, output.states[task])
+            proposals = self._cut(propose_by_distance(y, own, fused))
+            step = 2 / (epoch + 1)
+            bank = self.bank(modality)
+            moved = (1 - step) * bank[index] + step * proposals
+            bank[index] = torch.where(output.present[modality], moved, bank[index])
+
+    def _cut(self, proposals: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+        cut = proposals.clamp(*self.scale)
+        self.num_proposals += cut.numel()
+        self.num_clipped += int((cut != proposals).sum())
+        return cut
+
+
+def propose_by_distance(
+    annotated: Float[Tensor, "B"], own: Float[Tensor, "B"], fused: Float[Tensor, "B"]
+) -> Float[Tensor, "B"]:
+    """Return the proposal of ULGM before it is cut to the scale; always finite.
+
+        p = (delta_s / (delta_f + 1e-8)) y / 2 + (y + delta_s - delta_f) / 2
+
+    The ratio is ill-conditioned where ``fused`` is near 0; its divisor never comes nearer to 0
+    than 1e-8, so that the proposal is large, cut and counted, rather than not a number.
+
+    Source: yu2021, eq. 11.
+
+    >>> propose_by_distance(torch.tensor([1.0]), torch.tensor([0.5]), torch.tensor([1.0]))
+    tensor([0.5000])
+    """
+    divisor = fused + 1e-8
+    sign = torch.where(divisor < 0, -1.0, 1.0)
+    divisor = sign * divisor.abs().clamp(min=1e-8)
+    return (own / divisor) * annotated / 2 + (annotated + own - fused) / 2
+
+
+class Confidence(nn.Module):
+    """Say, from how alike the modalities are, how far each goes along with the whole: 0 to 1.
+
+        e_m  = ReLU(W_m norm(x_m))                     experts
+        s_mj = cos(e_m, e_j)                           bounded, whatever the size of the experts
+        g_m  = sum over j of softmax_j(s_mj / tau) e_j
+        k_m  = sigmoid(MLP_m([g_m; s_m]))
+
+    States are cut from the graph: the confidence has parameters of its own and moves nothing else.
+
+    Source: sun2024, inter-modal similarity. Scaling, softmax and the similarities as a second input
+    are ours: the released program multiplies unscaled products, so that doubling the experts
+    multiplies its result by eight (docs/decisions.md).
+
+    Args:
+        sizes: Size of each task's state.
+        expert_size: Size of an expert.
+        temperature: tau.
+    """
+
+    def __init__(self, sizes: Mapping[Task, int], expert_size: int, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.tasks = tuple(sizes)
+        self.experts = nn.ModuleDict(
+            {t: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, expert_size)) for t, n in sizes.items()}
+        )
+        self.judge = nn.ModuleDict(
+            {
+                t: nn.Sequential(
+                    nn.Linear(expert_size + len(sizes), expert_size),
+                    nn.ReLU(),
+                    nn.Linear(expert_size, 1),
+                )
+                for t in sizes
+                if t is not Task.FUSION
+            }
+        )
+
+    def forward(
+        self, states: Mapping[Task, Float[Tensor, "B _"]]
+    ) -> dict[Modality, Float[Tensor, "B"]]:
+        """Return the confidence in each modality."""
+        experts = torch.stack(
+            [F.relu(self.experts[t](states[t].detach())) for t in self.tasks], dim=1
+        )  # (B, M + 1, E)
+        unit = F.normalize(experts, dim=-1)
+        likeness = torch.einsum("bme,bje->bmj", unit, unit)
+        shares = (likeness / self.temperature).softmax(dim=-1)
+        merged = torch.einsum("bmj,bje->bme", shares, experts)
+        seen = torch.cat([merged, likeness], dim=-1)
+        return {
+            Modality(t): torch.sigmoid(self.judge[t](seen[:, i]).squeeze(-1))
+            for i, t in enumerate(self.tasks)
+            if t is not Task.FUSION
+        }
+
+
+class UlagLabels(DistanceLabels):
+    """Join the distance label with what the likeness of the modalities says of the annotation.
+
+        proposal  q_s = y (2 k_s - 1)          k_s: the confidence, trained as below
+        target    (y_s + q_s) / 2              y_s: the distance label
+
+    The confidence is trained to make its proposal meet the modality's own evidence v_s: what a
+    ridge regression from the states of modality s alone, fitted on *other* clips, says the
+    annotation should be.
+
+        own loss = mean over clips and modalities of (q_s - v_s)^2 / L^2
+
+    It is fitted on held-out folds because a network that knows the train labels by heart would
+    answer with the annotation, and the label would be the copy again. A clip annotated 0 gets a
+    proposal of 0, since confidence can only scale the annotation; its distance label moves freely.
+
+    Source: sun2024, ULAG; the objective of the confidence is ours, for the released program never
+    trains it (docs/decisions.md).
+    """
+
+    def __init__(
+        self,
+        annotated: Float[Tensor, "N"],
+        scale: Scale,
+        modalities: tuple[Modality, ...],
+        state_sizes: Mapping[Task, int],
+        config: LabelsConfig,
+    ) -> None:
+        super().__init__(annotated, scale, modalities, state_sizes, config)
+        self.confidence = Confidence(state_sizes, config.expert_size, config.temperature)
+        for modality in modalities:
+            self.register_buffer(f"evidence_{modality}", annotated.clone())
+            self.register_buffer(f"targets_{modality}", annotated.clone())
+        self.register_buffer("num_judgements", torch.zeros((), dtype=torch.int64))
+
+    def evidence(self, modality: Modality) -> Float[Tensor, "N"]:
+        """Return what the modality, judged on held-out clips, says the annotation should be."""
+        evidence: Tensor = getattr(self, f"evidence_{modality}")
+        return evidence
+
+    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
+        """Return what the task was last trained on, for every train clip."""
+        targets: Tensor = getattr(self, f"targets_{modality}")
+        return targets
+
+    def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:
+        """Return the targets, and the loss of the confidence against the evidence."""
+        if epoch <= self.config.warmup_epochs or self.num_judgements == 0:
+            return super().generate(output, index, epoch)
+        y = self.annotated[index]
+        confidences = self.confidence(output.states)
+        targets, errors, count = {}, y.new_zeros(()), 0
+        for modality in self.modalities:
+            proposals = y * (2 * confidences[modality] - 1)
+            seen = output.present[modality]
+            error = ((proposals - self.evidence(modality)[index]) / self.scale.high).square()
+            errors = errors + torch.where(seen, error, 0.0).sum()
+            count += int(seen.sum())
+            target = (self.bank(modality)[index] + proposals.detach()) / 2
+            targets[modality] = torch.where(seen, target, y)
+            self.latest(modality)[index] = targets[modality]
+        return Generated(targets, errors / max(count, 1))
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Make the centres anew, and judge every modality on held-out clips."""
+        super().finish_epoch(epoch)
+        for modality in self.modalities:
+            states, seen = self.centres.states_of(Task(modality))
+            if int(seen.sum()) < 2 * self.config.folds:
+                continue
+            judged = held_out_prediction(
+                states[seen].double(), self.annotated[seen].double(), folds=self.config.folds
+            )
+            old = self.evidence(modality)
+            step = 2 / (int(self.num_judgements) + 2)
+            old[seen] = torch.lerp(old[seen], judged.clamp(*self.scale).float(), step)
+        self.num_judgements += 1
+
+
+def held_out_prediction(
+    states: Float[Tensor, "N H"], targets: Float[Tensor, "N"], *, folds: int
+) -> Float[Tensor, "N"]:
+    """Predict each target by ridge regression from states, fitted on the other folds.
+
+    Folds are runs of neighbouring clips, so that clips of one video, which stand together in every
+    published corpus, mostly stay together. The penalty is the one of five that predicts the
+    held-out clips best. Costs O(N H^2 + folds H^3).
+
+    Args:
+        states: One state per clip.
+        targets: What is to be predicted.
+        folds: Parts into which the clips are cut.
+    """
+    width = states.std(dim=0)
+    x = (states - states.mean(dim=0)) / torch.where(width > 1e-12, width, 1.0)
+    middle = targets.mean()
+    y = targets - middle
+    fold = torch.arange(len(y), device=y.device) * folds // len(y)
+    penalties = len(y) * torch.tensor([1e-3, 1e-2, 1e-1, 1.0, 10.0], dtype=x.dtype, device=x.device)
+    predicted = x.new_zeros(len(penalties), len(y))
+    gram, moment = x.T @ x, x.T @ y
+    eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    for k in range(folds):
+        part = x[fold == k]
+        rest = gram - part.T @ part
+        side = moment - part.T @ y[fold == k]
+        solved = torch.linalg.solve(rest + penalties[:, None, None] * eye, side)  # (K, H)
+        predicted[:, fold == k] = solved @ part.T
+    best = (predicted - y).square().mean(dim=1).argmin()
+    return predicted[best] + middle
+
+
+class ReleasedUlagLabels(DistanceLabels):
+    """Do what the released program of sun2024 does, defects and all, so that it can be measured.
+
+        merged = sum over j of <e_m, e_j> e_j,   proposal = y tanh(score(merged) / 2)
+
+    The predictors of the score are random and never trained; the experts belong to the model and
+    are moved by the gradient that flows through the target.
+
+    Source: the released program of sun2024. docs/coming-from-the-released-program.md lists this.
+    """
+
+    def __init__(
+        self,
+        annotated: Float[Tensor, "N"],
+        scale: Scale,
+        modalities: tuple[Modality, ...],
+        state_sizes: Mapping[Task, int],
+        config: LabelsConfig,
+    ) -> None:
+        super().__init__(annotated, scale, modalities, state_sizes, config)
+        size = config.expert_size
+        self.experts = nn.ModuleDict({t: nn.Linear(n, size) for t, n in state_sizes.items()})
+        self.predictors = nn.ModuleDict(
+            {m: nn.Sequential(nn.Linear(size, size), nn.Linear(size, 1)) for m in modalities}
+        ).requires_grad_(requires_grad=False)
+        for modality in modalities:
+            self.register_buffer(f"targets_{modality}", annotated.clone())
+
+    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
+        """Return what the task was last trained on, for every train clip."""
+        targets: Tensor = getattr(self, f"targets_{modality}")
+        return targets
+
+    def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:
+        """Return the targets, through which, as released, a gradient flows."""
+        if epoch <= self.config.warmup_epochs:
+            return super().generate(output, index, epoch)
+        experts = {t: F.relu(self.experts[t](states)) for t, states in output.states.items()}
+        proposals = self.propose(experts, self.annotated[index])
+        targets = {m: (self.bank(m)[index] + proposals[m]) / 2 for m in self.modalities}
+        for modality, target in targets.items():
+            self.latest(modality)[index] = target.detach()
+        return Generated(targets, self.annotated.new_zeros(()))
+
+    def propose(
+        self, experts: Mapping[Task, Float[Tensor, "B E"]], annotated: Float[Tensor, "B"]
+    ) -> dict[Modality, Float[Tensor, "B"]]:
+        """Return the proposals, from unscaled similarities and untrained predictors."""
+        stacked = torch.stack(list(experts.values()), dim=1)  # (B, M + 1, E)
+        proposals = {}
+        for modality in self.modalities:
+            likeness = torch.einsum("bme,be->bm", stacked, experts[Task(modality)])
+            merged = torch.einsum("bm,bme->be", likeness, stacked)
+            score = self.predictors[modality](merged).squeeze(-1)
+            proposals[modality] = annotated * torch.tanh(score / 2)
+        return proposals
+
+
+GENERATORS: dict[GeneratorName, type[LabelGenerator]] = {
+    "ulag": UlagLabels,
+    "distance": DistanceLabels,
+    "copy": CopyLabels,
+    "human": HumanLabels,
+    "ulag_released": ReleasedUlagLabels,
+}
+
+
+def build_labels(
+    config: LabelsConfig,
+    labels: Mapping[Task, Float[Tensor, "N"]],
+    scale: Scale,
+    state_sizes: Mapping[Task, int],
+) -> LabelGenerator:
+    """Build the generator that ``config`` names.
+
+    Args:
+        config: Settings.
+        labels: What is annotated in the train split; only ``human`` looks at more than ``fusion``.
+        scale: Range of the annotations.
+        state_sizes: Size of each task's state, of the tasks that the model has.
+
+    Raises:
+        ConfigError: If the settings give no unimodal task anything to learn.
+    """
+    if config.generator in ("copy", "human") and config.weight == "difference":
+        raise ConfigError(
+            f"setting labels.weight is 'difference' with labels.generator {config.generator!r}, "
+            "whose labels do not move away from the annotation; say labels.weight=one"
+        )
+    modalities = tuple(Modality(t) for t in state_sizes if t is not Task.FUSION)
+    kind = GENERATORS[config.generator]
+    generator = kind(labels[Task.FUSION], scale, modalities, state_sizes, config)
+    if isinstance(generator, HumanLabels):
+        generator.set_labels({Modality(t): v for t, v in labels.items() if t is not Task.FUSION})
+    return generator

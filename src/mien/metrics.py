@@ -1,0 +1,662 @@
+"""How well scores agree with annotations: plain functions of two NumPy arrays, unrounded.
+
+A metric that has no clip to count raises ``MetricError`` when it is called directly; in
+``evaluate_all``, and when an entry of ``METRICS`` is called, it is NaN. No function rounds or turns
+a share into percent.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, Literal, TypeVar, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from mien.errors import MetricError
+
+__all__ = [
+    "METRICS",
+    "Agreement",
+    "AttentionShare",
+    "LabelAgreement",
+    "Metric",
+    "Neutral",
+    "Sums",
+    "agreement",
+    "attention_share",
+    "class_accuracy",
+    "clip_metric",
+    "corr",
+    "evaluate_all",
+    "fit_monotone",
+    "interval_accuracy",
+    "mae",
+    "polarity_accuracy",
+    "polarity_f1",
+    "rank",
+]
+
+Scores = Float[np.ndarray, " N"]
+
+_Result = TypeVar("_Result")
+
+#: What is done with a clip annotated exactly 0: it counts with the positive clips (has0 on MOSI and
+#: MOSEI), with the negative ones (CH-SIMS), or not at all (non0).
+Neutral = Literal["positive", "negative", "excluded"]
+
+#: A variance below this share of the mean square is rounding: the values are all the same.
+_ROUNDING: Final = 1e-10
+
+
+class _NothingToCountError(MetricError):
+    """No clip is left to count, so that the metric is undefined."""
+
+
+def mae(scores: Scores, targets: Scores) -> float:
+    """Mean absolute error, on the scale of the annotations, summed in float64.
+
+    Raises:
+        MetricError: If there is no clip, or a value is not finite.
+
+    >>> mae(np.array([0.5, -1.0]), np.array([1.0, 1.0]))
+    1.25
+    """
+    _check(scores, targets)
+    return float(_absolute_errors(scores, targets).mean())
+
+
+def corr(scores: Scores, targets: Scores) -> float:
+    """Correlation coefficient of Pearson, -1 to 1; NaN if the scores or the targets are constant.
+
+    Raises:
+        MetricError: If there is no clip, or a value is not finite.
+    """
+    _check(scores, targets)
+    x, y = _centre(scores), _centre(targets)
+    if not (x.any() and y.any()):
+        return math.nan
+    return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
+
+
+def polarity_accuracy(scores: Scores, targets: Scores, *, neutral: Neutral) -> float:
+    """Share of clips whose predicted polarity is the annotated one.
+
+    The literature reports several readings of a clip annotated exactly 0 under the one name Acc-2:
+    ``"positive"`` counts it with the positive clips (has0), ``"excluded"`` drops it (non0), and
+    ``"negative"`` counts it with the negative ones (CH-SIMS). A score of exactly 0 is read in the
+    same way, and as negative where annotated zeros are dropped.
+
+    Args:
+        scores: Predicted scores.
+        targets: Annotated scores.
+        neutral: What to do with clips annotated exactly 0.
+
+    Raises:
+        MetricError: If no clip is left to count, or a value is not finite.
+
+    >>> polarity_accuracy(
+    ...     np.array([0.4, -1.2, 0.1]), np.array([1.0, -0.6, -0.2]), neutral="positive"
+    ... )
+    0.6666666666666666
+    """
+    return _total(_mean, _polarity_hits(scores, targets, neutral))
+
+
+def polarity_f1(scores: Scores, targets: Scores, *, neutral: Neutral) -> float:
+    """F1 of the positive and of the negative class, weighted by their numbers of annotated clips.
+
+        F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c),    F1 = sum over c of N_c F1_c / N
+
+    The weights come from the annotation. Swapping the arguments is a known error in the field; it
+    weights by what was predicted, and gives another number.
+
+    Args:
+        scores: Predicted scores.
+        targets: Annotated scores.
+        neutral: What to do with clips annotated exactly 0, as in ``polarity_accuracy``.
+
+    Raises:
+        MetricError: If no clip is left to count, or a value is not finite.
+    """
+    return _total(_weighted_f1, _confusion(scores, targets, neutral))
+
+
+def class_accuracy(scores: Scores, targets: Scores, *, bound: int) -> float:
+    """Share of clips with equal classes after clipping to -bound..bound and rounding.
+
+    Halves are rounded to the even neighbour, as NumPy and the field's programs do: 0.5 is class 0
+    and 1.5 is class 2. Acc-7 has bound 3, Acc-5 has bound 2.
+
+    Raises:
+        MetricError: If there is no clip, or a value is not finite.
+    """
+    return _total(_mean, _class_hits(scores, targets, bound))
+
+
+def interval_accuracy(scores: Scores, targets: Scores, *, cuts: tuple[float, ...]) -> float:
+    """Share of clips whose score and target lie between the same two cuts.
+
+    A value equal to a cut belongs to the class below it. Values and cuts are compared in float32,
+    in which the published annotations are stored: there 0.1 is the cut 0.1 and not above it.
+
+    Args:
+        scores: Predicted scores.
+        targets: Annotated scores.
+        cuts: Ends between neighbouring classes, ascending.
+
+    Raises:
+        MetricError: If there is no clip, or a value is not finite.
+    """
+    return _total(_mean, _interval_hits(scores, targets, cuts))
+
+
+def _check(scores: Float[np.ndarray, "..."], targets: Float[np.ndarray, "..."]) -> None:
+    if scores.ndim != 1 or scores.shape != targets.shape:
+        raise MetricError(
+            f"metrics: scores have shape {scores.shape!r} and targets {targets.shape!r}, both must "
+            "be (clips,); drop axes of length 1"
+        )
+    if not scores.size:
+        raise _NothingToCountError("metrics: there is no clip, at least 1 is wanted")
+    for name, values in (("scores", scores), ("targets", targets)):
+        broken = values.size - np.count_nonzero(np.isfinite(values))
+        if broken:
+            raise MetricError(
+                f"metrics: {broken} of {values.size} {name} are not finite, all must be numbers; "
+                "check whether the training diverged"
+            )
+
+
+def _absolute_errors(scores: Scores, targets: Scores) -> Float[np.ndarray, " N"]:
+    errors: Float[np.ndarray, " N"] = np.abs(np.subtract(scores, targets, dtype=np.float64))
+    return errors
+
+
+def _centre(values: Scores) -> Float[np.ndarray, " N"]:
+    """Deviations from the mean, the largest of them 1; exactly 0 if the values are all the same."""
+    if values.min() == values.max():
+        return np.zeros(len(values))
+    centred = values.astype(np.float64)
+    centred -= centred.mean()
+    centred /= np.abs(centred).max()
+    return centred
+
+
+def _read_polarities(
+    scores: Scores, targets: Scores, neutral: Neutral
+) -> tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """Is the score positive, is the target positive, does the clip count."""
+    _check(scores, targets)
+    if neutral not in get_args(Neutral):
+        raise ValueError(f"neutral is {neutral!r}, must be one of {', '.join(get_args(Neutral))}")
+    if neutral == "positive":
+        return scores >= 0, targets >= 0, np.ones(len(targets), bool)
+    counts = targets != 0 if neutral == "excluded" else np.ones(len(targets), bool)
+    if not counts.any():
+        raise _NothingToCountError(
+            f"metrics: all {len(targets)} targets are 0, a polarity is wanted; "
+            "use a reading that counts zeros"
+        )
+    return scores > 0, targets > 0, counts
+
+
+# A metric that follows from sums over clips is written twice over: what one clip adds to each sum,
+# and how the sums become the metric. Resampled clips then cost one product of matrices.
+
+
+def _with_count(
+    values: Float[np.ndarray, " N"] | Bool[np.ndarray, " N"], counts: Bool[np.ndarray, " N"]
+) -> Float[np.ndarray, "N 2"]:
+    return np.stack([values * counts, counts], axis=1, dtype=np.float64)
+
+
+def _error_terms(scores: Scores, targets: Scores) -> Float[np.ndarray, "N 2"]:
+    return _with_count(_absolute_errors(scores, targets), np.ones(len(scores), bool))
+
+
+def _polarity_hits(scores: Scores, targets: Scores, neutral: Neutral) -> Float[np.ndarray, "N 2"]:
+    predicted, annotated, counts = _read_polarities(scores, targets, neutral)
+    return _with_count(predicted == annotated, counts)
+
+
+def _class_hits(scores: Scores, targets: Scores, bound: int) -> Float[np.ndarray, "N 2"]:
+    _check(scores, targets)
+    predicted, annotated = (np.rint(np.clip(v, -bound, bound)) for v in (scores, targets))
+    return _with_count(predicted == annotated, np.ones(len(scores), bool))
+
+
+def _interval_hits(
+    scores: Scores, targets: Scores, cuts: tuple[float, ...]
+) -> Float[np.ndarray, "N 2"]:
+    _check(scores, targets)
+    ends = np.asarray(cuts, np.float32)
+    predicted, annotated = (np.searchsorted(ends, v.astype(np.float32)) for v in (scores, targets))
+    return _with_count(predicted == annotated, np.ones(len(scores), bool))
+
+
+def _total(
+    combine: Callable[[Float[np.ndarray, "1 _"]], Float[np.ndarray, "1"]],
+    terms: Float[np.ndarray, "N _"],
+) -> float:
+    return float(combine(terms.sum(axis=0, keepdims=True))[0])
+
+
+def _mean(sums: Float[np.ndarray, "*B 2"]) -> Float[np.ndarray, "*B"]:
+    return _divide(sums[..., 0], sums[..., 1])
+
+
+def _confusion(scores: Scores, targets: Scores, neutral: Neutral) -> Float[np.ndarray, "N 4"]:
+    """Clips that are truly positive, falsely positive, falsely negative, truly negative."""
+    predicted, annotated, counts = _read_polarities(scores, targets, neutral)
+    cells = [
+        predicted & annotated,
+        predicted & ~annotated,
+        ~predicted & annotated,
+        ~predicted & ~annotated,
+    ]
+    return np.stack([cell & counts for cell in cells], axis=1).astype(np.float64)
+
+
+def _weighted_f1(sums: Float[np.ndarray, "*B 4"]) -> Float[np.ndarray, "*B"]:
+    hits, false_positive, false_negative, rejections = np.moveaxis(sums, -1, 0)
+    total = np.zeros(sums.shape[:-1])
+    for true, support in (
+        (hits, hits + false_negative),
+        (rejections, rejections + false_positive),
+    ):
+        f1 = _divide(2 * true, 2 * true + false_positive + false_negative)
+        total = total + np.where(support > 0, support * f1, 0.0)
+    return _divide(total, sums.sum(axis=-1))
+
+
+def _moments(scores: Scores, targets: Scores) -> Float[np.ndarray, "N 6"]:
+    """Terms of the moments that make a correlation, moved and scaled so that they cancel well."""
+    _check(scores, targets)
+    x, y = _scale_down(scores), _scale_down(targets)
+    return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1)
+
+
+def _scale_down(values: Scores) -> Float[np.ndarray, " N"]:
+    moved = values.astype(np.float64)
+    moved -= np.median(moved)
+    return moved / (np.abs(moved).max() or 1.0)
+
+
+def _corr_of_moments(sums: Float[np.ndarray, "*B 6"]) -> Float[np.ndarray, "*B"]:
+    count, *rest = np.moveaxis(sums, -1, 0)
+    x, y, xx, yy, xy = (_divide(moment, count) for moment in rest)
+    spread_x, spread_y = xx - x * x, yy - y * y
+    is_constant = (spread_x <= _ROUNDING * xx) | (spread_y <= _ROUNDING * yy)
+    norm = np.sqrt(np.where(is_constant, 0.0, spread_x * spread_y))
+    result = _divide(xy - x * y, norm)
+    return result.clip(-1.0, 1.0)
+
+
+def _divide(
+    above: Float[np.ndarray, "*B"], below: Float[np.ndarray, "*B"]
+) -> Float[np.ndarray, "*B"]:
+    """Divide, with NaN where the divisor is 0."""
+    quotient = np.full(below.shape, np.nan)
+    np.divide(above, below, out=quotient, where=below != 0)
+    return quotient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """How a metric follows from sums over clips.
+
+    Attributes:
+        terms: What each clip adds to each sum.
+        combine: Turns the sums, the last axis, into the metric; NaN where that is undefined.
+    """
+
+    terms: Callable[[Scores, Scores], Float[np.ndarray, "N _"]]
+    combine: Callable[[Float[np.ndarray, "*B _"]], Float[np.ndarray, "*B"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """An entry of the table of metrics; calling it gives NaN where the metric is undefined.
+
+    Attributes:
+        function: The metric, of scores and targets.
+        higher_is_better: Whether more of it is better.
+        is_share: Whether it is a share of clips, 0 to 1, which tables show in percent.
+        description: What it says, in a line, and how it counts zeros; printed with every table.
+        sums: How it follows from sums over clips; without it, resampling works, but slowly.
+    """
+
+    function: Callable[[Scores, Scores], float]
+    higher_is_better: bool
+    is_share: bool
+    description: str
+    sums: Sums | None = None
+
+    def __call__(self, scores: Scores, targets: Scores) -> float:
+        """Return the metric; NaN if no clip is left to count.
+
+        Raises:
+            MetricError: If a value is not finite.
+        """
+        try:
+            return self.function(scores, targets)
+        except _NothingToCountError:
+            return math.nan
+
+
+def clip_metric(metric: Metric, bound: float) -> Metric:
+    """Return the metric of scores and targets that are first clipped to -bound..bound."""
+    sums = metric.sums and replace(metric.sums, terms=_clip_first(metric.sums.terms, bound))
+    return replace(metric, function=_clip_first(metric.function, bound), sums=sums)
+
+
+def _clip_first(
+    function: Callable[[Scores, Scores], _Result], bound: float
+) -> Callable[[Scores, Scores], _Result]:
+    def clipped(scores: Scores, targets: Scores) -> _Result:
+        _check(scores, targets)  # before an infinite score is made a finite one
+        return function(np.clip(scores, -bound, bound), np.clip(targets, -bound, bound))
+
+    return clipped
+
+
+_MAE: Final = Metric(
+    function=mae,
+    higher_is_better=False,
+    is_share=False,
+    description="mean absolute error, on the scale of the annotations",
+    sums=Sums(terms=_error_terms, combine=_mean),
+)
+
+_CORR: Final = Metric(
+    function=corr,
+    higher_is_better=True,
+    is_share=False,
+    description="correlation coefficient of Pearson; undefined where all values are the same",
+    sums=Sums(terms=_moments, combine=_corr_of_moments),
+)
+
+_ZEROS: Final[dict[Neutral, str]] = {
+    "positive": "a 0 counts as positive",
+    "negative": "a 0 counts as negative",
+    "excluded": "clips annotated 0 are left out",
+}
+
+
+def _polarity(kind: Literal["accuracy", "f1"], neutral: Neutral) -> Metric:
+    if kind == "accuracy":
+        function, name = polarity_accuracy, "share of clips with the annotated polarity"
+        sums = Sums(terms=partial(_polarity_hits, neutral=neutral), combine=_mean)
+    else:
+        function, name = polarity_f1, "F1 of the two polarities, weighted by their annotated clips"
+        sums = Sums(terms=partial(_confusion, neutral=neutral), combine=_weighted_f1)
+    return Metric(
+        function=partial(function, neutral=neutral),
+        higher_is_better=True,
+        is_share=True,
+        description=f"{name}; {_ZEROS[neutral]}",
+        sums=sums,
+    )
+
+
+def _rounded(bound: int) -> Metric:
+    return Metric(
+        function=partial(class_accuracy, bound=bound),
+        higher_is_better=True,
+        is_share=True,
+        description=f"share of clips with the annotated class: clipped to -{bound}..{bound} and "
+        "rounded, halves to even; 0 is a class of its own",
+        sums=Sums(terms=partial(_class_hits, bound=bound), combine=_mean),
+    )
+
+
+def _between(*cuts: float) -> Metric:
+    return Metric(
+        function=partial(interval_accuracy, cuts=cuts),
+        higher_is_better=True,
+        is_share=True,
+        description="share of clips with the annotated class: cut at "
+        f"{', '.join(f'{cut:g}' for cut in cuts)}, a cut belongs to the class below; "
+        "0 is in the middle class",
+        sums=Sums(terms=partial(_interval_hits, cuts=cuts), combine=_mean),
+    )
+
+
+_GENERAL: Final[dict[str, Metric]] = {
+    "mae": _MAE,
+    "corr": _CORR,
+    "acc2_has0": _polarity("accuracy", "positive"),
+    "acc2_non0": _polarity("accuracy", "excluded"),
+    "f1_has0": _polarity("f1", "positive"),
+    "f1_non0": _polarity("f1", "excluded"),
+}
+
+_SIMS: Final[dict[str, Metric]] = {
+    "mae": _MAE,
+    "corr": _CORR,
+    "acc2": _polarity("accuracy", "negative"),
+    "acc3": _between(-0.1, 0.1),
+    "acc5": _between(-0.7, -0.1, 0.1, 0.7),
+    "f1": _polarity("f1", "negative"),
+}
+
+#: The metrics of each family, in the order of tables. ``mosi`` is for MOSI and MOSEI; ``sims``
+#: clips scores and targets to -1..1 first, for every metric; ``general`` is for any other scale
+#: on which 0 is neutral.
+METRICS: Final[dict[str, dict[str, Metric]]] = {
+    "mosi": {**_GENERAL, "acc5": _rounded(2), "acc7": _rounded(3)},
+    "sims": {name: clip_metric(metric, 1.0) for name, metric in _SIMS.items()},
+    "general": _GENERAL,
+}
+
+
+def evaluate_all(scores: Scores, targets: Scores, family: str) -> dict[str, float]:
+    """Return every metric of a family, unrounded.
+
+    NaN stands for a metric that is undefined: ``corr`` if the scores or the targets are all the
+    same, ``acc2_non0`` and ``f1_non0`` if every target is 0.
+
+    Args:
+        scores: Predicted scores.
+        targets: Annotated scores.
+        family: Key of ``METRICS``.
+
+    Raises:
+        MetricError: If there is no such family, no clip, or a value that is not finite.
+    """
+    if family not in METRICS:
+        raise MetricError(
+            f"metrics: no family is called {family!r}, must be one of {', '.join(METRICS)}"
+        )
+    _check(scores, targets)
+    return {name: metric(scores, targets) for name, metric in METRICS[family].items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How well generated labels agree with the truth, over some clips; NaN where undefined.
+
+    Attributes:
+        num_clips: Clips that were compared.
+        pearson: Correlation of the values; undefined if one side is constant.
+        spearman: Correlation of their ranks, equal values sharing the mean of their ranks.
+        mae: Mean absolute error.
+        mae_monotone: Mean absolute error after the labels went through the increasing map that
+            fits these very clips best in squares: what is wrong besides the scale.
+        num_signed: Clips whose truth is not exactly 0.
+        sign: Share of those whose label has the sign of the truth; a label of 0 has neither sign.
+    """
+
+    num_clips: int
+    pearson: float
+    spearman: float
+    mae: float
+    mae_monotone: float
+    num_signed: int
+    sign: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelAgreement:
+    """How well generated unimodal labels agree with the true ones.
+
+    Attributes:
+        everywhere: Over all clips.
+        conflicting: Over the clips in which the modality says the opposite of the whole: its truth
+            and the multimodal annotation have opposite signs. Copies of the annotation fail here.
+    """
+
+    everywhere: Agreement
+    conflicting: Agreement
+
+
+def agreement(generated: Scores, truth: Scores, annotated: Scores) -> LabelAgreement:
+    """Compare the labels that were generated for one modality with its true ones.
+
+    Args:
+        generated: Generated labels of the modality.
+        truth: What people, or the maker of a planted corpus, say of that modality alone.
+        annotated: The multimodal annotation.
+
+    Raises:
+        MetricError: If there is no clip, or a value is not finite.
+    """
+    _check(generated, truth)
+    _check(annotated, truth)
+    conflicting = np.sign(truth) * np.sign(annotated) < 0
+    return LabelAgreement(
+        everywhere=_agree(generated, truth),
+        conflicting=_agree(generated[conflicting], truth[conflicting]),
+    )
+
+
+def _agree(generated: Scores, truth: Scores) -> Agreement:
+    signed = truth != 0
+    same_sign = np.sign(generated[signed]) == np.sign(truth[signed])
+    has_clips = bool(len(truth))
+    return Agreement(
+        num_clips=len(truth),
+        pearson=corr(generated, truth) if has_clips else math.nan,
+        spearman=corr(rank(generated), rank(truth)) if has_clips else math.nan,
+        mae=mae(generated, truth) if has_clips else math.nan,
+        mae_monotone=mae(fit_monotone(generated, truth), truth) if has_clips else math.nan,
+        num_signed=int(signed.sum()),
+        sign=float(same_sign.mean()) if same_sign.size else math.nan,
+    )
+
+
+def rank(values: Scores) -> Float[np.ndarray, " N"]:
+    """Return the rank of each value, from 1; equal values share the mean of their ranks.
+
+    >>> rank(np.array([0.5, -1.0, 0.5]))
+    array([2.5, 1. , 2.5])
+    """
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Float[np.ndarray, " N"] = (np.cumsum(counts) - (counts - 1) / 2)[where]
+    return ranks
+
+
+def fit_monotone(inputs: Scores, targets: Scores) -> Float[np.ndarray, " N"]:
+    """Map the inputs by the increasing function that comes closest to the targets, in squares.
+
+    Pools adjacent violators: walking up the inputs, a mean that is below its left neighbour is
+    merged with it. Equal inputs get one value.
+
+    Source: ayer1955.
+
+    >>> fit_monotone(np.array([1.0, 2.0, 3.0]), np.array([0.0, 4.0, 2.0]))
+    array([0., 3., 3.])
+    """
+    levels, where, counts = np.unique(inputs, return_inverse=True, return_counts=True)
+    sums = np.bincount(where, weights=targets, minlength=len(levels))
+    pools: list[tuple[float, int, int]] = []  # sum of targets, clips, levels
+    for total, count in zip(sums.tolist(), counts.tolist(), strict=True):
+        pool = (total, count, 1)
+        while pools and pools[-1][0] * pool[1] >= pool[0] * pools[-1][1]:
+            left = pools.pop()
+            pool = (left[0] + pool[0], left[1] + pool[1], left[2] + pool[2])
+        pools.append(pool)
+    means = [total / count for total, count, _ in pools]
+    return np.repeat(means, [num_levels for _, _, num_levels in pools])[where]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionShare:
+    """How much attention falls on the moments that are known to matter.
+
+    Attributes:
+        shares: Share of each clip's absolute attention inside its moments; NaN if the clip has no
+            real step or no attention.
+        uniform: The share that equal weights would get: real steps inside, over real steps.
+        num_clips: Clips with a share; the means are over these.
+        mean: Mean share; NaN if no clip has one.
+        uniform_mean: Mean share of equal weights.
+        ratio: ``mean / uniform_mean``; 1 is what attention that knows nothing gets.
+    """
+
+    shares: Float[np.ndarray, " N"]
+    uniform: Float[np.ndarray, " N"]
+    num_clips: int
+    mean: float
+    uniform_mean: float
+    ratio: float
+
+
+def attention_share(
+    weights: Float[np.ndarray, "N T"], mask: Bool[np.ndarray, "N T"], span: Int[np.ndarray, "N 2"]
+) -> AttentionShare:
+    """Measure how much attention falls inside known moments.
+
+    Weights may be negative: a step that speaks against the others counts by its size. Weights
+    where the mask is False are ignored.
+
+    Args:
+        weights: Weight of each time step.
+        mask: True at real steps.
+        span: First step of each clip's moment and the step after its last.
+
+    Raises:
+        MetricError: If a real step's weight is not finite, or a moment has no real step in a clip
+            that has some.
+    """
+    steps = np.arange(weights.shape[1])
+    inside = mask & (steps >= span[:, :1]) & (steps < span[:, 1:])
+    _check_attention(weights, mask, inside, span)
+    sizes = np.where(mask, np.abs(weights), 0.0).astype(np.float64)
+    shares = _divide((sizes * inside).sum(axis=1), sizes.sum(axis=1))
+    uniform = _divide(inside.sum(axis=1, dtype=float), mask.sum(axis=1, dtype=float))
+    counted = np.isfinite(shares)
+    mean, uniform_mean = (
+        float(v[counted].mean()) if counted.any() else math.nan for v in (shares, uniform)
+    )
+    return AttentionShare(
+        shares=shares,
+        uniform=uniform,
+        num_clips=int(counted.sum()),
+        mean=mean,
+        uniform_mean=uniform_mean,
+        ratio=mean / uniform_mean,
+    )
+
+
+def _check_attention(
+    weights: Float[np.ndarray, "N T"],
+    mask: Bool[np.ndarray, "N T"],
+    inside: Bool[np.ndarray, "N T"],
+    span: Int[np.ndarray, "N 2"],
+) -> None:
+    broken = np.count_nonzero(~np.isfinite(weights) & mask)
+    if broken:
+        raise MetricError(
+            f"attention: {broken} of {np.count_nonzero(mask)} weights are not finite, all must be "
+            "numbers; check whether the training diverged"
+        )
+    missed = np.flatnonzero(mask.any(axis=1) & ~inside.any(axis=1))
+    if missed.size:
+        row = missed[0]
+        raise MetricError(
+            f"attention: the moment of row {row} is {span[row].tolist()!r}, it must have a step "
+            f"among the clip's {np.count_nonzero(mask[row])}; leave out clips without a moment"
+        )
