@@ -213,6 +213,7 @@ def _with_count(
 
 
 def _error_terms(scores: Scores, targets: Scores) -> Float[np.ndarray, "N 2"]:
+    _check(scores, targets)
     return _with_count(_absolute_errors(scores, targets), np.ones(len(scores), bool))
 
 

@@ -44,7 +44,7 @@ class BertSizes(BaseModel):
         pad_token_id: Token that fills up shorter sequences.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     vocab_size: int = Field(ge=1, le=1 << 24)
     hidden_size: int = Field(ge=1, le=1 << 16)

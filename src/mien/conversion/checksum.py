@@ -8,7 +8,9 @@ from jaxtyping import UInt32
 __all__ = ["crc32c", "unmask"]
 
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, reflected
-_WIDTH = 1 << 14  # words of a row: as long as rows and tables together stay in the processor's cache
+_WIDTH = (
+    1 << 13
+)  # words of a row: as long as rows and tables together stay in the processor's cache
 _WORD = np.dtype("<u4")
 
 Tables = tuple[UInt32[np.ndarray, "65536"], UInt32[np.ndarray, "65536"]]
@@ -96,4 +98,4 @@ def _images(size: int) -> UInt32[np.ndarray, "32"]:
             images = images >> 1 ^ (images & 1) * _WORD.type(_POLYNOMIAL)
         return images
     half = _images(size // 2)
-    return np.bitwise_xor.reduce((half[:, None] >> bit & 1) * half, axis=1)
+    return np.bitwise_xor.reduce((half[:, None] >> bit & 1) * half, axis=1, dtype=_WORD)

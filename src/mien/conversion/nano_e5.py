@@ -19,6 +19,7 @@ folder holds float32, which does so exactly. The file has no pooler; nor has the
 
 import struct
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ _PARTS = {
 
 class _Tensor(NamedTuple):
     kind: int
-    count: int
+    num_values: int
     offset: int
     size: int
 
@@ -86,7 +87,9 @@ class _Cursor:
 
     def take(self, size: int, what: str) -> memoryview:
         if not 0 <= size <= len(self.data) - self.position:
-            raise AssetError(f"{self.path}: is damaged: {what} would end behind the end of the file")
+            raise AssetError(
+                f"{self.path}: is damaged: {what} would end behind the end of the file"
+            )
         self.position += size
         return self.data[self.position - size : self.position]
 
@@ -117,7 +120,7 @@ def convert_nano_e5(source: Path, out: Path) -> Path:
     cursor = _Cursor(source, data)
     sizes = _read_sizes(cursor)
     pieces = _read_pieces(cursor)
-    if not (len(pieces.texts) <= sizes.vocab_size and max(pieces[2:]) < len(pieces.texts)):
+    if len(pieces.texts) > sizes.vocab_size:
         raise AssetError(f"{source}: is damaged: the vocabulary does not fit its embeddings")
     characters = dict(_read_characters(cursor))
     tensors = dict(_read_tensors(cursor))
@@ -170,12 +173,17 @@ def _read_pieces(cursor: _Cursor) -> _Pieces:
     offsets = cursor.array("<u4", count + 1, "the vocabulary").tolist()
     scores = cursor.array("<f4", count, "the vocabulary").tolist()
     blob = bytes(cursor.take(size, "the vocabulary"))
+    if not (
+        all(0 <= number < count for number in (start, end, pad, unknown))
+        and offsets == sorted(offsets)
+        and offsets[-1] == size
+        and np.isfinite(scores).all()
+    ):
+        raise AssetError(f"{cursor.path}: is damaged: the vocabulary does not add up")
     try:
-        texts = [blob[a:b].decode() for a, b in zip(offsets, offsets[1:], strict=False)]
+        texts = [blob[a:b].decode() for a, b in pairwise(offsets)]
     except UnicodeDecodeError as error:
         raise AssetError(f"{cursor.path}: is damaged: a piece is not UTF-8 ({error})") from error
-    if offsets != sorted(offsets) or offsets[-1] != size or min(start, end, pad, unknown) < 0:
-        raise AssetError(f"{cursor.path}: is damaged: the vocabulary does not add up")
     return _Pieces(texts, scores, start, end, pad, unknown)
 
 
@@ -205,8 +213,8 @@ def _read_weight(
     short = _short_name(name)
     tensor = tensors.get(short)
     count = int(np.prod(shape))
-    if tensor is None or tensor.count != count:
-        found = "is missing" if tensor is None else f"has {tensor.count} values, not {count}"
+    if tensor is None or tensor.num_values != count:
+        found = "is missing" if tensor is None else f"has {tensor.num_values} values, not {count}"
         raise AssetError(f"{cursor.path}: is damaged: tensor {short!r} {found}")
     size = 4 * count if tensor.kind == 0 else _BLOCK.itemsize * (count // 32)
     if tensor.kind not in (0, 1) or tensor.size != size:

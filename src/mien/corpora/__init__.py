@@ -10,7 +10,7 @@ from typing import Literal
 from mien.errors import CorpusError
 from mien.types import Scale
 
-__all__ = ["KNOWN", "Facts", "MetricFamily", "facts_of"]
+__all__ = ["KNOWN", "Facts", "MetricFamily", "facts_of", "metric_family"]
 
 MetricFamily = Literal["mosi", "sims", "general"]
 
@@ -47,3 +47,10 @@ def facts_of(name: str) -> Facts:
     if name not in KNOWN:
         raise CorpusError(f"no published corpus is called {name!r}; there are: {', '.join(KNOWN)}")
     return KNOWN[name]
+
+
+def metric_family(name: str, scale: Scale) -> MetricFamily:
+    """Return the family of metrics for a corpus: its own if it is published, else by its scale."""
+    if name in KNOWN:
+        return KNOWN[name].metrics
+    return "mosi" if scale == Scale(-3, 3) else "general"

@@ -21,18 +21,24 @@ from mien.errors import CorpusError
 
 __all__ = [
     "MOST_CLIP_BYTES",
+    "MOST_TEXT_BYTES",
     "FeatureFile",
     "FileBytes",
     "Identity",
     "Latin1Bytes",
+    "LongText",
     "MemoryBytes",
     "Payload",
     "PickledArray",
     "decode_text",
+    "text_of",
 ]
 
 #: The largest clip that is read; the largest published ones have about 0.2 MB.
 MOST_CLIP_BYTES = 128 << 20
+
+#: The longest text that is read.
+MOST_TEXT_BYTES = 1 << 20
 
 _BLOCK = 8 << 20
 _STRIDED_BLOCK = 64 << 20
@@ -321,12 +327,42 @@ class PickledArray:
         return data.view(self.dtype).reshape((*head, end - begin, *tail)).transpose(self.axes)
 
 
+@dataclass(slots=True, eq=False)
+class LongText:
+    """A long text that stays in the file, in UTF-8.
+
+    Attributes:
+        offset: Where it begins.
+        length: Its length in bytes.
+        encoded: The bytes that it stands for, once the file has asked for them.
+    """
+
+    offset: int
+    length: int
+    encoded: Latin1Bytes | None = None
+
+
+def text_of(file: FeatureFile, value: object) -> str | None:
+    """Return a text of the file, or None if ``value`` is no text or has more than 1 MB."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, LongText):
+        payload: Payload = FileBytes(offset=value.offset, length=value.length)
+    elif isinstance(value, Payload):
+        payload = value
+    else:
+        return None
+    if payload.length > MOST_TEXT_BYTES:
+        return None
+    return decode_text(payload.read(file, 0, payload.length).tobytes())
+
+
 def decode_text(data: bytes) -> str:
-    """Decode bytes that stand for text: UTF-8, or Latin-1 where they are not UTF-8.
+    r"""Decode bytes that stand for text: UTF-8, or Latin-1 where they are not UTF-8.
 
     Python 2 did not say which one its texts were in.
 
-    >>> decode_text("中".encode()), decode_text(b"caf\\xe9")
+    >>> decode_text("中".encode()), decode_text(b"caf\xe9")
     ('中', 'café')
     """
     try:

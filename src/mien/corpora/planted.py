@@ -53,7 +53,7 @@ _ROUNDING = 1024  # values are multiples of 1/1024: libraries that sum in anothe
 
 
 class PlantedConfig(Settings):
-    """How the corpus is made. The defaults are measured in the documentation of the corpus.
+    """How the corpus is made.
 
     Attributes:
         seed: Seed of everything that is drawn. The rotation of the features is the same for every
@@ -65,7 +65,7 @@ class PlantedConfig(Settings):
         agreement: Correlation of the modalities' sentiments in clips where they agree.
         disagreement: Share of clips in which one modality, drawn at random, says the opposite.
         spread: Standard deviation of a modality's sentiment before it is cut to the scale.
-        text_weight: Weight of the text in the multimodal label.
+        text_weight: Weight of the text, which every clip has, in the multimodal label.
         audio_weight: Weight of the audio.
         video_weight: Weight of the video.
         label_noise: Standard deviation of what the multimodal label has beyond its parts.
@@ -94,7 +94,7 @@ class PlantedConfig(Settings):
     agreement: float = Field(default=0.6, ge=0, le=1)
     disagreement: float = Field(default=0.3, ge=0, le=1)
     spread: float = Field(default=1.5, gt=0, le=10)
-    text_weight: float = Field(default=0.45, ge=0)
+    text_weight: float = Field(default=0.45, gt=0)
     audio_weight: float = Field(default=0.3, ge=0)
     video_weight: float = Field(default=0.25, ge=0)
     label_noise: float = Field(default=0.15, ge=0)
@@ -103,10 +103,10 @@ class PlantedConfig(Settings):
     missing: float = Field(default=0.02, ge=0, lt=1)
     audio_size: int = Field(default=33, ge=3)
     video_size: int = Field(default=35, ge=3)
-    audio_step_seconds: float = Field(default=0.05, gt=0)
-    video_step_seconds: float = Field(default=0.08, gt=0)
+    audio_step_seconds: float = Field(default=0.05, ge=0.01)
+    video_step_seconds: float = Field(default=0.08, ge=0.01)
     shortest_seconds: float = Field(default=3.0, gt=0)
-    longest_seconds: float = Field(default=10.0, gt=0)
+    longest_seconds: float = Field(default=10.0, gt=0, le=60)
     burst_low: float = Field(default=0.04, gt=0, le=1)
     burst_high: float = Field(default=0.08, gt=0, le=1)
     cue: float = Field(default=5.0, ge=0)
@@ -120,10 +120,6 @@ class PlantedConfig(Settings):
             raise ValueError("train and valid together must leave a share for test")
         if not all(_split_sizes(self).values()):
             raise ValueError("num_clips, train and valid must leave a clip for every split")
-        if self.text_weight == 0:
-            raise ValueError(
-                "text_weight must be positive: text is the modality that every clip has"
-            )
         if self.shortest_seconds > self.longest_seconds:
             raise ValueError("shortest_seconds must not be above longest_seconds")
         if self.burst_low > self.burst_high:

@@ -1,0 +1,227 @@
+"""Predictions and labels to plain results, for one seed and over the seeds of a run."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mien.checkpoint import write_text
+from mien.corpora import MetricFamily
+from mien.evaluation import Predictions
+from mien.metrics import METRICS, LabelAgreement, agreement, attention_share, evaluate_all
+from mien.run import RunFolder
+from mien.significance import bootstrap_interval, summarise_seeds
+from mien.types import ID_SEPARATOR, Clip, Modality, Task
+
+__all__ = [
+    "judge_attention",
+    "judge_labels",
+    "judge_scores",
+    "judge_seeds",
+    "summarise_run",
+]
+
+_BOOTSTRAP_SEED = 1111
+_RESAMPLES = 2000
+
+Tokens = Callable[[Clip], list[tuple[str, int, int]] | None]
+
+
+def judge_scores(predictions: Predictions, family: MetricFamily) -> dict[str, dict[str, Any]]:
+    """Return every metric of every task that is annotated; None where one is undefined.
+
+    A unimodal task is judged on the clips that are annotated for it and have the modality.
+    """
+    judged = {}
+    for task, scores in predictions.scores.items():
+        kept = _judged_rows(predictions, task)
+        if kept.any():
+            values = evaluate_all(scores[kept], predictions.targets[task][kept], family)
+            judged[str(task)] = {name: _plain(value) for name, value in values.items()}
+    return judged
+
+
+def _judged_rows(predictions: Predictions, task: Task) -> np.ndarray:
+    if task not in predictions.targets:
+        return np.zeros(len(predictions), dtype=bool)
+    kept = ~np.isnan(predictions.targets[task])
+    if task is not Task.FUSION:
+        kept &= predictions.present[Modality(task)]
+    return kept
+
+
+def judge_labels(
+    latest: Mapping[Modality, Float[np.ndarray, "N"]],
+    truth: Mapping[Task, Float[np.ndarray, "N"]],
+) -> dict[str, Any]:
+    """Compare generated unimodal labels of train with the truth, beside the copied annotation.
+
+    Args:
+        latest: What each unimodal task was last trained on.
+        truth: What is annotated, or known, per task; NaN where it is not.
+
+    Returns:
+        Per modality with a known truth: ``generated`` and ``copy``, each over ``everywhere`` and
+        over the ``conflicting`` clips, in which the modality says the opposite of the whole.
+    """
+    judged = {}
+    annotated = truth[Task.FUSION]
+    for modality, labels in latest.items():
+        known = truth.get(Task(modality), np.full(len(annotated), np.nan))
+        kept = ~np.isnan(known)
+        if kept.any():
+            given = {"generated": labels, "copy": annotated}
+            judged[str(modality)] = {
+                name: _agreement(agreement(one[kept], known[kept], annotated[kept]))
+                for name, one in given.items()
+            }
+    return judged
+
+
+def _agreement(result: LabelAgreement) -> dict[str, Any]:
+    return {
+        part: {name: _plain(value) for name, value in values.items()}
+        for part, values in asdict(result).items()
+    }
+
+
+def judge_attention(
+    predictions: Predictions, clips: Sequence[Clip], tokens: Tokens
+) -> dict[str, Any]:
+    """Return the share of attention inside the known moments, beside what equal weights get."""
+    judged = {}
+    for modality, weights in predictions.attention.items():
+        rows, spans = [], []
+        for row, clip in enumerate(clips):
+            span = _steps(clip, modality, tokens)
+            if span is not None and len(weights[row]) >= span[1] > span[0]:
+                rows.append(row)
+                spans.append(span)
+        if rows:
+            lengths = np.array([len(weights[row]) for row in rows])
+            mask = np.arange(lengths.max()) < lengths[:, None]
+            padded = np.zeros(mask.shape)
+            padded[mask] = np.concatenate([weights[row] for row in rows])
+            share = attention_share(padded, mask, np.array(spans))
+            judged[str(modality)] = {
+                "inside": _plain(share.mean),
+                "uniform": _plain(share.uniform_mean),
+                "ratio": _plain(share.ratio),
+                "num_clips": share.num_clips,
+            }
+    return judged
+
+
+def _steps(clip: Clip, modality: Modality, tokens: Tokens) -> tuple[int, int] | None:
+    """Return a clip's moment in steps of the series; for text, from characters to tokens."""
+    if modality not in clip.moments:
+        return None
+    start, end = clip.moments[modality]
+    if modality is not Modality.TEXT:
+        return start, end
+    found = tokens(clip)
+    if found is None:
+        return None
+    inside = [i for i, (_, a, b) in enumerate(found) if a < end and b > start and b > a]
+    return (inside[0], inside[-1] + 1) if inside else None
+
+
+def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synthetic: bool) -> None:
+    """Write a run's ``metrics.json`` from those of its finished seeds."""
+    seeds = [seed for seed in run.seeds if seed.is_finished]
+    judged = [seed.metrics() for seed in seeds]
+    splits: dict[str, Any] = {}
+    for split in ("valid", "test"):
+        predictions = [seed.predictions(split) for seed in seeds]  # type: ignore[arg-type]
+        kept = [one for one in predictions if one is not None]
+        if kept:
+            splits[split] = judge_seeds(kept, family)
+    values = {
+        "corpus": corpus,
+        "is_synthetic": is_synthetic,
+        "family": family,
+        "seeds": [seed.seed for seed in seeds],
+        "best_epochs": [one["best_epoch"] for one in judged],
+        "splits": splits,
+        "labels": _merge([one["labels"] for one in judged]),
+        "attention": _merge([one["attention"] for one in judged]),
+    }
+    write_text(run.path / "metrics.json", json.dumps(values, indent=1))
+
+
+def judge_seeds(predictions: Sequence[Predictions], family: MetricFamily) -> dict[str, Any]:
+    """Return, per task and metric, what several seeds gave on one split.
+
+    Returns:
+        ``mean``, ``deviation`` (over seeds), ``values`` (one per seed), ``low`` and ``high`` (95 %
+        bootstrap interval of the mean over clips) and, where the clips come from several videos,
+        ``low_videos`` and ``high_videos`` (the same, whole videos resampled).
+    """
+    first = predictions[0]
+    videos = np.array([name.split(ID_SEPARATOR)[0] for name in first.ids])
+    judged: dict[str, Any] = {}
+    for task in first.scores:
+        kept = _judged_rows(first, task)
+        if not kept.any():
+            continue
+        scores = np.stack([one.scores[task][kept] for one in predictions])
+        targets = first.targets[task][kept]
+        each = [evaluate_all(row, targets, family) for row in scores]
+        judged[str(task)] = {
+            name: _over_seeds(
+                [one[name] for one in each], scores, targets, name, family, videos[kept]
+            )
+            for name in each[0]
+        }
+    return judged
+
+
+def _over_seeds(
+    values: list[float],
+    scores: Float[np.ndarray, "K N"],
+    targets: Float[np.ndarray, "N"],
+    name: str,
+    family: MetricFamily,
+    videos: np.ndarray,
+) -> dict[str, Any]:
+    metric = METRICS[family][name]
+    summary = summarise_seeds(values)
+    options: dict[str, Any] = {"seed": _BOOTSTRAP_SEED, "resamples": _RESAMPLES}
+    clips = bootstrap_interval(scores, targets, metric, **options)
+    result = {
+        "mean": _plain(summary.mean),
+        "deviation": _plain(summary.deviation),
+        "values": [_plain(value) for value in values],
+        "low": _plain(clips.low),
+        "high": _plain(clips.high),
+    }
+    if 1 < len(set(videos.tolist())) < len(videos):
+        whole = bootstrap_interval(scores, targets, metric, clusters=videos, **options)
+        result |= {"low_videos": _plain(whole.low), "high_videos": _plain(whole.high)}
+    return result
+
+
+def _merge(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of dicts and numbers
+    """Turn trees of numbers, one per seed, into one tree of means, deviations and values."""
+    if not trees:
+        return {}
+    if isinstance(trees[0], dict):
+        return {key: _merge([tree[key] for tree in trees]) for key in trees[0]}
+    numbers = [math.nan if value is None else float(value) for value in trees]
+    summary = summarise_seeds(numbers)
+    return {
+        "mean": _plain(summary.mean),
+        "deviation": _plain(summary.deviation),
+        "values": [_plain(value) for value in numbers],
+    }
+
+
+def _plain(value: float) -> float | int | None:
+    """Return a number that JSON can hold: None for one that is not finite."""
+    if isinstance(value, int):
+        return value
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,163 @@
+"""A run folder: where its files are and what they hold.
+
+RUN/
+    config.toml               the settings, with every default spelled out
+    environment.json          versions, device, fingerprints of the store and the text encoder
+    metrics.json              over seeds: mean, deviation, every value, interval over clips
+    report.md  figures/       what people read
+    seed-1111/
+        epochs.jsonl          one line per epoch: losses, validation metrics
+        best.safetensors      the best epoch on validation: weights, label bank, settings
+        last.safetensors      what the next epoch depends on; removed when the seed has ended
+        labels/epoch-001.npy  what each unimodal task was trained on in that epoch, (M, N)
+        train.json            ids, annotation and known unimodal truth of the train clips
+        predictions-test.csv  scores and annotations, also for valid
+        metrics.json          metrics, agreement of labels and attention of this seed
+        examples.json         attention over a few clips, with their words
+        failed.json           why the training diverged; then there are no metrics
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mien.errors import CheckpointError
+from mien.evaluation import Predictions, read_predictions
+from mien.types import Split
+
+__all__ = ["RunFolder", "SeedFolder", "open_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeedFolder:
+    """The files of one seed.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def seed(self) -> int:
+        """The seed, from the folder's name."""
+        return int(self.path.name.removeprefix("seed-"))
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch."""
+        return self.path / "best.safetensors"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training and evaluation have ended."""
+        return (self.path / "metrics.json").is_file()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the training diverged, if it did."""
+        path = self.path / "failed.json"
+        return str(read_json(path)["reason"]) if path.is_file() else None
+
+    def metrics(self) -> dict[str, Any]:
+        """Read ``metrics.json``."""
+        return read_json(self.path / "metrics.json")
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Read ``epochs.jsonl``: epoch, losses, valid, clipped, is_best, seconds."""
+        lines = (self.path / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def predictions(self, split: Split) -> Predictions | None:
+        """Read the predictions on a split, if there are any."""
+        path = self.path / f"predictions-{split}.csv"
+        return read_predictions(path) if path.is_file() else None
+
+    def label_trajectory(self) -> Float[np.ndarray, "_ M N"]:
+        """Read what each unimodal task was trained on, epoch by epoch.
+
+        Modalities are in the order of ``train.json``'s ``modalities``.
+        """
+        files = sorted((self.path / "labels").glob("epoch-*.npy"))[: len(self.epochs())]
+        if not files:
+            raise CheckpointError(f"{self.path / 'labels'}: has no labels of any epoch")
+        return np.stack([np.load(file, allow_pickle=False) for file in files])
+
+    def train_clips(self) -> dict[str, Any]:
+        """Read ``train.json``: ids, modalities, annotated, truth (per task, null if unknown)."""
+        return read_json(self.path / "train.json")
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Read ``examples.json``.
+
+        Each example has id, transcript, target, scores (per task), and attention: per modality
+        ``weights``, one per step; for text ``tokens`` too; ``moment`` as ``[start, end)`` in steps
+        where it is known, else null.
+        """
+        path = self.path / "examples.json"
+        examples: list[dict[str, Any]] = (
+            json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        )
+        return examples
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of a run.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def seeds(self) -> tuple[SeedFolder, ...]:
+        """The folders of the seeds, by seed."""
+        found = [SeedFolder(p) for p in self.path.glob("seed-*") if p.is_dir()]
+        return tuple(sorted(found, key=lambda s: s.seed))
+
+    def seed(self, seed: int) -> SeedFolder:
+        """Return the folder of a seed, which need not exist yet."""
+        return SeedFolder(self.path / f"seed-{seed}")
+
+    def metrics(self) -> dict[str, Any]:
+        """Read ``metrics.json``."""
+        return read_json(self.path / "metrics.json")
+
+    def environment(self) -> dict[str, Any]:
+        """Read ``environment.json``."""
+        return read_json(self.path / "environment.json")
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """Open a run folder.
+
+    Raises:
+        CheckpointError: If there is none at ``path``.
+    """
+    path = Path(path)
+    if not (path / "config.toml").is_file():
+        raise CheckpointError(f"{path}: is not a run folder (it has no config.toml)")
+    return RunFolder(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: If the file is not there or is damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: is not there; has the training ended?") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: is damaged ({error})") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: is damaged (no JSON object)")
+    return values

@@ -1,0 +1,469 @@
+import dataclasses
+import math
+import time
+import tracemalloc
+
+import jaxtyping
+import numpy as np
+import oracles
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien import significance
+from mien.errors import MetricError
+from mien.metrics import METRICS, Metric, mae, polarity_accuracy
+from mien.significance import bootstrap_interval, holm, paired_bootstrap, summarise_seeds
+
+MAE, CORR = METRICS["mosi"]["mae"], METRICS["mosi"]["corr"]
+ENTRIES = [(family, name) for family in METRICS for name in METRICS[family]]
+
+
+def array(*numbers):
+    return np.array(numbers, np.float64)
+
+
+def make_scores(seed, size, *, noise=1.0, seeds=None):
+    """Targets in tenths, zeros among them, and scores that miss them by normal noise."""
+    generator = np.random.default_rng(seed)
+    targets = np.round(generator.normal(size=size), 1)
+    shape = (size,) if seeds is None else (seeds, size)
+    return targets + noise * generator.normal(size=shape), targets
+
+
+def without_sums(metric):
+    return dataclasses.replace(metric, sums=None)
+
+
+@pytest.fixture
+def unchecked_shapes():
+    """Switch off the checks that the tests alone have."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+# Intervals
+
+
+def test_the_interval_of_two_clips_by_hand():
+    """Errors 0 and 1: a quarter of the resamples has mean 0, half 1/2, a quarter 1."""
+    result = bootstrap_interval(array(0, 1), array(0, 0), MAE, seed=1, level=0.4)
+    assert (result.value, result.low, result.high) == (0.5, 0.5, 0.5)
+    result = bootstrap_interval(array(0, 1), array(0, 0), MAE, seed=1, level=0.6)
+    assert (result.low, result.high) == (0, 1)
+
+
+@pytest.mark.parametrize(("family", "name"), ENTRIES)
+@pytest.mark.parametrize("seeds", [None, 3])
+@pytest.mark.parametrize("clustered", ["clips", "videos"])
+def test_sums_give_the_same_interval_as_evaluating_every_resample(family, name, seeds, clustered):
+    scores, targets = make_scores(3, 24, seeds=seeds)
+    clusters = None if clustered == "clips" else np.arange(24) % 7
+    metric = METRICS[family][name]
+    quick, slow = (
+        bootstrap_interval(scores, targets, m, seed=4, resamples=80, clusters=clusters)
+        for m in (metric, without_sums(metric))
+    )
+    for field, value in dataclasses.asdict(quick).items():
+        assert value == pytest.approx(getattr(slow, field), abs=1e-9), field
+
+
+def test_resamples_are_clips_drawn_as_often_as_there_are_clips(monkeypatch):
+    """Against the oracle, from the numbers of times that each clip was drawn."""
+    scores, targets = make_scores(5, 12)
+    drawn = []
+
+    def remember(*how):
+        for counts in draw(*how):
+            drawn.extend(counts)
+            yield counts
+
+    draw = significance._draw
+    monkeypatch.setattr(significance, "_draw", remember)
+    result = bootstrap_interval(scores, targets, MAE, seed=6, resamples=50, level=0.9)
+    assert {int(counts.sum()) for counts in drawn} == {12}
+    values = [oracles.resampled(scores, targets, oracles.mae, counts) for counts in drawn]
+    assert len(values) == 50
+    np.testing.assert_allclose([result.low, result.high], np.quantile(values, [0.05, 0.95]))
+
+
+def test_each_clip_is_drawn_once_on_average_with_the_spread_of_a_binomial():
+    counts = np.concatenate(list(significance._draw(50, 1, 4000)))
+    assert counts.shape == (4000, 50)
+    np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.1)
+    assert counts.var() == pytest.approx(1 - 1 / 50, rel=0.02)
+
+
+def test_the_size_of_chunks_does_not_change_the_clips(monkeypatch):
+    whole = np.concatenate(list(significance._draw(11, 1, 100)))
+    monkeypatch.setattr(significance, "_CHUNK", 70)
+    parts = list(significance._draw(11, 1, 100))
+    assert [len(part) for part in parts] == [6] * 16 + [4]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+    scores, targets = make_scores(7, 40)
+    first, again, other = (bootstrap_interval(scores, targets, MAE, seed=s) for s in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(("size", "points"), [(686, 2.7), (4659, 1.1), (457, 3.6)])
+def test_the_interval_of_acc2_has_the_width_that_the_size_of_the_split_gives(size, points):
+    """MOSI, MOSEI and CH-SIMS at their published accuracy, near 85, 84 and 81 percent."""
+    share = {686: 0.85, 4659: 0.84, 457: 0.81}[size]
+    targets = np.ones(size)
+    scores = np.where(np.arange(size) < round(share * size), 1.0, -1.0)
+    result = bootstrap_interval(scores, targets, METRICS["mosi"]["acc2_non0"], seed=1)
+    assert 100 * (result.high - result.low) / 2 == pytest.approx(points, abs=0.15)
+
+
+def test_seeds_share_the_resampled_clips():
+    """Copies of one run say nothing new; runs with other errors narrow the interval of the mean."""
+    runs, targets = make_scores(8, 100, seeds=5)
+    one = bootstrap_interval(runs[0], targets, MAE, seed=1)
+    copies = bootstrap_interval(np.stack([runs[0]] * 5), targets, MAE, seed=1)
+    assert dataclasses.astuple(copies) == pytest.approx(dataclasses.astuple(one))
+    several = bootstrap_interval(runs, targets, MAE, seed=1)
+    assert several.value == pytest.approx(np.mean([mae(run, targets) for run in runs]))
+    assert several.high - several.low < 0.7 * (one.high - one.low)
+
+
+def test_clips_of_one_video_that_err_alike_widen_the_interval():
+    generator = np.random.default_rng(9)
+    videos = np.repeat([f"video {n}" for n in range(30)], 10)
+    scores, targets = np.repeat(generator.normal(size=30), 10), np.zeros(300)
+    clips = bootstrap_interval(scores, targets, MAE, seed=1)
+    clustered = bootstrap_interval(scores, targets, MAE, seed=1, clusters=videos)
+    assert clustered.value == clips.value
+    ratio = (clustered.high - clustered.low) / (clips.high - clips.low)
+    assert ratio == pytest.approx(math.sqrt(10), rel=0.15)
+
+
+def test_clusters_of_one_clip_each_are_clips():
+    scores, targets = make_scores(10, 30)
+    clips = bootstrap_interval(scores, targets, CORR, seed=1)
+    alone = bootstrap_interval(scores, targets, CORR, seed=1, clusters=np.arange(30))
+    assert alone == clips
+
+
+def test_a_plain_function_is_a_metric_too():
+    scores, targets = make_scores(11, 20)
+    plain = bootstrap_interval(scores, targets, mae, seed=1, resamples=60)
+    table = bootstrap_interval(scores, targets, MAE, seed=1, resamples=60)
+    assert dataclasses.astuple(plain) == pytest.approx(dataclasses.astuple(table))
+
+
+@given(seed=st.integers(0, 999), size=st.integers(2, 40), entry=st.sampled_from(ENTRIES))
+@settings(max_examples=60, deadline=None)
+def test_intervals_are_in_order_and_in_the_range_of_the_metric(seed, size, entry):
+    scores, targets = make_scores(seed, size)
+    metric = METRICS[entry[0]][entry[1]]
+    wide, narrow = (
+        bootstrap_interval(scores, targets, metric, seed=1, resamples=200, level=level)
+        for level in (0.95, 0.5)
+    )
+    if not math.isnan(wide.low):
+        assert -1 <= wide.low <= narrow.low <= narrow.high <= wide.high
+        assert wide.high <= (math.inf if entry[1] == "mae" else 1)
+
+
+def test_the_interval_of_a_correlation_is_close_to_that_of_bca():
+    """The claim of the module's docstring, on one split of the size of CH-SIMS."""
+
+    def statistic(x, y):
+        return np.corrcoef(x, y)[0, 1]
+
+    scores, targets = make_scores(12, 457, noise=0.9)
+    ours = bootstrap_interval(scores, targets, CORR, seed=1)
+    theirs = scipy.stats.bootstrap(
+        (scores, targets), statistic, paired=True, vectorized=False, method="BCa", rng=1,
+        n_resamples=2000,
+    ).confidence_interval  # fmt: skip
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+
+
+@pytest.mark.parametrize("name", ["mae", "corr", "acc2_has0"])
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(name):
+    """400 splits of 150 clips; 95 % of 400 has a standard deviation of 1.1 points."""
+    rho = 0.75
+    truth = {
+        "mae": math.sqrt(2 * (1 - rho)) * math.sqrt(2 / math.pi),
+        "corr": rho,
+        "acc2_has0": 1 - math.acos(rho) / math.pi,
+    }[name]
+    generator, covered = np.random.default_rng(13), 0
+    for split in range(400):
+        targets, other = generator.normal(size=(2, 150))
+        scores = rho * targets + math.sqrt(1 - rho**2) * other
+        result = bootstrap_interval(
+            scores, targets, METRICS["mosi"][name], seed=split, resamples=400
+        )
+        covered += result.low <= truth <= result.high
+    assert 0.91 <= covered / 400 <= 0.98
+
+
+def test_whole_videos_cover_the_truth_where_single_clips_do_not():
+    generator, covered = np.random.default_rng(14), {"clips": 0, "videos": 0}
+    videos, targets = np.repeat(np.arange(40), 10), np.zeros(400)
+    for split in range(200):
+        scores = generator.normal(size=40)[videos] + generator.normal(size=400)
+        for unit, clusters in (("clips", None), ("videos", videos)):
+            result = bootstrap_interval(
+                scores, targets, MAE, seed=split, resamples=200, clusters=clusters
+            )
+            covered[unit] += result.low <= 2 / math.sqrt(math.pi) <= result.high
+    assert covered["videos"] / 200 > 0.88
+    assert covered["clips"] / 200 < 0.75
+
+
+def test_all_metrics_of_the_largest_test_split_take_seconds_and_little_memory():
+    """Measured at 1.1 s for MOSEI's test split; the bound leaves room for a busy machine."""
+    scores, targets = make_scores(15, 4659)
+    started = time.process_time()
+    for metric in METRICS["mosi"].values():
+        bootstrap_interval(scores, targets, metric, seed=1)
+    assert time.process_time() - started < 6
+    tracemalloc.start()
+    bootstrap_interval(scores, targets, CORR, seed=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
+# Undefined and wrong
+
+
+def test_resamples_without_a_value_are_counted_and_left_out():
+    """Of three clips one is drawn throughout in a ninth of the resamples."""
+    result = bootstrap_interval(array(1, 2, 4), array(2, 1, 3), CORR, seed=1)
+    assert result.num_undefined == pytest.approx(2000 / 9, rel=0.2)
+    assert -1 <= result.low <= result.value <= result.high <= 1
+
+
+@pytest.mark.parametrize("metric", [CORR, without_sums(CORR)])
+def test_the_interval_of_an_undefined_metric_is_undefined(metric):
+    scores = np.array([[1.0, 1, 1], [1, 2, 3]])
+    result = bootstrap_interval(scores, array(1, 2, 3), metric, seed=1)
+    assert math.isnan(result.value)
+    assert math.isnan(result.low)
+    assert math.isnan(result.high)
+    assert result.num_undefined == 2000
+
+
+def test_all_targets_zero_has_no_interval_of_non0():
+    metric = METRICS["mosi"]["acc2_non0"]
+    result = bootstrap_interval(array(1, -1), array(0, 0), metric, seed=1)
+    assert math.isnan(result.value)
+    assert math.isnan(result.low)
+
+
+def test_resamples_in_which_every_target_is_zero_are_left_out():
+    metric = METRICS["mosi"]["acc2_non0"]
+    result = bootstrap_interval(array(1, -1), array(1, 0), metric, seed=1)
+    assert (result.value, result.low, result.high) == (1, 1, 1)
+    assert result.num_undefined == pytest.approx(500, rel=0.15)
+
+
+def test_a_value_without_any_defined_resample_has_no_interval():
+    def only_in_order(scores, _):
+        return 1.0 if np.array_equal(scores, np.arange(30)) else math.nan
+
+    result = bootstrap_interval(np.arange(30.0), np.arange(30.0), only_in_order, seed=1)
+    assert result.value == 1
+    assert math.isnan(result.low)
+
+
+@pytest.mark.parametrize(
+    ("size", "clusters", "found"),
+    [(1, None, "is 1 clip,"), (0, None, "is 0 clip,"), (3, np.zeros(3), "is 1 cluster,")],
+)
+def test_one_clip_or_cluster_cannot_be_resampled(size, clusters, found):
+    with pytest.raises(MetricError, match=rf"there {found} at least 2 are wanted to resample"):
+        bootstrap_interval(np.zeros(size), np.zeros(size), MAE, seed=1, clusters=clusters)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
+def test_a_level_in_percent_is_an_error(level):
+    with pytest.raises(MetricError, match=rf"level is {level!r}, must be between 0 and 1, such as"):
+        bootstrap_interval(array(1, 2), array(1, 2), MAE, seed=1, level=level)
+
+
+def test_too_few_resamples_for_the_level_are_an_error():
+    with pytest.raises(MetricError, match=r"resamples is 39, must be at least 40 at level 0\.95"):
+        bootstrap_interval(array(1, 2), array(1, 2), MAE, seed=1, resamples=39)
+    assert bootstrap_interval(array(1, 2), array(1, 2), MAE, seed=1, resamples=40).value == 0
+
+
+def test_scores_that_are_not_finite_are_an_error():
+    with pytest.raises(MetricError, match=r"1 of 2 scores are not finite"):
+        paired_bootstrap(array(1, 2), array(1, math.nan), array(1, 2), MAE, seed=1)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("shape", [(3, 1), (2, 2, 3), (4,), (0, 3)])
+def test_scores_of_another_shape_are_an_error(shape):
+    with pytest.raises(MetricError, match=r"targets \(3,\), must be \(clips,\) or \(seeds, clips"):
+        bootstrap_interval(np.zeros(shape), np.zeros(3), MAE, seed=1)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_clusters_of_another_number_are_an_error():
+    with pytest.raises(MetricError, match=r"shape is \(2,\), must be \(3,\): one name per clip"):
+        bootstrap_interval(np.zeros(3), np.zeros(3), MAE, seed=1, clusters=np.zeros(2))
+
+
+# Comparisons
+
+
+def test_a_difference_by_hand():
+    """Errors 1 1 1 1 against 0 0 0 0: the difference is 1 in every resample."""
+    result = paired_bootstrap(np.ones(4), np.zeros(4), np.zeros(4), MAE, seed=1)
+    assert (result.difference, result.low, result.high) == (1, 1, 1)
+    assert result.p_value == 2 / 2001
+
+
+def test_a_model_does_not_differ_from_itself():
+    scores, targets = make_scores(16, 50)
+    result = paired_bootstrap(scores, scores, targets, METRICS["mosi"]["f1_non0"], seed=1)
+    assert (result.difference, result.low, result.high, result.p_value) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("name", METRICS["mosi"])
+def test_swapping_the_models_turns_the_sign_and_nothing_else(name):
+    scores, targets = make_scores(17, 60)
+    other, metric = scores + 0.3, METRICS["mosi"][name]
+    one = paired_bootstrap(scores, other, targets, metric, seed=1)
+    two = paired_bootstrap(other, scores, targets, metric, seed=1)
+    assert one.difference == pytest.approx(-two.difference)
+    assert (one.low, one.high) == pytest.approx((-two.high, -two.low))
+    assert one.p_value == two.p_value
+
+
+def test_clips_are_resampled_in_pairs():
+    """Both models err where the clip is hard; only a paired comparison sees that one is better."""
+    generator = np.random.default_rng(18)
+    difficulty, targets = np.abs(generator.normal(size=100)), np.zeros(100)
+    better, worse = difficulty, difficulty + 0.02 + 0.01 * generator.normal(size=100)
+    result = paired_bootstrap(worse, better, targets, MAE, seed=1)
+    assert result.low > 0
+    assert result.p_value < 0.01
+    alone = bootstrap_interval(better, targets, MAE, seed=1)
+    assert alone.low < mae(worse, targets) < alone.high
+
+
+def test_models_with_several_and_different_numbers_of_seeds_are_compared_by_their_means():
+    runs, targets = make_scores(19, 80, seeds=5)
+    result = paired_bootstrap(runs, 0.9 * runs[:3], targets, MAE, seed=1)
+    expected = np.mean([mae(run, targets) for run in runs])
+    expected -= np.mean([mae(0.9 * run, targets) for run in runs[:3]])
+    assert result.difference == pytest.approx(expected)
+    slow = paired_bootstrap(runs, 0.9 * runs[:3], targets, without_sums(MAE), seed=1)
+    assert dataclasses.astuple(slow) == pytest.approx(dataclasses.astuple(result))
+
+
+def test_the_p_value_is_below_five_percent_where_the_interval_leaves_zero_out():
+    for seed in range(40):
+        scores, targets = make_scores(seed, 60)
+        other = scores + 0.3 * np.random.default_rng(seed + 99).normal(size=60)
+        result = paired_bootstrap(scores, other, targets, MAE, seed=seed)
+        if result.low > 0 or result.high < 0:
+            assert result.p_value < 0.05 + 2 / 2001
+        else:
+            assert result.p_value > 0.05 - 2 / 2001
+
+
+@pytest.mark.parametrize("name", ["mae", "corr", "acc2_has0"])
+def test_p_values_of_equally_good_models_are_about_uniform(name):
+    """400 pairs of models with the same kind of error; 5 % of 400 has a deviation of 1.1 points."""
+    generator, p_values = np.random.default_rng(20), []
+    for split in range(400):
+        targets, *noises = generator.normal(size=(3, 150))
+        one, two = (targets + 0.7 * noise for noise in noises)
+        metric = METRICS["mosi"][name]
+        p_values.append(
+            paired_bootstrap(one, two, targets, metric, seed=split, resamples=400).p_value
+        )
+    below = {level: np.mean(np.array(p_values) <= level) for level in (0.05, 0.2, 0.5)}
+    assert 0.02 <= below[0.05] <= 0.09
+    assert 0.13 <= below[0.2] <= 0.27
+    assert 0.40 <= below[0.5] <= 0.60
+
+
+def test_clusters_make_a_comparison_more_careful():
+    generator = np.random.default_rng(21)
+    videos, targets = np.repeat(np.arange(12), 20), np.zeros(240)
+    better = np.abs(generator.normal(size=240))
+    worse = better + 0.3 * generator.normal(size=12)[videos] + 0.1
+    clips = paired_bootstrap(worse, better, targets, MAE, seed=1)
+    clustered = paired_bootstrap(worse, better, targets, MAE, seed=1, clusters=videos)
+    assert clustered.difference == clips.difference
+    assert clustered.high - clustered.low > 2 * (clips.high - clips.low)
+    assert clustered.p_value > clips.p_value
+
+
+def test_a_comparison_with_an_undefined_metric_is_undefined():
+    scores, targets = make_scores(22, 20)
+    result = paired_bootstrap(scores, np.ones(20), targets, CORR, seed=1)
+    assert math.isnan(result.difference)
+    assert math.isnan(result.low)
+    assert math.isnan(result.p_value)
+    assert result.num_undefined == 2000
+
+
+def test_a_metric_of_ones_own_is_compared():
+    own = Metric(
+        function=lambda s, t: polarity_accuracy(s - 0.1, t, neutral="excluded"),
+        higher_is_better=True,
+        is_share=True,
+        description="polarity of scores that are 0.1 too high",
+    )
+    scores, targets = make_scores(23, 40)
+    result = paired_bootstrap(scores + 0.1, scores, targets, own, seed=1, resamples=60)
+    assert result.difference == pytest.approx(own(scores + 0.1, targets) - own(scores, targets))
+
+
+# Several comparisons and several seeds
+
+
+def test_holm_by_hand():
+    """Sorted 0.01 0.02 0.03 times 3 2 1 are 0.03 0.04 0.03; the last may not fall below 0.04."""
+    assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+
+
+@given(p_values=st.lists(st.floats(0, 1), max_size=8))
+def test_holm_equals_its_definition_and_lies_between_no_correction_and_bonferroni(p_values):
+    corrected = holm(p_values)
+    assert corrected == pytest.approx(oracles.holm(p_values))
+    for before, after in zip(p_values, corrected, strict=True):
+        assert before <= after <= min(1.0, len(p_values) * before + 1e-12)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, 1.2, -0.1])
+def test_holm_of_something_that_is_no_p_value_is_an_error(wrong):
+    with pytest.raises(MetricError, match=rf"position 1 is {wrong!r}, must be a number from 0 to"):
+        holm([0.5, wrong])
+
+
+def test_seeds_by_hand():
+    """Deviations -2 0 2 of 4 6 8: squares 8, over n - 1 = 2, root 2."""
+    result = summarise_seeds([4.0, 8.0, 6.0])
+    assert dataclasses.astuple(result) == (6.0, 2.0, 4.0, 8.0, 3)
+
+
+def test_one_seed_has_no_deviation():
+    result = summarise_seeds([0.8])
+    assert (result.mean, result.minimum, result.maximum, result.num_seeds) == (0.8, 0.8, 0.8, 1)
+    assert math.isnan(result.deviation)
+
+
+def test_a_seed_whose_metric_is_undefined_shows_in_the_mean():
+    assert math.isnan(summarise_seeds([0.8, math.nan]).mean)
+
+
+def test_no_seed_is_an_error():
+    with pytest.raises(MetricError, match=r"seeds: there is no value, at least 1 is wanted"):
+        summarise_seeds([])
