@@ -83,7 +83,7 @@ def data_folder() -> Path:
     ``MIEN_DATA`` if it is set, else ``mien`` in the folder that the platform has for such data.
     """
     if chosen := os.environ.get("MIEN_DATA"):
-        return Path(chosen).expanduser().absolute()
+        return _expand(chosen).absolute()
     shared = os.environ.get("XDG_DATA_HOME", "")
     if Path(shared).is_absolute():
         return Path(shared) / "mien"
@@ -190,7 +190,7 @@ def find_text_encoder(name_or_path: str) -> Path | str:
                 f"not a text encoder; {_ENCODERS_SENTENCE}"
             )
         return find_asset(name_or_path)
-    path = Path(name_or_path).expanduser()
+    path = _expand(name_or_path)
     if (path / "config.json").is_file():
         return path
     if path.exists():
@@ -217,6 +217,11 @@ _ENCODERS_SENTENCE = (
     f"give {', '.join(a.name for a in ASSETS.values() if a.need == 'text encoder')}, "
     "a folder with config.json, or a name on a model hub such as bert-base-uncased"
 )
+
+
+def _expand(path: str) -> Path:
+    """Put the home folder in place of ``~``; an unknown ``~user`` stays, where pathlib fails."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _is_tensorflow_bert(path: Path) -> bool:

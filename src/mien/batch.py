@@ -56,7 +56,7 @@ class ClipDataset:
         """Read and pad the clips at ``index``."""
         sequences = {}
         for modality, series in self.series.items():
-            read = [torch.from_numpy(np.array(series[row])) for row in self.rows[index]]
+            read = [torch.from_numpy(np.array(series[row])) for row in self.rows[index].tolist()]
             sequences[modality] = pad(read)
         chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
         labels = {task: labels[chosen] for task, labels in self.labels.items()}

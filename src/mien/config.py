@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mien.errors import ConfigError
 
@@ -18,6 +18,19 @@ class Settings(BaseModel):
     """Base of all settings: they cannot be changed once made, and cannot be misspelt silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_truth_as_number(cls, values: Any) -> Any:  # noqa: ANN401  # whatever was given
+        """Refuse true and false for a number: pydantic alone would take them for 1 and 0."""
+        given = values if isinstance(values, Mapping) else {}
+        for name, value in given.items():
+            if isinstance(value, bool) and name in cls.model_fields:
+                annotation = cls.model_fields[name].annotation
+                kinds = (annotation, *get_args(annotation))
+                if (int in kinds or float in kinds) and bool not in kinds:
+                    raise ValueError(f"{name} is {value!r}, must be a number")
+        return values
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -30,7 +43,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: If the file is not there or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -91,41 +104,66 @@ def read_settings(kind: type[SettingsT], values: Mapping[str, Any], where: str =
         where: Name of the section, for messages.
 
     Raises:
-        ConfigError: One sentence for the first thing that is wrong, with the likely spelling.
+        ConfigError: One sentence for one thing that is wrong, with the likely spelling.
     """
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        path = [str(part) for part in first["loc"]]
+        # A misspelt setting comes first: one that is missing may be the same one.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        path, names = _walk(kind, [str(part) for part in first["loc"]])
         name = ".".join([where, *path] if where else path)
         if first["type"] == "extra_forbidden":
-            raise ConfigError(_misspelt(kind, path, name)) from None
+            raise ConfigError(_misspelt(names, name)) from None
         if first["type"] == "missing":
             raise ConfigError(f"setting {name} is missing") from None
+        if first["type"] == "union_tag_invalid":
+            found, wanted = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+            raise ConfigError(
+                f"setting {name}.name is {found!r}, must be one of {wanted}"
+            ) from None
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        found = "" if isinstance(first["input"], (dict, Settings)) else f" is {first['input']!r},"
-        raise ConfigError(f"setting {name or where}{found} {message}") from None
+        if isinstance(first["input"], (dict, Settings)):  # it is about several settings together
+            raise ConfigError(f"settings{f' of {name}' if name else ''}: {message}") from None
+        raise ConfigError(f"setting {name} is {first['input']!r}, {message}") from None
 
 
-def _misspelt(kind: type[BaseModel], path: list[str], name: str) -> str:
-    names = _names_at(kind, path[:-1])
-    close = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
-    prefix = name[: len(name) - len(path[-1])]
-    hint = f"did you mean {prefix}{close[0]}?" if close else f"there are: {', '.join(names)}"
+def _misspelt(names: list[str], name: str) -> str:
+    section, dot, last = name.rpartition(".")
+    close = difflib.get_close_matches(last, names, n=1, cutoff=0.5)
+    hint = f"did you mean {section}{dot}{close[0]}?" if close else f"there are: {', '.join(names)}"
     return f"there is no setting {name}; {hint}"
 
 
-def _names_at(kind: type[BaseModel], path: list[str]) -> list[str]:
-    for part in path:
-        field = kind.model_fields.get(part)
-        if field is None:
-            continue  # a member of a union: pydantic names it in the path, the class does not
-        found = [t for t in (field.annotation, *get_args(field.annotation)) if _is_settings(t)]
-        if not found:
-            return []
-        kind = found[0]
-    return sorted(kind.model_fields)
+def _walk(kind: type[BaseModel], path: list[str]) -> tuple[list[str], list[str]]:
+    """Follow pydantic's path to a setting.
+
+    Returns:
+        The path as a user writes it, without the names of a union's members; and the names of the
+        settings that there are at its end.
+    """
+    kinds, clean = [kind], []
+    for depth, part in enumerate(path):
+        fields = [k.model_fields[part] for k in kinds if part in k.model_fields]
+        if fields:
+            clean.append(part)
+            if depth < len(path) - 1:
+                kinds = [k for field in fields for k in _settings_in(field.annotation)]
+            continue
+        members = [
+            k for k in kinds if "name" in k.model_fields and k.model_fields["name"].default == part
+        ]
+        if members and depth < len(path) - 1:
+            kinds = members
+        else:
+            clean.append(part)
+    return clean, sorted({name for k in kinds for name in k.model_fields})
+
+
+def _settings_in(annotation: object) -> list[type[BaseModel]]:
+    if _is_settings(annotation):
+        return [annotation]  # type: ignore[list-item]  # _is_settings has looked
+    return [kind for part in get_args(annotation) for kind in _settings_in(part)]
 
 
 def _is_settings(kind: object) -> bool:

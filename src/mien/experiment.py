@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from mien.config import Settings, apply_overrides, dump_toml, read_settings, rea
 from mien.corpora import MetricFamily, metric_family
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.evaluation import Predictions, predict, write_predictions
-from mien.judgement import judge_attention, judge_labels, judge_scores, summarise_run
+from mien.judgement import judge_attention, judge_labels, judge_run, judge_scores, summarise_run
 from mien.labels import LabelGenerator, LabelsConfig, build_labels
 from mien.models import ModelConfig, build_model
 from mien.models.multitask import Multitask
@@ -43,9 +43,10 @@ __all__ = [
     "ExperimentConfig",
     "FeaturesConfig",
     "Prepared",
+    "describe_configs",
+    "evaluate",
     "list_configs",
     "load_model",
-    "predict_store",
     "prepare",
     "read_config",
     "train",
@@ -86,7 +87,7 @@ class ExperimentConfig(Settings):
     corpus: str | None = None
     features: FeaturesConfig = FeaturesConfig()
     text_encoder: TextEncoderConfig = TextEncoderConfig()
-    model: Annotated[ModelConfig, Field(discriminator="name")] = TamUlagConfig()
+    model: ModelConfig = TamUlagConfig()
     labels: LabelsConfig = LabelsConfig()
     train: TrainConfig = TrainConfig()
 
@@ -94,6 +95,16 @@ class ExperimentConfig(Settings):
 def list_configs() -> tuple[str, ...]:
     """Return the names of the settings that come with the package."""
     return tuple(sorted(path.stem for path in _CONFIGS.glob("*.toml")))
+
+
+def describe_configs() -> dict[str, str]:
+    """Return, by name, what the comment at the top of each shipped file says of it."""
+    described = {}
+    for name in list_configs():
+        lines = (_CONFIGS / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+        top = [line.removeprefix("#").strip() for line in lines[: lines.index("")]]
+        described[name] = " ".join(top).partition(". ")[0].rstrip(".")
+    return described
 
 
 def read_config(source: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -163,19 +174,11 @@ def prepare(
             f"{store.meta.name!r}; choose another store or set corpus={store.meta.name}"
         )
     text = prepare_text(store, config.text_encoder)
-    series: dict[Modality, Series] = {}
-    costs: dict[Modality, float] = {}
-    sizes: dict[Modality, int] = {}
-    if text is not None:
-        series[Modality.TEXT], sizes[Modality.TEXT] = text.series, text.size
-        costs[Modality.TEXT] = text.step_cost
-    for modality in (Modality.AUDIO, Modality.VIDEO):
-        name = getattr(config.features, modality)
-        if name != "none" and (name in store.meta.series or name != str(modality)):
-            series[modality] = _cut(store.series(name), config.features.max_steps)
-            sizes[modality] = store.meta.series[name].size
+    series = {} if text is None else {Modality.TEXT: text.series}
+    series |= _series_of(store, config.features)
     if not series:
         raise ConfigError(f"{store.path}: nothing is left to learn from: no text, audio or video")
+    costs = {} if text is None else {Modality.TEXT: text.step_cost}
     datasets = {}
     for split in SPLITS:
         rows = store.rows(split)
@@ -184,10 +187,28 @@ def prepare(
             rows = rows[np.array(is_kept, dtype=bool)]
         if len(rows):
             datasets[split] = make_dataset(store.clips, rows, series, costs)
-    family = metric_family(store.meta.name, store.scale)
+    sizes = {
+        m: text.size if m is Modality.TEXT and text else s.values.shape[1]
+        for m, s in series.items()
+    }
     return Prepared(
-        store=store, text=text, sizes=sizes, datasets=datasets, scale=store.scale, family=family
+        store=store,
+        text=text,
+        sizes=sizes,
+        datasets=datasets,
+        scale=store.scale,
+        family=metric_family(store.meta.name, store.scale),
     )
+
+
+def _series_of(store: Store, config: FeaturesConfig) -> dict[Modality, Series]:
+    """Map the series for audio and video, those that the store has or the settings insist on."""
+    found = {}
+    for modality in (Modality.AUDIO, Modality.VIDEO):
+        name = getattr(config, modality)
+        if name != "none" and (name in store.meta.series or name != str(modality)):
+            found[modality] = _cut(store.series(name), config.max_steps)
+    return found
 
 
 def _cut(series: Series, max_steps: int) -> Series:
@@ -433,7 +454,7 @@ def _moments(
     series = dataset.series[modality]
     count, size = 0, series.values.shape[1]
     mean, squares = np.zeros(size), np.zeros(size)
-    for row in dataset.rows:
+    for row in dataset.rows.tolist():
         part = np.asarray(series[row], dtype=np.float64)
         if not len(part):
             continue
@@ -584,13 +605,73 @@ def _check_fit(checkpoint: Path, header: Mapping[str, Any], prepared: Prepared) 
         )
 
 
-def predict_store(path: str | Path, store: Store, split: Split) -> tuple[Predictions, Prepared]:
-    """Score every clip of a split with a trained model.
+def evaluate(
+    run: RunFolder | str | Path,
+    *,
+    split: Split = "test",
+    store: Store | str | Path | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate every finished seed of a run on one split.
+
+    Args:
+        run: The run folder.
+        split: Which clips.
+        store: Other data, with series of the same kind; None takes the predictions that the run
+            made on its own store, where it has them.
+        out: Folder for predictions and ``metrics.json``; None writes nothing.
+
+    Returns:
+        What a run's ``metrics.json`` holds, for this split alone.
 
     Raises:
-        CheckpointError: If the store has no clip in the split, or does not fit the model.
+        CheckpointError: If no seed has ended, or the data do not fit.
     """
-    model, prepared = load_model(path, store)
-    if split not in prepared.datasets:
-        raise CheckpointError(f"{store.path}: has no clips in {split}")
-    return predict(model, prepared.datasets[split]), prepared
+    run = run if isinstance(run, RunFolder) else open_run(run)
+    seeds = [seed for seed in run.seeds if seed.is_finished]
+    if not seeds:
+        reasons = [f"seed {s.seed}: {s.failure}" for s in run.seeds if s.failure]
+        raise CheckpointError(
+            f"{run.path}: no seed has ended ({'; '.join(reasons) or 'training was stopped'}); "
+            "go on with mien train ... --resume"
+        )
+    if store is None and all(seed.predictions(split) for seed in seeds):
+        return _select_split(run.metrics(), split)
+    if store is None:
+        raise CheckpointError(
+            f"{run.path}: has no predictions on {split}; give its store (--store)"
+        )
+    store = store if isinstance(store, Store) else open_store(store)
+    predictions, attention = [], []
+    for seed in seeds:
+        model, prepared = load_model(seed.path, store)
+        if split not in prepared.datasets:
+            raise CheckpointError(f"{store.path}: has no clips in {split}")
+        dataset = prepared.datasets[split]
+        predictions.append(predict(model, dataset))
+        attention.append(judge_attention(predictions[-1], dataset.clips, prepared.tokens))
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        for seed, one in zip(seeds, predictions, strict=True):
+            write_predictions(one, Path(out) / f"predictions-{split}-{seed.seed}.csv")
+    values = judge_run(
+        prepared.family,
+        store.meta.name,
+        is_synthetic=store.meta.is_synthetic,
+        seeds=[seed.seed for seed in seeds],
+        predictions={split: predictions},
+        attention=[{split: one} for one in attention],
+    )
+    if out is not None:
+        write_text(Path(out) / "metrics.json", json.dumps(values, indent=1))
+    return values
+
+
+def _select_split(metrics: dict[str, Any], split: Split) -> dict[str, Any]:
+    """Keep one split of a run's metrics."""
+    kept = {
+        name: {split: metrics[name][split]}
+        for name in ("splits", "attention")
+        if split in metrics[name]
+    }
+    return {**metrics, "attention": {}, **kept}

@@ -15,11 +15,12 @@ from mien.evaluation import Predictions
 from mien.metrics import METRICS, LabelAgreement, agreement, attention_share, evaluate_all
 from mien.run import RunFolder
 from mien.significance import bootstrap_interval, summarise_seeds
-from mien.types import ID_SEPARATOR, Clip, Modality, Task
+from mien.types import ID_SEPARATOR, Clip, Modality, Split, Task
 
 __all__ = [
     "judge_attention",
     "judge_labels",
+    "judge_run",
     "judge_scores",
     "judge_seeds",
     "summarise_run",
@@ -134,23 +135,44 @@ def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synth
     """Write a run's ``metrics.json`` from those of its finished seeds."""
     seeds = [seed for seed in run.seeds if seed.is_finished]
     judged = [seed.metrics() for seed in seeds]
-    splits: dict[str, Any] = {}
-    for split in ("valid", "test"):
-        predictions = [seed.predictions(split) for seed in seeds]  # type: ignore[arg-type]
-        kept = [one for one in predictions if one is not None]
-        if kept:
-            splits[split] = judge_seeds(kept, family)
-    values = {
+    splits: tuple[Split, ...] = ("valid", "test")
+    predictions = {
+        split: [one for one in (seed.predictions(split) for seed in seeds) if one is not None]
+        for split in splits
+    }
+    values = judge_run(
+        family,
+        corpus,
+        is_synthetic=is_synthetic,
+        seeds=[seed.seed for seed in seeds],
+        predictions=predictions,
+        attention=[one["attention"] for one in judged],
+    )
+    values["labels"] = _merge([one["labels"] for one in judged])
+    values["best_epochs"] = [one["best_epoch"] for one in judged]
+    write_text(run.path / "metrics.json", json.dumps(values, indent=1))
+
+
+def judge_run(
+    family: MetricFamily,
+    corpus: str,
+    *,
+    is_synthetic: bool,
+    seeds: Sequence[int],
+    predictions: Mapping[Split, Sequence[Predictions]],
+    attention: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return what several seeds gave, as a run's ``metrics.json`` holds it."""
+    return {
         "corpus": corpus,
         "is_synthetic": is_synthetic,
         "family": family,
-        "seeds": [seed.seed for seed in seeds],
-        "best_epochs": [one["best_epoch"] for one in judged],
-        "splits": splits,
-        "labels": _merge([one["labels"] for one in judged]),
-        "attention": _merge([one["attention"] for one in judged]),
+        "seeds": list(seeds),
+        "best_epochs": [],
+        "splits": {split: judge_seeds(p, family) for split, p in predictions.items() if p},
+        "labels": {},
+        "attention": _merge(list(attention)),
     }
-    write_text(run.path / "metrics.json", json.dumps(values, indent=1))
 
 
 def judge_seeds(predictions: Sequence[Predictions], family: MetricFamily) -> dict[str, Any]:
@@ -209,7 +231,7 @@ def _merge(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of dicts and 
     """Turn trees of numbers, one per seed, into one tree of means, deviations and values."""
     if not trees:
         return {}
-    if isinstance(trees[0], dict):
+    if isinstance(trees[0], Mapping):
         return {key: _merge([tree[key] for tree in trees]) for key in trees[0]}
     numbers = [math.nan if value is None else float(value) for value in trees]
     summary = summarise_seeds(numbers)

@@ -547,7 +547,8 @@ class ReleasedUlagLabels(DistanceLabels):
         merged = sum over j of <e_m, e_j> e_j,   proposal = y tanh(score(merged) / 2)
 
     The predictors of the score are random and never trained; the experts belong to the model and
-    are moved by the gradient that flows through the target.
+    are moved by the gradient that flows through the target. Proposals enter the targets from the
+    first epoch on; there the weight ``difference`` is 0, so that weight decay alone moves experts.
 
     Source: the released program of sun2024. docs/coming-from-the-released-program.md lists this.
     """
@@ -574,10 +575,8 @@ class ReleasedUlagLabels(DistanceLabels):
         targets: Tensor = getattr(self, f"targets_{modality}")
         return targets
 
-    def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:
+    def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:  # noqa: ARG002
         """Return the targets, through which, as released, a gradient flows."""
-        if epoch <= self.config.warmup_epochs:
-            return super().generate(output, index, epoch)
         experts = {t: F.relu(self.experts[t](states)) for t, states in output.states.items()}
         proposals = self.propose(experts, self.annotated[index])
         targets = {m: (self.bank(m)[index] + proposals[m]) / 2 for m in self.modalities}

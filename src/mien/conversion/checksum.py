@@ -92,10 +92,11 @@ def _span(images: UInt32[np.ndarray, "16"]) -> UInt32[np.ndarray, "65536"]:
 def _images(size: int) -> UInt32[np.ndarray, "32"]:
     """Return what becomes of each bit of a word, ``size`` zero bytes on; a power of two."""
     bit = np.arange(32, dtype=_WORD)
+    images = np.left_shift(1, bit, dtype=_WORD)
     if size == 1:
-        images = np.left_shift(1, bit, dtype=_WORD)
         for _ in range(8):
             images = images >> 1 ^ (images & 1) * _WORD.type(_POLYNOMIAL)
-        return images
-    half = _images(size // 2)
-    return np.bitwise_xor.reduce((half[:, None] >> bit & 1) * half, axis=1, dtype=_WORD)
+    else:
+        half = _images(size // 2)
+        images = np.bitwise_xor.reduce((half[:, None] >> bit & 1) * half, axis=1)
+    return images

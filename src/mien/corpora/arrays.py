@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int, Num
 
-from mien.corpora.npz import ArrayHeader, NpzFile, open_npz
+from mien.corpora.npz import NpzFile, open_npz
 from mien.errors import FeatureError
 from mien.types import ID_SEPARATOR, SeriesSource
 
@@ -215,7 +215,8 @@ def _find_bounds(file: NpzFile, key: str, lengths: Int[np.ndarray, " N"]) -> Int
         ends = np.cumsum(lengths)
         return np.stack([ends - lengths, ends], axis=1)
     if shape[0] == num_ids:
-        return np.arange(num_ids)[:, None] + np.array([0, 1])
+        ends = np.arange(1, num_ids + 1)
+        return np.stack([ends - 1, ends], axis=1)
     wanted = f"{num_ids} (one a clip)"
     wanted += f" or {lengths.sum()} (the sum of 'length')" if "length" in file.arrays else ""
     raise FeatureError(f"{file.path}: array {key!r} has {shape[0]} rows, must have {wanted}")
@@ -249,7 +250,8 @@ def _load_lengths(file: NpzFile, num_ids: int) -> Int[np.ndarray, " N"]:
             f"{file.path}: array 'length' is {file.arrays['length']}, must be {num_ids} whole "
             "numbers from 0, one an id"
         )
-    return np.asarray(lengths, np.int64)
+    steps: Int[np.ndarray, " N"] = lengths.astype(np.int64)
+    return steps
 
 
 def _load_feature_names(file: NpzFile, key: str, name: str, size: int) -> tuple[str, ...] | None:

@@ -12,8 +12,8 @@ is counted, and a file that asks for too much is refused.
 import struct
 from collections.abc import Callable
 
+from mien.corpora.feature_file import FeatureFile
 from mien.corpora.pickled_array import (
-    FeatureFile,
     FileBytes,
     LongText,
     Payload,
@@ -37,6 +37,7 @@ _MOST_MARKS = 100
 _SHORT_TEXT = 4096
 
 # estimated bytes of one value of a kind, with its place in a list
+_INSTRUCTION = 32
 _NUMBER = 40
 _TUPLE = 64
 _LIST = 100
@@ -88,8 +89,10 @@ class _Machine(Desk):
             action = _ACTIONS.get(code)
             if action is None:
                 raise self._refuse_code(code)
-            self.charge(24)
+            self.memory -= _INSTRUCTION
             action(self)
+            if self.memory < 0:
+                self.charge(0)
         if len(self.stack) != 1 or self.marks:
             raise self.damaged(f"{len(self.stack)} values are left at its end, not one")
         if self.file.position != self.file.size:
@@ -307,7 +310,7 @@ def _reduce(machine: _Machine) -> None:
         raise machine.refused(f"calls {describe(function)}")
     if not isinstance(arguments, tuple):
         raise machine.damaged(f"the arguments of a call are {describe(arguments)}")
-    machine.push(CALLS[function](machine, arguments), 2 * _OBJECT)
+    machine.push(CALLS[function](machine, arguments), _OBJECT)
 
 
 def _build(machine: _Machine) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Shaped
 
 from mien.errors import FeatureError
 
@@ -34,6 +34,7 @@ class ArrayHeader(NamedTuple):
         return self.dtype.kind in "fiu" and len(self.shape) in (2, 3)
 
     def __str__(self) -> str:
+        """Return type and shape, as messages say them."""
         return f"{self.dtype}{list(self.shape)}"
 
 
@@ -49,11 +50,11 @@ class NpzFile:
     path: Path
     arrays: Mapping[str, ArrayHeader]
 
-    def load(self, key: str) -> Num[np.ndarray, "..."]:
+    def load(self, key: str) -> Shaped[np.ndarray, "..."]:
         """Read one array."""
         return next(self.load_each([key]))
 
-    def load_each(self, keys: Iterable[str]) -> Iterator[Num[np.ndarray, "..."]]:
+    def load_each(self, keys: Iterable[str]) -> Iterator[Shaped[np.ndarray, "..."]]:
         """Read arrays one after the other, opening the file once."""
         key = ""
         try:

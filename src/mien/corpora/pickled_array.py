@@ -1,35 +1,26 @@
-"""Arrays that stay in the file they are pickled in, and are read from it a few clips at a time.
-
-Nothing is mapped: pages of a mapped file count as memory of the process, blocks that are read and
-dropped do not.
-"""
+"""Arrays that stay in the file they are pickled in, and are read a few clips at a time."""
 
 import math
-import os
-import stat
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
+from mien.corpora.feature_file import FeatureFile
 from mien.errors import CorpusError
 
 __all__ = [
     "MOST_CLIP_BYTES",
     "MOST_TEXT_BYTES",
-    "FeatureFile",
     "FileBytes",
-    "Identity",
     "Latin1Bytes",
     "LongText",
     "MemoryBytes",
     "Payload",
     "PickledArray",
+    "decode_fixed",
     "decode_text",
     "text_of",
 ]
@@ -43,127 +34,6 @@ MOST_TEXT_BYTES = 1 << 20
 _BLOCK = 8 << 20
 _STRIDED_BLOCK = 64 << 20
 _LATIN1_BLOCK = 1 << 20
-
-
-class Identity(NamedTuple):
-    """What tells whether a file is still the one that was looked at."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int
-
-
-class FeatureFile:
-    """A regular file, opened for reading; closed at the end of a ``with`` block.
-
-    Args:
-        path: The file.
-        expected: The identity that the file had before, when it is opened again.
-
-    Raises:
-        CorpusError: If it cannot be read, is no regular file, or has changed.
-    """
-
-    def __init__(self, path: Path, expected: Identity | None = None) -> None:
-        self.path = path
-        try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                kind = "a folder" if path.is_dir() else "not a regular file"
-                raise CorpusError(f"{path}: is {kind}; give the path of a feature pickle")
-            self._file = path.open("rb")
-        except FileNotFoundError:
-            raise CorpusError(f"{path}: there is no such file; check the path") from None
-        except (OSError, ValueError) as error:
-            raise CorpusError(f"{path}: cannot be read ({error}); check the path") from error
-        self.identity = self._identify()
-        self.size = self.identity.size
-        self.position = 0
-        if expected is not None and self.identity != expected:
-            self._file.close()
-            raise self._changed()
-
-    def __enter__(self) -> Self:
-        """Return the file."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def check_unchanged(self) -> None:
-        """Make sure that nobody wrote to the file since it was opened.
-
-        Raises:
-            CorpusError: If somebody did.
-        """
-        if self._identify() != self.identity:
-            raise self._changed()
-
-    def take(self, count: int) -> bytes:
-        """Read the next bytes, after a check that the file has as many.
-
-        Raises:
-            CorpusError: If it has not: no memory is used for what is only promised.
-        """
-        self._check_left(count)
-        self.position += count
-        try:
-            data = self._file.read(count)
-        except OSError as error:
-            raise CorpusError(f"{self.path}: cannot be read ({error}); check the disk") from error
-        if len(data) < count:
-            raise self._changed()
-        return data
-
-    def skip(self, count: int) -> int:
-        """Pass over the next bytes and return where they begin.
-
-        Raises:
-            CorpusError: If the file has not as many.
-        """
-        self._check_left(count)
-        begin = self.position
-        self.position += count
-        self._file.seek(self.position)
-        return begin
-
-    def read_at(self, offset: int, count: int) -> UInt8[np.ndarray, " _"]:
-        """Read bytes from a place in the file; what ``take`` reads next does not change.
-
-        Raises:
-            CorpusError: If they cannot be read.
-        """
-        data = np.empty(count, np.uint8)
-        try:
-            self._file.seek(offset)
-            got = self._file.readinto(data)
-            self._file.seek(self.position)
-        except OSError as error:
-            raise CorpusError(f"{self.path}: cannot be read ({error}); check the disk") from error
-        if got < count:
-            raise self._changed()
-        return data
-
-    def _check_left(self, count: int) -> None:
-        left = self.size - self.position
-        if count > left:
-            raise CorpusError(
-                f"{self.path}: ends too early: {count} bytes should follow byte {self.position}, "
-                f"{left} do; the file is cut short or damaged, get it again"
-            )
-
-    def _identify(self) -> Identity:
-        found = os.fstat(self._file.fileno())
-        return Identity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-
-    def _changed(self) -> CorpusError:
-        return CorpusError(f"{self.path}: changed while it was being read; import it again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +166,19 @@ class PickledArray:
         """Bytes of one row, all axes but the first."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
+    def texts(self, file: FeatureFile) -> Iterator[object]:
+        """Read an array of one axis of texts: a ``str``, or what ``text_of`` knows, for each.
+
+        A text that is not Unicode is given as None.
+        """
+        if self.dtype.kind == "O":
+            yield from self.items
+            return
+        shape = (self.shape[0], self.dtype.itemsize)
+        raw = replace(self, shape=shape, stored=shape, axes=(0, 1), dtype=np.dtype(np.uint8))
+        for row in raw.rows(file):
+            yield decode_fixed(row.tobytes(), self.dtype)
+
     def load(self, file: FeatureFile) -> Shaped[np.ndarray, "..."]:
         """Read the whole array, which must not be larger than a clip may be."""
         data = self.payload.read(file, 0, math.prod(self.shape) * self.dtype.itemsize)
@@ -369,6 +252,19 @@ def decode_text(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def decode_fixed(data: bytes, dtype: np.dtype) -> str | None:
+    """Decode one text of a NumPy array of texts; None if it is not Unicode.
+
+    NumPy itself would make a broken text of it, or fail.
+    """
+    if dtype.kind == "S":
+        return decode_text(data.rstrip(b"\0"))
+    try:
+        return data.decode("utf-32-be" if dtype.str[0] == ">" else "utf-32-le").rstrip("\0")
+    except UnicodeDecodeError:
+        return None
 
 
 def _decode_latin1(file: FeatureFile, data: bytes) -> bytes:

@@ -8,15 +8,15 @@ from enum import Enum
 
 import numpy as np
 
+from mien.corpora.feature_file import FeatureFile
 from mien.corpora.pickled_array import (
     MOST_TEXT_BYTES,
-    FeatureFile,
     Latin1Bytes,
     LongText,
     MemoryBytes,
     Payload,
     PickledArray,
-    decode_text,
+    decode_fixed,
     text_of,
 )
 from mien.errors import CorpusError
@@ -181,17 +181,11 @@ def _call_scalar(desk: Desk, arguments: tuple[object, ...]) -> object:
     raw = data.read(desk.file, 0, data.length).tobytes()
     if dtype.kind in "US":
         desk.charge(4 * len(raw))
-        return _decode_fixed(desk, raw, dtype)
+        text = decode_fixed(raw, dtype)
+        if text is None:
+            raise desk.damaged("a NumPy text is not Unicode")
+        return text
     return np.frombuffer(raw, dtype)[0].item()
-
-
-def _decode_fixed(desk: Desk, raw: bytes, dtype: np.dtype) -> str:
-    if dtype.kind == "S":
-        return decode_text(raw.rstrip(b"\0"))
-    try:
-        return raw.decode("utf-32-be" if dtype.str[0] == ">" else "utf-32-le").rstrip("\0")
-    except UnicodeDecodeError as error:
-        raise desk.damaged(f"a text is not Unicode ({error.reason})") from error
 
 
 def _call_frombuffer(desk: Desk, arguments: tuple[object, ...]) -> PickledArray:

@@ -6,9 +6,8 @@ one entry per clip: ``id``, ``raw_text``, ``audio``, ``vision``, ``text``, ``tex
 ``regression_labels`` and, in CH-SIMS, ``regression_labels_T``, ``_A`` and ``_V``.
 """
 
-import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,24 +17,17 @@ from jaxtyping import Float64
 
 from mien.corpora import Facts, facts_of
 from mien.corpora.closed_pickle import load_closed
+from mien.corpora.feature_file import FeatureFile
 from mien.corpora.pickled_array import (
-    MOST_TEXT_BYTES,
-    FeatureFile,
     PickledArray,
-    decode_fixed,
     text_of,
 )
+from mien.corpora.pickled_lengths import Spans, find_spans, find_text_spans, is_aligned, read_masks
 from mien.corpora.pickled_numpy import describe
-from mien.corpora.pickled_series import (
-    Spans,
-    Table,
-    make_features,
-    make_tokens,
-    read_masks,
-    read_numbers,
-)
+from mien.corpora.pickled_series import make_features, make_tokens
+from mien.corpora.pickled_table import Table, read_numbers
 from mien.errors import CorpusError
-from mien.types import SPLITS, Clip, Corpus, Material, SeriesSource, Split, Task
+from mien.types import SPLITS, Clip, Corpus, Material, Scale, SeriesSource, Split, Task
 
 __all__ = ["PUBLISHED", "Published", "read_released"]
 
@@ -51,6 +43,7 @@ _LABELS = {
     "regression_labels_A": Task.AUDIO,
     "regression_labels_V": Task.VIDEO,
 }
+_SERIES = {"audio": "audio", "vision": "video", "text": "text"}
 _REQUIRED = ("id", "audio", "vision", "regression_labels")
 _TEXTS = ("text_bert", "text", "raw_text")
 _UNUSED = (
@@ -217,28 +210,39 @@ def _check_keys(file: FeatureFile, parts: Sequence[_Part]) -> None:
 
 
 def _check_count(part: _Part, key: str) -> None:
-    value = part.values.get(key, part.ids)
-    if isinstance(value, PickledArray):
-        found = value.shape[0] if value.shape else 1
-    else:
-        found = len(value) if isinstance(value, list | tuple) else None
+    found = _count(part.values.get(key))
     if found is not None and found != len(part.ids):
         raise CorpusError(
             f"{part.where}: {key}: has {found} values, the split has {len(part.ids)} ids"
         )
 
 
-def _read_texts(
-    file: FeatureFile, value: object, count: int | None, where: str
-) -> tuple[str, ...]:
-    found, texts = _find_texts(file, value, where)
+def _count(value: object) -> int | None:
+    if isinstance(value, PickledArray):
+        return value.shape[0] if value.shape else 1
+    return len(value) if isinstance(value, list | tuple) else None
+
+
+def _read_texts(file: FeatureFile, value: object, count: int | None, where: str) -> tuple[str, ...]:
+    if isinstance(value, PickledArray):
+        if not value.is_built or len(value.shape) != 1 or value.dtype.kind not in "USO":
+            raise CorpusError(f"{where}: is {describe(value)}, must be a list of texts")
+        found, texts = value.shape[0], value.texts(file)
+    elif isinstance(value, list | tuple):
+        found, texts = len(value), iter(value)
+    else:
+        raise CorpusError(f"{where}: is {describe(value)}, must be a list of texts")
     if count is not None and found != count:
         raise CorpusError(f"{where}: has {found} texts, the split has {count} ids")
     if found > _MOST_CLIPS:
         raise CorpusError(f"{where}: has {found} clips, must have at most {_MOST_CLIPS}")
+    return _decode_texts(file, texts, where)
+
+
+def _decode_texts(file: FeatureFile, texts: Iterator[object], where: str) -> tuple[str, ...]:
     total, result = 0, []
     for number, one in enumerate(texts):
-        text = _decode(file, one, value)
+        text = text_of(file, one)
         if text is None:
             raise CorpusError(f"{where}: value {number} is {describe(one)}, must be a text")
         total += len(text)
@@ -246,3 +250,108 @@ def _read_texts(
             raise CorpusError(f"{where}: has more than {_MOST_CHARACTERS} characters")
         result.append(text)
     return tuple(result)
+
+
+def _read_clips(file: FeatureFile, parts: Sequence[_Part], facts: Facts) -> tuple[Clip, ...]:
+    seen: dict[str, Split] = {}
+    clips: list[Clip] = []
+    for part in parts:
+        for clip_id in part.ids:
+            if clip_id in seen:
+                raise CorpusError(
+                    f"{file.path}: clip {describe(clip_id)} occurs twice (in {seen[clip_id]} and "
+                    f"{part.split}); ids are unique"
+                )
+            seen[clip_id] = part.split
+        clips += _read_split(file, part, facts.scale)
+    return tuple(clips)
+
+
+def _read_split(file: FeatureFile, part: _Part, scale: Scale) -> Iterator[Clip]:
+    count = len(part.ids)
+    texts: Sequence[str] = [""] * count
+    if "raw_text" in part.values:
+        texts = _read_texts(file, part.values["raw_text"], count, f"{part.where}: raw_text")
+    labels = {
+        task: _read_labels(file, part, key, scale).tolist()
+        for key, task in _LABELS.items()
+        if key in part.values
+    }
+    for row, (clip_id, text) in enumerate(zip(part.ids, texts, strict=True)):
+        yield Clip(
+            id=clip_id,
+            split=part.split,
+            transcript=text,
+            labels={task: values[row] for task, values in labels.items()},
+        )
+
+
+def _read_labels(
+    file: FeatureFile, part: _Part, key: str, scale: Scale
+) -> Float64[np.ndarray, " N"]:
+    labels = read_numbers(file, part.values[key], len(part.ids), f"{part.where}: {key}")
+    outside = np.flatnonzero(~((labels >= scale.low) & (labels <= scale.high)))
+    if outside.size:
+        row = int(outside[0])
+        raise CorpusError(
+            f"{part.where}: clip {describe(part.ids[row])}: {key} is {float(labels[row])!r}, "
+            f"must be a number from {scale.low:g} to {scale.high:g}"
+        )
+    return labels
+
+
+def _identify(file: FeatureFile, corpus: str) -> dict[str, str]:
+    sha256, sha1 = file.compute_hashes()
+    published = PUBLISHED.get(sha1) or PUBLISHED.get(sha256)
+    if published is not None and published.corpus != corpus:
+        raise CorpusError(
+            f"{file.path}: is {published.title}, not a file of {corpus!r}; "
+            f"say --corpus {published.corpus}"
+        )
+    title = published.title if published else None
+    return {
+        "file": file.path.name,
+        "sha256": sha256,
+        "sha1": sha1,
+        "published": title or "unknown: not one of the files whose hashes are published",
+    }
+
+
+def _make_series(
+    file: FeatureFile, parts: Sequence[_Part], origin: Mapping[str, str]
+) -> tuple[SeriesSource, ...]:
+    splits = [part.values for part in parts]
+    tables = {
+        key: _read_tables(file, parts, key)
+        for key in ("audio", "vision", "text", "text_bert")
+        if key in splits[0]
+    }
+    masks = [read_masks(file, table) for table in tables.get("text_bert", ())]
+    spans: dict[str, list[Spans]] = {}
+    for key in ("audio", "vision"):
+        if is_aligned(splits, tables):
+            spans[key] = [replace(mask, kind="given") for mask in masks]
+        else:
+            spans[key] = find_spans(file, splits, tables, key)
+    if "text" in tables:
+        spans["text"] = find_text_spans(file, splits, tables, masks)
+    series = [
+        make_features(file, name, _name_extractor(key, origin), tables[key], spans[key])
+        for key, name in _SERIES.items()
+        if key in spans
+    ]
+    if masks:
+        extractor = _name_extractor("text_bert", origin)
+        series.append(make_tokens(file, extractor, tables["text_bert"], masks))
+    return tuple(series)
+
+
+def _name_extractor(key: str, origin: Mapping[str, str]) -> str:
+    known = not origin["published"].startswith("unknown")
+    return f"{key} of {origin['published'] if known else origin['file']}"
+
+
+def _read_tables(file: FeatureFile, parts: Sequence[_Part], key: str) -> list[Table]:
+    return [
+        Table.make(file, part.values[key], len(part.ids), f"{part.where}: {key}") for part in parts
+    ]

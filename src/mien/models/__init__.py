@@ -1,8 +1,9 @@
 """Models: one file per model, with its settings, its class and its source; and their table."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Discriminator, Tag
 from torch import nn
 
 from mien.models.multitask import Multitask
@@ -12,7 +13,19 @@ from mien.types import Modality
 
 __all__ = ["MODELS", "ModelConfig", "build_model"]
 
-ModelConfig = TamUlagConfig | SelfMMConfig
+
+def _name_of(settings: object) -> str:
+    """Return which model settings are for; TAM-ULAG where they do not say."""
+    if isinstance(settings, Mapping):
+        return str(settings.get("name", "tam_ulag"))
+    return str(getattr(settings, "name", ""))
+
+
+#: The settings of any model, told apart by their ``name``.
+ModelConfig = Annotated[
+    Annotated[TamUlagConfig, Tag("tam_ulag")] | Annotated[SelfMMConfig, Tag("self_mm")],
+    Discriminator(_name_of),
+]
 
 #: By name, the settings of a model and its class.
 MODELS: dict[str, tuple[type[Any], type[Any]]] = {

@@ -21,23 +21,42 @@ from mien.layers import (
 from mien.text import GivenStates
 from mien.types import Batch, Modality, Output, Sequence, Task
 
-__all__ = ["Multitask", "MultitaskConfig", "PerSeries", "PerTask", "SharePerTask"]
+__all__ = [
+    "Dropouts",
+    "LstmSizes",
+    "Multitask",
+    "MultitaskConfig",
+    "OutputSizes",
+    "StateSizes",
+]
 
 
-class PerSeries(Settings):
-    """One whole number for each modality that is a series.
+class LstmSizes(Settings):
+    """Size of the state of each series' LSTM.
 
     Attributes:
         audio: For audio.
         video: For video.
     """
 
-    audio: int = Field(ge=1)
-    video: int = Field(ge=1)
+    audio: int = Field(32, ge=1)
+    video: int = Field(64, ge=1)
 
 
-class PerTask(Settings):
-    """One number for each task.
+class OutputSizes(Settings):
+    """Size of the vector that each series becomes.
+
+    Attributes:
+        audio: For audio.
+        video: For video.
+    """
+
+    audio: int = Field(16, ge=1)
+    video: int = Field(32, ge=1)
+
+
+class StateSizes(Settings):
+    """Size of the state from which each task's score is read.
 
     Attributes:
         fusion: For the multimodal task.
@@ -46,13 +65,13 @@ class PerTask(Settings):
         video: For the video task.
     """
 
-    fusion: int = Field(ge=1)
-    text: int = Field(ge=1)
-    audio: int = Field(ge=1)
-    video: int = Field(ge=1)
+    fusion: int = Field(128, ge=1)
+    text: int = Field(64, ge=1)
+    audio: int = Field(16, ge=1)
+    video: int = Field(32, ge=1)
 
 
-class SharePerTask(Settings):
+class Dropouts(Settings):
     """One share, from 0 to below 1, for each task.
 
     Attributes:
@@ -84,12 +103,12 @@ class MultitaskConfig(Settings):
         standardise: Whether features are brought to mean 0 and standard deviation 1 over train.
     """
 
-    lstm_size: PerSeries = PerSeries(audio=32, video=64)
+    lstm_size: LstmSizes = LstmSizes()
     num_layers: int = Field(1, ge=1)
-    output_size: PerSeries = PerSeries(audio=16, video=32)
-    state_size: PerTask = PerTask(fusion=128, text=64, audio=16, video=32)
+    output_size: OutputSizes = OutputSizes()
+    state_size: StateSizes = StateSizes()
     fusion_size: int = Field(64, ge=1)
-    dropout: SharePerTask = SharePerTask()
+    dropout: Dropouts = Dropouts()
     encoder_dropout: float = Field(0.0, ge=0, lt=1)
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     standardise: bool = True

@@ -1,0 +1,71 @@
+"""What a terminal shows while a model trains: one live line, and a line per epoch that stays."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from mien.tables import format_epoch
+from mien.training import EpochRecord, TrainConfig
+
+__all__ = ["TrainingProgress"]
+
+
+class TrainingProgress:
+    """Listens to a training; shows a bar only where stderr is a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._seconds: list[float] = []
+
+    def __enter__(self) -> Self:
+        """Start the live line."""
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("epoch {task.fields[epoch]}"),
+                BarColumn(),
+                TextColumn("{task.completed:.0f}/{task.total:.0f} clips"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=1, epoch=1, left="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the live line away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_step(self, epoch: int, done: int, total: int) -> None:
+        """Move the bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, epoch=epoch)
+
+    def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
+        """Print the epoch's line, with the time that is left at most."""
+        if record.epoch == 1:
+            self._seconds = []
+        self._seconds.append(record.seconds)
+        left = sum(self._seconds[-3:]) / len(self._seconds[-3:]) * (config.epochs - record.epoch)
+        text = f"at most {_clock(left)} left"
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, left=text)
+        self._console.print(f"{format_epoch(record, config)}  {text}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

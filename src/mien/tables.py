@@ -1,0 +1,259 @@
+"""Results to plain text: tables of 80 columns for the terminal, and the cells of all tables."""
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from mien.comparison import ComparedRun, RunComparison
+from mien.metrics import METRICS, Metric
+from mien.training import EpochRecord, TrainConfig
+from mien.types import Task
+
+__all__ = [
+    "UNDEFINED",
+    "describe_metrics",
+    "format_comparison",
+    "format_epoch",
+    "format_epoch_heading",
+    "format_interval",
+    "format_run",
+    "format_table",
+    "format_value",
+    "label_metric",
+    "markdown_table",
+    "name_corpus",
+]
+
+#: What stands in a cell for a number that is undefined.
+UNDEFINED: Final = "-"
+
+_WIDTH: Final = 80
+
+
+def format_value(value: float | None, metric: Metric | None = None) -> str:
+    """Return a number for a table: a share in percent with two decimals, others with three.
+
+    >>> format_value(0.8344, METRICS["mosi"]["acc2_has0"]), format_value(0.8344)
+    ('83.44', '0.834')
+    """
+    if value is None or math.isnan(value):
+        return UNDEFINED
+    text = f"{100 * value:.2f}" if metric is not None and metric.is_share else f"{value:.3f}"
+    return text.removeprefix("-") if float(text) == 0 else text  # no minus before a zero
+
+
+def format_interval(low: float | None, high: float | None, metric: Metric | None = None) -> str:
+    """Return both ends of an interval, or the mark of what is undefined.
+
+    >>> format_interval(-0.5, 0.25)
+    '[-0.500, 0.250]'
+    """
+    ends = format_value(low, metric), format_value(high, metric)
+    return UNDEFINED if UNDEFINED in ends else f"[{ends[0]}, {ends[1]}]"
+
+
+def label_metric(name: str, family: str) -> str:
+    """Return the name of a metric with its unit, as a table shows it.
+
+    >>> label_metric("acc2_non0", "mosi")
+    'acc2_non0 %'
+    """
+    return f"{name} %" if METRICS[family][name].is_share else name
+
+
+def describe_metrics(family: str) -> list[str]:
+    """Return a sentence for each metric of a family: what it says and how it counts zeros."""
+    return [f"{name}: {metric.description}" for name, metric in METRICS[family].items()]
+
+
+def name_corpus(facts: Mapping[str, Any]) -> str:
+    """Return the name of the corpus; a synthetic one is called so.
+
+    >>> name_corpus({"corpus": "planted", "is_synthetic": True})
+    'planted (synthetic corpus)'
+    """
+    return f"{facts['corpus']} (synthetic corpus)" if facts["is_synthetic"] else facts["corpus"]
+
+
+def format_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Align cells in columns, the first to the left and the others to the right.
+
+    >>> print(format_table(["metric", "mean"], [["mae", "0.712"], ["acc7 %", "46.10"]]))
+    metric   mean
+    -------------
+    mae     0.712
+    acc7 %  46.10
+    """
+    cells = [tuple(heading), *(tuple(row) for row in rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    lines = []
+    for first, *rest in cells:
+        right = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *right]).rstrip())
+    return "\n".join([lines[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]])
+
+
+def markdown_table(
+    heading: Sequence[str], rows: Iterable[Sequence[str]], num_words: int = 1
+) -> str:
+    """Return a table of Markdown.
+
+    Args:
+        heading: Names of the columns.
+        rows: Their cells.
+        num_words: Columns from the left that hold words, set to the left; numbers to the right.
+
+    >>> print(markdown_table(["metric", "mean"], [["mae", "0.712"]]))
+    | metric | mean |
+    | :--- | ---: |
+    | mae | 0.712 |
+    """
+    marks = [":---" if place < num_words else "---:" for place in range(len(heading))]
+    lines = [heading, marks, *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in c)} |" for c in lines)
+
+
+def format_run(run_metrics: Mapping[str, Any]) -> str:
+    """Return what a run gave on the multimodal task, from its ``metrics.json``.
+
+    For test and valid, as far as there are predictions: mean and deviation over the seeds and the
+    95 % interval over clips, and over videos where several clips come from one video; below, how
+    each metric counts.
+    """
+    seeds = run_metrics["seeds"]
+    family, corpus = run_metrics["family"], name_corpus(run_metrics)
+    head = f"{corpus}: {_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
+    parts = [_wrap(head)]
+    for split in ("test", "valid"):
+        metrics = run_metrics["splits"].get(split, {}).get(str(Task.FUSION))
+        if metrics:
+            title = f"{split} of {corpus}, multimodal task"
+            parts.append(f"{_wrap(title)}\n{_format_metrics(metrics, family)}")
+    parts.append(
+        _wrap(
+            "deviation: standard deviation over the seeds; intervals: 95 % bootstrap of the mean "
+            "over the seeds, resampling clips or whole videos"
+        )
+        + "\n"
+        + _describe(family)
+    )
+    return "\n\n".join(parts)
+
+
+def _format_metrics(metrics: Mapping[str, Any], family: str) -> str:
+    has_videos = any("low_videos" in one for one in metrics.values())
+    heading = ["metric", "mean", "deviation", "interval, clips"]
+    rows = []
+    for name, one in metrics.items():
+        metric = METRICS[family][name]
+        row = [label_metric(name, family)]
+        row += [format_value(one[key], metric) for key in ("mean", "deviation")]
+        row.append(format_interval(one["low"], one["high"], metric))
+        if has_videos:
+            row.append(format_interval(one.get("low_videos"), one.get("high_videos"), metric))
+        rows.append(row)
+    return format_table([*heading, "interval, videos"] if has_videos else heading, rows)
+
+
+def format_comparison(comparison: RunComparison) -> str:
+    """Return how runs differ from the first one, metric by metric."""
+    letters = [_letter(number) for number in range(len(comparison.runs))]
+    corpus = name_corpus({"corpus": comparison.corpus, "is_synthetic": comparison.is_synthetic})
+    units = _count(comparison.num_units, comparison.unit)
+    lines = [_wrap(f"{comparison.split} of {corpus}: {_count(comparison.num_clips, 'clip')}")]
+    for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
+        lines.append(_wrap(f"{letter}: {name} ({_count(num, 'seed')})", indent="   "))
+    heading = ["metric", "run", "mean", "deviation", f"less {letters[0]}", "interval", "p", "Holm"]
+    rows = [
+        _compare_row(name, letter, run, comparison.family)
+        for name, runs in comparison.metrics.items()
+        for letter, run in zip(letters, runs, strict=True)
+    ]
+    note = (
+        f"deviation: standard deviation over the seeds; less {letters[0]}: difference of the means "
+        f"to {letters[0]}, with a 95 % interval and a two-sided p value by paired bootstrap over "
+        f"{units}, all seeds on the same ones; Holm: p corrected for the number of runs compared "
+        f"with {letters[0]}; {_better(comparison.family)}"
+    )
+    table = format_table(heading, rows)
+    return "\n\n".join(["\n".join(lines), table, f"{_wrap(note)}\n{_describe(comparison.family)}"])
+
+
+def _compare_row(name: str, letter: str, run: ComparedRun, family: str) -> list[str]:
+    metric, difference = METRICS[family][name], run.to_first
+    row = [label_metric(name, family), letter]
+    row += [format_value(run.seeds.mean, metric), format_value(run.seeds.deviation, metric)]
+    if difference is None:
+        return [*row, "", "", "", ""]
+    return [
+        *row,
+        format_value(difference.difference, metric),
+        format_interval(difference.low, difference.high, metric),
+        format_value(difference.p_value),
+        format_value(run.p_corrected),
+    ]
+
+
+def _better(family: str) -> str:
+    low = [name for name, metric in METRICS[family].items() if not metric.higher_is_better]
+    return f"lower is better for {', '.join(low)}, higher for the others"
+
+
+def _letter(number: int) -> str:
+    """Return A, B, ... Z, and numbers from 27 on.
+
+    >>> _letter(1), _letter(26)
+    ('B', '27')
+    """
+    return chr(ord("A") + number) if number < 26 else str(number + 1)
+
+
+def format_epoch_heading(record: EpochRecord) -> str:
+    """Return the two lines that stand above the lines of ``format_epoch``."""
+    names = [*record.losses, *_live_metrics(record)]
+    losses = "loss on train".center(8 * len(record.losses))
+    has_shares = any(name.startswith("acc2") for name in names)
+    valid = "valid, multimodal" + (", acc2 in %" if has_shares else "")
+    line = f"{'epoch':<7}" + "".join(name.rjust(_column(name)) for name in names) + " best"
+    return f"{'':<7}{losses}  {valid}".rstrip() + f"\n{line}"
+
+
+def format_epoch(record: EpochRecord, config: TrainConfig) -> str:
+    """Return an epoch in one line: losses per task, validation metrics, and whether it is best.
+
+    Every reading of two-class accuracy is shown under its own name, in percent.
+
+    Args:
+        record: What the epoch gave.
+        config: Says how many epochs there are at most.
+    """
+    cells = [f"{loss:.3f}".rjust(_column(name)) for name, loss in record.losses.items()]
+    for name in _live_metrics(record):
+        value = record.valid[name]
+        text = f"{100 * value:.2f}" if name.startswith("acc2") else f"{value:.3f}"
+        cells.append((UNDEFINED if math.isnan(value) else text).rjust(_column(name)))
+    mark = "    *" if record.is_best else ""
+    return f"{f'{record.epoch}/{config.epochs}':<7}" + "".join(cells) + mark
+
+
+def _live_metrics(record: EpochRecord) -> list[str]:
+    return [name for name in record.valid if name in ("mae", "corr") or name.startswith("acc2")]
+
+
+def _column(name: str) -> int:
+    return 10 if name.startswith("acc2") else 7 if name in ("mae", "corr") else 8
+
+
+def _describe(family: str) -> str:
+    return "\n".join(_wrap(line, indent="    ") for line in describe_metrics(family))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _wrap(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )

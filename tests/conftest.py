@@ -1,0 +1,39 @@
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches a model hub
+
+import helpers
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("mien", deadline=None)
+settings.load_profile("mien")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Keep states that are computed once out of the user's own cache folder."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MIEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory):
+    """A store of 36 made clips with text states, audio, video and unimodal labels; do not alter."""
+    return helpers.write_tiny_store(tmp_path_factory.mktemp("stores") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory):
+    """A folder with a random BERT of two layers and a WordPiece vocabulary of 60; do not alter."""
+    return helpers.write_tiny_bert(tmp_path_factory.mktemp("encoders") / "tiny-bert")
+
+
+@pytest.fixture
+def quick_intervals(monkeypatch):
+    """Draw few bootstrap samples, so that a run of a test ends soon."""
+    monkeypatch.setattr("mien.judgement._RESAMPLES", 20)

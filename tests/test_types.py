@@ -1,0 +1,78 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from mien.types import (
+    SPLITS,
+    Batch,
+    Clip,
+    Corpus,
+    Material,
+    Modality,
+    Output,
+    Scale,
+    Sequence,
+    SeriesSource,
+    Targets,
+    Task,
+)
+
+
+def test_modalities_and_tasks_have_one_order_everywhere():
+    assert list(Modality) == ["text", "audio", "video"]
+    assert list(Task) == ["fusion", "text", "audio", "video"]
+    assert SPLITS == ("train", "valid", "test")
+
+
+@pytest.mark.parametrize("modality", Modality)
+def test_every_modality_has_its_task(modality):
+    assert Task(modality).value == modality.value
+
+
+@pytest.mark.parametrize(
+    ("clip_id", "video_id"),
+    [("03bSnISJMiM$_$1", "03bSnISJMiM"), ("a_b$_$c_d", "a_b"), ("alone", "alone")],
+)
+def test_a_clip_knows_its_video(clip_id, video_id):
+    clip = Clip(id=clip_id, split="train", transcript="", labels={Task.FUSION: 0.0})
+    assert clip.video_id == video_id
+
+
+def test_clips_do_not_share_their_moments():
+    one, other = (Clip(id=i, split="test", transcript="", labels={}) for i in "ab")
+    assert one.moments == {}
+    assert one.moments is not other.moments
+
+
+@pytest.mark.parametrize("kind", [Clip, Corpus, SeriesSource, Material, Batch, Targets, Output])
+def test_values_between_stages_are_frozen_slotted_and_named(kind):
+    assert kind.__dataclass_params__.frozen
+    assert all(field.kw_only for field in dataclasses.fields(kind))
+    assert "__slots__" in vars(kind)
+
+
+def test_a_clip_cannot_be_changed():
+    clip = Clip(id="a", split="test", transcript="", labels={})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        clip.split = "train"
+
+
+def test_a_batch_moves_as_a_whole():
+    sequence = Sequence(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))
+    batch = Batch(index=torch.arange(2), sequences={Modality.AUDIO: sequence})
+    moved = batch.to("meta")
+    tensors = [moved.index, *moved.sequences[Modality.AUDIO]]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert moved.sequences[Modality.AUDIO].values.shape == (2, 3, 4)
+    assert batch.index.device.type == "cpu"
+
+
+def test_a_batch_holds_no_labels():
+    """Labels travel in ``Targets``, so that no model can read them."""
+    assert {field.name for field in dataclasses.fields(Batch)} == {"index", "sequences"}
+
+
+def test_a_scale_unpacks_and_clips():
+    assert np.clip([-5, 0.5, 5], *Scale(-1, 1)).tolist() == [-1, 0.5, 1]
