@@ -20,6 +20,7 @@ SENTENCES = (
     "well it was fine I suppose nothing special",
     "absolutely the best thing I have watched in years and I mean it",
 )
+MOSI_SCALE = Scale(-3, 3)
 CHINESE = ("我真的很不开心", "今天还可以吧", "这是我看过的最好的电影")
 
 
@@ -28,7 +29,7 @@ def write_run(
     *,
     corpus: str = "planted",
     is_synthetic: bool = True,
-    scale: Scale = Scale(-3, 3),
+    scale: Scale = MOSI_SCALE,
     seeds: Sequence[int] = (1111, 1112),
     num_epochs: int = 4,
     num_clips: tuple[int, int, int] = (60, 30, 40),
@@ -54,7 +55,9 @@ def write_run(
     )
     (path / "config.toml").write_text(dump_toml(config), encoding="utf-8")
     (path / "environment.json").write_text(
-        json.dumps(_environment(corpus, dict(zip(("train", "valid", "test"), num_clips))))
+        json.dumps(
+            _environment(corpus, dict(zip(("train", "valid", "test"), num_clips, strict=True)))
+        )
     )
     family = metric_family(corpus, scale)
     run = open_run(path)
@@ -76,13 +79,12 @@ def write_run(
             judged[split] = judge_scores(predictions, family)
         latest = _write_labels(folder.path, data["train"], rng, num_epochs, modalities, scale)
         _write_epochs(folder.path, data["valid"], rng, num_epochs, best, modalities, family)
-        truth = {t: v for t, v in data["train"].items()}
         values = {
             "seed": seed,
             "best_epoch": best,
             "num_epochs": num_epochs,
             "splits": judged,
-            "labels": judge_labels(latest, truth),
+            "labels": judge_labels(latest, data["train"]),
             "attention": _shares(rng, modalities) if has_attention and has_moments else {},
         }
         (folder.path / "metrics.json").write_text(json.dumps(values))
@@ -224,7 +226,9 @@ def _examples(labels, rng, modalities, sentences, has_attention, has_moments, is
                 "id": f"video{row}$_${row}",
                 "transcript": sentence,
                 "target": float(labels[Task.FUSION][row]),
-                "scores": {str(t): float(rng.normal()) for t in (Task.FUSION, *map(Task, modalities))},
+                "scores": {
+                    str(t): float(rng.normal()) for t in (Task.FUSION, *map(Task, modalities))
+                },
                 "attention": attention,
             }
         )

@@ -16,12 +16,11 @@ from mien.evaluation import predict
 from mien.labels import LabelsConfig, build_labels
 from mien.layers import SeriesEncoder
 from mien.models import build_model
-from mien.models.multitask import PerSeries, PerTask
 from mien.models.self_mm import SelfMMConfig
 from mien.models.tam_ulag import TamUlagConfig
 from mien.objectives import MultitaskObjective
 from mien.text import TokenEncoder
-from mien.training import PerGroup, TrainConfig, Trainer
+from mien.training import TrainConfig, Trainer
 from mien.types import Batch, Modality, Output, Scale, Sequence, Targets, Task
 
 GOLDENS = Path(__file__).parents[2] / "shared" / "goldens"
@@ -34,10 +33,10 @@ pytestmark = pytest.mark.skipif(
 CASES = ("full", "ragged", "ragged_short")
 SERIES = {AUDIO: "audio", VIDEO: "vision"}
 NAMES = {Task.FUSION: "fusion", Task.TEXT: "text", Task.AUDIO: "audio", Task.VIDEO: "vision"}
-STATE_SIZES = PerTask(fusion=16, text=8, audio=6, video=7)
+STATE_SIZES = {"fusion": 16, "text": 8, "audio": 6, "video": 7}
 SIZES = {
-    "lstm_size": PerSeries(audio=8, video=9),
-    "output_size": PerSeries(audio=6, video=5),
+    "lstm_size": {"audio": 8, "video": 9},
+    "output_size": {"audio": 6, "video": 5},
     "state_size": STATE_SIZES,
     "standardise": False,
 }
@@ -142,7 +141,7 @@ def make_model(*, ta="OFF", fusion="OFF", weights=None, name="tam_ulag"):
 
 def make_labels(generator, annotated, weights=None):
     config = LabelsConfig(generator=generator, weight="difference", expert_size=4)
-    sizes = {task: getattr(STATE_SIZES, task) for task in Task}
+    sizes = {task: STATE_SIZES[task] for task in Task}
     labels = build_labels(config, {Task.FUSION: annotated}, Scale(-3, 3), sizes)
     if weights is not None:
         load_label_weights(labels, weights)
@@ -355,7 +354,7 @@ def test_the_loss_of_every_task_is_the_released_one(form, monkeypatch):
     scores = values["loss/pred"].squeeze(-1)
     output = Output(
         scores=dict.fromkeys(Task, scores),
-        states={t: torch.zeros(6, getattr(STATE_SIZES, t)) for t in Task},
+        states={t: torch.zeros(6, STATE_SIZES[t]) for t in Task},
         attention={},
         present={m: torch.ones(6, dtype=torch.bool) for m in Modality},
     )
@@ -411,8 +410,8 @@ TRAINING = TrainConfig(
     accumulate=2,
     optimizer="adam",
     device="cpu",
-    learning_rate=PerGroup(text=1e-3, audio=5e-3, video=5e-3, rest=2e-3, labels=2e-3),
-    weight_decay=PerGroup(text=1e-3, audio=1e-2, video=1e-3, rest=1e-3, labels=1e-3),
+    learning_rate={"text": 1e-3, "audio": 5e-3, "video": 5e-3, "rest": 2e-3, "labels": 2e-3},
+    weight_decay={"text": 1e-3, "audio": 1e-2, "video": 1e-3, "rest": 1e-3, "labels": 1e-3},
 )
 
 

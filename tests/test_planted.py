@@ -254,6 +254,28 @@ def test_the_background_remembers_the_step_before():
     before = np.concatenate([values[:-1] for values in series])
     assert now.std() == pytest.approx(1, abs=0.05)
     assert (now * before).mean() == pytest.approx(0.9, abs=0.05)
+    first = np.stack([values[0] for values in series])
+    assert first.std() == pytest.approx(1, abs=0.05)
+
+
+def test_audio_and_video_of_a_clip_have_backgrounds_of_their_own():
+    settings = PlantedConfig(
+        num_clips=20,
+        cue=0,
+        gain=0,
+        num_lures=0,
+        missing=0,
+        persistence=0,
+        audio_size=9,
+        video_size=9,
+    )
+    material = make_planted(settings)
+    for audio, video in zip(*(series_of(material, m) for m in SERIES), strict=True):
+        size = min(len(audio), len(video))
+        one, other = (
+            in_world(v, m)[:size].ravel() for v, m in zip((audio, video), SERIES, strict=True)
+        )
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.3
 
 
 def ridge_correlation(inputs, labels, is_train, penalty=10.0):

@@ -80,7 +80,7 @@ def test_the_name_of_a_share_says_percent():
 
 @given(st.lists(st.lists(st.text("abc 0.", max_size=9), min_size=3, max_size=3), max_size=5))
 def test_columns_are_aligned_whatever_is_in_the_cells(rows):
-    head, rule, *lines = format_table(["one", "two", "three"], rows).splitlines() or [""]
+    head, rule, *lines = format_table(["one", "two", "three"], rows).split("\n")
     assert all(len(line) <= len(rule) for line in (head, *lines))
     for row, line in zip(rows, lines, strict=True):
         assert line.startswith(row[0].rstrip())
@@ -194,7 +194,17 @@ def test_a_comparison_shows_the_difference_and_its_corrected_p_value(runs):
     )
 
 
+def test_a_comparison_over_few_videos_warns_and_one_over_many_clips_does_not(runs):
+    def note(name):
+        return " ".join(format_comparison(compare_runs([runs[name]] * 2)).split())
+
+    assert "with fewer than 30 videos they are too sure of themselves" in note("planted")
+    assert "too sure" not in note("sims")
+
+
 def test_the_fake_run_is_not_better_than_it_claims(runs):
-    """Guards the fixture: scores are off by what ``error`` says, so tables have something to show."""
-    assert np.isclose(runs["worse"].metrics()["splits"]["test"]["fusion"]["mae"]["mean"], 1.2, atol=0.25)
+    """Guards the fixture: scores are off by what ``error`` says, so tables can show something."""
+    assert np.isclose(
+        runs["worse"].metrics()["splits"]["test"]["fusion"]["mae"]["mean"], 1.2, atol=0.25
+    )
     assert set(runs["planted"].metrics()["labels"]) == {str(m) for m in Modality}

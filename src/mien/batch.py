@@ -96,7 +96,7 @@ def windows(
     *,
     batch_size: int,
     accumulate: int,
-    costs: Int[np.ndarray, "N"] | None = None,
+    costs: Int[np.ndarray, "_"] | None = None,
 ) -> Iterator[list[Int[np.ndarray, "_"]]]:
     """Cut an order of clips into the batches of each optimizer step.
 
@@ -108,7 +108,7 @@ def windows(
         order: Clips in the order in which they are to be seen.
         batch_size: Clips padded together.
         accumulate: Batches of one step.
-        costs: Work of each clip.
+        costs: Work of each clip of the split.
     """
     size = batch_size * accumulate
     for start in range(0, len(order), size):

@@ -93,7 +93,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
     write_text(path, text.getvalue())
 
 
-def _cell(value: float | bool) -> str:  # noqa: FBT001  # a cell of either kind
+def _cell(value: float | bool | np.bool_) -> str:  # noqa: FBT001  # a cell of either kind
     if isinstance(value, (bool, np.bool_)):
         return str(int(value))
     return "" if np.isnan(value) else repr(float(value))

@@ -20,6 +20,7 @@ __all__ = ["can_draw_words", "draw_attention", "words_of"]
 
 _AGAINST: Final = "#CC79A7"  # a negative weight
 _MOMENT: Final = "#F0E442"
+_BORDER: Final = "#9C8F00"
 _WIDTH: Final = 11.0  # inches, like all lengths below
 _MARGIN: Final = 0.3
 _LINE: Final = 0.29
@@ -205,6 +206,8 @@ def _draw_strip(axes: Axes, modality: Modality, attention: Mapping[str, Any]) ->
         return
     if attention["moment"]:
         axes.axvspan(*attention["moment"], color=_MOMENT, alpha=0.5, linewidth=0)
+        for border in attention["moment"]:
+            axes.axvline(border, color=_BORDER, linewidth=1.0)
     edges = np.arange(len(weights) + 1)
     axes.stairs(np.maximum(weights, 0), edges, fill=True, color=colour, linewidth=0)
     axes.stairs(np.minimum(weights, 0), edges, fill=True, color=_AGAINST, linewidth=0)

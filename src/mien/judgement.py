@@ -242,7 +242,7 @@ def _merge(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of dicts and 
     }
 
 
-def _plain(value: float) -> float | int | None:
+def _plain(value: float | int) -> float | int | None:
     """Return a number that JSON can hold: None for one that is not finite."""
     if isinstance(value, int):
         return value

@@ -282,7 +282,20 @@ class Centres(nn.Module):
         """
         to_positive = (states - self.positive(task)).norm(dim=-1)
         to_negative = (states - self.negative(task)).norm(dim=-1)
-        return (to_negative - to_positive) / (to_positive + 1e-8)
+        difference: Tensor = (to_negative - to_positive) / (to_positive + 1e-8)
+        return difference
+
+    def balance(self, task: Task, states: Float[Tensor, "B H"]) -> Float[Tensor, "B"]:
+        """Return how much nearer each state is to the positive than to the negative centre.
+
+            b = (|x - c-| - |x - c+|) / (|x - c-| + |x - c+|)
+
+        From -1 to 1: unlike ``difference`` it is bounded, and changes its sign with the two classes.
+        """
+        to_positive = (states - self.positive(task)).norm(dim=-1)
+        to_negative = (states - self.negative(task)).norm(dim=-1)
+        balance: Tensor = (to_negative - to_positive) / (to_negative + to_positive).clamp(min=1e-8)
+        return balance
 
 
 class DistanceLabels(LabelGenerator):
@@ -330,18 +343,23 @@ class DistanceLabels(LabelGenerator):
     def _move_labels(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
         if not self.centres.is_ready(Task.FUSION):
             return
-        y = self.annotated[index]
-        fused = self.centres.difference(Task.FUSION, output.states[Task.FUSION])
         for modality in self.modalities:
             task = Task(modality)
             if not self.centres.is_ready(task):
                 continue
-            own = self.centres.difference(task, output.states[task])
-            proposals = self._cut(propose_by_distance(y, own, fused))
+            proposals = self._cut(self.propose_from_centres(task, output, self.annotated[index]))
             step = 2 / (epoch + 1)
             bank = self.bank(modality)
             moved = (1 - step) * bank[index] + step * proposals
             bank[index] = torch.where(output.present[modality], moved, bank[index])
+
+    def propose_from_centres(
+        self, task: Task, output: Output, annotated: Float[Tensor, "B"]
+    ) -> Float[Tensor, "B"]:
+        """Return the proposals for a batch before they are cut to the scale; always finite."""
+        own = self.centres.difference(task, output.states[task])
+        fused = self.centres.difference(Task.FUSION, output.states[Task.FUSION])
+        return propose_by_distance(annotated, own, fused)
 
     def _cut(self, proposals: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
         cut = proposals.clamp(*self.scale)
@@ -430,23 +448,27 @@ class Confidence(nn.Module):
 
 
 class UlagLabels(DistanceLabels):
-    """Join the distance label with what the likeness of the modalities says of the annotation.
+    """Join a distance label with what the likeness of the modalities says of the annotation.
 
-        proposal  q_s = y (2 k_s - 1)          k_s: the confidence, trained as below
-        target    (y_s + q_s) / 2              y_s: the distance label
+        distance label  p_s = clip(y + L (b_s - b_f)),  y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p_s
+        proposal        q_s = k_s y + (1 - k_s) v_s
+        target          (y_s + q_s) / 2
 
-    The confidence is trained to make its proposal meet the modality's own evidence v_s: what a
+    b is the bounded balance between the class centres, v_s the modality's own evidence: what a
     ridge regression from the states of modality s alone, fitted on *other* clips, says the
-    annotation should be.
+    annotation should be; averaged over the epochs. k_s is the confidence, from inter-modal
+    similarity, that the modality goes along with the whole. It is trained to tell where evidence
+    and annotation have the same sign, over the clips in which neither is 0:
 
-        own loss = mean over clips and modalities of (q_s - v_s)^2 / L^2
+        own loss = sum over modalities of BCE(k_s, [v_s y > 0])
 
-    It is fitted on held-out folds because a network that knows the train labels by heart would
-    answer with the annotation, and the label would be the copy again. A clip annotated 0 gets a
-    proposal of 0, since confidence can only scale the annotation; its distance label moves freely.
+    The evidence is from held-out clips because a network that knows the train labels by heart would
+    answer with the annotation, and the label would be the copy again. A clip annotated 0 gets the
+    proposal (1 - k_s) v_s.
 
-    Source: sun2024, ULAG; the objective of the confidence is ours, for the released program never
-    trains it (docs/decisions.md).
+    Source: sun2024, ULAG, whose proposal is y (2 k_s - 1) = k_s y + (1 - k_s)(-y): where it puts
+    the opposite of the annotation we put the evidence. The objective of the confidence and the
+    bounded balance are ours as well; docs/decisions.md says why.
     """
 
     def __init__(
@@ -462,6 +484,7 @@ class UlagLabels(DistanceLabels):
         for modality in modalities:
             self.register_buffer(f"evidence_{modality}", annotated.clone())
             self.register_buffer(f"targets_{modality}", annotated.clone())
+        self.num_judgements: Tensor
         self.register_buffer("num_judgements", torch.zeros((), dtype=torch.int64))
 
     def evidence(self, modality: Modality) -> Float[Tensor, "N"]:
@@ -480,17 +503,28 @@ class UlagLabels(DistanceLabels):
             return super().generate(output, index, epoch)
         y = self.annotated[index]
         confidences = self.confidence(output.states)
-        targets, errors, count = {}, y.new_zeros(()), 0
+        targets, losses = {}, []
         for modality in self.modalities:
-            proposals = y * (2 * confidences[modality] - 1)
-            seen = output.present[modality]
-            error = ((proposals - self.evidence(modality)[index]) / self.scale.high).square()
-            errors = errors + torch.where(seen, error, 0.0).sum()
-            count += int(seen.sum())
-            target = (self.bank(modality)[index] + proposals.detach()) / 2
+            seen, evidence = output.present[modality], self.evidence(modality)[index]
+            confidence = confidences[modality]
+            agrees = (evidence * y > 0).to(y.dtype)
+            counted = seen & (evidence * y != 0)
+            error = F.binary_cross_entropy(confidence, agrees, reduction="none")
+            losses.append(torch.where(counted, error, 0.0).mean())
+            trust = confidence.detach()
+            proposals = trust * y + (1 - trust) * evidence
+            target = (self.bank(modality)[index] + proposals) / 2
             targets[modality] = torch.where(seen, target, y)
             self.latest(modality)[index] = targets[modality]
-        return Generated(targets, errors / max(count, 1))
+        return Generated(targets, torch.stack(losses).sum())
+
+    def propose_from_centres(
+        self, task: Task, output: Output, annotated: Float[Tensor, "B"]
+    ) -> Float[Tensor, "B"]:
+        """Return the proposals by bounded balance, before they are cut to the scale."""
+        own = self.centres.balance(task, output.states[task])
+        fused = self.centres.balance(Task.FUSION, output.states[Task.FUSION])
+        return annotated + self.scale.high * (own - fused)
 
     def finish_epoch(self, epoch: int) -> None:
         """Make the centres anew, and judge every modality on held-out clips."""

@@ -122,7 +122,7 @@ def draw_learning(
         axes.set_axis_off()
     seeds = "the seed" if len(histories) == 1 else f"each of {len(histories)} seeds"
     mark = [Line2D([], [], color=MUTED, linewidth=1.1, marker="o", markersize=5)]
-    names = [f"a line for {seeds}, its best epoch dotted"]
+    names = [f"a line for {seeds}; dot: its best epoch"]
     figure.legend(mark, names, **_legend(), loc="outside lower left")
     return figure
 
@@ -163,7 +163,7 @@ def _group_curves(
         cut = [_Curve("", lambda one: float(one["clipped"]), MUTED)]
         words = "proposed labels cut to the scale"
         groups.append(
-            _Group(title=words, up="percent", curves=cut, factor=100, starts_at_zero=True)
+            _Group(title=words, up="percent", curves=cut, factor=100.0, starts_at_zero=True)
         )
     for name, words in (("mae", "mean absolute error"), ("corr", "correlation")):
         picks = " (picks the best epoch)" if name == monitor else ""
@@ -176,7 +176,7 @@ def _group_curves(
         for name, style in zip(readings, styles, strict=False)
     ]
     title = f"validation {' and '.join(readings)}"
-    groups.append(_Group(title=title, up="percent", curves=curves, factor=100))
+    groups.append(_Group(title=title, up="percent", curves=curves, factor=100.0))
     return groups
 
 

@@ -29,6 +29,7 @@ __all__ = [
 UNDEFINED: Final = "-"
 
 _WIDTH: Final = 80
+_FEW: Final = 30  # units below which the intervals are clearly too narrow
 
 
 def format_value(value: float | None, metric: Metric | None = None) -> str:
@@ -174,7 +175,8 @@ def format_comparison(comparison: RunComparison) -> str:
         f"deviation: standard deviation over the seeds; less {letters[0]}: difference of the means "
         f"to {letters[0]}, with a 95 % interval and a two-sided p value by paired bootstrap over "
         f"{units}, all seeds on the same ones; Holm: p corrected for the number of runs compared "
-        f"with {letters[0]}; {_better(comparison.family)}"
+        f"with {letters[0]}; {_better(comparison.family)}; interval and p speak of other clips, not "
+        f"of other seeds{_warn_of_few(comparison)}"
     )
     table = format_table(heading, rows)
     return "\n\n".join(["\n".join(lines), table, f"{_wrap(note)}\n{_describe(comparison.family)}"])
@@ -193,6 +195,13 @@ def _compare_row(name: str, letter: str, run: ComparedRun, family: str) -> list[
         format_value(difference.p_value),
         format_value(run.p_corrected),
     ]
+
+
+def _warn_of_few(comparison: RunComparison) -> str:
+    """Say where the bootstrap has too little to draw from; see ``bootstrap_interval``."""
+    if comparison.num_units >= _FEW:
+        return ""
+    return f"; with fewer than {_FEW} {comparison.unit}s they are too sure of themselves"
 
 
 def _better(family: str) -> str:

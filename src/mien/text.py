@@ -8,12 +8,14 @@ from collections.abc import Callable
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # named, to be caught; nothing is unpickled here
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mien.assets import default_text_encoder, find_text_encoder, text_prefix
@@ -242,28 +244,38 @@ def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
     )
 
 
-def _load(source: Path | str, what: Literal["AutoTokenizer", "AutoConfig", "AutoModel"]) -> Any:
+def _load(
+    source: Path | str, what: Literal["AutoTokenizer", "AutoConfig", "AutoModel"], **options: Any
+) -> Any:
     """Load a part of a pretrained encoder from a local folder or, by name, from a hub."""
     import transformers
 
     quieten = transformers.logging
     quieten.set_verbosity_error()  # type: ignore[no-untyped-call]
     quieten.disable_progress_bar()  # type: ignore[no-untyped-call]
-    options: dict[str, Any] = {"local_files_only": True} if isinstance(source, Path) else {}
+    if isinstance(source, Path):
+        options["local_files_only"] = True
     try:
         return getattr(transformers, what).from_pretrained(
             str(source), trust_remote_code=False, **options
         )
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise AssetError(
-            f"text encoder {str(source)!r} cannot be loaded ({first}); give a local folder, a name "
-            "that mien assets lists, or a hub name where a hub can be reached"
-        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise _cannot_load(source, reason.splitlines()[0]) from error
+
+
+def _cannot_load(source: Path | str, reason: str) -> AssetError:
+    return AssetError(
+        f"text encoder {str(source)!r} cannot be loaded ({reason}); give a local folder, a name "
+        "that mien assets lists, or a hub name where a hub can be reached"
+    )
 
 
 def _load_tokenizer(source: Path | str) -> Any:
-    return _load(source, "AutoTokenizer")
+    tokenizer = _load(source, "AutoTokenizer")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up where its files are missing
+        raise _cannot_load(source, "its tokenizer has no vocabulary")
+    return tokenizer
 
 
 def _load_settings(source: Path | str) -> Any:
@@ -271,7 +283,11 @@ def _load_settings(source: Path | str) -> Any:
 
 
 def _load_backbone(source: Path | str) -> Any:
-    backbone = _load(source, "AutoModel").float()
+    backbone, found = _load(source, "AutoModel", output_loading_info=True)
+    lacking = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    if lacking:  # transformers would go on with random ones
+        raise _cannot_load(source, f"it lacks {len(lacking)} weights, such as {lacking[0]!r}")
+    backbone = backbone.float()
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # read by nothing, so never trained
     return backbone
@@ -394,7 +410,7 @@ def _states_of(
     lengths = [int(ids.lengths[row]) for row in rows]
     padded = torch.zeros(len(rows), max(lengths), dtype=torch.long)
     mask = torch.zeros_like(padded)
-    for i, row in enumerate(rows):
+    for i, row in enumerate(rows.tolist()):
         padded[i, : lengths[i]] = torch.from_numpy(np.array(ids[row][:, 0], dtype=np.int64))
         mask[i, : lengths[i]] = 1
     output = backbone(input_ids=padded, attention_mask=mask, output_hidden_states=True)

@@ -331,12 +331,13 @@ class Trainer:
         loss = self.objective(output, targets, batch.index, epoch)
         if not torch.isfinite(loss.total):
             raise TrainingError(
-                f"training diverged in epoch {epoch}: the loss is {float(loss.total)}; lower "
+                f"training diverged in epoch {epoch}: the loss is {float(loss.total.detach())}; lower "
                 "train.learning_rate, or set train.clip_norm=1"
             )
         self.accelerator.backward(loss.total * share)
         self.objective.observe(output, batch.index, epoch)
-        return loss.tasks
+        tasks: dict[Task, Tensor] = loss.tasks
+        return tasks
 
     def _update(self) -> None:
         if self.config.clip_norm > 0:

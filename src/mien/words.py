@@ -65,7 +65,7 @@ def merge_tokens(tokens: Sequence[str], weights: Sequence[float]) -> list[Word]:
     marks_starts = any(token.startswith(_WORD_STARTS) for token in tokens)
     words: list[Word] = []
     for place, (token, weight) in enumerate(zip(tokens, weights, strict=True)):
-        text = token if token == "##" else token.removeprefix("##")
+        text = token.removeprefix("##") or token
         text = text.removeprefix(_WORD_STARTS[0]).removeprefix(_WORD_STARTS[1])
         if words and _goes_on(token, words[-1], marks_starts=marks_starts):
             last = words.pop()

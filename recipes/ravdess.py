@@ -1,0 +1,64 @@
+"""Make a table and feature files from RAVDESS, split by actor, for ``mien import``.
+
+    python recipes/ravdess.py DATA OUT
+    mien import OUT/clips.csv --corpus ravdess --scale -1,1 --out stores/ravdess \
+        --features audio=OUT/audio.npz --features video=OUT/video.npz
+
+DATA holds ``ravdess_logmel.npz`` and ``ravdess_utterances.npz``. Labels are a valence map of what
+the actors were asked to show (Livingstone and Russo 2018 give no valence), not what people saw:
+happy 1, calm .5, surprised .3, neutral 0, fearful -.6, sad -.7, disgust -.7, angry -.8. RAVDESS is
+CC BY-NC-SA 4.0.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+VALENCE = {1: 0.0, 2: 0.5, 3: 1.0, 4: -0.7, 5: -0.8, 6: -0.6, 7: -0.7, 8: 0.3}
+STATEMENTS = {1: "Kids are talking by the door", 2: "Dogs are sitting by the door"}
+LAST_TRAIN, LAST_VALID = 14, 17
+
+
+def make(data: Path, out: Path) -> None:
+    """Write ``clips.csv``, ``audio.npz`` and ``video.npz``."""
+    out.mkdir(parents=True, exist_ok=True)
+    with np.load(data / "ravdess_logmel.npz") as series:
+        ids = [str(name) for name in series["id"]]
+        np.savez(
+            out / "audio.npz",
+            id=[_clip_id(name) for name in ids],
+            values=series["logmel"].astype(np.float32),
+            length=series["length"],
+            step_seconds=0.02,
+        )
+    with np.load(data / "ravdess_utterances.npz") as utterances:
+        np.savez(
+            out / "video.npz",
+            id=[_clip_id(str(name)) for name in utterances["id"]],
+            values=utterances["vision"].astype(np.float32),
+            vision_cols=utterances["vision_cols"],
+        )
+    with (out / "clips.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video_id", "clip_id", "text", "label", "mode"])
+        for name in ids:
+            video, clip = _clip_id(name).split("$_$")
+            emotion, statement, actor = (int(name.split("-")[i]) for i in (2, 4, 6))
+            mode = "train" if actor <= LAST_TRAIN else "valid" if actor <= LAST_VALID else "test"
+            writer.writerow([video, clip, STATEMENTS[statement], VALENCE[emotion], mode])
+
+
+def _clip_id(name: str) -> str:
+    """Return actor and take; the same for a take's audio (03-) and video (01-) file."""
+    parts = Path(name).stem.split("-")
+    return f"actor{parts[6]}$_${'-'.join(parts[2:6])}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    make(arguments.data, arguments.out)

@@ -1,0 +1,77 @@
+"""What every settings file that comes with the package promises."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import AUDIO, TEXT, VIDEO, make_annotation
+
+import mien
+from mien.config import dump_toml, read_toml
+from mien.corpora import KNOWN
+from mien.experiment import ExperimentConfig, list_configs, read_config
+from mien.labels import build_labels
+from mien.models import MODELS, build_model
+from mien.objectives import MultitaskObjective
+from mien.training import make_optimizer
+from mien.types import Scale, Task
+
+FOLDER = Path(mien.__file__).parent / "configs"
+#: Feature sizes of the published files; a corpus that is not among them takes small ones.
+SIZES = {
+    "mosi": {TEXT: 768, AUDIO: 5, VIDEO: 20},
+    "mosei": {TEXT: 768, AUDIO: 74, VIDEO: 35},
+    "sims": {TEXT: 768, AUDIO: 33, VIDEO: 709},
+}
+
+every_config = pytest.mark.parametrize("name", list_configs())
+
+
+def test_there_are_settings_for_every_model():
+    assert {read_config(name).model.name for name in list_configs()} == set(MODELS)
+
+
+def test_every_file_of_the_folder_is_listed():
+    assert sorted(p.stem for p in FOLDER.iterdir()) == list(list_configs())
+
+
+@every_config
+def test_settings_load_and_build_a_model_that_can_be_trained(name):
+    config = read_config(name)
+    sizes = SIZES.get(config.corpus, {TEXT: 12, AUDIO: 5, VIDEO: 6})
+    torch.manual_seed(1)
+    model = build_model(config.model, sizes, None, config.text_encoder.summary)
+    states = {task: getattr(config.model.state_size, task) for task in model.tasks}
+    annotated = make_annotation(1, 20)
+    labels = {task: annotated for task in Task}
+    generator = build_labels(config.labels, labels, Scale(-3, 3), states)
+    optimizer = make_optimizer(model, MultitaskObjective(generator), config.train)
+    grouped = sum(len(group["params"]) for group in optimizer.param_groups)
+    trained = [p for p in generator.parameters() if p.requires_grad]
+    assert grouped == len(list(model.parameters())) + len(trained)
+
+
+@every_config
+def test_settings_say_which_model_and_corpus_they_are_for(name):
+    config = read_config(name)
+    model, _, corpus = name.partition("-")
+    assert config.model.name == model
+    if config.corpus is not None:
+        assert config.corpus in KNOWN
+        assert corpus.split("-")[0] == config.corpus
+
+
+@every_config
+def test_settings_are_explained_in_their_first_line(name):
+    first = (FOLDER / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
+    assert re.match(r"# \S.{20,}", first)
+
+
+@every_config
+def test_settings_that_are_written_out_are_read_back_the_same(name, tmp_path):
+    config = read_config(name)
+    path = tmp_path / "config.toml"
+    path.write_text(dump_toml(config), encoding="utf-8")
+    assert read_config(path) == config
+    assert ExperimentConfig.model_validate(read_toml(path)) == config

@@ -1,0 +1,410 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from helpers import WORDS, make_material, write_tiny_bert
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+
+import mien.text
+from mien.batch import pad
+from mien.errors import AssetError, ConfigError
+from mien.store import write_store
+from mien.text import GivenStates, TextEncoderConfig, TokenEncoder, prepare_text
+from mien.types import Corpus, Material, SeriesSource
+
+MODES = ("finetune", "frozen", "last-1", "last-2")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+
+
+def make_store(path, transcripts, *, tokens=None):
+    """A store of as many clips as there are transcripts, with published token ids if given."""
+    material = make_material(num_clips=(len(transcripts), 0, 0))
+    clips = [
+        type(clip)(id=clip.id, split=clip.split, transcript=text, labels=clip.labels)
+        for clip, text in zip(material.corpus.clips, transcripts, strict=True)
+    ]
+    corpus = Corpus(name="tiny", language="en", scale=material.corpus.scale, clips=tuple(clips))
+    series = material.series
+    if tokens is not None:
+        arrays = [np.array(one, dtype=np.int32).reshape(-1, 1) for one in tokens]
+        series = (*series, SeriesSource(name="tokens", size=1, dtype="int32", extractor="made/1",
+                                        read=lambda: iter(arrays)))  # fmt: skip
+    return write_store(Material(corpus=corpus, series=series, origin={}), path)
+
+
+TRANSCRIPTS = ["the film was good", "Not very good!", "awful", "i saw the play and the actor was great"]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return make_store(tmp_path / "store", TRANSCRIPTS)
+
+
+def make_settings(folder, **options):
+    return TextEncoderConfig(name=str(folder), **options)
+
+
+def read_sequence(text, rows):
+    return pad([torch.from_numpy(np.array(text.series[row])) for row in rows])
+
+
+def reference_states(folder, text, rows):
+    """States of the encoder itself, one clip at a time, so without any padding."""
+    backbone = AutoModel.from_pretrained(folder).eval()
+    result = []
+    with torch.no_grad():
+        for row in rows:
+            ids = torch.from_numpy(np.array(text.series[row], dtype=np.int64)).T
+            result.append(backbone(ids).last_hidden_state[0])
+    return result
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+def test_transcripts_become_the_ids_of_the_encoders_own_tokenizer(store, tiny_bert):
+    text = prepare_text(store, make_settings(tiny_bert))
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    first = [vocabulary[i] for i in text.series[0][:, 0]]
+    assert first == ["[CLS]", "the", "film", "was", "good", "[SEP]"]
+    second = [vocabulary[i] for i in text.series[1][:, 0]]
+    assert second == ["[CLS]", "not", "very", "good", "!", "[SEP]"]
+
+
+def test_a_long_transcript_is_cut_and_still_ends_as_it_should(store, tiny_bert):
+    text = prepare_text(store, make_settings(tiny_bert, max_tokens=5))
+    assert text.series.lengths.tolist() == [5, 5, 3, 5]
+    assert text.series[3][[0, -1], 0].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\n\t"])
+def test_an_empty_transcript_is_a_missing_modality(tmp_path, tiny_bert, empty):
+    store = make_store(tmp_path / "s", ["good", empty, "bad"])
+    for mode in MODES:
+        text = prepare_text(store, make_settings(tiny_bert, mode=mode))
+        assert text.series.lengths.tolist() == [3, 0, 3]
+
+
+def test_a_store_without_any_transcript_has_no_text(tmp_path, tiny_bert):
+    store = make_store(tmp_path / "s", ["", " "])
+    assert prepare_text(store, make_settings(tiny_bert)) is None
+
+
+def test_text_can_be_left_out(store):
+    assert prepare_text(store, TextEncoderConfig(input="none")) is None
+
+
+def test_tokens_say_which_characters_they_cover(store, tiny_bert):
+    text = prepare_text(store, make_settings(tiny_bert))
+    clip = store.clips[1]
+    tokens = text.tokens(clip)
+    assert len(tokens) == len(text.series[1])
+    assert [(w, clip.transcript[a:b].lower()) for w, a, b in tokens[1:-1]] == [
+        (w, w) for w in ("not", "very", "good", "!")
+    ]
+    assert [(a, b) for _, a, b in (tokens[0], tokens[-1])] == [(0, 0), (0, 0)]
+
+
+def test_a_prefix_of_the_encoder_is_read_and_not_counted(store, tiny_bert, monkeypatch):
+    monkeypatch.setattr(mien.text, "text_prefix", lambda _: "so good ")
+    text = prepare_text(store, make_settings(tiny_bert))
+    clip = store.clips[0]
+    tokens = text.tokens(clip)
+    assert len(tokens) == len(text.series[0]) == 8
+    assert [clip.transcript[a:b] for _, a, b in tokens] == [
+        "", "", "", "the", "film", "was", "good", ""
+    ]  # fmt: skip
+
+
+# --- the modes agree ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_gives_the_states_of_the_encoder(store, tiny_bert, mode):
+    """Cached or not, cut after any layer, padded or not: in evaluation it is one encoder."""
+    text = prepare_text(store, make_settings(tiny_bert, mode=mode))
+    rows = [3, 0, 2, 1]
+    sequence = read_sequence(text, rows)
+    with torch.no_grad():
+        states = text.build().eval()(sequence)
+    plain = prepare_text(store, make_settings(tiny_bert))
+    assert states.shape == (4, max(plain.series.lengths), text.size)
+    for row, wanted in enumerate(reference_states(tiny_bert, plain, rows)):
+        torch.testing.assert_close(states[row, : len(wanted)], wanted, rtol=0, atol=1e-5)
+
+
+def test_frozen_states_need_no_encoder(store, tiny_bert):
+    text = prepare_text(store, make_settings(tiny_bert, mode="frozen"))
+    assert isinstance(text.build(), GivenStates)
+    assert list(text.build().parameters()) == []
+
+
+@pytest.mark.parametrize(("mode", "num_layers"), [("last-1", 1), ("last-2", 2)])
+def test_the_last_layers_are_trained_and_no_other(store, tiny_bert, mode, num_layers):
+    text = prepare_text(store, make_settings(tiny_bert, mode=mode))
+    top = text.build()
+    full = AutoModel.from_pretrained(tiny_bert)
+    wanted = [p for layer in full.encoder.layer[-num_layers:] for p in layer.parameters()]
+    found = list(top.parameters())
+    assert len(found) == len(wanted)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    top.train()(read_sequence(text, [0, 1])).square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in found)
+
+
+def test_finetuning_trains_every_parameter_of_the_encoder(store, tiny_bert):
+    text = prepare_text(store, make_settings(tiny_bert))
+    encoder = text.build()
+    assert isinstance(encoder, TokenEncoder)
+    states = encoder(read_sequence(text, range(4)))
+    coefficients = torch.randn(states.shape, generator=torch.Generator().manual_seed(1))
+    (states * coefficients).sum().backward()
+    idle = [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []  # the pooler, which nothing reads, is not there
+
+
+@pytest.mark.parametrize("mode", ["finetune", "last-1", "last-2"])
+def test_a_clip_without_text_gives_finite_states_beside_one_with_text(tmp_path, tiny_bert, mode):
+    store = make_store(tmp_path / "s", ["good film", ""])
+    text = prepare_text(store, make_settings(tiny_bert, mode=mode))
+    encoder = text.build().eval()
+    states = encoder(read_sequence(text, [0, 1]))
+    assert torch.isfinite(states).all()
+    torch.testing.assert_close(states[:1], encoder(read_sequence(text, [0])))
+    states.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
+def test_building_twice_starts_from_the_same_weights(store, tiny_bert):
+    text = prepare_text(store, make_settings(tiny_bert))
+    first, second = text.build(), text.build()
+    with torch.no_grad():
+        next(first.parameters()).zero_()
+    assert next(second.parameters()).any()
+
+
+# --- states computed once -------------------------------------------------------------------------
+
+
+def count_computations(monkeypatch):
+    calls = []
+    compute = mien.text._compute_states
+
+    def counted(*args):
+        calls.append(args[2])
+        return compute(*args)
+
+    monkeypatch.setattr(mien.text, "_compute_states", counted)
+    return calls
+
+
+def test_states_are_computed_once_per_store_encoder_and_depth(store, tiny_bert, monkeypatch, tmp_path):
+    calls = count_computations(monkeypatch)
+    for mode in ("frozen", "last-1", "frozen", "last-1", "last-2", "frozen"):
+        prepare_text(store, make_settings(tiny_bert, mode=mode))
+    assert calls == [2, 1, 0]
+    prepare_text(store, make_settings(tiny_bert, mode="frozen", max_tokens=4))
+    other = write_tiny_bert(tmp_path / "other", seed=2)
+    prepare_text(store, make_settings(other, mode="frozen"))
+    longer = make_store(tmp_path / "longer", [*TRANSCRIPTS, "bad"])
+    prepare_text(longer, make_settings(tiny_bert, mode="frozen"))
+    assert calls == [2, 1, 0, 2, 2, 2]
+
+
+def test_states_from_the_cache_are_those_that_were_computed(store, tiny_bert):
+    first = prepare_text(store, make_settings(tiny_bert, mode="frozen"))
+    again = prepare_text(store, make_settings(tiny_bert, mode="frozen"))
+    assert np.array_equal(first.series.values, again.series.values)
+    assert first.fingerprint == again.fingerprint != ""
+
+
+def test_a_cache_that_was_left_half_written_is_not_taken(store, tiny_bert, monkeypatch, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(mien.text, "_states_of", interrupt)
+        prepare_text(store, make_settings(tiny_bert, mode="frozen"))
+    assert list((tmp_path / "cache" / "states").iterdir()) == []
+    calls = count_computations(monkeypatch)
+    prepare_text(store, make_settings(tiny_bert, mode="frozen"))
+    assert calls == [2]
+
+
+def test_where_states_are_kept_can_be_chosen(monkeypatch, tmp_path):
+    assert mien.text.cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("MIEN_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert str(mien.text.cache_folder()) == os.path.join("/somewhere", "mien")  # noqa: PTH118
+
+
+def test_another_weight_file_is_another_fingerprint(store, tiny_bert, tmp_path):
+    copy = shutil.copytree(tiny_bert, tmp_path / "copy")
+    same = prepare_text(store, make_settings(copy)).fingerprint
+    assert same == prepare_text(store, make_settings(tiny_bert)).fingerprint
+    write_tiny_bert(copy, seed=2)
+    assert prepare_text(store, make_settings(copy)).fingerprint != same
+
+
+# --- published ids and states ---------------------------------------------------------------------
+
+
+def test_published_token_ids_are_taken_as_they_are(tmp_path, tiny_bert):
+    tokens = [[2, 10, 3], [], [2, 20, 30, 3]]
+    store = make_store(tmp_path / "s", ["a", "b", "c"], tokens=tokens)
+    text = prepare_text(store, make_settings(tiny_bert, input="tokens"))
+    assert [text.series[row][:, 0].tolist() for row in range(3)] == tokens
+    assert text.tokens is None
+
+
+@pytest.mark.parametrize("worst", [48, 60, 30521])
+def test_ids_of_another_vocabulary_are_refused(tmp_path, tiny_bert, worst):
+    size = len(WORDS) + 5
+    if worst < size:
+        worst = size
+    store = make_store(tmp_path / "s", ["a"], tokens=[[2, worst, 3]])
+    with pytest.raises(
+        ConfigError,
+        match=rf"text_encoder\.name is .* with {size} tokens, but the token ids reach {worst}; "
+        "they belong to another encoder",
+    ):
+        prepare_text(store, make_settings(tiny_bert, input="tokens"))
+
+
+def test_published_states_are_taken_as_they_are(store):
+    text = prepare_text(store, TextEncoderConfig(input="embeddings"))
+    assert text.size == store.meta.series["text"].size
+    sequence = read_sequence(text, [0, 1])
+    assert torch.equal(text.build()(sequence), sequence.values)
+    assert (text.name, text.fingerprint) == ("embeddings", "")
+
+
+def test_settings_that_the_store_cannot_serve_are_refused(tmp_path, tiny_bert):
+    material = make_material(num_clips=(3, 0, 0))
+    bare = Material(corpus=material.corpus, series=material.series[1:], origin={})
+    store = write_store(bare, tmp_path / "s")
+    with pytest.raises(ConfigError, match=r"is 'embeddings', but the store has no series 'text'"):
+        prepare_text(store, TextEncoderConfig(input="embeddings"))
+    with pytest.raises(ConfigError, match=r"is 'tokens', but the store has no published token ids"):
+        prepare_text(store, make_settings(tiny_bert, input="tokens"))
+    with pytest.raises(ConfigError, match=r"mode is 'last-3', but .* has 2 layers"):
+        prepare_text(store, make_settings(tiny_bert, mode="last-3"))
+
+
+# --- encoders that are not what they should be ----------------------------------------------------
+
+
+def test_a_folder_that_is_not_there_is_an_error(store, tmp_path):
+    with pytest.raises(AssetError, match=r"there is no such folder"):
+        prepare_text(store, make_settings(tmp_path / "nowhere"))
+
+
+def test_a_folder_without_a_model_is_an_error(store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AssetError, match=r"is not a folder of a Hugging Face model"):
+        prepare_text(store, make_settings(tmp_path / "empty"))
+
+
+def test_a_hub_name_that_cannot_be_reached_is_an_error(store):
+    with pytest.raises(AssetError, match=r"'nobody/no-such-model' cannot be loaded"):
+        prepare_text(store, TextEncoderConfig(name="nobody/no-such-model"))
+
+
+def break_weights(folder):
+    (folder / "model.safetensors").write_bytes(b"\x00" * 20)
+
+
+def lose_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def break_config(folder):
+    (folder / "config.json").write_text("{", encoding="utf-8")
+
+
+def name_no_architecture(folder):
+    (folder / "config.json").write_text(json.dumps({"model_type": "nonsense"}), encoding="utf-8")
+
+
+def lose_tokenizer(folder):
+    for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"):
+        (folder / name).unlink()
+
+
+def break_tokenizer(folder):
+    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+
+
+def lose_a_layer(folder):
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: w for name, w in weights.items() if "layer.1" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def change_a_size(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["embeddings.word_embeddings.weight"] = torch.zeros(3, 16)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+HARMS = [
+    break_weights,
+    lose_weights,
+    lose_a_layer,
+    change_a_size,
+    break_config,
+    name_no_architecture,
+    lose_tokenizer,
+    break_tokenizer,
+]
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda f: f.__name__)
+def test_a_damaged_encoder_is_an_error_in_one_sentence(store, tiny_bert, tmp_path, harm):
+    folder = shutil.copytree(tiny_bert, tmp_path / "harmed")
+    harm(folder)
+    with pytest.raises(AssetError, match=r"text encoder '.*harmed' cannot be loaded \(.+\); give"):
+        text = prepare_text(store, make_settings(folder))
+        text.build()
+
+
+def test_code_that_lies_in_a_folder_is_not_run(store, tiny_bert, tmp_path):
+    folder = shutil.copytree(tiny_bert, tmp_path / "hostile")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["auto_map"] = {"AutoModel": "evil.Evil", "AutoConfig": "evil.EvilConfig"}
+    config["model_type"] = "evil"
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    trace = tmp_path / "was-here"
+    (folder / "evil.py").write_text(f"open({str(trace)!r}, 'w')\n", encoding="utf-8")
+    with pytest.raises(AssetError, match=r"hostile' cannot be loaded"):
+        prepare_text(store, make_settings(folder))
+    assert not trace.exists()
+
+
+def test_pickled_weights_that_run_code_are_refused(store, tiny_bert, tmp_path):
+    folder = shutil.copytree(tiny_bert, tmp_path / "pickled")
+    (folder / "model.safetensors").unlink()
+    trace = tmp_path / "was-here"
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(trace), "w"))
+
+    torch.save({"embeddings.word_embeddings.weight": Evil()}, folder / "pytorch_model.bin")
+    with pytest.raises(AssetError, match=r"pickled' cannot be loaded"):
+        prepare_text(store, make_settings(folder)).build()
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("mode", ["last-0", "last", "last--1", "Frozen", "last-1.5", ""])
+def test_a_mode_must_be_one_of_those_that_are_stated(mode):
+    with pytest.raises(ValueError, match=r"mode"):
+        TextEncoderConfig(mode=mode)
