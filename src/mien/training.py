@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor, nn
@@ -439,6 +440,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
             f"setting train.device is {config.device!r}, which is not here; there are: {there}"
         )
     mixed = "no" if config.precision == "float32" else config.precision
+    # accelerate keeps the first device and precision of a process for all later ones
+    AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001  # its only way
     accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision=mixed)
     if accelerator.num_processes > 1:
         raise TrainingError(

@@ -1,0 +1,45 @@
+# make demo   the main job on the embedded, synthetic corpus: make it, train, evaluate, report
+# make test   all tests
+# make check  what .ci/run checks beside the tests: format, lint, types, import layers, docs
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check clean
+
+# torch first and pinned: a range can pull a build with several GB of CUDA packages
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,docs]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/mien assets get minilm
+	test -f demo/store/meta.json || $(BIN)/mien planted --out demo/store
+	$(BIN)/mien train tam_ulag-planted --store demo/store --out demo/run --resume
+	@echo
+	@echo "Next: look at demo/run/report.md and the pictures in demo/run/figures, then try"
+	@echo "  $(BIN)/mien info demo/store"
+	@echo "  $(BIN)/mien train self_mm-planted --store demo/store --out demo/self_mm"
+	@echo "  $(BIN)/mien compare demo/run demo/self_mm"
+	@echo "  $(BIN)/mien import FILE.pkl --corpus mosi --out stores/mosi     your own published file"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/mien assets get minilm
+	$(BIN)/python -m pytest --quiet
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet
+
+clean:
+	rm -rf $(VENV) demo site build
