@@ -36,4 +36,4 @@ def tiny_bert(tmp_path_factory):
 @pytest.fixture
 def quick_intervals(monkeypatch):
     """Draw few bootstrap samples, so that a run of a test ends soon."""
-    monkeypatch.setattr("mien.judgement._RESAMPLES", 20)
+    monkeypatch.setattr("mien.judgement._RESAMPLES", 40)

@@ -39,11 +39,58 @@ TINY = {
 }
 
 #: Words of the tiny text encoder, after the five special tokens.
-WORDS = (
-    "the a an it is was not very so and but good bad fine poor great awful film book song play "
-    "story actor end start plot i we you they like love hate saw read heard think feel never "
-    "always really quite ##s ##ed ##ing ##er . , ! ?"
-).split()
+WORDS = [
+    "the",
+    "a",
+    "an",
+    "it",
+    "is",
+    "was",
+    "not",
+    "very",
+    "so",
+    "and",
+    "but",
+    "good",
+    "bad",
+    "fine",
+    "poor",
+    "great",
+    "awful",
+    "film",
+    "book",
+    "song",
+    "play",
+    "story",
+    "actor",
+    "end",
+    "start",
+    "plot",
+    "i",
+    "we",
+    "you",
+    "they",
+    "like",
+    "love",
+    "hate",
+    "saw",
+    "read",
+    "heard",
+    "think",
+    "feel",
+    "never",
+    "always",
+    "really",
+    "quite",
+    "##s",
+    "##ed",
+    "##ing",
+    "##er",
+    ".",
+    ",",
+    "!",
+    "?",
+]
 
 
 def generator(seed):
@@ -51,7 +98,7 @@ def generator(seed):
 
 
 def make_clip(seed, length=3, *, sizes=SIZES, **lengths):
-    """A clip's series: ``length`` steps each, or as said by the name of a modality; 0 is missing."""
+    """A clip's series: ``length`` steps each, or as said by a modality's name; 0 is missing."""
     drawn = generator(seed)
     return {
         m: torch.randn(lengths.get(m, length), size, generator=drawn) for m, size in sizes.items()
@@ -165,9 +212,7 @@ def make_material(
         )
         for series, one in arrays.items()
     )  # fmt: skip
-    corpus = Corpus(
-        name=name, language="en", scale=SCALE, clips=tuple(clips), is_synthetic=True
-    )
+    corpus = Corpus(name=name, language="en", scale=SCALE, clips=tuple(clips), is_synthetic=True)
     return Material(corpus=corpus, series=sources, origin={"made": "by a test"})
 
 
@@ -212,7 +257,7 @@ def write_tiny_bert(folder, *, seed=1, num_layers=2, vocabulary=None):
     )
     BertModel(config).save_pretrained(folder)
     tokenizer = Tokenizer(
-        models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]")
+        models.WordPiece({word: i for i, word in enumerate(words)}, unk_token=words[1])
     )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

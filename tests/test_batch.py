@@ -69,9 +69,7 @@ def test_a_split_has_its_own_clips_in_their_order(tmp_path):
     material = make_material(num_clips=(5, 3, 2), missing=0.0)
     store = write_tiny_store(tmp_path / "s", num_clips=(5, 3, 2), missing=0.0)
     for split in ("train", "valid", "test"):
-        dataset = make_dataset(
-            store.clips, store.rows(split), {VIDEO: store.series("video")}, {}
-        )
+        dataset = make_dataset(store.clips, store.rows(split), {VIDEO: store.series("video")}, {})
         clips = [clip for clip in material.corpus.clips if clip.split == split]
         assert [c.id for c in dataset.clips] == [c.id for c in clips]
         wanted = [np.float32(c.labels[Task.FUSION]) for c in clips]
@@ -144,9 +142,7 @@ def test_every_clip_is_seen_once_an_epoch_in_windows_of_the_stated_size(
     assert sorted(seen) == list(range(num))
 
 
-@given(
-    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=12), batch_size=st.integers(1, 5)
-)
+@given(lengths=st.lists(st.integers(0, 6), min_size=1, max_size=12), batch_size=st.integers(1, 5))
 @settings(max_examples=20)
 def test_in_evaluation_every_clip_is_given_once_with_its_row(lengths, batch_size):
     dataset = make_dataset_of(lengths)

@@ -148,7 +148,9 @@ def test_weights_must_fit_the_model_exactly():
         load_weights(module, {"weight": state["weight"]}, "f")
     with pytest.raises(CheckpointError, match=r"f: has 'other', so it does not fit the model"):
         load_weights(module, {**state, "other": torch.ones(1)}, "f")
-    with pytest.raises(CheckpointError, match=r"f: 'weight' is \(1, 3\), the model .* has \(1, 2\)"):
+    with pytest.raises(
+        CheckpointError, match=r"f: 'weight' is \(1, 3\), the model .* has \(1, 2\)"
+    ):
         load_weights(module, {**state, "weight": torch.ones(1, 3)}, "f")
 
 

@@ -414,6 +414,35 @@ def test_a_state_is_set_once(tmp_path):
     refuse(tmp_path, data[:-1] + again + b".", "is set twice")
 
 
+TYPE = b"cnumpy\ndtype\n\x8c\x02f4\x89\x88\x87R"
+SCALAR = START + b"cnumpy._core.multiarray\nscalar\n"
+BUFFER = START + b"cnumpy._core.numeric\n_frombuffer\n(C\x08" + bytes(8) + TYPE
+ARRAY = START + b"cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
+OBJECTS = b"cnumpy\ndtype\n\x8c\x02O8\x89\x88\x87R"
+UNICODE = b"cnumpy\ndtype\n\x8c\x02U1\x89\x88\x87R"
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (SCALAR + TYPE + b"K\x01\x86R.", "a NumPy number is not made of a type and bytes"),
+        (SCALAR + TYPE + b"C\x02ab\x86R.", "a NumPy value of type float32 has 2 bytes"),
+        (SCALAR + OBJECTS + b"C\x08abcdefgh\x86R.", "a NumPy value of type object has 8 bytes"),
+        (SCALAR + UNICODE + b"C\x04\xff\xff\xff\xff\x86R.", "a NumPy text is not Unicode"),
+        (BUFFER + b"K\x02\x85\x8c\x01AtR.", "not made of bytes, a type, a shape and an order"),
+        (BUFFER + b"K\x02\x85\x8c\x01KK\x01\x85tR.", "axes is not a permutation"),
+        (BUFFER + b"K\x02\x85\x8c\x01K(" + b"K\x00" * 9 + b"ttR.", "is not a permutation"),
+        (ARRAY + b"K\x01K\x02\x86b.", "the state of an array is not a shape, a type and its"),
+        (ARRAY + b"(K\x01K\x02\x85" + TYPE + b"\x89Ntb.", "the bytes of an array are None"),
+        (ARRAY + b"(K\x01K\x02\x85" + TYPE + b"\x89]tb.", "the bytes of an array are a list of 0"),
+        (ARRAY + b"(K\x01K\x02\x85" + OBJECTS + b"\x89]tb.", r"shape \(2,\) has 0 values"),
+        (TYPE[:-1] + b"R(K\x03\x8c\x01<NNNK\x04K\x04K\x00Ntb.", "with parts or metadata"),
+    ],
+)
+def test_what_is_put_together_wrongly_is_an_error(tmp_path, data, match):
+    refuse(tmp_path, data if data.startswith(START) else START + data, match)
+
+
 LIES = {
     "BINBYTES8": b"\x8e" + struct.pack("<Q", 2**60),
     "BYTEARRAY8": b"\x96" + struct.pack("<Q", 2**63),
@@ -586,14 +615,16 @@ def test_a_file_that_shrinks_meanwhile_is_an_error(tmp_path):
     with FeatureFile(path) as file:
         os.truncate(path, 10)
         with pytest.raises(CorpusError, match="changed while it was being read"):
-            file.read_at(100_000, 1000)
+            file.read_at(900_000, 1000)
+        with pytest.raises(CorpusError, match="changed while it was being read"):
+            file.take(1 << 20)
         with pytest.raises(CorpusError, match="changed while it was being read"):
             file.check_unchanged()
 
 
 def test_damaged_bytes_of_protocol_2_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(pickled_array, "_LATIN1_BLOCK", 64)
-    array = np.full(3000, 0xC3, np.uint8)
+    array = np.concatenate([[65], np.full(3000, 0xC3)]).astype(np.uint8)
     data = pickle.dumps(array, 2)
     np.testing.assert_array_equal(load(tmp_path, data), array)
     place = data.index(b"\xc3\x83" * 50) + 1001

@@ -34,8 +34,13 @@ OURS = ("gated", "softmax", "none")
 
 
 def alone_and_together(attention):
-    """A model's output for a short clip alone, and beside a longer one; and its encoders' vectors."""
+    """What a model and its encoders give for a short clip alone, and beside a longer one."""
     model = open_up(make_model(attention=attention, fusion="concat")).eval()
+    if attention == "released":
+        with torch.no_grad():  # gates that are open, so that they matter
+            for encoder in model.encoders.values():
+                encoder.attention.gated.direction.bias.fill_(2.0)
+                encoder.attention.gated.strength.bias.fill_(3.0)
     short, longer = make_clip(1, 3), make_clip(2, 6)
     alone, together = make_batch(short), make_batch(longer, short)
     pairs = [(model(alone).scores[t][0], model(together).scores[t][1]) for t in Task]
@@ -87,7 +92,9 @@ def merged_of_released(factor):
     merged = []
     for predictor in labels.predictors.values():
         predictor.register_forward_pre_hook(lambda _m, args: merged.append(args[0]))
-    experts = {t: factor * torch.rand(6, 4, generator=torch.Generator().manual_seed(1)) for t in Task}
+    experts = {
+        t: factor * torch.rand(6, 4, generator=torch.Generator().manual_seed(1)) for t in Task
+    }
     labels.propose(experts, labels.annotated)
     return torch.stack(merged)
 
@@ -130,7 +137,9 @@ def gradient_through_the_target(name):
 
 
 def test_released_the_model_moves_its_own_target():
-    assert any(grad is not None and grad.any() for grad in gradient_through_the_target("ulag_released"))
+    assert any(
+        grad is not None and grad.any() for grad in gradient_through_the_target("ulag_released")
+    )
 
 
 @pytest.mark.parametrize("name", ["ulag", "distance", "copy", "human"])

@@ -2,10 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from mien.highlights import can_draw_words, draw_attention, words_of
-from mien.plots import save_figure
+from mien.plots import COLOURS, save_figure
+from mien.types import Task
 
 LONG = "this clip goes on and on " * 12
 
@@ -42,6 +44,7 @@ def test_a_word_is_shaded_by_the_sum_of_its_pieces_relative_to_the_largest():
 def test_a_negative_weight_has_a_colour_of_its_own_that_is_explained():
     figure = draw_attention([make_example(weights=[0.1, -0.2, 0.0, 0.0, 0.3])], "t")
     drawn = shades(figure)
+    assert drawn["I"].get_facecolor()[:3] == to_rgb(COLOURS[Task.TEXT])
     assert drawn["am"].get_facecolor()[:3] != drawn["I"].get_facecolor()[:3]
     assert "negative weight" in keys(figure)
     assert "negative weight" not in keys(draw_attention([make_example()], "t"))

@@ -158,7 +158,7 @@ class CountWork(TorchDispatchMode):
         super().__init__()
         self.numbers = 0
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: ARG002
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         if function._schema.is_mutable:
             rest = torch.utils._pytree.tree_leaves((args[1:], kwargs))
@@ -316,10 +316,8 @@ def test_labels_of_a_step_are_moved_with_the_centres_before_it():
 def test_the_share_of_clipped_proposals_counts_those_that_left_the_scale(monkeypatch):
     labels = make_generator("distance", make_annotation(1, 12))
     live(labels, [1])
-    monkeypatch.setattr(
-        "mien.labels.propose_by_distance",
-        lambda annotated, own, fused: torch.tensor([5.0, -3.0, 3.0, -3.5])[: len(annotated)],
-    )
+    proposals = torch.tensor([5.0, -3.0, 3.0, -3.5])
+    monkeypatch.setattr("mien.labels.propose_by_distance", lambda *_: proposals)
     labels.observe(make_output(1, 4), torch.arange(4), 2)
     assert labels.pop_clipped_share() == 0.5
     wanted = labels.annotated[:2] / 3 + torch.tensor([2.0, -2.0])
@@ -454,7 +452,7 @@ def test_a_modality_that_tells_the_opposite_is_trusted_less():
     labels = make_generator("ulag", annotated)
     optimizer = torch.optim.Adam(labels.parameters(), lr=0.02)
     output = type(make_output(1, 1))(
-        scores={t: annotated for t in Task},
+        scores=dict.fromkeys(Task, annotated),
         states=states,
         attention={},
         present={m: torch.ones(120, dtype=torch.bool) for m in Modality},

@@ -107,7 +107,9 @@ def slow_attention(layer, states, summary):
         weights = [slow_gates(layer, h) for h in states]
     else:
         logits = [
-            (layer.weigh.weight[0] * torch.tanh(layer.project.weight @ h + layer.project.bias)).sum()
+            (
+                layer.weigh.weight[0] * torch.tanh(layer.project.weight @ h + layer.project.bias)
+            ).sum()
             for h in states
         ]
         total = sum(torch.exp(x) for x in logits)
@@ -175,7 +177,9 @@ def test_the_released_attention_on_text_is_the_summary_times_its_gates():
     summary = states[:, 0]
     vectors, _ = layer(states, summary, mask)
     for row in range(2):
-        torch.testing.assert_close(vectors[row], summary[row] * slow_gates(layer.gated, summary[row]))
+        torch.testing.assert_close(
+            vectors[row], summary[row] * slow_gates(layer.gated, summary[row])
+        )
 
 
 # --- encoders -------------------------------------------------------------------------------------
@@ -265,7 +269,10 @@ def test_rank_one_fusion_joins_products_in_the_order_that_is_stated():
 
 def slow_dimension_fusion(layer, vectors):
     joined = torch.cat(list(vectors.values()))
-    p = {m: torch.tanh(layer.project[m].weight @ x + layer.project[m].bias) for m, x in vectors.items()}
+    p = {
+        m: torch.tanh(layer.project[m].weight @ x + layer.project[m].bias)
+        for m, x in vectors.items()
+    }
     raw = {m: torch.exp(layer.weigh[m].weight @ joined + layer.weigh[m].bias) for m in vectors}
     total = sum(raw.values())
     fused = sum(raw[m] / total * p[m] for m in vectors)
@@ -319,9 +326,13 @@ def test_a_head_follows_its_formula():
     head = open_up(Head(3, 4, 0.0))
     x = torch.randn(2, 3, generator=generator(1))
     states, scores = head(x)
-    wanted = np.maximum(x.numpy() @ head.enter.weight.detach().numpy().T + head.enter.bias.detach().numpy(), 0)
+    wanted = np.maximum(
+        x.numpy() @ head.enter.weight.detach().numpy().T + head.enter.bias.detach().numpy(), 0
+    )
     np.testing.assert_allclose(states.detach().numpy(), wanted, rtol=1e-5, atol=1e-6)
-    middle = np.maximum(wanted @ head.middle.weight.detach().numpy().T + head.middle.bias.detach().numpy(), 0)
+    middle = np.maximum(
+        wanted @ head.middle.weight.detach().numpy().T + head.middle.bias.detach().numpy(), 0
+    )
     score = middle @ head.leave.weight.detach().numpy()[0] + head.leave.bias.item()
     np.testing.assert_allclose(scores.detach().numpy(), score, rtol=1e-5, atol=1e-6)
 

@@ -51,7 +51,7 @@ def test_the_loss_is_the_weighted_mean_absolute_error_by_hand():
 def test_a_clip_without_a_modality_adds_nothing_to_the_loss_of_that_modality():
     annotated = torch.tensor([1.0, 1.0, 1.0, 1.0])
     labels = make_generator("copy", annotated)
-    scores = dict.fromkeys(Task, [0.0, 0.0, 0.0, 0.0])
+    scores = {task: [0.0, 0.0, 0.0, 0.0] for task in Task}
     present = {VIDEO: torch.tensor([True, False, False, True])}
     output = make_flat_output(scores, present)
     output.scores[Task.VIDEO].requires_grad_(requires_grad=True)

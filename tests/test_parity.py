@@ -85,7 +85,7 @@ def is_of_labels(name):
 
 
 def load_model_weights(model, weights):
-    """Load the released program's weights; every one of ours but the absent states is among them."""
+    """Load the released program's weights: all of ours but the absent states are among them."""
     state = {our_name(n): w for n, w in weights.items() if not is_of_labels(n)}
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert unexpected == []
@@ -128,9 +128,7 @@ def make_text_encoder():
 
 def make_model(*, ta="OFF", fusion="OFF", weights=None, name="tam_ulag"):
     kinds = {
-        "tam_ulag": lambda: TamUlagConfig(
-            attention=ATTENTION[ta], fusion=FUSION[fusion], **SIZES
-        ),
+        "tam_ulag": lambda: TamUlagConfig(attention=ATTENTION[ta], fusion=FUSION[fusion], **SIZES),
         "self_mm": lambda: SelfMMConfig(**SIZES),
     }
     sizes = {TEXT: 32, AUDIO: 5, VIDEO: 7}
@@ -150,9 +148,7 @@ def make_labels(generator, annotated, weights=None):
 
 def real_ids(text):
     """Token ids of every clip, without padding, as ``(T, 1)`` arrays."""
-    return [
-        row[0, : int(row[1].sum())].to(torch.int32).unsqueeze(-1) for row in text
-    ]
+    return [row[0, : int(row[1].sum())].to(torch.int32).unsqueeze(-1) for row in text]
 
 
 def make_inputs(values):
@@ -315,10 +311,7 @@ def test_rank_one_fusion_is_what_the_released_program_forms_as_products(ta):
 
 def test_released_proposals_are_the_released_ones():
     values = load("fake_and_loss")
-    weights = {
-        f"confidence_{name}": layer
-        for name, layer in part(values, "w/").items()
-    }
+    weights = {f"confidence_{name}": layer for name, layer in part(values, "w/").items()}
     labels = make_labels("ulag_released", values["labels"])
     with torch.no_grad():
         for modality in Modality:

@@ -15,11 +15,11 @@ def run(tmp_path):
 
 
 def test_seeds_are_those_of_the_metrics_each_with_its_best_epoch(run):
-    metrics = run.metrics()
+    metrics = {**run.metrics(), "seeds": [2, 1], "best_epochs": [5, 3]}
+    (run.path / "metrics.json").write_text(json.dumps(metrics))
     finished = read_run(run)
-    assert [seed.seed for seed in finished.seeds] == metrics["seeds"]
-    for seed, best in zip(finished.seeds, metrics["best_epochs"], strict=True):
-        assert finished.best_epoch(seed) == best
+    assert [seed.seed for seed in finished.seeds] == [2, 1]
+    assert [finished.best_epoch(seed) for seed in finished.seeds] == [5, 3]
 
 
 @pytest.mark.parametrize(

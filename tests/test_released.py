@@ -891,15 +891,13 @@ def test_changed_bytes_give_a_sentence_or_a_corpus(tmp_path_factory, flips, prot
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [3, 5])
 def test_every_single_byte_may_be_wrong(tmp_path, protocol):
-    """Each byte of a file inverted, or turned into STOP or GET."""
     data = pickle.dumps(tiny_file(), protocol)
     path = tmp_path / "flipped.pkl"
     for place in range(len(data)):
-        for value in (data[place] ^ 0xFF, ord("."), ord("h")):
-            path.write_bytes(data[:place] + bytes([value]) + data[place + 1 :])
-            assert read_or_refuse(path).startswith(str(path))
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        assert read_or_refuse(path).startswith(str(path))
 
 
 class Evil:

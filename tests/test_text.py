@@ -40,7 +40,12 @@ def make_store(path, transcripts, *, tokens=None):
     return write_store(Material(corpus=corpus, series=series, origin={}), path)
 
 
-TRANSCRIPTS = ["the film was good", "Not very good!", "awful", "i saw the play and the actor was great"]
+TRANSCRIPTS = [
+    "the film was good",
+    "Not very good!",
+    "awful",
+    "i saw the play and the actor was great",
+]
 
 
 @pytest.fixture
@@ -206,7 +211,9 @@ def count_computations(monkeypatch):
     return calls
 
 
-def test_states_are_computed_once_per_store_encoder_and_depth(store, tiny_bert, monkeypatch, tmp_path):
+def test_states_are_computed_once_per_store_encoder_and_depth(
+    store, tiny_bert, monkeypatch, tmp_path
+):
     calls = count_computations(monkeypatch)
     for mode in ("frozen", "last-1", "frozen", "last-1", "last-2", "frozen"):
         prepare_text(store, make_settings(tiny_bert, mode=mode))
@@ -230,9 +237,10 @@ def test_a_cache_that_was_left_half_written_is_not_taken(store, tiny_bert, monke
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(mien.text, "_states_of", interrupt)
-        prepare_text(store, make_settings(tiny_bert, mode="frozen"))
+        with pytest.raises(KeyboardInterrupt):
+            prepare_text(store, make_settings(tiny_bert, mode="frozen"))
     assert list((tmp_path / "cache" / "states").iterdir()) == []
     calls = count_computations(monkeypatch)
     prepare_text(store, make_settings(tiny_bert, mode="frozen"))
@@ -371,9 +379,9 @@ HARMS = [
 def test_a_damaged_encoder_is_an_error_in_one_sentence(store, tiny_bert, tmp_path, harm):
     folder = shutil.copytree(tiny_bert, tmp_path / "harmed")
     harm(folder)
-    with pytest.raises(AssetError, match=r"text encoder '.*harmed' cannot be loaded \(.+\); give"):
-        text = prepare_text(store, make_settings(folder))
-        text.build()
+    sentence = r"text encoder '.*harmed' cannot be loaded \(.+\); give"
+    with pytest.raises(AssetError, match=sentence):
+        prepare_text(store, make_settings(folder)).build()
 
 
 def test_code_that_lies_in_a_folder_is_not_run(store, tiny_bert, tmp_path):

@@ -26,7 +26,7 @@ from mien.objectives import MultitaskObjective
 from mien.training import TrainConfig, Trainer, make_accelerator, make_optimizer, parameter_groups
 from mien.types import Modality, Task
 
-STATES = {t: n for t, n in zip(Task, (12, 8, 8, 8), strict=True)}
+STATES = dict(zip(Task, (12, 8, 8, 8), strict=True))
 RATES = {"text": 1e-2, "audio": 1e-2, "video": 1e-2, "rest": 1e-2, "labels": 1e-2}
 
 
@@ -89,7 +89,7 @@ class Steps:
 # --- groups ---------------------------------------------------------------------------------------
 
 
-def test_every_parameter_is_in_one_group_with_its_rate_and_decay(tmp_path):
+def test_every_parameter_is_in_one_group_with_its_rate_and_decay():
     decays = {"text": 0.5, "audio": 0.1, "video": 0.2, "rest": 0.3, "labels": 0.4}
     rates = {"text": 1.0, "audio": 2.0, "video": 3.0, "rest": 4.0, "labels": 5.0}
     encoder = torch.nn.Sequential()
@@ -118,7 +118,9 @@ def test_a_parameter_in_two_groups_is_a_programmers_error():
         parameter_groups({"rest": [("a", one)], "audio": [("b", one)]}, TrainConfig())
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
 def test_the_optimizer_is_the_one_that_is_named(tmp_path, name, kind):
     assert type(make_trainer(tmp_path, optimizer=name).optimizer) is kind
 
@@ -329,7 +331,9 @@ def test_validation_is_a_metric_over_the_split_not_a_mean_over_batches(tmp_path,
     monkeypatch.setattr("mien.evaluation._BATCH_SIZE", 2)
     for name, value in trainer._validate(1).items():
         assert value == pytest.approx(whole[name], abs=1e-5)
-    scores = torch.cat([trainer.model.eval()(b).scores[Task.FUSION] for b, _ in batches(trainer.valid, 7)])
+    scores = torch.cat(
+        [trainer.model.eval()(b).scores[Task.FUSION] for b, _ in batches(trainer.valid, 7)]
+    )
     targets = torch.cat([t.labels[Task.FUSION] for _, t in batches(trainer.valid, 7)])
     assert whole["mae"] == pytest.approx((scores - targets).abs().mean().item(), abs=1e-6)
 
@@ -380,6 +384,7 @@ def test_the_best_checkpoint_holds_the_weights_and_labels_of_the_best_epoch(tmp_
 
     class Keep(Steps):
         def on_epoch(self, record, config):
+            assert config is trainer.config
             modules = {"model": trainer.model, "objective": trainer.objective}
             kept[record.epoch] = {
                 f"{n}/{k}": v.clone() for n, m in modules.items() for k, v in m.state_dict().items()
@@ -446,8 +451,12 @@ def make_dropping_model(seed=1):
     return make_model(dropout=drops, modality_dropout=0.2, encoder_dropout=0.1, seed=seed)
 
 
-@pytest.mark.parametrize("stop", [(1,), (2,), (3,), (1, 3), (2, 6), (3, 14)], ids=str)
-@pytest.mark.parametrize("generator", ["ulag", "ulag_released"])
+STOPS = [(1,), (2,), (3,), (1, 3), (2, 6), (3, 14)]
+
+
+@pytest.mark.parametrize(
+    ("generator", "stop"), [*(("ulag", stop) for stop in STOPS), ("ulag_released", (2, 6))]
+)
 def test_a_training_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path, stop, generator):
     def start(folder):
         return make_trainer(
@@ -583,9 +592,7 @@ def test_labels_of_one_kind_and_constant_features_train_without_a_fault(
     trainer = make_trainer(tmp_path, generator=generator, epochs=2)
     arrays = {m: [np.ones((2, SIZES[m]), np.float32)] * 14 for m in Modality}
     trainer.train = trainer.valid = make_split(values, arrays)
-    trainer.objective.labels = make_generator(
-        generator, torch.tensor(values), sizes=STATES
-    )
+    trainer.objective.labels = make_generator(generator, torch.tensor(values), sizes=STATES)
     trainer.run()
     assert len(trainer.history) == 2
     assert all(math.isfinite(x) for r in trainer.history for x in r.losses.values())

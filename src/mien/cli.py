@@ -278,8 +278,9 @@ def compare(
     split: Annotated[str, typer.Option(help="valid or test.")] = "test",
 ) -> None:
     """Compare runs on the same clips: differences with intervals and p values."""
-    from mien.comparison import compare_runs, format_comparison
+    from mien.comparison import compare_runs
     from mien.run import open_run
+    from mien.tables import format_comparison
 
     with _busy("resampling"):
         comparison = compare_runs([open_run(run) for run in runs], _read_split(split))

@@ -27,7 +27,14 @@ from mien.config import Settings, apply_overrides, dump_toml, read_settings, rea
 from mien.corpora import MetricFamily, metric_family
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.evaluation import Predictions, predict, write_predictions
-from mien.judgement import judge_attention, judge_labels, judge_run, judge_scores, summarise_run
+from mien.judgement import (
+    judge_attention,
+    judge_labels,
+    judge_run,
+    judge_scores,
+    moment_in_steps,
+    summarise_run,
+)
 from mien.labels import LabelGenerator, LabelsConfig, build_labels
 from mien.models import ModelConfig, build_model
 from mien.models.multitask import Multitask
@@ -342,7 +349,7 @@ def find_checkpoint(path: Path) -> Path:
     """
     if path.is_file():
         return path
-    if (path / "best.safetensors").is_file():
+    if (path / "best.safetensors").is_file() or (path / "failed.json").is_file():
         return _sound(SeedFolder(path))
     seeds = open_run(path).seeds
     if not seeds:
@@ -525,10 +532,9 @@ def _examples(
         for modality, weights in predictions.attention.items():
             one: dict[str, Any] = {"weights": [round(float(w), 6) for w in weights[row]]}
             tokens = prepared.tokens(clip) if modality is Modality.TEXT else None
-            moment = clip.moments.get(modality)
             if tokens is not None:
                 one["tokens"] = [word for word, _, _ in tokens]
-                moment = None
+            moment = moment_in_steps(clip, modality, prepared.tokens)
             one["moment"] = list(moment) if moment else None
             attention[str(modality)] = one
         examples.append(

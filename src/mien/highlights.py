@@ -175,7 +175,7 @@ def _draw_words(axes: Axes, placed: Sequence[_Placed], moment: Sequence[int] | N
     largest = max(abs(one.word.weight) for one in placed) or 1.0
     for one in placed:
         word, up = one.word, one.line * _LINE
-        colour = COLOURS[Task.TEXT] if word.weight <= 0 else _AGAINST
+        colour = COLOURS[Task.TEXT] if word.weight >= 0 else _AGAINST
         alpha = 0.7 * abs(word.weight) / largest
         shade = Rectangle((one.left, up + 0.025), one.width, _LINE - 0.05, linewidth=0)
         shade.set(facecolor=colour, alpha=alpha)

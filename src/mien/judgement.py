@@ -23,6 +23,7 @@ __all__ = [
     "judge_run",
     "judge_scores",
     "judge_seeds",
+    "moment_in_steps",
     "summarise_run",
 ]
 
@@ -49,7 +50,7 @@ def judge_scores(predictions: Predictions, family: MetricFamily) -> dict[str, di
 def _judged_rows(predictions: Predictions, task: Task) -> np.ndarray:
     if task not in predictions.targets:
         return np.zeros(len(predictions), dtype=bool)
-    kept = ~np.isnan(predictions.targets[task])
+    kept: np.ndarray = ~np.isnan(predictions.targets[task])
     if task is not Task.FUSION:
         kept &= predictions.present[Modality(task)]
     return kept
@@ -98,7 +99,7 @@ def judge_attention(
     for modality, weights in predictions.attention.items():
         rows, spans = [], []
         for row, clip in enumerate(clips):
-            span = _steps(clip, modality, tokens)
+            span = moment_in_steps(clip, modality, tokens)
             if span is not None and len(weights[row]) >= span[1] > span[0]:
                 rows.append(row)
                 spans.append(span)
@@ -117,7 +118,7 @@ def judge_attention(
     return judged
 
 
-def _steps(clip: Clip, modality: Modality, tokens: Tokens) -> tuple[int, int] | None:
+def moment_in_steps(clip: Clip, modality: Modality, tokens: Tokens) -> tuple[int, int] | None:
     """Return a clip's moment in steps of the series; for text, from characters to tokens."""
     if modality not in clip.moments:
         return None

@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from mien.tables import format_epoch
+from mien.tables import format_epoch, format_epoch_heading
 from mien.training import EpochRecord, TrainConfig
 
 __all__ = ["TrainingProgress"]
@@ -55,8 +55,9 @@ class TrainingProgress:
 
     def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
         """Print the epoch's line, with the time that is left at most."""
-        if record.epoch == 1:
+        if record.epoch == 1 or not self._seconds:
             self._seconds = []
+            self._console.print(format_epoch_heading(record))
         self._seconds.append(record.seconds)
         left = sum(self._seconds[-3:]) / len(self._seconds[-3:]) * (config.epochs - record.epoch)
         text = f"at most {_clock(left)} left"

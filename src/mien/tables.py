@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from mien.assets import AssetStatus
 from mien.comparison import ComparedRun, RunComparison
 from mien.metrics import METRICS, Metric
 from mien.training import EpochRecord, TrainConfig
@@ -13,6 +14,7 @@ from mien.types import Task
 __all__ = [
     "UNDEFINED",
     "describe_metrics",
+    "format_assets",
     "format_comparison",
     "format_epoch",
     "format_epoch_heading",
@@ -175,8 +177,8 @@ def format_comparison(comparison: RunComparison) -> str:
         f"deviation: standard deviation over the seeds; less {letters[0]}: difference of the means "
         f"to {letters[0]}, with a 95 % interval and a two-sided p value by paired bootstrap over "
         f"{units}, all seeds on the same ones; Holm: p corrected for the number of runs compared "
-        f"with {letters[0]}; {_better(comparison.family)}; interval and p speak of other clips, not "
-        f"of other seeds{_warn_of_few(comparison)}"
+        f"with {letters[0]}; {_better(comparison.family)}; interval and p speak of other clips, "
+        f"not of other seeds{_warn_of_few(comparison)}"
     )
     table = format_table(heading, rows)
     return "\n\n".join(["\n".join(lines), table, f"{_wrap(note)}\n{_describe(comparison.family)}"])
@@ -244,6 +246,23 @@ def format_epoch(record: EpochRecord, config: TrainConfig) -> str:
         cells.append((UNDEFINED if math.isnan(value) else text).rjust(_column(name)))
     mark = "    *" if record.is_best else ""
     return f"{f'{record.epoch}/{config.epochs}':<7}" + "".join(cells) + mark
+
+
+def format_assets(statuses: Iterable[AssetStatus]) -> str:
+    """Return the pretrained models: what each is for, its size, and whether it is here."""
+    parts = []
+    for one in statuses:
+        size = f"{one.size / 1e6:.0f} MB" if one.size >= 1e6 else f"{one.size / 1e3:.0f} kB"
+        mark = "missing" if one.place in ("not here", "damaged") else "here"
+        place = f"{one.place}: {one.path}" if one.path else one.place
+        parts.append(
+            f"{one.name:<18}{mark:<9}{size:>7}   {one.need}\n"
+            f"{_wrap(one.summary, '  ')}\n"
+            f"{_wrap(f'licence: {one.licence}', '  ')}\n"
+            f"  sha256: {one.sha256}\n"
+            f"  {place}"
+        )
+    return "\n\n".join(parts) + "\n\nbring one with: mien assets get NAME"
 
 
 def _live_metrics(record: EpochRecord) -> list[str]:

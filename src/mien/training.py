@@ -332,8 +332,8 @@ class Trainer:
         loss = self.objective(output, targets, batch.index, epoch)
         if not torch.isfinite(loss.total):
             raise TrainingError(
-                f"training diverged in epoch {epoch}: the loss is {float(loss.total.detach())}; lower "
-                "train.learning_rate, or set train.clip_norm=1"
+                f"training diverged in epoch {epoch}: the loss is {float(loss.total.detach())}; "
+                "lower train.learning_rate, or set train.clip_norm=1"
             )
         self.accelerator.backward(loss.total * share)
         self.objective.observe(output, batch.index, epoch)

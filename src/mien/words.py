@@ -57,7 +57,10 @@ def merge_tokens(tokens: Sequence[str], weights: Sequence[float]) -> list[Word]:
     Raises:
         ValueError: If there is not one weight for each token.
 
-    >>> [word.text for word in merge_tokens(["[CLS]", "un", "##happy", "now"], [0.1, 0.2, 0.3, 0])]
+    >>> [
+    ...     word.text
+    ...     for word in merge_tokens(["[CLS]", "un", "##happy", "now"], [0.1, 0.2, 0.3, 0.4])
+    ... ]
     ['[CLS]', 'unhappy', 'now']
     """
     if len(tokens) != len(weights):

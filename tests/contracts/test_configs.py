@@ -44,7 +44,7 @@ def test_settings_load_and_build_a_model_that_can_be_trained(name):
     model = build_model(config.model, sizes, None, config.text_encoder.summary)
     states = {task: getattr(config.model.state_size, task) for task in model.tasks}
     annotated = make_annotation(1, 20)
-    labels = {task: annotated for task in Task}
+    labels = dict.fromkeys(Task, annotated)
     generator = build_labels(config.labels, labels, Scale(-3, 3), states)
     optimizer = make_optimizer(model, MultitaskObjective(generator), config.train)
     grouped = sum(len(group["params"]) for group in optimizer.param_groups)

@@ -187,7 +187,12 @@ def test_attention_weights_are_zero_at_padding_and_where_the_modality_is_missing
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_every_parameter_gets_a_gradient(name, switch, num_layers):
     model = make_model(name, num_layers=num_layers, **switch)
-    clips = make_clip(1, 3), make_clip(2, 5), make_clip(3, 2, text=0), make_clip(4, audio=0, video=0)
+    clips = (
+        make_clip(1, 3),
+        make_clip(2, 5),
+        make_clip(3, 2, text=0),
+        make_clip(4, audio=0, video=0),
+    )
     total(model(make_batch(*clips))).backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []

@@ -120,7 +120,7 @@ class FeatureFile:
         data = np.empty(count, np.uint8)
         try:
             self._file.seek(offset)
-            got = self._file.readinto(data)
+            got = self._file.readinto(data.data)
             self._file.seek(self.position)
         except OSError as error:
             raise CorpusError(f"{self.path}: cannot be read ({error}); check the disk") from error
@@ -133,8 +133,8 @@ class FeatureFile:
         sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
         for offset in range(0, self.size, _BLOCK):
             data = self.read_at(offset, min(_BLOCK, self.size - offset))
-            sha256.update(data)
-            sha1.update(data)
+            sha256.update(data.data)
+            sha1.update(data.data)
         return sha256.hexdigest(), sha1.hexdigest()
 
     def _cut(self, count: int) -> CorpusError:

@@ -1,0 +1,169 @@
+"""Write docs/results.md from run folders: every number on that page comes from here.
+
+    python recipes/results.py docs/results.toml RUNS docs/results.md
+
+``docs/results.toml`` names the sections, the commands and the runs (folders under RUNS) to show.
+"""
+
+import argparse
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from mien.checkpoint import write_text
+from mien.metrics import METRICS
+from mien.run import RunFolder, open_run
+from mien.tables import (
+    describe_metrics,
+    format_interval,
+    format_value,
+    label_metric,
+    markdown_table,
+)
+
+
+def write_results(plan: Path, runs: Path, out: Path) -> None:
+    """Write the page that ``plan`` describes."""
+    settings = tomllib.loads(plan.read_text(encoding="utf-8"))
+    parts = ["# Results", settings["introduction"].strip()]
+    parts += [_section(section, runs) for section in settings["section"]]
+    parts.append(settings.get("closing", "").strip())
+    write_text(out, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _section(section: dict[str, Any], runs: Path) -> str:
+    parts = [f"## {section['title']}", section["text"].strip()]
+    parts.append("```console\n" + section["commands"].strip() + "\n```")
+    opened = [(row["name"], open_run(runs / row["run"])) for row in section.get("runs", [])]
+    rows = [(name, run.metrics()) for name, run in opened]
+    split = section.get("split", "test")
+    if rows:
+        parts.append(_metric_table(rows, split, section.get("reference", [])))
+    tasks = [t for t in ("text", "audio", "video") if any(_has(m, split, t) for _, m in rows)]
+    if tasks:
+        parts.append("Unimodal tasks, against the known or annotated unimodal labels:")
+        parts.append(_task_table(rows, split, tasks))
+    if any(metrics["labels"] for _, metrics in rows):
+        parts.append(
+            "Generated labels of train against the true unimodal labels: correlation over all "
+            "clips / over those where the modality contradicts the whole (copy: the annotation "
+            "itself):"
+        )
+        parts.append(_label_table(rows))
+    if any(metrics["attention"].get(split) for _, metrics in rows):
+        parts.append("Share of attention inside the known moments, and what equal weights get:")
+        parts.append(_attention_table(rows, split))
+    if opened:
+        parts.append(_environment(opened[0][1]))
+    parts.append(section.get("reading", "").strip())
+    return "\n\n".join(part for part in parts if part)
+
+
+def _has(metrics: dict[str, Any], split: str, task: str) -> bool:
+    return task in metrics["splits"].get(split, {})
+
+
+def _metric_table(
+    rows: list[tuple[str, dict[str, Any]]], split: str, reference: list[dict[str, Any]]
+) -> str:
+    family = rows[0][1]["family"]
+    names = list(METRICS[family])
+    heading = ["", "seeds", *(label_metric(name, family) for name in names)]
+    table = []
+    for title, metrics in rows:
+        judged = metrics["splits"][split]["fusion"]
+        mark = " (synthetic)" if metrics["is_synthetic"] else ""
+        cells = [_spread(judged[name], family, name) for name in names]
+        table.append([title + mark, str(len(metrics["seeds"])), *cells])
+        ends = [
+            format_interval(judged[n]["low"], judged[n]["high"], METRICS[family][n]) for n in names
+        ]
+        table.append(["95 % over clips", "", *ends])
+    for row in reference:
+        cells = [str(row.get(name, "")) for name in names]
+        table.append([row["name"], str(row.get("seeds", "")), *cells])
+    zeros = "; ".join(describe_metrics(family))
+    return markdown_table(heading, table) + f"\n\n{zeros}."
+
+
+def _spread(one: dict[str, Any], family: str, name: str) -> str:
+    metric = METRICS[family][name]
+    mean = format_value(one["mean"], metric)
+    if len(one["values"]) < 2:
+        return mean
+    return f"{mean} ± {format_value(one['deviation'], metric)}"
+
+
+def _task_table(rows: list[tuple[str, dict[str, Any]]], split: str, tasks: list[str]) -> str:
+    heading = ["", *(f"{task} {name}" for task in tasks for name in ("mae", "corr"))]
+    table = []
+    for title, metrics in rows:
+        judged = metrics["splits"][split]
+        cells = [
+            _spread(judged[task][name], metrics["family"], name) if task in judged else ""
+            for task in tasks
+            for name in ("mae", "corr")
+        ]
+        table.append([title, *cells])
+    return markdown_table(heading, table)
+
+
+def _label_table(rows: list[tuple[str, dict[str, Any]]]) -> str:
+    tasks = [t for t in ("text", "audio", "video") if any(t in m["labels"] for _, m in rows)]
+    table = [[title, *(_pair(m["labels"], t, "generated") for t in tasks)] for title, m in rows]
+    first = next(m for _, m in rows if m["labels"])
+    table.append(["copy", *(_pair(first["labels"], task, "copy") for task in tasks)])
+    return markdown_table(["", *tasks], table)
+
+
+def _pair(labels: dict[str, Any], task: str, which: str) -> str:
+    if task not in labels:
+        return ""
+    parts = [labels[task][which][part]["pearson"] for part in ("everywhere", "conflicting")]
+    cells = []
+    for one in parts:
+        spread = one["deviation"] if which == "generated" else None
+        text = f"{one['mean']:+.2f}"
+        cells.append(text if spread is None else f"{text} ± {spread:.2f}")
+    return " / ".join(cells)
+
+
+def _attention_table(rows: list[tuple[str, dict[str, Any]]], split: str) -> str:
+    shown = [(title, m["attention"].get(split) or {}) for title, m in rows]
+    tasks = [t for t in ("text", "audio", "video") if any(t in one for _, one in shown)]
+    table = [
+        [
+            title,
+            *(
+                f"{100 * one[t]['inside']['mean']:.1f} % ({one[t]['ratio']['mean']:.1f} times)"
+                if t in one
+                else ""
+                for t in tasks
+            ),
+        ]
+        for title, one in shown
+    ]
+    uniform = next(one for _, one in shown if one)
+    table.append(
+        ["equal weights", *(f"{100 * uniform[t]['uniform']['mean']:.1f} %" for t in tasks)]
+    )
+    return markdown_table(["", *tasks], table)
+
+
+def _environment(run: RunFolder) -> str:
+    values = run.environment()
+    clips = ", ".join(f"{split} {count}" for split, count in values["num_clips"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in values["versions"].items())
+    return (
+        f"Clips: {clips}. Store fingerprint `{values['store']['fingerprint'][:16]}`. "
+        f"Versions: {versions}."
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    write_results(arguments.plan, arguments.runs, arguments.out)

@@ -1,0 +1,276 @@
+"""What the pages say holds: code runs, commands and settings exist, links lead somewhere.
+
+Every Python block of a page is run, in the order of the page, in an empty folder in which
+``stores/planted`` is a small planted corpus. A block that cannot be run stands below a comment
+``<!-- not run: WHY -->``.
+"""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import typer
+
+from mien.assets import DEFAULT_TEXT_ENCODER
+from mien.cli import app
+from mien.config import read_settings
+from mien.corpora.planted import PlantedConfig, make_planted
+from mien.errors import MienError
+from mien.experiment import ExperimentConfig, list_configs, read_config
+from mien.store import write_store
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+LANGUAGES = {"python", "sh", "toml", "text"}
+SECTIONS = "features|text_encoder|model|labels|train"
+
+_FENCE = re.compile(
+    r"(?P<before><!-- not run: .+ -->\n+)?^```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+_LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?P<target>[^)\s]+)\)")
+_INLINE = re.compile(r"`([^`\n]+)`")
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    is_run: bool
+
+    def __str__(self):
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def read_blocks(page):
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            page=page,
+            line=text.count("\n", 0, found.start("text")),
+            language=found["language"],
+            text=found["text"],
+            is_run=found["before"] is None,
+        )
+        for found in _FENCE.finditer(text)
+    ]
+
+
+BLOCKS = [block for page in PAGES for block in read_blocks(page)]
+RUN_PAGES = sorted({b.page for b in BLOCKS if b.language == "python" and b.is_run})
+
+
+def blocks_of(*languages):
+    return pytest.mark.parametrize("block", [b for b in BLOCKS if b.language in languages], ids=str)
+
+
+def pages(names):
+    return pytest.mark.parametrize("page", names, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+def without_blocks(page):
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def test_the_pages_are_found():
+    names = {str(page.relative_to(ROOT)) for page in PAGES}
+    assert {"docs/index.md", "docs/quickstart.md", "docs/papers.md", "CONTRIBUTING.md"} <= names
+    assert {str(page.relative_to(DOCS)) for page in RUN_PAGES} >= {
+        "quickstart.md", "howto/add-a-model.md", "howto/add-a-corpus.md",
+        "howto/your-own-features.md",
+    }  # fmt: skip
+
+
+@pages(PAGES)
+def test_every_block_says_what_it_is(page):
+    assert page.read_text(encoding="utf-8").count("```") == 2 * len(read_blocks(page))
+    assert {block.language for block in read_blocks(page)} <= LANGUAGES
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, tiny_bert):
+    """An empty folder with a small planted store, and a small text encoder for English."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(DEFAULT_TEXT_ENCODER, "en", str(tiny_bert))
+    write_store(make_planted(PlantedConfig(num_clips=40)), "stores/planted")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pages(RUN_PAGES)
+@pytest.mark.usefixtures("workplace", "quick_intervals")
+def test_python_of_a_page_runs(page):
+    namespace = {"__name__": page.stem}
+    for block in read_blocks(page):
+        if block.language == "python" and block.is_run:
+            code = compile("\n" * block.line + block.text, str(page), "exec")
+            exec(code, namespace)  # noqa: S102  # our own pages
+
+
+def commands_of(block):
+    """The commands of a block, one a line; a line that ends in a backslash goes on."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+def parse(words):
+    """Let the command line parse ``words`` without doing anything; return name and parameters.
+
+    Raises:
+        typer.TyperException: If there is no such command or option, or an argument is missing.
+    """
+    command, context, name = typer.main.get_command(app), None, "mien"
+    while words != ["--help"]:
+        context = command.make_context(name, list(words), parent=context)
+        words = [*getattr(context, "_protected_args", ()), *context.args]
+        if not words or not hasattr(command, "resolve_command"):
+            return name, context.params
+        name, command, words = command.resolve_command(context, words)
+    return name, {}
+
+
+def check_training(config, overrides):
+    if config in list_configs():
+        read_config(config, [o for o in overrides if not o.startswith("model.name=late")])
+    else:
+        assert config.endswith(".toml"), f"no settings are called {config!r}"
+
+
+def check_mien(words):
+    name, parameters = parse(words)
+    overrides = parameters.get("settings") or []
+    if name == "train":
+        check_training(parameters["config"], overrides)
+    if name == "planted":
+        nested = {o.partition("=")[0]: tomllib.loads(o)[o.partition("=")[0]] for o in overrides}
+        read_settings(PlantedConfig, nested)
+
+
+def check_command(words):
+    program = Path(words[0]).name
+    if program == "mien":
+        check_mien(words[1:])
+    elif program.startswith("python") and words[1].endswith(".py"):
+        assert (ROOT / words[1]).is_file()
+    elif program == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(words[1:]) <= set(targets)
+
+
+@blocks_of("sh")
+def test_every_command_exists_with_its_options(block):
+    for words in commands_of(block):
+        check_command(words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["trane x", "train", "train tam_ulag-planted --sett a=b", "assets fetch minilm", "info"],
+)
+def test_a_wrong_command_is_noticed(line):
+    with pytest.raises(typer.TyperException):
+        check_command(["mien", *line.split()])
+
+
+def test_a_wrong_setting_of_a_command_is_noticed():
+    with pytest.raises(MienError, match=r"did you mean train\.epochs"):
+        check_command(["mien", "train", "tam_ulag-planted", "--set", "train.epoch=3"])
+
+
+@blocks_of("toml")
+def test_settings_of_a_page_are_settings(block):
+    read_settings(ExperimentConfig, tomllib.loads(block.text))
+
+
+def settings_of(page):
+    """Settings that a page names in its text, with a value or without."""
+    named = re.compile(rf"(?:--set )?((?:{SECTIONS})\.[a-z0-9_.]+(?:=\S+)?)")
+    found = [named.fullmatch(code) for code in _INLINE.findall(without_blocks(page))]
+    names = [one[1] for one in found if one and not one[1].endswith(".py")]
+    return [name for name in names if name != "model.name=late"]
+
+
+def look_up(path):
+    """Find a setting; of models, those of TAM-ULAG, which has them all."""
+    values = read_config("tam_ulag-planted").model_dump()
+    for key in path.split("."):
+        values = values[key]
+
+
+@pages([page for page in PAGES if settings_of(page)])
+def test_every_setting_that_a_page_names_exists(page):
+    for name in settings_of(page):
+        path, equals, _ = name.partition("=")
+        look_up(path)
+        if equals:
+            read_config("tam_ulag-planted", [name])
+
+
+def anchors_of(page):
+    """Where a link into a page can lead: its headings as the pages' builder writes them."""
+    headings = re.findall(r"^#+ (.+)$", without_blocks(page), re.MULTILINE)
+    plain = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
+    return {re.sub(r"[-\s]+", "-", heading) for heading in plain}
+
+
+@pages(PAGES)
+def test_every_link_leads_somewhere(page):
+    for found in _LINK.finditer(without_blocks(page)):
+        target, _, anchor = found["target"].partition("#")
+        if "://" in target:
+            continue
+        place = (page.parent / target).resolve() if target else page
+        assert place.exists(), found[0]
+        if anchor:
+            assert anchor in anchors_of(place), found[0]
+
+
+def sources():
+    """Keys of papers in the ``Source:`` paragraphs of the code, with one file that has each."""
+    keys = {}
+    for folder in ("src", "recipes"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            for found in re.finditer(
+                r"Source: (.+?)(?:\n\s*\n|\"\"\"|\n\w|\Z)", file.read_text(), re.S
+            ):
+                keys |= dict.fromkeys(re.findall(r"\b[a-z]+(?:19|20)\d\d\b", found[1]), file.name)
+    return keys
+
+
+def test_every_source_is_in_the_list_of_papers():
+    listed = anchors_of(DOCS / "papers.md")
+    assert {"sun2024", "yu2021"} <= sources().keys()
+    assert {key: file for key, file in sources().items() if key not in listed} == {}
+
+
+@pytest.mark.parametrize("name", list_configs())
+def test_every_shipped_configuration_is_explained(name):
+    guides = [*(DOCS / "howto").glob("*.md"), *(DOCS / "reference").glob("*.md")]
+    assert any(f"`{name}`" in page.read_text(encoding="utf-8") for page in guides)
+
+
+def test_every_module_is_in_the_reference():
+    source = ROOT / "src"
+    modules = {
+        ".".join(file.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
+        for file in source.rglob("*.py")
+    }
+    pages_of_reference = [p.read_text() for p in (DOCS / "reference").glob("*.md")]
+    listed = re.findall(r"^::: (\S+)$", "\n".join(pages_of_reference), re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    assert modules - set(listed) == {"mien", "mien.__main__"}
+    assert set(listed) <= modules
+
+
+def test_the_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {project['version']}\n" in citation
+    assert f"license: {project['license']}\n" in citation
