@@ -29,17 +29,12 @@ from mien.checkpoint import read_header, read_tensors
 from mien.config import apply_overrides, read_settings
 from mien.errors import CheckpointError, ConfigError, MienError, StoreError, TrainingError
 from mien.evaluation import predict, read_predictions
-from mien.experiment import (
-    ExperimentConfig,
-    _moments,
-    find_checkpoint,
-    load_model,
-    prepare,
-    read_config,
-    train,
-)
+from mien.execution import train
+from mien.experiment import ExperimentConfig, read_config
+from mien.preparation import _moments, prepare
 from mien.store import write_store
-from mien.types import Corpus, Material, Task
+from mien.trained import find_checkpoint, load_model
+from mien.types import Corpus, Material, Modality, Task
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
 
@@ -130,7 +125,7 @@ def test_a_run_that_was_stopped_while_it_was_judged_goes_on(
 
     out = tmp_path / "parts"
     with monkeypatch.context() as patched:
-        patched.setattr("mien.experiment.judge_labels", interrupt)
+        patched.setattr("mien.execution.judge_labels", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(make_config(), tiny_store, out)
     train(make_config(), tiny_store, out, resume=True)
@@ -144,7 +139,7 @@ torch.set_num_threads(1)
 import mien.judgement
 mien.judgement._RESAMPLES = 40
 from helpers import make_config
-from mien.experiment import train
+from mien.execution import train
 train(make_config(train={"epochs": 30, "patience": 30}), sys.argv[1], sys.argv[2], resume=True)
 """
 
@@ -346,6 +341,21 @@ def test_a_loaded_model_predicts_what_the_run_predicted(finished, tiny_store):
     for task in Task:
         np.testing.assert_array_equal(found.scores[task], wanted.scores[task])
     assert not model.training
+
+
+def test_every_row_of_the_predictions_is_the_score_of_its_own_clip(finished, tiny_store):
+    model, prepared = load_model(finished, tiny_store)
+    predictions = read_predictions(finished / "seed-1" / "predictions-test.csv")
+    dataset = prepared.datasets["test"]
+    for row, clip in enumerate(dataset.clips):
+        batch, _ = dataset.batch(np.array([row]))
+        output = model(batch)
+        assert predictions.ids[row] == clip.id
+        for task in Task:
+            alone = output.scores[task].item()
+            assert predictions.scores[task][row] == pytest.approx(alone, abs=1e-5)
+        for modality in Modality:
+            assert predictions.present[modality][row] == output.present[modality].item()
 
 
 # --- divergence -----------------------------------------------------------------------------------

@@ -486,6 +486,24 @@ def test_evidence_is_judged_on_clips_that_its_judge_has_not_seen(seed):
     assert torch.corrcoef(torch.stack([told, states[:, 0]]))[0, 1] > 0.8
 
 
+def test_evidence_of_a_modality_is_from_the_clips_that_have_it():
+    """What stands in for a missing modality says nothing of the clip."""
+    has = torch.arange(24) % 3 > 0
+
+    def run(shift):
+        labels = make_generator("ulag", make_annotation(1, 24))
+        for number, index in enumerate(torch.arange(24).split(6)):
+            output = make_output(number, 6, present={AUDIO: has[index]})
+            output.states[Task.AUDIO][~has[index]] += shift
+            labels.observe(output, index, 1)
+        labels.finish_epoch(1)
+        return labels.evidence(AUDIO)
+
+    plain, shifted = run(0.0), run(5.0)
+    assert torch.equal(plain, shifted)
+    assert not torch.equal(plain[has], make_annotation(1, 24)[has])
+
+
 def test_constant_states_give_evidence_of_the_mean():
     targets = torch.linspace(-1, 3, 20, dtype=torch.float64)
     judged = held_out_prediction(torch.ones(20, 4, dtype=torch.float64), targets, folds=4)

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,6 +187,19 @@ def test_a_clip_without_text_gives_finite_states_beside_one_with_text(tmp_path, 
     torch.testing.assert_close(states[:1], encoder(read_sequence(text, [0])))
     states.sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
+def test_an_encoder_is_never_asked_to_attend_to_nothing():
+    """A softmax over nothing is not a number in some of the ways to compute attention."""
+    seen = []
+
+    class Backbone(torch.nn.Module):
+        def forward(self, input_ids, attention_mask):
+            seen.append(attention_mask)
+            return SimpleNamespace(last_hidden_state=torch.zeros(*input_ids.shape, 2))
+
+    TokenEncoder(Backbone())(pad([torch.ones(2, 1).int(), torch.zeros(0, 1).int()]))
+    assert seen[0].tolist() == [[1, 1], [1, 0]]
 
 
 def test_building_twice_starts_from_the_same_weights(store, tiny_bert):

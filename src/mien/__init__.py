@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from mien.corpora.released import read_released
     from mien.corpora.table import read_table
     from mien.errors import MienError
-    from mien.experiment import evaluate, load_model, read_config, train
+    from mien.execution import train
+    from mien.experiment import read_config
     from mien.report import write_report
     from mien.run import open_run
     from mien.store import open_store, write_store
+    from mien.trained import evaluate, load
 
 __all__ = [
     "MienError",
@@ -43,15 +45,15 @@ _HOMES = {
     "MienError": ("mien.errors", "MienError"),
     "PlantedConfig": ("mien.corpora.planted", "PlantedConfig"),
     "compare": ("mien.comparison", "compare_runs"),
-    "evaluate": ("mien.experiment", "evaluate"),
-    "load": ("mien.experiment", "load"),
+    "evaluate": ("mien.trained", "evaluate"),
+    "load": ("mien.trained", "load"),
     "make_planted": ("mien.corpora.planted", "make_planted"),
     "open_run": ("mien.run", "open_run"),
     "open_store": ("mien.store", "open_store"),
     "read_config": ("mien.experiment", "read_config"),
     "read_released": ("mien.corpora.released", "read_released"),
     "read_table": ("mien.corpora.table", "read_table"),
-    "train": ("mien.experiment", "train"),
+    "train": ("mien.execution", "train"),
     "write_report": ("mien.report", "write_report"),
     "write_store": ("mien.store", "write_store"),
 }

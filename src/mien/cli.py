@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -206,8 +206,8 @@ def train(
     ] = False,
 ) -> None:
     """Train, evaluate on valid and test, and write a run folder with a report."""
+    from mien.execution import train as run_training
     from mien.experiment import read_config
-    from mien.experiment import train as run_training
     from mien.progress import TrainingProgress
     from mien.report import write_report
     from mien.tables import format_run
@@ -255,8 +255,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate every seed of a run, on its own store's split or on another store."""
-    from mien.experiment import evaluate as run_evaluation
     from mien.tables import format_run
+    from mien.trained import evaluate as run_evaluation
 
     with _busy(f"evaluating {run}"):
         metrics = run_evaluation(run, split=_read_split(split), store=store, out=out)
@@ -322,15 +322,13 @@ def convert_bert(
     checkpoint: Annotated[Path, typer.Argument(help="Folder with bert_model.ckpt and vocab.txt.")],
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     casing: Annotated[
-        str | None,
-        typer.Option(help="cased or uncased [default: told by the folder's name]."),
+        Literal["cased", "uncased"] | None,
+        typer.Option(help="Whether the vocabulary is cased [default: the folder's name tells]."),
     ] = None,
 ) -> None:
     """Convert a TensorFlow 1 BERT checkpoint, as Google published them, without TensorFlow."""
     from mien.conversion.tensorflow_bert import convert_tensorflow_bert
 
-    if casing is not None and casing not in ("cased", "uncased"):
-        raise ConfigError(f"--casing {casing!r}: must be cased or uncased")
     with _busy(f"converting {checkpoint}"):
         made = convert_tensorflow_bert(checkpoint, out, casing=casing)
     print(f"{made}\nuse it with: --set text_encoder.name={made}")

@@ -278,7 +278,7 @@ class Centres(nn.Module):
 
             delta = (|x - c-| - |x - c+|) / (|x - c+| + 1e-8)
 
-        Source: yu2021, eq. 10; method.md names the order of the terms.
+        Source: yu2021, eq. 10.
         """
         to_positive = (states - self.positive(task)).norm(dim=-1)
         to_negative = (states - self.negative(task)).norm(dim=-1)
@@ -290,7 +290,7 @@ class Centres(nn.Module):
 
             b = (|x - c-| - |x - c+|) / (|x - c-| + |x - c+|)
 
-        From -1 to 1: unlike ``difference`` it is bounded, and changes its sign with the two classes.
+        From -1 to 1. Unlike ``difference`` it is bounded, and swapping the classes swaps its sign.
         """
         to_positive = (states - self.positive(task)).norm(dim=-1)
         to_negative = (states - self.negative(task)).norm(dim=-1)

@@ -171,7 +171,7 @@ class SoftmaxAttention(nn.Module):
     ``u`` starts small, so training starts from the mean of the states. A clip without a real step
     has weights of zero.
 
-    Source: sun2024, temporal attention mechanism; the softmax form of Bahdanau et al. 2015.
+    Source: sun2024, temporal attention mechanism; bahdanau2015 for the softmax form.
 
     Args:
         size: Size of a state, H.

@@ -133,6 +133,9 @@ def format_run(run_metrics: Mapping[str, Any]) -> str:
         if metrics:
             title = f"{split} of {corpus}, multimodal task"
             parts.append(f"{_wrap(title)}\n{_format_metrics(metrics, family)}")
+    parts += _format_unimodal(run_metrics, family)
+    parts += _format_agreement(run_metrics)
+    parts += _format_attention(run_metrics)
     parts.append(
         _wrap(
             "deviation: standard deviation over the seeds; intervals: 95 % bootstrap of the mean "
@@ -157,6 +160,62 @@ def _format_metrics(metrics: Mapping[str, Any], family: str) -> str:
             row.append(format_interval(one.get("low_videos"), one.get("high_videos"), metric))
         rows.append(row)
     return format_table([*heading, "interval, videos"] if has_videos else heading, rows)
+
+
+def _format_unimodal(run_metrics: Mapping[str, Any], family: str) -> list[str]:
+    """Return a table of the unimodal tasks, where they are annotated or their truth is known."""
+    for split in ("test", "valid"):
+        judged = run_metrics["splits"].get(split, {})
+        tasks = [task for task in judged if task != str(Task.FUSION)]
+        if tasks:
+            rows = []
+            for name, metric in METRICS[family].items():
+                means = [format_value(judged[task][name]["mean"], metric) for task in tasks]
+                rows.append([label_metric(name, family), *means])
+            title = f"{split} of {name_corpus(run_metrics)}, unimodal tasks, mean over the seeds"
+            return [f"{_wrap(title)}\n{format_table(['metric', *tasks], rows)}"]
+    return []
+
+
+def _format_agreement(run_metrics: Mapping[str, Any]) -> list[str]:
+    """Return how well generated labels of train agree with the truth, beside copied ones."""
+    rows = []
+    for modality, sides in run_metrics["labels"].items():
+        for part in ("everywhere", "conflicting"):
+            for side in ("generated", "copy"):
+                one = sides[side][part]
+                clips = round(one["num_clips"]["mean"])
+                values = [format_value(one[key]["mean"]) for key in ("pearson", "mae", "sign")]
+                where = "all" if part == "everywhere" else "contradicting"
+                rows.append([modality, side, f"{clips} {where}", *values])
+    if not rows:
+        return []
+    title = (
+        f"train of {name_corpus(run_metrics)}, unimodal labels against the truth: all clips, and "
+        "those in which the modality contradicts the whole"
+    )
+    heading = ["", "labels", "clips", "corr", "mae", "same sign"]
+    return [f"{_wrap(title)}\n{format_table(heading, rows)}"]
+
+
+def _format_attention(run_metrics: Mapping[str, Any]) -> list[str]:
+    """Return the share of attention inside the known moments, where there are some."""
+    for split in ("test", "valid"):
+        judged = run_metrics["attention"].get(split)
+        if judged:
+            rows = [
+                [
+                    modality,
+                    *(format_value(one[key]["mean"]) for key in ("inside", "uniform", "ratio")),
+                ]
+                for modality, one in judged.items()
+            ]
+            title = (
+                f"{split} of {name_corpus(run_metrics)}, share of attention inside the known "
+                "moments, and what equal weights get"
+            )
+            return [f"{_wrap(title)}\n{format_table(['', 'inside', 'equal', 'ratio'], rows)}"]
+    return []
 
 
 def format_comparison(comparison: RunComparison) -> str:

@@ -1,0 +1,209 @@
+"""A trained model: found, checked, loaded, and evaluated on any store that fits it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.batch import ClipDataset
+from mien.checkpoint import load_weights, read_header, read_tensors, split_states, write_text
+from mien.config import read_settings
+from mien.errors import CheckpointError
+from mien.evaluation import Predictions, predict, write_predictions
+from mien.experiment import ExperimentConfig
+from mien.judgement import judge_attention, judge_run
+from mien.models.multitask import Multitask
+from mien.preparation import Prepared, build, prepare
+from mien.run import RunFolder, SeedFolder, open_run
+from mien.store import Store, open_store
+from mien.types import Split
+
+__all__ = [
+    "TrainedModel",
+    "evaluate",
+    "find_checkpoint",
+    "load",
+    "load_model",
+]
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint at ``path``: a file, a seed's folder, or a run folder's first seed.
+
+    Raises:
+        CheckpointError: If there is none, or its training diverged.
+    """
+    if path.is_file():
+        return path
+    if (path / "best.safetensors").is_file() or (path / "failed.json").is_file():
+        return _sound(SeedFolder(path))
+    seeds = open_run(path).seeds
+    if not seeds:
+        raise CheckpointError(f"{path}: has no seed that was trained")
+    return _sound(seeds[0])
+
+
+def _sound(seed: SeedFolder) -> Path:
+    if seed.failure is not None:
+        raise CheckpointError(f"{seed.path}: {seed.failure}")
+    return seed.best
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """A checkpoint, ready to score clips.
+
+    Attributes:
+        checkpoint: Its file.
+        header: What it says of itself: settings, corpus, scale, encoders, the videos it has seen.
+    """
+
+    checkpoint: Path
+    header: Mapping[str, Any]
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The settings with which it was trained."""
+        return read_settings(ExperimentConfig, self.header["config"])
+
+    def predict(self, store: Store | str | Path, split: Split = "test") -> Predictions:
+        """Score every clip of a split of any store that has the series it was trained on.
+
+        Raises:
+            CheckpointError: If the store has no clip in the split, or does not fit the model.
+        """
+        store = store if isinstance(store, Store) else open_store(store)
+        model, prepared = load_model(self.checkpoint, store)
+        return predict(model, dataset_of(prepared, split))
+
+
+def load(path: str | Path) -> TrainedModel:
+    """Open a trained model: a run folder (its first seed), a seed's folder, or a checkpoint.
+
+    Raises:
+        CheckpointError: If there is none, it is damaged, or its training diverged.
+    """
+    checkpoint = find_checkpoint(Path(path))
+    return TrainedModel(checkpoint=checkpoint, header=read_header(checkpoint))
+
+
+def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:
+    """Return the clips of a split.
+
+    Raises:
+        CheckpointError: If there are none.
+    """
+    if split not in prepared.datasets:
+        raise CheckpointError(f"{prepared.store.path}: has no clips in {split}")
+    return prepared.datasets[split]
+
+
+def load_model(path: str | Path, store: Store) -> tuple[Multitask, Prepared]:
+    """Load a trained model for the data of a store.
+
+    Args:
+        path: A checkpoint, a seed's folder, or a run folder (its first seed).
+        store: Data with the series that the model was trained on.
+
+    Raises:
+        CheckpointError: If there is no sound checkpoint, or the store does not fit it.
+    """
+    checkpoint = find_checkpoint(Path(path))
+    header = read_header(checkpoint)
+    config = read_settings(ExperimentConfig, {**header["config"], "corpus": store.meta.name})
+    prepared = prepare(store, config)
+    _check_fit(checkpoint, header, prepared)
+    model = build(prepared, config)
+    load_weights(model, split_states(read_tensors(checkpoint), "model"), str(checkpoint))
+    return model.eval(), prepared
+
+
+def _check_fit(checkpoint: Path, header: Mapping[str, Any], prepared: Prepared) -> None:
+    sizes = {str(m): size for m, size in prepared.sizes.items()}
+    if sizes != header["sizes"]:
+        raise CheckpointError(
+            f"{checkpoint}: was trained on features of sizes {header['sizes']}, "
+            f"{prepared.store.path} has {sizes}"
+        )
+    name, found = header["text_encoder"], prepared.text.fingerprint if prepared.text else None
+    if header["text_encoder_fingerprint"] != found:
+        raise CheckpointError(
+            f"{checkpoint}: was trained with other weights of text encoder {name!r} than those "
+            "that are here; bring the same ones"
+        )
+
+
+def evaluate(
+    run: RunFolder | str | Path,
+    *,
+    split: Split = "test",
+    store: Store | str | Path | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate every finished seed of a run on one split.
+
+    Args:
+        run: The run folder.
+        split: Which clips.
+        store: Other data, with series of the same kind; None takes the predictions that the run
+            made on its own store, where it has them.
+        out: Folder for predictions and ``metrics.json``; None writes nothing.
+
+    Returns:
+        What a run's ``metrics.json`` holds, for this split alone.
+
+    Raises:
+        CheckpointError: If no seed has ended, or the data do not fit.
+    """
+    run = run if isinstance(run, RunFolder) else open_run(run)
+    seeds = [seed for seed in run.seeds if seed.is_finished]
+    if not seeds:
+        reasons = [f"seed {s.seed}: {s.failure}" for s in run.seeds if s.failure]
+        raise CheckpointError(
+            f"{run.path}: no seed has ended ({'; '.join(reasons) or 'training was stopped'}); "
+            "go on with mien train ... --resume"
+        )
+    if store is None:
+        if not all(seed.predictions(split) for seed in seeds):
+            raise CheckpointError(
+                f"{run.path}: has no predictions on {split}; give its store (--store)"
+            )
+        return _select_split(run.metrics(), split)
+    store = store if isinstance(store, Store) else open_store(store)
+    predictions, attention = [], []
+    for seed in seeds:
+        model, prepared = load_model(seed.path, store)
+        dataset = dataset_of(prepared, split)
+        predictions.append(predict(model, dataset))
+        attention.append(judge_attention(predictions[-1], dataset.clips, prepared.tokens))
+    values = judge_run(
+        prepared.family,
+        store.meta.name,
+        is_synthetic=store.meta.is_synthetic,
+        seeds=[seed.seed for seed in seeds],
+        predictions={split: predictions},
+        attention=[{split: one} for one in attention],
+    )
+    if out is not None:
+        _write_evaluation(Path(out), split, values, predictions)
+    return values
+
+
+def _write_evaluation(
+    out: Path, split: Split, values: Mapping[str, Any], predictions: Sequence[Predictions]
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for seed, one in zip(values["seeds"], predictions, strict=True):
+        write_predictions(one, out / f"predictions-{split}-{seed}.csv")
+    write_text(out / "metrics.json", json.dumps(values, indent=1))
+
+
+def _select_split(metrics: dict[str, Any], split: Split) -> dict[str, Any]:
+    """Keep one split of a run's metrics."""
+    kept = {
+        name: {split: metrics[name][split]}
+        for name in ("splits", "attention")
+        if split in metrics[name]
+    }
+    return {**metrics, "attention": {}, **kept}
