@@ -289,6 +289,8 @@ def _examples(
         clip = dataset.clips[row]
         attention: dict[str, Any] = {}
         for modality, weights in predictions.attention.items():
+            if len(weights[row]) < 2:
+                continue  # a single step always has all the weight
             one: dict[str, Any] = {"weights": [round(float(w), 6) for w in weights[row]]}
             tokens = prepared.tokens(clip) if modality is Modality.TEXT else None
             if tokens is not None:
