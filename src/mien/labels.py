@@ -50,6 +50,8 @@ class LabelsConfig(Settings):
         warmup_epochs: Epochs at the start in which labels stay the multimodal one.
         zeros: Whether an annotated 0 counts as ``positive`` where clips are sorted into the two
             classes, or is ``excluded`` from both.
+        reach: How far, in units of the end of the scale, the balance between the class centres may
+            move a label of ``ulag`` for each unit of difference to the fused balance.
         expert_size: Size of the vectors whose similarity is measured.
         temperature: Divides the cosine similarities of experts before their softmax.
         folds: Parts into which train is cut to judge a modality on clips that its judge has not
@@ -60,6 +62,7 @@ class LabelsConfig(Settings):
     weight: Literal["difference", "one"] = "one"
     warmup_epochs: int = Field(1, ge=1)
     zeros: Literal["positive", "excluded"] = "positive"
+    reach: float = Field(0.7, ge=0)
     expert_size: int = Field(16, ge=1)
     temperature: float = Field(0.5, gt=0)
     folds: int = Field(5, ge=2)
@@ -450,15 +453,17 @@ class Confidence(nn.Module):
 class UlagLabels(DistanceLabels):
     """Join a distance label with what the likeness of the modalities says of the annotation.
 
-        distance label  p_s = clip(y + L (b_s - b_f)),  y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p_s
+        distance label  p_s = clip(y + rho L (b_s - b_f))
+                        y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p_s
         proposal        q_s = k_s y + (1 - k_s) v_s
         target          (y_s + q_s) / 2
 
-    b is the bounded balance between the class centres, v_s the modality's own evidence: what a
-    ridge regression from the states of modality s alone, fitted on *other* clips, says the
-    annotation should be; averaged over the epochs. k_s is the confidence, from inter-modal
-    similarity, that the modality goes along with the whole. It is trained to tell where evidence
-    and annotation have the same sign, over the clips in which neither is 0:
+    rho is the setting ``reach``, L the end of the scale, b the bounded balance between the class
+    centres. v_s is the modality's own evidence: what a ridge regression from the states of modality
+    s alone, fitted on *other* clips, says the annotation should be; averaged over the epochs. k_s is
+    the confidence, from inter-modal similarity, that the modality goes along with the whole. It is
+    trained to tell where evidence and annotation have the same sign, over the clips in which
+    neither is 0:
 
         own loss = sum over modalities of BCE(k_s, [v_s y > 0])
 
@@ -524,7 +529,7 @@ class UlagLabels(DistanceLabels):
         """Return the proposals by bounded balance, before they are cut to the scale."""
         own = self.centres.balance(task, output.states[task])
         fused = self.centres.balance(Task.FUSION, output.states[Task.FUSION])
-        return annotated + self.scale.high * (own - fused)
+        return annotated + self.config.reach * self.scale.high * (own - fused)
 
     def finish_epoch(self, epoch: int) -> None:
         """Make the centres anew, and judge every modality on held-out clips."""

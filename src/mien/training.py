@@ -48,6 +48,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_WARMUP = 0.1  # share of all steps in which the rates of the linear schedule rise
+
 
 class LearningRates(Settings):
     """Step size of each group of parameters.
@@ -103,6 +105,8 @@ class TrainConfig(Settings):
             less is padded. It changes no gradient where ``gradient`` is ``mean``.
         optimizer: ``adam`` (weight decay as a part of the gradient) or ``adamw``.
         learning_rate: Step size of each group of parameters.
+        schedule: ``constant``, or ``linear``: rates rise over the first tenth of all steps and fall
+            to 0 at the end of the last of ``epochs``.
         weight_decay: Weight decay of each group; biases and norms of the text encoder have none.
         clip_norm: Longest gradient of a step; 0 for no limit.
         device: Where to compute: ``auto`` takes CUDA or MPS where there is one.
@@ -120,6 +124,7 @@ class TrainConfig(Settings):
     group_lengths: bool = True
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: LearningRates = LearningRates()
+    schedule: Literal["constant", "linear"] = "constant"
     weight_decay: WeightDecays = WeightDecays()
     clip_norm: float = Field(0.0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -245,6 +250,7 @@ class Trainer:
         self.optimizer = make_optimizer(model, objective, config)
         self.train, self.valid, self.family = train, valid, family
         self.config, self.seed, self.folder = config, seed, folder
+        self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.header = {**header, "seed": seed}
         self.history: list[EpochRecord] = []
 
@@ -303,9 +309,11 @@ class Trainer:
         sums: dict[str, float] = {}
         done = 0
         costs = self.train.costs if config.group_lengths else None
-        for window in windows(
+        cut = windows(
             order, batch_size=config.batch_size, accumulate=config.accumulate, costs=costs
-        ):
+        )
+        for number, window in enumerate(cut):
+            self._set_rates(epoch, number, len(order))
             if len(window) < config.accumulate and config.leftover == "drop":
                 keep_gradient = False
             else:
@@ -322,6 +330,16 @@ class Trainer:
             if keep_gradient:
                 self._update()
         return {task: total / len(order) for task, total in sums.items()}
+
+    def _set_rates(self, epoch: int, number: int, num_clips: int) -> None:
+        """Set the rates for step ``number``, from 0, of an epoch."""
+        if self.config.schedule == "constant":
+            return
+        per_epoch = math.ceil(num_clips / (self.config.batch_size * self.config.accumulate))
+        done = ((epoch - 1) * per_epoch + number + 1) / (self.config.epochs * per_epoch + 1)
+        factor = min(done / _WARMUP, (1 - done) / (1 - _WARMUP))
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
 
     def _step(self, index: Int[np.ndarray, "B"], epoch: int, share: float) -> dict[Task, Tensor]:
         batch, targets = self.train.batch(index)
