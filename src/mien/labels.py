@@ -313,6 +313,11 @@ class DistanceLabels(LabelGenerator):
     Source: yu2021, eqs. 11 and 13 (ULGM, momentum-based update).
     """
 
+    @property
+    def moves_labels(self) -> bool:
+        """Whether labels are moved at all after the warm-up."""
+        return True
+
     def __init__(
         self,
         annotated: Float[Tensor, "N"],
@@ -327,7 +332,7 @@ class DistanceLabels(LabelGenerator):
     @torch.no_grad()
     def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
         """Move the labels of the batch with the centres before it, then take in its states."""
-        if epoch > self.config.warmup_epochs:
+        if self.moves_labels and epoch > self.config.warmup_epochs:
             self._move_labels(output, index, epoch)
         for task, states in output.states.items():
             is_fusion = task is Task.FUSION
@@ -459,13 +464,15 @@ class UlagLabels(DistanceLabels):
         target          (y_s + q_s) / 2
 
     rho is the setting ``reach``, L the end of the scale, b the bounded balance between the class
-    centres. v_s is the modality's own evidence: what a ridge regression from the states of modality
-    s alone, fitted on *other* clips, says the annotation should be; averaged over the epochs. k_s is
+    centres. v_s is the modality's own evidence: what a ridge regression from the modality's states,
+    fitted on *other* clips, says the annotation should be, averaged over the epochs. k_s is
     the confidence, from inter-modal similarity, that the modality goes along with the whole. It is
     trained to tell where evidence and annotation have the same sign, over the clips in which
     neither is 0:
 
         own loss = sum over modalities of BCE(k_s, [v_s y > 0])
+
+    A modality that is alone is the whole: its label stays the annotation.
 
     The evidence is from held-out clips because a network that knows the train labels by heart would
     answer with the annotation, and the label would be the copy again. A clip annotated 0 gets the
@@ -502,8 +509,15 @@ class UlagLabels(DistanceLabels):
         targets: Tensor = getattr(self, f"targets_{modality}")
         return targets
 
+    @property
+    def moves_labels(self) -> bool:
+        """Whether there is another modality from which this one could differ."""
+        return len(self.modalities) > 1
+
     def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:
         """Return the targets, and the loss of the confidence against the evidence."""
+        if not self.moves_labels:
+            return super().generate(output, index, epoch)
         if epoch <= self.config.warmup_epochs or self.num_judgements == 0:
             return super().generate(output, index, epoch)
         y = self.annotated[index]
