@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, no_type_check
 
 import typer
 
@@ -297,6 +297,7 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 
 
 @assets_app.callback()
+@no_type_check  # typer passes a context of a class that it does not name
 def assets(context: typer.Context) -> None:
     """List every pretrained model that can be used, and whether it is here."""
     if context.invoked_subcommand is None:

@@ -2,7 +2,6 @@
 
 import sys
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -22,7 +21,7 @@ class TrainingProgress:
         self._task: TaskID | None = None
         self._seconds: list[float] = []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingProgress":
         """Start the live line."""
         if sys.stderr.isatty():
             self._bar = Progress(

@@ -1,0 +1,157 @@
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mien.cli import main
+
+TINY = ["--set", "num_clips=60", "--set", "seed=3"]
+QUICK = [
+    *("--set", "text_encoder.input=none"),
+    *("--set", "train.epochs=2"),
+    *("--set", "model.lstm_size.audio=4"),
+    *("--set", "model.lstm_size.video=4"),
+]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, quick_intervals):  # noqa: ARG001  # makes intervals quick
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def planted(here):
+    assert main(["planted", *TINY]) == 0
+    return here / "stores" / "planted"
+
+
+def said(capsys):
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def test_help_names_every_command_and_loads_no_heavy_library():
+    code = (
+        "import sys\nfrom mien.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'transformers', 'matplotlib', 'pydantic', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    commands = ("import", "planted", "info", "configs", "train", "evaluate", "compare", "report")
+    assert all(name in done.stdout for name in (*commands, "assets", "convert-bert"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["train", "tam_ulag-planted", "--sed", "x"], "No such option"),
+        (["train", "tam_ulag-plantd"], "neither a file nor a known configuration"),
+        (["train", "tam_ulag-planted", "--set", "train.sede=1"], "did you mean train.seeds?"),
+        (["train", "tam_ulag-planted", "--seeds", "one"], "setting train.seeds"),
+        (["train", "tam_ulag-planted", "--store", "nowhere"], "nowhere: is not a store"),
+        (["train", "tam_ulag-mosi"], "there is no stores/mosi"),
+        (["info", "nowhere"], "nowhere: is not a store"),
+        (["evaluate", "nowhere"], "is not a run folder"),
+        (["evaluate", "nowhere", "--split", "tset"], "must be one of train, valid, test"),
+        (["compare", "nowhere", "there"], "is not a run folder"),
+        (["report", "nowhere"], "is not a run folder"),
+        (["import", "nothing.pkl", "--out", "x"], "--corpus: a published file needs it"),
+        (["import", "nothing.pkl", "--corpus", "mosy", "--out", "x"], "mosy"),
+        (["import", "nothing.pkl", "--corpus", "mosi", "--out", "x"], "nothing.pkl"),
+        (["import", "nothing.csv", "--out", "x"], "--scale"),
+        (["import", "nothing.csv", "--scale", "3,-3", "--out", "x"], "LOW must be below HIGH"),
+        (
+            ["import", "n.csv", "--corpus", "mosi", "--features", "a", "--out", "x"],
+            "--features 'a'",
+        ),
+        (["planted", "--set", "num_clip=3"], "did you mean"),
+        (["assets", "get", "minilmm"], "minilmm"),
+        (["convert-bert", "nowhere", "x"], "nowhere"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_exit_code_2(here, capsys, arguments, sentence):
+    assert main(arguments) == 2
+    out, err = said(capsys)
+    assert sentence in err
+    assert err.startswith("mien: ")
+    assert err.count("\n") == 1
+    assert out == ""
+    assert list(here.iterdir()) == []
+
+
+def test_info_describes_a_store_and_verify_finds_damage(planted, capsys):
+    assert main(["info", str(planted), "--verify"]) == 0
+    out, _ = said(capsys)
+    assert "planted" in out
+    assert "nothing is damaged" in out
+    values = np.lib.format.open_memmap(planted / "audio" / "values.npy", mode="r+")
+    values[0, 0] += 1
+    values.flush()
+    assert main(["info", str(planted), "--verify"]) == 2
+    assert "fingerprint" in said(capsys)[1]
+
+
+def test_train_evaluate_compare_and_report_work_one_after_the_other(planted, capsys):
+    assert main(["train", "tam_ulag-planted", *QUICK, "--out", "runs/a"]) == 0
+    assert main(["train", "self_mm-planted", *QUICK, "--out", "runs/b"]) == 0
+    out, err = said(capsys)
+    assert "synthetic" in out
+    assert "1/2" in err
+    for command in (
+        ["evaluate", "runs/a"],
+        ["evaluate", "runs/a", "--split", "train", "--store", str(planted), "--out", "judged"],
+        ["compare", "runs/a", "runs/b"],
+        ["report", "runs/a"],
+    ):
+        assert main(command) == 0, command
+    out, _ = said(capsys)
+    assert "acc2_has0" in out
+    assert "acc2_non0" in out
+    report = (planted.parents[1] / "runs" / "a" / "report.md").read_text(encoding="utf-8")
+    assert "synthetic" in report
+    metrics = json.loads((planted.parents[1] / "judged" / "metrics.json").read_text())
+    assert list(metrics["splits"]) == ["train"]
+
+
+def test_a_run_is_not_written_over_and_goes_on_with_resume(planted, capsys):
+    command = ["train", "tam_ulag-planted", *QUICK, "--out", "runs/a"]
+    assert main(command) == 0
+    metrics = planted.parents[1] / "runs" / "a" / "metrics.json"
+    before = metrics.read_bytes()
+    assert main(command) == 2
+    assert "say --resume" in said(capsys)[1]
+    assert main([*command, "--resume"]) == 0
+    assert metrics.read_bytes() == before
+
+
+def test_own_features_are_imported(here, capsys):
+    rows = [("v1", "1", "good", 2.0, "train"), ("v2", "1", "bad", -1.0, "valid")]
+    with (here / "clips.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video_id", "clip_id", "text", "label", "mode"])
+        writer.writerows(rows)
+    np.savez(here / "audio.npz", id=["v1$_$1", "v2$_$1"], values=np.ones((2, 3), np.float32))
+    command = ["import", "clips.csv", "--scale", "-3,3", "--features", "audio=audio.npz"]
+    assert main([*command, "--out", "own"]) == 0
+    assert "audio · 3 values a step" in said(capsys)[0]
+    assert main([*command, "--out", "own"]) == 2
+    assert main([*command, "--out", "own", "--replace"]) == 0
+
+
+def test_assets_are_listed_with_licence_hash_and_place(capsys):
+    assert main(["assets"]) == 0
+    out, _ = said(capsys)
+    for word in ("minilm", "e5-small", "licence", "sha256", "mien assets get NAME"):
+        assert word in out
+
+
+def test_configs_are_listed_with_what_they_are(capsys):
+    assert main(["configs"]) == 0
+    assert "TAM-ULAG on CMU-MOSI, published settings" in said(capsys)[0]
