@@ -33,7 +33,7 @@ def write_results(plan: Path, runs: Path, out: Path) -> None:
 
 def _section(section: dict[str, Any], runs: Path) -> str:
     parts = [f"## {section['title']}", section["text"].strip()]
-    parts.append("```console\n" + section["commands"].strip() + "\n```")
+    parts.append("```sh\n" + section["commands"].strip() + "\n```")
     opened = [(row["name"], open_run(runs / row["run"])) for row in section.get("runs", [])]
     rows = [(name, run.metrics()) for name, run in opened]
     split = section.get("split", "test")

@@ -84,6 +84,8 @@ def train(
         logger.info("left out %d clips whose videos are in the excluded stores", left_out)
     start = _read_init(init, prepared) if init is not None else None
     run = _open_folder(Path(out), config, resume=resume)
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
     _write_environment(run, prepared, config, left_out, start)
     for seed in config.train.seeds:
         _train_seed(run.seed(seed), seed, config, prepared, start, listener)
@@ -202,7 +204,7 @@ def _header(config: ExperimentConfig, prepared: Prepared, start: _Start | None) 
     """Say in a checkpoint all that its use depends on."""
     meta = prepared.store.meta
     kept = config.model_dump(mode="json", exclude_none=True)
-    kept["train"] = {k: v for k, v in kept["train"].items() if k not in ("seeds", "device")}
+    kept["train"] = {k: v for k, v in kept["train"].items() if k not in ("seeds", "device", "threads")}
     return {
         "format": 1,
         "config": kept,

@@ -111,6 +111,9 @@ class TrainConfig(Settings):
         clip_norm: Longest gradient of a step; 0 for no limit.
         device: Where to compute: ``auto`` takes CUDA or MPS where there is one.
         precision: ``float32``, or ``bf16`` where the device has it.
+        threads: CPU threads; 0 takes as many as torch finds cores. Small models are fastest with
+            one, and busy machines slow several down; numbers are the same, byte for byte, only with
+            the same number.
     """
 
     seeds: tuple[int, ...] = Field((1111,), min_length=1)
@@ -129,6 +132,7 @@ class TrainConfig(Settings):
     clip_norm: float = Field(0.0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["float32", "bf16"] = "float32"
+    threads: int = Field(0, ge=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
