@@ -204,7 +204,9 @@ def _header(config: ExperimentConfig, prepared: Prepared, start: _Start | None) 
     """Say in a checkpoint all that its use depends on."""
     meta = prepared.store.meta
     kept = config.model_dump(mode="json", exclude_none=True)
-    kept["train"] = {k: v for k, v in kept["train"].items() if k not in ("seeds", "device", "threads")}
+    kept["train"] = {
+        k: v for k, v in kept["train"].items() if k not in ("seeds", "device", "threads")
+    }
     return {
         "format": 1,
         "config": kept,
