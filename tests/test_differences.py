@@ -24,7 +24,8 @@ from helpers import (
 )
 from test_parity import GOLDENS, NAMES, load
 
-from mien.labels import Confidence, LabelsConfig, build_labels
+from mien.evidence import Confidence
+from mien.labels import LabelsConfig, build_labels
 from mien.layers import DimensionFusion, RankOneFusion
 from mien.objectives import MultitaskObjective
 from mien.training import TrainConfig

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from fake_runs import write_run
 
+from mien.agreement import agreement
 from mien.figures import _curves, draw_figures
-from mien.metrics import agreement
 from mien.reading import read_labels, read_run
 from mien.types import Modality, Scale
 

@@ -16,15 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mien.centres import Centres, propose_by_distance
 from mien.errors import ConfigError
-from mien.labels import (
-    Centres,
-    Confidence,
-    LabelsConfig,
-    build_labels,
-    held_out_prediction,
-    propose_by_distance,
-)
+from mien.evidence import Confidence, held_out_prediction
+from mien.labels import LabelsConfig, build_labels
 from mien.types import Modality, Task
 
 numbers = st.floats(-1e6, 1e6, width=32)

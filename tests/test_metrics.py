@@ -15,21 +15,18 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import f1_score
 
+from mien.agreement import agreement, attention_share, fit_monotone, rank
 from mien.errors import MetricError
 from mien.metrics import (
     METRICS,
-    agreement,
-    attention_share,
     class_accuracy,
     clip_metric,
     corr,
     evaluate_all,
-    fit_monotone,
     interval_accuracy,
     mae,
     polarity_accuracy,
     polarity_f1,
-    rank,
 )
 
 GOLDENS = Path(__file__).parents[2] / "shared" / "goldens"

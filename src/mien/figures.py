@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from mien.agreement import agreement
 from mien.highlights import draw_attention
-from mien.metrics import agreement
 from mien.plots import (
     AgreementCurves,
     draw_agreement,

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mien.agreement import LabelAgreement, agreement, attention_share
 from mien.checkpoint import write_text
 from mien.corpora import MetricFamily
 from mien.evaluation import Predictions
-from mien.metrics import METRICS, LabelAgreement, agreement, attention_share, evaluate_all
+from mien.metrics import METRICS, evaluate_all
 from mien.run import RunFolder
 from mien.significance import bootstrap_interval, summarise_seeds
 from mien.types import ID_SEPARATOR, Clip, Modality, Split, Task

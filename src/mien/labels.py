@@ -10,17 +10,18 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
+from mien.centres import Centres, propose_by_distance
 from mien.config import Settings
 from mien.errors import ConfigError
+from mien.evidence import Confidence, held_out_prediction
 from mien.types import Modality, Output, Scale, Task
 
 __all__ = [
     "GENERATORS",
-    "Centres",
     "CopyLabels",
     "DistanceLabels",
     "Generated",
@@ -183,124 +184,6 @@ class HumanLabels(LabelGenerator):
             self.bank(modality).copy_(torch.where(given.isnan(), self.annotated, given))
 
 
-class Centres(nn.Module):
-    """Mean state of the train clips of either class, for each task, kept up step by step.
-
-    Sums are in float64 and changed by what a batch changes: O(batch) a step. ``rebuild`` makes them
-    anew from the states, once an epoch, so that rounding does not add up. Only clips that have been
-    seen count.
-
-    Source: yu2021, eqs. 8 and 9.
-
-    Args:
-        num_clips: Train clips, N.
-        sizes: Size of each task's state.
-        zeros: Whether a label of 0 is ``positive`` or ``excluded``.
-    """
-
-    def __init__(
-        self, num_clips: int, sizes: Mapping[Task, int], zeros: Literal["positive", "excluded"]
-    ) -> None:
-        super().__init__()
-        self.zeros = zeros
-        self.tasks = tuple(sizes)
-        for task, size in sizes.items():
-            self.register_buffer(f"states_{task}", torch.zeros(num_clips, size))
-            # class of each clip: 1 positive, 0 negative, 2 counted in neither
-            self.register_buffer(f"classes_{task}", torch.full((num_clips,), 2, dtype=torch.int64))
-            self.register_buffer(f"seen_{task}", torch.zeros(num_clips, dtype=torch.bool))
-            self.register_buffer(f"sums_{task}", torch.zeros(3, size, dtype=torch.float64))
-            self.register_buffer(f"counts_{task}", torch.zeros(3, dtype=torch.float64))
-
-    def _get(self, what: str, task: Task) -> Tensor:
-        buffer: Tensor = getattr(self, f"{what}_{task}")
-        return buffer
-
-    def is_ready(self, task: Task) -> bool:
-        """Whether both classes of the task have a clip, so that both centres are known."""
-        return bool((self._get("counts", task)[:2] > 0).all())
-
-    def positive(self, task: Task) -> Float[Tensor, "H"]:
-        """Return the centre of the clips labelled positive; not finite if there is none."""
-        return (self._get("sums", task)[1] / self._get("counts", task)[1]).float()
-
-    def negative(self, task: Task) -> Float[Tensor, "H"]:
-        """Return the centre of the clips labelled negative; not finite if there is none."""
-        return (self._get("sums", task)[0] / self._get("counts", task)[0]).float()
-
-    def classify(self, labels: Float[Tensor, "B"]) -> Int[Tensor, "B"]:
-        """Return the class of each label: 1 positive, 0 negative, 2 neither."""
-        classes = (labels >= 0).long()
-        return torch.where(labels == 0, 2, classes) if self.zeros == "excluded" else classes
-
-    @torch.no_grad()
-    def update(
-        self,
-        task: Task,
-        index: Int[Tensor, "B"],
-        states: Float[Tensor, "B H"],
-        labels: Float[Tensor, "B"],
-        seen: Bool[Tensor, "B"],
-    ) -> None:
-        """Replace the states and classes of the clips at ``index``.
-
-        Args:
-            task: Task of the states.
-            index: Rows of the clips; each occurs once.
-            states: Their new states.
-            labels: Their present labels for this task.
-            seen: Whether the state is one of the modality; False takes the clip out.
-        """
-        old, sums, counts = (self._get(n, task) for n in ("states", "sums", "counts"))
-        classes = self._get("classes", task)
-        after = torch.where(seen, self.classify(labels), 2)
-        before = classes[index]
-        sums.index_add_(0, before, old[index].double(), alpha=-1)
-        counts.index_add_(0, before, torch.ones_like(before, dtype=torch.float64), alpha=-1)
-        sums.index_add_(0, after, states.double())
-        counts.index_add_(0, after, torch.ones_like(after, dtype=torch.float64))
-        old[index] = states
-        classes[index] = after
-        self._get("seen", task)[index] = seen
-
-    @torch.no_grad()
-    def rebuild(self) -> None:
-        """Make all sums anew from the states."""
-        for task in self.tasks:
-            states, classes = self._get("states", task), self._get("classes", task)
-            sums, counts = self._get("sums", task), self._get("counts", task)
-            sums.zero_().index_add_(0, classes, states.double())
-            counts.copy_(torch.bincount(classes, minlength=3).double())
-
-    def states_of(self, task: Task) -> tuple[Float[Tensor, "N H"], Bool[Tensor, "N"]]:
-        """Return every clip's last state, and whether it has been seen."""
-        return self._get("states", task), self._get("seen", task)
-
-    def difference(self, task: Task, states: Float[Tensor, "B H"]) -> Float[Tensor, "B"]:
-        """Return how much nearer each state is to the positive than to the negative centre.
-
-            delta = (|x - c-| - |x - c+|) / (|x - c+| + 1e-8)
-
-        Source: yu2021, eq. 10.
-        """
-        to_positive = (states - self.positive(task)).norm(dim=-1)
-        to_negative = (states - self.negative(task)).norm(dim=-1)
-        difference: Tensor = (to_negative - to_positive) / (to_positive + 1e-8)
-        return difference
-
-    def balance(self, task: Task, states: Float[Tensor, "B H"]) -> Float[Tensor, "B"]:
-        """Return how much nearer each state is to the positive than to the negative centre.
-
-            b = (|x - c-| - |x - c+|) / (|x - c-| + |x - c+|)
-
-        From -1 to 1. Unlike ``difference`` it is bounded, and swapping the classes swaps its sign.
-        """
-        to_positive = (states - self.positive(task)).norm(dim=-1)
-        to_negative = (states - self.negative(task)).norm(dim=-1)
-        balance: Tensor = (to_negative - to_positive) / (to_negative + to_positive).clamp(min=1e-8)
-        return balance
-
-
 class DistanceLabels(LabelGenerator):
     """Move each unimodal label by how far the modality's state leans to either class.
 
@@ -374,85 +257,6 @@ class DistanceLabels(LabelGenerator):
         self.num_proposals += cut.numel()
         self.num_clipped += int((cut != proposals).sum())
         return cut
-
-
-def propose_by_distance(
-    annotated: Float[Tensor, "B"], own: Float[Tensor, "B"], fused: Float[Tensor, "B"]
-) -> Float[Tensor, "B"]:
-    """Return the proposal of ULGM before it is cut to the scale; always finite.
-
-        p = (delta_s / (delta_f + 1e-8)) y / 2 + (y + delta_s - delta_f) / 2
-
-    The ratio is ill-conditioned where ``fused`` is near 0; its divisor never comes nearer to 0
-    than 1e-8, so that the proposal is large, cut and counted, rather than not a number.
-
-    Source: yu2021, eq. 11.
-
-    >>> propose_by_distance(torch.tensor([1.0]), torch.tensor([0.5]), torch.tensor([1.0]))
-    tensor([0.5000])
-    """
-    divisor = fused + 1e-8
-    sign = torch.where(divisor < 0, -1.0, 1.0)
-    divisor = sign * divisor.abs().clamp(min=1e-8)
-    return (own / divisor) * annotated / 2 + (annotated + own - fused) / 2
-
-
-class Confidence(nn.Module):
-    """Say, from how alike the modalities are, how far each goes along with the whole: 0 to 1.
-
-        e_m  = ReLU(W_m norm(x_m))                     experts
-        s_mj = cos(e_m, e_j)                           bounded, whatever the size of the experts
-        g_m  = sum over j of softmax_j(s_mj / tau) e_j
-        k_m  = sigmoid(MLP_m([g_m; s_m]))
-
-    States are cut from the graph: the confidence has parameters of its own and moves nothing else.
-
-    Source: sun2024, inter-modal similarity. Scaling, softmax and the similarities as a second input
-    are ours: the released program multiplies unscaled products, so that doubling the experts
-    multiplies its result by eight (docs/decisions.md).
-
-    Args:
-        sizes: Size of each task's state.
-        expert_size: Size of an expert.
-        temperature: tau.
-    """
-
-    def __init__(self, sizes: Mapping[Task, int], expert_size: int, temperature: float) -> None:
-        super().__init__()
-        self.temperature = temperature
-        self.tasks = tuple(sizes)
-        self.experts = nn.ModuleDict(
-            {t: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, expert_size)) for t, n in sizes.items()}
-        )
-        self.judge = nn.ModuleDict(
-            {
-                t: nn.Sequential(
-                    nn.Linear(expert_size + len(sizes), expert_size),
-                    nn.ReLU(),
-                    nn.Linear(expert_size, 1),
-                )
-                for t in sizes
-                if t is not Task.FUSION
-            }
-        )
-
-    def forward(
-        self, states: Mapping[Task, Float[Tensor, "B _"]]
-    ) -> dict[Modality, Float[Tensor, "B"]]:
-        """Return the confidence in each modality."""
-        experts = torch.stack(
-            [F.relu(self.experts[t](states[t].detach())) for t in self.tasks], dim=1
-        )  # (B, M + 1, E)
-        unit = F.normalize(experts, dim=-1)
-        likeness = torch.einsum("bme,bje->bmj", unit, unit)
-        shares = (likeness / self.temperature).softmax(dim=-1)
-        merged = torch.einsum("bmj,bje->bme", shares, experts)
-        seen = torch.cat([merged, likeness], dim=-1)
-        return {
-            Modality(t): torch.sigmoid(self.judge[t](seen[:, i]).squeeze(-1))
-            for i, t in enumerate(self.tasks)
-            if t is not Task.FUSION
-        }
 
 
 class UlagLabels(DistanceLabels):
@@ -559,39 +363,6 @@ class UlagLabels(DistanceLabels):
             step = 2 / (int(self.num_judgements) + 2)
             old[seen] = torch.lerp(old[seen], judged.clamp(*self.scale).float(), step)
         self.num_judgements += 1
-
-
-def held_out_prediction(
-    states: Float[Tensor, "N H"], targets: Float[Tensor, "N"], *, folds: int
-) -> Float[Tensor, "N"]:
-    """Predict each target by ridge regression from states, fitted on the other folds.
-
-    Folds are runs of neighbouring clips, so that clips of one video, which stand together in every
-    published corpus, mostly stay together. The penalty is the one of five that predicts the
-    held-out clips best. Costs O(N H^2 + folds H^3).
-
-    Args:
-        states: One state per clip.
-        targets: What is to be predicted.
-        folds: Parts into which the clips are cut.
-    """
-    width = states.std(dim=0)
-    x = (states - states.mean(dim=0)) / torch.where(width > 1e-12, width, 1.0)
-    middle = targets.mean()
-    y = targets - middle
-    fold = torch.arange(len(y), device=y.device) * folds // len(y)
-    penalties = len(y) * torch.tensor([1e-3, 1e-2, 1e-1, 1.0, 10.0], dtype=x.dtype, device=x.device)
-    predicted = x.new_zeros(len(penalties), len(y))
-    gram, moment = x.T @ x, x.T @ y
-    eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    for k in range(folds):
-        part = x[fold == k]
-        rest = gram - part.T @ part
-        side = moment - part.T @ y[fold == k]
-        solved = torch.linalg.solve(rest + penalties[:, None, None] * eye, side)  # (K, H)
-        predicted[:, fold == k] = solved @ part.T
-    best = (predicted - y).square().mean(dim=1).argmin()
-    return predicted[best] + middle
 
 
 class ReleasedUlagLabels(DistanceLabels):
