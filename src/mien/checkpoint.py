@@ -3,7 +3,8 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +22,22 @@ __all__ = [
     "split_states",
     "write_tensors",
     "write_text",
+    "written_beside",
 ]
 
 _KEY = "mien"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file beside ``path`` and rename it, so that a kill leaves the old one or the new."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give a file beside ``path`` to write; it takes its name, safe on disk, if the block succeeds.
 
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header as one safetensors file, beside ``path`` and renamed."""
+    A kill leaves the old file or the new one.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     try:
-        ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        save_file(ready, name, metadata={_KEY: json.dumps(dict(header))})
+        yield Path(name)
         with Path(name).open("rb") as file:
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
@@ -55,6 +45,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file beside ``path`` and rename it."""
+    with written_beside(path) as file:
+        file.write_text(text, encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file, beside ``path`` and renamed."""
+    with written_beside(path) as file:
+        ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        save_file(ready, file, metadata={_KEY: json.dumps(dict(header))})
 
 
 def read_header(path: Path) -> dict[str, Any]:

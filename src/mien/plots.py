@@ -1,8 +1,6 @@
 """Plain values to plots: learning curves, scores, generated labels; never through pyplot."""
 
 import math
-import os
-import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from mien.checkpoint import written_beside
 from mien.evaluation import Predictions
 from mien.metrics import Scores
 from mien.reading import TrainLabels
@@ -77,17 +76,8 @@ def style_axes(axes: Axes, title: str = "", *, across: str = "", up: str = "") -
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG beside ``path`` and rename it; the same figure gives the same bytes."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            figure.savefig(file, format="png", dpi=_DPI, facecolor="white")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with written_beside(path) as file:
+        figure.savefig(file, format="png", dpi=_DPI, facecolor="white")
 
 
 def draw_learning(
