@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from mien.batch import make_dataset, pad
+from mien.evidence import Evidence
 from mien.experiment import ExperimentConfig
-from mien.labels import LabelsConfig, build_labels
+from mien.label_bank import LabelsConfig
+from mien.labels import build_labels
 from mien.models import MODELS, build_model
 from mien.store import write_store
 from mien.types import (
@@ -155,7 +157,15 @@ def make_generator(name, annotated, *, sizes=STATE_SIZES, seed=1, unimodal=None,
     labels |= unimodal or {}
     torch.manual_seed(seed)
     config = LabelsConfig(**{"generator": name, "expert_size": 4, "folds": 3, **settings})
-    return build_labels(config, labels, SCALE, sizes)
+    modalities = [Modality(t) for t in sizes if t is not Task.FUSION]
+    return build_labels(config, labels, SCALE, sizes, make_evidence(modalities, len(annotated)))
+
+
+def make_evidence(modalities, num_clips, seed=9):
+    """What judges might say of each modality of clips that they have not seen."""
+    random = torch.Generator().manual_seed(seed)
+    scores = {m: 2 * torch.randn(num_clips, generator=random) for m in modalities}
+    return Evidence(scores=scores, weights={m: 1 / len(scores) for m in scores})
 
 
 def make_series(arrays):

@@ -13,14 +13,16 @@ from helpers import AUDIO, TEXT, VIDEO, make_split
 
 from mien.batch import pad
 from mien.evaluation import predict
-from mien.labels import LabelsConfig, build_labels
+from mien.label_bank import LabelsConfig
+from mien.labels import build_labels
 from mien.layers import SeriesEncoder
 from mien.models import build_model
 from mien.models.self_mm import SelfMMConfig
 from mien.models.tam_ulag import TamUlagConfig
 from mien.objectives import MultitaskObjective
+from mien.steps import TrainConfig
 from mien.text import TokenEncoder
-from mien.training import TrainConfig, Trainer
+from mien.training import Trainer
 from mien.types import Batch, Modality, Output, Scale, Sequence, Targets, Task
 
 GOLDENS = Path(__file__).parents[2] / "shared" / "goldens"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mien.comparison import compare_runs
 from mien.metrics import METRICS
+from mien.steps import TrainConfig
 from mien.tables import (
     describe_metrics,
     format_comparison,
@@ -20,7 +21,7 @@ from mien.tables import (
     label_metric,
     markdown_table,
 )
-from mien.training import EpochRecord, TrainConfig
+from mien.training import EpochRecord
 from mien.types import Modality, Scale
 
 VALID = {

@@ -18,12 +18,14 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mien.steps
 import mien.training
 from mien.batch import batches
 from mien.checkpoint import read_header, read_tensors
 from mien.errors import CheckpointError, TrainingError
 from mien.objectives import MultitaskObjective
-from mien.training import TrainConfig, Trainer, make_accelerator, make_optimizer, parameter_groups
+from mien.steps import TrainConfig, make_accelerator, make_optimizer, parameter_groups
+from mien.training import Trainer
 from mien.types import Modality, Task
 
 STATES = dict(zip(Task, (12, 8, 8, 8), strict=True))
@@ -626,7 +628,7 @@ def test_several_processes_are_refused(monkeypatch):
     class Several:
         num_processes = 2
 
-    monkeypatch.setattr(mien.training, "Accelerator", lambda **_: Several())
+    monkeypatch.setattr(mien.steps, "Accelerator", lambda **_: Several())
     with pytest.raises(TrainingError, match=r"2 processes train together"):
         make_accelerator(TrainConfig(device="cpu"))
 

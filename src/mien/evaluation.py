@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from mien.batch import ClipDataset, batches
 from mien.checkpoint import write_text
 from mien.errors import MetricError
-from mien.models.multitask import Multitask
+from mien.models.multitask import MultimodalModel
 from mien.types import Modality, Task
 
 __all__ = ["Predictions", "predict", "read_predictions", "write_predictions"]
@@ -46,7 +46,7 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict(model: Multitask, dataset: ClipDataset) -> Predictions:
+def predict(model: MultimodalModel, dataset: ClipDataset) -> Predictions:
     """Score every clip of a split, on the device of the model."""
     was_training = model.training
     model.eval()

@@ -1,6 +1,7 @@
 """What a modality itself says of the annotation, and how far to trust that it goes along."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,73 @@ from torch import Tensor, nn
 
 from mien.types import Modality, Task
 
-__all__ = ["Confidence", "held_out_prediction"]
+__all__ = ["Confidence", "Evidence", "held_out_prediction", "latent_labels"]
+
+
+_SMALLEST_SHARE = 0.02  # a modality that counts for nothing gets no boundless label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What late-fusion models say of train clips that they have not seen.
+
+    Attributes:
+        scores: Score of each modality alone; NaN where a clip does not have the modality.
+        weights: How much each modality counts in the multimodal label; they sum to 1.
+    """
+
+    scores: dict[Modality, Float[Tensor, "N"]]
+    weights: dict[Modality, float]
+
+
+def latent_labels(
+    evidence: Evidence, annotated: Float[Tensor, "N"], *, rest: float
+) -> dict[Modality, Float[Tensor, "N"]]:
+    """Estimate what each modality says, if the annotation is the weighted mean of just that.
+
+        c_s  = w_s p_s / sum of w over the modalities of the clip       contribution, from evidence
+        r    = y - sum of c_s                                           what they leave unexplained
+        c_s' = c_s + r / (M + rest)                                     each takes an equal share
+        y_s  = mean(y) + S (u_s - mean(u_s)) / sd(u_s),   u_s = c_s' / its share of the weights,
+               S = sum over s of w_s sd(u_s)
+
+    M is the number of modalities that the clip has. p_s is evidence from clips that its judge has
+    not seen, so that c_s knows nothing of the clip's own annotation; r does. ``rest`` is the share
+    that stays with none of them: noise of the annotation, and what no feature shows. The last line
+    gives every modality one spread, that at which the annotation is their weighted mean again;
+    evidence shrinks towards the mean where a modality is hard to read.
+
+    Equal shares are the posterior mean if the contributions are independent and equally uncertain
+    given the evidence (a Kalman step). Where they are not, the order of labels suffers little:
+    docs/labels.md measures it.
+
+    Args:
+        evidence: What each modality says.
+        annotated: Multimodal labels.
+        rest: Share of what is unexplained that no modality takes, in units of a modality's share.
+
+    Returns:
+        Labels, not cut to the scale; the annotation where a clip does not have the modality.
+    """
+    scores = torch.stack(list(evidence.scores.values())).double()  # (M, N)
+    has, y = ~scores.isnan(), annotated.double()
+    weights = torch.tensor(list(evidence.weights.values()), dtype=torch.float64, device=y.device)
+    counted = torch.where(has, weights.unsqueeze(-1), 0.0)
+    shares = counted / counted.sum(dim=0).clamp(min=1e-12)
+    explained = (shares * scores.nan_to_num()).sum(dim=0)
+    given = (y - explained) / (has.sum(dim=0) + rest)
+    moved = scores + given / shares.clamp(min=_SMALLEST_SHARE)
+    spreads = torch.stack([_spread(u[h]) for u, h in zip(moved, has, strict=True)])
+    common = (weights * spreads).sum()
+    labels = {}
+    for modality, u, h, spread in zip(evidence.scores, moved, has, spreads, strict=True):
+        middle = y[h].mean() + common * (u - u[h].mean()) / spread.clamp(min=1e-12)
+        labels[modality] = torch.where(h, middle, y).to(annotated.dtype)
+    return labels
+
+
+def _spread(values: Float[Tensor, "_"]) -> Float[Tensor, ""]:
+    return values.std(correction=0) if len(values) else values.new_zeros(())
 
 
 class Confidence(nn.Module):

@@ -16,8 +16,10 @@ import torch
 from mien.batch import ClipDataset
 from mien.checkpoint import read_header, read_tensors, split_states, write_text
 from mien.config import dump_toml, read_settings, read_toml
+from mien.crossfit import cross_fit
 from mien.errors import CheckpointError, TrainingError
 from mien.evaluation import Predictions, predict, write_predictions
+from mien.evidence import Evidence
 from mien.experiment import ExperimentConfig
 from mien.judgement import (
     judge_attention,
@@ -26,8 +28,9 @@ from mien.judgement import (
     moment_in_steps,
     summarise_run,
 )
-from mien.labels import LabelGenerator, build_labels
-from mien.models.multitask import Multitask
+from mien.label_bank import LabelGenerator
+from mien.labels import build_labels
+from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
 from mien.preparation import Prepared, build, fit_scales, prepare
 from mien.run import RunFolder, SeedFolder, open_run
@@ -168,6 +171,7 @@ def _train_seed(
     if folder.is_finished:
         return
     folder.path.mkdir(exist_ok=True)
+    evidence = _evidence(config, prepared, seed, listener)
     torch.manual_seed(seed)
     model = build(prepared, config)
     if start is not None:
@@ -176,7 +180,7 @@ def _train_seed(
         fit_scales(model, prepared.datasets["train"])
     trainer = Trainer(
         model=model,
-        objective=MultitaskObjective(_labels(config, prepared, model)),
+        objective=MultitaskObjective(_labels(config, prepared, model, evidence)),
         train=prepared.datasets["train"],
         valid=prepared.datasets["valid"],
         family=prepared.family,
@@ -195,9 +199,23 @@ def _train_seed(
     _finish(folder, trainer, prepared)
 
 
-def _labels(config: ExperimentConfig, prepared: Prepared, model: Multitask) -> LabelGenerator:
-    sizes = {task: getattr(config.model.state_size, task) for task in model.tasks}
-    return build_labels(config.labels, prepared.datasets["train"].labels, prepared.scale, sizes)
+def _evidence(
+    config: ExperimentConfig, prepared: Prepared, seed: int, listener: Listener | None
+) -> Evidence | None:
+    if config.labels.generator != "latent":
+        return None
+    on_step = listener.on_evidence if listener is not None else None
+    return cross_fit(prepared, config, seed=seed, on_step=on_step)
+
+
+def _labels(
+    config: ExperimentConfig,
+    prepared: Prepared,
+    model: MultimodalModel,
+    evidence: Evidence | None,
+) -> LabelGenerator:
+    labels = prepared.datasets["train"].labels
+    return build_labels(config.labels, labels, prepared.scale, model.state_sizes, evidence)
 
 
 def _header(config: ExperimentConfig, prepared: Prepared, start: _Start | None) -> dict[str, Any]:
@@ -227,7 +245,7 @@ def _header(config: ExperimentConfig, prepared: Prepared, start: _Start | None) 
     }
 
 
-def _take_over(model: Multitask, start: _Start) -> None:
+def _take_over(model: MultimodalModel, start: _Start) -> None:
     """Load the tensors that fit by name and shape, and say how many did."""
     own = model.state_dict()
     fits = {k: t for k, t in start.tensors.items() if k in own and own[k].shape == t.shape}

@@ -7,11 +7,11 @@ from pydantic import Field
 
 from mien.config import Settings, apply_overrides, read_settings, read_toml
 from mien.errors import ConfigError
-from mien.labels import LabelsConfig
+from mien.label_bank import LabelsConfig
 from mien.models import ModelConfig
 from mien.models.tam_ulag import TamUlagConfig
+from mien.steps import TrainConfig
 from mien.text import TextEncoderConfig
-from mien.training import TrainConfig
 
 __all__ = [
     "ExperimentConfig",

@@ -6,156 +6,19 @@ parameter, so that it is saved, restored and moved with the rest.
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args
+from typing import get_args
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from mien.centres import Centres, propose_by_distance
-from mien.config import Settings
 from mien.errors import ConfigError
-from mien.evidence import Confidence, held_out_prediction
+from mien.evidence import Evidence, latent_labels
+from mien.label_bank import Generated, GeneratorName, LabelGenerator, LabelsConfig
 from mien.types import Modality, Output, Scale, Task
+from mien.ulag import DistanceLabels, ReleasedUlagLabels, UlagLabels
 
-__all__ = [
-    "GENERATORS",
-    "CopyLabels",
-    "DistanceLabels",
-    "Generated",
-    "GeneratorName",
-    "HumanLabels",
-    "LabelGenerator",
-    "LabelsConfig",
-    "ReleasedUlagLabels",
-    "UlagLabels",
-    "build_labels",
-]
-
-GeneratorName = Literal["ulag", "distance", "copy", "human", "ulag_released"]
-
-
-class LabelsConfig(Settings):
-    """How the unimodal tasks get their labels.
-
-    Attributes:
-        generator: ``ulag``: similarity between modalities and distance to class centres.
-            ``distance``: distance to class centres alone (Self-MM). ``copy``: the multimodal label.
-            ``human``: what people annotated. ``ulag_released``: as the released program of TAM-ULAG
-            does it, with a confidence predictor that is never trained.
-        weight: How much a clip's unimodal loss counts: ``difference``: tanh of how far its label is
-            from the multimodal one, so that a task whose labels are copies is not trained at all;
-            ``one``: every clip alike.
-        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
-        zeros: Whether an annotated 0 counts as ``positive`` where clips are sorted into the two
-            classes, or is ``excluded`` from both.
-        reach: How far, in units of the end of the scale, the balance between the class centres may
-            move a label of ``ulag`` for each unit of difference to the fused balance.
-        expert_size: Size of the vectors whose similarity is measured.
-        temperature: Divides the cosine similarities of experts before their softmax.
-        folds: Parts into which train is cut to judge a modality on clips that its judge has not
-            seen.
-    """
-
-    generator: GeneratorName = "ulag"
-    weight: Literal["difference", "one"] = "one"
-    warmup_epochs: int = Field(1, ge=1)
-    zeros: Literal["positive", "excluded"] = "positive"
-    reach: float = Field(0.7, ge=0)
-    expert_size: int = Field(16, ge=1)
-    temperature: float = Field(0.5, gt=0)
-    folds: int = Field(5, ge=2)
-
-
-class Generated(NamedTuple):
-    """What a generator gives for a batch.
-
-    Attributes:
-        targets: What each unimodal task is to predict, on the scale.
-        own_loss: What the generator's own parameters are trained by; 0 if it has none. Its gradient
-            never reaches the model: a model that could move its own target would.
-    """
-
-    targets: dict[Modality, Float[Tensor, "B"]]
-    own_loss: Float[Tensor, ""]
-
-
-class LabelGenerator(nn.Module):
-    """What all generators share: one running label per train clip and modality.
-
-    Args:
-        annotated: Multimodal label of every train clip.
-        scale: Range of the annotations; labels never leave it.
-        modalities: Modalities that the model has a task for.
-        state_sizes: Size of each task's state.
-        config: Settings.
-    """
-
-    annotated: Float[Tensor, "N"]
-
-    def __init__(
-        self,
-        annotated: Float[Tensor, "N"],
-        scale: Scale,
-        modalities: tuple[Modality, ...],
-        state_sizes: Mapping[Task, int],
-        config: LabelsConfig,
-    ) -> None:
-        super().__init__()
-        self.register_buffer("annotated", annotated.clone())
-        self.scale = scale
-        self.modalities = modalities
-        self.state_sizes = dict(state_sizes)
-        self.config = config
-        self.num_proposals = 0
-        self.num_clipped = 0
-        for modality in modalities:
-            self.register_buffer(f"labels_{modality}", annotated.clone())
-
-    def bank(self, task: Modality | Task) -> Float[Tensor, "N"]:
-        """Return the present labels of a task, one per train clip."""
-        if task == Task.FUSION:
-            return self.annotated
-        labels: Tensor = getattr(self, f"labels_{task}")
-        return labels
-
-    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
-        """Return what the task was last trained on, for every train clip."""
-        return self.bank(modality)
-
-    def generate(
-        self,
-        output: Output,  # noqa: ARG002  # generators that look at the states override this
-        index: Int[Tensor, "B"],
-        epoch: int,  # noqa: ARG002
-    ) -> Generated:
-        """Return what the unimodal tasks are to predict for the clips at ``index``."""
-        targets = {m: self.bank(m)[index] for m in self.modalities}
-        return Generated(targets, self.annotated.new_zeros(()))
-
-    def weights(self, index: Int[Tensor, "B"]) -> dict[Modality, Float[Tensor, "B"]]:
-        """Return how much each clip counts in each unimodal loss: w_s = tanh|y_s - y|, or 1.
-
-        Source: yu2021, eq. 12.
-        """
-        if self.config.weight == "one":
-            return {m: torch.ones_like(self.annotated[index]) for m in self.modalities}
-        y = self.annotated[index]
-        return {m: torch.tanh((self.bank(m)[index] - y).abs()) for m in self.modalities}
-
-    def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
-        """Learn from what the model returned for a batch. Called after its loss was taken."""
-
-    def finish_epoch(self, epoch: int) -> None:
-        """Do what is done once an epoch, after the last batch."""
-
-    def pop_clipped_share(self) -> float:
-        """Return the share of proposals since the last call that left the scale and were cut."""
-        share = self.num_clipped / self.num_proposals if self.num_proposals else 0.0
-        self.num_proposals = self.num_clipped = 0
-        return share
+__all__ = ["GENERATORS", "CopyLabels", "HumanLabels", "LatentLabels", "build_labels"]
 
 
 class CopyLabels(LabelGenerator):
@@ -184,107 +47,16 @@ class HumanLabels(LabelGenerator):
             self.bank(modality).copy_(torch.where(given.isnan(), self.annotated, given))
 
 
-class DistanceLabels(LabelGenerator):
-    """Move each unimodal label by how far the modality's state leans to either class.
+class LatentLabels(LabelGenerator):
+    """Join what a modality says on unseen clips with what the annotation says of all of them.
 
-        r  = delta_s / delta_f
-        p  = clip(r y / 2 + (y + delta_s - delta_f) / 2)
-        y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p        from the epoch after the warm-up
+    In the warm-up the labels are the annotation; afterwards they are those of
+    ``mien.evidence.latent_labels``, cut to the scale, and stay. The evidence comes from late-fusion
+    models that are trained beforehand (``mien.crossfit``), so that nothing here depends on the
+    states of the model that learns from the labels: it cannot move its own target, and a step costs
+    no upkeep.
 
-    A label stays as it is while a class of its task, or of the multimodal one, is empty.
-
-    Source: yu2021, eqs. 11 and 13 (ULGM, momentum-based update).
-    """
-
-    @property
-    def moves_labels(self) -> bool:
-        """Whether labels are moved at all after the warm-up."""
-        return True
-
-    def __init__(
-        self,
-        annotated: Float[Tensor, "N"],
-        scale: Scale,
-        modalities: tuple[Modality, ...],
-        state_sizes: Mapping[Task, int],
-        config: LabelsConfig,
-    ) -> None:
-        super().__init__(annotated, scale, modalities, state_sizes, config)
-        self.centres = Centres(len(annotated), state_sizes, config.zeros)
-
-    @torch.no_grad()
-    def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
-        """Move the labels of the batch with the centres before it, then take in its states."""
-        if self.moves_labels and epoch > self.config.warmup_epochs:
-            self._move_labels(output, index, epoch)
-        for task, states in output.states.items():
-            is_fusion = task is Task.FUSION
-            seen = (
-                torch.ones_like(index, dtype=torch.bool)
-                if is_fusion
-                else output.present[Modality(task)]
-            )
-            self.centres.update(task, index, states, self.bank(task)[index], seen)
-
-    def finish_epoch(self, epoch: int) -> None:
-        """Make the centres anew."""
-        del epoch
-        self.centres.rebuild()
-
-    def _move_labels(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
-        if not self.centres.is_ready(Task.FUSION):
-            return
-        for modality in self.modalities:
-            task = Task(modality)
-            if not self.centres.is_ready(task):
-                continue
-            proposals = self._cut(self.propose_from_centres(task, output, self.annotated[index]))
-            step = 2 / (epoch + 1)
-            bank = self.bank(modality)
-            moved = (1 - step) * bank[index] + step * proposals
-            bank[index] = torch.where(output.present[modality], moved, bank[index])
-
-    def propose_from_centres(
-        self, task: Task, output: Output, annotated: Float[Tensor, "B"]
-    ) -> Float[Tensor, "B"]:
-        """Return the proposals for a batch before they are cut to the scale; always finite."""
-        own = self.centres.difference(task, output.states[task])
-        fused = self.centres.difference(Task.FUSION, output.states[Task.FUSION])
-        return propose_by_distance(annotated, own, fused)
-
-    def _cut(self, proposals: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-        cut = proposals.clamp(*self.scale)
-        self.num_proposals += cut.numel()
-        self.num_clipped += int((cut != proposals).sum())
-        return cut
-
-
-class UlagLabels(DistanceLabels):
-    """Join a distance label with what the likeness of the modalities says of the annotation.
-
-        distance label  p_s = clip(y + rho L (b_s - b_f))
-                        y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p_s
-        proposal        q_s = k_s y + (1 - k_s) v_s
-        target          (y_s + q_s) / 2
-
-    rho is the setting ``reach``, L the end of the scale, b the bounded balance between the class
-    centres. v_s is the modality's own evidence: what a ridge regression from the modality's states,
-    fitted on *other* clips, says the annotation should be, averaged over the epochs. k_s is
-    the confidence, from inter-modal similarity, that the modality goes along with the whole. It is
-    trained to tell where evidence and annotation have the same sign, over the clips in which
-    neither is 0:
-
-        own loss = sum over modalities of BCE(k_s, [v_s y > 0])
-
-    A modality that is alone is the whole: its label stays the annotation.
-
-    The evidence is from held-out clips because a network that knows the train labels by heart would
-    answer with the annotation, and the label would be the copy again. A clip annotated 0 gets the
-    proposal (1 - k_s) v_s.
-
-    Source: sun2024, ULAG, whose proposal is y (2 k_s - 1) = k_s y + (1 - k_s)(-y): where it puts
-    the opposite of the annotation we put the evidence. The objective of the confidence and the
-    bounded balance are ours as well; docs/decisions.md says why.
+    ``found_*`` is set by ``build_labels``.
     """
 
     def __init__(
@@ -296,133 +68,34 @@ class UlagLabels(DistanceLabels):
         config: LabelsConfig,
     ) -> None:
         super().__init__(annotated, scale, modalities, state_sizes, config)
-        self.confidence = Confidence(state_sizes, config.expert_size, config.temperature)
         for modality in modalities:
-            self.register_buffer(f"evidence_{modality}", annotated.clone())
-            self.register_buffer(f"targets_{modality}", annotated.clone())
-        self.num_judgements: Tensor
-        self.register_buffer("num_judgements", torch.zeros((), dtype=torch.int64))
+            self.register_buffer(f"found_{modality}", annotated.clone())
 
-    def evidence(self, modality: Modality) -> Float[Tensor, "N"]:
-        """Return what the modality, judged on held-out clips, says the annotation should be."""
-        evidence: Tensor = getattr(self, f"evidence_{modality}")
-        return evidence
+    def found(self, modality: Modality) -> Float[Tensor, "N"]:
+        """Return the labels to which the task goes over, before they are cut to the scale."""
+        found: Tensor = getattr(self, f"found_{modality}")
+        return found
 
-    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
-        """Return what the task was last trained on, for every train clip."""
-        targets: Tensor = getattr(self, f"targets_{modality}")
-        return targets
-
-    @property
-    def moves_labels(self) -> bool:
-        """Whether there is another modality from which this one could differ."""
-        return len(self.modalities) > 1
+    def set_evidence(self, evidence: Evidence) -> None:
+        """Make the labels from what each modality says."""
+        labels = latent_labels(evidence, self.annotated, rest=self.config.rest)
+        for modality in self.modalities:
+            self.found(modality).copy_(labels[modality])
 
     def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:
-        """Return the targets, and the loss of the confidence against the evidence."""
-        if not self.moves_labels:
-            return super().generate(output, index, epoch)
-        if epoch <= self.config.warmup_epochs or self.num_judgements == 0:
-            return super().generate(output, index, epoch)
-        y = self.annotated[index]
-        confidences = self.confidence(output.states)
-        targets, losses = {}, []
-        for modality in self.modalities:
-            seen, evidence = output.present[modality], self.evidence(modality)[index]
-            confidence = confidences[modality]
-            agrees = (evidence * y > 0).to(y.dtype)
-            counted = seen & (evidence * y != 0)
-            error = F.binary_cross_entropy(confidence, agrees, reduction="none")
-            losses.append(torch.where(counted, error, 0.0).mean())
-            trust = confidence.detach()
-            proposals = trust * y + (1 - trust) * evidence
-            target = (self.bank(modality)[index] + proposals) / 2
-            targets[modality] = torch.where(seen, target, y)
-            self.latest(modality)[index] = targets[modality]
-        return Generated(targets, torch.stack(losses).sum())
-
-    def propose_from_centres(
-        self, task: Task, output: Output, annotated: Float[Tensor, "B"]
-    ) -> Float[Tensor, "B"]:
-        """Return the proposals by bounded balance, before they are cut to the scale."""
-        own = self.centres.balance(task, output.states[task])
-        fused = self.centres.balance(Task.FUSION, output.states[Task.FUSION])
-        return annotated + self.config.reach * self.scale.high * (own - fused)
-
-    def finish_epoch(self, epoch: int) -> None:
-        """Make the centres anew, and judge every modality on held-out clips."""
-        super().finish_epoch(epoch)
-        for modality in self.modalities:
-            states, seen = self.centres.states_of(Task(modality))
-            if int(seen.sum()) < 2 * self.config.folds:
-                continue
-            judged = held_out_prediction(
-                states[seen].double(), self.annotated[seen].double(), folds=self.config.folds
-            )
-            old = self.evidence(modality)
-            step = 2 / (int(self.num_judgements) + 2)
-            old[seen] = torch.lerp(old[seen], judged.clamp(*self.scale).float(), step)
-        self.num_judgements += 1
-
-
-class ReleasedUlagLabels(DistanceLabels):
-    """Do what the released program of sun2024 does, defects and all, so that it can be measured.
-
-        merged = sum over j of <e_m, e_j> e_j,   proposal = y tanh(score(merged) / 2)
-
-    The predictors of the score are random and never trained; the experts belong to the model and
-    are moved by the gradient that flows through the target. Proposals enter the targets from the
-    first epoch on; there the weight ``difference`` is 0, so that weight decay alone moves experts.
-
-    Source: the released program of sun2024. docs/coming-from-the-released-program.md lists this.
-    """
-
-    def __init__(
-        self,
-        annotated: Float[Tensor, "N"],
-        scale: Scale,
-        modalities: tuple[Modality, ...],
-        state_sizes: Mapping[Task, int],
-        config: LabelsConfig,
-    ) -> None:
-        super().__init__(annotated, scale, modalities, state_sizes, config)
-        size = config.expert_size
-        self.experts = nn.ModuleDict({t: nn.Linear(n, size) for t, n in state_sizes.items()})
-        self.predictors = nn.ModuleDict(
-            {m: nn.Sequential(nn.Linear(size, size), nn.Linear(size, 1)) for m in modalities}
-        ).requires_grad_(requires_grad=False)
-        for modality in modalities:
-            self.register_buffer(f"targets_{modality}", annotated.clone())
-
-    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
-        """Return what the task was last trained on, for every train clip."""
-        targets: Tensor = getattr(self, f"targets_{modality}")
-        return targets
-
-    def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:  # noqa: ARG002
-        """Return the targets, through which, as released, a gradient flows."""
-        experts = {t: F.relu(self.experts[t](states)) for t, states in output.states.items()}
-        proposals = self.propose(experts, self.annotated[index])
-        targets = {m: (self.bank(m)[index] + proposals[m]) / 2 for m in self.modalities}
-        for modality, target in targets.items():
-            self.latest(modality)[index] = target.detach()
-        return Generated(targets, self.annotated.new_zeros(()))
-
-    def propose(
-        self, experts: Mapping[Task, Float[Tensor, "B E"]], annotated: Float[Tensor, "B"]
-    ) -> dict[Modality, Float[Tensor, "B"]]:
-        """Return the proposals, from unscaled similarities and untrained predictors."""
-        stacked = torch.stack(list(experts.values()), dim=1)  # (B, M + 1, E)
-        proposals = {}
-        for modality in self.modalities:
-            likeness = torch.einsum("bme,be->bm", stacked, experts[Task(modality)])
-            merged = torch.einsum("bm,bme->be", likeness, stacked)
-            score = self.predictors[modality](merged).squeeze(-1)
-            proposals[modality] = annotated * torch.tanh(score / 2)
-        return proposals
+        """Return the targets; after the warm-up, the labels found go into the bank as they come."""
+        if epoch > self.config.warmup_epochs:
+            for modality in self.modalities:
+                found, bank = self.found(modality)[index], self.bank(modality)
+                cut = found.clamp(*self.scale)
+                self.num_proposals += cut.numel()
+                self.num_clipped += int((cut != found).sum())
+                bank[index] = torch.where(output.present[modality], cut, bank[index])
+        return super().generate(output, index, epoch)
 
 
 GENERATORS: dict[GeneratorName, type[LabelGenerator]] = {
+    "latent": LatentLabels,
     "ulag": UlagLabels,
     "distance": DistanceLabels,
     "copy": CopyLabels,
@@ -436,6 +109,7 @@ def build_labels(
     labels: Mapping[Task, Float[Tensor, "N"]],
     scale: Scale,
     state_sizes: Mapping[Task, int],
+    evidence: Evidence | None = None,
 ) -> LabelGenerator:
     """Build the generator that ``config`` names.
 
@@ -444,9 +118,12 @@ def build_labels(
         labels: What is annotated in the train split; only ``human`` looks at more than ``fusion``.
         scale: Range of the annotations.
         state_sizes: Size of each task's state, of the tasks that the model has.
+        evidence: What each modality says of clips that its judge has not seen; only ``latent``
+            needs it.
 
     Raises:
         ConfigError: If the settings give no unimodal task anything to learn.
+        ValueError: If ``latent`` is given no evidence.
     """
     if config.generator in ("copy", "human") and config.weight == "difference":
         raise ConfigError(
@@ -458,4 +135,8 @@ def build_labels(
     generator = kind(labels[Task.FUSION], scale, modalities, state_sizes, config)
     if isinstance(generator, HumanLabels):
         generator.set_labels({Modality(t): v for t, v in labels.items() if t is not Task.FUSION})
+    if isinstance(generator, LatentLabels):
+        if evidence is None:
+            raise ValueError("generator 'latent' needs evidence; mien.crossfit.cross_fit makes it")
+        generator.set_evidence(evidence)
     return generator

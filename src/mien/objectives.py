@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mien.labels import LabelGenerator
+from mien.label_bank import LabelGenerator
 from mien.types import Output, Targets, Task
 
 __all__ = ["Loss", "MultitaskObjective"]

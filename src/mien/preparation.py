@@ -12,7 +12,7 @@ from mien.corpora import MetricFamily, metric_family
 from mien.errors import ConfigError
 from mien.experiment import ExperimentConfig, FeaturesConfig
 from mien.models import build_model
-from mien.models.multitask import Multitask
+from mien.models.multitask import MultimodalModel
 from mien.store import Series, Store
 from mien.text import TextInput, prepare_text
 from mien.types import SPLITS, Clip, Modality, Scale, Split
@@ -118,13 +118,13 @@ def _cut(series: Series, max_steps: int) -> Series:
     return Series(values, offsets)
 
 
-def build(prepared: Prepared, config: ExperimentConfig) -> Multitask:
+def build(prepared: Prepared, config: ExperimentConfig) -> MultimodalModel:
     """Build the model for prepared data; its weights come from torch's present seed."""
     encoder = prepared.text.build() if prepared.text is not None else None
     return build_model(config.model, prepared.sizes, encoder, config.text_encoder.summary)
 
 
-def fit_scales(model: Multitask, dataset: ClipDataset) -> None:
+def fit_scales(model: MultimodalModel, dataset: ClipDataset) -> None:
     """Let the model standardise every series by its mean and deviation over ``dataset``."""
     for modality, encoder in model.encoders.items():
         mean, deviation = _moments(dataset, Modality(modality))

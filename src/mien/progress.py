@@ -6,8 +6,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from mien.steps import TrainConfig
 from mien.tables import format_epoch, format_epoch_heading
-from mien.training import EpochRecord, TrainConfig
+from mien.training import EpochRecord
 
 __all__ = ["TrainingProgress"]
 
@@ -25,7 +26,7 @@ class TrainingProgress:
         """Start the live line."""
         if sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}"),
+                TextColumn("{task.fields[stage]}epoch {task.fields[epoch]}"),
                 BarColumn(),
                 TextColumn("{task.completed:.0f}/{task.total:.0f} clips"),
                 TimeElapsedColumn(),
@@ -34,7 +35,7 @@ class TrainingProgress:
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("", total=1, epoch=1, left="")
+            self._task = self._bar.add_task("", total=1, stage="", epoch=1, left="")
         return self
 
     def __exit__(
@@ -49,8 +50,15 @@ class TrainingProgress:
 
     def on_step(self, epoch: int, done: int, total: int) -> None:
         """Move the bar."""
+        self._move("", epoch, done, total)
+
+    def on_evidence(self, epoch: int, done: int, total: int) -> None:
+        """Move the bar while evidence is gathered."""
+        self._move("evidence, ", epoch, done, total)
+
+    def _move(self, stage: str, epoch: int, done: int, total: int) -> None:
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, epoch=epoch)
+            self._bar.update(self._task, completed=done, total=total, stage=stage, epoch=epoch)
 
     def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
         """Print the epoch's line, with the time that is left at most."""

@@ -8,7 +8,8 @@ from typing import Any, Final
 from mien.assets import AssetStatus
 from mien.comparison import ComparedRun, RunComparison
 from mien.metrics import METRICS, Metric
-from mien.training import EpochRecord, TrainConfig
+from mien.steps import TrainConfig
+from mien.training import EpochRecord
 from mien.types import Task
 
 __all__ = [

@@ -13,7 +13,7 @@ from mien.errors import CheckpointError
 from mien.evaluation import Predictions, predict, write_predictions
 from mien.experiment import ExperimentConfig
 from mien.judgement import judge_attention, judge_run
-from mien.models.multitask import Multitask
+from mien.models.multitask import MultimodalModel
 from mien.preparation import Prepared, build, prepare
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
@@ -99,7 +99,7 @@ def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:
     return prepared.datasets[split]
 
 
-def load_model(path: str | Path, store: Store) -> tuple[Multitask, Prepared]:
+def load_model(path: str | Path, store: Store) -> tuple[MultimodalModel, Prepared]:
     """Load a trained model for the data of a store.
 
     Args:

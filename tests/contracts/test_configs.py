@@ -14,7 +14,7 @@ from mien.experiment import ExperimentConfig, list_configs, read_config
 from mien.labels import build_labels
 from mien.models import MODELS, build_model
 from mien.objectives import MultitaskObjective
-from mien.training import make_optimizer
+from mien.steps import make_optimizer
 from mien.types import Scale, Task
 
 FOLDER = Path(mien.__file__).parent / "configs"

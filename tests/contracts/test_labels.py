@@ -22,7 +22,7 @@ from helpers import (
 
 from mien.labels import GENERATORS
 from mien.objectives import MultitaskObjective
-from mien.training import TrainConfig, parameter_groups
+from mien.steps import TrainConfig, parameter_groups
 from mien.types import Modality, Task
 
 #: The released form breaks some promises on purpose; tests/test_differences.py shows how.

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Tag
 from torch import nn
 
-from mien.models.multitask import Multitask
+from mien.models.multitask import MultimodalModel
 from mien.models.self_mm import SelfMM, SelfMMConfig
 from mien.models.tam_ulag import TamUlag, TamUlagConfig
 from mien.types import Modality
@@ -39,7 +39,7 @@ def build_model(
     sizes: Mapping[Modality, int],
     text_encoder: nn.Module | None = None,
     summary: Literal["cls", "mean"] = "cls",
-) -> Multitask:
+) -> MultimodalModel:
     """Build the model that ``config`` is the settings of, for features of the given sizes."""
-    model: Multitask = MODELS[config.name][1](config, sizes, text_encoder, summary)
+    model: MultimodalModel = MODELS[config.name][1](config, sizes, text_encoder, summary)
     return model

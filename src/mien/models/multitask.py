@@ -24,6 +24,7 @@ from mien.types import Batch, Modality, Output, Sequence, Task
 __all__ = [
     "Dropouts",
     "LstmSizes",
+    "MultimodalModel",
     "Multitask",
     "MultitaskConfig",
     "OutputSizes",
@@ -114,7 +115,102 @@ class MultitaskConfig(Settings):
     standardise: bool = True
 
 
-class Multitask(nn.Module):
+class MultimodalModel(nn.Module):
+    """One vector per modality that the corpus has: what every model begins with.
+
+    A model adds ``forward``, and ``state_sizes``, the size of the state of each of its tasks.
+
+    Args:
+        config: Sizes of the parts.
+        attention: How the states of a series become one vector.
+        sizes: Size of an input feature of each modality that the corpus has; for text, size of a
+            state of the text encoder.
+        text_encoder: Gives the states of the text; by default the text comes as states already.
+        summary: What the text encoder's own summary of a clip is.
+    """
+
+    state_sizes: dict[Task, int]
+
+    def __init__(
+        self,
+        config: MultitaskConfig,
+        *,
+        attention: AttentionName,
+        sizes: Mapping[Modality, int],
+        text_encoder: nn.Module | None = None,
+        summary: Literal["cls", "mean"] = "cls",
+    ) -> None:
+        super().__init__()
+        self.modality_dropout = config.modality_dropout
+        self.modalities = tuple(m for m in Modality if m in sizes)
+        self.tasks = (Task.FUSION, *(Task(m) for m in self.modalities))
+        series = [m for m in self.modalities if m is not Modality.TEXT]
+        self.encoders = nn.ModuleDict(
+            {
+                m: SeriesEncoder(
+                    sizes[m],
+                    state_size=getattr(config.lstm_size, m),
+                    output_size=getattr(config.output_size, m),
+                    num_layers=config.num_layers,
+                    dropout=config.encoder_dropout,
+                    attention=attention,
+                )
+                for m in series
+            }
+        )
+        self.vector_sizes: dict[Modality, int] = {m: getattr(config.output_size, m) for m in series}
+        if Modality.TEXT in sizes:
+            self.text_encoder = text_encoder or GivenStates()
+            self.summarise = Summarise(sizes[Modality.TEXT], attention=attention, summary=summary)
+            self.vector_sizes = {Modality.TEXT: self.summarise.output_size, **self.vector_sizes}
+
+    def encode(
+        self, batch: Batch
+    ) -> tuple[dict[Modality, Float[Tensor, "B _"]], dict[Modality, Float[Tensor, "B _"]]]:
+        """Return the vectors of every modality, and the weights of its steps if it has weights."""
+        vectors, attention = {}, {}
+        for modality in self.modalities:
+            vectors[modality], weights = self._encode(modality, batch.sequences[modality])
+            if weights is not None:
+                attention[modality] = weights
+        return vectors, attention
+
+    def _encode(
+        self, modality: Modality, sequence: Sequence
+    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        if modality is Modality.TEXT:
+            states = self.text_encoder(sequence)
+            vectors, weights = self.summarise(states, sequence.mask)
+        else:
+            vectors, weights = self.encoders[modality](sequence)
+        return vectors, weights
+
+    def present(self, batch: Batch) -> dict[Modality, Bool[Tensor, "B"]]:
+        """Return which clips have which modality, less those that dropout takes away."""
+        has = torch.stack([batch.sequences[m].mask.any(dim=1) for m in self.modalities])  # (M, B)
+        if self.training and self.modality_dropout > 0:
+            noise = torch.rand(has.shape, device=has.device)
+            kept = has & (noise >= self.modality_dropout)
+            best = noise.masked_fill(~has, -1.0).argmax(dim=0)  # stays if all would go
+            one = torch.zeros_like(has).scatter(0, best.unsqueeze(0), value=True) & has
+            has = torch.where(kept.any(dim=0), kept, one)
+        return dict(zip(self.modalities, has, strict=True))
+
+    def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
+        """Return every parameter, with its name, in exactly one group.
+
+        ``text`` is the pretrained encoder, ``audio`` and ``video`` the encoders of the series with
+        their attention, ``rest`` everything else.
+        """
+        groups: dict[str, list[tuple[str, nn.Parameter]]] = {
+            name: [] for name in ("text", "audio", "video", "rest")
+        }
+        for name, parameter in self.named_parameters():
+            groups[_group_of(name)].append((name, parameter))
+        return groups
+
+
+class Multitask(MultimodalModel):
     """Encode each modality, fuse, and read one score per task.
 
     The modalities are those of ``sizes``: a corpus without video gives a model without a video
@@ -140,49 +236,26 @@ class Multitask(nn.Module):
         text_encoder: nn.Module | None = None,
         summary: Literal["cls", "mean"] = "cls",
     ) -> None:
-        super().__init__()
-        self.modality_dropout = config.modality_dropout
-        self.modalities = tuple(m for m in Modality if m in sizes)
-        self.tasks = (Task.FUSION, *(Task(m) for m in self.modalities))
-        series = [m for m in self.modalities if m is not Modality.TEXT]
-        self.encoders = nn.ModuleDict(
-            {
-                m: SeriesEncoder(
-                    sizes[m],
-                    state_size=getattr(config.lstm_size, m),
-                    output_size=getattr(config.output_size, m),
-                    num_layers=config.num_layers,
-                    dropout=config.encoder_dropout,
-                    attention=attention,
-                )
-                for m in series
-            }
+        super().__init__(
+            config, attention=attention, sizes=sizes, text_encoder=text_encoder, summary=summary
         )
-        vector_sizes: dict[Modality, int] = {m: getattr(config.output_size, m) for m in series}
-        if Modality.TEXT in sizes:
-            self.text_encoder = text_encoder or GivenStates()
-            self.summarise = Summarise(sizes[Modality.TEXT], attention=attention, summary=summary)
-            vector_sizes = {Modality.TEXT: self.summarise.output_size, **vector_sizes}
-        self.absent = nn.ModuleDict({m: AbsentState(n) for m, n in vector_sizes.items()})
-        self.fusion = FUSIONS[fusion](vector_sizes, config.fusion_size)
+        self.absent = nn.ModuleDict({m: AbsentState(n) for m, n in self.vector_sizes.items()})
+        self.fusion = FUSIONS[fusion](self.vector_sizes, config.fusion_size)
         head_sizes = {Task.FUSION: self.fusion.output_size}
-        head_sizes |= {Task(m): size for m, size in vector_sizes.items()}
+        head_sizes |= {Task(m): size for m, size in self.vector_sizes.items()}
+        self.state_sizes = {t: getattr(config.state_size, t) for t in self.tasks}
         self.heads = nn.ModuleDict(
             {
-                task: Head(size, getattr(config.state_size, task), getattr(config.dropout, task))
+                task: Head(size, self.state_sizes[task], getattr(config.dropout, task))
                 for task, size in head_sizes.items()
             }
         )
 
     def forward(self, batch: Batch) -> Output:
         """Return scores, states and attention of every clip."""
-        present = self._present(batch)
-        vectors, attention = {}, {}
-        for modality in self.modalities:
-            vector, weights = self._encode(modality, batch.sequences[modality])
-            vectors[modality] = self.absent[modality](vector, present[modality])
-            if weights is not None:
-                attention[modality] = weights
+        present = self.present(batch)
+        encoded, attention = self.encode(batch)
+        vectors = {m: self.absent[m](v, present[m]) for m, v in encoded.items()}
         inputs = {Task.FUSION: self.fusion(vectors), **{Task(m): v for m, v in vectors.items()}}
         read = {task: self.heads[task](one) for task, one in inputs.items()}
         return Output(
@@ -191,40 +264,6 @@ class Multitask(nn.Module):
             attention=attention,
             present=present,
         )
-
-    def _encode(
-        self, modality: Modality, sequence: Sequence
-    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
-        if modality is Modality.TEXT:
-            states = self.text_encoder(sequence)
-            vectors, weights = self.summarise(states, sequence.mask)
-        else:
-            vectors, weights = self.encoders[modality](sequence)
-        return vectors, weights
-
-    def _present(self, batch: Batch) -> dict[Modality, Bool[Tensor, "B"]]:
-        """Return which clips have which modality, less those that dropout takes away."""
-        has = torch.stack([batch.sequences[m].mask.any(dim=1) for m in self.modalities])  # (M, B)
-        if self.training and self.modality_dropout > 0:
-            noise = torch.rand(has.shape, device=has.device)
-            kept = has & (noise >= self.modality_dropout)
-            best = noise.masked_fill(~has, -1.0).argmax(dim=0)  # stays if all would go
-            one = torch.zeros_like(has).scatter(0, best.unsqueeze(0), value=True) & has
-            has = torch.where(kept.any(dim=0), kept, one)
-        return dict(zip(self.modalities, has, strict=True))
-
-    def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
-        """Return every parameter, with its name, in exactly one group.
-
-        ``text`` is the pretrained encoder, ``audio`` and ``video`` the encoders of the series with
-        their attention, ``rest`` everything else.
-        """
-        groups: dict[str, list[tuple[str, nn.Parameter]]] = {
-            name: [] for name in ("text", "audio", "video", "rest")
-        }
-        for name, parameter in self.named_parameters():
-            groups[_group_of(name)].append((name, parameter))
-        return groups
 
 
 def _group_of(name: str) -> str:
