@@ -25,8 +25,8 @@ from helpers import (
 from test_parity import GOLDENS, NAMES, load
 
 from mien.evidence import Confidence
+from mien.fusion import DimensionFusion, RankOneFusion
 from mien.labels import LabelsConfig, build_labels
-from mien.layers import DimensionFusion, RankOneFusion
 from mien.objectives import MultitaskObjective
 from mien.training import TrainConfig
 from mien.types import Modality, Output, Scale, Task
