@@ -42,10 +42,10 @@ The ``corpus`` of the settings is set to that of the store, whatever their file 
 file is looked for in the folder of the study's file first.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -53,10 +53,10 @@ from mien.config import Settings, apply_overrides, read_settings, read_toml
 from mien.corpora.planted import PlantedConfig
 from mien.errors import ConfigError
 from mien.experiment import ExperimentConfig, read_config
+from mien.references import ReferenceName
 
 __all__ = [
     "Measure",
-    "Reference",
     "Study",
     "StudyConfig",
     "StudyCorpus",
@@ -71,7 +71,6 @@ _STUDIES = Path(__file__).parent / "configs" / "studies"
 _PLANTED = "planted."  # how --set says that a change is one of the planted corpora
 
 Measure = Literal["labels", "attention", "scores"]
-Reference = Literal["ridge", "trees"]
 
 
 class VariantConfig(Settings):
@@ -107,7 +106,7 @@ class CorpusConfig(Settings):
     set: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     variants: tuple[str, ...] = ()
-    references: tuple[Reference, ...] = ()
+    references: tuple[ReferenceName, ...] = ()
 
 
 class SweepConfig(Settings):
@@ -125,7 +124,7 @@ class SweepConfig(Settings):
 
     name: str = Field(min_length=1)
     across: str = Field(min_length=1)
-    planted: dict[str, Any] = {}
+    planted: dict[str, Any] = Field(default_factory=dict)
     points: tuple[dict[str, float], ...] = Field(min_length=2)
     set: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
@@ -195,8 +194,12 @@ class StudyConfig(Settings):
                 raise ValueError(f"two {what} are called {twice[0]!r}")
         if not corpora:
             raise ValueError("there is no corpus and no sweep")
+        taken = [name for name in variants if name in get_args(ReferenceName)]
+        if taken:
+            raise ValueError(f"a variant is called {taken[0]!r}, which is a reference's name")
         named = [self.baseline, *self.against]
-        named += [name for one in (*self.corpus, *self.sweep) for name in one.variants]
+        named += [name for one in self.corpus for name in one.variants]
+        named += [name for one in self.sweep for name in one.variants]
         unknown = [name for name in named if name not in variants]
         if unknown:
             raise ValueError(
@@ -225,7 +228,7 @@ class StudyCorpus:
     store: Path | None
     seeds: tuple[int, ...]
     configs: Mapping[str, ExperimentConfig]
-    references: tuple[Reference, ...] = ()
+    references: tuple[ReferenceName, ...] = ()
     sweep: str | None = None
     at: float | None = None
 
@@ -266,6 +269,7 @@ def read_study(
     stores: Mapping[str, Path] | None = None,
     seeds: Sequence[int] = (),
     only: Sequence[str] = (),
+    corpora: Sequence[str] = (),
     overrides: Sequence[str] = (),
 ) -> Study:
     """Read a study from a file, or by the name of one that comes with the package.
@@ -275,33 +279,33 @@ def read_study(
         stores: Where the stores of corpora are, by the study's name of the corpus. One given for a
             planted corpus takes its place.
         seeds: Seeds of every run, instead of those in the file.
-        only: Names of the variants to keep; the baseline is kept anyway.
+        only: Names of the variants to keep; the baseline is kept anyway. All if empty.
+        corpora: Names of the corpora or sweeps to keep. All if empty.
         overrides: Changes to every run, or, as ``planted.SETTING=VALUE``, to every planted corpus.
 
     Raises:
         ConfigError: If there is no such study, or something in it is wrong.
     """
     path = _find_study(source)
-    values = read_toml(path)
-    config = read_settings(StudyConfig, values)
+    config = read_settings(StudyConfig, read_toml(path))
     kept = _keep(config, only)
-    pairs = [(None, None, one) for one in config.corpus]
-    swept = [(s.name, at, one) for s in config.sweep for at, one in s.corpora()]
-    known = [one.name for _, _, one in (*pairs, *swept)]
-    unknown = [name for name in stores or {} if name not in known]
-    if unknown:
-        raise ConfigError(
-            f"--store {unknown[0]}: the study has no such corpus; there are: {', '.join(known)}"
-        )
-    corpora = []
-    for sweep, at, one in (*pairs, *swept):
-        store = (stores or {}).get(one.name)
+    placed: list[tuple[str | None, float | None, CorpusConfig]] = [
+        (None, None, one) for one in config.corpus
+    ]
+    placed += [(s.name, at, one) for s in config.sweep for at, one in s.corpora()]
+    stores = stores or {}
+    _check_names("--store", stores, [one.name for _, _, one in placed])
+    _check_names("--corpus", corpora, [name for s, _, one in placed for name in (one.name, s)])
+    chosen = []
+    for sweep, at, one in placed:
+        if corpora and one.name not in corpora and sweep not in corpora:
+            continue
         names = [v for v in config.variant if v.name in kept and v.name in (one.variants or kept)]
-        corpora.append(
+        chosen.append(
             StudyCorpus(
                 name=one.name,
-                planted=None if store else _change_planted(one, overrides),
-                store=store,
+                planted=None if one.name in stores else _change_planted(one, overrides),
+                store=stores.get(one.name),
                 seeds=tuple(seeds) or one.seeds or config.seeds,
                 configs={v.name: _resolve(config, one, v, path.parent, overrides) for v in names},
                 references=one.references,
@@ -309,7 +313,17 @@ def read_study(
                 at=at,
             )
         )
-    return Study(name=path.stem, config=config, corpora=tuple(corpora))
+    return Study(name=path.stem, config=config, corpora=tuple(chosen))
+
+
+def _check_names(option: str, given: Iterable[str], known: Sequence[str | None]) -> None:
+    names = list(dict.fromkeys(name for name in known if name is not None))
+    for name in given:
+        if name not in names:
+            raise ConfigError(
+                f"{option} {name}: the study has nothing of that name; there are: "
+                f"{', '.join(names)}"
+            )
 
 
 def _find_study(source: str | Path) -> Path:
@@ -328,11 +342,7 @@ def _find_study(source: str | Path) -> Path:
 def _keep(config: StudyConfig, only: Sequence[str]) -> set[str]:
     """Return the names of the variants to run."""
     names = [one.name for one in config.variant]
-    unknown = [name for name in only if name not in names]
-    if unknown:
-        raise ConfigError(
-            f"--only {unknown[0]!r}: no variant is called so; there are: {', '.join(names)}"
-        )
+    _check_names("--only", only, names)
     return {*only, config.baseline} if only else set(names)
 
 
