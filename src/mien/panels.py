@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,15 @@ from matplotlib.ticker import MaxNLocator
 
 from mien.plots import INK, MUTED, make_figure, style_axes
 
-__all__ = ["Estimate", "IntervalPanel", "Line", "LinePanel", "draw_intervals", "draw_lines"]
+__all__ = [
+    "Estimate",
+    "IntervalPanel",
+    "Line",
+    "LinePanel",
+    "draw_intervals",
+    "draw_lines",
+    "estimate",
+]
 
 #: Colours of variants in their order. Source: okabe2008, safe for colour-blind readers.
 _COLOURS: Final = (
@@ -65,7 +73,7 @@ class Line:
         dot: Number of the value that is marked, from 0; None for none.
     """
 
-    places: Sequence[float]
+    places: Sequence[float | int]
     estimates: Sequence[Estimate]
     dot: int | None = None
 
@@ -87,6 +95,11 @@ class LinePanel:
     up: str
     lines: Mapping[str, Sequence[Line]]
     mark: float | None = None
+
+
+def estimate(entry: Mapping[str, Any]) -> Estimate:
+    """Return what ``mien.contrast`` says of a source as a value with its interval."""
+    return Estimate(value=entry["mean"], low=entry["low"], high=entry["high"])
 
 
 def draw_intervals(
@@ -114,7 +127,8 @@ def draw_intervals(
             axes.set_axis_off()
     grid[0, 0].set_yticks(range(len(names)), names)
     grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    _write_note(figure, note)
+    if note:
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=MUTED)
     return figure
 
 
@@ -161,6 +175,7 @@ def draw_lines(
     for panels, axes_of_row in zip(rows, grid, strict=True):
         for panel, axes in zip(panels, axes_of_row, strict=False):
             _draw_lines(axes, panel, names)
+            axes.yaxis.label.set_visible(axes is axes_of_row[0])
             if are_whole:
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         for axes in axes_of_row[len(panels) :]:
@@ -171,9 +186,9 @@ def draw_lines(
     ]
     figure.legend(
         keys, list(names), loc="outside lower left", ncols=min(4, len(names)), fontsize=8.5,
-        frameon=False, labelcolor=INK, handlelength=2.0,
+        frameon=False, labelcolor=INK, handlelength=2.0, title=note or None, title_fontsize=8.5,
+        alignment="left",
     )  # fmt: skip
-    _write_note(figure, note)
     return figure
 
 
@@ -212,8 +227,3 @@ def _colour(place: int) -> str:
 
 def _marker(place: int) -> str:
     return _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)]
-
-
-def _write_note(figure: Figure, note: str) -> None:
-    if note:
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=MUTED)

@@ -20,14 +20,9 @@ from mien.study_code import code_fingerprint
 from mien.study_judging import judge_corpus
 from mien.study_page import write_page
 from mien.study_plan import Study
-from mien.study_runner import (
-    Outcome,
-    ReadyCorpus,
-    StudyListener,
-    make_ready,
-    plan_jobs,
-    run_jobs,
-)
+from mien.study_ready import ReadyCorpus, make_ready
+from mien.study_runner import Outcome, plan_jobs, run_jobs
+from mien.study_workers import StudyListener
 
 __all__ = ["StudyReport", "run_study"]
 

@@ -14,6 +14,7 @@ from mien.panels import (
     LinePanel,
     draw_intervals,
     draw_lines,
+    estimate,
 )
 from mien.plots import save_figure
 from mien.reading import Picture
@@ -27,7 +28,7 @@ _INTERVALS = "bars: 95 % bootstrap of the mean over the seeds, resampling whole 
 
 def draw_corpus(name: str, judged: Mapping[str, Any], out: Path) -> list[Picture]:
     """Write the figures of one corpus of a study."""
-    where = f"{name}, {name_corpus(judged)}" if judged["corpus"] != name else name_corpus(judged)
+    where = name_corpus({"corpus": name, "is_synthetic": judged["is_synthetic"]})
     pictures = []
     for what, title, figure, caption in _figures(judged, where):
         file = f"{name}-{what}.png"
@@ -73,14 +74,8 @@ def _figures(judged: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, 
         )
 
 
-def _estimate(entry: Mapping[str, Any] | None) -> Estimate:
-    if entry is None:
-        return Estimate(value=None)
-    return Estimate(value=entry["mean"], low=entry["low"], high=entry["high"])
-
-
 def _estimates(entries: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: _estimate(entry) for name, entry in entries.items()}
+    return {name: estimate(entry) for name, entry in entries.items()}
 
 
 def _draw_agreement(agreeing: Mapping[str, Any], title: str) -> Figure:
@@ -282,7 +277,7 @@ def _swept(points: _Points, path: Sequence[str]) -> dict[str, list[Line]]:
         for key in path:
             one = one.get(key, {})
         for name, entry in one.items():
-            found.setdefault(name, []).append((at, _estimate(entry)))
+            found.setdefault(name, []).append((at, estimate(entry)))
     return {
         name: [Line(places=[at for at, _ in each], estimates=[one for _, one in each])]
         for name, each in found.items()

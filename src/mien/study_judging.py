@@ -26,7 +26,8 @@ from mien.references import fit_reference
 from mien.run import SeedFolder, read_json
 from mien.store import open_store
 from mien.study_plan import Study
-from mien.study_runner import Outcome, ReadyCorpus
+from mien.study_ready import ReadyCorpus
+from mien.study_runner import Outcome
 from mien.types import ID_SEPARATOR, SPLITS, Modality, Split, Task
 
 __all__ = ["INSIDE", "RATIO", "judge_corpus"]

@@ -1,14 +1,14 @@
 """The results of a study to its page: tables that say on what their numbers rest."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from mien.agreement import AGREEMENT
 from mien.label_measure import PARTS
-from mien.metrics import METRICS, Metric
+from mien.metrics import METRICS
 from mien.reading import Picture
+from mien.study_cells import caption, count_clips, count_seeds, ends, less, spread
 from mien.study_judging import INSIDE, RATIO
+from mien.study_label_tables import label_tables
 from mien.tables import (
     UNDEFINED,
     describe_metrics,
@@ -89,7 +89,7 @@ def _corpus_section(
     yield f"## {name}{mark}"
     yield _facts(judged)
     yield from _troubles(judged)
-    yield from _label_tables(name, judged, results)
+    yield from label_tables(name, judged, results)
     yield from _score_tables(name, judged, results)
     yield from _attention_tables(name, judged, results)
 
@@ -123,163 +123,6 @@ def _troubles(judged: Mapping[str, Any]) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _caption(
-    name: str,
-    judged: Mapping[str, Any],
-    results: Mapping[str, Any],
-    clips: str,
-) -> str:
-    mark = " (synthetic)" if judged["is_synthetic"] else ""
-    return f"*{name}{mark}; {clips}; seeds of each row in its column; `{results['command']}`.*"
-
-
-def _count(one: Mapping[str, Any], word: str) -> str:
-    units = one["num_clusters"]
-    inside = f" in {units} videos" if units != one["num_clips"] else ""
-    return f"{one['num_clips']} clips of {word}{inside}"
-
-
-def _seeds(entry: Mapping[str, Any], judged: Mapping[str, Any], name: str) -> str:
-    """Return how many seeds an entry rests on; of how many, if some are missing."""
-    num = len(entry["values"])
-    runs = judged["variants"].get(name, {}).get("runs", {})
-    return f"{num} of {len(runs)}" if len(runs) > num else str(num)
-
-
-def _spread(entry: Mapping[str, Any], metric: Metric) -> str:
-    mean = format_value(entry["mean"], metric)
-    if len(entry["values"]) < 2 or entry["deviation"] is None:
-        return mean
-    return f"{mean} ± {format_value(entry['deviation'], metric)}"
-
-
-def _range(entry: Mapping[str, Any], metric: Metric) -> str:
-    return format_interval(entry["low"], entry["high"], metric)
-
-
-def _less(entry: Mapping[str, Any], other: str, metric: Metric) -> str:
-    """Return the difference to another source, bold where its interval leaves out zero."""
-    found = entry["less"].get(other)
-    if found is None or found["difference"] is None:
-        return ""
-    sign = "+" if found["difference"] > 0 else ""
-    text = f"{sign}{format_value(found['difference'], metric)}"
-    ends = format_interval(found["low"], found["high"], metric)
-    is_clear = found["low"] is not None and (found["low"] > 0 or found["high"] < 0)
-    return f"**{text}** {ends}" if is_clear else f"{text} {ends}"
-
-
-def _label_tables(
-    name: str, judged: Mapping[str, Any], results: Mapping[str, Any]
-) -> Iterator[str]:
-    labels = judged.get("labels", {})
-    if not labels:
-        return
-    yield "### Labels of train"
-    known = {m: one for m, one in labels.items() if "agreement" in one}
-    if not known:
-        yield (
-            "Nothing is known of what a modality alone says here, so that agreement cannot be "
-            "measured; how far labels moved proves nothing about it."
-        )
-    for part, called in PARTS.items() if known else ():
-        yield from _agreement_table(name, judged, results, known, part, called)
-    if known:
-        yield from _other_differences(name, judged, results, known)
-    yield _moves_table(labels)
-    unfit = {why for one in labels.values() for why in one["unfit_references"].values()}
-    yield from (f"A reference was left out: {why}." for why in sorted(unfit))
-
-
-def _agreement_table(
-    name: str,
-    judged: Mapping[str, Any],
-    results: Mapping[str, Any],
-    known: Mapping[str, Any],
-    part: str,
-    called: str,
-) -> Iterator[str]:
-    baseline, pearson = results["baseline"], AGREEMENT["pearson"]
-    heading = ["", "labels", "seeds", "corr", "95 %", f"less {baseline}"]
-    heading += ["rank corr", "mae", "mae after map", "same sign %"]
-    rows, counts = [], []
-    for modality, one in known.items():
-        metrics = one["agreement"][part]["metrics"]
-        counts.append(f"{modality} {_count(one['agreement'][part], 'train')}")
-        for source, entry in metrics.get("pearson", {}).items():
-            cells = [modality, source, _seeds(entry, judged, source), _spread(entry, pearson)]
-            cells += [_range(entry, pearson), _less(entry, baseline, pearson)]
-            for key in ("spearman", "mae", "mae_monotone", "sign"):
-                cells.append(_spread(metrics[key][source], AGREEMENT[key]))
-            rows.append(cells)
-    what = "all clips" if part == "everywhere" else "clips in which the modality contradicts"
-    if rows:
-        yield f"Agreement with the truth of the modality, {what} ({called}), best epoch:"
-        yield markdown_table(heading, rows, 2)
-        yield _caption(name, judged, results, ", ".join(counts))
-
-
-def _other_differences(
-    name: str, judged: Mapping[str, Any], results: Mapping[str, Any], known: Mapping[str, Any]
-) -> Iterator[str]:
-    """Return the differences in correlation to all but the baseline, where there are some."""
-    pearson = AGREEMENT["pearson"]
-    rows, counts = [], []
-    for modality, one in known.items():
-        entries = {part: one["agreement"][part]["metrics"].get("pearson", {}) for part in PARTS}
-        counts += [f"{modality} {_count(one['agreement'][part], 'train')}" for part in PARTS]
-        for source, entry in entries["everywhere"].items():
-            for other in entry["less"]:
-                if other != results["baseline"]:
-                    cells = [
-                        _less(entries[part][source], other, pearson)
-                        if source in entries[part]
-                        else UNDEFINED
-                        for part in PARTS
-                    ]
-                    rows.append([modality, source, other, *cells])
-    if rows:
-        yield "Correlation with the truth, differences to others:"
-        heading = ["", "labels", "less", "all", "contradicting"]
-        yield markdown_table(heading, rows, 3)
-        yield _caption(name, judged, results, ", ".join(counts))
-
-
-def _moves_table(labels: Mapping[str, Any]) -> str:
-    """Return how labels came about: cut, flipped, moved; means over the seeds."""
-    heading = ["", "labels", "clipped % first / best / last epoch", "flipped % best epoch"]
-    heading += ["contradicting % in truth", "moved, mean"]
-    rows = []
-    for modality, one in labels.items():
-        truth = one.get("contradicting")
-        for source, variant in one["variants"].items():
-            seeds = list(variant["trajectories"].values())
-            clipped = [
-                _percent([seed["clipped"][pick(seed)] for seed in seeds])
-                for pick in (lambda _: 0, lambda seed: seed["best_epoch"] - 1, lambda _: -1)
-            ]
-            rows.append(
-                [
-                    modality,
-                    source,
-                    " / ".join(clipped),
-                    _percent(variant["flipped"]),
-                    _percent([truth]),
-                    format_value(variant["moves"]["moved"]["mean"]),
-                ]
-            )
-    return (
-        "Clipped: proposals cut to the scale, of all modalities together. Flipped: labels with the "
-        "sign opposite to the annotation's. Moved: mean absolute distance from the annotation.\n\n"
-        + markdown_table(heading, rows, 2)
-    )
-
-
-def _percent(shares: Sequence[float | None]) -> str:
-    known = [share for share in shares if share is not None and not math.isnan(share)]
-    return f"{100 * sum(known) / len(known):.1f}" if known else UNDEFINED
-
-
 def _score_tables(
     name: str, judged: Mapping[str, Any], results: Mapping[str, Any]
 ) -> Iterator[str]:
@@ -297,14 +140,14 @@ def _score_tables(
     rows = []
     for source, entry in fusion["metrics"]["mae"].items():
         title = f"{source} (best on valid)" if source == best else source
-        cells = [title, _seeds(entry, judged, source)]
+        cells = [title, count_seeds(entry, judged, source)]
         cells.append(str(judged["variants"][source]["num_parameters"]))
-        cells.append(_spread(valid[source], mae) if source in valid else UNDEFINED)
+        cells.append(spread(valid[source], mae) if source in valid else UNDEFINED)
         for key, entries in fusion["metrics"].items():
-            cells.append(_spread(entries[source], METRICS[family][key]))
+            cells.append(spread(entries[source], METRICS[family][key]))
         rows.append(cells)
     yield markdown_table(heading, rows)
-    yield _caption(name, judged, results, _count(fusion, split))
+    yield caption(name, judged, results, count_clips(fusion, split))
     yield from _score_differences(judged, results, fusion)
     yield from _task_table(name, judged, results, split)
     yield "; ".join(describe_metrics(family)) + "."
@@ -320,9 +163,9 @@ def _score_differences(
     rows = []
     for source in fusion["metrics"]["mae"]:
         entries = {key: fusion["metrics"][key][source] for key in ("mae", "corr")}
-        cells = [source, *(_range(entries[key], METRICS[family][key]) for key in entries)]
+        cells = [source, *(ends(entries[key], METRICS[family][key]) for key in entries)]
         for other in against:
-            cells += [_less(entries[key], other, METRICS[family][key]) for key in entries]
+            cells += [less(entries[key], other, METRICS[family][key]) for key in entries]
         rows.append(cells)
     yield markdown_table(heading, rows)
 
@@ -340,16 +183,16 @@ def _task_table(
     rows = []
     for task, one in tasks.items():
         for source, entry in one["metrics"]["mae"].items():
-            cells = [source, task, _seeds(entry, judged, source)]
+            cells = [source, task, count_seeds(entry, judged, source)]
             for key in ("mae", "corr"):
                 found = one["metrics"][key][source]
-                cells += [_spread(found, metrics[key]), _range(found, metrics[key])]
-                cells.append(_less(found, baseline, metrics[key]))
+                cells += [spread(found, metrics[key]), ends(found, metrics[key])]
+                cells.append(less(found, baseline, metrics[key]))
             rows.append(cells)
     yield f"Unimodal tasks on {split}, against what is known of the modality alone:"
     yield markdown_table(heading, rows, 2)
-    clips = ", ".join(f"{task} {_count(one, split)}" for task, one in tasks.items())
-    yield _caption(name, judged, results, clips)
+    clips = ", ".join(f"{task} {count_clips(one, split)}" for task, one in tasks.items())
+    yield caption(name, judged, results, clips)
 
 
 def _attention_tables(
@@ -367,17 +210,17 @@ def _attention_tables(
         silent += [f"{variant} ({modality})" for variant in one["without_attention"]]
         if not one["metrics"]:
             continue
-        counts.append(f"{modality} {_count(one, split)}")
+        counts.append(f"{modality} {count_clips(one, split)}")
         for source, inside in one["metrics"]["inside"].items():
             ratio = one["metrics"]["ratio"][source]
-            cells = [modality, source, _seeds(inside, judged, source), _spread(inside, INSIDE)]
-            cells += [_range(inside, INSIDE), format_value(one["uniform"], INSIDE)]
-            cells += [_spread(ratio, RATIO), _range(ratio, RATIO), _less(ratio, baseline, RATIO)]
+            cells = [modality, source, count_seeds(inside, judged, source), spread(inside, INSIDE)]
+            cells += [ends(inside, INSIDE), format_value(one["uniform"], INSIDE)]
+            cells += [spread(ratio, RATIO), ends(ratio, RATIO), less(ratio, baseline, RATIO)]
             rows.append(cells)
     yield f"### Attention inside the known moments, on {split}"
     if rows:
         yield markdown_table(heading, rows, 2)
-        yield _caption(name, judged, results, ", ".join(counts))
+        yield caption(name, judged, results, ", ".join(counts))
     if silent:
         yield f"Weights are all 0, so that there is no share: {', '.join(silent)}."
 
@@ -396,8 +239,8 @@ def _sweep_section(sweep: Mapping[str, Any], results: Mapping[str, Any]) -> Iter
             for key in path:
                 one = one.get(key, {})
             for source, entry in one.items():
-                ends = format_interval(entry["low"], entry["high"])
-                rows.setdefault(source, {})[at] = f"{format_value(entry['mean'])} {ends}"
+                both = format_interval(entry["low"], entry["high"])
+                rows.setdefault(source, {})[at] = f"{format_value(entry['mean'])} {both}"
         if rows:
             yield f"{what[0].upper()}{what[1:]}, with 95 % intervals:"
             heading = ["", *(f"{at:g}" for at in corpora)]
