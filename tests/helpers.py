@@ -107,6 +107,12 @@ def make_clip(seed, length=3, *, sizes=SIZES, **lengths):
     }
 
 
+def make_states(seed, lengths, size=3):
+    """Padded states of clips of the given lengths, as a sequence."""
+    drawn = generator(seed)
+    return pad([torch.randn(length, size, generator=drawn) for length in lengths])
+
+
 def make_batch(*clips, index=None):
     """A padded batch of clips that ``make_clip`` made."""
     rows = torch.arange(len(clips)) if index is None else torch.as_tensor(index)

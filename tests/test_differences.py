@@ -25,9 +25,9 @@ from helpers import (
 from test_parity import GOLDENS, NAMES, load
 
 from mien.evidence import Confidence
+from mien.fusion import DimensionFusion, RankOneFusion
 from mien.label_bank import LabelsConfig
 from mien.labels import build_labels
-from mien.layers import DimensionFusion, RankOneFusion
 from mien.objectives import MultitaskObjective
 from mien.steps import TrainConfig
 from mien.types import Modality, Output, Scale, Task

@@ -65,6 +65,20 @@ def test_the_same_settings_give_the_same_bytes_on_every_machine():
     assert digest.hexdigest() == "ce89618670f42a8dc04909fa321f845d4307e2292bfe9b3c35a6721145e03126"
 
 
+def test_the_default_corpus_is_the_one_that_results_were_measured_on(material):
+    """A new setting may not change, by its default, what was measured without it."""
+    digest = hashlib.sha256()
+    for clip in material.corpus.clips:
+        moments = sorted((str(m), span) for m, span in clip.moments.items())
+        labels = sorted((str(t), label) for t, label in clip.labels.items())
+        kept = clip.id, clip.split, clip.transcript, labels, clip.start, clip.end, moments
+        digest.update(repr(kept).encode())
+    for modality in SERIES:
+        for series in series_of(material, modality):
+            digest.update(series.astype("<f4").tobytes())
+    assert digest.hexdigest() == "00a455aedddbd50f23da1048198acb2684f732bade42feaabddd3c1877b155bc"
+
+
 def test_values_leave_room_for_sums_in_another_order():
     """A value of float32 that is a multiple of 1/1024 is the same however it was summed."""
     values = np.concatenate(series_of(make_planted(SMALL), Modality.AUDIO))
@@ -87,7 +101,8 @@ def test_another_seed_is_other_clips_of_the_same_world():
 
 def test_one_setting_does_not_disturb_what_another_drew():
     plain = make_planted(SMALL)
-    other = make_planted(SMALL.model_copy(update={"gain": 1.0, "num_lures": 1, "audio_size": 5}))
+    changes = {"gain": 1.0, "noise": 2.0, "num_lures": 1, "audio_size": 5}
+    other = make_planted(SMALL.model_copy(update=changes))
     for before, after in zip(plain.corpus.clips, other.corpus.clips, strict=True):
         assert before.labels == after.labels
         assert before.transcript == after.transcript
@@ -174,6 +189,82 @@ def test_the_multimodal_label_is_the_weighted_mean_of_what_the_clip_has():
         assert abs(clip.labels[Task.FUSION] - mean) <= 0.1 + 1e-9
 
 
+MIXINGS = ("sum", "strongest", "irony")
+
+
+def mixed(mixing, **changes):
+    """Labels of a corpus without noise or missing series, as columns."""
+    settings = PlantedConfig(num_clips=900, mixing=mixing, label_noise=0, missing=0, **changes)
+    material = make_planted(settings)
+    return {task: labels_of(material, task) for task in Task}
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_what_each_modality_says_is_the_same_however_the_label_is_mixed(mixing):
+    plain, other = (make_planted(SMALL.model_copy(update={"mixing": m})) for m in ("sum", mixing))
+    for one, two in zip(plain.corpus.clips, other.corpus.clips, strict=True):
+        for task in set(Task) - {Task.FUSION}:
+            assert one.labels.get(task) == two.labels.get(task)
+        assert (one.transcript, one.moments) == (two.transcript, two.moments)
+    for modality in SERIES:
+        for one, two in zip(*(series_of(m, modality) for m in (plain, other)), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_the_strongest_modality_carries_the_label_whatever_its_weight():
+    labels = mixed("strongest", text_weight=0.9, audio_weight=0.05, video_weight=0.05)
+    parts = np.stack([labels[Task(m)] for m in Modality])
+    strongest = parts[abs(parts).argmax(axis=0), np.arange(900)]
+    np.testing.assert_allclose(labels[Task.FUSION], strongest, atol=1e-9)
+    is_clear = np.sort(abs(parts), axis=0)[1] < abs(parts).max(axis=0)
+    share = np.bincount(abs(parts).argmax(axis=0)[is_clear], minlength=3) / is_clear.sum()
+    assert share.min() > 0.2
+
+
+def test_under_irony_words_that_the_voice_contradicts_count_the_other_way_round():
+    labels = mixed("irony")
+    text, audio, video = (labels[Task(m)] for m in Modality)
+    is_ironic = text * audio < 0
+    assert 0.15 < is_ironic.mean() < 0.5
+    meant = np.where(is_ironic, -text, text)
+    wanted = 0.45 * meant + 0.3 * audio + 0.25 * video
+    assert abs(labels[Task.FUSION] - wanted).max() <= 0.1 + 1e-9
+    np.testing.assert_array_equal(meant[audio != 0], (abs(text) * np.sign(audio))[audio != 0])
+
+
+def test_without_a_voice_words_mean_what_they_say():
+    settings = {"num_clips": 300, "missing": 0.5, "label_noise": 0}
+    plain, ironic = (make_planted(PlantedConfig(mixing=m, **settings)) for m in ("sum", "irony"))
+    silent = [
+        (one.labels[Task.FUSION], two.labels[Task.FUSION])
+        for one, two in zip(plain.corpus.clips, ironic.corpus.clips, strict=True)
+        if Task.AUDIO not in one.labels
+    ]
+    assert len(silent) > 100
+    assert all(one == two for one, two in silent)
+
+
+def explained_by_a_sum(labels):
+    """Share of the label's variance that the best sum of a function of each modality explains.
+
+    A function of a modality is any: an indicator of each value that it takes.
+    """
+    columns = [
+        (labels[Task(m)][:, None] == np.unique(labels[Task(m)])).astype(float) for m in Modality
+    ]
+    inputs, label = np.concatenate(columns, axis=1), labels[Task.FUSION]
+    weights, *_ = np.linalg.lstsq(inputs, label, rcond=None)
+    return 1 - np.var(label - inputs @ weights) / np.var(label)
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_only_the_sum_is_a_sum(mixing):
+    """The promise of the mixings: what only adds up misses an interaction, however it bends."""
+    weights = {"text_weight": 0.7, "audio_weight": 0.15, "video_weight": 0.15}
+    found = explained_by_a_sum(mixed(mixing, disagreement=0.6, **weights))
+    assert found > 0.99 if mixing == "sum" else found < 0.85
+
+
 def test_a_missing_modality_has_no_step_no_label_and_no_moment():
     material = make_planted(PlantedConfig(num_clips=300, missing=0.2))
     for modality in SERIES:
@@ -235,6 +326,58 @@ def test_lengths_and_bursts_are_short_and_ragged(material):
         assert (abs(share - 0.06) <= 0.02 + 0.5 / np.array(lengths) + 1e-9).all()
         begins = np.array([span[0] for span in spans if span]) / lengths
         assert np.histogram(begins, 5, (0, 1))[0].min() > 0.1 * len(begins)
+
+
+THIRDS = {"start": (0, 1 / 3), "middle": (1 / 3, 2 / 3), "end": (2 / 3, 1)}
+
+
+@pytest.mark.parametrize("position", THIRDS)
+@pytest.mark.parametrize("longest", [0.08, 0.5, 1.0])
+def test_bursts_lie_in_the_third_that_was_asked_for(position, longest):
+    settings = PlantedConfig(
+        num_clips=100, missing=0, burst_position=position, burst_low=0.04, burst_high=longest
+    )
+    material = make_planted(settings)
+    low, high = THIRDS[position]
+    for modality in SERIES:
+        for clip, series in zip(material.corpus.clips, series_of(material, modality), strict=True):
+            begin, end = clip.moments[modality]
+            free = len(series) - (end - begin)
+            assert end <= len(series)
+            assert low * free - 0.5 <= begin <= high * free + 0.5
+
+
+@pytest.mark.parametrize("position", THIRDS)
+def test_lures_keep_apart_from_a_burst_whose_place_was_asked_for(position):
+    settings = PlantedConfig(
+        num_clips=100, missing=0, cue=20, burst_position=position, burst_high=0.2
+    )
+    material = make_planted(settings)
+    found = []
+    for clip, series in zip(material.corpus.clips, series_of(material, "audio"), strict=True):
+        is_lure = in_world(series, Modality.AUDIO)[:, 1] > 10
+        begin, end = clip.moments[Modality.AUDIO]
+        assert not is_lure[max(0, begin - 1) : end + 1].any()
+        edges = np.flatnonzero(np.diff(np.r_[False, is_lure, False].astype(int)))
+        found.append(len(edges) // 2)
+    assert max(found) == settings.num_lures
+    assert np.mean(found) > 0.9 * settings.num_lures
+
+
+def test_noise_is_the_deviation_of_the_background():
+    changes = {"num_clips": 40, "cue": 0, "gain": 0, "num_lures": 0, "missing": 0}
+    for noise in (0.0, 0.5, 2.0):
+        series = series_of(make_planted(PlantedConfig(noise=noise, **changes)), Modality.AUDIO)
+        assert np.concatenate(series).std() == pytest.approx(noise, abs=0.05 * noise)
+
+
+def test_noise_leaves_the_burst_as_it_is():
+    changes = {"num_clips": 40, "missing": 0}
+    quiet = make_planted(PlantedConfig(noise=0, **changes))
+    means = burst_means(quiet, Modality.AUDIO)
+    labels = labels_of(quiet, Task.AUDIO)
+    np.testing.assert_allclose(means[:, 0], 5, atol=0.01)
+    np.testing.assert_allclose(means[:, 2], 2 * labels, atol=0.01)
 
 
 def test_a_series_too_short_for_its_lures_keeps_its_burst():
@@ -378,6 +521,8 @@ def test_the_store_takes_it(tmp_path):
         ({"num_clips": 20, "valid": 0.02}, "must leave a clip for every split"),
         ({"shortest_seconds": 11}, "shortest_seconds must not be above longest_seconds"),
         ({"burst_low": 0.5}, "burst_low must not be above burst_high"),
+        ({"mixing": "product"}, r"setting planted\.mixing is 'product'"),
+        ({"burst_position": "left"}, r"setting planted\.burst_position is 'left'"),
         ({"text_weight": 0}, r"setting planted\.text_weight is 0, should be greater than 0"),
         ({"lures": 2}, r"there is no setting planted\.lures; did you mean planted\.num_lures\?"),
     ],

@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien import significance
+from mien import resampling
 from mien.errors import MetricError
 from mien.metrics import METRICS, Metric, mae, polarity_accuracy
 from mien.significance import bootstrap_interval, holm, paired_bootstrap, summarise_seeds
@@ -80,8 +80,8 @@ def test_resamples_are_clips_drawn_as_often_as_there_are_clips(monkeypatch):
             drawn.extend(counts)
             yield counts
 
-    draw = significance._draw
-    monkeypatch.setattr(significance, "_draw", remember)
+    draw = resampling._draw
+    monkeypatch.setattr(resampling, "_draw", remember)
     result = bootstrap_interval(scores, targets, MAE, seed=6, resamples=50, level=0.9)
     assert {int(counts.sum()) for counts in drawn} == {12}
     values = [oracles.resampled(scores, targets, oracles.mae, counts) for counts in drawn]
@@ -90,16 +90,16 @@ def test_resamples_are_clips_drawn_as_often_as_there_are_clips(monkeypatch):
 
 
 def test_each_clip_is_drawn_once_on_average_with_the_spread_of_a_binomial():
-    counts = np.concatenate(list(significance._draw(50, 1, 4000)))
+    counts = np.concatenate(list(resampling._draw(50, 1, 4000)))
     assert counts.shape == (4000, 50)
     np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.1)
     assert counts.var() == pytest.approx(1 - 1 / 50, rel=0.02)
 
 
 def test_the_size_of_chunks_does_not_change_the_clips(monkeypatch):
-    whole = np.concatenate(list(significance._draw(11, 1, 100)))
-    monkeypatch.setattr(significance, "_CHUNK", 70)
-    parts = list(significance._draw(11, 1, 100))
+    whole = np.concatenate(list(resampling._draw(11, 1, 100)))
+    monkeypatch.setattr(resampling, "_CHUNK", 70)
+    parts = list(resampling._draw(11, 1, 100))
     assert [len(part) for part in parts] == [6] * 16 + [4]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 

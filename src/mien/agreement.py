@@ -2,14 +2,25 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mien.errors import MetricError
-from mien.metrics import Scores, check_scores, corr, divide, mae
+from mien.metrics import (
+    METRICS,
+    Metric,
+    Scores,
+    Sums,
+    check_scores,
+    corr,
+    divide,
+    mean_of_sums,
+)
 
 __all__ = [
+    "AGREEMENT",
     "Agreement",
     "AttentionShare",
     "LabelAgreement",
@@ -79,18 +90,8 @@ def agreement(generated: Scores, truth: Scores, annotated: Scores) -> LabelAgree
 
 
 def _agree(generated: Scores, truth: Scores) -> Agreement:
-    signed = truth != 0
-    same_sign = np.sign(generated[signed]) == np.sign(truth[signed])
-    has_clips = bool(len(truth))
-    return Agreement(
-        num_clips=len(truth),
-        pearson=corr(generated, truth) if has_clips else math.nan,
-        spearman=corr(rank(generated), rank(truth)) if has_clips else math.nan,
-        mae=mae(generated, truth) if has_clips else math.nan,
-        mae_monotone=mae(fit_monotone(generated, truth), truth) if has_clips else math.nan,
-        num_signed=int(signed.sum()),
-        sign=float(same_sign.mean()) if same_sign.size else math.nan,
-    )
+    values = {name: metric(generated, truth) for name, metric in AGREEMENT.items()}
+    return Agreement(num_clips=len(truth), num_signed=int(np.count_nonzero(truth)), **values)
 
 
 def rank(values: Scores) -> Float[np.ndarray, " N"]:
@@ -126,6 +127,86 @@ def fit_monotone(inputs: Scores, targets: Scores) -> Float[np.ndarray, " N"]:
         pools.append(pool)
     means = [total / count for total, count, _ in pools]
     return np.repeat(means, [num_levels for _, _, num_levels in pools])[where]
+
+
+def _spearman(generated: Scores, truth: Scores) -> float:
+    check_scores(generated, truth)
+    return corr(rank(generated), rank(truth))
+
+
+def _spearman_of_counts(
+    generated: Scores, truth: Scores, counts: Int[np.ndarray, "R N"]
+) -> Float[np.ndarray, " R"]:
+    """Return the rank correlation of every resample, whose clips are ranked anew."""
+    x, y = _ranks_of_counts(generated, counts), _ranks_of_counts(truth, counts)
+    num = counts.sum(axis=1, keepdims=True)
+    x -= (counts * x).sum(axis=1, keepdims=True) / num
+    y -= (counts * y).sum(axis=1, keepdims=True) / num
+    xx, yy, xy = ((counts * a * b).sum(axis=1) for a, b in ((x, x), (y, y), (x, y)))
+    return divide(xy, np.sqrt(xx * yy)).clip(-1.0, 1.0)
+
+
+def _ranks_of_counts(values: Scores, counts: Int[np.ndarray, "R N"]) -> Float[np.ndarray, "R N"]:
+    """Return ``rank`` of each value among those drawn; of no meaning for a value that is not."""
+    _, starts, where = np.unique(
+        np.sort(values, kind="stable"), return_index=True, return_inverse=True
+    )
+    order = np.argsort(values, kind="stable")
+    drawn = np.add.reduceat(counts[:, order], starts, axis=1)
+    ranks = np.empty(counts.shape)
+    ranks[:, order] = (np.cumsum(drawn, axis=1) - (drawn - 1) / 2)[:, where]
+    return ranks
+
+
+def _mapped_errors(generated: Scores, truth: Scores) -> Float[np.ndarray, "N 2"]:
+    check_scores(generated, truth)
+    errors = np.abs(fit_monotone(generated, truth) - truth)
+    return np.stack([errors, np.ones(len(errors))], axis=1)
+
+
+def _sign_hits(generated: Scores, truth: Scores) -> Float[np.ndarray, "N 2"]:
+    check_scores(generated, truth)
+    signed = truth != 0
+    hits = signed & (np.sign(generated) == np.sign(truth))
+    return np.stack([hits, signed], axis=1).astype(np.float64)
+
+
+def _mapped_mae(generated: Scores, truth: Scores) -> float:
+    return float(mean_of_sums(_mapped_errors(generated, truth).sum(axis=0)))
+
+
+def _sign(generated: Scores, truth: Scores) -> float:
+    return float(mean_of_sums(_sign_hits(generated, truth).sum(axis=0)))
+
+
+#: What ``Agreement`` holds, as metrics of generated and true labels that can be resampled.
+AGREEMENT: Final[dict[str, Metric]] = {
+    "pearson": METRICS["general"]["corr"],
+    "spearman": Metric(
+        function=_spearman,
+        higher_is_better=True,
+        is_share=False,
+        description="correlation of ranks, equal values sharing the mean of theirs",
+        weighted=_spearman_of_counts,
+    ),
+    "mae": METRICS["general"]["mae"],
+    "mae_monotone": Metric(
+        function=_mapped_mae,
+        higher_is_better=False,
+        is_share=False,
+        description="mean absolute error after the increasing map that fits these clips best; "
+        "resampled with the map held as it is",
+        sums=Sums(terms=_mapped_errors, combine=mean_of_sums),
+    ),
+    "sign": Metric(
+        function=_sign,
+        higher_is_better=True,
+        is_share=True,
+        description="share of clips with the sign of the truth; a truth of 0 does not count, a "
+        "label of 0 has neither sign",
+        sums=Sums(terms=_sign_hits, combine=mean_of_sums),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

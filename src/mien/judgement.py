@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from mien.agreement import LabelAgreement, agreement, attention_share
+from mien.agreement import AttentionShare, LabelAgreement, agreement, attention_share
 from mien.checkpoint import write_text
 from mien.corpora import MetricFamily
 from mien.evaluation import Predictions
@@ -24,7 +24,10 @@ __all__ = [
     "judge_run",
     "judge_scores",
     "judge_seeds",
+    "judged_rows",
     "moment_in_steps",
+    "plain",
+    "share_attention",
     "summarise_run",
 ]
 
@@ -41,17 +44,18 @@ def judge_scores(predictions: Predictions, family: MetricFamily) -> dict[str, di
     """
     judged = {}
     for task, scores in predictions.scores.items():
-        kept = _judged_rows(predictions, task)
+        kept = judged_rows(predictions, task)
         if kept.any():
             values = evaluate_all(scores[kept], predictions.targets[task][kept], family)
-            judged[str(task)] = {name: _plain(value) for name, value in values.items()}
+            judged[str(task)] = {name: plain(value) for name, value in values.items()}
     return judged
 
 
-def _judged_rows(predictions: Predictions, task: Task) -> np.ndarray:
+def judged_rows(predictions: Predictions, task: Task) -> Bool[np.ndarray, " N"]:
+    """Return which clips a task is judged on: annotated for it, and with the modality."""
     if task not in predictions.targets:
         return np.zeros(len(predictions), dtype=bool)
-    kept: np.ndarray = ~np.isnan(predictions.targets[task])
+    kept: Bool[np.ndarray, " N"] = ~np.isnan(predictions.targets[task])
     if task is not Task.FUSION:
         kept &= predictions.present[Modality(task)]
     return kept
@@ -87,7 +91,7 @@ def judge_labels(
 
 def _agreement(result: LabelAgreement) -> dict[str, Any]:
     return {
-        part: {name: _plain(value) for name, value in values.items()}
+        part: {name: plain(value) for name, value in values.items()}
         for part, values in asdict(result).items()
     }
 
@@ -96,7 +100,22 @@ def judge_attention(
     predictions: Predictions, clips: Sequence[Clip], tokens: Tokens
 ) -> dict[str, Any]:
     """Return the share of attention inside the known moments, beside what equal weights get."""
-    judged = {}
+    return {
+        str(modality): {
+            "inside": plain(share.mean),
+            "uniform": plain(share.uniform_mean),
+            "ratio": plain(share.ratio),
+            "num_clips": share.num_clips,
+        }
+        for modality, (_, share) in share_attention(predictions, clips, tokens).items()
+    }
+
+
+def share_attention(
+    predictions: Predictions, clips: Sequence[Clip], tokens: Tokens
+) -> dict[Modality, tuple[list[int], AttentionShare]]:
+    """Return, per modality, the rows of the clips with a known moment, and their shares."""
+    shared = {}
     for modality, weights in predictions.attention.items():
         rows, spans = [], []
         for row, clip in enumerate(clips):
@@ -109,14 +128,8 @@ def judge_attention(
             mask = np.arange(lengths.max()) < lengths[:, None]
             padded = np.zeros(mask.shape)
             padded[mask] = np.concatenate([weights[row] for row in rows])
-            share = attention_share(padded, mask, np.array(spans))
-            judged[str(modality)] = {
-                "inside": _plain(share.mean),
-                "uniform": _plain(share.uniform_mean),
-                "ratio": _plain(share.ratio),
-                "num_clips": share.num_clips,
-            }
-    return judged
+            shared[modality] = (rows, attention_share(padded, mask, np.array(spans)))
+    return shared
 
 
 def moment_in_steps(clip: Clip, modality: Modality, tokens: Tokens) -> tuple[int, int] | None:
@@ -189,7 +202,7 @@ def judge_seeds(predictions: Sequence[Predictions], family: MetricFamily) -> dic
     videos = np.array([name.split(ID_SEPARATOR)[0] for name in first.ids])
     judged: dict[str, Any] = {}
     for task in first.scores:
-        kept = _judged_rows(first, task)
+        kept = judged_rows(first, task)
         if not kept.any():
             continue
         scores = np.stack([one.scores[task][kept] for one in predictions])
@@ -217,15 +230,15 @@ def _over_seeds(
     options: dict[str, Any] = {"seed": _BOOTSTRAP_SEED, "resamples": _RESAMPLES}
     clips = bootstrap_interval(scores, targets, metric, **options)
     result = {
-        "mean": _plain(summary.mean),
-        "deviation": _plain(summary.deviation),
-        "values": [_plain(value) for value in values],
-        "low": _plain(clips.low),
-        "high": _plain(clips.high),
+        "mean": plain(summary.mean),
+        "deviation": plain(summary.deviation),
+        "values": [plain(value) for value in values],
+        "low": plain(clips.low),
+        "high": plain(clips.high),
     }
     if 1 < len(set(videos.tolist())) < len(videos):
         whole = bootstrap_interval(scores, targets, metric, clusters=videos, **options)
-        result |= {"low_videos": _plain(whole.low), "high_videos": _plain(whole.high)}
+        result |= {"low_videos": plain(whole.low), "high_videos": plain(whole.high)}
     return result
 
 
@@ -238,13 +251,13 @@ def _merge(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of dicts and 
     numbers = [math.nan if value is None else float(value) for value in trees]
     summary = summarise_seeds(numbers)
     return {
-        "mean": _plain(summary.mean),
-        "deviation": _plain(summary.deviation),
-        "values": [_plain(value) for value in numbers],
+        "mean": plain(summary.mean),
+        "deviation": plain(summary.deviation),
+        "values": [plain(value) for value in numbers],
     }
 
 
-def _plain(value: float | int) -> float | int | None:
+def plain(value: float | int) -> float | int | None:
     """Return a number that JSON can hold: None for one that is not finite."""
     if isinstance(value, int):
         return value

@@ -52,7 +52,7 @@ class LabelsConfig(Settings):
     temperature: float = Field(0.5, gt=0)
     folds: int = Field(5, ge=2)
     rest: float = Field(1.0, ge=0)
-    evidence_epochs: int = Field(40, ge=1)
+    evidence_epochs: int = Field(20, ge=1)
     evidence_patience: int = Field(3, ge=1)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, Literal, TypeVar, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from mien.errors import MetricError
 
@@ -94,7 +94,7 @@ def polarity_accuracy(scores: Scores, targets: Scores, *, neutral: Neutral) -> f
     ... )
     0.6666666666666666
     """
-    return _total(_mean, _polarity_hits(scores, targets, neutral))
+    return _total(mean_of_sums, _polarity_hits(scores, targets, neutral))
 
 
 def polarity_f1(scores: Scores, targets: Scores, *, neutral: Neutral) -> float:
@@ -125,7 +125,7 @@ def class_accuracy(scores: Scores, targets: Scores, *, bound: int) -> float:
     Raises:
         MetricError: If there is no clip, or a value is not finite.
     """
-    return _total(_mean, _class_hits(scores, targets, bound))
+    return _total(mean_of_sums, _class_hits(scores, targets, bound))
 
 
 def interval_accuracy(scores: Scores, targets: Scores, *, cuts: tuple[float, ...]) -> float:
@@ -142,7 +142,7 @@ def interval_accuracy(scores: Scores, targets: Scores, *, cuts: tuple[float, ...
     Raises:
         MetricError: If there is no clip, or a value is not finite.
     """
-    return _total(_mean, _interval_hits(scores, targets, cuts))
+    return _total(mean_of_sums, _interval_hits(scores, targets, cuts))
 
 
 def check_scores(scores: Float[np.ndarray, "..."], targets: Float[np.ndarray, "..."]) -> None:
@@ -237,7 +237,7 @@ def _total(
     return float(combine(terms.sum(axis=0, keepdims=True))[0])
 
 
-def _mean(sums: Float[np.ndarray, "*B 2"]) -> Float[np.ndarray, "*B"]:
+def mean_of_sums(sums: Float[np.ndarray, "*B 2"]) -> Float[np.ndarray, "*B"]:
     return divide(sums[..., 0], sums[..., 1])
 
 
@@ -320,6 +320,8 @@ class Metric:
         is_share: Whether it is a share of clips, 0 to 1, which tables show in percent.
         description: What it says, in a line, and how it counts zeros; printed with every table.
         sums: How it follows from sums over clips; without it, resampling works, but slowly.
+        weighted: The metric of every resample at once, from how often each clip is in it, for a
+            metric that does not follow from sums; NaN where it is undefined.
     """
 
     function: Callable[[Scores, Scores], float]
@@ -327,6 +329,9 @@ class Metric:
     is_share: bool
     description: str
     sums: Sums | None = None
+    weighted: Callable[[Scores, Scores, Int[np.ndarray, "_ N"]], Float[np.ndarray, " _"]] | None = (
+        None
+    )
 
     def __call__(self, scores: Scores, targets: Scores) -> float:
         """Return the metric; NaN if no clip is left to count.
@@ -343,7 +348,8 @@ class Metric:
 def clip_metric(metric: Metric, bound: float) -> Metric:
     """Return the metric of scores and targets that are first clipped to -bound..bound."""
     sums = metric.sums and replace(metric.sums, terms=_clip_first(metric.sums.terms, bound))
-    return replace(metric, function=_clip_first(metric.function, bound), sums=sums)
+    clipped = _clip_first(metric.function, bound)
+    return replace(metric, function=clipped, sums=sums, weighted=None)
 
 
 def _clip_first(
@@ -361,7 +367,7 @@ _MAE: Final = Metric(
     higher_is_better=False,
     is_share=False,
     description="mean absolute error, on the scale of the annotations",
-    sums=Sums(terms=_error_terms, combine=_mean),
+    sums=Sums(terms=_error_terms, combine=mean_of_sums),
 )
 
 _CORR: Final = Metric(
@@ -382,7 +388,7 @@ _ZEROS: Final[dict[Neutral, str]] = {
 def _polarity(kind: Literal["accuracy", "f1"], neutral: Neutral) -> Metric:
     if kind == "accuracy":
         function, name = polarity_accuracy, "share of clips with the annotated polarity"
-        sums = Sums(terms=partial(_polarity_hits, neutral=neutral), combine=_mean)
+        sums = Sums(terms=partial(_polarity_hits, neutral=neutral), combine=mean_of_sums)
     else:
         function, name = polarity_f1, "F1 of the two polarities, weighted by their annotated clips"
         sums = Sums(terms=partial(_confusion, neutral=neutral), combine=_weighted_f1)
@@ -402,7 +408,7 @@ def _rounded(bound: int) -> Metric:
         is_share=True,
         description=f"share of clips with the annotated class: clipped to -{bound}..{bound} and "
         "rounded, halves to even; 0 is a class of its own",
-        sums=Sums(terms=partial(_class_hits, bound=bound), combine=_mean),
+        sums=Sums(terms=partial(_class_hits, bound=bound), combine=mean_of_sums),
     )
 
 
@@ -414,7 +420,7 @@ def _between(*cuts: float) -> Metric:
         description="share of clips with the annotated class: cut at "
         f"{', '.join(f'{cut:g}' for cut in cuts)}, a cut belongs to the class below; "
         "0 is in the middle class",
-        sums=Sums(terms=partial(_interval_hits, cuts=cuts), combine=_mean),
+        sums=Sums(terms=partial(_interval_hits, cuts=cuts), combine=mean_of_sums),
     )
 
 

@@ -1,6 +1,7 @@
-"""What a terminal shows while a model trains: one live line, and a line per epoch that stays."""
+"""What a terminal shows while something takes long: one live line, and lines that stay."""
 
 import sys
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from mien.steps import TrainConfig
 from mien.tables import format_epoch, format_epoch_heading
 from mien.training import EpochRecord
 
-__all__ = ["TrainingProgress"]
+__all__ = ["StudyProgress", "TrainingProgress"]
 
 
 class TrainingProgress:
@@ -71,6 +72,59 @@ class TrainingProgress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, left=text)
         self._console.print(f"{format_epoch(record, config)}  {text}")
+
+
+class StudyProgress:
+    """Listens to a study; shows a bar where stderr is a terminal, and a line per run elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._done, self._total, self._start = 0, 0, 0.0
+
+    def __enter__(self) -> "StudyProgress":
+        """Start the live line."""
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the live line away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_stage(self, what: str, total: int) -> None:
+        """Begin the bar anew."""
+        self._done, self._total, self._start = 0, total, time.perf_counter()
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(what, total=total, left="")
+
+    def on_done(self, what: str) -> None:
+        """Move the bar, with the time that is left at the pace so far."""
+        self._done += 1
+        pace = (time.perf_counter() - self._start) / self._done
+        num_left = self._total - self._done
+        left = f"about {_clock(pace * num_left)} left" if num_left else ""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, left=left)
+        self._console.print(f"{self._done}/{self._total}  {what}  {left}".rstrip())
 
 
 def _clock(seconds: float) -> str:

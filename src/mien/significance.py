@@ -11,15 +11,15 @@ depends on the seed of the training is another question, which ``summarise_seeds
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
 from mien.errors import MetricError
 from mien.metrics import Metric, Scores
+from mien.resampling import Comparison, Interval, resample
 
 __all__ = [
     "Comparison",
@@ -30,55 +30,6 @@ __all__ = [
     "paired_bootstrap",
     "summarise_seeds",
 ]
-
-#: Clips (or clusters) times resamples that are drawn at once: 16 MB for each array of that size.
-_CHUNK: Final = 1 << 21
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A metric and what resampled clips make of it.
-
-    Attributes:
-        value: The metric on the clips as they are, the mean over seeds; NaN if it is undefined.
-        low: Lower end of the interval.
-        high: Upper end.
-        level: Confidence level, such as 0.95.
-        num_resamples: Resamples that were drawn.
-        num_undefined: Resamples without a value, such as ``corr`` where one clip was drawn
-            throughout; they are left out of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
-    level: float
-    num_resamples: int
-    num_undefined: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """How two models differ on the same clips.
-
-    Attributes:
-        difference: Metric of the first less that of the second; NaN if one is undefined. Which
-            sign is the better one depends on the metric's ``higher_is_better``.
-        low: Lower end of the interval of the difference.
-        high: Upper end.
-        p_value: Two-sided: how well the clips agree with no difference at all.
-        level: Confidence level.
-        num_resamples: Resamples that were drawn.
-        num_undefined: Resamples without a value, left out of interval and p value.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    level: float
-    num_resamples: int
-    num_undefined: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,21 +89,9 @@ def bootstrap_interval(
         MetricError: If there are fewer than two clips or clusters, a value is not finite, shapes
             differ, or the resamples are too few for the level.
     """
-    metric = _as_metric(metric)
-    units = _find_units(targets, clusters)
     _check_level(level, resamples)
-    value = _mean_over_seeds(scores, targets, metric)
-    draws = _draw(int(units.max()) + 1, seed, resamples)
-    replicates = _resample(_as_rows(scores), targets, metric, units, draws).mean(axis=0)
-    low, high = _read_percentiles(value, replicates, level)
-    return Interval(
-        value=value,
-        low=low,
-        high=high,
-        level=level,
-        num_resamples=resamples,
-        num_undefined=int(np.isnan(replicates).sum()),
-    )
+    drawn = resample(scores, targets, metric, seed=seed, resamples=resamples, clusters=clusters)
+    return drawn.interval(level)
 
 
 def paired_bootstrap(
@@ -192,27 +131,12 @@ def paired_bootstrap(
     Raises:
         MetricError: As ``bootstrap_interval``.
     """
-    metric = _as_metric(metric)
-    units = _find_units(targets, clusters)
     _check_level(level, resamples)
-    both = (scores_a, scores_b)
-    value_a, value_b = (_mean_over_seeds(scores, targets, metric) for scores in both)
-    draws = _draw(int(units.max()) + 1, seed, resamples)
-    rows = np.concatenate([_as_rows(scores) for scores in both])
-    runs = _resample(rows, targets, metric, units, draws)  # (K + J, R)
-    num_a = len(_as_rows(scores_a))
-    differences = runs[:num_a].mean(axis=0) - runs[num_a:].mean(axis=0)
-    difference = value_a - value_b
-    low, high = _read_percentiles(difference, differences, level)
-    return Comparison(
-        difference=difference,
-        low=low,
-        high=high,
-        p_value=math.nan if math.isnan(low) else _two_sided(differences),
-        level=level,
-        num_resamples=resamples,
-        num_undefined=int(np.isnan(differences).sum()),
+    first, second = (
+        resample(one, targets, metric, seed=seed, resamples=resamples, clusters=clusters)
+        for one in (scores_a, scores_b)
     )
+    return first.less(second, level)
 
 
 def summarise_seeds(values: Sequence[float]) -> SeedSummary:
@@ -266,36 +190,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def _as_metric(metric: Metric | Callable[[Scores, Scores], float]) -> Metric:
-    if isinstance(metric, Metric):
-        return metric
-    return Metric(function=metric, higher_is_better=True, is_share=False, description="")
-
-
-def _as_rows(scores: Float[np.ndarray, "*K N"]) -> Float[np.ndarray, "_ N"]:
-    return scores.reshape(-1, scores.shape[-1])
-
-
-def _find_units(
-    targets: Scores, clusters: Shaped[np.ndarray, " N"] | None
-) -> Int[np.ndarray, " N"]:
-    """Return which unit, counted from 0, is drawn together with each clip."""
-    if clusters is None:
-        units, word = np.arange(len(targets)), "clip"
-    elif clusters.shape != targets.shape:
-        raise MetricError(
-            f"clusters: shape is {clusters.shape!r}, must be {targets.shape!r}: one name per clip"
-        )
-    else:
-        units, word = np.unique(clusters, return_inverse=True)[1], "cluster"
-    num_units = len(units) and int(units.max()) + 1
-    if num_units < 2:
-        raise MetricError(
-            f"bootstrap: there is {num_units} {word}, at least 2 are wanted to resample from"
-        )
-    return units
-
-
 def _check_level(level: float, resamples: int) -> None:
     if not 0 < level < 1:
         raise MetricError(f"bootstrap: level is {level!r}, must be between 0 and 1, such as 0.95")
@@ -305,80 +199,3 @@ def _check_level(level: float, resamples: int) -> None:
             f"bootstrap: resamples is {resamples!r}, must be at least {least} at level {level:g}, "
             "so that some lie outside the interval; 2000 is usual"
         )
-
-
-def _mean_over_seeds(scores: Float[np.ndarray, "*K N"], targets: Scores, metric: Metric) -> float:
-    if scores.ndim not in (1, 2) or not scores.size or scores.shape[-1:] != targets.shape:
-        raise MetricError(
-            f"bootstrap: scores have shape {scores.shape!r} and targets {targets.shape!r}, must "
-            "be (clips,) or (seeds, clips), and (clips,)"
-        )
-    return float(np.mean([metric(row, targets) for row in _as_rows(scores)]))
-
-
-def _draw(num_units: int, seed: int, resamples: int) -> Iterator[Int[np.ndarray, "_ _"]]:
-    """Yield how often each unit occurs in each resample, some resamples at a time."""
-    generator = np.random.default_rng(seed)
-    at_once = max(1, _CHUNK // num_units)
-    for start in range(0, resamples, at_once):
-        size = min(at_once, resamples - start)
-        drawn = generator.integers(num_units, size=(size, num_units))
-        drawn += np.arange(size)[:, None] * num_units
-        counts = np.bincount(drawn.ravel(), minlength=size * num_units)
-        yield counts.reshape(size, num_units)
-
-
-def _resample(
-    rows: Float[np.ndarray, "K N"],
-    targets: Scores,
-    metric: Metric,
-    units: Int[np.ndarray, " N"],
-    draws: Iterator[Int[np.ndarray, "_ _"]],
-) -> Float[np.ndarray, "K R"]:
-    """Return the metric of every run in every resample."""
-    if any(math.isnan(metric(row, targets)) for row in rows):
-        parts = [np.full((len(rows), len(counts)), np.nan) for counts in draws]
-    elif metric.sums is None:
-        parts = [_by_loop(rows, targets, metric, counts[:, units]) for counts in draws]
-    else:
-        terms = [_add_up(metric.sums.terms(row, targets), units) for row in rows]
-        parts = [
-            np.stack([metric.sums.combine(counts.astype(np.float64) @ term) for term in terms])
-            for counts in draws
-        ]
-    return np.concatenate(parts, axis=1)
-
-
-def _add_up(
-    terms: Float[np.ndarray, "N C"], units: Int[np.ndarray, " N"]
-) -> Float[np.ndarray, "_ C"]:
-    sums = np.zeros((int(units.max()) + 1, terms.shape[1]))
-    np.add.at(sums, units, terms)
-    return sums
-
-
-def _by_loop(
-    rows: Float[np.ndarray, "K N"],
-    targets: Scores,
-    metric: Metric,
-    counts: Int[np.ndarray, "_ N"],
-) -> Float[np.ndarray, "K _"]:
-    clips = np.arange(len(targets))
-    drawn = [np.repeat(clips, times) for times in counts]
-    return np.array([[metric(row[some], targets[some]) for some in drawn] for row in rows])
-
-
-def _read_percentiles(
-    value: float, replicates: Float[np.ndarray, " R"], level: float
-) -> tuple[float, float]:
-    defined = replicates[~np.isnan(replicates)]
-    if math.isnan(value) or not defined.size:
-        return math.nan, math.nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _two_sided(differences: Float[np.ndarray, " R"]) -> float:
-    defined = differences[~np.isnan(differences)]
-    fewer = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (1 + fewer) / (len(defined) + 1))

@@ -26,6 +26,7 @@ __all__ = [
     "label_metric",
     "markdown_table",
     "name_corpus",
+    "wrap",
 ]
 
 #: What stands in a cell for a number that is undefined.
@@ -128,17 +129,17 @@ def format_run(run_metrics: Mapping[str, Any]) -> str:
     seeds = run_metrics["seeds"]
     family, corpus = run_metrics["family"], name_corpus(run_metrics)
     head = f"{corpus}: {_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
-    parts = [_wrap(head)]
+    parts = [wrap(head)]
     for split in ("test", "valid"):
         metrics = run_metrics["splits"].get(split, {}).get(str(Task.FUSION))
         if metrics:
             title = f"{split} of {corpus}, multimodal task"
-            parts.append(f"{_wrap(title)}\n{_format_metrics(metrics, family)}")
+            parts.append(f"{wrap(title)}\n{_format_metrics(metrics, family)}")
     parts += _format_unimodal(run_metrics, family)
     parts += _format_agreement(run_metrics)
     parts += _format_attention(run_metrics)
     parts.append(
-        _wrap(
+        wrap(
             "deviation: standard deviation over the seeds; intervals: 95 % bootstrap of the mean "
             "over the seeds, resampling clips or whole videos"
         )
@@ -174,7 +175,7 @@ def _format_unimodal(run_metrics: Mapping[str, Any], family: str) -> list[str]:
                 means = [format_value(judged[task][name]["mean"], metric) for task in tasks]
                 rows.append([label_metric(name, family), *means])
             title = f"{split} of {name_corpus(run_metrics)}, unimodal tasks, mean over the seeds"
-            return [f"{_wrap(title)}\n{format_table(['metric', *tasks], rows)}"]
+            return [f"{wrap(title)}\n{format_table(['metric', *tasks], rows)}"]
     return []
 
 
@@ -196,7 +197,7 @@ def _format_agreement(run_metrics: Mapping[str, Any]) -> list[str]:
         "those in which the modality contradicts the whole"
     )
     heading = ["", "labels", "clips", "corr", "mae", "same sign"]
-    return [f"{_wrap(title)}\n{format_table(heading, rows)}"]
+    return [f"{wrap(title)}\n{format_table(heading, rows)}"]
 
 
 def _format_attention(run_metrics: Mapping[str, Any]) -> list[str]:
@@ -215,7 +216,7 @@ def _format_attention(run_metrics: Mapping[str, Any]) -> list[str]:
                 f"{split} of {name_corpus(run_metrics)}, share of attention inside the known "
                 "moments, and what equal weights get"
             )
-            return [f"{_wrap(title)}\n{format_table(['', 'inside', 'equal', 'ratio'], rows)}"]
+            return [f"{wrap(title)}\n{format_table(['', 'inside', 'equal', 'ratio'], rows)}"]
     return []
 
 
@@ -224,9 +225,9 @@ def format_comparison(comparison: RunComparison) -> str:
     letters = [_letter(number) for number in range(len(comparison.runs))]
     corpus = name_corpus({"corpus": comparison.corpus, "is_synthetic": comparison.is_synthetic})
     units = _count(comparison.num_units, comparison.unit)
-    lines = [_wrap(f"{comparison.split} of {corpus}: {_count(comparison.num_clips, 'clip')}")]
+    lines = [wrap(f"{comparison.split} of {corpus}: {_count(comparison.num_clips, 'clip')}")]
     for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
-        lines.append(_wrap(f"{letter}: {name} ({_count(num, 'seed')})", indent="   "))
+        lines.append(wrap(f"{letter}: {name} ({_count(num, 'seed')})", indent="   "))
     heading = ["metric", "run", "mean", "deviation", f"less {letters[0]}", "interval", "p", "Holm"]
     rows = [
         _compare_row(name, letter, run, comparison.family)
@@ -241,7 +242,7 @@ def format_comparison(comparison: RunComparison) -> str:
         f"not of other seeds{_warn_of_few(comparison)}"
     )
     table = format_table(heading, rows)
-    return "\n\n".join(["\n".join(lines), table, f"{_wrap(note)}\n{_describe(comparison.family)}"])
+    return "\n\n".join(["\n".join(lines), table, f"{wrap(note)}\n{_describe(comparison.family)}"])
 
 
 def _compare_row(name: str, letter: str, run: ComparedRun, family: str) -> list[str]:
@@ -317,8 +318,8 @@ def format_assets(statuses: Iterable[AssetStatus]) -> str:
         place = f"{one.place}: {one.path}" if one.path else one.place
         parts.append(
             f"{one.name:<18}{mark:<9}{size:>7}   {one.need}\n"
-            f"{_wrap(one.summary, '  ')}\n"
-            f"{_wrap(f'licence: {one.licence}', '  ')}\n"
+            f"{wrap(one.summary, '  ')}\n"
+            f"{wrap(f'licence: {one.licence}', '  ')}\n"
             f"  sha256: {one.sha256}\n"
             f"  {place}"
         )
@@ -334,14 +335,15 @@ def _column(name: str) -> int:
 
 
 def _describe(family: str) -> str:
-    return "\n".join(_wrap(line, indent="    ") for line in describe_metrics(family))
+    return "\n".join(wrap(line, indent="    ") for line in describe_metrics(family))
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _wrap(text: str, indent: str = "") -> str:
+def wrap(text: str, indent: str = "") -> str:
+    """Break a paragraph into lines of 80 columns."""
     return textwrap.fill(
         text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
     )

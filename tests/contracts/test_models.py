@@ -20,17 +20,24 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.layers import ATTENTIONS, FUSIONS
+from mien.attention import ATTENTIONS
+from mien.fusion import FUSIONS
 from mien.models import MODELS
 from mien.types import Batch, Modality, Sequence, Task
 
+#: Every attention with one fusion, every fusion with one attention, and what self_mm is made of.
+PAIRS = [(a, "dimension") for a in ATTENTIONS] + [("softmax", f) for f in FUSIONS]
 SWITCHES = {
-    "tam_ulag": [{"attention": a, "fusion": f} for a in ATTENTIONS for f in FUSIONS],
+    "tam_ulag": [
+        {"attention": a, "fusion": f} for a, f in dict.fromkeys([*PAIRS, ("none", "concat")])
+    ],
 }
-#: Every model with every valid combination of what it can be switched to.
+#: Every model with what it can be switched to.
 VARIANTS = [(name, switch) for name in MODELS for switch in SWITCHES.get(name, [{}])]
 #: Without the released attention, which breaks these promises: tests/test_differences.py shows how.
 SOUND = [(n, s) for n, s in VARIANTS if s.get("attention") != "released"]
+#: Attentions whose weights are at least 0 and sum to one.
+SHARES = ("softmax", "mean", "max", "self")
 SUBSETS = [subset for num in (1, 2, 3) for subset in combinations(Modality, num)]
 
 
@@ -174,9 +181,9 @@ def test_attention_weights_are_zero_at_padding_and_where_the_modality_is_missing
     for modality, weights in model(batch).attention.items():
         mask = batch.sequences[modality].mask
         assert (weights[~mask] == 0).all()
-        if switch["attention"] == "softmax":
+        if switch["attention"] in SHARES:
             torch.testing.assert_close(weights.sum(dim=1), mask.any(dim=1).float())
-        else:
+        if switch["attention"] != "max":  # of a step that is nowhere the largest nothing is taken
             assert (weights[mask] != 0).all()
 
 
@@ -304,7 +311,12 @@ def test_modality_dropout_takes_modalities_away_in_training_alone(name):
 
 LEARNERS = [("self_mm", {})] + [
     ("tam_ulag", {"attention": a, "fusion": f})
-    for a, f in (("softmax", "dimension"), ("gated", "rank_one"), ("none", "concat"))
+    for a, f in [
+        ("softmax", "dimension"),
+        ("gated", "rank_one"),
+        ("none", "concat"),
+        *((name, "concat") for name in ("signed", "mean", "max", "self")),
+    ]
 ]
 
 

@@ -16,12 +16,24 @@ and video are series in which one short burst at a random place carries it, amon
 b is a background that drifts slowly and is strong in every direction, y the modality's own
 sentiment, u a value drawn for the lure alone, c and g how far a burst stands out, R a fixed
 rotation. Only the direction of the cue tells the burst from the lures. Averaged over the clip, or
-read at its end, the sentiment drowns in the background and the lures.
+read at its end, the sentiment drowns in the background and the lures. Noise, length and place of
+the bursts are settings, so that it can be seen when an attention stops finding them.
+
+The multimodal label is made from the unimodal ones (``mixing``), t, a, v, with weights w:
+
+    sum         (w_t t + w_a a + w_v v) / (w_t + w_a + w_v)
+    strongest   that of t, a, v which is farthest from 0
+    irony       the same as sum, with t' = -t where t a < 0
+
+A sum is what a fusion that only joins can learn; the two others are interactions. Under ``irony``
+words that the voice contradicts are meant the other way round: the words say how much and the voice
+says which way, ``t' = |t| sign(a)``. No function of the words plus a function of the voice is that.
 """
 
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -29,6 +41,7 @@ from pydantic import Field, model_validator
 
 from mien.config import Settings
 from mien.corpora import KNOWN
+from mien.corpora.places import Position, place_bursts
 from mien.corpora.sentences import GRADES, write_sentence
 from mien.types import (
     ID_SEPARATOR,
@@ -68,6 +81,11 @@ class PlantedConfig(Settings):
         text_weight: Weight of the text, which every clip has, in the multimodal label.
         audio_weight: Weight of the audio.
         video_weight: Weight of the video.
+        mixing: How the multimodal label comes from the unimodal ones of the modalities that the
+            clip has: their weighted ``sum``; the ``strongest`` of them alone, whatever the weights,
+            the first of text, audio, video where two are as strong; or ``irony``, the weighted sum
+            in which words count the other way round where the voice contradicts them. The unimodal
+            labels are the same under each.
         label_noise: Standard deviation of what the multimodal label has beyond its parts.
         label_step: Labels are multiples of this, as means of a few annotators are.
         hearsay: Share of sentences that also report somebody else's opinion.
@@ -80,7 +98,11 @@ class PlantedConfig(Settings):
         longest_seconds: Duration of the longest clip.
         burst_low: Smallest share of the steps that a burst takes.
         burst_high: Largest share.
-        cue: How far a burst stands out in its cue, in standard deviations of the background.
+        burst_position: Where bursts lie: ``anywhere``; or at the ``start``, in the ``middle`` or at
+            the ``end``: in that third of the places that the series has for them. Lures lie
+            anywhere else.
+        noise: Standard deviation of the background.
+        cue: How far a burst stands out in its cue; a background of noise 1 is the unit.
         gain: How far it stands out in valence per point of sentiment, in the same unit.
         num_lures: Bursts per series that look alike but carry an unrelated value.
         persistence: Correlation of the background from one step to the next.
@@ -97,6 +119,7 @@ class PlantedConfig(Settings):
     text_weight: float = Field(default=0.45, gt=0)
     audio_weight: float = Field(default=0.3, ge=0)
     video_weight: float = Field(default=0.25, ge=0)
+    mixing: Literal["sum", "strongest", "irony"] = "sum"
     label_noise: float = Field(default=0.15, ge=0)
     label_step: float = Field(default=0.2, gt=0, le=1)
     hearsay: float = Field(default=0.2, ge=0, le=1)
@@ -109,6 +132,8 @@ class PlantedConfig(Settings):
     longest_seconds: float = Field(default=10.0, gt=0, le=60)
     burst_low: float = Field(default=0.04, gt=0, le=1)
     burst_high: float = Field(default=0.08, gt=0, le=1)
+    burst_position: Position = "anywhere"
+    noise: float = Field(default=1.0, ge=0)
     cue: float = Field(default=5.0, ge=0)
     gain: float = Field(default=2.0, ge=0)
     num_lures: int = Field(default=3, ge=0)
@@ -228,11 +253,15 @@ def _round_label(settings: PlantedConfig, value: float) -> float:
 
 
 def _mix(settings: PlantedConfig, text: float, parts: dict[Modality, _Part], noise: float) -> float:
-    """Return the multimodal label: the weighted mean of what the clip has, and noise."""
-    weights = {Modality.AUDIO: settings.audio_weight, Modality.VIDEO: settings.video_weight}
-    total = settings.text_weight + sum(weights[m] for m in parts)
-    value = settings.text_weight * text + sum(weights[m] * p.sentiment for m, p in parts.items())
-    return _round_label(settings, value / total + noise)
+    """Return the multimodal label of what the clip has, and noise."""
+    said = {Modality.TEXT: text} | {m: part.sentiment for m, part in parts.items()}
+    if settings.mixing == "strongest":
+        return _round_label(settings, max(said.values(), key=abs) + noise)
+    if settings.mixing == "irony" and text * said.get(Modality.AUDIO, 0.0) < 0:
+        said[Modality.TEXT] = -text
+    weights = {m: getattr(settings, f"{m}_weight") for m in said}
+    value: float = sum(weights[m] * sentiment for m, sentiment in said.items())
+    return _round_label(settings, value / sum(weights.values()) + noise)
 
 
 def _plan_part(
@@ -246,16 +275,8 @@ def _plan_part(
     num_steps = max(1, int(duration / _step_seconds(settings, modality)))
     shares = generator.uniform(settings.burst_low, settings.burst_high, 1 + settings.num_lures)
     lengths = [min(num_steps, max(1, round(num_steps * float(share)))) for share in shares]
-    while len(lengths) > 1 and sum(lengths) + len(lengths) - 1 > num_steps:
-        lengths.pop()
-    free = num_steps - sum(lengths) - (len(lengths) - 1)
-    gaps = np.sort(generator.integers(free + 1, size=len(lengths)))
-    places, taken = {}, 0
-    for gap, one in zip(gaps.tolist(), generator.permutation(len(lengths)).tolist(), strict=True):
-        places[one] = (gap + taken, gap + taken + lengths[one])
-        taken += lengths[one] + 1
-    lures = tuple(places[one] for one in range(1, len(lengths)))
-    return _Part(sentiment=sentiment, num_steps=num_steps, burst=places[0], lures=lures)
+    burst, *lures = place_bursts(lengths, num_steps, settings.burst_position, generator)
+    return _Part(sentiment=sentiment, num_steps=num_steps, burst=burst, lures=tuple(lures))
 
 
 def _make_clips(settings: PlantedConfig, plans: list[_Plan]) -> tuple[Clip, ...]:
@@ -337,7 +358,7 @@ def _make_steps(
     size: int,
 ) -> Float[np.ndarray, "T D"]:
     """Make a series before its rotation: cue, lure, valence, and directions of mere background."""
-    steps = drift @ generator.standard_normal((part.num_steps, size))
+    steps = settings.noise * (drift @ generator.standard_normal((part.num_steps, size)))
     begin, end = part.burst
     steps[begin:end, _CUE] += settings.cue
     steps[begin:end, _VALENCE] += settings.gain * part.sentiment

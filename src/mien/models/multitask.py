@@ -8,16 +8,10 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from mien.attention import AttentionName
 from mien.config import Settings
-from mien.layers import (
-    FUSIONS,
-    AbsentState,
-    AttentionName,
-    FusionName,
-    Head,
-    SeriesEncoder,
-    Summarise,
-)
+from mien.fusion import FUSIONS, FusionName
+from mien.layers import AbsentState, Head, SeriesEncoder, Summarise
 from mien.text import GivenStates
 from mien.types import Batch, Modality, Output, Sequence, Task
 

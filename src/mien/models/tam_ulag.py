@@ -5,7 +5,8 @@ from typing import Literal
 
 from torch import nn
 
-from mien.layers import AttentionName, FusionName
+from mien.attention import AttentionName
+from mien.fusion import FusionName
 from mien.models.multitask import Multitask, MultitaskConfig
 from mien.types import Modality
 
@@ -17,9 +18,11 @@ class TamUlagConfig(MultitaskConfig):
 
     Attributes:
         name: ``tam_ulag``.
-        attention: How each series becomes one vector: ``softmax`` or ``gated`` weights over all
-            real steps, ``none`` (the last state alone), or ``released`` (as the released program
-            does it, defects and all).
+        attention: How each series becomes one vector, beside the encoder's summary: a sum with
+            ``softmax``, ``signed`` or ``gated`` weights over all real steps; their ``mean`` or
+            ``max``; one layer of ``self``-attention and its mean; ``none`` (the summary alone: the
+            last state of a series), or ``released`` (as the released program does it, defects and
+            all).
         fusion: How the modalities meet: in every ``dimension`` of a shared space, by the
             ``rank_one`` products of the released program, or joined (``concat``).
     """

@@ -1,0 +1,185 @@
+"""A study carried out: every run trained or taken from the cache, judged, and written as a page.
+
+OUT/
+    index.md        tables and figures
+    results.json    every number, unrounded
+    *.png           the figures
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from mien.checkpoint import write_text
+from mien.errors import TrainingError
+from mien.study_code import code_fingerprint
+from mien.study_judging import judge_corpus
+from mien.study_page import write_page
+from mien.study_plan import Study
+from mien.study_ready import ReadyCorpus, make_ready
+from mien.study_runner import Outcome, plan_jobs, run_jobs
+from mien.study_workers import StudyListener
+
+__all__ = ["StudyReport", "run_study"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyReport:
+    """What a study left.
+
+    Attributes:
+        page: The page, ``index.md``.
+        results: What ``results.json`` holds.
+    """
+
+    page: Path
+    results: Mapping[str, Any]
+
+    @property
+    def unfinished(self) -> list[str]:
+        """A sentence for each run that diverged and each variant that does not fit a corpus."""
+        sentences = []
+        for corpus, judged in self.results["corpora"].items():
+            for name, variant in judged["variants"].items():
+                if variant["refusal"]:
+                    sentences.append(f"{corpus}, {name}: {variant['refusal']}")
+                sentences += [
+                    f"{corpus}, {name}, seed {seed} {run['status']}: {run['reason']}"
+                    for seed, run in variant["runs"].items()
+                    if run["status"] != "finished"
+                ]
+        return sentences
+
+
+class _Silent:
+    """Listens to a study and says nothing."""
+
+    def on_stage(self, what: str, total: int) -> None:
+        """Take note of nothing."""
+
+    def on_done(self, what: str) -> None:
+        """Take note of nothing."""
+
+
+def run_study(
+    study: Study,
+    out: str | Path,
+    *,
+    num_workers: int = 1,
+    code: Literal["same", "any"] = "same",
+    command: str | None = None,
+    listener: StudyListener | None = None,
+) -> StudyReport:
+    """Carry out a study, or what is missing of it, and write its page.
+
+    Args:
+        study: The study, from ``mien.study_plan.read_study``.
+        out: Folder for the page; files of an earlier page are replaced.
+        num_workers: Trainings side by side, each with one thread.
+        code: Whether cached runs that other code made are made anew (``same``) or taken (``any``);
+            the page says how many there are.
+        command: The command that repeats it, for the page.
+        listener: Is told how it goes on.
+
+    Raises:
+        TrainingError: If no corpus is there, or no run finished.
+        MienError: If a store is not what it should be.
+    """
+    listener = listener or _Silent()
+    given = [one for one in study.corpora if one.planted is not None or one.store is not None]
+    skipped = {
+        one.name: f"no store was given (--store {one.name}=PATH)"
+        for one in study.corpora
+        if one not in given
+    }
+    for name, why in skipped.items():
+        logger.warning("%s: %s is left out: %s", study.name, name, why)
+    if not given:
+        raise TrainingError(
+            f"{study.name}: no corpus is there; give one of its stores: "
+            f"{', '.join(f'--store {name}=PATH' for name in skipped)}"
+        )
+    ready = make_ready(study, given, num_workers=num_workers, listener=listener)
+    jobs = plan_jobs(study, ready, code=code)
+    outcomes = run_jobs(study.name, jobs, num_workers=num_workers, listener=listener)
+    if not any(one.status == "finished" for one in outcomes):
+        reasons = [one.reason for one in outcomes]
+        reasons += [v.refusal for one in ready for v in one.variants.values() if v.refusal]
+        raise TrainingError(f"{study.name}: no run finished; the first: {reasons[0]}")
+    results = _judge(study, ready, outcomes, listener)
+    results |= {
+        "command": command or f"mien study {study.name}",
+        "skipped": skipped,
+        "num_runs": len(outcomes),
+        "num_other_code": sum(one.job.code != _present_code() for one in outcomes),
+    }
+    return StudyReport(page=_write(Path(out), study, results), results=results)
+
+
+def _present_code() -> str:
+    return code_fingerprint("mien.execution")[:12]
+
+
+def _judge(
+    study: Study,
+    ready: Sequence[ReadyCorpus],
+    outcomes: Sequence[Outcome],
+    listener: StudyListener,
+) -> dict[str, Any]:
+    listener.on_stage(f"{study.name}: judging", len(ready))
+    corpora = {}
+    for one in ready:
+        name = one.corpus.name
+        own = [outcome for outcome in outcomes if outcome.job.corpus == name]
+        corpora[name] = judge_corpus(study, one, own)
+        listener.on_done(name)
+    sweeps = []
+    for sweep in study.config.sweep:
+        points = [
+            {"at": one.corpus.at, "corpus": one.corpus.name}
+            for one in ready
+            if one.corpus.sweep == sweep.name
+        ]
+        if points:
+            sweeps.append({"name": sweep.name, "across": sweep.across, "points": points})
+    return {
+        "study": study.name,
+        "title": study.config.title,
+        "question": study.config.question,
+        "measures": list(study.config.measures),
+        "baseline": study.config.baseline,
+        "against": list(study.against),
+        "versions": {name: metadata.version(name) for name in ("mien", "torch", "numpy")},
+        "code": _present_code(),
+        "corpora": corpora,
+        "sweeps": sweeps,
+    }
+
+
+def _write(out: Path, study: Study, results: Mapping[str, Any]) -> Path:
+    from mien.study_figures import draw_corpus, draw_sweep  # matplotlib takes a while
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "results.json", json.dumps(results, indent=1, allow_nan=False))
+    corpora = results["corpora"]
+    pictures = {
+        name: draw_corpus(name, judged, out)
+        for name, judged in corpora.items()
+        if judged["sweep"] is None
+    }
+    variants = [one.name for one in study.config.variant]
+    for sweep in results["sweeps"]:
+        points = [(one["at"], corpora[one["corpus"]]) for one in sweep["points"]]
+        drawn = {name for _, judged in points for name in judged["variants"]}
+        names = [name for name in variants if name in drawn]
+        pictures[sweep["name"]] = draw_sweep(sweep["name"], sweep["across"], points, names, out)
+    page = out / "index.md"
+    write_text(page, write_page(results, pictures))
+    logger.info("wrote %s", page)
+    return page

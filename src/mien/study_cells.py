@@ -1,0 +1,57 @@
+"""Cells and captions of a study's tables."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mien.metrics import Metric
+from mien.tables import format_interval, format_value
+
+__all__ = ["caption", "count_clips", "count_seeds", "ends", "less", "spread"]
+
+_FEW: Final = 30  # videos below which the intervals are clearly too narrow
+
+
+def caption(name: str, judged: Mapping[str, Any], results: Mapping[str, Any], clips: str) -> str:
+    """Say below a table on what it rests."""
+    mark = " (synthetic)" if judged["is_synthetic"] else ""
+    return f"*{name}{mark}; {clips}; seeds of each row in its column; `{results['command']}`.*"
+
+
+def count_clips(one: Mapping[str, Any], word: str) -> str:
+    """Say how many clips and videos a part of the results rests on."""
+    units = one["num_clusters"]
+    inside = f" in {units} videos" if units != one["num_clips"] else ""
+    few = " (few: intervals are too narrow)" if units < _FEW else ""
+    return f"{one['num_clips']} clips of {word}{inside}{few}"
+
+
+def count_seeds(entry: Mapping[str, Any], judged: Mapping[str, Any], name: str) -> str:
+    """Return how many seeds an entry rests on; of how many, if some are missing."""
+    num = len(entry["values"])
+    runs = judged["variants"].get(name, {}).get("runs", {})
+    return f"{num} of {len(runs)}" if len(runs) > num else str(num)
+
+
+def spread(entry: Mapping[str, Any], metric: Metric) -> str:
+    """Return the mean over the seeds, with its deviation where there are several."""
+    mean = format_value(entry["mean"], metric)
+    if len(entry["values"]) < 2 or entry["deviation"] is None:
+        return mean
+    return f"{mean} ± {format_value(entry['deviation'], metric)}"
+
+
+def ends(entry: Mapping[str, Any], metric: Metric) -> str:
+    """Return the interval of the mean."""
+    return format_interval(entry["low"], entry["high"], metric)
+
+
+def less(entry: Mapping[str, Any], other: str, metric: Metric) -> str:
+    """Return the difference to another source, bold where its interval leaves out zero."""
+    found = entry["less"].get(other)
+    if found is None or found["difference"] is None:
+        return ""
+    sign = "+" if found["difference"] > 0 else ""
+    text = f"{sign}{format_value(found['difference'], metric)}"
+    both = format_interval(found["low"], found["high"], metric)
+    is_clear = found["low"] is not None and (found["low"] > 0 or found["high"] < 0)
+    return f"**{text}** {both}" if is_clear else f"{text} {both}"

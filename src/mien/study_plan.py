@@ -1,0 +1,373 @@
+"""A study as a value: which settings are compared on which corpora, with which seeds.
+
+A study is a TOML file. Those of the package lie in ``configs/studies``.
+
+    title = "Generated unimodal labels"       # heading of the page
+    question = "Do generated labels ...?"     # what the study is to answer, a paragraph
+    config = "tam_ulag-planted"               # settings of every run: a name or a TOML file
+    set = []                                  # changes to them, as --set takes them
+    seeds = [1111, 1112, 1113]                # one training each
+    measures = ["labels", "scores"]           # labels, attention, scores: what is judged
+    baseline = "copy"                         # the variant from which every other is subtracted
+    against = ["distance"]                    # further variants to subtract from every other
+
+    [[variant]]                               # what is compared, in the order of the tables
+    name = "copy"
+    set = ["labels.generator=copy"]           # comes last, after the study's and the corpus's
+    config = "self_mm-planted"                # instead of the study's, where given
+
+    [[corpus]]
+    name = "planted-7"                        # the study's own name of it
+    planted = { seed = 7 }                    # made on demand, into the cache
+
+    [[corpus]]
+    name = "cremad"                           # no planted: a store given by --store cremad=PATH
+    config = "cremad.toml"                    # each of these is optional
+    set = ["text_encoder.input=none"]
+    seeds = [1111, 1112]                      # instead of the study's
+    variants = ["copy", "distance"]           # only these
+    references = ["ridge", "trees"]           # plain fits to the annotation, beside the labels
+
+    [[sweep]]                                 # planted corpora along one line, drawn as a figure
+    name = "burst"
+    across = "length of a burst, share of the clip"
+    planted = { seed = 7 }                    # what the points share
+    points = [                                # at: where on the axis; the rest: planted settings
+        { at = 0.03, burst_low = 0.02, burst_high = 0.04 },
+        { at = 0.06, burst_low = 0.04, burst_high = 0.08 },
+    ]
+    seeds = [1111, 1112]                      # optional, as are variants and set
+
+The ``corpus`` of the settings is set to that of the store, whatever their file says. A settings
+file is looked for in the folder of the study's file first.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from mien.config import Settings, apply_overrides, read_settings, read_toml
+from mien.corpora.planted import PlantedConfig
+from mien.errors import ConfigError
+from mien.experiment import ExperimentConfig, read_config
+from mien.references import ReferenceName
+
+__all__ = [
+    "Measure",
+    "Study",
+    "StudyConfig",
+    "StudyCorpus",
+    "SweepConfig",
+    "VariantConfig",
+    "describe_studies",
+    "list_studies",
+    "read_study",
+]
+
+_STUDIES = Path(__file__).parent / "configs" / "studies"
+_PLANTED = "planted."  # how --set says that a change is one of the planted corpora
+
+Measure = Literal["labels", "attention", "scores"]
+
+
+class VariantConfig(Settings):
+    """One thing that is compared.
+
+    Attributes:
+        name: What it is called in tables.
+        set: Changes to the settings, ``SECTION.SETTING=VALUE``.
+        config: Settings of its own, a name or a file; those of the corpus or the study if left out.
+    """
+
+    name: str = Field(min_length=1)
+    set: tuple[str, ...] = ()
+    config: str | None = None
+
+
+class CorpusConfig(Settings):
+    """One corpus on which the variants are compared.
+
+    Attributes:
+        name: What the study calls it.
+        planted: Settings with which it is made; without them it is a store that the user gives.
+        config: Settings of its runs, a name or a file; those of the study if left out.
+        set: Changes to the settings of its runs.
+        seeds: Seeds of its runs; those of the study if left out.
+        variants: Names of the variants that run on it; all if left out.
+        references: Plain fits of the annotation to each modality's vectors, judged as labels.
+    """
+
+    name: str = Field(min_length=1)
+    planted: PlantedConfig | None = None
+    config: str | None = None
+    set: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    variants: tuple[str, ...] = ()
+    references: tuple[ReferenceName, ...] = ()
+
+
+class SweepConfig(Settings):
+    """Planted corpora that differ along one line.
+
+    Attributes:
+        name: What the line is called; its corpora are called ``NAME-AT``.
+        across: What stands along the axis.
+        planted: Planted settings of every point.
+        points: ``at``, where a point lies on the axis, and the planted settings that it changes.
+        set: Changes to the settings of its runs.
+        seeds: Seeds of its runs; those of the study if left out.
+        variants: Names of the variants that run on it; all if left out.
+    """
+
+    name: str = Field(min_length=1)
+    across: str = Field(min_length=1)
+    planted: dict[str, Any] = Field(default_factory=dict)
+    points: tuple[dict[str, float], ...] = Field(min_length=2)
+    set: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    variants: tuple[str, ...] = ()
+
+    def corpora(self) -> Iterator[tuple[float, CorpusConfig]]:
+        """Yield where each point lies, and its corpus.
+
+        Raises:
+            ConfigError: If a point does not say where it lies, or a planted setting is wrong.
+        """
+        for point in self.points:
+            if "at" not in point:
+                raise ConfigError(f"sweep {self.name}: point {point!r} has no at, its place")
+            at = point["at"]
+            values = {**self.planted, **{k: v for k, v in point.items() if k != "at"}}
+            yield (
+                at,
+                CorpusConfig(
+                    name=f"{self.name}-{at:g}",
+                    planted=read_settings(PlantedConfig, values, f"sweep {self.name}"),
+                    set=self.set,
+                    seeds=self.seeds,
+                    variants=self.variants,
+                ),
+            )
+
+
+class StudyConfig(Settings):
+    """What a study's file holds.
+
+    Attributes:
+        title: Heading of its page.
+        question: What it is to answer.
+        config: Settings of its runs, a name or a file.
+        set: Changes to the settings of every run.
+        seeds: One training each.
+        measures: What is judged: ``labels`` (agreement of the labels of train with the truth),
+            ``attention`` (its share inside the known moments), ``scores`` (metrics).
+        baseline: The variant from which every other is subtracted.
+        against: Further variants to subtract from every other.
+        variant: What is compared.
+        corpus: On which corpora.
+        sweep: On which lines of planted corpora.
+    """
+
+    title: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    config: str = Field(min_length=1)
+    set: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = Field(min_length=1)
+    measures: tuple[Measure, ...] = Field(min_length=1)
+    baseline: str
+    against: tuple[str, ...] = ()
+    variant: tuple[VariantConfig, ...] = Field(min_length=1)
+    corpus: tuple[CorpusConfig, ...] = ()
+    sweep: tuple[SweepConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "StudyConfig":
+        variants = [one.name for one in self.variant]
+        corpora = [one.name for one in self.corpus]
+        corpora += [f"{s.name}-{p.get('at', 0.0):g}" for s in self.sweep for p in s.points]
+        for what, names in (("variants", variants), ("corpora", corpora)):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {what} are called {twice[0]!r}")
+        if not corpora:
+            raise ValueError("there is no corpus and no sweep")
+        taken = [name for name in variants if name in get_args(ReferenceName)]
+        if taken:
+            raise ValueError(f"a variant is called {taken[0]!r}, which is a reference's name")
+        named = [self.baseline, *self.against]
+        named += [name for one in self.corpus for name in one.variants]
+        named += [name for one in self.sweep for name in one.variants]
+        unknown = [name for name in named if name not in variants]
+        if unknown:
+            raise ValueError(
+                f"no variant is called {unknown[0]!r}; there are: {', '.join(variants)}"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyCorpus:
+    """One corpus of a study, with all that its runs need.
+
+    Attributes:
+        name: What the study calls it.
+        planted: Settings with which it is made; None for a store.
+        store: Where the store is; None for a planted corpus, or if it was not given.
+        seeds: Seeds of its runs.
+        configs: Settings per variant, in the order of the tables; their seeds are not those.
+        references: Plain fits to judge beside them.
+        sweep: Name of the sweep to which it belongs, if it does.
+        at: Where on the sweep's axis it lies.
+    """
+
+    name: str
+    planted: PlantedConfig | None
+    store: Path | None
+    seeds: tuple[int, ...]
+    configs: Mapping[str, ExperimentConfig]
+    references: tuple[ReferenceName, ...] = ()
+    sweep: str | None = None
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study with what the command line changed.
+
+    Attributes:
+        name: The file's name.
+        config: What the file holds.
+        corpora: Its corpora in their order, those of sweeps last; also those not given.
+    """
+
+    name: str
+    config: StudyConfig
+    corpora: tuple[StudyCorpus, ...]
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """What every variant is compared with, the baseline first."""
+        return tuple(dict.fromkeys((self.config.baseline, *self.config.against)))
+
+
+def list_studies() -> tuple[str, ...]:
+    """Return the names of the studies that come with the package."""
+    return tuple(sorted(path.stem for path in _STUDIES.glob("*.toml")))
+
+
+def describe_studies() -> dict[str, str]:
+    """Return, by name, the title of each study that comes with the package."""
+    return {name: str(read_toml(_STUDIES / f"{name}.toml")["title"]) for name in list_studies()}
+
+
+def read_study(
+    source: str | Path,
+    *,
+    stores: Mapping[str, Path] | None = None,
+    seeds: Sequence[int] = (),
+    only: Sequence[str] = (),
+    corpora: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+) -> Study:
+    """Read a study from a file, or by the name of one that comes with the package.
+
+    Args:
+        source: Path of a TOML file, or a name that ``list_studies`` gives.
+        stores: Where the stores of corpora are, by the study's name of the corpus. One given for a
+            planted corpus takes its place.
+        seeds: Seeds of every run, instead of those in the file.
+        only: Names of the variants to keep; the baseline is kept anyway. All if empty.
+        corpora: Names of the corpora or sweeps to keep. All if empty.
+        overrides: Changes to every run, or, as ``planted.SETTING=VALUE``, to every planted corpus.
+
+    Raises:
+        ConfigError: If there is no such study, or something in it is wrong.
+    """
+    path = _find_study(source)
+    config = read_settings(StudyConfig, read_toml(path))
+    kept = _keep(config, only)
+    placed: list[tuple[str | None, float | None, CorpusConfig]] = [
+        (None, None, one) for one in config.corpus
+    ]
+    placed += [(s.name, at, one) for s in config.sweep for at, one in s.corpora()]
+    stores = stores or {}
+    _check_names("--store", stores, [one.name for _, _, one in placed])
+    _check_names("--corpus", corpora, [name for s, _, one in placed for name in (one.name, s)])
+    chosen = []
+    for sweep, at, one in placed:
+        if corpora and one.name not in corpora and sweep not in corpora:
+            continue
+        names = [v for v in config.variant if v.name in kept and v.name in (one.variants or kept)]
+        chosen.append(
+            StudyCorpus(
+                name=one.name,
+                planted=None if one.name in stores else _change_planted(one, overrides),
+                store=stores.get(one.name),
+                seeds=tuple(seeds) or one.seeds or config.seeds,
+                configs={v.name: _resolve(config, one, v, path.parent, overrides) for v in names},
+                references=one.references,
+                sweep=sweep,
+                at=at,
+            )
+        )
+    return Study(name=path.stem, config=config, corpora=tuple(chosen))
+
+
+def _check_names(option: str, given: Iterable[str], known: Sequence[str | None]) -> None:
+    names = list(dict.fromkeys(name for name in known if name is not None))
+    for name in given:
+        if name not in names:
+            raise ConfigError(
+                f"{option} {name}: the study has nothing of that name; there are: "
+                f"{', '.join(names)}"
+            )
+
+
+def _find_study(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    path = _STUDIES / f"{source}.toml"
+    if path.is_file():
+        return path
+    raise ConfigError(
+        f"{str(source)!r} is neither a file nor a known study; there are: "
+        f"{', '.join(list_studies())}"
+    )
+
+
+def _keep(config: StudyConfig, only: Sequence[str]) -> set[str]:
+    """Return the names of the variants to run."""
+    names = [one.name for one in config.variant]
+    _check_names("--only", only, names)
+    return {*only, config.baseline} if only else set(names)
+
+
+def _change_planted(corpus: CorpusConfig, overrides: Sequence[str]) -> PlantedConfig | None:
+    """Return the planted settings with what the command line changes."""
+    if corpus.planted is None:
+        return None
+    changes = [one.removeprefix(_PLANTED) for one in overrides if one.startswith(_PLANTED)]
+    given = corpus.planted.model_dump(exclude_unset=True)
+    return read_settings(PlantedConfig, apply_overrides(given, changes), "planted")
+
+
+def _resolve(
+    study: StudyConfig,
+    corpus: CorpusConfig,
+    variant: VariantConfig,
+    folder: Path,
+    overrides: Sequence[str],
+) -> ExperimentConfig:
+    """Return the settings of a variant's runs on a corpus."""
+    source = variant.config or corpus.config or study.config
+    beside = folder / source
+    given = [one for one in overrides if not one.startswith(_PLANTED)]
+    changes = [*study.set, *corpus.set, *variant.set, *given]
+    try:
+        return read_config(beside if beside.is_file() else source, changes)
+    except ConfigError as error:
+        raise ConfigError(f"variant {variant.name} on {corpus.name}: {error}") from error

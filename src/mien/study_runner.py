@@ -1,0 +1,247 @@
+"""The runs of a study: made side by side, each once, and kept in the user's cache folder.
+
+CACHE/
+    stores/KEY/           planted corpora
+    runs/KEY-CODE/        a run folder with one seed; KEY: settings, data, versions; CODE: the code
+        attention.json    share of attention inside the known moments, clip by clip
+
+A run that is there is not made again, and one that was stopped goes on. When the code that a
+training depends on changes, its runs are made anew.
+"""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from mien.checkpoint import write_text
+from mien.errors import MienError
+from mien.evaluation import predict
+from mien.execution import train
+from mien.experiment import ExperimentConfig
+from mien.judgement import share_attention
+from mien.run import SeedFolder
+from mien.store import open_store
+from mien.study_code import code_fingerprint
+from mien.study_plan import Study
+from mien.study_ready import ReadyCorpus, hash_of, plain_settings
+from mien.study_workers import StudyListener, side_by_side
+from mien.text import cache_folder
+from mien.trained import dataset_of, load_model
+from mien.types import Split
+
+__all__ = ["Job", "Outcome", "plan_jobs", "run_jobs"]
+
+logger = logging.getLogger(__name__)
+
+_ATTENTION_SPLITS: tuple[Split, ...] = ("valid", "test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training of a study.
+
+    Attributes:
+        corpus: The study's name of the corpus.
+        variant: Name of the variant.
+        seed: The seed, the only one in ``config``.
+        config: The settings.
+        store: The data.
+        folder: The run folder, in the cache.
+        with_attention: Whether attention inside the known moments is measured.
+    """
+
+    corpus: str
+    variant: str
+    seed: int
+    config: ExperimentConfig
+    store: Path
+    folder: Path
+    with_attention: bool
+
+    @property
+    def code(self) -> str:
+        """Fingerprint of the code by which it is, or was, made."""
+        return self.folder.name.rpartition("-")[2]
+
+    @property
+    def seed_folder(self) -> SeedFolder:
+        """The files of its seed."""
+        return SeedFolder(self.folder / f"seed-{self.seed}")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether everything that it leaves is there."""
+        has_attention = not self.with_attention or (self.folder / "attention.json").is_file()
+        return (self.folder / "metrics.json").is_file() and has_attention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: The job.
+        status: ``finished``; ``diverged`` in training; ``refused``, as settings and data do not
+            fit.
+        reason: Why it is not finished; empty if it is.
+        is_cached: Whether nothing had to be done.
+        seconds: Time it took.
+    """
+
+    job: Job
+    status: Literal["finished", "diverged", "refused"]
+    reason: str = ""
+    is_cached: bool = False
+    seconds: float = 0.0
+
+
+def plan_jobs(
+    study: Study, corpora: Sequence[ReadyCorpus], *, code: Literal["same", "any"] = "same"
+) -> list[Job]:
+    """Return the trainings of a study: every variant that fits, on every corpus, with every seed.
+
+    Args:
+        study: The study.
+        corpora: Its corpora.
+        code: Whether only runs made by the ``same`` code are taken from the cache, or, where there
+            is one of the same settings, data and versions, that of ``any``.
+    """
+    present = code_fingerprint("mien.execution")[:12]
+    jobs = []
+    for ready in corpora:
+        for name, variant in ready.variants.items():
+            for seed in ready.corpus.seeds if variant.refusal is None else ():
+                train_config = variant.config.train.model_copy(update={"seeds": (seed,)})
+                config = variant.config.model_copy(update={"train": train_config})
+                versions = [metadata.version(one) for one in ("mien", "torch")]
+                key = hash_of([plain_settings(config), ready.fingerprint, variant.text, versions])
+                jobs.append(
+                    Job(
+                        corpus=ready.corpus.name,
+                        variant=name,
+                        seed=seed,
+                        config=config,
+                        store=ready.store,
+                        folder=_choose_folder(key, present, code),
+                        with_attention="attention" in study.config.measures,
+                    )
+                )
+    return jobs
+
+
+def _choose_folder(key: str, present: str, code: Literal["same", "any"]) -> Path:
+    runs = cache_folder() / "runs"
+    folder = runs / f"{key}-{present}"
+    if code == "any" and not (folder / "metrics.json").is_file():
+        found = [one for one in runs.glob(f"{key}-*") if (one / "metrics.json").is_file()]
+        return max(found, key=lambda one: (one / "metrics.json").stat().st_mtime, default=folder)
+    return folder
+
+
+def run_jobs(
+    name: str, jobs: Sequence[Job], *, num_workers: int, listener: StudyListener
+) -> list[Outcome]:
+    """Train what is not in the cache, several side by side, one thread each.
+
+    Runs that are stopped, with this process or without, go on at the next call.
+
+    Args:
+        name: What the study is called.
+        jobs: The trainings; those of the same folder are made once.
+        num_workers: How many processes; 1 trains in this one.
+        listener: Is told how it goes on.
+
+    Raises:
+        TrainingError: If a process was killed from outside.
+    """
+    done = {job.folder: _cached(job) for job in jobs}
+    waiting = [job for job in {j.folder: j for j in jobs}.values() if done[job.folder] is None]
+    logger.info("%s: %d runs, %d of them to train", name, len(done), len(waiting))
+    listener.on_stage(f"{name}: runs", len(waiting))
+    for job, outcome in side_by_side(_run, waiting, num_workers):
+        done[job.folder] = outcome
+        listener.on_done(f"{job.corpus}, {job.variant}, seed {job.seed}: {outcome.status}")
+        if outcome.status != "finished":
+            logger.warning(
+                "%s, %s, seed %d %s: %s",
+                job.corpus, job.variant, job.seed, outcome.status, outcome.reason,
+            )  # fmt: skip
+    results = []
+    for job in jobs:
+        found = done[job.folder]
+        if found is not None:
+            results.append(
+                Outcome(
+                    job=job,
+                    status=found.status,
+                    reason=found.reason,
+                    is_cached=found.is_cached,
+                    seconds=found.seconds,
+                )
+            )
+    return results
+
+
+def _cached(job: Job) -> Outcome | None:
+    if job.seed_folder.failure is not None:
+        reason = job.seed_folder.failure
+        return Outcome(job=job, status="diverged", reason=reason, is_cached=True)
+    return Outcome(job=job, status="finished", is_cached=True) if job.is_finished else None
+
+
+def _run(job: Job) -> Outcome:
+    """Train one run, unless another process has done so in the meantime."""
+    start = time.perf_counter()
+    job.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{job.folder}.lock"):
+        found = _cached(job)
+        if found is not None:
+            return found
+        try:
+            _train(job)
+        except MienError as error:
+            failure = job.seed_folder.failure
+            return Outcome(
+                job=job,
+                status="refused" if failure is None else "diverged",
+                reason=failure or str(error),
+                seconds=time.perf_counter() - start,
+            )
+    return Outcome(job=job, status="finished", seconds=time.perf_counter() - start)
+
+
+def _train(job: Job) -> None:
+    if not (job.folder / "metrics.json").is_file():
+        if not (job.folder / "config.toml").is_file():  # killed before it began
+            shutil.rmtree(job.folder, ignore_errors=True)
+        train(job.config, job.store, job.folder, resume=True)
+    if job.with_attention:
+        write_text(job.folder / "attention.json", json.dumps(_measure_attention(job)))
+
+
+def _measure_attention(job: Job) -> dict[str, Any]:
+    """Return, per split and modality, ids of the clips with a known moment and their shares."""
+    model, prepared = load_model(job.seed_folder.path, open_store(job.store))
+    measured: dict[str, Any] = {}
+    for split in _ATTENTION_SPLITS:
+        if split not in prepared.datasets:
+            continue
+        dataset = dataset_of(prepared, split)
+        shares = share_attention(predict(model, dataset), dataset.clips, prepared.tokens)
+        measured[split] = {
+            str(modality): {
+                "ids": [dataset.clips[row].id for row in rows],
+                "inside": [None if value != value else float(value) for value in share.shares],
+                "uniform": share.uniform.tolist(),
+            }
+            for modality, (rows, share) in shares.items()
+        }
+    return measured

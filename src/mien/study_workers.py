@@ -1,0 +1,81 @@
+"""Pieces of work side by side, one process and one thread each; they end with who began them."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from mien.errors import TrainingError
+
+__all__ = ["StudyListener", "side_by_side"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@runtime_checkable
+class StudyListener(Protocol):
+    """Who wants to know how a study goes on."""
+
+    def on_stage(self, what: str, total: int) -> None:
+        """Take note that ``total`` pieces of work of one kind begin."""
+
+    def on_done(self, what: str) -> None:
+        """Take note that a piece is done, and which."""
+
+
+def side_by_side(
+    work: Callable[[Item], Result], items: Sequence[Item], num_workers: int
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with its result, as they come; in this process if one worker is enough.
+
+    Whatever ends the iteration early ends the processes as well.
+
+    Raises:
+        TrainingError: If a process was killed from outside.
+    """
+    if num_workers == 1 or len(items) < 2:
+        yield from ((item, work(item)) for item in items)
+        return
+    before = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(
+        max_workers=min(num_workers, len(items)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin_worker,
+    )
+    try:
+        futures = {pool.submit(work, item): item for item in items}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+        pool.shutdown()
+    except BaseException as error:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - set(before):
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise TrainingError(
+                "a process of the study was killed, perhaps for want of memory; run it again with "
+                "fewer --jobs: what is done is kept"
+            ) from error
+        raise
+
+
+def _begin_worker() -> None:
+    """Compute with one thread, and end with the process that began this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that began this
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:  # noqa: ANN401  # multiprocessing does not name its class
+    parent.join()
+    os._exit(1)

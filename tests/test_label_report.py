@@ -1,0 +1,164 @@
+import json
+
+import numpy as np
+import pytest
+from fake_runs import write_run
+
+from mien.agreement import agreement
+from mien.cli import main
+from mien.errors import CheckpointError
+from mien.label_measure import (
+    flipped_share,
+    judge_agreement,
+    judge_moves,
+    judge_trajectories,
+    read_label_rows,
+)
+from mien.label_report import format_label_report, report_labels
+from mien.run import open_run
+from mien.types import Modality, Task
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr("mien.contrast._RESAMPLES", 60)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run", num_epochs=3)
+
+
+def expected(run, seed, modality):
+    """The agreement of a seed's labels at its best epoch, straight from its files."""
+    folder = run.seed(seed)
+    clips = folder.train_clips()
+    row = clips["modalities"].index(modality)
+    labels = folder.label_trajectory()[folder.metrics()["best_epoch"] - 1, row]
+    truth, annotated = (np.array(clips["truth"][modality]), np.array(clips["annotated"]))
+    return agreement(labels.astype(np.float64), truth, annotated)
+
+
+def test_agreement_is_that_of_the_best_epoch_of_every_seed(run):
+    report = report_labels(run)
+    for modality in ("text", "audio", "video"):
+        each = [expected(run, seed, modality) for seed in (1111, 1112)]
+        for part in ("everywhere", "conflicting"):
+            judged = report.agreement[modality][part]
+            assert judged["num_clips"] == getattr(each[0], part).num_clips
+            for name in ("pearson", "spearman", "mae", "mae_monotone", "sign"):
+                values = [getattr(getattr(one, part), name) for one in each]
+                entry = judged["metrics"][name]["generated"]
+                assert entry["values"] == pytest.approx(values)
+                assert entry["mean"] == pytest.approx(np.mean(values))
+
+
+def test_copies_stand_beside_the_generated_labels_and_are_subtracted(run):
+    judged = report_labels(run).agreement["audio"]["conflicting"]["metrics"]["pearson"]
+    assert judged["copy"]["mean"] < judged["generated"]["mean"]
+    less = judged["generated"]["less"]["copy"]
+    difference = judged["generated"]["mean"] - judged["copy"]["mean"]
+    assert less["difference"] == pytest.approx(difference)
+    assert less["low"] < difference < less["high"]
+
+
+def test_trajectories_follow_the_labels_from_copies_on(run):
+    rows = read_label_rows(run.seeds)[Modality.TEXT]
+    followed = judge_trajectories(rows)
+    assert list(followed) == ["1111", "1112"]
+    one = followed["1111"]
+    assert one["flipped"][0] == pytest.approx(
+        flipped_share(rows.trajectories[1111][0], rows.annotated)
+    )
+    assert one["clipped"] == pytest.approx([0.05, 0.025, 0.05 / 3])
+    assert one["moved"][0] == pytest.approx(0, abs=1e-6)
+    assert one["moved"][2] > one["moved"][1] > 0
+    assert one["conflicting"][2] > one["conflicting"][0]
+
+
+def test_a_zero_annotation_is_neither_kept_nor_flipped():
+    assert flipped_share(np.array([1.0, -1.0]), np.array([0.0, 1.0])) == 1.0
+    assert np.isnan(flipped_share(np.array([1.0]), np.array([0.0])))
+
+
+def test_without_a_truth_it_says_so_and_how_far_labels_moved(tmp_path):
+    run = write_run(tmp_path / "run", has_truth=False)
+    report = report_labels(run)
+    assert report.agreement == {}
+    text = format_label_report(report)
+    assert "is not known for text, audio, video" in " ".join(text.split())
+    assert "contradicting" not in text.split("labels by epoch")[0]
+    rows = read_label_rows(run.seeds)[Modality.AUDIO]
+    moved = [np.abs(one - rows.annotated).mean() for one in rows.best]
+    assert report.moves["audio"]["moved"]["values"] == pytest.approx(moved)
+    assert set(report.moves["audio"]["with"]) == {"text", "video"}
+    assert [path.name for path in report.figures] == ["labels-epochs.png"]
+
+
+def test_a_truth_that_is_partly_known_is_judged_where_it_is(run):
+    for seed in run.seeds:
+        path = seed.path / "train.json"
+        clips = json.loads(path.read_text())
+        clips["truth"]["text"][:20] = [None] * 20
+        path.write_text(json.dumps(clips))
+    assert report_labels(run).agreement["text"]["everywhere"]["num_clips"] == 40
+
+
+def test_figures_are_written_and_older_ones_removed(run):
+    (run.path / "figures").mkdir()
+    (run.path / "figures" / "labels-old.png").write_bytes(b"old")
+    (run.path / "figures" / "scores.png").write_bytes(b"kept")
+    report = report_labels(run)
+    names = ["labels-agreement.png", "labels-epochs.png"]
+    assert [path.name for path in report.figures] == names
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in report.figures)
+    left = sorted(path.name for path in (run.path / "figures").iterdir())
+    assert left == [*names, "scores.png"]
+
+
+def test_the_text_fits_80_columns_and_calls_a_synthetic_corpus_so(run):
+    report = report_labels(run)
+    text = format_label_report(report).replace(str(run.path), "RUN")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "synthetic corpus" in text.splitlines()[0]
+    assert "truth" in text
+
+
+def test_seeds_with_other_clips_are_refused(run):
+    path = run.seed(1112).path / "train.json"
+    clips = json.loads(path.read_text())
+    clips["ids"][0] = "another$_$0"
+    path.write_text(json.dumps(clips))
+    with pytest.raises(CheckpointError, match=r"its train clips or modalities are not those of"):
+        report_labels(open_run(run.path))
+
+
+def test_a_part_without_a_clip_has_no_metrics():
+    labels, annotated = np.array([[0.1, 0.5, -0.2]]), np.array([1.0, 2.0, -1.0])
+    videos = np.array(["a", "b", "c"])
+    judged = judge_agreement({"generated": labels}, annotated, annotated, videos)
+    assert judged["conflicting"] == {"num_clips": 0, "num_clusters": 0, "metrics": {}}
+    assert judged["everywhere"]["metrics"]["sign"]["generated"]["mean"] == 1.0
+
+
+def test_moves_of_a_single_modality_have_nobody_to_compare_with(tmp_path):
+    run = write_run(tmp_path / "run", modalities=(Modality.AUDIO,))
+    moves = judge_moves(read_label_rows(run.seeds))
+    assert list(moves) == ["audio"]
+    assert moves["audio"]["with"] == {}
+
+
+def test_the_command_prints_the_report(run, capsys):
+    assert main(["labels", str(run.path)]) == 0
+    printed = capsys.readouterr().out
+    assert "best epoch against the truth, contradicting clips" in printed
+    assert "labels-agreement.png" in printed
+
+
+def test_a_run_that_is_not_there_is_a_sentence(tmp_path, capsys):
+    assert main(["labels", str(tmp_path)]) == 2
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_the_truth_of_fusion_is_no_unimodal_truth(run):
+    assert Task.FUSION not in read_label_rows(run.seeds)
