@@ -247,7 +247,7 @@ def make_config(**sections):
         **sections.pop("train", {}),
     }
     model = {"name": "tam_ulag", **TINY, **sections.pop("model", {})}
-    labels = {"expert_size": 4, "folds": 2, **sections.pop("labels", {})}
+    labels = {"generator": "ulag", "expert_size": 4, "folds": 2, **sections.pop("labels", {})}
     text = {"input": "embeddings", **sections.pop("text_encoder", {})}
     return ExperimentConfig(
         **{"train": train, "model": model, "labels": labels, "text_encoder": text, **sections}

@@ -50,6 +50,9 @@ class Stop:
         if self.done is not None and (epoch, done) == (self.epoch, self.done):
             self.count()
 
+    def on_evidence(self, epoch, done, total):
+        pass
+
     def on_epoch(self, record, config):
         assert config.epochs
         if self.done is None and record.epoch == self.epoch:
@@ -386,6 +389,9 @@ def test_a_run_that_diverges_late_offers_no_older_checkpoint(tiny_store, tmp_pat
             if epoch == 2 and done == total:
                 raise TrainingError("training diverged in epoch 2: made so by a test")
 
+        def on_evidence(self, epoch, done, total):
+            pass
+
         def on_epoch(self, record, config):
             assert record.epoch <= config.epochs
 
@@ -533,7 +539,7 @@ def test_features_can_be_taken_as_they_are(tiny_store, tmp_path):
         ({"features": {"audio": "none", "video": "none"}}, (TEXT,)),
     ],
 )
-@pytest.mark.parametrize("generator", ["ulag", "human"])
+@pytest.mark.parametrize("generator", ["latent", "ulag", "human"])
 def test_a_run_may_leave_modalities_out(tiny_store, tmp_path, sections, modalities, generator):
     config = make_config(**sections, labels={"generator": generator}, train={"epochs": 1})
     run = train(config, tiny_store, tmp_path / "r")

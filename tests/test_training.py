@@ -84,6 +84,9 @@ class Steps:
     def on_step(self, epoch, done, total):
         self.told.append((epoch, done, total))
 
+    def on_evidence(self, epoch, done, total):
+        pass
+
     def on_epoch(self, record, config):
         self.told.append((record, config))
 
@@ -201,7 +204,7 @@ def test_an_epoch_takes_one_step_per_window_the_last_one_included(
         tmp_path_factory.mktemp("t"), generator="copy", batch_size=batch_size, accumulate=accumulate
     )
     steps = Steps(trainer)
-    trainer.run_order(np.arange(14), 1, steps)
+    trainer.run_order(np.arange(14), 1, steps.on_step)
     assert len(steps.gradients) == math.ceil(14 / (batch_size * accumulate))
     done = [told[1] for told in steps.told]
     assert done == sorted(set(done))
@@ -385,6 +388,9 @@ def test_the_best_checkpoint_holds_the_weights_and_labels_of_the_best_epoch(tmp_
     kept = {}
 
     class Keep(Steps):
+        def on_evidence(self, epoch, done, total):
+            pass
+
         def on_epoch(self, record, config):
             assert config is trainer.config
             modules = {"model": trainer.model, "objective": trainer.objective}
@@ -441,6 +447,9 @@ class Stop:
         assert done <= total
         if (epoch, done) == (self.epoch, self.done):
             raise KeyboardInterrupt
+
+    def on_evidence(self, epoch, done, total):
+        pass
 
     def on_epoch(self, record, config):
         assert config.epochs

@@ -43,7 +43,7 @@ class LabelsConfig(Settings):
         evidence_patience: Epochs without better answers before they are trained no further.
     """
 
-    generator: GeneratorName = "ulag"
+    generator: GeneratorName = "latent"
     weight: Literal["difference", "one"] = "one"
     warmup_epochs: int = Field(1, ge=1)
     zeros: Literal["positive", "excluded"] = "positive"
