@@ -9,7 +9,9 @@ people who heard and saw the clip (``label``), heard it alone (``label_A``) or s
 (``label_V``). There are no features of the face, so that its votes are of no use here but stay in
 the table. An actor is a video: intervals and folds go by actor. Labels are generated for train
 clips alone, so that most actors are in train; every eighth is in valid or test, in turn. CREMA-D
-(Cao et al. 2014) is under ODbL 1.0.
+is under ODbL 1.0.
+
+Source: cao2014.
 """
 
 import argparse

@@ -21,6 +21,7 @@ from mien.corpora.planted import PlantedConfig, make_planted
 from mien.errors import MienError
 from mien.experiment import ExperimentConfig, list_configs, read_config
 from mien.store import write_store
+from mien.study_plan import StudyConfig, list_studies, read_study
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -151,6 +152,9 @@ def check_mien(words):
     overrides = parameters.get("settings") or []
     if name == "train":
         check_training(parameters["config"], overrides)
+    if name == "study" and parameters["name"] is not None:
+        options = {key: parameters[key] or [] for key in ("only", "corpora")}
+        read_study(parameters["name"], overrides=overrides, **options)
     if name == "planted":
         nested = {o.partition("=")[0]: tomllib.loads(o)[o.partition("=")[0]] for o in overrides}
         read_settings(PlantedConfig, nested)
@@ -189,7 +193,8 @@ def test_a_wrong_setting_of_a_command_is_noticed():
 
 @blocks_of("toml")
 def test_settings_of_a_page_are_settings(block):
-    read_settings(ExperimentConfig, tomllib.loads(block.text))
+    values = tomllib.loads(block.text)
+    read_settings(StudyConfig if "variant" in values else ExperimentConfig, values)
 
 
 def settings_of(page):
@@ -257,6 +262,11 @@ def test_every_source_is_in_the_list_of_papers():
 def test_every_shipped_configuration_is_explained(name):
     guides = [*(DOCS / "howto").glob("*.md"), *(DOCS / "reference").glob("*.md")]
     assert any(f"`{name}`" in page.read_text(encoding="utf-8") for page in guides)
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_every_shipped_study_is_explained(name):
+    assert f"`{name}`" in (DOCS / "howto" / "studies.md").read_text(encoding="utf-8")
 
 
 def test_every_module_is_in_the_reference():

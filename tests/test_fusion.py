@@ -4,7 +4,7 @@ from helpers import AUDIO, TEXT, VIDEO, generator, open_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.fusion import FUSIONS, DimensionFusion, RankOneFusion
+from mien.fusion import FUSIONS, ConflictFusion, DimensionFusion, RankOneFusion
 from mien.types import Modality
 
 VECTORS = {TEXT: 4, AUDIO: 3, VIDEO: 2}
@@ -42,16 +42,54 @@ def slow_dimension_fusion(layer, vectors):
     return torch.cat([fused, t * a, t * v, a * v, t, a, v])
 
 
+def slow_conflict_fusion(layer, vectors):
+    t, a, v = (torch.tanh(layer.project[m].weight @ x + layer.project[m].bias)
+               for m, x in vectors.items())  # fmt: skip
+    seen = torch.cat([t * a, t * v, a * v, t, a, v])
+    looked = (layer.look.weight @ seen + layer.look.bias).clamp(min=0)
+    raw = [torch.exp(layer.weigh[m].weight @ looked + layer.weigh[m].bias) for m in vectors]
+    fused = sum(one / sum(raw) * p for one, p in zip(raw, (t, a, v), strict=True))
+    return torch.cat([fused, seen])
+
+
+SLOW = {DimensionFusion: slow_dimension_fusion, ConflictFusion: slow_conflict_fusion}
+
+
+@pytest.mark.parametrize("kind", SLOW)
 @given(seed=st.integers(0, 999))
 @settings(max_examples=15)
-def test_dimension_fusion_follows_its_formula(seed):
-    layer = open_up(DimensionFusion(VECTORS, 5), seed)
+def test_fusion_in_a_shared_space_follows_its_formula(kind, seed):
+    layer = open_up(kind(VECTORS, 5), seed)
     vectors = make_vectors(seed)
     found = layer(vectors)
     assert found.shape == (5, layer.output_size) == (5, 35)
     for row in range(5):
-        wanted = slow_dimension_fusion(layer, {m: x[row] for m, x in vectors.items()})
+        wanted = SLOW[kind](layer, {m: x[row] for m, x in vectors.items()})
         torch.testing.assert_close(found[row], wanted)
+
+
+def odds_of_text(kind, signs, seed):
+    """Log odds of the text's weight against the audio's, for each pair of what the two say."""
+    sizes = {TEXT: 1, AUDIO: 1}
+    layer = open_up(kind(sizes, 1), seed)
+    with torch.no_grad():
+        for project in layer.project.values():
+            project.weight.fill_(1.0)
+            project.bias.zero_()
+        if kind is ConflictFusion:
+            layer.look.bias.fill_(5.0)  # so that the one hidden unit is on
+    said, fused = torch.tanh(signs), layer({m: signs[:, [i]] for i, m in enumerate(sizes)})[:, 0]
+    return torch.logit((fused - said[:, 1]) / (said[:, 0] - said[:, 1]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_only_weights_that_see_products_can_tell_a_conflict(seed):
+    """Over agreement and conflict of two modalities a linear map's interaction is 0."""
+    signs = torch.tensor([[1.0, 0.5], [1.0, -0.5], [-1.0, 0.5], [-1.0, -0.5]])
+    interaction = torch.tensor([1.0, -1.0, -1.0, 1.0])
+    seen = {kind: (odds_of_text(kind, signs, seed) * interaction).sum().abs() for kind in SLOW}
+    assert seen[DimensionFusion] < 1e-4
+    assert seen[ConflictFusion] > 1e-2
 
 
 def test_in_dimension_fusion_a_dimension_meets_its_own_dimension_and_no_other():

@@ -1,10 +1,11 @@
 """How the vectors of the modalities become one."""
 
-from collections.abc import Mapping
-from itertools import permutations
+from collections.abc import Mapping, Sequence
+from itertools import combinations, permutations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,12 +14,14 @@ from mien.types import Modality
 __all__ = [
     "FUSIONS",
     "ConcatFusion",
+    "ConflictFusion",
     "DimensionFusion",
+    "Fusion",
     "FusionName",
     "RankOneFusion",
 ]
 
-FusionName = Literal["dimension", "rank_one", "concat"]
+FusionName = Literal["dimension", "conflict", "rank_one", "concat"]
 
 
 class ConcatFusion(nn.Module):
@@ -111,14 +114,61 @@ class DimensionFusion(nn.Module):
         weights = torch.stack([self.weigh[m](joined) for m in vectors]).softmax(dim=0)  # (M, B, H)
         parts = list(projected.values())
         fused = torch.einsum("mbh,mbh->bh", weights, torch.stack(parts))
-        products = [
-            parts[i] * parts[j] for i in range(len(parts)) for j in range(i + 1, len(parts))
-        ]
-        return torch.cat([fused, *products, *parts], dim=-1)
+        return torch.cat([fused, *_products(parts), *parts], dim=-1)
 
 
-FUSIONS: dict[FusionName, type[ConcatFusion] | type[RankOneFusion] | type[DimensionFusion]] = {
+class ConflictFusion(nn.Module):
+    """Fuse per dimension, with weights that see where the modalities contradict each other.
+
+        p_m  = tanh(P_m x_m)                       each modality, in one semantic space of size H
+        c_mn = p_m * p_n                           above 0 where two agree, below 0 where not
+        g    = softmax over m of G_m ReLU(W [all c_mn; all p_m])
+        f    = [sum over m of g_m * p_m; all c_mn; all p_m]
+
+    The weights of ``dimension`` are linear in the joined vectors before the softmax. Whether two
+    signs agree, or which modality is the stronger whatever its sign, is no linear function of
+    them. Here the weights read the products, which hold the one, through a hidden layer, which can
+    tell the other.
+
+    Source: ours, after sun2024's fusion per dimension; see docs/decisions.md.
+
+    Args:
+        sizes: Size of each modality's vector.
+        size: Size of the shared space, H.
+    """
+
+    def __init__(self, sizes: Mapping[Modality, int], size: int) -> None:
+        super().__init__()
+        num_parts = len(sizes) * (len(sizes) + 1) // 2  # the modalities and their pairs
+        self.project = nn.ModuleDict({m: nn.Linear(n, size) for m, n in sizes.items()})
+        self.output_size = size
+        if len(sizes) > 1:
+            self.look = nn.Linear(num_parts * size, size)
+            self.weigh = nn.ModuleDict({m: nn.Linear(size, size) for m in sizes})
+            self.output_size = size * (1 + num_parts)
+
+    def forward(self, vectors: Mapping[Modality, Float[Tensor, "B _"]]) -> Float[Tensor, "B _"]:
+        """Return the weighted sum, the products of pairs and the projections, joined."""
+        parts = [torch.tanh(self.project[m](x)) for m, x in vectors.items()]
+        if len(parts) == 1:
+            return parts[0]
+        seen = torch.cat([*_products(parts), *parts], dim=-1)
+        looked = F.relu(self.look(seen))
+        weights = torch.stack([self.weigh[m](looked) for m in vectors]).softmax(dim=0)  # (M, B, H)
+        fused = torch.einsum("mbh,mbh->bh", weights, torch.stack(parts))
+        return torch.cat([fused, seen], dim=-1)
+
+
+def _products(parts: Sequence[Float[Tensor, "B H"]]) -> list[Float[Tensor, "B H"]]:
+    """Return the product, element by element, of each pair: t*a, t*v, a*v."""
+    return [one * other for one, other in combinations(parts, 2)]
+
+
+Fusion = ConcatFusion | RankOneFusion | DimensionFusion | ConflictFusion
+
+FUSIONS: dict[FusionName, type[Fusion]] = {
     "dimension": DimensionFusion,
+    "conflict": ConflictFusion,
     "rank_one": RankOneFusion,
     "concat": ConcatFusion,
 }

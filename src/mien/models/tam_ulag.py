@@ -23,8 +23,9 @@ class TamUlagConfig(MultitaskConfig):
             ``max``; one layer of ``self``-attention and its mean; ``none`` (the summary alone: the
             last state of a series), or ``released`` (as the released program does it, defects and
             all).
-        fusion: How the modalities meet: in every ``dimension`` of a shared space, by the
-            ``rank_one`` products of the released program, or joined (``concat``).
+        fusion: How the modalities meet: in every ``dimension`` of a shared space; there, with
+            weights that see a ``conflict``; by the ``rank_one`` products of the released program;
+            or joined (``concat``).
     """
 
     name: Literal["tam_ulag"] = "tam_ulag"
