@@ -132,7 +132,7 @@ class AudioTrack:
 
     def _place(self, samples: Samples, begin: int) -> None:
         """Hand on samples that begin at a place of the clip, after silence up to there."""
-        end = self._clip(self.length)
+        end = float(round(self.length * self._rate)) if self.length < math.inf else math.inf
         self.is_done = begin >= end
         if self.is_done:
             return
@@ -152,9 +152,6 @@ class AudioTrack:
         while self._position < begin:
             self._emit(np.zeros(min(begin - self._position, self._rate), np.float32))
         self._emit(samples[: int(min(end - self._position, samples.size))])
-
-    def _clip(self, seconds: float) -> float:
-        return seconds if math.isinf(seconds) else round(seconds * self._rate)
 
     def _emit(self, samples: Samples) -> None:
         loudest = float(np.abs(samples).max(initial=0.0))
