@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -38,6 +38,7 @@ class Features:
     notes: dict[str, float | int | str]
 
 
+@runtime_checkable
 class AudioStream(Protocol):
     """One clip's audio on its way to features."""
 
@@ -50,6 +51,7 @@ class AudioStream(Protocol):
         ...
 
 
+@runtime_checkable
 class FrameStream(Protocol):
     """One clip's frames on their way to features."""
 
@@ -62,6 +64,7 @@ class FrameStream(Protocol):
         ...
 
 
+@runtime_checkable
 class AudioExtractor(Protocol):
     """Makes features of what is heard.
 
@@ -84,6 +87,7 @@ class AudioExtractor(Protocol):
         ...
 
 
+@runtime_checkable
 class VideoExtractor(Protocol):
     """Makes features of what is seen.
 
@@ -104,6 +108,7 @@ class VideoExtractor(Protocol):
         ...
 
 
+@runtime_checkable
 class FileExtractor(Protocol):
     """Makes features of a recording by itself, without our decoder: an outside program.
 
