@@ -82,7 +82,7 @@ class StoreMeta(Settings):
         scale: Range of the annotations.
         is_synthetic: Whether a program made the clips.
         num_clips: Clips per split.
-        labels: Tasks that are annotated in at least one clip; none if the clips are to be predicted.
+        labels: Tasks that are annotated in at least one clip; none in a store for prediction.
         series: The series, by name.
         origin: Where it comes from.
         fingerprint: SHA-256 over the clips and every series.
