@@ -5,12 +5,11 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from mien.errors import ConfigError
 from mien.extractors.expression import EXPRESSIONS, ExpressionModel
 from mien.extractors.face_tracking import FaceTracks, Track
 from mien.extractors.geometry import eye_aspects, gaze_of, mouth_aspect, pose_of
 from mien.extractors.landmarker import Face, FaceFinder, FaceSearch
-from mien.extractors.protocols import Features
+from mien.extractors.protocols import Features, refuse_settings
 from mien.recording import Source
 
 __all__ = ["FRAME_RATE", "FaceExtractor", "FaceStream", "build_face", "build_face_expression"]
@@ -140,13 +139,3 @@ def build_face_expression(settings: str) -> FaceExtractor:
     """Make ``face+expression/1``; it has no settings."""
     refuse_settings("face+expression/1", settings)
     return FaceExtractor(ExpressionModel())
-
-
-def refuse_settings(name: str, settings: str) -> None:
-    """Check that an extractor without settings is given none.
-
-    Raises:
-        ConfigError: If it is.
-    """
-    if settings:
-        raise ConfigError(f"{name} takes no settings, found {settings!r}; write {name}")

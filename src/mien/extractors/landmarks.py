@@ -3,9 +3,10 @@
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from mien.extractors.face import FRAME_RATE, FaceStream, refuse_settings
+from mien.extractors.face import FRAME_RATE, FaceStream
 from mien.extractors.geometry import NUM_POINTS, align
 from mien.extractors.landmarker import Face, FaceFinder
+from mien.extractors.protocols import refuse_settings
 from mien.recording import Source
 
 __all__ = ["LandmarksExtractor", "build_landmarks"]

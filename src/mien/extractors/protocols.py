@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from mien.errors import ConfigError
 from mien.recording import Source
 from mien.types import Modality
 
@@ -19,6 +20,7 @@ __all__ = [
     "FrameStream",
     "Source",
     "VideoExtractor",
+    "refuse_settings",
 ]
 
 
@@ -141,3 +143,13 @@ class Entry:
     modality: Modality
     summary: str
     build: Callable[[str], AudioExtractor | VideoExtractor | FileExtractor]
+
+
+def refuse_settings(name: str, settings: str) -> None:
+    """Check that an extractor without settings is given none.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    if settings:
+        raise ConfigError(f"{name} takes no settings, found {settings!r}; write {name}")
