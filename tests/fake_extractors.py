@@ -50,10 +50,9 @@ class LoudnessStream:
         steps = samples[: len(samples) // 800 * 800].reshape(-1, 800)
         if "quiet" in self.name:
             steps = steps[:0]
-        values = np.stack(
-            [np.sqrt((steps.astype(np.float64) ** 2).mean(axis=1)), np.abs(steps).max(axis=1, initial=0)],
-            axis=1,
-        ).astype(np.float32)  # fmt: skip
+        rms = np.sqrt((steps.astype(np.float64) ** 2).mean(axis=1))
+        peak = np.abs(steps).max(axis=1, initial=0)
+        values = np.stack([rms, peak], axis=1).astype(np.float32)
         if "nan" in self.name:
             values[1] = np.nan
         times = (np.arange(len(steps)) + 0.5) * 0.1

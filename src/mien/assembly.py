@@ -133,7 +133,7 @@ def describe_origin(settings: ExtractionSettings) -> dict[str, str]:
     """Return what was made of the recordings; programs of the user's by their names alone."""
     facts = {str(m): name.partition(":")[0] for m, name in settings.extractors().items()}
     facts["words"] = settings.text
-    if settings.text in ("speech", "auto"):
+    if settings.recogniser:
         facts["words"] += f" ({settings.recogniser})"
     if settings.align == "words":
         facts["steps"] = "one per word"

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypeGuard, runtime_checkable
+from typing import Literal, TypeGuard
 
 import numpy as np
-from jaxtyping import Float32
 from pydantic import Field
 
 from mien.alignment import Pooling, align_to_words, pool
@@ -20,6 +19,7 @@ from mien.extractors import (
     FileExtractor,
     VideoExtractor,
 )
+from mien.extractors.speech import SpeechRecogniser
 from mien.recording import AudioSink, Decoded, FrameSink, Source
 from mien.results import Facts
 from mien.types import Modality, Word
@@ -35,47 +35,8 @@ __all__ = [
 ]
 
 
+#: What the table of extractors holds.
 AnyExtractor = AudioExtractor | VideoExtractor | FileExtractor
-
-
-class Said(NamedTuple):
-    """What was recognised.
-
-    Attributes:
-        text: The transcript.
-        words: Its words, with times.
-    """
-
-    text: str
-    words: tuple[Word, ...]
-
-
-@runtime_checkable
-class SpeechStream(Protocol):
-    """One clip's audio on its way to words."""
-
-    def feed(self, samples: Float32[np.ndarray, " S"]) -> None:
-        """Take the next samples."""
-        ...
-
-    def finish(self) -> Said:
-        """Return what is said in all that was fed."""
-        ...
-
-
-@runtime_checkable
-class Recogniser(Protocol):
-    """Recognises speech.
-
-    Attributes:
-        rate_hertz: Samples a second that it wants.
-    """
-
-    rate_hertz: int
-
-    def begin(self) -> SpeechStream:
-        """Begin a clip."""
-        ...
 
 
 class ExtractionSettings(Settings):
@@ -86,7 +47,7 @@ class ExtractionSettings(Settings):
         video: The same for video.
         text: ``transcript``: what the CSV says. ``speech``: what is recognised. ``auto``: what is
             recognised where the CSV says nothing. ``none``: no text.
-        recogniser: Which speech recogniser is used, if one is.
+        recogniser: Which speech recogniser is used, if one is: an asset or a folder.
         language: ISO 639-1 code of what is said.
         align: ``words``: one step per word in every series.
         encoder: Text encoder whose states become the series ``text``, one per word; empty for no
@@ -97,7 +58,7 @@ class ExtractionSettings(Settings):
     audio: str = "none"
     video: str = "none"
     text: Literal["transcript", "speech", "auto", "none"] = "auto"
-    recogniser: str = "auto"
+    recogniser: str = ""
     language: str = "en"
     align: Literal["none", "words"] = "none"
     encoder: str = ""
@@ -153,7 +114,7 @@ class Tools:
 
     settings: ExtractionSettings
     extractors: Mapping[Modality, AnyExtractor]
-    build_recogniser: Callable[[], Recogniser]
+    build_recogniser: Callable[[], SpeechRecogniser]
     encoder: WordEncoder | None
 
 
@@ -199,9 +160,7 @@ def build_tools(settings: ExtractionSettings) -> Tools:
     """
     recogniser: list[SpeechRecogniser] = []
 
-    def build_recogniser() -> Recogniser:
-        from mien.extractors.speech import SpeechRecogniser
-
+    def build_recogniser() -> SpeechRecogniser:
         if not recogniser:
             recogniser.append(SpeechRecogniser(settings.recogniser, settings.language))
         return recogniser[0]

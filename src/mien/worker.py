@@ -58,8 +58,11 @@ def main() -> int:
 
 def _follow(lines: "queue.SimpleQueue[bytes]") -> None:
     """Read lines; at their end the parent is gone: end, with every program that we started."""
-    for line in sys.stdin.buffer:
-        lines.put(line)
+    rest = b""
+    while block := os.read(0, 1 << 16):  # sys.stdin would be locked when this process ends
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            lines.put(line)
     os.killpg(0, signal.SIGKILL)
 
 
