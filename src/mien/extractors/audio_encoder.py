@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 _WINDOW_SECONDS = 30
+#: What only training uses, and published files may lack.
+_UNUSED = frozenset({"masked_spec_embed"})
 
 
 class WhisperEncoder:
@@ -97,12 +99,10 @@ class TransformersEncoder:
         require("torch", "transformers", extra="extract")
         source = Path(model).expanduser()
         self._prepare = _load("AutoFeatureExtractor", model, source)
-        self._model = _load("AutoModel", model, source).eval()
+        self._model = _load_model(model, source)
         settings = self._model.config
-        strides, kernels = (
-            getattr(settings, "conv_stride", None),
-            getattr(settings, "conv_kernel", None),
-        )
+        strides = getattr(settings, "conv_stride", None)
+        kernels = getattr(settings, "conv_kernel", None)
         if not strides or not kernels:
             raise AssetError(
                 f"audio encoder {model!r} is a {settings.model_type} model; wanted is one that "
@@ -141,20 +141,38 @@ class TransformersEncoder:
         return Analysis(states, centres / self.rate_hertz)
 
 
-def _load(what: str, model: str, source: Path) -> Any:  # noqa: ANN401  transformers has no types
+def _load_model(model: str, source: Path) -> Any:  # noqa: ANN401  transformers has no types
+    """Load an encoder with all of its weights, in float32."""
+    loaded, found = _load("AutoModel", model, source, output_loading_info=True)
+    lacking = sorted(key for key in found["missing_keys"] if key not in _UNUSED)
+    if lacking:  # transformers would go on with random ones
+        raise _cannot_load(model, f"weights are missing: {', '.join(lacking[:3])}")
+    return loaded.float().eval()
+
+
+def _load(what: str, model: str, source: Path, **options: bool) -> Any:  # noqa: ANN401
     import transformers
 
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     is_local = source.is_dir()
     try:
         return getattr(transformers, what).from_pretrained(
-            str(source) if is_local else model, trust_remote_code=False, local_files_only=is_local
+            str(source) if is_local else model,
+            trust_remote_code=False,
+            local_files_only=is_local,
+            **options,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise AssetError(
-            f"audio encoder {model!r} cannot be loaded ({reason}); give a local folder, or a hub "
-            "name where a hub can be reached"
-        ) from error
+        reason = str(error).strip() or type(error).__name__
+        raise _cannot_load(model, reason.splitlines()[0]) from error
+
+
+def _cannot_load(model: str, reason: str) -> AssetError:
+    return AssetError(
+        f"audio encoder {model!r} cannot be loaded ({reason}); give a local folder, or a hub name "
+        "where a hub can be reached"
+    )
 
 
 def _identify(model: str, folder: Path) -> str:

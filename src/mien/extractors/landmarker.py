@@ -5,12 +5,14 @@ a seventh of the picture's longer side. Where it finds none, we look in enlarged
 """
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -71,7 +73,7 @@ def area_of(box: Box) -> float:
 
 
 class FaceFinder:
-    """The landmarker, loaded once; it remembers nothing of a picture.
+    """The landmarker, loaded once per process; it remembers nothing of a picture.
 
     It runs in MediaPipe's IMAGE mode. VIDEO mode is a tenth faster, but every frame would depend on
     those before, and with more than one face it does not smooth anyway.
@@ -81,32 +83,17 @@ class FaceFinder:
         ConfigError: If mediapipe is not installed.
     """
 
+    blendshape_names: tuple[str, ...]
+
     def __init__(self) -> None:
         require("mediapipe", extra="extract")
         path = find_asset("face-landmarker") / "face_landmarker.task"
+        self._landmarker = _load(path, os.getpid())
         import mediapipe
-        from mediapipe.tasks.python import BaseOptions
-        from mediapipe.tasks.python.vision import (
-            FaceLandmarker,
-            FaceLandmarkerOptions,
-        )
 
-        options = FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=str(path)),
-            num_faces=MOST_FACES,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
-        with _quiet_stderr():
-            self._landmarker = FaceLandmarker.create_from_options(options)
-        self._close = weakref.finalize(self, self._landmarker.close)
         self._picture = mediapipe.Image
         self._format = mediapipe.ImageFormat.SRGB
         self.blendshape_names = _BLENDSHAPES
-
-    def close(self) -> None:
-        """Free the model; it is freed by itself when this object goes or the process ends."""
-        self._close()
 
     def find(self, image: Image) -> list[Face]:
         """Return the faces that are seen in the picture as a whole, largest first."""
@@ -204,6 +191,27 @@ def _offsets(length: int, side: int) -> list[int]:
     shared = int(_TILE_OVERLAP * side)
     count = max(1, -(-(length - shared) // (side - shared)))
     return [round(at) for at in np.linspace(0, length - side, count)]
+
+
+@functools.cache
+def _load(path: Path, process: int) -> Any:  # noqa: ANN401, ARG001
+    """Return the one landmarker of a process, which is never closed.
+
+    MediaPipe hands its calls to a thread. A landmarker that the garbage collector takes away closes
+    itself, and if that happens while another one is handing over a call, the two wait for each
+    other for ever. A forked process has no such threads and loads its own.
+    """
+    from mediapipe.tasks.python import BaseOptions
+    from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
+
+    options = FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(path)),
+        num_faces=MOST_FACES,
+        output_face_blendshapes=True,
+        output_facial_transformation_matrixes=True,
+    )
+    with _quiet_stderr():
+        return FaceLandmarker.create_from_options(options)
 
 
 @contextlib.contextmanager
