@@ -202,14 +202,15 @@ class _DaskPool:
             ) from error
         self._job = job
         self._places: dict[Any, int] = {}
+        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def submit(self, place: int, task: str) -> None:
         future = self._client.submit(_run_there, self._job, task, pure=False)
         self._places[future] = place
+        future.add_done_callback(self._ended.put)
 
     def wait(self) -> tuple[int, Outcome]:
-        done, _ = self._distributed.wait(list(self._places), return_when="FIRST_COMPLETED")
-        future = min(done, key=self._places.__getitem__)
+        future = self._ended.get()
         place = self._places.pop(future)
         try:
             return place, Outcome.model_validate_json(future.result())
