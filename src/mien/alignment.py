@@ -25,7 +25,7 @@ class Pooling:
     """
 
     kind: Literal["steps", "rate"]
-    amount: float
+    amount: float | int
 
     def __str__(self) -> str:
         """Return what is done, as a store says it."""
