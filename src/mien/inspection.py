@@ -153,10 +153,8 @@ def _watch(
     extractor: VideoExtractor, finder: FaceFinder, source: Source, num_frames: int
 ) -> tuple[list[_Frame], Features]:
     stream = extractor.begin(source)
-    scales: list[float] = []
 
     def find(image: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "N 2"]]:
-        scales.append(_CELL / image.shape[1])
         faces = finder.find(image) or finder.find_small(image)
         return [face.points[:, :2] for face in faces]
 
@@ -171,16 +169,17 @@ def _watch(
     track = stream.followed if isinstance(stream, FaceStream) else None
     if track is not None:
         for frame in frames:
-            _mark(frame, track, scales[0])
+            _mark(frame, track)
     return frames, features
 
 
-def _mark(frame: _Frame, track: Track, scale: float) -> None:
+def _mark(frame: _Frame, track: Track) -> None:
     """Find the step of a frame, and which of its faces is the one that is followed."""
     if frame.time not in track.times:
         return
     frame.step = track.times.index(frame.time)
-    box = track.boxes[frame.step] * scale
+    height, width = frame.picture.shape[:2]
+    box = track.boxes[frame.step] * np.array([width, height, width, height])
     shared = [overlap(_box_of(points), box) for points in frame.faces]
     if shared and max(shared) > 0:
         frame.followed = int(np.argmax(shared))
@@ -263,7 +262,7 @@ def _words(frame: _Frame, features: Features, places: dict[str, int]) -> list[st
 
 def _outline(pen: "ImageDraw", points: Float[np.ndarray, "N 2"], colour: tuple[int, ...]) -> None:
     for x, y in points:
-        pen.point((float(x), float(y)), fill=colour)
+        pen.rectangle((float(x), float(y), float(x) + 1, float(y) + 1), fill=colour)
     pen.rectangle([float(side) for side in _box_of(points)], outline=colour)
 
 

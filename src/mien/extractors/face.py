@@ -54,7 +54,9 @@ class FaceStream:
         """Take the next frame: RGB, upright; ``time`` in seconds from the start of the clip."""
         faces = self._search.find(image, time)
         rows = [self._describe(face, image) for face in faces]
-        self._tracks.add([face.box for face in faces], rows, time, image.shape[:2])
+        height, width = image.shape[:2]
+        size = np.array([width, height, width, height])
+        self._tracks.add([face.box / size for face in faces], rows, time)
         self._num_frames += 1
         self._num_enlarged += any(face.is_enlarged for face in faces)
         self._most = max(self._most, len(faces))

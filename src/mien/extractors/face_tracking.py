@@ -18,7 +18,7 @@ class Track:
     """One face through a clip.
 
     Attributes:
-        boxes: Where it is, a box per frame in which it is seen.
+        boxes: Where it is in each frame in which it is seen, in shares of the picture.
         times: Seconds of these frames.
         rows: Its features in them.
         shares: Its area in them, as a share of the picture.
@@ -41,14 +41,14 @@ class Track:
         """Area over time, times steadiness."""
         return sum(self.shares) * self.steadiness
 
-    def add(self, box: Box, time: float, row: Float32[np.ndarray, " D"], share: float) -> None:
+    def add(self, box: Box, time: float, row: Float32[np.ndarray, " D"]) -> None:
         """Go on with the face of the next frame."""
         if self.boxes:
             self._links += overlap(self.boxes[-1], box)
         self.boxes.append(box)
         self.times.append(time)
         self.rows.append(row)
-        self.shares.append(share)
+        self.shares.append(area_of(box))
 
 
 class FaceTracks:
@@ -61,20 +61,13 @@ class FaceTracks:
     def __init__(self) -> None:
         self.tracks: list[Track] = []
 
-    def add(
-        self,
-        boxes: list[Box],
-        rows: list[Float32[np.ndarray, " D"]],
-        time: float,
-        size: tuple[int, int],
-    ) -> None:
+    def add(self, boxes: list[Box], rows: list[Float32[np.ndarray, " D"]], time: float) -> None:
         """Link the faces of the next frame.
 
         Args:
-            boxes: Where each face is.
+            boxes: Where each face is, in shares of the picture's width and height.
             rows: Features of each face.
             time: Of the frame.
-            size: Height and width of the picture.
         """
         free = list(self.tracks)
         pairs = sorted(
@@ -93,7 +86,7 @@ class FaceTracks:
             track = chosen.get(place) or Track()
             if place not in chosen:
                 self.tracks.append(track)
-            track.add(box, time, row, area_of(box) / (size[0] * size[1]))
+            track.add(box, time, row)
 
     def choose(self) -> Track | None:
         """Return the face to follow: highest score, then most frames, then seen first."""

@@ -119,8 +119,8 @@ class FaceFinder:
         """Return the face at ``box`` as seen in the enlarged part of the picture around it."""
         side = _CROP * max(box[2] - box[0], box[3] - box[1])
         middle = (box[:2] + box[2:]) / 2
-        left, top = np.maximum(np.floor(middle - side / 2), 0).astype(int)
-        right, bottom = np.ceil(middle + side / 2).astype(int)
+        left, top = (max(int(at), 0) for at in middle - side / 2)
+        right, bottom = (max(int(at), 0) for at in middle + side / 2)
         part = image[top:bottom, left:right]
         if min(part.shape[:2], default=0) < _LEAST_PIXELS:
             return None

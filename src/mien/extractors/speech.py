@@ -1,6 +1,6 @@
 """What is said, and when each word is said: speech recognition by Whisper."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,7 +95,7 @@ class SpeechRecogniser:
 
     def begin(self, source: Source | None = None) -> "SpeechStream":  # noqa: ARG002
         """Begin a clip."""
-        return SpeechStream(self)
+        return SpeechStream(self.recognise)
 
     def recognise(self, samples: Samples) -> Transcript:
         """Return what is said in a piece of sound of a few minutes at most."""
@@ -127,11 +127,11 @@ class SpeechStream:
     """A clip's sound on its way to words.
 
     Args:
-        recogniser: What recognises them.
+        recognise: Returns what is said in a piece of sound.
     """
 
-    def __init__(self, recogniser: SpeechRecogniser) -> None:
-        self._recogniser = recogniser
+    def __init__(self, recognise: Callable[[Samples], Transcript]) -> None:
+        self._transcribe = recognise
         self._waiting: list[Samples] = []
         self._num_waiting = 0
         self._first = 0  # number of the first sample that waits
@@ -156,7 +156,7 @@ class SpeechStream:
         return Transcript(" ".join(text for text in self._texts if text), tuple(self._words))
 
     def _recognise(self, samples: Samples) -> None:
-        found = self._recogniser.recognise(samples)
+        found = self._transcribe(samples)
         self._texts.append(found.text)
         self._words.extend(self._place(found.words, samples.size))
         self._first += samples.size
