@@ -25,7 +25,7 @@ _SYLLABLE_HERTZ = 4.0
 def voice(seconds: float, rate: int = 44100, *, pitch: float = 150.0) -> np.ndarray:
     """Return a made voice, mono float32: pulses through formants, in syllables; no noise."""
     times = np.arange(round(seconds * rate)) / rate
-    vibrato = pitch * times + 2.0 * np.sin(2 * np.pi * 3.0 * times)
+    vibrato = pitch * times + 0.4 * np.sin(2 * np.pi * 3.0 * times)
     sound = np.zeros(times.size)
     for harmonic in range(1, int(min(4000.0, rate / 2 - 200) / pitch)):
         frequency = harmonic * pitch
