@@ -12,7 +12,7 @@ from PIL import Image
 
 from mien.assets import find_asset
 from mien.errors import AssetError, ConfigError
-from mien.extractors import EXTRACTORS, Source
+from mien.extractors import EXTRACTORS, Source, landmarker
 from mien.extractors.expression import EXPRESSIONS, ExpressionModel
 from mien.extractors.face_tracking import FaceTracks
 from mien.extractors.geometry import align, eye_aspects, gaze_of, mouth_aspect, pose_of
@@ -197,6 +197,18 @@ def test_blendshapes_have_the_names_that_mediapipe_gives_them(finder):
 def test_extractors_of_one_process_share_one_landmarker():
     """A landmarker that the garbage collector closed made the next call wait for ever."""
     assert FaceFinder()._landmarker is FaceFinder()._landmarker
+
+
+@needs_landmarker
+def test_mediapipe_is_given_no_certificate_with_which_to_report_usage(monkeypatch):
+    from mediapipe.tasks.python.vision import FaceLandmarker
+
+    given = []
+    monkeypatch.setattr(FaceLandmarker, "create_from_options", given.append)
+    landmarker._load.__wrapped__(Path("model.task"), 1)
+    made = given[0].base_options.to_ctypes()
+    assert made.ca_bundle_path == os.devnull.encode()
+    assert made.model_asset_path == b"model.task"
 
 
 @needs_landmarker

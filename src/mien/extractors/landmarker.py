@@ -200,12 +200,22 @@ def _load(path: Path, process: int) -> Any:  # noqa: ANN401, ARG001
     MediaPipe hands its calls to a thread. A landmarker that the garbage collector takes away closes
     itself, and if that happens while another one is handing over a call, the two wait for each
     other for ever. A forked process has no such threads and loads its own.
+
+    MediaPipe reports how it is used to its makers' server, once a minute and when it is closed, and
+    has no setting against that. It is given no certificate that it could trust, so that it breaks
+    off before it has sent anything.
     """
     from mediapipe.tasks.python import BaseOptions
     from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
 
+    class PrivateOptions(BaseOptions):  # type: ignore[misc]
+        def to_ctypes(self) -> Any:  # noqa: ANN401
+            options = super().to_ctypes()
+            options.ca_bundle_path = os.devnull.encode()
+            return options
+
     options = FaceLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(path)),
+        base_options=PrivateOptions(model_asset_path=str(path)),
         num_faces=MOST_FACES,
         output_face_blendshapes=True,
         output_facial_transformation_matrixes=True,
