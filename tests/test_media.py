@@ -320,6 +320,25 @@ def test_a_stream_of_which_nothing_can_be_decoded_is_an_error(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_stream_that_appears_late_in_the_file_does_no_harm(tmp_path):
+    """PyAV's reader ended with IndexError at the end of such a file."""
+    path = tmp_path / "a.flv"
+    rng = np.random.default_rng(1)
+    with av.open(str(path), "w") as container:  # more than is looked at when a file is opened
+        stream = container.add_stream("flv", rate=25, options={"qmin": "1", "qmax": "1"})
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        for _ in range(25):
+            image = rng.integers(0, 256, (480, 640, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert path.stat().st_size > 5_000_000
+    sound = b"\x3e" + bytes(400)  # 16 bits, mono
+    tag = b"\x08" + len(sound).to_bytes(3, "big") + bytes([0, 3, 0, 0, 0, 0, 0]) + sound
+    path.write_bytes(path.read_bytes() + tag + len(tag).to_bytes(4, "big"))
+    assert not probe(path).has_audio
+    assert len(see(path)[0]) == 25
+
+
 def test_a_recording_that_ends_too_early_is_called_truncated(tmp_path):
     path = write_sound(tmp_path / "a.wav", [(0.0, noise(10))])
     assert not hear(path)[1].is_truncated

@@ -157,6 +157,8 @@ class PacketReader:
             except av.FFmpegError:
                 num_errors += 1
                 self.is_damaged = True
+            except IndexError:  # PyAV stumbles over a stream that appeared later, after ours
+                return
             else:
                 return
 
