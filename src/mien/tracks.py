@@ -290,7 +290,7 @@ class VideoTrack:
         self.num_frames += self._shown.is_used
 
     def _convert(self, frame: VideoFrame) -> Image:
-        image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        image = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         return np.ascontiguousarray(np.rot90(image, turns_of(frame)))
 
 

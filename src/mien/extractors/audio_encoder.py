@@ -31,9 +31,9 @@ class WhisperEncoder:
 
     Sound is encoded in windows of 30 seconds, as Whisper was trained: the last one is filled up
     with silence, whose steps are not returned. Step k covers the samples from 320 k to 320 k + 320
-    at 16 kHz; a last step that is not full is there too. The bundled weights are 8-bit; they are
-    computed with in 32-bit floats on one thread, so that results do not depend on the processor's
-    8-bit instructions.
+    at 16 kHz; a last step that is not full is there too. Computed in 32-bit floats on one thread,
+    whatever the weights are stored in, so that results do not depend on the processor's 8-bit
+    instructions.
 
     Source: radford2023.
 
