@@ -31,7 +31,7 @@ demo: $(VENV)/.installed
 	@echo "  $(BIN)/mien import FILE.pkl --corpus mosi --out stores/mosi     your own published file"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/mien assets get minilm
+	$(BIN)/mien assets get minilm face-landmarker expression whisper-tiny-en silero-vad
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal
 
 check: $(VENV)/.installed-dev

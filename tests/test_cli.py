@@ -45,7 +45,8 @@ def test_help_names_every_command_and_loads_no_heavy_library():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     commands = ("import", "planted", "info", "configs", "train", "evaluate", "compare", "report")
-    assert all(name in done.stdout for name in (*commands, "assets", "convert-bert"))
+    others = ("extract", "extractors", "export", "assets", "convert-bert")
+    assert all(name in done.stdout for name in (*commands, *others))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mien.errors import CorpusError, FeatureError, StoreError
+from mien.preparation import require_labels
 from mien.store import open_store, staged, write_store
-from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
+from mien.summary import format_summary, summarise
+from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task, Word
 
 VALUES = [
     np.array([[1, 2], [3, 4]], np.float32),
@@ -368,3 +371,93 @@ def test_a_description_with_another_setting_is_refused(store):
     edit_meta(store, colour="red")
     with pytest.raises(StoreError, match=r"meta\.json: colour: Extra inputs are not permitted"):
         open_store(store.path)
+
+
+# --- times, words, and clips without labels -------------------------------------------------------
+
+
+def times_of(values):
+    return [np.arange(len(one)) * 0.5 + 0.25 for one in values]
+
+
+def test_times_of_steps_are_mapped_beside_the_values(tmp_path):
+    times = times_of(VALUES)
+    timed = source(VALUES, read_times=lambda: iter(times))
+    store = write_store(material(timed, source(VALUES, "video")), tmp_path / "store")
+    assert store.series("audio").times.tolist() == [0.25, 0.75, 0.25]
+    assert store.series("video").times is None
+    assert store.meta.series["audio"].has_times
+    assert not (tmp_path / "store" / "video" / "times.npy").exists()
+
+
+def test_the_fingerprint_covers_times(tmp_path):
+    timed = source(VALUES, read_times=lambda: iter(times_of(VALUES)))
+    store = write_store(material(timed), tmp_path / "store")
+    plain = write_store(material(source(VALUES)), tmp_path / "plain")
+    assert store.meta.fingerprint != plain.meta.fingerprint
+    np.save(store.path / "audio" / "times.npy", np.array([0.25, 0.75, 0.3]))
+    assert open_store(store.path).compute_fingerprint() != store.meta.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("times", "sentence"),
+    [
+        ([[0.0], [], [0.0]], "has 2 steps and 1 times"),
+        ([[0.0, np.nan], [], [0.0]], "the times of the steps must be finite and in order"),
+        ([[1.0, 0.5], [], [0.0]], "the times of the steps must be finite and in order"),
+    ],
+)
+def test_times_that_cannot_be_are_refused(tmp_path, times, sentence):
+    arrays = [np.array(one, np.float64) for one in times]
+    timed = source(VALUES, read_times=lambda: iter(arrays))
+    with pytest.raises(FeatureError, match=rf"audio of clip 'v\$_\$1'.*{sentence}"):
+        write_store(material(timed), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_times_that_do_not_fit_the_values_are_damage(tmp_path):
+    timed = source(VALUES, read_times=lambda: iter(times_of(VALUES)))
+    store = write_store(material(timed), tmp_path / "store")
+    np.save(store.path / "audio" / "times.npy", np.zeros(2))
+    with pytest.raises(StoreError, match=r"does not fit meta\.json"):
+        open_store(store.path).series("audio")
+
+
+def test_a_store_written_before_there_were_times_still_opens(store):
+    meta = json.loads((store.path / "meta.json").read_text(encoding="utf-8"))
+    for series in meta["series"].values():
+        del series["has_times"]
+    (store.path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    old = open_store(store.path)
+    assert old.series("audio").times is None
+    assert old.compute_fingerprint() == store.meta.fingerprint
+
+
+def test_words_come_back_with_their_times(tmp_path):
+    words = (Word("so", 0.0, 0.25), Word("“good”", 0.25, 1.0))
+    clips = (dataclasses.replace(CLIPS[0], words=words), *CLIPS[1:])
+    store = write_store(material(source(VALUES), clips=clips), tmp_path / "store")
+    assert [clip.words for clip in open_store(store.path).clips] == [words, (), ()]
+
+
+def test_clips_without_labels_are_kept_for_prediction(tmp_path):
+    clips = [dataclasses.replace(clip, labels={}) for clip in CLIPS]
+    bare = material(source(VALUES), clips=clips, is_annotated=False)
+    store = write_store(bare, tmp_path / "store")
+    assert store.meta.labels == ()
+    assert "no labels" in format_summary(summarise(store))
+    with pytest.raises(StoreError, match="its clips have no labels, training and evaluating need"):
+        require_labels(store)
+
+
+def test_a_corpus_is_annotated_or_not_and_nothing_between(tmp_path):
+    clips = [dataclasses.replace(CLIPS[0], labels={}), *CLIPS[1:]]
+    with pytest.raises(CorpusError, match="has no multimodal label"):
+        write_store(material(source(VALUES), clips=clips), tmp_path / "store")
+    with pytest.raises(CorpusError, match="has a label, corpus 'own' says none has"):
+        write_store(material(source(VALUES), clips=clips, is_annotated=False), tmp_path / "store")
+
+
+def test_records_lie_beside_the_series(tmp_path):
+    store = write_store(material(source(VALUES)), tmp_path / "store", records={"a.csv": "x\n"})
+    assert (store.path / "a.csv").read_bytes() == b"x\n"

@@ -38,7 +38,7 @@ class ClipDataset:
         rows: Row of each clip in the series, ``(N,)``.
         series: One ragged series per modality that the corpus has and the settings use.
         labels: Annotated label per task, ``(N,)``; NaN where a clip is not annotated. ``fusion``
-            is always there and has no NaN.
+            is always there, and has no NaN if the store is annotated.
         costs: How much work a clip is, ``(N,)``; clips of like cost are padded together.
     """
 

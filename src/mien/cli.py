@@ -14,7 +14,8 @@ from mien.errors import ConfigError, MienError
 
 if TYPE_CHECKING:
     from mien.corpora import Facts
-    from mien.types import Scale, Split
+    from mien.corpora.recordings import Recordings
+    from mien.types import Scale, Split, Word
 
 __all__ = ["app", "main"]
 
@@ -127,6 +128,211 @@ def _read_features(values: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(f"--features {value!r}: {name} was given twice")
         result[name] = Path(path)
     return result
+
+
+@app.command()
+def extract(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with label.csv and Raw/VIDEO/CLIP.mp4, a .csv with paths, or recordings."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Store to make [default: stores/NAME].")
+    ] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="mosi, mosei, sims, or a name of your own.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language that is spoken, such as en or zh.")
+    ] = None,
+    audio: Annotated[
+        str, typer.Option(metavar="NAME", help="A name from mien extractors, or none.")
+    ] = "librosa-sims",
+    video: Annotated[
+        str, typer.Option(metavar="NAME", help="A name from mien extractors, or none.")
+    ] = "face",
+    text: Annotated[
+        Literal["auto", "transcript", "speech", "none"],
+        typer.Option(help="Where transcripts come from; auto: speech where the .csv has none."),
+    ] = "auto",
+    recogniser: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Speech model: a name from mien assets, or a folder."),
+    ] = "auto",
+    words: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Times of words: {CLIP: [[WORD, START, END], ...]}."
+        ),
+    ] = None,
+    align: Annotated[
+        Literal["none", "words"], typer.Option(help="words: one step per word in every series.")
+    ] = "none",
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="With --align words: text encoder of the words, or none."
+        ),
+    ] = "auto",
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODALITY=K", help="Mean over every K steps; repeatable."),
+    ] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODALITY=HERTZ", help="Mean at so many steps a second; repeatable."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Clips at a time [default: one per processor].")
+    ] = None,
+    backend: Annotated[
+        Literal["local", "dask", "ray"], typer.Option(help="Where clips are worked on.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Address of the Dask scheduler or the Ray cluster.")
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0, help="Seconds for a clip [default: 600 and 20 times the length of the clip]."
+        ),
+    ] = None,
+    max_skipped: Annotated[
+        int, typer.Option(min=0, help="How many clips may fail before there is no store.")
+    ] = 0,
+    inspect: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.png", help="Only draw what the video extractor sees in a clip."),
+    ] = None,
+    *,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an extraction that was stopped.")
+    ] = False,
+    replace: ReplaceOption = False,
+) -> None:
+    """Extract features from recordings into a store."""
+    from mien.extraction import extract as run_extraction
+    from mien.progress import ExtractionProgress
+    from mien.request import make_settings, read_request
+
+    if inspect is not None:
+        _inspect(source, video, inspect)
+        return
+    found = read_request(
+        source,
+        corpus=corpus,
+        language=language,
+        scale=None if scale is None else _read_scale(scale),
+    )
+    settings = make_settings(
+        audio=audio,
+        video=video,
+        text=text,
+        recogniser=recogniser,
+        language=found.corpus.language,
+        align=align,
+        encoder=encoder,
+        pool=pool or [],
+        rate=rate or [],
+    )
+    place = out or Path("stores") / found.corpus.name
+    with ExtractionProgress() as progress:
+        done = run_extraction(
+            found,
+            place,
+            settings,
+            words=None if words is None else _read_words(words, found),
+            jobs=jobs,
+            backend=backend,
+            address=address,
+            time_limit=time_limit,
+            max_skipped=max_skipped,
+            resume=resume,
+            replace_store=replace,
+            listener=progress,
+        )
+    if done.store is None:
+        print(
+            f"mien: {len(done.skipped)} of {len(found.paths)} clips failed, at most {max_skipped} "
+            f"may, so no store was written; {done.table} says why. Mend them and say --resume, or "
+            f"go without them: --resume --max-skipped {len(done.skipped)}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+    _print_summary(place)
+    if done.skipped:
+        print(f"skipped: {len(done.skipped)} of {len(found.paths)} clips, see {done.table}")
+
+
+def _read_words(path: Path, found: "Recordings") -> "dict[str, tuple[Word, ...]]":
+    from mien.corpora.recordings import read_words
+
+    return read_words(path, [clip.id for clip in found.corpus.clips])
+
+
+def _inspect(source: Path, video: str, out: Path) -> None:
+    """Draw what the video extractor sees in the first clip."""
+    from mien.clipwork import find_extractor
+    from mien.corpora.recordings import read_recordings
+    from mien.inspection import inspect
+    from mien.recording import Source
+    from mien.types import Modality, Scale
+
+    found = read_recordings(source, name="one", language="en", scale=Scale(-1e9, 1e9))
+    clip = found.corpus.clips[0]
+    piece = Source(path=found.paths[0], start=clip.start or 0.0, end=clip.end)
+    with _busy(f"inspecting {clip.id}"):
+        inspect(piece, find_extractor(video, Modality.VIDEO), out)
+    print(out)
+
+
+@app.command()
+def extractors() -> None:
+    """List what features can be extracted, and whether that can be done here."""
+    from mien.request import list_extractors
+
+    for name, modality, summary, problem in list_extractors():
+        print(f"{name:20} {modality:6} {summary}")
+        if problem:
+            print(f"{'':27} not usable here: {problem}")
+
+
+@app.command()
+def export(
+    store: Annotated[Path, typer.Argument(help="Store to export.")],
+    out: Annotated[Path, typer.Argument(help="File to write; for npz and parquet, a folder.")],
+    form: Annotated[
+        Literal["pickle", "npz", "parquet"],
+        typer.Option("--format", help="pickle: the published layout of feature files."),
+    ] = "pickle",
+    max_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="With pickle: cut longer series to this many steps."),
+    ] = None,
+    tokenizer: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="With pickle: text encoder of text_bert and text."),
+    ] = "auto",
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace what is already there.")
+    ] = False,
+) -> None:
+    """Write a store in the layout of other programs: published pickle, npz or parquet."""
+    from mien.export import export_store
+
+    with _busy(f"exporting {store}"):
+        lost = export_store(
+            store, out, form=form, max_steps=max_steps, encoder=tokenizer, replace=replace
+        )
+    print(out)
+    for one in lost:
+        print(f"not in it: {one}")
 
 
 @app.command()
@@ -457,21 +663,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0 if all is well; 2, after one sentence on stderr, for what the user can mend; 130 after
-        Ctrl-C.
+        0 if all is well; 1 if too many clips failed in an extraction; 2, after one sentence on
+        stderr, for what the user can mend; 130 after Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("matplotlib", "fontTools", "PIL", "httpx", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        app(args=None if argv is None else list(argv), standalone_mode=False)
+        code = app(args=None if argv is None else list(argv), standalone_mode=False)
     except (MienError, typer.TyperException) as error:
         sentence = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         if sentence:
             print(f"mien: {sentence}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print("mien: stopped; a training goes on with --resume", file=sys.stderr)
+        print("mien: stopped; a training or an extraction goes on with --resume", file=sys.stderr)
         return 130
     except OSError as error:
         if error.filename is None and error.errno is None:
@@ -479,7 +685,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         print(f"mien: {place}{error.strerror}", file=sys.stderr)
         return 2
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "CorpusError",
+    "ExtractionError",
     "FeatureError",
+    "MediaError",
     "MetricError",
     "MienError",
     "StoreError",
@@ -23,6 +25,14 @@ class ConfigError(MienError, ValueError):
 
 class CorpusError(MienError, ValueError):
     """An annotation file or a published feature file is not what it should be."""
+
+
+class MediaError(MienError, ValueError):
+    """A recording cannot be read, or does not hold what is asked of it."""
+
+
+class ExtractionError(MienError, ValueError):
+    """An extraction cannot start, cannot be continued, or lost too many clips."""
 
 
 class FeatureError(MienError, ValueError):

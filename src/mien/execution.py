@@ -32,7 +32,7 @@ from mien.label_bank import LabelGenerator
 from mien.labels import build_labels
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
-from mien.preparation import Prepared, build, fit_scales, prepare
+from mien.preparation import Prepared, build, fit_scales, prepare, require_labels
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
 from mien.trained import find_checkpoint
@@ -77,6 +77,7 @@ def train(
         CheckpointError: If ``out`` belongs to another run.
     """
     store = store if isinstance(store, Store) else open_store(store)
+    require_labels(store)
     prepared = prepare(store, config, excluded_videos=_videos_of(exclude))
     for split in ("train", "valid"):
         if split not in prepared.datasets:

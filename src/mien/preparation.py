@@ -9,19 +9,20 @@ from jaxtyping import Float
 
 from mien.batch import ClipDataset, make_dataset
 from mien.corpora import MetricFamily, metric_family
-from mien.errors import ConfigError
+from mien.errors import ConfigError, StoreError
 from mien.experiment import ExperimentConfig, FeaturesConfig
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.store import Series, Store
 from mien.text import TextInput, prepare_text
-from mien.types import SPLITS, Clip, Modality, Scale, Split
+from mien.types import SPLITS, Clip, Modality, Scale, Split, Task
 
 __all__ = [
     "Prepared",
     "build",
     "fit_scales",
     "prepare",
+    "require_labels",
 ]
 
 
@@ -50,6 +51,19 @@ class Prepared:
         if self.text is None or self.text.tokens is None:
             return None
         return self.text.tokens(clip)
+
+
+def require_labels(store: Store) -> None:
+    """Check that there is something to learn from or to be judged by.
+
+    Raises:
+        StoreError: If the clips of the store are not annotated.
+    """
+    if Task.FUSION not in store.meta.labels:
+        raise StoreError(
+            f"{store.path}: its clips have no labels, training and evaluating need them; extract "
+            "it again from a CSV with the columns label and mode, or use it for prediction alone"
+        )
 
 
 def prepare(

@@ -2,9 +2,10 @@
 
 STORE/
     meta.json            what is in it, where it comes from, and the fingerprint
-    clips.jsonl          one clip a line: id, split, transcript, labels, known moments
+    clips.jsonl          one clip a line: id, split, transcript, labels, words, moments
     audio/values.npy     all clips of the series end to end, (S, D); no padding
     audio/offsets.npy    clip i is values[offsets[i] : offsets[i + 1]], (N + 1,)
+    audio/times.npy      centre of each step in seconds from the clip's start, (S,), if known
     video/...            further series: video, text (embeddings), tokens (token ids)
 """
 
@@ -14,7 +15,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,12 +23,23 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Float64, Int, Num
 from pydantic import ValidationError
 
 from mien.config import Settings
 from mien.errors import CorpusError, FeatureError, StoreError
-from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Split, Task
+from mien.types import (
+    SPLITS,
+    Clip,
+    Corpus,
+    Material,
+    Modality,
+    Scale,
+    SeriesSource,
+    Split,
+    Task,
+    Word,
+)
 
 __all__ = ["Series", "SeriesMeta", "Store", "StoreMeta", "open_store", "staged", "write_store"]
 
@@ -47,6 +59,7 @@ class SeriesMeta(Settings):
         step_seconds: Time from one step to the next, if it is constant and known.
         num_steps: Steps of all clips together, S.
         num_missing: Clips without this series.
+        has_times: Whether the centre of every step is known.
     """
 
     size: int
@@ -56,6 +69,7 @@ class SeriesMeta(Settings):
     step_seconds: float | None = None
     num_steps: int
     num_missing: int
+    has_times: bool = False
 
 
 class StoreMeta(Settings):
@@ -68,7 +82,7 @@ class StoreMeta(Settings):
         scale: Range of the annotations.
         is_synthetic: Whether a program made the clips.
         num_clips: Clips per split.
-        labels: Tasks that are annotated in at least one clip.
+        labels: Tasks that are annotated in at least one clip; none in a store for prediction.
         series: The series, by name.
         origin: Where it comes from.
         fingerprint: SHA-256 over the clips and every series.
@@ -93,10 +107,12 @@ class Series:
     Attributes:
         values: All clips end to end, ``(S, D)``.
         offsets: Clip i is ``values[offsets[i]:offsets[i + 1]]``, ``(N + 1,)``.
+        times: Centre of each step in seconds from the start of its clip, ``(S,)``, if known.
     """
 
     values: Num[np.ndarray, "_ D"]
     offsets: Int[np.ndarray, " _"]
+    times: Float64[np.ndarray, " _"] | None = None
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -172,6 +188,9 @@ class Store:
         try:
             values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
             offsets = np.load(folder / "offsets.npy", allow_pickle=False)
+            times = None
+            if meta.has_times:
+                times = np.load(folder / "times.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"{folder}: is damaged ({error}); import the corpus again") from error
         fits = (
@@ -182,10 +201,11 @@ class Store:
             and offsets[0] == 0
             and offsets[-1] == meta.num_steps
             and bool((np.diff(offsets) >= 0).all())
+            and (times is None or (times.shape == values.shape[:1] and times.dtype == np.float64))
         )
         if not fits:
             raise StoreError(f"{folder}: does not fit meta.json; import the corpus again")
-        return Series(values, offsets)
+        return Series(values, offsets, times)
 
     def compute_fingerprint(self) -> str:
         """Read everything and return the fingerprint that ``meta.json`` should hold."""
@@ -193,6 +213,8 @@ class Store:
         _digest_file(digest, self.path / "clips.jsonl")
         for name in sorted(self.meta.series):
             _digest_file(digest, self.path / name / "offsets.npy")
+            if self.meta.series[name].has_times:
+                _digest_file(digest, self.path / name / "times.npy")
             _digest_file(digest, self.path / name / "values.npy")
         return digest.hexdigest()
 
@@ -226,7 +248,13 @@ def open_store(path: str | Path) -> Store:
         raise StoreError(f"{meta}: {where}: {first['msg']}; import the corpus again") from error
 
 
-def write_store(material: Material, path: str | Path, *, replace: bool = False) -> Store:
+def write_store(
+    material: Material,
+    path: str | Path,
+    *,
+    replace: bool = False,
+    records: Mapping[str, str] | None = None,
+) -> Store:
     """Write the clips and series of a corpus as a store, and open it.
 
     The files are written into a folder beside ``path`` that takes its name when all is done: after
@@ -236,6 +264,7 @@ def write_store(material: Material, path: str | Path, *, replace: bool = False) 
         material: What a reader of a corpus returned.
         path: Folder to make.
         replace: Whether a store that is already there may be replaced.
+        records: Further files of text by name, for people: how the series came about.
 
     Raises:
         StoreError: If ``path`` exists and may not be replaced.
@@ -252,6 +281,8 @@ def write_store(material: Material, path: str | Path, *, replace: bool = False) 
         meta = _describe(material, series)
         fingerprint = Store(folder, meta).compute_fingerprint()
         meta = meta.model_copy(update={"fingerprint": fingerprint})
+        for name, text in (records or {}).items():
+            (folder / name).write_text(text, encoding="utf-8", newline="")
         text = meta.model_dump_json(indent=1, exclude_none=True)
         (folder / "meta.json").write_text(text, encoding="utf-8")
     logger.info("wrote %s: %d clips", path, len(material.corpus.clips))
@@ -306,8 +337,10 @@ def _check_corpus(corpus: Corpus) -> None:
                 "ids are unique"
             )
         seen[clip.id] = clip.split
-        if Task.FUSION not in clip.labels:
+        if corpus.is_annotated and Task.FUSION not in clip.labels:
             raise CorpusError(f"clip {clip.id!r} has no multimodal label")
+        if clip.labels and not corpus.is_annotated:
+            raise CorpusError(f"clip {clip.id!r} has a label, corpus {corpus.name!r} says none has")
         for task, label in clip.labels.items():
             if not corpus.scale.low <= label <= corpus.scale.high:
                 raise CorpusError(
@@ -333,6 +366,8 @@ def _clip_to_json(clip: Clip) -> dict[str, Any]:
         values["media"] = str(clip.media)
     if clip.moments:
         values["moments"] = {str(m): list(span) for m, span in clip.moments.items()}
+    if clip.words:
+        values["words"] = [list(word) for word in clip.words]
     return values
 
 
@@ -348,6 +383,10 @@ def _clip_from_json(values: dict[str, Any]) -> Clip:
         end=values.get("end"),
         media=Path(values["media"]) if "media" in values else None,
         moments={Modality(m): (a, b) for m, (a, b) in values.get("moments", {}).items()},
+        words=tuple(
+            Word(str(text), float(start), float(end))
+            for text, start, end in values.get("words", ())
+        ),
     )
 
 
@@ -365,6 +404,8 @@ def _write_series(source: SeriesSource, corpus: Corpus, folder: Path) -> SeriesM
         _write_header(file, source, num_steps)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     np.save(folder / "offsets.npy", offsets)
+    if source.read_times is not None:
+        _write_times(source, corpus, lengths, folder / "times.npy")
     return SeriesMeta(
         size=source.size,
         dtype=source.dtype,
@@ -373,7 +414,23 @@ def _write_series(source: SeriesSource, corpus: Corpus, folder: Path) -> SeriesM
         step_seconds=source.step_seconds,
         num_steps=num_steps,
         num_missing=lengths.count(0),
+        has_times=source.read_times is not None,
     )
+
+
+def _write_times(source: SeriesSource, corpus: Corpus, lengths: list[int], path: Path) -> None:
+    read = source.read_times() if source.read_times is not None else iter(())
+    times = np.empty(sum(lengths), np.float64)
+    position = 0
+    for clip, length, one in zip(corpus.clips, lengths, read, strict=True):
+        where = f"{source.name} of clip {clip.id!r}"
+        if len(one) != length:
+            raise FeatureError(f"{where}: has {length} steps and {len(one)} times")
+        if not (np.isfinite(one).all() and (np.diff(one) >= 0).all()):
+            raise FeatureError(f"{where}: the times of the steps must be finite and in order")
+        times[position : position + length] = one
+        position += length
+    np.save(path, times)
 
 
 def _write_header(file: IO[bytes], source: SeriesSource, num_steps: int) -> None:

@@ -121,7 +121,7 @@ class StoreSummary:
         num_words: Median number of words of a transcript, characters where words are not parted.
         num_moments: Clips per modality where it is known when it tells.
         series: The series.
-        labels: The annotated tasks.
+        labels: The annotated tasks; none if the clips are to be predicted.
         origin: Where it comes from.
         fingerprint: SHA-256 over clips and series, as it was when they were written.
     """
@@ -263,7 +263,7 @@ def format_summary(summary: StoreSummary) -> str:
         _format_head(summary),
         _format_splits(summary),
         *(_format_series(one) for one in summary.series),
-        _format_labels(summary.labels),
+        *([_format_labels(summary.labels)] if summary.labels else ()),
         _format_origin(summary),
     ]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
@@ -273,7 +273,8 @@ def _format_head(summary: StoreSummary) -> Iterator[str]:
     total = sum(summary.num_clips.values())
     low, high = summary.scale
     facts = [summary.name, f"{total:,} clips", f"language {summary.language}"]
-    yield " · ".join([*facts, f"labels {low:g} to {high:g}"])
+    facts.append(f"labels {low:g} to {high:g}" if summary.labels else "no labels")
+    yield " · ".join(facts)
     if summary.is_synthetic:
         yield "made by a program: numbers on it speak of methods, not of people"
 

@@ -31,6 +31,8 @@ __all__ = [
     "TokenEncoder",
     "TopLayers",
     "cache_folder",
+    "load_backbone",
+    "load_tokenizer",
     "prepare_text",
 ]
 
@@ -202,7 +204,7 @@ def _given(store: Store) -> TextInput:
 def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
     name = default_text_encoder(store.meta.language) if config.name == "auto" else config.name
     source = find_text_encoder(name)
-    tokenizer, prefix = _load_tokenizer(source), text_prefix(name)
+    tokenizer, prefix = load_tokenizer(source), text_prefix(name)
     if config.input == "tokens":
         ids = store.series("tokens")
     else:
@@ -215,7 +217,7 @@ def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
         return _tokens_of(clip, tokenizer, prefix, config.max_tokens)
 
     def build_all() -> nn.Module:
-        return TokenEncoder(_load_backbone(source))
+        return TokenEncoder(load_backbone(source))
 
     layers = config.trained_layers
     if layers is None:
@@ -271,7 +273,12 @@ def _cannot_load(source: Path | str, reason: str) -> AssetError:
     )
 
 
-def _load_tokenizer(source: Path | str) -> Any:
+def load_tokenizer(source: Path | str) -> Any:
+    """Load the tokenizer of a text encoder.
+
+    Raises:
+        AssetError: If it cannot be loaded, or has no vocabulary.
+    """
     tokenizer = _load(source, "AutoTokenizer")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up where its files are missing
         raise _cannot_load(source, "its tokenizer has no vocabulary")
@@ -282,7 +289,12 @@ def _load_settings(source: Path | str) -> Any:
     return _load(source, "AutoConfig")
 
 
-def _load_backbone(source: Path | str) -> Any:
+def load_backbone(source: Path | str) -> Any:
+    """Load a text encoder in float32, with all of its weights.
+
+    Raises:
+        AssetError: If it cannot be loaded, or weights are missing.
+    """
     backbone, found = _load(source, "AutoModel", output_loading_info=True)
     lacking = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
     if lacking:  # transformers would go on with random ones
@@ -294,7 +306,7 @@ def _load_backbone(source: Path | str) -> Any:
 
 
 def _load_top(source: Path | str, layers: int) -> nn.Module:
-    backbone = _load_backbone(source)
+    backbone = load_backbone(source)
     return TopLayers(nn.ModuleList(_layers_of(backbone)[-layers:]), backbone.config)
 
 
@@ -391,7 +403,7 @@ def _cached_states(ids: Series, source: Path | str, layer: int, key: str) -> Ser
 
 @torch.no_grad()
 def _compute_states(ids: Series, source: Path | str, layer: int, path: Path) -> None:
-    backbone = _load_backbone(source).eval()
+    backbone = load_backbone(source).eval()
     shape = (len(ids.values), int(backbone.config.hidden_size))
     states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     order = np.argsort(ids.lengths, kind="stable")

@@ -14,7 +14,7 @@ from mien.evaluation import Predictions, predict, write_predictions
 from mien.experiment import ExperimentConfig
 from mien.judgement import judge_attention, judge_run
 from mien.models.multitask import MultimodalModel
-from mien.preparation import Prepared, build, prepare
+from mien.preparation import Prepared, build, prepare, require_labels
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
 from mien.types import Split
@@ -171,6 +171,7 @@ def evaluate(
             )
         return _select_split(run.metrics(), split)
     store = store if isinstance(store, Store) else open_store(store)
+    require_labels(store)
     predictions, attention = [], []
     for seed in seeds:
         model, prepared = load_model(seed.path, store)

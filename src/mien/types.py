@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Float64, Int, Num
 from torch import Tensor
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Split",
     "Targets",
     "Task",
+    "Word",
 ]
 
 Split = Literal["train", "valid", "test"]
@@ -62,20 +63,30 @@ class Scale(NamedTuple):
     high: float
 
 
+class Word(NamedTuple):
+    """A word and when it is said, in seconds from the start of the clip."""
+
+    text: str
+    start: float
+    end: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One annotated utterance.
+    """One utterance, annotated unless its corpus says otherwise.
 
     Attributes:
         id: Name of the clip, unique in its corpus: ``VIDEO$_$CLIP``.
         split: The published part of the corpus to which the clip belongs.
         transcript: What is said; empty if that is not known.
-        labels: Annotated score per task, on the scale of the corpus; ``fusion`` is always there.
+        labels: Annotated score per task, on the scale of the corpus; ``fusion`` is always there,
+            except in a corpus that is not annotated.
         start: Where the clip begins in its video, in seconds.
         end: Where it ends.
         media: The recording.
         moments: Where a modality carries its sentiment, if that is known, as a half-open range:
             steps of the series for audio and video, characters of the transcript for text.
+        words: What is said, word by word, if that is known; pauses are left out.
     """
 
     id: str
@@ -86,6 +97,7 @@ class Clip:
     end: float | None = None
     media: Path | None = None
     moments: Mapping[Modality, tuple[int, int]] = field(default_factory=dict)
+    words: tuple[Word, ...] = ()
 
     @property
     def video_id(self) -> str:
@@ -95,7 +107,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """Annotated clips.
+    """Clips, annotated or to be predicted.
 
     Attributes:
         name: ``mosi``, ``mosei``, ``sims``, ``planted`` or the user's own.
@@ -103,6 +115,8 @@ class Corpus:
         scale: Range of the annotations.
         clips: In the order of the file; ids are unique.
         is_synthetic: Whether the clips were made by a program; said beside every number.
+        is_annotated: Whether the clips have labels; without them the scale means nothing, and
+            nothing can be trained or evaluated.
     """
 
     name: str
@@ -110,6 +124,7 @@ class Corpus:
     scale: Scale
     clips: tuple[Clip, ...]
     is_synthetic: bool = False
+    is_annotated: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +141,8 @@ class SeriesSource:
             clip, finite; T is 0 for a clip that does not have this modality. Arrays may be views.
         feature_names: Name of each of the D values, if they are known.
         step_seconds: Time from one step to the next, if it is constant and known.
+        read_times: Begins a pass over the centres of the steps, in seconds from the start of each
+            clip: one ``(T,)`` array per clip; None if they are not known.
     """
 
     name: str
@@ -135,6 +152,7 @@ class SeriesSource:
     read: Callable[[], Iterator[Num[np.ndarray, "_ _"]]]
     feature_names: tuple[str, ...] | None = None
     step_seconds: float | None = None
+    read_times: Callable[[], Iterator[Float64[np.ndarray, " _"]]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

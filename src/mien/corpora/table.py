@@ -20,13 +20,14 @@ from mien.types import (
     Task,
 )
 
-__all__ = ["read_table"]
+__all__ = ["UNIMODAL", "read_rows", "read_score", "read_seconds", "read_table"]
 
 logger = logging.getLogger(__name__)
 
 _REQUIRED = ("video_id", "clip_id", "label", "mode")
-_UNIMODAL = {"label_T": Task.TEXT, "label_A": Task.AUDIO, "label_V": Task.VIDEO}
-_KNOWN = (*_REQUIRED, *_UNIMODAL, "text", "start", "end")
+#: Columns of the unimodal labels.
+UNIMODAL = {"label_T": Task.TEXT, "label_A": Task.AUDIO, "label_V": Task.VIDEO}
+_KNOWN = (*_REQUIRED, *UNIMODAL, "text", "start", "end")
 
 
 def read_table(
@@ -69,7 +70,7 @@ def read_table(
 def _read_clips(path: Path, scale: Scale) -> tuple[Clip, ...]:
     clips: dict[str, Clip] = {}
     lines: dict[str, int] = {}
-    for line, row in _read_rows(path):
+    for line, row in read_rows(path, required=_REQUIRED, known=_KNOWN):
         clip = _read_clip(row, f"{path}:{line}", scale)
         if clip.id in clips:
             raise CorpusError(
@@ -82,13 +83,24 @@ def _read_clips(path: Path, scale: Scale) -> tuple[Clip, ...]:
     return tuple(clips.values())
 
 
-def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the first line and the cells of every row, the known columns only."""
+def read_rows(
+    path: Path, *, required: Sequence[str], known: Sequence[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the first line and the cells of every row of a CSV file.
+
+    Args:
+        path: The file, UTF-8, with a header.
+        required: Columns that must be there.
+        known: Columns that are read; the others are ignored.
+
+    Raises:
+        CorpusError: If the file is not CSV, or not of these columns.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            columns = _find_columns(header, path)
+            columns = _find_columns(header, path, required, known)
             line = reader.line_num + 1
             for cells in reader:
                 if cells:
@@ -103,17 +115,19 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
 
 
-def _find_columns(header: Sequence[str], path: Path) -> dict[str, int]:
+def _find_columns(
+    header: Sequence[str], path: Path, required: Sequence[str], known: Sequence[str]
+) -> dict[str, int]:
     names = [cell.strip() for cell in header]
-    for column in _KNOWN:
+    for column in known:
         if names.count(column) > 1:
             raise CorpusError(f"{path}:1: column {column!r} occurs {names.count(column)} times")
-        if column in _REQUIRED and column not in names:
+        if column in required and column not in names:
             raise CorpusError(
-                f"{path}:1: column {column!r} is missing; needed are: {', '.join(_REQUIRED)}; "
+                f"{path}:1: column {column!r} is missing; needed are: {', '.join(required)}; "
                 f"there are: {', '.join(names) or 'none'}"
             )
-    return {column: names.index(column) for column in _KNOWN if column in names}
+    return {column: names.index(column) for column in known if column in names}
 
 
 def _check_width(cells: Sequence[str], header: Sequence[str], where: str) -> None:
@@ -132,11 +146,11 @@ def _read_clip(row: dict[str, str], where: str, scale: Scale) -> Clip:
             )
     if row["mode"] not in SPLITS:
         raise CorpusError(f"{where}: mode is {row['mode']!r}, must be {', '.join(SPLITS)}")
-    labels = {Task.FUSION: _read_score(row, "label", where, scale)}
-    for column, task in _UNIMODAL.items():
+    labels = {Task.FUSION: read_score(row, "label", where, scale)}
+    for column, task in UNIMODAL.items():
         if row.get(column):
-            labels[task] = _read_score(row, column, where, scale)
-    start, end = (_read_seconds(row, column, where) for column in ("start", "end"))
+            labels[task] = read_score(row, column, where, scale)
+    start, end = (read_seconds(row, column, where) for column in ("start", "end"))
     if start is not None and end is not None and end <= start:
         raise CorpusError(f"{where}: end is {row['end']!r}, must be after start, {row['start']!r}")
     return Clip(
@@ -149,7 +163,12 @@ def _read_clip(row: dict[str, str], where: str, scale: Scale) -> Clip:
     )
 
 
-def _read_score(row: dict[str, str], column: str, where: str, scale: Scale) -> float:
+def read_score(row: Mapping[str, str], column: str, where: str, scale: Scale) -> float:
+    """Read a label.
+
+    Raises:
+        CorpusError: If it is no number, or off the scale.
+    """
     score = _read_number(row[column])
     if not scale.low <= score <= scale.high:
         raise CorpusError(
@@ -159,7 +178,12 @@ def _read_score(row: dict[str, str], column: str, where: str, scale: Scale) -> f
     return score
 
 
-def _read_seconds(row: dict[str, str], column: str, where: str) -> float | None:
+def read_seconds(row: Mapping[str, str], column: str, where: str) -> float | None:
+    """Read a time; None where there is none.
+
+    Raises:
+        CorpusError: If it is no number from 0.
+    """
     if not row.get(column):
         return None
     seconds = _read_number(row[column])

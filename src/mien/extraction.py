@@ -1,0 +1,181 @@
+"""Recordings to a store: clip by clip, on many processes or machines, and resumable at any moment.
+
+A store holds nothing of how it came about: neither times, nor the order in which clips were done,
+nor the number of jobs. So an extraction that was stopped and resumed gives the same bytes as one
+that was not.
+"""
+
+import contextlib
+import csv
+import glob
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from mien.assembly import collect, describe_origin, describe_series
+from mien.backends import Backend, Job, run_all
+from mien.clipwork import ExtractionSettings
+from mien.corpora.recordings import Recordings
+from mien.errors import StoreError
+from mien.guard import Outcome
+from mien.store import Store, open_store, write_store
+from mien.types import Word
+from mien.workplace import (
+    Skipped,
+    is_done,
+    list_skipped,
+    plan_clips,
+    remove_work,
+    settle,
+    workplace,
+    write_task,
+)
+
+__all__ = ["Extracted", "Listener", "Skipped", "extract"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """What an extraction ended with.
+
+    Attributes:
+        store: The store; None if more clips failed than may.
+        skipped: The clips that failed, in the order of the corpus.
+        table: The same as a CSV file, if there are any.
+    """
+
+    store: Store | None
+    skipped: tuple[Skipped, ...]
+    table: Path | None
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Is told how an extraction goes on."""
+
+    def on_begin(self, total: int, done: int) -> None:
+        """Take the number of clips, and of those that an earlier run has done."""
+        ...
+
+    def on_clip(self, outcome: Outcome) -> None:
+        """Take what came of one clip."""
+        ...
+
+
+def extract(
+    recordings: Recordings,
+    out: Path,
+    settings: ExtractionSettings,
+    *,
+    words: Mapping[str, tuple[Word, ...]] | None = None,
+    jobs: int | None = None,
+    backend: Backend = "local",
+    address: str | None = None,
+    time_limit: float | None = None,
+    max_skipped: int = 0,
+    resume: bool = False,
+    replace_store: bool = False,
+    listener: Listener | None = None,
+    worker: Sequence[str] = (),
+) -> Extracted:
+    """Extract the features of recordings into a store.
+
+    A clip that fails is skipped and never ends the others. If more are skipped than may be, no
+    store is written, but all results are kept: ``resume`` with a higher ``max_skipped`` ends at
+    once, and mended recordings are all that is worked on. A clip that has some of the modalities
+    is not skipped; it lacks the others.
+
+    Args:
+        recordings: The clips.
+        out: The store to make.
+        settings: What is made of every clip.
+        words: When each word is said, by clip.
+        jobs: Clips that are worked on at the same time; by default one per processor.
+        backend: Where they are worked on.
+        address: Of the cluster.
+        time_limit: Longest time for a clip in seconds; by default ten minutes and twenty times
+            the length of the clip.
+        max_skipped: How many clips may fail.
+        resume: Go on with the work that was stopped.
+        replace_store: Whether a store, or work that was stopped, may be replaced.
+        listener: Is told how it goes on.
+        worker: Command that starts a worker instead of the usual one.
+
+    Raises:
+        ExtractionError: If it cannot start or go on; whatever was done is kept for ``resume``.
+        ConfigError: If a package is missing, or settings do not fit.
+        AssetError: If a model is missing.
+        StoreError: If ``out`` exists and may not be replaced.
+    """
+    out = out.absolute()
+    folder = out.with_name(f"{out.name}.extracting")
+    origin = {**recordings.origin, **describe_origin(settings)}
+    is_made = out.exists() and resume and _check_made(out, origin)
+    if is_made and not folder.exists():
+        return _reopen(out)
+    _check_place(out, replace_store=replace_store or is_made)
+    sources = describe_series(settings)
+    with workplace(folder, settings, resume=resume, replace_work=replace_store) as clips_folder:
+        works = plan_clips(recordings, settings, words or {}, clips_folder)
+        todo = [work for work in works if not is_done(work, time_limit)]
+        if listener is not None:
+            listener.on_begin(len(works), len(works) - len(todo))
+        job = Job(
+            settings=settings.model_dump_json(),
+            limit=time_limit,
+            command=tuple(worker),
+            folder=str(clips_folder),
+        )
+        jobs = jobs or _count_processors(backend)
+        ended = run_all(
+            job, [write_task(work) for work in todo], backend=backend, address=address, jobs=jobs
+        )
+        with contextlib.closing(ended):
+            for place, outcome in ended:
+                settle(todo[place], outcome, folder)
+                if listener is not None:
+                    listener.on_clip(outcome)
+        skipped, table = list_skipped(works, folder)
+        if len(skipped) > max_skipped:
+            return Extracted(store=None, skipped=skipped, table=table)
+        material, records = collect(works, recordings, settings, sources, origin)
+        for partial in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+            shutil.rmtree(partial)  # left by a process that was killed
+        write_store(material, out, replace=replace_store or is_made, records=records)
+        remove_work(folder)
+    return _reopen(out)
+
+
+def _check_made(out: Path, origin: Mapping[str, str]) -> bool:
+    """Say whether a store is what this extraction makes, so that nothing is lost with it."""
+    try:
+        return open_store(out).meta.origin == origin
+    except StoreError:
+        return False
+
+
+def _reopen(out: Path) -> Extracted:
+    table = out / "skipped.csv"
+    if not table.is_file():
+        return Extracted(store=open_store(out), skipped=(), table=None)
+    with table.open(encoding="utf-8", newline="") as file:
+        skipped = tuple(Skipped(*row) for row in list(csv.reader(file))[1:])
+    return Extracted(store=open_store(out), skipped=skipped, table=table)
+
+
+def _check_place(out: Path, *, replace_store: bool) -> None:
+    if out.exists() and not replace_store:
+        raise StoreError(f"{out}: already exists; choose another path, or say --replace")
+    if out.exists() and not (out / "meta.json").is_file():
+        raise StoreError(f"{out}: exists and is not a store; it will not be replaced")
+
+
+def _count_processors(backend: Backend) -> int:
+    """Return how many clips to work on at once; a cluster is given enough to keep it busy."""
+    return len(os.sched_getaffinity(0)) if backend == "local" else 256

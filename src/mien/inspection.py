@@ -1,0 +1,282 @@
+"""A picture of what a video extractor saw: frames of a clip with the face that was followed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mien.checkpoint import written_beside
+from mien.errors import ConfigError, MediaError
+from mien.extractors import EXTRACTORS, Features, VideoExtractor
+from mien.extractors.face import FaceExtractor, FaceStream
+from mien.extractors.face_tracking import Track
+from mien.extractors.landmarker import FaceFinder, overlap
+from mien.extractors.landmarks import LandmarksExtractor
+from mien.extractors.openface import OpenFace
+from mien.media import decode
+from mien.recording import FrameSink, Source
+from mien.types import Modality
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from PIL.ImageDraw import ImageDraw
+
+__all__ = ["inspect"]
+
+_CELL = 400  # pixels, width of a frame in the grid
+_COLUMNS = 4
+_LINE = 15  # pixels of a line of text
+_FRAME_RATE = 10.0  # at which frames are looked at for an extractor that reads files
+_GREEN, _GREY, _RED, _WHITE = (80, 255, 120), (150, 150, 150), (255, 90, 80), (255, 255, 255)
+
+#: What is written below a frame: a short name, and the features of which it is the mean.
+_SHOWN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("smile", ("mouthSmileLeft", "mouthSmileRight")),
+    ("brow down", ("browDownLeft", "browDownRight")),
+    ("brow up", ("browInnerUp",)),
+    ("jaw", ("jawOpen",)),
+    ("pitch", ("head_pitch",)),
+    ("yaw", ("head_yaw",)),
+    ("roll", ("head_roll",)),
+    ("happiness", ("expression_happiness",)),
+    ("AU12", ("AU12_r",)),
+    ("AU04", ("AU04_r",)),
+    ("AU01", ("AU01_r",)),
+    ("pose Rx", ("pose_Rx",)),
+    ("Ry", ("pose_Ry",)),
+    ("Rz", ("pose_Rz",)),
+)
+
+
+def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int = 12) -> Path:
+    """Draw frames of a clip as a video extractor sees them, as a PNG file.
+
+    Each frame has its time, the points and the box of the face that is followed (others are grey),
+    some of its values, or the words ``no face``.
+
+    Args:
+        source: The clip.
+        extractor_name: A video extractor, with its settings if it has any.
+        out: The PNG file to write.
+        num_frames: How many frames to draw, spread over the clip.
+
+    Raises:
+        ConfigError: If there is no such video extractor.
+        MediaError: If the clip cannot be read or has no picture.
+    """
+    if num_frames < 1:
+        raise ValueError(f"num_frames is {num_frames}, must be above 0")
+    name, _, settings = extractor_name.partition(":")
+    names = [key for key, entry in EXTRACTORS.items() if entry.modality is Modality.VIDEO]
+    if name not in names:
+        raise ConfigError(f"no video extractor is called {name!r}; there are: {', '.join(names)}")
+    extractor = EXTRACTORS[name].build(settings)
+    if isinstance(extractor, FaceExtractor | LandmarksExtractor):
+        frames, features = _watch(extractor, extractor.finder, source, num_frames)
+    elif isinstance(extractor, OpenFace):
+        frames, features = _read(extractor, source, num_frames)
+    else:
+        raise ConfigError(f"{name}: there is no picture of what it sees")
+    picture = _draw(frames, features, extractor.feature_names, f"{source.path.name}  {name}")
+    with written_beside(out) as file:
+        picture.save(file, format="PNG")
+    return out
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A frame of the grid.
+
+    Attributes:
+        picture: At the width of a cell.
+        time: Seconds from the start of the clip.
+        faces: Points of each face in it, in pixels of ``picture``.
+        followed: Which of them is followed, if any.
+        step: Which step of the features belongs to it, if any.
+    """
+
+    picture: UInt8[np.ndarray, "H W 3"]
+    time: float
+    faces: list[Float[np.ndarray, "N 2"]]
+    followed: int | None = None
+    step: int | None = None
+
+
+class _Sampler:
+    """Keeps some frames of a clip of unknown length, evenly spread, and thins them as it goes on.
+
+    Args:
+        count: How many are wanted in the end; at most twice as many are held.
+        find: Finds the faces of a frame; called only for frames that are kept.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        find: Callable[[UInt8[np.ndarray, "H W 3"]], list[Float[np.ndarray, "N 2"]]],
+    ) -> None:
+        self._count = count
+        self._find = find
+        self._every = 1
+        self._seen = 0
+        self._kept: list[_Frame] = []
+
+    def feed(self, image: UInt8[np.ndarray, "H W 3"], time: float) -> None:
+        """Look at the next frame."""
+        if self._seen % self._every == 0:
+            if len(self._kept) == 2 * self._count:
+                self._kept = self._kept[::2]
+                self._every *= 2
+            if self._seen % self._every == 0:
+                self._kept.append(self._keep(image, time))
+        self._seen += 1
+
+    def _keep(self, image: UInt8[np.ndarray, "H W 3"], time: float) -> _Frame:
+        from PIL import Image
+
+        scale = _CELL / image.shape[1]
+        size = (_CELL, max(round(image.shape[0] * scale), 1))
+        small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        return _Frame(small, time, [points * scale for points in self._find(image)])
+
+    def choose(self) -> list[_Frame]:
+        """Return the frames, the first and the last of those that are kept among them."""
+        last = len(self._kept) - 1
+        places = np.linspace(0, last, min(self._count, last + 1)).round().astype(int)
+        return [self._kept[place] for place in places]
+
+
+def _watch(
+    extractor: VideoExtractor, finder: FaceFinder, source: Source, num_frames: int
+) -> tuple[list[_Frame], Features]:
+    stream = extractor.begin(source)
+
+    def find(image: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "N 2"]]:
+        faces = finder.find(image) or finder.find_small(image)
+        return [face.points[:, :2] for face in faces]
+
+    sampler = _Sampler(num_frames, find)
+
+    def feed(image: UInt8[np.ndarray, "H W 3"], time: float) -> None:
+        stream.feed(image, time)
+        sampler.feed(image, time)
+
+    _decode(source, FrameSink(extractor.frame_rate, feed))
+    features, frames = stream.finish(), sampler.choose()
+    track = stream.followed if isinstance(stream, FaceStream) else None
+    if track is not None:
+        for frame in frames:
+            _mark(frame, track)
+    return frames, features
+
+
+def _mark(frame: _Frame, track: Track) -> None:
+    """Find the step of a frame, and which of its faces is the one that is followed."""
+    if frame.time not in track.times:
+        return
+    frame.step = track.times.index(frame.time)
+    height, width = frame.picture.shape[:2]
+    box = track.boxes[frame.step] * np.array([width, height, width, height])
+    shared = [overlap(_box_of(points), box) for points in frame.faces]
+    if shared and max(shared) > 0:
+        frame.followed = int(np.argmax(shared))
+
+
+def _read(extractor: OpenFace, source: Source, num_frames: int) -> tuple[list[_Frame], Features]:
+    """Make the features from a file, and draw the points among them: columns x_N and y_N."""
+    features = extractor.extract(source)
+    places = {name: place for place, name in enumerate(extractor.feature_names)}
+    numbers = [n for n in range(len(places)) if f"x_{n}" in places and f"y_{n}" in places]
+    columns = [[places[f"{axis}_{n}"] for axis in "xy"] for n in numbers]
+    gap = 1.5 * float(np.median(np.diff(features.times))) if len(features.times) > 1 else 0.2
+    scales: list[float] = []
+
+    def find(image: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "N 2"]]:
+        scales.append(_CELL / image.shape[1])
+        return []
+
+    sampler = _Sampler(num_frames, find)
+    _decode(source, FrameSink(_FRAME_RATE, sampler.feed))
+    frames = sampler.choose()
+    for frame in frames:
+        away = np.abs(features.times - frame.time)
+        if len(away) and away.min() <= gap:
+            frame.step = int(away.argmin())
+            if columns:
+                points = features.values[frame.step][np.array(columns)].astype(np.float64)
+                frame.faces, frame.followed = [points * scales[0]], 0
+    return frames, features
+
+
+def _decode(source: Source, sink: FrameSink) -> None:
+    decoded = decode(source, frames=[sink])
+    if not decoded.has_video or not decoded.num_frames:
+        raise MediaError(f"{source.path}: has no picture to inspect; give a recording with video")
+
+
+def _draw(
+    frames: Sequence[_Frame], features: Features, names: Sequence[str], title: str
+) -> "Picture":
+    from PIL import Image, ImageDraw
+
+    places = {name: place for place, name in enumerate(names)}
+    lines = [
+        [title, ", ".join(f"{key} {_in_short(value)}" for key, value in features.notes.items())]
+    ]
+    lines += [_words(frame, features, places) for frame in frames]
+    below = _LINE * max(len(words) for words in lines[1:])
+    height = max(frame.picture.shape[0] for frame in frames) + below + 6
+    columns = min(_COLUMNS, len(frames))
+    top = 2 * _LINE + 6
+    rows = -(-len(frames) // columns)
+    sheet = Image.new("RGB", (max(columns * (_CELL + 4), 900), top + rows * height), (20, 20, 20))
+    pen = ImageDraw.Draw(sheet)
+    _write(pen, (4, 2), lines[0], _WHITE)
+    for place, (frame, words) in enumerate(zip(frames, lines[1:], strict=True)):
+        left, upper = (place % columns) * (_CELL + 4), top + (place // columns) * height
+        sheet.paste(Image.fromarray(frame.picture), (left, upper))
+        for number, points in enumerate(frame.faces):
+            _outline(
+                pen, points + np.array([left, upper]), _GREEN if number == frame.followed else _GREY
+            )
+        colour = _WHITE if frame.step is not None else _RED
+        _write(pen, (left + 4, upper + frame.picture.shape[0] + 1), words, colour)
+    return sheet
+
+
+def _words(frame: _Frame, features: Features, places: dict[str, int]) -> list[str]:
+    time = f"{frame.time:.2f} s"
+    if frame.step is None:
+        return [f"{time}  no face"]
+    row = features.values[frame.step]
+    values = [
+        f"{word} {np.mean([row[places[name]] for name in group]):.2f}"
+        for word, group in _SHOWN
+        if all(name in places for name in group)
+    ]
+    return [f"{time}  {'  '.join(values[:4])}", "  ".join(values[4:])]
+
+
+def _outline(pen: "ImageDraw", points: Float[np.ndarray, "N 2"], colour: tuple[int, ...]) -> None:
+    for x, y in points:
+        pen.rectangle((float(x), float(y), float(x) + 1, float(y) + 1), fill=colour)
+    pen.rectangle([float(side) for side in _box_of(points)], outline=colour)
+
+
+def _box_of(points: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "4"]:
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def _write(
+    pen: "ImageDraw", at: tuple[int, int], lines: Sequence[str], colour: tuple[int, ...]
+) -> None:
+    for place, line in enumerate(lines):
+        text = line.encode("latin-1", "replace").decode("latin-1")  # what Pillow's own font has
+        pen.text((at[0], at[1] + place * _LINE), text, fill=colour)
+
+
+def _in_short(value: float | int | str) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

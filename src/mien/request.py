@@ -1,0 +1,140 @@
+"""What a user asks of an extraction, checked and completed before anything is begun."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from mien.alignment import Pooling, read_pooling
+from mien.assets import default_text_encoder
+from mien.clipwork import ExtractionSettings, build_extractor, find_extractor
+from mien.corpora import KNOWN
+from mien.corpora.recordings import Recordings, read_recordings
+from mien.errors import ConfigError, MienError
+from mien.extractors import EXTRACTORS
+from mien.types import Modality, Scale
+
+__all__ = ["ExtractorStatus", "list_extractors", "make_settings", "read_request"]
+
+
+Pooled = Literal["audio", "video"]
+_POOLED: tuple[Pooled, ...] = ("audio", "video")
+
+
+class ExtractorStatus(NamedTuple):
+    """An extractor, and what is missing to use it here; empty if nothing is."""
+
+    name: str
+    modality: Modality
+    summary: str
+    problem: str
+
+
+def list_extractors() -> Iterator[ExtractorStatus]:
+    """Try every extractor, and say which can be used here."""
+    for name, entry in EXTRACTORS.items():
+        problem = ""
+        try:
+            build_extractor(name)
+        except MienError as error:
+            problem = str(error)
+        yield ExtractorStatus(name, entry.modality, entry.summary, problem)
+
+
+def read_request(
+    source: Path, *, corpus: str | None, language: str | None, scale: Scale | None
+) -> Recordings:
+    """Find the clips of ``source``; what is fixed for a published corpus need not be said.
+
+    Args:
+        source: A folder, a CSV file or a recording.
+        corpus: Its name; by default that of the folder or file.
+        language: ISO 639-1 code of what is said.
+        scale: Range of the labels.
+
+    Raises:
+        CorpusError: If nothing is found, or a CSV is not as it should be.
+    """
+    known = KNOWN.get(corpus or "")
+    name = corpus or source.resolve().stem or "own"
+    return read_recordings(
+        source,
+        name=name,
+        language=language or (known.language if known else "en"),
+        scale=scale or (known.scale if known else None),
+    )
+
+
+def make_settings(
+    *,
+    audio: str,
+    video: str,
+    text: Literal["transcript", "speech", "auto", "none"],
+    recogniser: str,
+    language: str,
+    align: Literal["none", "words"],
+    encoder: str,
+    pool: Sequence[str],
+    rate: Sequence[str],
+) -> ExtractionSettings:
+    """Complete the settings: names with versions, the encoder of the language, pooling.
+
+    Raises:
+        ConfigError: If something is unknown, or does not go together.
+    """
+    names = {
+        modality: "none" if name == "none" else find_extractor(name, modality)
+        for modality, name in ((Modality.AUDIO, audio), (Modality.VIDEO, video))
+    }
+    if set(names.values()) == {"none"} and text not in ("speech", "auto"):
+        raise ConfigError(
+            "--audio none --video none: nothing is left to extract; say --text speech"
+        )
+    extracted = tuple(m for m in _POOLED if names[Modality(m)] != "none")
+    pooling = _read_poolings(pool, rate, extracted)
+    if align == "words" and pooling:
+        raise ConfigError(
+            "--align words: joins the steps of each word; leave out --pool and --rate"
+        )
+    if align == "none" and encoder not in ("auto", "none"):
+        raise ConfigError(f"--encoder {encoder!r}: goes with --align words")
+    chosen = ""
+    if align == "words" and text != "none" and encoder != "none":
+        chosen = default_text_encoder(language) if encoder == "auto" else encoder
+    hears = text in ("auto", "speech") or align == "words"
+    return ExtractionSettings(
+        audio=names[Modality.AUDIO],
+        video=names[Modality.VIDEO],
+        text=text,
+        recogniser=_choose_recogniser(recogniser, language) if hears else "",
+        language=language,
+        align=align,
+        encoder=chosen,
+        pooling=pooling,
+    )
+
+
+def _choose_recogniser(name: str, language: str) -> str:
+    from mien.extractors.speech import default_recogniser
+
+    return default_recogniser(language) if name == "auto" else name
+
+
+def _read_poolings(
+    pool: Sequence[str], rate: Sequence[str], extracted: Sequence[Pooled]
+) -> dict[Pooled, Pooling]:
+    result: dict[Pooled, Pooling] = {}
+    asked = [("steps", "--pool", one) for one in pool] + [("rate", "--rate", one) for one in rate]
+    for kind, option, text in asked:
+        name, equals, amount = text.partition("=")
+        pooling = read_pooling("steps" if kind == "steps" else "rate", amount if equals else name)
+        targets = [one for one in extracted if not equals or one == name]
+        if not targets:
+            raise ConfigError(
+                f"{option} {text!r}: must be NUMBER or MODALITY=NUMBER; extracted are: "
+                f"{', '.join(extracted) or 'neither audio nor video'}"
+            )
+        for target in targets:
+            if target in result:
+                raise ConfigError(f"{option} {text!r}: the steps of {target} are joined twice")
+            result[target] = pooling
+    return result

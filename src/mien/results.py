@@ -1,0 +1,81 @@
+"""The file of results of one clip: its series, and what there is to say beside them."""
+
+import errno
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from mien.config import Settings
+from mien.extractors import Features
+
+__all__ = ["Facts", "is_disk_full", "read_facts", "read_series", "write_result"]
+
+
+class Facts(Settings):
+    """What a file of results says beside its series.
+
+    Attributes:
+        reason: Why the clip was skipped; empty if it was not.
+        cut: Time limit in seconds that cut it; 0 if that is not why.
+        is_lost: Whether it was skipped because its worker ended.
+        seconds: Length of the clip.
+        is_truncated: Whether some of the recording could not be decoded.
+        transcript: What was recognised; None if no speech was.
+        words: What is said when; None if that is not known.
+        notes: What the extractors note, by modality.
+    """
+
+    reason: str = ""
+    cut: float = 0.0
+    is_lost: bool = False
+    seconds: float = 0.0
+    is_truncated: bool = False
+    transcript: str | None = None
+    words: tuple[tuple[str, float, float], ...] | None = None
+    notes: dict[str, dict[str, float | int | str]] = Field(default_factory=dict)
+
+
+def write_result(path: Path, facts: Facts, series: Mapping[str, Features]) -> None:
+    """Write a file of results: whole, or not at all."""
+    arrays: dict[str, Any] = {"facts": np.frombuffer(facts.model_dump_json().encode(), np.uint8)}
+    for name, features in series.items():
+        arrays[f"{name}_values"] = np.ascontiguousarray(features.values, np.float32)
+        arrays[f"{name}_times"] = np.ascontiguousarray(features.times, np.float64)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def read_facts(path: Path) -> Facts | None:
+    """Return what a file of results says; None if there is none, or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Facts.model_validate(json.loads(arrays["facts"].tobytes()))
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def read_series(path: Path, key: str) -> np.ndarray | None:
+    """Return one array of a file of results: ``NAME_values`` or ``NAME_times``; None without it."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return np.asarray(arrays[key]) if key in arrays.files else None
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Say whether there was no room to write."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
