@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import talking
 
 from mien.errors import ConfigError, FeatureError, MediaError
 from mien.extractors import EXTRACTORS, Source
@@ -62,7 +63,7 @@ def write_program(folder, body):
 @pytest.fixture
 def recording(tmp_path):
     path = tmp_path / "-clip with space.mp4"
-    path.write_bytes(b"not looked at by the stand-in")
+    talking.write_clip(path, seconds=0.5)
     return path
 
 
@@ -272,6 +273,15 @@ def test_the_program_is_run_on_the_recording_and_its_file_is_read(tmp_path, reco
     features = extract(program, Source(path=recording))
     np.testing.assert_allclose(features.values[:, 0], [2.0, 5.0, 8.0])
     assert not Path((tmp_path / "where").read_text()).parent.exists()
+
+
+def test_a_recording_without_a_picture_has_no_face_and_does_not_trouble_the_program(tmp_path):
+    program = write_program(tmp_path, "sys.exit(3)\n")
+    talking.write_clip(
+        tmp_path / "voice.wav", seconds=0.5, has_video=False, audio_codec="pcm_s16le"
+    )
+    features = extract(program, Source(path=tmp_path / "voice.wav"))
+    assert features.values.shape == (0, 709)
 
 
 def test_a_recording_is_given_to_the_program_once_for_all_its_clips(tmp_path, recording):

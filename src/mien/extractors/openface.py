@@ -70,12 +70,15 @@ class OpenFace:
         self._last: tuple[object, OpenFaceTable] | None = None
 
     def extract(self, source: Source) -> Features:
-        """Return the features of a clip.
+        """Return the features of a clip; none if the program is to look at mere sound.
 
         Raises:
             MediaError: If there is no CSV file of it, or the program fails or takes too long.
             FeatureError: If the CSV file is not what it should be.
         """
+        if not self._settings.path.is_dir() and not _has_picture(source.path):
+            size = len(self.feature_names)
+            return Features(values=np.empty((0, size), np.float32), times=np.empty(0), notes={})
         return _features_of(self._table_of(source.path), source, self._settings.frames)
 
     def _table_of(self, recording: Path) -> OpenFaceTable:
@@ -91,6 +94,12 @@ class OpenFace:
             )
             self._last = (key, table)
         return self._last[1]
+
+
+def _has_picture(recording: Path) -> bool:
+    from mien.media import probe
+
+    return probe(recording).has_video
 
 
 def build_openface_709(settings: str) -> OpenFace:
