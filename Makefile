@@ -31,6 +31,7 @@ demo: $(VENV)/.installed
 	@echo "  $(BIN)/mien import FILE.pkl --corpus mosi --out stores/mosi     your own published file"
 
 test: $(VENV)/.installed-dev
+	if command -v ldconfig > /dev/null; then .ci/system; fi
 	$(BIN)/mien assets get minilm face-landmarker expression whisper-tiny-en silero-vad
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal
 
