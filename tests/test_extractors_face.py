@@ -423,3 +423,13 @@ def test_an_actor_who_plays_happy_smiles_more_than_when_angry_or_neutral():
         happiness[played] = column("face+expression/1", features, "expression_happiness").mean()
     assert smiles["HAP"] > 2 * max(smiles["ANG"], smiles["NEU"])
     assert happiness["HAP"] > 0.4 > 0.1 > max(happiness["ANG"], happiness["NEU"])
+
+
+@needs_landmarker
+def test_a_missing_library_of_the_system_is_named_with_what_to_install(monkeypatch):
+    def fail(path, process):
+        raise OSError("libGLESv2.so.2: cannot open shared object file")
+
+    monkeypatch.setattr("mien.extractors.landmarker._load", fail)
+    with pytest.raises(ConfigError, match=r"libGLESv2\.so\.2.*install libegl1 libgles2"):
+        FaceFinder()

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mien.assets import find_asset
-from mien.errors import ExtractionError
+from mien.errors import ConfigError, ExtractionError
 from mien.extractors.geometry import Box, Points, box_of
 from mien.packages import require
 
@@ -88,9 +88,15 @@ class FaceFinder:
     def __init__(self) -> None:
         require("mediapipe", extra="extract")
         path = find_asset("face-landmarker") / "face_landmarker.task"
-        self._landmarker = _load(path, os.getpid())
-        import mediapipe
+        try:
+            import mediapipe
 
+            self._landmarker = _load(path, os.getpid())
+        except (ImportError, OSError) as error:
+            raise ConfigError(
+                f"mediapipe cannot be loaded ({error}); on a bare Linux machine install libegl1 "
+                "libgles2 libgl1 libglib2.0-0 libsm6 libxext6 with apt"
+            ) from error
         self._picture = mediapipe.Image
         self._format = mediapipe.ImageFormat.SRGB
         self.blendshape_names = _BLENDSHAPES
