@@ -427,7 +427,7 @@ def test_an_actor_who_plays_happy_smiles_more_than_when_angry_or_neutral():
 
 @needs_landmarker
 def test_a_missing_library_of_the_system_is_named_with_what_to_install(monkeypatch):
-    def fail(path, process):
+    def fail(*_):
         raise OSError("libGLESv2.so.2: cannot open shared object file")
 
     monkeypatch.setattr("mien.extractors.landmarker._load", fail)
