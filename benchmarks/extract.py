@@ -21,9 +21,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mien.clipwork import ClipTask, ExtractionSettings, build_tools, extract_clip, find_extractor
+from mien.extraction.clipwork import (
+    ClipTask,
+    ExtractionSettings,
+    build_tools,
+    extract_clip,
+    find_extractor,
+)
 from mien.media import decode
-from mien.recording import AudioSink, FrameSink, Source
+from mien.media.recording import AudioSink, FrameSink, Source
 from mien.types import Modality
 
 _RATE = 22050

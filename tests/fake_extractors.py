@@ -137,7 +137,7 @@ def register():
 
 
 if __name__ == "__main__":
-    from mien.worker import main
+    from mien.extraction.worker import main
 
     register()
     sys.exit(main())

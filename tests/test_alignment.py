@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.alignment import Pooling, align_to_words, pool, read_pooling
 from mien.errors import ConfigError
+from mien.extraction.alignment import Pooling, align_to_words, pool, read_pooling
 from mien.extractors import Features
 from mien.types import Word
 

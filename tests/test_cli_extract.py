@@ -8,9 +8,9 @@ import talking
 from test_extraction import write_folder, write_sound
 
 from mien.cli import main
-from mien.clipwork import ExtractionSettings
 from mien.errors import ConfigError
-from mien.request import make_settings
+from mien.extraction.clipwork import ExtractionSettings
+from mien.extraction.request import make_settings
 from mien.store import open_store
 
 HEARD = ["--video", "none", "--text", "none", "--jobs", "1"]

@@ -21,7 +21,7 @@ from mien.corpora.planted import PlantedConfig, make_planted
 from mien.errors import MienError
 from mien.experiment import ExperimentConfig, list_configs, read_config
 from mien.store import write_store
-from mien.study_plan import StudyConfig, list_studies, read_study
+from mien.studies.plan import StudyConfig, list_studies, read_study
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

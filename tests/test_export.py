@@ -8,8 +8,8 @@ from mien.corpora.arrays import read_arrays
 from mien.corpora.released import read_released
 from mien.corpora.table import read_table
 from mien.errors import StoreError
-from mien.export import export_store
-from mien.pickle_writer import StreamedArray, write_pickle
+from mien.export.layouts import export_store
+from mien.export.pickle_writer import StreamedArray, write_pickle
 from mien.store import open_store, write_store
 from mien.types import Clip, Corpus, Material, Scale, SeriesSource, Task, Word
 

@@ -12,10 +12,10 @@ import fake_extractors
 import numpy as np
 import pytest
 
-from mien.clipwork import ExtractionSettings, find_extractor
 from mien.corpora.recordings import read_recordings
 from mien.errors import ConfigError, ExtractionError, StoreError
-from mien.extraction import extract
+from mien.extraction.clipwork import ExtractionSettings, find_extractor
+from mien.extraction.pipeline import extract
 from mien.store import open_store
 from mien.types import Modality, Word
 
@@ -324,9 +324,9 @@ sys.path.insert(0, {tests!r})
 import fake_extractors
 fake_extractors.register()
 from pathlib import Path
-from mien.clipwork import ExtractionSettings
+from mien.extraction.clipwork import ExtractionSettings
 from mien.corpora.recordings import read_recordings
-from mien.extraction import extract
+from mien.extraction.pipeline import extract
 source, out, jobs = sys.argv[1:]
 settings = ExtractionSettings(audio="loudness/2", text="none")
 found = read_recordings(Path(source), name="own", language="en", scale=None)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mien.errors import MetricError, StoreError
-from mien.references import fit_reference
 from mien.store import write_store
+from mien.studies.references import fit_reference
 from mien.types import Clip, Corpus, Material, Scale, SeriesSource, Task
 
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from helpers import write_tiny_store
 
-import mien.study_runner
+import mien.studies.runner
 from mien.agreement import agreement
 from mien.cli import main
 from mien.errors import ConfigError, TrainingError
 from mien.run import open_run
-from mien.study import run_study
-from mien.study_code import code_fingerprint, modules_of
-from mien.study_plan import describe_studies, list_studies, read_study
-from mien.study_ready import make_ready
-from mien.study_runner import plan_jobs, run_jobs
-from mien.study_workers import side_by_side
+from mien.studies.code import code_fingerprint, modules_of
+from mien.studies.plan import describe_studies, list_studies, read_study
+from mien.studies.ready import make_ready
+from mien.studies.runner import plan_jobs, run_jobs
+from mien.studies.study import run_study
+from mien.studies.workers import side_by_side
 
 TINY = """
 title = "Tiny"
@@ -88,7 +88,7 @@ class Trainings:
 
     def __init__(self, monkeypatch):
         self.begun, self.stop_at = [], None
-        real = mien.study_runner.train
+        real = mien.studies.runner.train
 
         def train(config, store, out, **options):
             if self.stop_at is not None and len(self.begun) == self.stop_at:
@@ -96,7 +96,7 @@ class Trainings:
             self.begun.append(out)
             return real(config, store, out, **options)
 
-        monkeypatch.setattr(mien.study_runner, "train", train)
+        monkeypatch.setattr(mien.studies.runner, "train", train)
 
 
 @pytest.fixture
@@ -404,7 +404,7 @@ def test_variants_with_the_same_settings_share_a_run(place, trainings):
 
 def test_other_code_makes_its_own_runs_unless_any_will_do(place, trainings, monkeypatch):
     carry_out(few(place, seeds=[1]))
-    for module in ("mien.study_runner", "mien.study"):
+    for module in ("mien.studies.runner", "mien.studies.study"):
         monkeypatch.setattr(
             f"{module}.code_fingerprint", lambda name: f"changed{code_fingerprint(name)}"
         )
@@ -462,7 +462,7 @@ def test_the_key_of_a_run_is_the_same_in_every_plan(place):
 def test_code_is_known_by_what_a_training_imports_and_not_by_its_pages():
     modules = modules_of("mien.execution")
     assert {"mien.labels", "mien.layers", "mien.training", "mien.centres"} <= set(modules)
-    assert not {"mien.report", "mien.plots", "mien.cli", "mien.study"} & set(modules)
+    assert not {"mien.report", "mien.plots", "mien.cli", "mien.studies.study"} & set(modules)
 
 
 @pytest.mark.slow

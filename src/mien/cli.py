@@ -216,9 +216,9 @@ def extract(
     replace: ReplaceOption = False,
 ) -> None:
     """Extract features from recordings into a store."""
-    from mien.extraction import extract as run_extraction
+    from mien.extraction.pipeline import extract as run_extraction
+    from mien.extraction.request import make_settings, read_request
     from mien.progress import ExtractionProgress
-    from mien.request import make_settings, read_request
 
     if inspect is not None:
         _inspect(source, video, inspect)
@@ -277,10 +277,10 @@ def _read_words(path: Path, found: "Recordings") -> "dict[str, tuple[Word, ...]]
 
 def _inspect(source: Path, video: str, out: Path) -> None:
     """Draw what the video extractor sees in the first clip."""
-    from mien.clipwork import find_extractor
     from mien.corpora.recordings import read_recordings
-    from mien.inspection import inspect
-    from mien.recording import Source
+    from mien.extraction.clipwork import find_extractor
+    from mien.extraction.inspection import inspect
+    from mien.media.recording import Source
     from mien.types import Modality, Scale
 
     found = read_recordings(source, name="one", language="en", scale=Scale(-1e9, 1e9))
@@ -294,7 +294,7 @@ def _inspect(source: Path, video: str, out: Path) -> None:
 @app.command()
 def extractors() -> None:
     """List what features can be extracted, and whether that can be done here."""
-    from mien.request import list_extractors
+    from mien.extraction.request import list_extractors
 
     for name, modality, summary, problem in list_extractors():
         print(f"{name:20} {modality:6} {summary}")
@@ -324,7 +324,7 @@ def export(
     ] = False,
 ) -> None:
     """Write a store in the layout of other programs: published pickle, npz or parquet."""
-    from mien.export import export_store
+    from mien.export.layouts import export_store
 
     with _busy(f"exporting {store}"):
         lost = export_store(
@@ -556,14 +556,14 @@ def study(
 
     Without a name, list the studies that come with the package.
     """
-    from mien.study_plan import describe_studies, read_study
+    from mien.studies.plan import describe_studies, read_study
 
     if name is None:
         for known, title in describe_studies().items():
             print(f"{known:28} {title}")
         return
     from mien.progress import StudyProgress
-    from mien.study import run_study
+    from mien.studies.study import run_study
 
     chosen = read_study(
         name,

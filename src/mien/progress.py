@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from mien.guard import Outcome
+from mien.extraction.guard import Outcome
 from mien.steps import TrainConfig
 from mien.tables import format_epoch, format_epoch_heading
 from mien.training import EpochRecord

@@ -9,7 +9,7 @@ import mien
 from mien.attention import ATTENTIONS
 from mien.fusion import FUSIONS
 from mien.models import build_model
-from mien.study_plan import read_study
+from mien.studies.plan import read_study
 from mien.types import Modality, Task
 
 TEXT, AUDIO, VIDEO = Modality

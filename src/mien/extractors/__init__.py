@@ -26,7 +26,7 @@ from mien.extractors.protocols import (
     FrameStream,
     VideoExtractor,
 )
-from mien.recording import Source
+from mien.media.recording import Source
 from mien.types import Modality
 
 __all__ = [

@@ -10,8 +10,8 @@ from mien.assets import find_asset
 from mien.errors import AssetError, ConfigError
 from mien.extractors.pieces import Analysis, Piece, Pieces, PieceStream
 from mien.extractors.protocols import AudioExtractor, refuse_settings
+from mien.media.recording import Source
 from mien.packages import require
-from mien.recording import Source
 
 __all__ = [
     "TransformersEncoder",

@@ -7,8 +7,8 @@ from jaxtyping import Float, Float32
 
 from mien.extractors.pieces import Analysis, Piece, Pieces, PieceStream
 from mien.extractors.protocols import AudioExtractor, refuse_settings
+from mien.media.recording import Source
 from mien.packages import require
-from mien.recording import Source
 
 __all__ = ["LibrosaSims", "build_librosa_sims"]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from mien.extractors.pieces import Analysis, Piece, Pieces, PieceStream
 from mien.extractors.protocols import AudioExtractor, refuse_settings
+from mien.media.recording import Source
 from mien.packages import require
-from mien.recording import Source
 
 __all__ = ["Egemaps", "build_egemaps", "build_egemaps_lld"]
 

@@ -10,7 +10,7 @@ from mien.extractors.face_tracking import FaceTracks, Track
 from mien.extractors.geometry import eye_aspects, gaze_of, mouth_aspect, pose_of
 from mien.extractors.landmarker import Face, FaceFinder, FaceSearch
 from mien.extractors.protocols import Features, refuse_settings
-from mien.recording import Source
+from mien.media.recording import Source
 
 __all__ = ["FRAME_RATE", "FaceExtractor", "FaceStream", "build_face", "build_face_expression"]
 

@@ -7,7 +7,7 @@ from mien.extractors.face import FRAME_RATE, FaceStream
 from mien.extractors.geometry import NUM_POINTS, align
 from mien.extractors.landmarker import Face, FaceFinder
 from mien.extractors.protocols import refuse_settings
-from mien.recording import Source
+from mien.media.recording import Source
 
 __all__ = ["LandmarksExtractor", "build_landmarks"]
 

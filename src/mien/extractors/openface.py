@@ -21,7 +21,7 @@ from mien.extractors.openface_csv import (
     read_table,
 )
 from mien.extractors.protocols import Features
-from mien.recording import Source
+from mien.media.recording import Source
 
 __all__ = ["OpenFace", "build_openface", "build_openface_709"]
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 
 from mien.errors import FeatureError, MediaError
 from mien.extractors.protocols import Features
-from mien.recording import Source
+from mien.media.recording import Source
 
 __all__ = ["Analysis", "Piece", "PieceStream", "Pieces"]
 

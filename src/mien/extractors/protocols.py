@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from mien.errors import ConfigError
-from mien.recording import Source
+from mien.media.recording import Source
 from mien.types import Modality
 
 __all__ = [

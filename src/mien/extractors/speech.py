@@ -9,8 +9,8 @@ from jaxtyping import Float32
 
 from mien.assets import ASSETS, find_asset
 from mien.errors import AssetError, ConfigError
+from mien.media.recording import Source
 from mien.packages import require
-from mien.recording import Source
 from mien.types import Word
 
 __all__ = ["SpeechRecogniser", "SpeechStream", "Transcript", "default_recogniser"]

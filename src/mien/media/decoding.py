@@ -7,7 +7,8 @@ from pathlib import Path
 from av import VideoFrame, VideoStream
 from av.container import InputContainer
 
-from mien.containers import (
+from mien.errors import MediaError
+from mien.media.containers import (
     INTERLEAVING,
     LONGEST_SECONDS,
     PacketReader,
@@ -19,9 +20,8 @@ from mien.containers import (
     seek,
     time_of,
 )
-from mien.errors import MediaError
-from mien.recording import AudioSink, Decoded, FrameSink, Recording, Source
-from mien.tracks import AudioTrack, VideoTrack, turns_of
+from mien.media.recording import AudioSink, Decoded, FrameSink, Recording, Source
+from mien.media.tracks import AudioTrack, VideoTrack, turns_of
 
 __all__ = ["decode", "probe"]
 

@@ -16,7 +16,7 @@ from jaxtyping import Float32, UInt8
 from soxr import ResampleStream
 
 from mien.errors import MediaError
-from mien.recording import AudioSink, FrameSink
+from mien.media.recording import AudioSink, FrameSink
 
 __all__ = ["AudioTrack", "VideoTrack", "check_size", "turns_of"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from mien.clipwork import ExtractionSettings, build_extractor
 from mien.corpora.recordings import Recordings
 from mien.errors import ExtractionError
-from mien.results import Facts, read_series
+from mien.extraction.clipwork import ExtractionSettings, build_extractor
+from mien.extraction.results import Facts, read_series
+from mien.extraction.workplace import Skipped, Work, facts_of, format_skipped, name_media
 from mien.types import Clip, Material, SeriesSource, Word
-from mien.workplace import Skipped, Work, facts_of, format_skipped, name_media
 
 __all__ = ["collect", "describe_origin", "describe_series"]
 
@@ -42,7 +42,7 @@ def describe_series(settings: ExtractionSettings) -> dict[str, SeriesSource]:
             step_seconds=step,
         )
     if settings.encoder:
-        from mien.embedding import WordEncoder
+        from mien.extraction.embedding import WordEncoder
 
         sources["text"] = SeriesSource(
             name="text",

@@ -73,7 +73,7 @@ class Guard:
     ) -> None:
         self._settings = settings
         self._limit = limit
-        self._command = list(command or (sys.executable, "-m", "mien.worker"))
+        self._command = list(command or (sys.executable, "-m", "mien.extraction.worker"))
         self._process: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] | None = None
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -111,7 +111,7 @@ class Guard:
 
     def _start(self) -> Outcome:
         self._kill()
-        source = str(Path(__file__).parents[1])
+        source = str(Path(__file__).parents[2])
         paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         environment |= dict.fromkeys(_THREADS, "1")

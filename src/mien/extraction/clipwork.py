@@ -8,10 +8,11 @@ from typing import Literal, TypeGuard
 import numpy as np
 from pydantic import Field
 
-from mien.alignment import Pooling, align_to_words, pool
 from mien.config import Settings
-from mien.embedding import WordEncoder
 from mien.errors import ConfigError, ExtractionError
+from mien.extraction.alignment import Pooling, align_to_words, pool
+from mien.extraction.embedding import WordEncoder
+from mien.extraction.results import Facts
 from mien.extractors import (
     EXTRACTORS,
     AudioExtractor,
@@ -20,8 +21,7 @@ from mien.extractors import (
     VideoExtractor,
 )
 from mien.extractors.speech import SpeechRecogniser
-from mien.recording import AudioSink, Decoded, FrameSink, Source
-from mien.results import Facts
+from mien.media.recording import AudioSink, Decoded, FrameSink, Source
 from mien.types import Modality, Word
 
 __all__ = [

@@ -22,12 +22,12 @@ from mien.label_measure import (
     read_label_rows,
 )
 from mien.metrics import METRICS, Metric, Scores, Sums, divide, mean_of_sums
-from mien.references import fit_reference
 from mien.run import SeedFolder, read_json
 from mien.store import open_store
-from mien.study_plan import Study
-from mien.study_ready import ReadyCorpus
-from mien.study_runner import Outcome
+from mien.studies.plan import Study
+from mien.studies.ready import ReadyCorpus
+from mien.studies.references import fit_reference
+from mien.studies.runner import Outcome
 from mien.types import ID_SEPARATOR, SPLITS, Modality, Split, Task
 
 __all__ = ["INSIDE", "RATIO", "judge_corpus"]

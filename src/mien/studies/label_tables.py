@@ -6,7 +6,7 @@ from typing import Any
 
 from mien.agreement import AGREEMENT
 from mien.label_measure import COPY, PARTS
-from mien.study_cells import caption, count_clips, count_seeds, ends, less, spread
+from mien.studies.cells import caption, count_clips, count_seeds, ends, less, spread
 from mien.tables import UNDEFINED, format_value, markdown_table
 
 __all__ = ["label_tables"]

@@ -6,9 +6,9 @@ from typing import Any, Final
 from mien.label_measure import PARTS
 from mien.metrics import METRICS
 from mien.reading import Picture
-from mien.study_cells import caption, count_clips, count_seeds, ends, less, spread
-from mien.study_judging import INSIDE, RATIO
-from mien.study_label_tables import label_tables
+from mien.studies.cells import caption, count_clips, count_seeds, ends, less, spread
+from mien.studies.judging import INSIDE, RATIO
+from mien.studies.label_tables import label_tables
 from mien.tables import (
     UNDEFINED,
     describe_metrics,

@@ -7,8 +7,8 @@ addresses are refused, whatever they are called.
 from collections.abc import Sequence
 from pathlib import Path
 
+from mien.media.recording import AudioSink, Decoded, FrameSink, Recording, Source
 from mien.packages import require
-from mien.recording import AudioSink, Decoded, FrameSink, Recording, Source
 
 __all__ = ["AudioSink", "Decoded", "FrameSink", "Recording", "Source", "decode", "probe"]
 
@@ -21,7 +21,7 @@ def probe(path: Path) -> Recording:
         ConfigError: If the packages that decode are not installed.
     """
     require("av", "soxr", extra="extract")
-    from mien import decoding
+    from mien.media import decoding
 
     return decoding.probe(path)
 
@@ -47,6 +47,6 @@ def decode(
         ConfigError: If the packages that decode are not installed.
     """
     require("av", "soxr", extra="extract")
-    from mien import decoding
+    from mien.media import decoding
 
     return decoding.decode(source, audio=audio, frames=frames)

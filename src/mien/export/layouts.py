@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mien.errors import StoreError
-from mien.feature_pickle import export_pickle
+from mien.export.feature_pickle import export_pickle
 from mien.packages import require
 from mien.store import Series, Store, open_store, staged
 from mien.types import ID_SEPARATOR, Clip, Task

@@ -16,15 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mien.assembly import collect, describe_origin, describe_series
-from mien.backends import Backend, Job, run_all
-from mien.clipwork import ExtractionSettings
 from mien.corpora.recordings import Recordings
 from mien.errors import StoreError
-from mien.guard import Outcome
-from mien.store import Store, open_store, write_store
-from mien.types import Word
-from mien.workplace import (
+from mien.extraction.assembly import collect, describe_origin, describe_series
+from mien.extraction.backends import Backend, Job, run_all
+from mien.extraction.clipwork import ExtractionSettings
+from mien.extraction.guard import Outcome
+from mien.extraction.workplace import (
     Skipped,
     is_done,
     list_skipped,
@@ -34,6 +32,8 @@ from mien.workplace import (
     workplace,
     write_task,
 )
+from mien.store import Store, open_store, write_store
+from mien.types import Word
 
 __all__ = ["Extracted", "Listener", "Skipped", "extract"]
 

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mien.clipwork import ClipTask, ExtractionSettings
 from mien.corpora.recordings import Recordings
 from mien.errors import ExtractionError
-from mien.guard import Outcome
-from mien.results import Facts, read_facts, write_result
+from mien.extraction.clipwork import ClipTask, ExtractionSettings
+from mien.extraction.guard import Outcome
+from mien.extraction.results import Facts, read_facts, write_result
 from mien.types import Clip, Word
 
 __all__ = [

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from mien.errors import MediaError
-from mien.tracks import check_size
+from mien.media.tracks import check_size
 
 Streams = Sequence[AudioStream | VideoStream]
 

@@ -29,10 +29,10 @@ from mien.experiment import ExperimentConfig
 from mien.judgement import share_attention
 from mien.run import SeedFolder
 from mien.store import open_store
-from mien.study_code import code_fingerprint
-from mien.study_plan import Study
-from mien.study_ready import ReadyCorpus, hash_of, plain_settings
-from mien.study_workers import StudyListener, side_by_side
+from mien.studies.code import code_fingerprint
+from mien.studies.plan import Study
+from mien.studies.ready import ReadyCorpus, hash_of, plain_settings
+from mien.studies.workers import StudyListener, side_by_side
 from mien.text import cache_folder
 from mien.trained import dataset_of, load_model
 from mien.types import Split

@@ -17,7 +17,7 @@ from mien.extractors.landmarker import FaceFinder, overlap
 from mien.extractors.landmarks import LandmarksExtractor
 from mien.extractors.openface import OpenFace
 from mien.media import decode
-from mien.recording import FrameSink, Source
+from mien.media.recording import FrameSink, Source
 from mien.types import Modality
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from mien.errors import ConfigError, ExtractionError
-from mien.guard import Guard, Outcome
+from mien.extraction.guard import Guard, Outcome
 from mien.packages import require
 
 __all__ = ["Backend", "Job", "run_all"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["code_fingerprint", "modules_of"]
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 @cache

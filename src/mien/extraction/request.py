@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mien.alignment import Pooling, read_pooling
 from mien.assets import default_text_encoder
-from mien.clipwork import ExtractionSettings, build_extractor, find_extractor
 from mien.corpora import KNOWN
 from mien.corpora.recordings import Recordings, read_recordings
 from mien.errors import ConfigError, MienError
+from mien.extraction.alignment import Pooling, read_pooling
+from mien.extraction.clipwork import ExtractionSettings, build_extractor, find_extractor
 from mien.extractors import EXTRACTORS
 from mien.types import Modality, Scale
 

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 from mien.checkpoint import write_text
 from mien.errors import TrainingError
-from mien.study_code import code_fingerprint
-from mien.study_judging import judge_corpus
-from mien.study_page import write_page
-from mien.study_plan import Study
-from mien.study_ready import ReadyCorpus, make_ready
-from mien.study_runner import Outcome, plan_jobs, run_jobs
-from mien.study_workers import StudyListener
+from mien.studies.code import code_fingerprint
+from mien.studies.judging import judge_corpus
+from mien.studies.page import write_page
+from mien.studies.plan import Study
+from mien.studies.ready import ReadyCorpus, make_ready
+from mien.studies.runner import Outcome, plan_jobs, run_jobs
+from mien.studies.workers import StudyListener
 
 __all__ = ["StudyReport", "run_study"]
 
@@ -79,7 +79,7 @@ def run_study(
     """Carry out a study, or what is missing of it, and write its page.
 
     Args:
-        study: The study, from ``mien.study_plan.read_study``.
+        study: The study, from ``mien.studies.plan.read_study``.
         out: Folder for the page; files of an earlier page are replaced.
         num_workers: Trainings side by side, each with one thread.
         code: Whether cached runs that other code made are made anew (``same``) or taken (``any``);
@@ -163,7 +163,7 @@ def _judge(
 
 
 def _write(out: Path, study: Study, results: Mapping[str, Any]) -> Path:
-    from mien.study_figures import draw_corpus, draw_sweep  # matplotlib takes a while
+    from mien.studies.figures import draw_corpus, draw_sweep  # matplotlib takes a while
 
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "results.json", json.dumps(results, indent=1, allow_nan=False))

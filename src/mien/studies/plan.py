@@ -53,7 +53,7 @@ from mien.config import Settings, apply_overrides, read_settings, read_toml
 from mien.corpora.planted import PlantedConfig
 from mien.errors import ConfigError
 from mien.experiment import ExperimentConfig, read_config
-from mien.references import ReferenceName
+from mien.studies.references import ReferenceName
 
 __all__ = [
     "Measure",
@@ -67,7 +67,7 @@ __all__ = [
     "read_study",
 ]
 
-_STUDIES = Path(__file__).parent / "configs" / "studies"
+_STUDIES = Path(__file__).parents[1] / "configs" / "studies"
 _PLANTED = "planted."  # how --set says that a change is one of the planted corpora
 
 Measure = Literal["labels", "attention", "scores"]

@@ -15,9 +15,9 @@ from mien.errors import MienError
 from mien.experiment import ExperimentConfig
 from mien.preparation import Prepared, build, prepare
 from mien.store import Store, open_store, write_store
-from mien.study_code import code_fingerprint
-from mien.study_plan import Study, StudyCorpus
-from mien.study_workers import StudyListener, side_by_side
+from mien.studies.code import code_fingerprint
+from mien.studies.plan import Study, StudyCorpus
+from mien.studies.workers import StudyListener, side_by_side
 from mien.text import cache_folder
 
 __all__ = ["ReadyCorpus", "ReadyVariant", "hash_of", "make_ready", "plain_settings"]

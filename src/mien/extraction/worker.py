@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mien.clipwork import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
 from mien.errors import AssetError, ConfigError, MienError
+from mien.extraction.clipwork import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
+from mien.extraction.guard import AUTO_LIMIT, AUTO_SHARE, IDLE_CODE, Outcome
+from mien.extraction.results import Facts, is_disk_full, write_result
 from mien.extractors import Features
-from mien.guard import AUTO_LIMIT, AUTO_SHARE, IDLE_CODE, Outcome
-from mien.results import Facts, is_disk_full, write_result
 
 __all__ = ["main"]
 

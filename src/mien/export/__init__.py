@@ -1,0 +1,1 @@
+"""Export: a store in the layouts of other programs."""

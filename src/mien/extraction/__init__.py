@@ -1,0 +1,1 @@
+"""Extraction: recordings to a store, in worker processes, and resumable at any moment."""

@@ -1,0 +1,1 @@
+"""Studies: many runs side by side, judged together, to one page."""
