@@ -1,0 +1,71 @@
+"""The command line: each command is a few lines around one public function."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from mien.cli.extraction import extract, extractors
+from mien.cli.judging import compare, labels, report
+from mien.cli.pretrained import assets_app, convert_bert
+from mien.cli.stores import export, import_, info, planted
+from mien.cli.studies import study
+from mien.cli.training import configs, evaluate, train
+from mien.errors import MienError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Multimodal sentiment and emotion recognition from what is said, how it sounds and how "
+    "the face moves.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+# In the order in which ``mien --help`` lists them.
+app.command("import")(import_)
+app.command()(extract)
+app.command()(extractors)
+app.command()(export)
+app.command()(planted)
+app.command()(info)
+app.command()(configs)
+app.command()(train)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(report)
+app.command()(labels)
+app.command()(study)
+app.command("convert-bert")(convert_bert)
+app.add_typer(assets_app, name="assets")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 if all is well; 1 if too many clips failed in an extraction; 2, after one sentence on
+        stderr, for what the user can mend; 130 after Ctrl-C.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("matplotlib", "fontTools", "PIL", "httpx", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        code = app(args=None if argv is None else list(argv), standalone_mode=False)
+    except (MienError, typer.TyperException) as error:
+        sentence = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        if sentence:
+            print(f"mien: {sentence}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("mien: stopped; a training or an extraction goes on with --resume", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"mien: {place}{error.strerror}", file=sys.stderr)
+        return 2
+    return code if isinstance(code, int) else 0
