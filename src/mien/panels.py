@@ -184,8 +184,9 @@ def draw_lines(
         Line2D([], [], color=_colour(place), marker=_marker(place), markersize=5, linewidth=1.4)
         for place in range(len(names))
     ]
+    num_abreast = min(2 if num_columns == 1 else 4, len(names))
     figure.legend(
-        keys, list(names), loc="outside lower left", ncols=min(4, len(names)), fontsize=8.5,
+        keys, list(names), loc="outside lower left", ncols=num_abreast, fontsize=8.5,
         frameon=False, labelcolor=INK, handlelength=2.0, title=note or None, title_fontsize=8.5,
         alignment="left",
     )  # fmt: skip
