@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import AUDIO, TEXT, VIDEO, make_annotation
+from helpers import AUDIO, TEXT, VIDEO, make_annotation, make_evidence
 
 import mien
 from mien.config import dump_toml, read_toml
@@ -42,10 +42,10 @@ def test_settings_load_and_build_a_model_that_can_be_trained(name):
     sizes = SIZES.get(config.corpus, {TEXT: 12, AUDIO: 5, VIDEO: 6})
     torch.manual_seed(1)
     model = build_model(config.model, sizes, None, config.text_encoder.summary)
-    states = {task: getattr(config.model.state_size, task) for task in model.tasks}
     annotated = make_annotation(1, 20)
     labels = dict.fromkeys(Task, annotated)
-    generator = build_labels(config.labels, labels, Scale(-3, 3), states)
+    evidence = make_evidence(model.modalities, 20)
+    generator = build_labels(config.labels, labels, Scale(-3, 3), model.state_sizes, evidence)
     optimizer = make_optimizer(model, MultitaskObjective(generator), config.train)
     grouped = sum(len(group["params"]) for group in optimizer.param_groups)
     trained = [p for p in generator.parameters() if p.requires_grad]
