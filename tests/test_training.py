@@ -642,13 +642,24 @@ def test_several_processes_are_refused(monkeypatch):
         make_accelerator(TrainConfig(device="cpu"))
 
 
-def test_one_process_can_train_in_one_precision_after_another():
+def test_one_process_can_train_in_one_precision_after_another(monkeypatch):
     """A second run of a notebook was refused, or kept the device of the first."""
+    monkeypatch.setattr(mien.steps, "has_bf16", lambda _: True)
     kinds = [make_accelerator(TrainConfig(device="cpu", precision=p)).mixed_precision
              for p in ("float32", "bf16", "float32")]  # fmt: skip
     assert kinds == ["no", "bf16", "no"]
 
 
+def test_a_processor_without_bf16_is_said_to_be_one(monkeypatch):
+    """A training ended with a complaint of oneDNN about a primitive descriptor."""
+    monkeypatch.setattr(mien.steps, "has_bf16", lambda _: False)
+    with pytest.raises(TrainingError, match=r"cannot run an LSTM; say train\.precision=float32"):
+        make_accelerator(TrainConfig(device="cpu", precision="bf16"))
+
+
+@pytest.mark.skipif(
+    not mien.steps.has_bf16(TrainConfig(device="cpu")), reason="this processor has no LSTM in bf16"
+)
 def test_a_training_in_lower_precision_keeps_its_labels_in_full(tmp_path):
     trainer = make_trainer(tmp_path, precision="bf16", epochs=2)
     trainer.run()

@@ -24,6 +24,7 @@ __all__ = [
     "Stepper",
     "TrainConfig",
     "WeightDecays",
+    "has_bf16",
     "make_accelerator",
     "make_optimizer",
     "mix_seeds",
@@ -289,6 +290,11 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         raise TrainingError(
             f"setting train.device is {config.device!r}, which is not here; there are: {there}"
         )
+    if config.precision == "bf16" and not has_bf16(config):
+        raise TrainingError(
+            "setting train.precision is 'bf16', in which this processor cannot run an LSTM; "
+            "say train.precision=float32"
+        )
     mixed = "no" if config.precision == "float32" else config.precision
     # accelerate keeps the first device and precision of a process for all later ones
     AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001  # its only way
@@ -299,6 +305,20 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
             "one; start one process per seed instead"
         )
     return accelerator
+
+
+def has_bf16(config: TrainConfig) -> bool:
+    """Return whether the device has kernels of every layer in bf16, by trying the rarest."""
+    if config.device not in ("auto", "cpu") or (
+        config.device == "auto" and (torch.cuda.is_available() or torch.backends.mps.is_available())
+    ):
+        return True
+    try:
+        with torch.random.fork_rng(), torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            nn.LSTM(2, 2, batch_first=True)(torch.zeros(1, 1, 2))
+    except RuntimeError:
+        return False
+    return True
 
 
 def mix_seeds(seed: int, epoch: int) -> int:
