@@ -1,11 +1,15 @@
-"""Recognise the speech of real clips whose words are known, and count the errors.
+"""Extract real clips, and count the errors in recognised words where the words are known.
 
     python recipes/clips.py CLIPS [--recogniser whisper-base]
+    python recipes/clips.py CLIPS --out OUT.md
 
-CLIPS is the folder that holds ``grid``, ``mosi``, ``ravdess`` and ``cremad``; beside it lies
-``mosi`` with ``label.csv`` and ``mosi_words.json``. The words are spelt by the file names (GRID,
-RAVDESS, sentence DFA of CREMA-D) or stand in the table (MOSI). Letters and digits count as words:
-"F2" is "f two". A Markdown table is written to the standard output.
+CLIPS is a folder of folders of recordings; beside it lies ``mosi`` with ``label.csv`` and
+``mosi_words.json``. The words are spelt by the file names (GRID, RAVDESS, sentence DFA of CREMA-D)
+or stand in the table (MOSI). Letters and digits count as words: "F2" is "f two". Without ``--out``
+a Markdown table of what was recognised in each clip is written to the standard output. With it, a
+table of the groups is written to that file: in how many frames a face was found and followed, the
+share of wrong words of two recognisers, and how fast each stage is (see ``speed.py``; recognisers
+where they found words).
 """
 
 import argparse
@@ -21,9 +25,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from speed import DECODING, Measured, find_recordings, measure, speed, use_one_core
 
+from mien.checkpoint import write_text
+from mien.extractors import EXTRACTORS
 from mien.extractors.speech import SpeechRecogniser, Transcript
 from mien.media import AudioSink, Source, decode
+from mien.tables import markdown_table
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 GRID = (
@@ -35,6 +43,8 @@ GRID = (
     {"n": "now", "a": "again", "p": "please", "s": "soon"},
 )
 RAVDESS = {"01": "kids are talking by the door", "02": "dogs are sitting by the door"}
+EXTRACTED = ("librosa-sims/1", "face/1")
+RECOGNISERS = ("whisper-tiny-en", "whisper-base")
 CREMAD = {"DFA": "don't forget a jacket"}
 
 
@@ -127,10 +137,56 @@ def tabulate(clips: Path, name: str) -> Iterator[str]:
         )
 
 
+def tabulate_groups(clips: Path) -> str:
+    """Return a table with a row per group of clips."""
+    stages = {name: EXTRACTORS[name].build("") for name in EXTRACTED}
+    stages |= {name: SpeechRecogniser(name) for name in RECOGNISERS}
+    known = {clip.path: clip.words for clip in find_clips(clips)}
+    groups = [one for one in sorted(clips.iterdir()) if one.is_dir()]
+    measure(find_recordings(groups[0])[0], stages)  # compiles what is compiled once
+    rows, everything = [], {}
+    for group in groups:
+        measured = {path: measure(path, stages) for path in find_recordings(group)}
+        rows.append(_row(group.name, measured, known))
+        everything |= measured
+    rows.append(_row("all", everything, known))
+    heading = ["", "clips", "seconds", "frames with a face %"]
+    heading += [f"wrong words %, {name}" for name in RECOGNISERS]
+    heading += [f"{name} x" for name in (DECODING, *EXTRACTED, *RECOGNISERS)]
+    return markdown_table(heading, rows)
+
+
+def _row(name: str, measured: dict[Path, Measured], known: dict[Path, list[str]]) -> list[str]:
+    """Return the row of a group; x is seconds of recording per second of one core."""
+    notes = [one.found["face/1"].notes for one in measured.values() if "face/1" in one.found]
+    frames = sum(one["frames"] for one in notes)
+    faces = sum(one["frames"] * one["face_share"] for one in notes)
+    cells = [name, str(len(measured)), f"{sum(one.seconds for one in measured.values()):.1f}"]
+    cells.append(f"{100 * faces / frames:.1f}" if frames else "")
+    spoken = {path: known[path] for path in measured if path in known}
+    total = sum(len(words) for words in spoken.values())
+    for recogniser in RECOGNISERS:
+        errors = sum(
+            count_errors(words, split(measured[path].found[recogniser].text))
+            for path, words in spoken.items()
+        )
+        cells.append(f"{100 * errors / total:.1f} ({errors} of {total})" if total else "")
+    cells += [speed(measured.values(), stage) for stage in (DECODING, *EXTRACTED)]
+    for recogniser in RECOGNISERS:  # nothing is quicker than recognising nothing
+        heard = [one for one in measured.values() if recogniser in one.found]
+        cells.append(speed((one for one in heard if one.found[recogniser].text), recogniser))
+    return cells
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
     parser.add_argument("--recogniser", default="auto")
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.out is not None:
+        use_one_core()
+        write_text(arguments.out, tabulate_groups(arguments.clips) + "\n")
+        sys.exit()
     for line in tabulate(arguments.clips, arguments.recogniser):
         sys.stdout.write(line + "\n")

@@ -3,15 +3,19 @@
     python recipes/ravdess.py DATA OUT
     mien import OUT/clips.csv --corpus ravdess --scale -1,1 --out stores/ravdess \
         --features audio=OUT/audio.npz --features video=OUT/video.npz
+    mien extract OUT/recordings.csv --corpus ravdess --scale -1,1 --out stores/ravdess-librosa \
+        --audio librosa-sims --video none --text none
 
-DATA holds ``ravdess_logmel.npz`` and ``ravdess_utterances.npz``. Labels are a valence map of what
-the actors were asked to show (Livingstone and Russo 2018 give no valence), not what people saw:
-happy 1, calm .5, surprised .3, neutral 0, fearful -.6, sad -.7, disgust -.7, angry -.8. RAVDESS is
-CC BY-NC-SA 4.0.
+DATA holds ``ravdess_logmel.npz`` and ``ravdess_utterances.npz``; where it has the folder ``audio``
+too, ``recordings.csv`` names its file beside every clip, for ``mien extract``. Labels are a valence
+map of what the actors were asked to show (Livingstone and Russo 2018 give no valence), not what
+people saw: happy 1, calm .5, surprised .3, neutral 0, fearful -.6, sad -.7, disgust -.7, angry -.8.
+RAVDESS is CC BY-NC-SA 4.0.
 """
 
 import argparse
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +26,7 @@ LAST_TRAIN, LAST_VALID = 14, 17
 
 
 def make(data: Path, out: Path) -> None:
-    """Write ``clips.csv``, ``audio.npz`` and ``video.npz``."""
+    """Write ``clips.csv``, ``audio.npz`` and ``video.npz``; with sound ``recordings.csv``."""
     out.mkdir(parents=True, exist_ok=True)
     with np.load(data / "ravdess_logmel.npz") as series:
         ids = [str(name) for name in series["id"]]
@@ -40,14 +44,35 @@ def make(data: Path, out: Path) -> None:
             values=utterances["vision"].astype(np.float32),
             vision_cols=utterances["vision_cols"],
         )
-    with (out / "clips.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video_id", "clip_id", "text", "label", "mode"])
-        for name in ids:
-            video, clip = _clip_id(name).split("$_$")
-            emotion, statement, actor = (int(name.split("-")[i]) for i in (2, 4, 6))
-            mode = "train" if actor <= LAST_TRAIN else "valid" if actor <= LAST_VALID else "test"
-            writer.writerow([video, clip, STATEMENTS[statement], VALENCE[emotion], mode])
+    rows = [_describe(name) for name in ids]
+    _write(out / "clips.csv", rows)
+    if (data / "audio").is_dir():
+        folder = os.path.relpath((data / "audio").resolve(), out.resolve())
+        named = zip(ids, rows, strict=True)
+        _write(
+            out / "recordings.csv",
+            [row | {"path": f"{folder}/{Path(name).stem}.flac"} for name, row in named],
+        )
+
+
+def _describe(name: str) -> dict[str, object]:
+    """Return the row of a take: its names, what is said, its label, and the split of its actor."""
+    video, clip = _clip_id(name).split("$_$")
+    emotion, statement, actor = (int(name.split("-")[i]) for i in (2, 4, 6))
+    return {
+        "video_id": video,
+        "clip_id": clip,
+        "text": STATEMENTS[statement],
+        "label": VALENCE[emotion],
+        "mode": "train" if actor <= LAST_TRAIN else "valid" if actor <= LAST_VALID else "test",
+    }
+
+
+def _write(path: Path, rows: list[dict[str, object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _clip_id(name: str) -> str:

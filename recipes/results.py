@@ -1,12 +1,18 @@
 """Write docs/results.md from run folders: every number on that page comes from here.
 
-    python recipes/results.py docs/results.toml RUNS docs/results.md
+    python recipes/results.py docs/results.toml RUNS docs/results.md [--section TITLE]
 
-``docs/results.toml`` names the sections, the commands and the runs (folders under RUNS) to show.
+``docs/results.toml`` names the sections, the commands, the runs (folders under RUNS) and the tables
+that other recipes wrote (Markdown files under RUNS) to show. With ``--section``, which can be
+repeated, only these sections are written, and the others stay as they are on the page: their runs
+need not be there.
 """
 
 import argparse
+import re
+import sys
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +28,42 @@ from mien.tables import (
 )
 
 
-def write_results(plan: Path, runs: Path, out: Path) -> None:
-    """Write the page that ``plan`` describes."""
+def write_results(plan: Path, runs: Path, out: Path, only: Collection[str] = ()) -> None:
+    """Write the page that ``plan`` describes, or only some of its sections.
+
+    Raises:
+        ValueError: If ``only`` names a section that is not in ``plan``, or another section is not
+            on the page yet.
+    """
     settings = tomllib.loads(plan.read_text(encoding="utf-8"))
+    titles = [section["title"] for section in settings["section"]]
+    for title in only:
+        if title not in titles:
+            raise ValueError(f"{plan}: has no section {title!r}; it has: {', '.join(titles)}")
+    kept = _read_sections(out) if only else {}
     parts = ["# Results", settings["introduction"].strip()]
-    parts += [_section(section, runs) for section in settings["section"]]
-    parts.append(settings.get("closing", "").strip())
+    for section in settings["section"]:
+        if not only or section["title"] in only:
+            parts.append(_section(section, runs))
+        elif section["title"] in kept:
+            parts.append(kept[section["title"]])
+        else:
+            raise ValueError(f"{out}: has no section {section['title']!r} yet; write it too")
     write_text(out, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _read_sections(page: Path) -> dict[str, str]:
+    """Return the sections of a page as they are, by title."""
+    found = re.split(r"^## (?=\S)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return {one.partition("\n")[0]: f"## {one}".strip() for one in found}
 
 
 def _section(section: dict[str, Any], runs: Path) -> str:
     parts = [f"## {section['title']}", section["text"].strip()]
     parts.append("```sh\n" + section["commands"].strip() + "\n```")
+    parts += [
+        (runs / name).read_text(encoding="utf-8").strip() for name in section.get("tables", [])
+    ]
     opened = [(row["name"], open_run(runs / row["run"])) for row in section.get("runs", [])]
     rows = [(name, run.metrics()) for name, run in opened]
     split = section.get("split", "test")
@@ -165,5 +195,9 @@ if __name__ == "__main__":
     parser.add_argument("plan", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--section", action="append", default=[], metavar="TITLE")
     arguments = parser.parse_args()
-    write_results(arguments.plan, arguments.runs, arguments.out)
+    try:
+        write_results(arguments.plan, arguments.runs, arguments.out, arguments.section)
+    except ValueError as error:
+        sys.exit(str(error))

@@ -1,0 +1,82 @@
+"""The recipes that write pages: what they keep, and what they refuse."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from fake_runs import write_run
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+PLAN = """
+introduction = "Both numbers are made up."
+
+[[section]]
+title = "First"
+text = "One run."
+commands = "mien train first"
+runs = [{ name = "TAM-ULAG", run = "first" }]
+
+[[section]]
+title = "Second"
+text = "A table of another recipe."
+commands = "python recipes/clips.py"
+tables = ["clips.md"]
+"""
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"recipe_{name}", RECIPES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def plan(tmp_path):
+    path = tmp_path / "results.toml"
+    path.write_text(PLAN)
+    write_run(tmp_path / "runs" / "first")
+    (tmp_path / "runs" / "clips.md").write_text("| speed |\n| ---: |\n| 2.0 |\n")
+    return path
+
+
+def write(plan, *only, runs="runs"):
+    out = plan.with_name("results.md")
+    load("results").write_results(plan, plan.with_name(runs), out, only)
+    return out.read_text()
+
+
+def test_a_table_of_another_recipe_stands_in_its_section(plan):
+    page = write(plan)
+    assert "| speed |\n| ---: |\n| 2.0 |" in page.partition("## Second")[2]
+
+
+def test_one_section_is_written_without_the_runs_of_the_others(plan):
+    before = write(plan)
+    (plan.parent / "new").mkdir()
+    (plan.parent / "new" / "clips.md").write_text("| speed |\n| ---: |\n| 3.0 |\n")
+    assert write(plan, "Second", runs="new") == before.replace("| 2.0 |", "| 3.0 |")
+
+
+def test_a_new_section_comes_where_the_plan_has_it(plan):
+    plan.write_text(PLAN.replace("Second", "Third"))
+    before = write(plan)
+    section = '[[section]]\ntitle = "{}"'
+    new = section.format("Second") + '\ntext = "New."\ncommands = "true"\n\n'
+    third = section.format("Third")
+    plan.write_text(plan.read_text().replace(third, new + third))
+    page = write(plan, "Second", runs="none")
+    assert page == before.replace("## Third", "## Second\n\nNew.\n\n```sh\ntrue\n```\n\n## Third")
+
+
+def test_a_section_that_was_never_written_cannot_be_kept(plan):
+    write(plan)
+    plan.write_text(PLAN.replace("First", "Anew"))
+    with pytest.raises(ValueError, match="has no section 'Anew' yet; write it too"):
+        write(plan, "Second")
+
+
+def test_a_section_that_is_not_planned_is_refused_with_those_that_are(plan):
+    with pytest.raises(ValueError, match="has no section 'Thrid'; it has: First, Second"):
+        write(plan, "Thrid")
