@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mien.recording import AudioSink, FrameSink, Source
+
 from mien.checkpoint import write_text
 from mien.corpora.recordings import SUFFIXES
 from mien.extractors import EXTRACTORS
 from mien.media import decode
-from mien.recording import AudioSink, FrameSink, Source
 from mien.tables import markdown_table
 from mien.types import Modality
 
