@@ -84,7 +84,7 @@ def _section(section: dict[str, Any], runs: Path) -> str:
         parts.append("Share of attention inside the known moments, and what equal weights get:")
         parts.append(_attention_table(rows, split))
     if opened:
-        parts.append(_environment(opened[0][1]))
+        parts.append(_environment([run for _, run in opened]))
     parts.append(section.get("reading", "").strip())
     return "\n\n".join(part for part in parts if part)
 
@@ -180,14 +180,13 @@ def _attention_table(rows: list[tuple[str, dict[str, Any]]], split: str) -> str:
     return markdown_table(["", *tasks], table)
 
 
-def _environment(run: RunFolder) -> str:
-    values = run.environment()
+def _environment(runs: list[RunFolder]) -> str:
+    values = runs[0].environment()
+    stores = dict.fromkeys(run.environment()["store"]["fingerprint"][:16] for run in runs)
+    found = f"fingerprint{'s' if len(stores) > 1 else ''} {', '.join(f'`{one}`' for one in stores)}"
     clips = ", ".join(f"{split} {count}" for split, count in values["num_clips"].items())
     versions = ", ".join(f"{name} {version}" for name, version in values["versions"].items())
-    return (
-        f"Clips: {clips}. Store fingerprint `{values['store']['fingerprint'][:16]}`. "
-        f"Versions: {versions}."
-    )
+    return f"Clips: {clips}. Store {found}. Versions: {versions}."
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Say how many seconds of recordings one core turns into features in a second, stage by stage.
 
-    python recipes/speed.py FOLDER OUT.md [--every N] [--extractor NAME ...]
+    python recipes/speed.py FOLDER OUT.md --extractor NAME ... [--every N]
 
 Of the recordings in FOLDER every N-th in the order of their names is decoded once, and what the
 extractors do with it is timed. What counts is time of the processor, in one process with one
