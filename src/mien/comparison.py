@@ -11,6 +11,7 @@ from jaxtyping import Float
 from mien.errors import CheckpointError
 from mien.evaluation import Predictions
 from mien.metrics import METRICS, Metric, Scores
+from mien.resampling import come_from_videos
 from mien.run import RunFolder
 from mien.significance import (
     Comparison,
@@ -114,8 +115,7 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
     judged = [_read_scores(*pair, split) for pair in zip(runs, names, strict=True)]
     judged = [judged[0], *(_align(one, judged[0], split) for one in judged[1:])]
     videos = np.array([one.split(ID_SEPARATOR)[0] for one in judged[0].ids])
-    num_videos = len(set(videos.tolist()))
-    has_videos = 1 < num_videos < len(videos)
+    has_videos = come_from_videos(videos)
     return RunComparison(
         corpus=str(facts[0]["corpus"]),
         is_synthetic=bool(facts[0]["is_synthetic"]),
@@ -123,7 +123,7 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
         split=split,
         unit="video" if has_videos else "clip",
         num_clips=len(videos),
-        num_units=num_videos if has_videos else len(videos),
+        num_units=len(np.unique(videos)) if has_videos else len(videos),
         runs=names,
         num_seeds=tuple(len(one.scores) for one in judged),
         metrics={

@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 
 from mien.judgement import plain
 from mien.metrics import Metric, Scores
-from mien.resampling import Comparison, resample
+from mien.resampling import Comparison, come_from_videos, resample
 from mien.significance import summarise_seeds
 
 __all__ = ["clusters_of", "contrast"]
@@ -19,8 +19,7 @@ _RESAMPLES: Final = 2000
 
 def clusters_of(videos: Shaped[np.ndarray, " N"]) -> Shaped[np.ndarray, " N"]:
     """Return what to resample: whole videos where several clips come from one, else clips."""
-    num = len(np.unique(videos))
-    return videos if 1 < num < len(videos) else np.arange(len(videos)).astype(str)
+    return videos if come_from_videos(videos) else np.arange(len(videos)).astype(str)
 
 
 def contrast(

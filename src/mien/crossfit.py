@@ -162,13 +162,20 @@ def assign_folds(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fold:
-    """A model, the clips that it learns from, and those about which it is asked."""
+    """A model, the clips that it learns from, and those about which it is asked.
+
+    Attributes:
+        taught: Rows of the former in train.
+        asked: Rows of the latter.
+        questions: The latter themselves.
+    """
 
     number: int
     model: Late
     stepper: Stepper
     taught: Int[np.ndarray, " _"]
     asked: Int[np.ndarray, " _"]
+    questions: ClipDataset
 
 
 def _fit(
@@ -250,7 +257,15 @@ def _make_folds(
         )
         objective = MultitaskObjective(copies)
         stepper = Stepper(model=model, objective=objective, train=part, config=train)
-        made.append(_Fold(number=number, model=model, stepper=stepper, taught=taught, asked=asked))
+        fold = _Fold(
+            number=number,
+            model=model,
+            stepper=stepper,
+            taught=taught,
+            asked=asked,
+            questions=_part_of(dataset, asked),
+        )
+        made.append(fold)
     return made
 
 
@@ -283,7 +298,7 @@ def _run_epoch(
         )
         fold.stepper.run_order(order, epoch, tell)
         before += len(order)
-        scores = predict(fold.model, _part_of(dataset, fold.asked)).scores
+        scores = predict(fold.model, fold.questions).scores
         for task, values in scores.items():
             said[task][torch.from_numpy(fold.asked)] = torch.from_numpy(values).float()
     return said

@@ -14,6 +14,7 @@ from mien.checkpoint import write_text
 from mien.corpora import MetricFamily
 from mien.evaluation import Predictions
 from mien.metrics import METRICS, evaluate_all
+from mien.resampling import come_from_videos
 from mien.run import RunFolder
 from mien.significance import bootstrap_interval, summarise_seeds
 from mien.types import ID_SEPARATOR, Clip, Modality, Split, Task
@@ -236,7 +237,7 @@ def _over_seeds(
         "low": plain(clips.low),
         "high": plain(clips.high),
     }
-    if 1 < len(set(videos.tolist())) < len(videos):
+    if come_from_videos(videos):
         whole = bootstrap_interval(scores, targets, metric, clusters=videos, **options)
         result |= {"low_videos": plain(whole.low), "high_videos": plain(whole.high)}
     return result

@@ -138,6 +138,13 @@ class LabelGenerator(nn.Module):
     def finish_epoch(self, epoch: int) -> None:
         """Do what is done once an epoch, after the last batch."""
 
+    def cut_to_scale(self, proposals: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+        """Cut proposed labels to the scale, and count those that left it."""
+        cut = proposals.clamp(*self.scale)
+        self.num_proposals += cut.numel()
+        self.num_clipped += int((cut != proposals).sum())
+        return cut
+
     def pop_clipped_share(self) -> float:
         """Return the share of proposals since the last call that left the scale and were cut."""
         share = self.num_clipped / self.num_proposals if self.num_proposals else 0.0

@@ -86,10 +86,7 @@ class LatentLabels(LabelGenerator):
         """Return the targets; after the warm-up, the labels found go into the bank as they come."""
         if epoch > self.config.warmup_epochs:
             for modality in self.modalities:
-                found, bank = self.found(modality)[index], self.bank(modality)
-                cut = found.clamp(*self.scale)
-                self.num_proposals += cut.numel()
-                self.num_clipped += int((cut != found).sum())
+                cut, bank = self.cut_to_scale(self.found(modality)[index]), self.bank(modality)
                 bank[index] = torch.where(output.present[modality], cut, bank[index])
         return super().generate(output, index, epoch)
 

@@ -11,10 +11,15 @@ from jaxtyping import Float, Int, Shaped
 from mien.errors import MetricError
 from mien.metrics import Metric, Scores
 
-__all__ = ["Comparison", "Interval", "Resampled", "resample"]
+__all__ = ["Comparison", "Interval", "Resampled", "come_from_videos", "resample"]
 
 #: Clips (or clusters) times resamples that are drawn at once: 16 MB for each array of that size.
 _CHUNK: Final = 1 << 21
+
+
+def come_from_videos(videos: Shaped[np.ndarray, " N"]) -> bool:
+    """Return whether whole videos can be resampled: several, and one of them with several clips."""
+    return 1 < len(np.unique(videos)) < len(videos)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,8 @@ class DistanceLabels(LabelGenerator):
             task = Task(modality)
             if not self.centres.is_ready(task):
                 continue
-            proposals = self._cut(self.propose_from_centres(task, output, self.annotated[index]))
+            proposed = self.propose_from_centres(task, output, self.annotated[index])
+            proposals = self.cut_to_scale(proposed)
             step = 2 / (epoch + 1)
             bank = self.bank(modality)
             moved = (1 - step) * bank[index] + step * proposals
@@ -82,12 +83,6 @@ class DistanceLabels(LabelGenerator):
         own = self.centres.difference(task, output.states[task])
         fused = self.centres.difference(Task.FUSION, output.states[Task.FUSION])
         return propose_by_distance(annotated, own, fused)
-
-    def _cut(self, proposals: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-        cut = proposals.clamp(*self.scale)
-        self.num_proposals += cut.numel()
-        self.num_clipped += int((cut != proposals).sum())
-        return cut
 
 
 class UlagLabels(DistanceLabels):

@@ -103,8 +103,8 @@ def extract(
 ) -> None:
     """Extract features from recordings into a store."""
     from mien.extraction.pipeline import extract as run_extraction
+    from mien.extraction.progress import ExtractionProgress
     from mien.extraction.request import make_settings, read_request
-    from mien.progress import ExtractionProgress
 
     if inspect is not None:
         _inspect(source, video, inspect)

@@ -59,7 +59,7 @@ def study(
         for known, title in describe_studies().items():
             print(f"{known:28} {title}")
         return
-    from mien.progress import StudyProgress
+    from mien.studies.progress import StudyProgress
     from mien.studies.study import run_study
 
     chosen = read_study(
