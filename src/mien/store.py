@@ -290,17 +290,29 @@ def write_store(
 
 
 @contextmanager
-def staged(path: Path, *, replace: bool) -> Iterator[Path]:
+def staged(
+    path: Path,
+    *,
+    replace: bool,
+    marks: tuple[str, ...] = ("meta.json",),
+    otherwise: str = "not a store",
+) -> Iterator[Path]:
     """Give a folder beside ``path`` to write into; it becomes ``path`` if the block succeeds.
 
+    Args:
+        path: The folder to make.
+        replace: Whether one that is already there may be replaced.
+        marks: Files of which it must have one to be replaced, so that nothing else ever is.
+        otherwise: What it is called if it has none.
+
     Raises:
-        StoreError: If ``path`` exists and ``replace`` is False, or is something other than a store.
+        StoreError: If ``path`` exists and ``replace`` is False, or it has none of ``marks``.
     """
     if path.exists():
         if not replace:
             raise StoreError(f"{path}: already exists; choose another path, or say --replace")
-        if not (path / "meta.json").is_file():
-            raise StoreError(f"{path}: exists and is not a store; it will not be replaced")
+        if not any((path / mark).is_file() for mark in marks):
+            raise StoreError(f"{path}: exists and is {otherwise}; it will not be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:

@@ -29,7 +29,7 @@ from mien.corpora.pickled_table import Table, read_numbers
 from mien.errors import CorpusError
 from mien.types import SPLITS, Clip, Corpus, Material, Scale, SeriesSource, Split, Task
 
-__all__ = ["PUBLISHED", "Published", "read_released"]
+__all__ = ["LABELS", "PUBLISHED", "Published", "read_released"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 _MOST_CLIPS = 500_000
 _MOST_CHARACTERS = 100_000_000
 
-_LABELS = {
+#: Under which key the published files hold the labels of each task.
+LABELS = {
     "regression_labels": Task.FUSION,
     "regression_labels_T": Task.TEXT,
     "regression_labels_A": Task.AUDIO,
@@ -53,7 +54,7 @@ _UNUSED = (
     "classification_labels_A",
     "classification_labels_V",
 )
-_USED = {*_REQUIRED, *_TEXTS, *_LABELS, "audio_lengths", "vision_lengths", "text_lengths"}
+_USED = {*_REQUIRED, *_TEXTS, *LABELS, "audio_lengths", "vision_lengths", "text_lengths"}
 
 
 class Published(NamedTuple):
@@ -274,7 +275,7 @@ def _read_split(file: FeatureFile, part: _Part, scale: Scale) -> Iterator[Clip]:
         texts = _read_texts(file, part.values["raw_text"], count, f"{part.where}: raw_text")
     labels = {
         task: _read_labels(file, part, key, scale).tolist()
-        for key, task in _LABELS.items()
+        for key, task in LABELS.items()
         if key in part.values
     }
     for row, (clip_id, text) in enumerate(zip(part.ids, texts, strict=True)):

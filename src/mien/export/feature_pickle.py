@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, Int
 
 from mien.assets import default_text_encoder, find_text_encoder, text_prefix
 from mien.checkpoint import written_beside
+from mien.corpora.released import LABELS
 from mien.errors import StoreError
 from mien.export.pickle_writer import StreamedArray, Value, write_pickle
 from mien.store import Series, Store
@@ -19,12 +20,7 @@ __all__ = ["export_pickle"]
 
 #: Most tokens of a transcript.
 _MOST_TOKENS = 512
-_LABELS = {
-    Task.FUSION: "regression_labels",
-    Task.TEXT: "regression_labels_T",
-    Task.AUDIO: "regression_labels_A",
-    Task.VIDEO: "regression_labels_V",
-}
+_LABELS = {task: key for key, task in LABELS.items()}
 _CLASSES = ("Negative", "Neutral", "Positive")
 
 

@@ -1,15 +1,13 @@
 """A store in the layout of other programs: the field's feature pickle, npz with CSV, or parquet."""
 
 import csv
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from mien.errors import StoreError
+from mien.corpora.table import UNIMODAL
 from mien.export.feature_pickle import export_pickle
 from mien.packages import require
 from mien.store import Series, Store, open_store, staged
@@ -19,12 +17,7 @@ __all__ = ["Form", "export_store"]
 
 Form = Literal["pickle", "npz", "parquet"]
 
-_COLUMNS = {
-    Task.FUSION: "label",
-    Task.TEXT: "label_T",
-    Task.AUDIO: "label_A",
-    Task.VIDEO: "label_V",
-}
+_COLUMNS = {Task.FUSION: "label", **{task: column for column, task in UNIMODAL.items()}}
 #: Rows of a parquet row group, as far as whole clips allow.
 _GROUP = 65_536
 
@@ -70,30 +63,11 @@ def export_store(
     out = Path(out)
     if form == "pickle":
         return export_pickle(store, out, max_steps, encoder, replace=replace)
-    with _folder(out, replace=replace) as folder:
+    marks = ("clips.csv", "clips.parquet")
+    with staged(out, replace=replace, marks=marks, otherwise="no export") as folder:
         if form == "npz":
             return _export_npz(store, folder)
         return _export_parquet(store, folder)
-
-
-@contextmanager
-def _folder(out: Path, *, replace: bool) -> Iterator[Path]:
-    """Give a folder that takes the place of ``out``; only what an export made is replaced."""
-    if out.exists():
-        made = (out / "clips.csv").is_file() or (out / "clips.parquet").is_file()
-        if not replace:
-            raise StoreError(f"{out}: already exists; choose another path, or say --replace")
-        if not made:
-            raise StoreError(f"{out}: exists and is no export; it will not be replaced")
-        old = out.with_name(f".{out.name}.replaced")
-        with staged(out.with_name(f".{out.name}.new"), replace=False) as folder:
-            yield folder
-        out.rename(old)
-        out.with_name(f".{out.name}.new").rename(out)
-        shutil.rmtree(old)
-        return
-    with staged(out, replace=False) as folder:
-        yield folder
 
 
 def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
