@@ -49,7 +49,8 @@ class WordWeight(Settings):
         text: The word with its punctuation.
         start: When it begins, in seconds of the recording; None if that is not known.
         end: When it ends.
-        weight: Its share of the attention over the text; negative if it speaks against the rest.
+        weight: Its weight as a multiple of what equal weights would give it: the mean over its
+            tokens; negative if it speaks against the rest.
     """
 
     text: str
@@ -63,7 +64,7 @@ class Steps(Settings):
 
     Attributes:
         times: Centre of each step in seconds of the recording, increasing.
-        weights: Its share of the attention, one per step.
+        weights: Weight of each step as a multiple of what equal weights would give it.
     """
 
     times: tuple[float, ...]
@@ -78,14 +79,14 @@ class Moment(Settings):
         start: When it begins, in seconds of the recording; None for a word without a time.
         end: When it ends.
         text: The word, for text; else empty.
-        times_equal: Its weight as a multiple of what equal weights would give it.
+        weight: Its weight as a multiple of what equal weights would give it.
     """
 
     modality: Modality
     start: float | None = None
     end: float | None = None
     text: str = ""
-    times_equal: float
+    weight: float
 
 
 class Answer(Settings):
