@@ -20,8 +20,7 @@ from mien.prediction.answering import Shown, answer
 from mien.prediction.listening import Heard
 from mien.prediction.network import ClipSeries, Network, load_network
 from mien.prediction.result import Prediction
-from mien.prediction.transcripts import Given, read_transcript
-from mien.prediction.utterances import Utterance
+from mien.prediction.transcripts import read_transcript
 from mien.prediction.watching import Listener, Watcher
 from mien.store import Store, open_store
 from mien.trained import dataset_of, find_checkpoint, load_model
@@ -93,6 +92,7 @@ class TrainedModel:
         recording: str | Path,
         *,
         transcript: str | Path = "auto",
+        jobs: int = 1,
         listener: Listener | None = None,
     ) -> Prediction:
         """Judge a recording, utterance by utterance.
@@ -104,6 +104,8 @@ class TrainedModel:
             recording: Any file with sound or a moving picture.
             transcript: ``auto``: what is said is recognised. ``none``: it is left out. A file
                 (.txt, .srt, .vtt), or the words themselves.
+            jobs: How many utterances of a longer recording are worked on at a time, each in a
+                process of its own.
             listener: Is told how it goes on.
 
         Raises:
@@ -120,7 +122,8 @@ class TrainedModel:
         utterances = self._watcher.cut(heard, given)
         if listener is not None:
             listener.on_cut(len(utterances), heard.seconds)
-        answers = self._answer(path, utterances, heard, given, listener)
+        seen = self._watcher.watch(path, utterances, heard, given, jobs=jobs)
+        answers = self._answer(seen, len(utterances), listener)
         if not answers:
             raise MediaError(f"{path}: holds nothing to judge: {self._say_nothing(heard)}")
         return Prediction(
@@ -201,20 +204,17 @@ class TrainedModel:
 
     def _answer(
         self,
-        path: Path,
-        utterances: Sequence[Utterance],
-        heard: Heard,
-        given: Given,
+        seen: Iterator[tuple[ClipSeries, Shown]],
+        num_utterances: int,
         listener: Listener | None,
     ) -> list[Answer]:
         """Return the answers about all utterances in which there is something to judge."""
         answers: list[Answer] = []
         waiting: list[tuple[ClipSeries, Shown]] = []
-        seen = self._watcher.watch(path, utterances, heard, given)
         for number, (series, shown) in enumerate(seen, start=1):
             if any(len(values) for values in series.values()):
                 waiting.append((series, shown))
-            if len(waiting) == _BATCH or number == len(utterances):
+            if len(waiting) == _BATCH or number == num_utterances:
                 answers += self._judge(waiting)
                 waiting = []
             if listener is not None:

@@ -1,5 +1,6 @@
 """Recordings to what a network reads: heard once, cut into utterances, and looked at one by one."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from mien.extractors.speech import SpeechRecogniser, default_recogniser
 from mien.prediction.answering import Shown, Token
 from mien.prediction.listening import Heard, listen
 from mien.prediction.network import ClipSeries, Network, check_extractors
+from mien.prediction.side_by_side import extract_side_by_side
 from mien.prediction.transcripts import Given, place_words, split_words
 from mien.prediction.utterances import Utterance, cut
 from mien.types import Modality
@@ -24,6 +26,8 @@ __all__ = ["Listener", "Watcher"]
 Values = Num[np.ndarray, "_ _"]
 Times = Float[np.ndarray, " _"]
 
+#: From so many utterances on, processes that work side by side are worth their start.
+_MANY = 4
 #: Languages that are written without spaces.
 _SPACELESS = ("zh", "ja", "th")
 
@@ -120,20 +124,27 @@ class Watcher:
         )
 
     def watch(
-        self, path: Path, utterances: Sequence[Utterance], heard: Heard, given: Given
+        self,
+        path: Path,
+        utterances: Sequence[Utterance],
+        heard: Heard,
+        given: Given,
+        *,
+        jobs: int = 1,
     ) -> Iterator[tuple[ClipSeries, Shown]]:
         """Give the series of one utterance after the other; all are empty if nothing is in it.
+
+        Args:
+            path: The recording.
+            utterances: Its utterances.
+            heard: What was heard.
+            given: How what is said is known.
+            jobs: How many utterances are worked on at a time, each in a process of its own.
 
         Raises:
             MediaError: If the only utterance cannot be read.
         """
-        for one in utterances:
-            try:
-                _, features = extract_clip(_task(path, one), self.tools)
-            except MediaError:
-                if len(utterances) == 1:
-                    raise
-                features = {}  # a damaged stretch; the number of such is told
+        for one, features in self._extract(path, utterances, jobs):
             series, times = self._select(features, one)
             yield (
                 series,
@@ -147,6 +158,27 @@ class Watcher:
                     absent=self._explain(one, heard, given),
                 ),
             )
+
+    def _extract(
+        self, path: Path, utterances: Sequence[Utterance], jobs: int
+    ) -> Iterator[tuple[Utterance, Mapping[str, Features]]]:
+        """Give the features of every utterance; none of a stretch that cannot be decoded."""
+        if jobs > 1 and len(utterances) >= _MANY:
+            names = [str(m) for m in self.tools.extractors]
+            names += ["text"] if self.tools.encoder is not None else []
+            tasks = [_task(path, one) for one in utterances]
+            found = extract_side_by_side(tasks, self.tools.settings, names, jobs)
+            with contextlib.closing(found):
+                yield from zip(utterances, found, strict=True)
+            return
+        for one in utterances:
+            try:
+                _, features = extract_clip(_task(path, one), self.tools)
+            except MediaError:
+                if len(utterances) == 1:
+                    raise
+                features = {}
+            yield one, features
 
     def tokens(self, transcript: str) -> tuple[Token, ...] | None:
         """Return the token of each step of a text; None if steps are words."""
