@@ -8,6 +8,7 @@ import typer
 
 from mien.cli.extraction import extract, extractors
 from mien.cli.judging import compare, labels, report
+from mien.cli.prediction import predict
 from mien.cli.pretrained import assets_app, convert_bert
 from mien.cli.stores import export, import_, info, planted
 from mien.cli.studies import study
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order in which ``mien --help`` lists them.
+app.command()(predict)
 app.command("import")(import_)
 app.command()(extract)
 app.command()(extractors)
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         stderr, for what the user can mend; 130 after Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("matplotlib", "fontTools", "PIL", "httpx", "urllib3"):
+    for noisy in ("matplotlib", "fontTools", "PIL", "httpx", "urllib3", "faster_whisper"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         code = app(args=None if argv is None else list(argv), standalone_mode=False)

@@ -2,15 +2,22 @@
 
 import json
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mien.checkpoint import write_text
 from mien.config import Settings
-from mien.prediction.answer import Answer, ModelFacts
-from mien.types import Scale
+from mien.prediction.answer import Answer, ModelFacts, Score, name_sentiment
+from mien.types import Modality, Scale
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
 
 __all__ = ["Prediction"]
+
+_NUM_FRAMES, _FRAME_HEIGHT = 6, 180
 
 
 class Prediction(Settings):
@@ -55,6 +62,76 @@ class Prediction(Settings):
         """Return the same as JSON would have it; ``Prediction.model_validate`` reads it back."""
         return self.model_dump(mode="json")
 
+    def plot(
+        self, path: str | Path | None = None, *, recording: str | Path | None = None
+    ) -> "Figure":
+        """Draw the timeline, and write it as PNG if ``path`` is given.
+
+        Args:
+            path: File to write.
+            recording: Where frames at the heaviest moments of the face are taken from.
+
+        Raises:
+            MediaError: If ``recording`` cannot be read.
+        """
+        from mien.plots import save_figure
+        from mien.prediction.picture import draw_timeline
+
+        figure = draw_timeline(
+            self.answers,
+            seconds=self.seconds,
+            scale=self.scale,
+            title=f"{self.source}: {name_sentiment(self.overall, self.scale)} {self.overall:+.2f}",
+            level=self.level,
+            frames=[] if recording is None else self._grab(Path(recording)),
+        )
+        if path is not None:
+            save_figure(figure, Path(path))
+        return figure
+
+    def _grab(self, recording: Path) -> "list[tuple[float, np.ndarray]]":
+        """Return a few frames at the heaviest moments of the face, in the order of time."""
+        from mien.media import Source
+        from mien.media.stills import grab_frames
+
+        seen = [
+            moment
+            for one in self.answers
+            for moment in one.moments
+            if moment.modality is Modality.VIDEO
+        ]
+        heaviest = sorted(seen, key=lambda moment: -abs(moment.weight))[:_NUM_FRAMES]
+        times = sorted(((m.start or 0.0) + (m.end or 0.0)) / 2 for m in heaviest)
+        return grab_frames(Source(path=recording), times, height=_FRAME_HEIGHT)
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: self-contained, without scripts."""
+        rows = "".join(
+            f"<tr><td>{_time_of(one)}</td><td>{escape(one.transcript)}</td>"
+            f"<td>{escape(one.score.words)}</td><td>{_say(one.score)}</td>"
+            + "".join(f"<td>{_say(one.unimodal.get(m))}</td>" for m in Modality)
+            + "</tr>"
+            for one in self.answers
+        )
+        names = ("seconds", "said", "sentiment", "score", *(str(m) for m in Modality))
+        head = "".join(f"<th>{name}</th>" for name in names)
+        return (
+            f"<table><caption>{escape(self.source)}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+
     def write(self, path: str | Path) -> None:
         """Write the same as a JSON file."""
         write_text(Path(path), json.dumps(self.to_dict(), ensure_ascii=False, indent=1))
+
+
+def _time_of(one: Answer) -> str:
+    return "" if one.start is None or one.end is None else f"{one.start:.1f} to {one.end:.1f}"
+
+
+def _say(score: Score | None) -> str:
+    if score is None:
+        return ""
+    if score.low is None or score.high is None:
+        return f"{score.value:+.2f}"
+    return f"{score.value:+.2f} [{score.low:+.2f}, {score.high:+.2f}]"
