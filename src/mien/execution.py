@@ -33,6 +33,7 @@ from mien.label_bank import LabelGenerator
 from mien.labels import build_labels
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
+from mien.packing import videos_seen
 from mien.preparation import Prepared, build, fit_scales, prepare, require_labels
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
@@ -146,7 +147,7 @@ def _read_init(init: str | Path, prepared: Prepared) -> _Start:
         for split in _JUDGED
         for row in prepared.store.rows(split)
     }
-    seen = set(header["videos"]) & judged
+    seen = videos_seen(header, judged)
     if seen:
         raise TrainingError(
             f"{path}: was trained on {len(seen)} of the {len(judged)} videos in valid and test of "

@@ -122,14 +122,14 @@ def _judge_all(
     num_jobs = jobs or len(os.sched_getaffinity(0))
     for path in recordings:
         with PredictionProgress(path.name) as progress:
-            yield (
-                path,
-                _or_error(
-                    lambda path=path, progress=progress: judge.predict(
-                        path, transcript=transcript, jobs=num_jobs, listener=progress
-                    )
-                ),
-            )
+            try:
+                prediction = judge.predict(
+                    path, transcript=transcript, jobs=num_jobs, listener=progress
+                )
+            except MediaError as error:
+                yield path, error
+            else:
+                yield path, prediction
 
 
 class _Out:

@@ -1,0 +1,95 @@
+"""A checkpoint for prediction alone: the network and its header, small enough to send to others."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mien.checkpoint import read_header, read_tensors, split_states, write_tensors
+from mien.errors import CheckpointError
+from mien.trained import find_checkpoint
+
+__all__ = ["pack", "videos_seen"]
+
+_MOST_NAMES = 100_000  # bytes of video names in a header; hashes take their place beyond
+_HASH_DIGITS = 12
+#: Sizes of the largest value of a matrix between which float16 keeps three digits of it.
+_LOWEST, _HIGHEST = 2.0**-10, 2.0**14
+
+
+def pack(
+    path: str | Path,
+    out: str | Path,
+    *,
+    half: bool = True,
+    licence: str = "",
+    name: str = "",
+    replace: bool = False,
+) -> Path:
+    """Write what prediction needs of a trained model as one file.
+
+    Label banks, class centres and all else that only training needs are left out. The header
+    stays, so that the file is loaded, checked and refused as the checkpoint is.
+
+    Args:
+        path: A checkpoint, a seed's folder, or a run folder (its first seed).
+        out: File to write; its folder is made.
+        half: Whether matrices are written in 16 bits. Vectors stay in 32 bits, for they are small
+            and hold the units of the features; so does a matrix whose values float16 would cut or
+            round to nothing. A loaded network computes in 32 bits in any case.
+        licence: Under which licence the weights are; shown with every prediction.
+        name: What the model is called; empty stands for the name of the file.
+        replace: Whether a file that is already there is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        CheckpointError: If there is no sound checkpoint, it holds no network, or ``out`` exists.
+    """
+    source, out = find_checkpoint(Path(path)), Path(out)
+    if out.exists() and not replace:
+        raise CheckpointError(f"{out}: exists already; say --replace, or give another name")
+    header = read_header(source)
+    state = split_states(read_tensors(source), "model")
+    if not state:
+        raise CheckpointError(f"{source}: holds no network; give a run that was trained")
+    packed = {f"model/{key}": _halve(one) if half else one for key, one in state.items()}
+    facts: dict[str, Any] = {"packed": {"half": half, "tensors": len(packed)}}
+    facts |= {key: text for key, text in (("licence", licence), ("name", name)) if text}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(out, packed, {**_shorten_videos(header), **facts})
+    return out
+
+
+def videos_seen(header: Mapping[str, Any], videos: Collection[str]) -> set[str]:
+    """Return which of ``videos`` a model was trained on, by the header of its checkpoint."""
+    if "video_hashes" in header:
+        hashes = set(header["video_hashes"])
+        return {video for video in videos if _hash(video) in hashes}
+    return set(header["videos"]) & set(videos)
+
+
+def _halve(tensor: Tensor) -> Tensor:
+    """Return a matrix in 16 bits, if that keeps its values."""
+    if tensor.dtype != torch.float32 or tensor.ndim < 2 or not tensor.numel():
+        return tensor
+    largest = float(tensor.abs().max())  # NaN and infinite values are outside too
+    return tensor.half() if _LOWEST <= largest <= _HIGHEST else tensor
+
+
+def _shorten_videos(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Put hashes in the place of the names of very many videos."""
+    videos = header.get("videos", [])
+    if len(json.dumps(videos)) <= _MOST_NAMES:
+        return dict(header)
+    rest = {key: value for key, value in header.items() if key != "videos"}
+    return {**rest, "video_hashes": sorted(_hash(video) for video in videos)}
+
+
+def _hash(video: str) -> str:
+    return hashlib.sha256(video.encode()).hexdigest()[:_HASH_DIGITS]
