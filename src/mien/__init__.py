@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.execution import train
     from mien.experiment import read_config
+    from mien.prediction.predictor import load
     from mien.report import write_report
     from mien.run import open_run
     from mien.store import open_store, write_store
-    from mien.trained import evaluate, load
+    from mien.trained import evaluate
 
 __all__ = [
     "MienError",
@@ -46,7 +47,7 @@ _HOMES = {
     "PlantedConfig": ("mien.corpora.planted", "PlantedConfig"),
     "compare": ("mien.comparison", "compare_runs"),
     "evaluate": ("mien.trained", "evaluate"),
-    "load": ("mien.trained", "load"),
+    "load": ("mien.prediction.predictor", "load"),
     "make_planted": ("mien.corpora.planted", "make_planted"),
     "open_run": ("mien.run", "open_run"),
     "open_store": ("mien.store", "open_store"),

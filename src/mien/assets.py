@@ -120,7 +120,9 @@ def find_asset(name: str) -> Path:
         return folder
     installed = _installed_folder(asset)
     if installed is None:
-        raise AssetError(f"asset {name!r} is not here; get it with: mien assets get {name}")
+        raise AssetError(
+            f"asset {name!r} is not here; get it with: mien assets get {name}", missing=name
+        )
     if problem := _find_damage(installed, asset.files):
         raise AssetError(
             f"asset {name!r} in the installed package {installed} is not that of "

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mien.errors import CheckpointError
 
 __all__ = [
+    "add_to_header",
     "join_states",
     "load_weights",
     "read_header",
@@ -58,6 +59,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     with written_beside(path) as file:
         ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         save_file(ready, file, metadata={_KEY: json.dumps(dict(header))})
+
+
+def add_to_header(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write further facts into the header of a checkpoint; the tensors stay as they are."""
+    write_tensors(path, read_tensors(path), {**read_header(path), **facts})
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -44,7 +44,16 @@ class StoreError(MienError, ValueError):
 
 
 class AssetError(MienError, ValueError):
-    """A pretrained model is not here, or is not the one that was expected."""
+    """A pretrained model is not here, or is not the one that was expected.
+
+    Args:
+        message: The sentence.
+        missing: Name of the asset that ``mien assets get`` would bring, if that would mend it.
+    """
+
+    def __init__(self, message: str, *, missing: str = "") -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class CheckpointError(MienError, ValueError):

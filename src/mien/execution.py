@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from mien.batch import ClipDataset
-from mien.checkpoint import read_header, read_tensors, split_states, write_text
+from mien.calibration import calibrate, coverage
+from mien.checkpoint import add_to_header, read_header, read_tensors, split_states, write_text
 from mien.config import dump_toml, read_settings, read_toml
 from mien.crossfit import cross_fit
 from mien.errors import CheckpointError, TrainingError
@@ -235,9 +236,12 @@ def _header(config: ExperimentConfig, prepared: Prepared, start: _Start | None) 
         "is_synthetic": meta.is_synthetic,
         "sizes": {str(m): size for m, size in prepared.sizes.items()},
         "series": {
-            name: one.model_dump(mode="json", include={"size", "extractor", "step_seconds"})
+            name: one.model_dump(
+                mode="json", include={"size", "extractor", "step_seconds", "feature_names"}
+            )
             for name, one in meta.series.items()
         },
+        "extraction": meta.extraction,
         "text_encoder": prepared.text.name if prepared.text else None,
         "text_encoder_fingerprint": prepared.text.fingerprint if prepared.text else None,
         "store": meta.fingerprint,
@@ -258,7 +262,9 @@ def _take_over(model: MultimodalModel, start: _Start) -> None:
 
 def _finish(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> None:
     """Evaluate the best epoch and write what a seed leaves; ``metrics.json`` comes last."""
-    splits, attention = {}, {}
+    splits, attention, covered = {}, {}, {}
+    calibration = calibrate(trainer.model, prepared.datasets["valid"])
+    add_to_header(folder.best, {"calibration": calibration.model_dump(mode="json")})
     for split in _JUDGED:
         if split not in prepared.datasets:
             continue
@@ -267,6 +273,8 @@ def _finish(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> None:
         write_predictions(predictions, folder.path / f"predictions-{split}.csv")
         splits[split] = judge_scores(predictions, prepared.family)
         attention[split] = judge_attention(predictions, dataset.clips, prepared.tokens)
+        if split != "valid":
+            covered[split] = coverage(calibration, predictions, prepared.scale)
         if split == "test" or "test" not in prepared.datasets:
             examples = _examples(predictions, dataset, prepared)
             write_text(folder.path / "examples.json", json.dumps(examples, ensure_ascii=False))
@@ -282,6 +290,7 @@ def _finish(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> None:
         "splits": splits,
         "labels": judge_labels(latest, truth),
         "attention": attention,
+        "intervals": {"level": calibration.level, "coverage": covered},
     }
     write_text(folder.path / "metrics.json", json.dumps(values, indent=1))
     (folder.path / "last.safetensors").unlink(missing_ok=True)

@@ -85,6 +85,8 @@ class StoreMeta(Settings):
         labels: Tasks that are annotated in at least one clip; none in a store for prediction.
         series: The series, by name.
         origin: Where it comes from.
+        extraction: Settings with which ``mien extract`` made the series; None if they come from
+            elsewhere. With them the same can be made of any recording.
         fingerprint: SHA-256 over the clips and every series.
     """
 
@@ -97,6 +99,7 @@ class StoreMeta(Settings):
     labels: tuple[Task, ...]
     series: dict[str, SeriesMeta]
     origin: dict[str, str]
+    extraction: dict[str, Any] | None = None
     fingerprint: str
 
 
@@ -498,6 +501,7 @@ def _describe(material: Material, series: dict[str, SeriesMeta]) -> StoreMeta:
         labels=tuple(t for t in Task if any(t in clip.labels for clip in corpus.clips)),
         series=series,
         origin=dict(material.origin),
+        extraction=None if material.extraction is None else dict(material.extraction),
         fingerprint="",
     )
 

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError  # named, to be caught; nothing is unpickled here
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ __all__ = [
     "GivenStates",
     "TextEncoderConfig",
     "TextInput",
+    "TextReader",
     "TokenEncoder",
     "TopLayers",
     "cache_folder",
@@ -201,47 +203,114 @@ def _given(store: Store) -> TextInput:
     )
 
 
+class TextReader:
+    """Texts to what a model of these settings reads: token ids, or states below its trained layers.
+
+    Args:
+        config: Settings of the text, with ``input`` ``transcript`` or ``tokens``.
+        language: ISO 639-1 code of the texts.
+
+    Attributes:
+        name: Which encoder it is.
+        fingerprint: SHA-256 of its weights.
+        size: Size of a state that ``build`` gives, d.
+        vocabulary: Number of its tokens.
+        step_cost: Work of one step, to pad clips of like cost together.
+
+    Raises:
+        ConfigError: If the encoder has fewer layers than are to be trained.
+        AssetError: If the encoder is not here.
+    """
+
+    def __init__(self, config: TextEncoderConfig, language: str) -> None:
+        self.name = default_text_encoder(language) if config.name == "auto" else config.name
+        self.source = find_text_encoder(self.name)
+        self.fingerprint = _fingerprint(self.source)
+        self._tokenizer, self._prefix = load_tokenizer(self.source), text_prefix(self.name)
+        self._max_tokens, self._trained = config.max_tokens, config.trained_layers
+        settings = _load_settings(self.source)
+        self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)
+        self.step_cost = 1.0 if self._trained == 0 else 100.0
+        num_layers = int(settings.num_hidden_layers)
+        if self._trained is not None and self._trained > num_layers:
+            raise ConfigError(
+                f"setting text_encoder.mode is {config.mode!r}, but {self.name} has {num_layers} "
+                "layers"
+            )
+        #: After how many layers states are computed ahead; None where token ids are what is read.
+        self.layer = None if self._trained is None else num_layers - self._trained
+
+    def build(self) -> nn.Module:
+        """Make the trained part of the encoder, with its pretrained weights."""
+        if self._trained is None:
+            return TokenEncoder(load_backbone(self.source))
+        return _load_top(self.source, self._trained) if self._trained else GivenStates()
+
+    def tokenise(self, texts: Several[str]) -> Series:
+        """Return the token ids of each text, ``(T, 1)``; no step for an empty one."""
+        given = [self._prefix + text if text.strip() else "" for text in texts]
+        encoded = self._tokenizer(
+            given, truncation=True, max_length=self._max_tokens, padding=False
+        )["input_ids"]
+        ids = [
+            np.array(one if text else [], dtype=np.int32)
+            for one, text in zip(encoded, given, strict=True)
+        ]
+        offsets = np.concatenate([[0], np.cumsum([len(one) for one in ids])]).astype(np.int64)
+        return Series(np.concatenate(ids)[:, None], offsets)
+
+    @torch.no_grad()
+    def read(self, text: str) -> Num[np.ndarray, "T _"]:
+        """Return what a model reads of one text; no step if it is empty."""
+        ids = self.tokenise([text])
+        if self.layer is None:
+            return ids[0]
+        if not len(ids.values):
+            return np.zeros((0, self.size), np.float32)
+        return _states_of(self._backbone, ids, np.arange(1), self.layer)[0].numpy()
+
+    @cached_property
+    def _backbone(self) -> Any:
+        return load_backbone(self.source).eval()
+
+    def tokens(self, text: str) -> list[tuple[str, int, int]]:
+        """Return the token of each step, and the characters of the text that it covers."""
+        encoded = self._tokenizer(
+            self._prefix + text,
+            truncation=True,
+            max_length=self._max_tokens,
+            return_offsets_mapping=True,
+        )
+        names = self._tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+        shift = len(self._prefix)
+        return [
+            (name, max(0, start - shift), max(0, end - shift))
+            for name, (start, end) in zip(names, encoded["offset_mapping"], strict=True)
+        ]
+
+
 def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
-    name = default_text_encoder(store.meta.language) if config.name == "auto" else config.name
-    source = find_text_encoder(name)
-    tokenizer, prefix = load_tokenizer(source), text_prefix(name)
+    reader = TextReader(config, store.meta.language)
     if config.input == "tokens":
         ids = store.series("tokens")
     else:
-        ids = _tokenise(store.clips, tokenizer, prefix, config.max_tokens)
-    settings = _load_settings(source)
-    _check_ids(ids, settings.vocab_size, name)
-    fingerprint = _fingerprint(source)
+        ids = reader.tokenise([clip.transcript for clip in store.clips])
+    _check_ids(ids, reader.vocabulary, reader.name)
 
     def tokens(clip: Clip) -> list[tuple[str, int, int]]:
-        return _tokens_of(clip, tokenizer, prefix, config.max_tokens)
+        return reader.tokens(clip.transcript)
 
-    def build_all() -> nn.Module:
-        return TokenEncoder(load_backbone(source))
-
-    layers = config.trained_layers
-    if layers is None:
-        series, build, cost = ids, build_all, 100.0
-    else:
-        num_layers = settings.num_hidden_layers
-        if layers > num_layers:
-            raise ConfigError(
-                f"setting text_encoder.mode is {config.mode!r}, but {name} has {num_layers} layers"
-            )
-        key = _key(store, config, fingerprint, num_layers - layers)
-        series = _cached_states(ids, source, num_layers - layers, key)
-
-        def build_top() -> nn.Module:
-            return _load_top(source, layers) if layers else GivenStates()
-
-        build, cost = build_top, 100.0 if layers else 1.0
+    series = ids
+    if reader.layer is not None:
+        key = _key(store, config, reader.fingerprint, reader.layer)
+        series = _cached_states(ids, reader.source, reader.layer, key)
     return TextInput(
         series=series,
-        size=int(settings.hidden_size),
-        build=build,
-        step_cost=cost,
-        name=name,
-        fingerprint=fingerprint,
+        size=reader.size,
+        build=reader.build,
+        step_cost=reader.step_cost,
+        name=reader.name,
+        fingerprint=reader.fingerprint,
         tokens=tokens if config.input == "transcript" else None,
     )
 
@@ -333,42 +402,6 @@ def _fingerprint(source: Path | str) -> str:
             while block := handle.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def _tokenise(
-    clips: Several[Clip],
-    tokenizer: Any,
-    prefix: str,
-    max_tokens: int,
-) -> Series:
-    texts = [prefix + clip.transcript if clip.transcript.strip() else "" for clip in clips]
-    encoded = tokenizer(texts, truncation=True, max_length=max_tokens, padding=False)["input_ids"]
-    ids = [
-        np.array(one if text else [], dtype=np.int32)
-        for one, text in zip(encoded, texts, strict=True)
-    ]
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in ids])]).astype(np.int64)
-    return Series(np.concatenate(ids)[:, None], offsets)
-
-
-def _tokens_of(
-    clip: Clip,
-    tokenizer: Any,
-    prefix: str,
-    max_tokens: int,
-) -> list[tuple[str, int, int]]:
-    encoded = tokenizer(
-        prefix + clip.transcript,
-        truncation=True,
-        max_length=max_tokens,
-        return_offsets_mapping=True,
-    )
-    words = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
-    shift = len(prefix)
-    return [
-        (word, max(0, start - shift), max(0, end - shift))
-        for word, (start, end) in zip(words, encoded["offset_mapping"], strict=True)
-    ]
 
 
 def _check_ids(ids: Series, vocabulary: int, name: str) -> None:

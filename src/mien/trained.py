@@ -1,8 +1,7 @@
-"""A trained model: found, checked, loaded, and evaluated on any store that fits it."""
+"""A trained model and a store: found, checked, loaded, and evaluated."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,9 @@ from mien.store import Store, open_store
 from mien.types import Split
 
 __all__ = [
-    "TrainedModel",
+    "dataset_of",
     "evaluate",
     "find_checkpoint",
-    "load",
     "load_model",
 ]
 
@@ -48,44 +46,6 @@ def _sound(seed: SeedFolder) -> Path:
     if seed.failure is not None:
         raise CheckpointError(f"{seed.path}: {seed.failure}")
     return seed.best
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedModel:
-    """A checkpoint, ready to score clips.
-
-    Attributes:
-        checkpoint: Its file.
-        header: What it says of itself: settings, corpus, scale, encoders, the videos it has seen.
-    """
-
-    checkpoint: Path
-    header: Mapping[str, Any]
-
-    @property
-    def config(self) -> ExperimentConfig:
-        """The settings with which it was trained."""
-        return read_settings(ExperimentConfig, self.header["config"])
-
-    def predict(self, store: Store | str | Path, split: Split = "test") -> Predictions:
-        """Score every clip of a split of any store that has the series it was trained on.
-
-        Raises:
-            CheckpointError: If the store has no clip in the split, or does not fit the model.
-        """
-        store = store if isinstance(store, Store) else open_store(store)
-        model, prepared = load_model(self.checkpoint, store)
-        return predict(model, dataset_of(prepared, split))
-
-
-def load(path: str | Path) -> TrainedModel:
-    """Open a trained model: a run folder (its first seed), a seed's folder, or a checkpoint.
-
-    Raises:
-        CheckpointError: If there is none, it is damaged, or its training diverged.
-    """
-    checkpoint = find_checkpoint(Path(path))
-    return TrainedModel(checkpoint=checkpoint, header=read_header(checkpoint))
 
 
 def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Num
@@ -164,11 +164,14 @@ class Material:
         series: At most one source of each name.
         origin: Where it comes from, for people to read: file, its hashes, which published file
             that is; or the settings from which it was made.
+        extraction: Settings with which ``mien extract`` made the series, as JSON would have them;
+            None if they come from elsewhere.
     """
 
     corpus: Corpus
     series: tuple[SeriesSource, ...]
     origin: Mapping[str, str]
+    extraction: Mapping[str, Any] | None = None
 
 
 class Sequence(NamedTuple):

@@ -113,7 +113,13 @@ def collect(
     if skipped:
         records["skipped.csv"] = format_skipped(skipped)
     corpus = replace(recordings.corpus, clips=tuple(clips))
-    return Material(corpus=corpus, series=tuple(series), origin=origin), records
+    made = Material(
+        corpus=corpus,
+        series=tuple(series),
+        origin=origin,
+        extraction=settings.without_paths().model_dump(mode="json"),
+    )
+    return made, records
 
 
 def _complete(work: Work, facts: Facts, settings: ExtractionSettings) -> Clip:

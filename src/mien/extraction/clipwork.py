@@ -25,6 +25,7 @@ from mien.media.recording import AudioSink, Decoded, FrameSink, Source
 from mien.types import Modality, Word
 
 __all__ = [
+    "AnyExtractor",
     "ClipTask",
     "ExtractionSettings",
     "Tools",
@@ -68,6 +69,11 @@ class ExtractionSettings(Settings):
         """Return the names of the extractors that are used."""
         chosen = {Modality.AUDIO: self.audio, Modality.VIDEO: self.video}
         return {modality: name for modality, name in chosen.items() if name != "none"}
+
+    def without_paths(self) -> "ExtractionSettings":
+        """Return the same without what stands behind names: folders and programs of one's own."""
+        names = {str(m): name.partition(":")[0] for m, name in self.extractors().items()}
+        return self.model_copy(update=names)
 
     def needs_speech(self, *, has_transcript: bool, has_words: bool) -> bool:
         """Say whether the speech of a clip must be recognised."""

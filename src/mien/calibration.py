@@ -1,0 +1,186 @@
+"""How far a score may be off: intervals from the errors on validation clips.
+
+Split conformal prediction: among n clips that the training has not seen, the half width of an
+interval of level L is the ceil((n + 1) L)-th smallest absolute error. If a new clip comes from
+where these come from, the chance that its annotation lies inside is at least L, whatever the model
+is worth; a model without skill gets wide intervals. Each set of present modalities has a width of
+its own, since a face alone says less than a face with words.
+
+Source: papadopoulos2002, lei2018.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from mien.batch import ClipDataset
+from mien.config import Settings
+from mien.evaluation import Predictions, predict
+from mien.models.multitask import MultimodalModel
+from mien.store import Series
+from mien.types import Modality, Scale, Task
+
+__all__ = ["LEVEL", "Calibration", "calibrate", "coverage", "half_width", "name_modalities"]
+
+#: Share of clips whose annotation should lie inside.
+LEVEL = 0.9
+
+
+class Calibration(Settings):
+    """Half widths of intervals.
+
+    Attributes:
+        level: Share of clips whose annotation should lie inside.
+        fusion: Of the multimodal score, by the modalities that are present, such as
+            ``text+video``; absent where validation has too few clips to tell.
+        unimodal: Of each unimodal score.
+        num_clips: Validation clips that each width rests on, by the same names; unimodal scores
+            by ``only MODALITY``.
+    """
+
+    level: float
+    fusion: dict[str, float]
+    unimodal: dict[Modality, float]
+    num_clips: dict[str, int]
+
+    def width(self, task: Task, present: Sequence[Modality]) -> float:
+        """Return the half width of a score's interval; infinite where nothing is known."""
+        if task is Task.FUSION:
+            return self.fusion.get(name_modalities(present), math.inf)
+        return self.unimodal.get(Modality(task), math.inf)
+
+    def interval(
+        self, task: Task, value: float, present: Sequence[Modality], scale: Scale
+    ) -> tuple[float, float]:
+        """Return the interval around a score, cut to the scale."""
+        width = self.width(task, present)
+        return max(scale.low, value - width), min(scale.high, value + width)
+
+
+def name_modalities(present: Sequence[Modality]) -> str:
+    """Return the name of a set of modalities.
+
+    >>> name_modalities([Modality.VIDEO, Modality.TEXT])
+    'text+video'
+    """
+    return "+".join(str(m) for m in Modality if m in present)
+
+
+def half_width(errors: Float[np.ndarray, " N"], level: float) -> float:
+    """Return the ceil((N + 1) level)-th smallest absolute error; infinite if N is too small.
+
+    >>> half_width(np.array([0.1, -0.4, 0.2, 0.3]), 0.8)
+    0.4
+    >>> half_width(np.array([0.1, -0.4, 0.2, 0.3]), 0.9)
+    inf
+    """
+    place = math.ceil((len(errors) + 1) * level - 1e-9)
+    return math.inf if place > len(errors) else float(np.sort(np.abs(errors))[place - 1])
+
+
+def calibrate(model: MultimodalModel, dataset: ClipDataset, *, level: float = LEVEL) -> Calibration:
+    """Measure the errors on clips that the model has not been trained on, and return the widths.
+
+    Every set of modalities is tried on the clips that have them all, the others taken away. A
+    unimodal score is compared with the unimodal annotation where there is one, else with the
+    multimodal one.
+    """
+    fusion: dict[str, float] = {}
+    unimodal: dict[Modality, float] = {}
+    num_clips: dict[str, int] = {}
+    for present in _sets(model.modalities):
+        found = predict(model, _keep(dataset, present))
+        rows = _complete(found, present)
+        name = name_modalities(present)
+        num_clips[name] = _put(fusion, name, _errors(found, Task.FUSION, rows), level)
+        if len(present) == 1:
+            errors = _errors(found, Task(present[0]), rows)
+            num_clips[f"only {name}"] = _put(unimodal, present[0], errors, level)
+    return Calibration(level=level, fusion=fusion, unimodal=unimodal, num_clips=num_clips)
+
+
+def coverage(
+    calibration: Calibration, predictions: Predictions, scale: Scale
+) -> dict[str, dict[str, float | int]]:
+    """Return, per task, the share of annotated clips that lie in their interval, and how many.
+
+    Args:
+        calibration: The widths.
+        predictions: Scores of clips that neither training nor calibration has seen, with all
+            modalities that each has.
+        scale: Range of the annotations.
+    """
+    result: dict[str, dict[str, float | int]] = {}
+    for task, scores in predictions.scores.items():
+        targets = _targets(predictions, task)
+        rows = np.flatnonzero(~np.isnan(targets))
+        inside = []
+        for row in rows.tolist():
+            present = [m for m, has in predictions.present.items() if has[row]]
+            if task is not Task.FUSION and Modality(task) not in present:
+                continue
+            low, high = calibration.interval(task, _cut(float(scores[row]), scale), present, scale)
+            inside.append(low <= targets[row] <= high)
+        if inside:
+            result[str(task)] = {"share": float(np.mean(inside)), "num_clips": len(inside)}
+    return result
+
+
+def _sets(modalities: Sequence[Modality]) -> Iterator[tuple[Modality, ...]]:
+    for size in range(1, len(modalities) + 1):
+        yield from combinations(modalities, size)
+
+
+def _keep(dataset: ClipDataset, present: Sequence[Modality]) -> ClipDataset:
+    """Take all other modalities away; nothing is computed on them."""
+    series = {m: s if m in present else _empty(s) for m, s in dataset.series.items()}
+    return replace(dataset, series=series)
+
+
+def _empty(series: Series) -> Series:
+    return Series(series.values[:0], np.zeros_like(series.offsets))
+
+
+def _complete(found: Predictions, present: Sequence[Modality]) -> Bool[np.ndarray, " N"]:
+    rows = np.ones(len(found), dtype=bool)
+    for modality in present:
+        rows &= found.present[modality]
+    return rows
+
+
+def _errors(
+    found: Predictions, task: Task, rows: Bool[np.ndarray, " N"]
+) -> Float[np.ndarray, " _"]:
+    errors = (found.scores[task] - _targets(found, task))[rows]
+    kept: Float[np.ndarray, " _"] = errors[~np.isnan(errors)]
+    return kept
+
+
+def _targets(found: Predictions, task: Task) -> Float[np.ndarray, " N"]:
+    """Return what a task is compared with: its own annotation, or the clip's."""
+    whole = found.targets[Task.FUSION]
+    if task not in found.targets:
+        return whole
+    own = found.targets[task]
+    return np.where(np.isnan(own), whole, own)
+
+
+def _put(
+    widths: dict[str, float] | dict[Modality, float],
+    name: str | Modality,
+    errors: Float[np.ndarray, " _"],
+    level: float,
+) -> int:
+    """Keep the half width, if there are enough clips for one; return how many there are."""
+    width = half_width(errors, level)
+    if math.isfinite(width):
+        widths[name] = width  # type: ignore[index]  # a Modality is a str
+    return len(errors)
+
+
+def _cut(value: float, scale: Scale) -> float:
+    return min(max(value, scale.low), scale.high)

@@ -1,0 +1,1 @@
+"""One trained model and any recording: answers with intervals, and why."""

@@ -1,0 +1,266 @@
+"""A trained network without its store: a checkpoint, and series made of any recording."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num
+
+from mien.batch import pad
+from mien.calibration import Calibration
+from mien.checkpoint import load_weights, read_header, read_tensors, split_states
+from mien.config import read_settings
+from mien.errors import CheckpointError, ConfigError
+from mien.experiment import ExperimentConfig
+from mien.extraction.clipwork import AnyExtractor, ExtractionSettings
+from mien.extractors import EXTRACTORS
+from mien.models import build_model
+from mien.models.multitask import MultimodalModel
+from mien.prediction.answer import ModelFacts
+from mien.text import TextReader
+from mien.types import Batch, Modality, Scale, Task
+
+__all__ = ["ClipSeries", "Judged", "Network", "check_extractors", "load_network"]
+
+#: Series of one clip: values of each modality that it has, ``(T, D)``.
+ClipSeries = Mapping[Modality, Num[np.ndarray, "_ _"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What the network says about one clip.
+
+    Attributes:
+        scores: Of the multimodal task and of every present modality, cut to the scale.
+        attention: Weight of each step of the present modalities that have weights.
+        without: The multimodal score if a present modality is taken away; empty if only one is
+            present.
+    """
+
+    scores: Mapping[Task, float]
+    attention: Mapping[Modality, Float[np.ndarray, " T"]]
+    without: Mapping[Modality, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A trained network with all that it needs of its training.
+
+    Attributes:
+        checkpoint: Its file.
+        facts: Which model it is, for people.
+        config: The settings with which it was trained.
+        model: The network, with its weights.
+        sizes: Size of an input feature of each modality; for text, of a state.
+        feature_names: Name of each value of the modalities where they are known.
+        text: Makes token ids or states of a text; None if it reads no text, or states that come
+            with the features.
+        scale: Range of its scores.
+        language: ISO 639-1 code of what it understands.
+        calibration: Widths of intervals; None if it was trained before there were any.
+        extraction: How its features are made of a recording; None if they cannot be.
+        made_by: What made the features of each modality, for messages.
+    """
+
+    checkpoint: Path
+    facts: ModelFacts
+    config: ExperimentConfig
+    model: MultimodalModel
+    sizes: Mapping[Modality, int]
+    feature_names: Mapping[Modality, tuple[str, ...]]
+    text: TextReader | None
+    scale: Scale
+    language: str
+    calibration: Calibration | None
+    extraction: ExtractionSettings | None
+    made_by: Mapping[Modality, str]
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities that it knows."""
+        return self.model.modalities
+
+    def read_text(self, text: str) -> Num[np.ndarray, "_ _"]:
+        """Return what it reads of a text; no step for an empty one, or without a text encoder."""
+        if self.text is None:
+            return np.zeros((0, 1), np.float32)
+        return self.text.read(text)
+
+    @torch.no_grad()
+    def judge(self, clips: Sequence[ClipSeries]) -> list[Judged]:
+        """Judge clips; a modality without a step is not present, and every clip has one that is."""
+        whole = [self._complete(one) for one in clips]
+        present = [[m for m, values in one.items() if len(values)] for one in whole]
+        output = self.model(self._batch(whole))
+        without: list[dict[Modality, float]] = [{} for _ in clips]
+        for modality in self.modalities:
+            rows = [i for i, there in enumerate(present) if modality in there and len(there) > 1]
+            if rows:
+                less = [{**whole[i], modality: whole[i][modality][:0]} for i in rows]
+                scores = self.model(self._batch(less)).scores[Task.FUSION].tolist()
+                for row, score in zip(rows, scores, strict=True):
+                    without[row][modality] = self.cut(score)
+        judged = []
+        for row, there in enumerate(present):
+            tasks = (Task.FUSION, *(Task(m) for m in there))
+            judged.append(
+                Judged(
+                    scores={t: self.cut(float(output.scores[t][row])) for t in tasks},
+                    attention={
+                        m: weights[row, : len(whole[row][m])].double().numpy()
+                        for m, weights in output.attention.items()
+                        if m in there
+                    },
+                    without=without[row],
+                )
+            )
+        return judged
+
+    def cut(self, score: float) -> float:
+        """Return a score cut to the scale."""
+        return min(max(score, self.scale.low), self.scale.high)
+
+    def _complete(self, clip: ClipSeries) -> dict[Modality, Num[np.ndarray, "_ _"]]:
+        """Add the modalities that are missing, and cut those that are too long."""
+        most = self.config.features.max_steps or None
+        result = {}
+        for modality, size in self.sizes.items():
+            text = self.text if modality is Modality.TEXT else None
+            reads_ids = text is not None and text.layer is None
+            width, kind = (1, np.int32) if reads_ids else (size, np.float32)
+            values = clip.get(modality)
+            if values is None or not len(values):
+                values = np.zeros((0, width), kind)
+            elif values.ndim != 2 or values.shape[1] != width:
+                raise ConfigError(
+                    f"{modality}: has the shape {values.shape}, the model wants (steps, {width})"
+                )
+            elif not np.isfinite(values).all():
+                raise ConfigError(f"{modality}: holds values that are not finite")
+            kept = values if modality is Modality.TEXT else values[:most]
+            result[modality] = kept.astype(kind, copy=False)
+        return result
+
+    def _batch(self, clips: Sequence[Mapping[Modality, Num[np.ndarray, "_ _"]]]) -> Batch:
+        sequences = {
+            m: pad([torch.from_numpy(np.ascontiguousarray(one[m])) for one in clips])
+            for m in self.modalities
+        }
+        return Batch(index=torch.arange(len(clips)), sequences=sequences)
+
+
+def load_network(checkpoint: Path) -> Network:
+    """Load a network for clips that come from no store.
+
+    Raises:
+        CheckpointError: If the file is damaged, or was trained with other weights of a text
+            encoder, or with extractors that this version does not have.
+        AssetError: If its text encoder is not here.
+    """
+    header = read_header(checkpoint)
+    config = read_settings(ExperimentConfig, header["config"])
+    sizes = {Modality(m): int(size) for m, size in header["sizes"].items()}
+    text = _open_text(checkpoint, header, config) if Modality.TEXT in sizes else None
+    encoder = text.build() if text is not None else None
+    model = build_model(config.model, sizes, encoder, config.text_encoder.summary)
+    load_weights(model, split_states(read_tensors(checkpoint), "model"), str(checkpoint))
+    found = header.get("calibration")
+    return Network(
+        checkpoint=checkpoint,
+        facts=ModelFacts(
+            name=header.get("name") or checkpoint.name,
+            sha256=_hash(checkpoint),
+            corpus=header["corpus"],
+            licence=header.get("licence", ""),
+        ),
+        config=config,
+        model=model.eval(),
+        sizes=sizes,
+        feature_names=_read_names(header, config),
+        text=text,
+        scale=Scale(*header["scale"]),
+        language=header["language"],
+        calibration=None if found is None else read_settings(Calibration, found),
+        extraction=_read_extraction(checkpoint, header),
+        made_by=_name_makers(header, config),
+    )
+
+
+def _open_text(
+    checkpoint: Path, header: Mapping[str, Any], config: ExperimentConfig
+) -> TextReader | None:
+    if config.text_encoder.input == "embeddings":
+        return None
+    named = config.text_encoder.model_copy(update={"name": header["text_encoder"]})
+    text = TextReader(named, header["language"])
+    if text.fingerprint != header["text_encoder_fingerprint"]:
+        raise CheckpointError(
+            f"{checkpoint}: was trained with other weights of text encoder {text.name!r} than "
+            "those that are here; bring the same ones"
+        )
+    return text
+
+
+def _read_extraction(checkpoint: Path, header: Mapping[str, Any]) -> ExtractionSettings | None:
+    """Return how features are made; refuse extractors that are not those of the training."""
+    found = header.get("extraction")
+    if found is None:
+        return None
+    settings = read_settings(ExtractionSettings, found)
+    for modality, name in settings.extractors().items():
+        if name not in EXTRACTORS:
+            there = [one for one, entry in EXTRACTORS.items() if entry.modality is modality]
+            raise CheckpointError(
+                f"{checkpoint}: was trained on {modality} features of {name!r}, which this version "
+                f"of mien does not have (it has {', '.join(there)}); install the version that it "
+                "was trained with, or train it again"
+            )
+    return settings
+
+
+def check_extractors(network: Network, extractors: Mapping[Modality, AnyExtractor]) -> None:
+    """Check that extractors make the features that a network was trained on.
+
+    Raises:
+        CheckpointError: If the values of one have other names.
+    """
+    for modality, extractor in extractors.items():
+        known = network.feature_names.get(modality)
+        if known is not None and tuple(extractor.feature_names) != known:
+            raise CheckpointError(
+                f"{network.checkpoint}: was trained on other values of {extractor.name} than are "
+                "made here; install the version of mien that it was trained with, or train it again"
+            )
+
+
+def _series_of(
+    header: Mapping[str, Any], config: ExperimentConfig
+) -> dict[Modality, dict[str, Any]]:
+    """Return what the checkpoint says of the series of audio and video."""
+    chosen = {Modality.AUDIO: config.features.audio, Modality.VIDEO: config.features.video}
+    return {m: header["series"][name] for m, name in chosen.items() if name in header["series"]}
+
+
+def _read_names(
+    header: Mapping[str, Any], config: ExperimentConfig
+) -> dict[Modality, tuple[str, ...]]:
+    found = {m: one.get("feature_names") for m, one in _series_of(header, config).items()}
+    return {m: tuple(names) for m, names in found.items() if names is not None}
+
+
+def _name_makers(header: Mapping[str, Any], config: ExperimentConfig) -> dict[Modality, str]:
+    made = {m: one["extractor"] for m, one in _series_of(header, config).items()}
+    text = header["series"].get("text", {}).get("extractor", "")
+    return {Modality.TEXT: header["text_encoder"] or text, **made}
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

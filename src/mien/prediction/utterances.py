@@ -1,0 +1,182 @@
+"""A recording cut into utterances: sentences where words are known, else stretches of speech."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mien.types import Word
+
+__all__ = ["LONGEST", "SHORT", "Utterance", "cut"]
+
+#: A recording up to this many seconds is one utterance.
+SHORT = 15.0
+#: Seconds of the longest utterance; corpora of the field have few that are longer.
+LONGEST = 15.0
+#: An utterance shorter than this joins a neighbour, if the pause between them is short.
+_LEAST, _JOIN_PAUSE = 1.5, 0.7
+#: A pause of so many seconds ends an utterance, whatever the punctuation says.
+_PAUSE = 1.0
+#: How far an utterance reaches beyond its first and last word, at most.
+_MARGIN = 0.25
+#: Where nobody speaks for so long, the face is judged by itself, in stretches of so many seconds.
+_SILENCE, _SILENT_STRETCH = 3.0, 10.0
+
+_ENDS = (".", "!", "?", "…", "。", "！", "？")
+_AFTER_END = "\"'”’)]」』"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """A piece of a recording that gets an answer of its own.
+
+    Attributes:
+        start: Where it begins, in seconds.
+        end: Where it ends; None for the end of the recording.
+        words: What is said in it, with times of the recording.
+        transcript: What is said in it, as it is written.
+        is_spoken: Whether somebody speaks in it.
+    """
+
+    start: float
+    end: float | None
+    words: tuple[Word, ...] = ()
+    transcript: str = ""
+    is_spoken: bool
+
+
+Span = tuple[float, float]
+
+
+def cut(
+    seconds: float,
+    words: Sequence[Word],
+    speech: Sequence[Span],
+    *,
+    transcript: str = "",
+    with_silence: bool,
+    separator: str = " ",
+) -> list[Utterance]:
+    """Cut a recording into utterances, in the order of time and without overlap.
+
+    A short one is a single utterance. In a longer one, an utterance ends with a sentence or a long
+    pause; one that is too long is cut at its longest pauses, one that is too short joins its
+    neighbour. Where words are not known, stretches of speech take the place of sentences.
+
+    Args:
+        seconds: Length of the recording.
+        words: What is said, in order.
+        speech: Where somebody speaks.
+        transcript: What is said, as it is written, for a recording that is a single utterance.
+        with_silence: Whether long stretches in which nobody speaks are utterances too.
+        separator: What stands between words in writing.
+    """
+    if seconds <= SHORT:
+        is_spoken = bool(words) or bool(speech)
+        return [
+            Utterance(
+                start=0.0, end=None, words=tuple(words), transcript=transcript, is_spoken=is_spoken
+            )
+        ]
+    if words:
+        groups = [g for part in _sentences(words) for g in _split(part)]
+        pieces: list[tuple[Word, ...]] = [tuple(group) for group in _join(groups)]
+    else:
+        stretches = [Word("", start, end) for start, end in speech]
+        halves = [w for one in stretches for w in _halve(one)]
+        pieces = [tuple(group) for group in _join([[one] for one in halves])]
+    spans = _widen([(piece[0].start, piece[-1].end) for piece in pieces], seconds)
+    spoken = [
+        Utterance(
+            start=start,
+            end=end,
+            words=piece if words else (),
+            transcript=separator.join(word.text for word in piece) if words else "",
+            is_spoken=True,
+        )
+        for (start, end), piece in zip(spans, pieces, strict=True)
+    ]
+    if not with_silence:
+        return spoken
+    silent = [
+        Utterance(start=start, end=end, is_spoken=False) for start, end in _silences(spans, seconds)
+    ]
+    return sorted([*spoken, *silent], key=lambda one: one.start)
+
+
+def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
+    """Cut after the end of a sentence, and at long pauses."""
+    piece: list[Word] = []
+    for word in words:
+        if piece and word.start - piece[-1].end >= _PAUSE:
+            yield piece
+            piece = []
+        piece.append(word)
+        if word.text.rstrip(_AFTER_END).endswith(_ENDS):
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _split(piece: list[Word]) -> Iterator[list[Word]]:
+    """Cut a piece that is too long at its longest pause, again and again."""
+    waiting = [piece]
+    while waiting:
+        one = waiting.pop()
+        if len(one) < 2 or one[-1].end - one[0].start <= LONGEST:
+            yield one
+            continue
+        middle = (one[0].start + one[-1].end) / 2
+
+        def rank(k: int, one: list[Word] = one, middle: float = middle) -> tuple[float, float]:
+            return one[k].start - one[k - 1].end, -abs(one[k].start - middle)
+
+        at = max(range(1, len(one)), key=rank)
+        waiting += [one[at:], one[:at]]
+
+
+def _halve(stretch: Word) -> Iterator[Word]:
+    """Cut a stretch of speech without known words into equal parts."""
+    count = max(1, -int(-(stretch.end - stretch.start) // LONGEST))
+    step = (stretch.end - stretch.start) / count
+    for k in range(count):
+        yield Word("", stretch.start + k * step, stretch.start + (k + 1) * step)
+
+
+def _join(pieces: Sequence[list[Word]]) -> list[list[Word]]:
+    """Join pieces that are too short with the one before or after, if that is near."""
+    result: list[list[Word]] = []
+    for piece in pieces:
+        if result and _belong(result[-1], piece):
+            result[-1] = [*result[-1], *piece]
+        else:
+            result.append(list(piece))
+    return result
+
+
+def _belong(before: Sequence[Word], after: Sequence[Word]) -> bool:
+    lengths = (before[-1].end - before[0].start, after[-1].end - after[0].start)
+    is_near = after[0].start - before[-1].end <= _JOIN_PAUSE
+    return is_near and min(lengths) < _LEAST and after[-1].end - before[0].start <= LONGEST
+
+
+def _widen(spans: Sequence[Span], seconds: float) -> list[Span]:
+    """Let every span reach a little beyond its words, but not into its neighbour."""
+    result = []
+    for place, (start, end) in enumerate(spans):
+        before = spans[place - 1][1] if place else 0.0
+        after = spans[place + 1][0] if place + 1 < len(spans) else seconds
+        low = max(start - _MARGIN, (before + start) / 2 if place else 0.0)
+        is_last = place + 1 == len(spans)
+        high = min(end + _MARGIN, seconds if is_last else (end + after) / 2)
+        result.append((max(0.0, low), max(high, low + 0.05)))
+    return result
+
+
+def _silences(spans: Sequence[Span], seconds: float) -> Iterator[Span]:
+    edges = [0.0, *(edge for span in spans for edge in span), seconds]
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - begin < _SILENCE:
+            continue
+        count = max(1, -int(-(end - begin) // _SILENT_STRETCH))
+        step = (end - begin) / count
+        yield from ((begin + k * step, begin + (k + 1) * step) for k in range(count))
