@@ -348,10 +348,22 @@ def test_a_clip_is_the_same_whatever_went_before():
     np.testing.assert_array_equal(results[0].values, results[2].values)
 
 
-@pytest.mark.parametrize("name", ["face/1", "face+expression/1", "landmarks/1"])
+@pytest.mark.parametrize("name", ["face/1", "face+expression/1", "blendshapes/1", "landmarks/1"])
 def test_settings_are_refused(name):
     with pytest.raises(ConfigError, match=r"takes no settings, found 'fast'; write "):
         EXTRACTORS[name].build("fast")
+
+
+# blendshapes/1
+
+
+@needs_landmarker
+def test_blendshapes_alone_are_those_of_the_whole_face():
+    images = [BIG, turned(BIG, 8)]
+    whole, alone = features_of("face/1", images), features_of("blendshapes/1", images)
+    names = EXTRACTORS["blendshapes/1"].build("").feature_names
+    assert names == EXTRACTORS["face/1"].build("").feature_names[:52]
+    np.testing.assert_array_equal(alone.values, whole.values[:, :52])
 
 
 # landmarks/1

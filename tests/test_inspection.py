@@ -36,7 +36,7 @@ def count(path, colour):
     return int((np.abs(pixels - colour).max(axis=-1) < 8).sum())
 
 
-@pytest.mark.parametrize("name", ["face/1", "landmarks/1"])
+@pytest.mark.parametrize("name", ["face/1", "blendshapes/1", "landmarks/1"])
 def test_each_frame_has_the_points_of_the_face_that_is_followed(tmp_path, clip, name):
     out = inspect(clip, name, tmp_path / "seen.png", num_frames=4)
     assert out == tmp_path / "seen.png"

@@ -9,7 +9,16 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mien.attention import ATTENTIONS
 from mien.batch import pad
-from mien.layers import AbsentState, Head, SeriesEncoder, Standardise, Summarise, last_step
+from mien.layers import (
+    AbsentState,
+    Head,
+    SeriesEncoder,
+    Standardise,
+    StepEncoder,
+    Summarise,
+    last_step,
+    mean_step,
+)
 from mien.types import Sequence
 
 # --- steps ----------------------------------------------------------------------------------------
@@ -23,6 +32,16 @@ def test_the_last_step_is_the_last_real_one_and_zero_where_there_is_none(seed, l
     for row, length in enumerate(lengths):
         wanted = states[row, length - 1] if length else torch.zeros(3)
         assert torch.equal(found[row], wanted)
+
+
+@given(seed=st.integers(0, 99), lengths=st.lists(st.integers(0, 6), min_size=1, max_size=4))
+@settings(max_examples=30)
+def test_the_mean_step_is_of_the_real_ones_and_zero_where_there_is_none(seed, lengths):
+    states, mask = make_states(seed, lengths)
+    found = mean_step(states, mask)
+    for row, length in enumerate(lengths):
+        wanted = states[row, :length].mean(dim=0) if length else torch.zeros(3)
+        torch.testing.assert_close(found[row], wanted)
 
 
 # --- standard units -------------------------------------------------------------------------------
@@ -172,3 +191,36 @@ def test_a_sequence_without_an_attended_step_trains_the_rest():
     vectors.sum().backward()
     assert isinstance(encoder.linear, nn.Linear)
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
+def make_step_encoder(**options):
+    torch.manual_seed(1)
+    options = {"state_size": 4, "output_size": 2, "dropout": 0.0, "attention": "softmax"} | options
+    return open_up(StepEncoder(3, **options)).eval()
+
+
+def test_steps_alone_do_not_know_their_order_nor_how_often_they_come():
+    encoder = make_step_encoder()
+    series = torch.randn(5, 3, generator=generator(1))
+    vectors, _ = encoder(pad([series, series.flip(0), series.repeat(4, 1)]))
+    torch.testing.assert_close(vectors[1], vectors[0])
+    torch.testing.assert_close(vectors[2], vectors[0])
+
+
+def test_a_step_far_beyond_train_says_no_more_than_five_deviations():
+    encoder = make_step_encoder()
+    encoder.standardise.fit(torch.zeros(3), torch.ones(3))
+    near, _ = encoder(pad([torch.tensor([[5.0, 0.0, -5.0]])]))
+    far, _ = encoder(pad([torch.tensor([[900.0, 0.0, -7.0]])]))
+    assert torch.equal(near, far)
+
+
+def test_dropout_of_steps_is_on_features_and_on_the_vector():
+    encoder = make_step_encoder(dropout=0.5, state_size=200).train()
+    seen = {}
+    for name in ("step", "linear"):
+        layer = getattr(encoder, name)
+        layer.register_forward_pre_hook(lambda _m, args, name=name: seen.update({name: args[0]}))
+    encoder(pad([torch.ones(100, 3)]))
+    for values in seen.values():
+        assert 0.3 < (values == 0).float().mean() < 0.7

@@ -30,7 +30,8 @@ PAIRS = [(a, "dimension") for a in ATTENTIONS] + [("softmax", f) for f in FUSION
 SWITCHES = {
     "tam_ulag": [
         {"attention": a, "fusion": f} for a, f in dict.fromkeys([*PAIRS, ("none", "concat")])
-    ],
+    ]
+    + [{"encoder": "steps", "attention": "softmax"}, {"encoder": "steps", "attention": "none"}],
 }
 #: Every model with what it can be switched to.
 VARIANTS = [(name, switch) for name in MODELS for switch in SWITCHES.get(name, [{}])]
@@ -217,7 +218,8 @@ def test_every_parameter_is_in_exactly_one_group(name, switch):
     assert {key.split(".")[0] for key, _ in groups["text"]} == {"text_encoder"}
     for modality in (AUDIO, VIDEO):
         assert all(key.startswith(f"encoders.{modality}.") for key, _ in groups[modality])
-        assert any("rnn" in key for key, _ in groups[modality])
+        reader = "step" if switch.get("encoder") == "steps" else "rnn"
+        assert any(reader in key for key, _ in groups[modality])
 
 
 @every_variant
@@ -356,6 +358,7 @@ def test_constant_and_huge_features_give_finite_scores_and_gradients(name, switc
 # --- settings -------------------------------------------------------------------------------------
 
 CHANGES = {
+    "encoder": "steps",
     "lstm_size": {"audio": 6, "video": 6},
     "num_layers": 2,
     "output_size": {"audio": 3, "video": 5},

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from mien.checkpoint import written_beside
 from mien.errors import ConfigError, MediaError
 from mien.extractors import EXTRACTORS, Features, VideoExtractor
-from mien.extractors.face import FaceExtractor, FaceStream
+from mien.extractors.face import BlendshapeExtractor, FaceExtractor, FaceStream
 from mien.extractors.face_tracking import Track
 from mien.extractors.landmarker import FaceFinder, overlap
 from mien.extractors.landmarks import LandmarksExtractor
@@ -74,7 +74,7 @@ def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int =
     if name not in names:
         raise ConfigError(f"no video extractor is called {name!r}; there are: {', '.join(names)}")
     extractor = EXTRACTORS[name].build(settings)
-    if isinstance(extractor, FaceExtractor | LandmarksExtractor):
+    if isinstance(extractor, FaceExtractor | BlendshapeExtractor | LandmarksExtractor):
         frames, features = _watch(extractor, extractor.finder, source, num_frames)
     elif isinstance(extractor, OpenFace):
         frames, features = _read(extractor, source, num_frames)

@@ -14,7 +14,7 @@ from mien.extractors.audio_encoder import (
 )
 from mien.extractors.audio_librosa import build_librosa_sims
 from mien.extractors.audio_opensmile import build_egemaps, build_egemaps_lld
-from mien.extractors.face import build_face, build_face_expression
+from mien.extractors.face import build_blendshapes, build_face, build_face_expression
 from mien.extractors.landmarks import build_landmarks
 from mien.extractors.openface import build_openface, build_openface_709
 from mien.extractors.protocols import (
@@ -82,6 +82,11 @@ EXTRACTORS: dict[str, Entry] = {
         modality=Modality.VIDEO,
         summary="face/1 and the probabilities of seven expressions",
         build=build_face_expression,
+    ),
+    "blendshapes/1": Entry(
+        modality=Modality.VIDEO,
+        summary="the 52 blendshapes of face/1 alone, by MediaPipe",
+        build=build_blendshapes,
     ),
     "landmarks/1": Entry(
         modality=Modality.VIDEO,

@@ -12,7 +12,15 @@ from mien.extractors.landmarker import Face, FaceFinder, FaceSearch
 from mien.extractors.protocols import Features, refuse_settings
 from mien.media.recording import Source
 
-__all__ = ["FRAME_RATE", "FaceExtractor", "FaceStream", "build_face", "build_face_expression"]
+__all__ = [
+    "FRAME_RATE",
+    "BlendshapeExtractor",
+    "FaceExtractor",
+    "FaceStream",
+    "build_blendshapes",
+    "build_face",
+    "build_face_expression",
+]
 
 #: Frames a second. A blink or the onset of a smile takes 0.1 to 0.4 s, published series have 5 to
 #: 15 steps a second, and one core finds a face in some 50 pictures a second.
@@ -129,6 +137,40 @@ class FaceExtractor:
         if self._expression is not None:
             parts.append(self._expression.judge(image, face.box))
         return np.concatenate(parts).astype(np.float32)
+
+
+class BlendshapeExtractor:
+    """The 52 blendshapes of MediaPipe alone (0 to 1): what a face does, not where it looks.
+
+    They are the first 52 values of ``face/1``. Published sets of stills have them as well, so that
+    a model of blendshapes can learn from stills and be used on video.
+
+    Raises:
+        AssetError: If the landmarker's model is not here.
+        ConfigError: If mediapipe is not installed.
+    """
+
+    name = "blendshapes/1"
+    step_seconds: float | None = None
+    frame_rate: float | None = FRAME_RATE
+
+    def __init__(self) -> None:
+        self.finder = FaceFinder()
+        self.feature_names: tuple[str, ...] = tuple(self.finder.blendshape_names)
+
+    def begin(self, source: Source) -> FaceStream:  # noqa: ARG002
+        """Begin a clip."""
+        return FaceStream(self.finder, _describe_blendshapes, len(self.feature_names))
+
+
+def _describe_blendshapes(face: Face, image: Image) -> Row:  # noqa: ARG001
+    return np.asarray(face.blendshapes, dtype=np.float32)
+
+
+def build_blendshapes(settings: str) -> BlendshapeExtractor:
+    """Make ``blendshapes/1``; it has no settings."""
+    refuse_settings("blendshapes/1", settings)
+    return BlendshapeExtractor()
 
 
 def build_face(settings: str) -> FaceExtractor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mien.attention import AttentionName
 from mien.config import Settings
 from mien.fusion import FUSIONS, FusionName
-from mien.layers import AbsentState, Head, SeriesEncoder, Summarise
+from mien.layers import AbsentState, EncoderName, Head, SeriesEncoder, StepEncoder, Summarise
 from mien.text import GivenStates
 from mien.types import Batch, Modality, Output, Sequence, Task
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class LstmSizes(Settings):
-    """Size of the state of each series' LSTM.
+    """Size of the state of each series' encoder, the LSTM or the step's layer.
 
     Attributes:
         audio: For audio.
@@ -86,7 +86,9 @@ class MultitaskConfig(Settings):
     """Sizes of the parts; the data decides the rest.
 
     Attributes:
-        lstm_size: State of the LSTM of each series.
+        encoder: What reads a series: an ``lstm``, or ``steps``, where every step is read by
+            itself, so that series of other lengths than in training are read alike.
+        lstm_size: State of the encoder of each series.
         num_layers: LSTM layers.
         output_size: Vector that each series becomes.
         state_size: State of each task, from which its score is read.
@@ -98,6 +100,7 @@ class MultitaskConfig(Settings):
         standardise: Whether features are brought to mean 0 and standard deviation 1 over train.
     """
 
+    encoder: EncoderName = "lstm"
     lstm_size: LstmSizes = LstmSizes()
     num_layers: int = Field(1, ge=1)
     output_size: OutputSizes = OutputSizes()
@@ -141,12 +144,11 @@ class MultimodalModel(nn.Module):
         series = [m for m in self.modalities if m is not Modality.TEXT]
         self.encoders = nn.ModuleDict(
             {
-                m: SeriesEncoder(
+                m: _make_encoder(
+                    config,
                     sizes[m],
                     state_size=getattr(config.lstm_size, m),
                     output_size=getattr(config.output_size, m),
-                    num_layers=config.num_layers,
-                    dropout=config.encoder_dropout,
                     attention=attention,
                 )
                 for m in series
@@ -258,6 +260,32 @@ class Multitask(MultimodalModel):
             attention=attention,
             present=present,
         )
+
+
+def _make_encoder(
+    config: MultitaskConfig,
+    size: int,
+    *,
+    state_size: int,
+    output_size: int,
+    attention: AttentionName,
+) -> SeriesEncoder | StepEncoder:
+    if config.encoder == "steps":
+        return StepEncoder(
+            size,
+            state_size=state_size,
+            output_size=output_size,
+            dropout=config.encoder_dropout,
+            attention=attention,
+        )
+    return SeriesEncoder(
+        size,
+        state_size=state_size,
+        output_size=output_size,
+        num_layers=config.num_layers,
+        dropout=config.encoder_dropout,
+        attention=attention,
+    )
 
 
 def _group_of(name: str) -> str:

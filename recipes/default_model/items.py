@@ -1,0 +1,211 @@
+"""What the default model learns from: labelled transcripts, voices and faces, each by itself.
+
+Every item is in one split together with its speaker, video or performer, or where its source says.
+Labels are on the scale of CMU-MOSI, -3 to 3; a valence of -1 to 1 is tripled.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from faces import Face, Jitter
+
+from mien.store import open_store
+from mien.types import Split
+
+SCALE = (-3.0, 3.0)
+#: What the actors of RAVDESS were asked to show, as valence: a stated convention, nobody's votes.
+VALENCE = {
+    "neutral": 0.0,
+    "calm": 0.5,
+    "happy": 1.0,
+    "sad": -0.7,
+    "angry": -0.8,
+    "fearful": -0.6,
+    "disgust": -0.7,
+    "surprised": 0.3,
+}
+EMOTIONS = dict(zip(("01", "02", "03", "04", "05", "06", "07", "08"), VALENCE, strict=True))
+#: Actors of RAVDESS above these are in valid, and in test.
+LAST_TRAIN, LAST_VALID = 14, 17
+#: Of the 24 Taiwanese performers in order, every fourth is in test, and of the rest every sixth in
+#: valid.
+EVERY_TEST, EVERY_VALID = 4, 6
+_JUNK = ("unknown", "not_a_face")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A transcript, a voice or a face with its own label.
+
+    Attributes:
+        name: Unique name.
+        source: Where it is from: ``mosi``, ``mosei``, ``ravdess``, ``ferplus``, ``taiwan``.
+        group: Video, speaker, performer: what must not be in two splits.
+        split: Where it is.
+        label: On the scale -3 to 3.
+        emotion: What is shown, if the source says; for tables.
+    """
+
+    name: str
+    source: str
+    group: str
+    split: Split
+    label: float
+    emotion: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(Item):
+    """A transcript."""
+
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voice(Item):
+    """The series of a voice, ``(T, 384)``."""
+
+    values: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look(Item):
+    """A face: a still and how it looks without expression, or a series as it was recorded."""
+
+    face: Face | None = None
+    values: np.ndarray | None = None
+
+
+def read_texts(data: Path) -> list[Text]:
+    """Read CMU-MOSI in its official split, and CMU-MOSEI: no video is in both."""
+    mosi, mosei = _read_table(data / "mosi"), _read_table(data / "mosei")
+    shared = {row["video_id"] for row in mosi} & {row["video_id"] for row in mosei}
+    mosei = [row for row in mosei if row["video_id"] not in shared]
+    texts = [_to_text(row, "mosi") for row in mosi] + [_to_text(row, "mosei") for row in mosei]
+    return [one for one in texts if one.words]
+
+
+def _read_table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "label.csv").open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _to_text(row: dict[str, str], source: str) -> Text:
+    return Text(
+        name=f"{source}-{row['video_id']}-{row['clip_id']}",
+        source=source,
+        group=f"{source}-{row['video_id']}",
+        split=row["mode"],
+        label=float(np.clip(float(row["label"]), *SCALE)),
+        words=row["text"].strip().lower() if source == "mosi" else row["text"].strip(),
+    )
+
+
+def read_voices(store: Path) -> list[Voice]:
+    """Read RAVDESS's voices from the store that ``mien extract`` made, split by actor."""
+    opened = open_store(store)
+    series = opened.series("audio")
+    voices = []
+    for row, clip in enumerate(opened.clips):
+        group, take = clip.id.split("$_$")
+        emotion = EMOTIONS[take.split("-")[0]]
+        voices.append(
+            Voice(
+                name=f"{group}-{take}",
+                source="ravdess",
+                group=f"ravdess-{group}",
+                split=_split_actor(int(group.removeprefix("actor"))),
+                label=3 * VALENCE[emotion],
+                emotion=emotion,
+                values=np.asarray(series[row], dtype=np.float32),
+            )
+        )
+    return voices
+
+
+def _split_actor(actor: int) -> Split:
+    return "train" if actor <= LAST_TRAIN else "valid" if actor <= LAST_VALID else "test"
+
+
+def read_looks(data: Path) -> list[Look]:
+    """Read the faces: FER+ and Taiwanese performers as stills, RAVDESS's actor 1 as series."""
+    return [*_read_ferplus(data), *_read_taiwan(data), *_read_actor(data)]
+
+
+def _read_ferplus(data: Path) -> list[Look]:
+    with np.load(data / "face" / "ferplus.npz") as file:
+        arrays = {name: file[name] for name in file}
+    kept = np.flatnonzero(arrays["found"] & ~np.isin(arrays["emotion"], _JUNK))
+    return [
+        Look(
+            name=f"ferplus-{row}",
+            source="ferplus",
+            group=f"ferplus-{row}",
+            split=str(arrays["split"][row]),
+            label=3 * float(arrays["valence"][row]),
+            emotion=str(arrays["emotion"][row]),
+            face=Face(shapes=arrays["blendshapes"][row], rest=None),
+        )
+        for row in kept.tolist()
+    ]
+
+
+def _read_taiwan(data: Path) -> list[Look]:
+    with np.load(data / "face" / "taiwan_performers.npz") as file:
+        arrays = {name: file[name] for name in file}
+    splits = _split_performers(arrays["subject"])
+    shapes, subjects = arrays["blendshapes"], arrays["subject"]
+    is_rest = arrays["found"] & (arrays["emotion"] == "neutral")
+    rests = {one: shapes[is_rest & (subjects == one)] for one in splits}
+    return [
+        Look(
+            name=f"taiwan-{row}",
+            source="taiwan",
+            group=f"taiwan-{subjects[row]}",
+            split=splits[subjects[row]],
+            label=3 * float(arrays["valence_perceived"][row]),
+            emotion=str(arrays["emotion"][row]),
+            face=Face(shapes=shapes[row], rest=rests[subjects[row]]),
+        )
+        for row in np.flatnonzero(arrays["found"]).tolist()
+    ]
+
+
+def _split_performers(subjects: np.ndarray) -> dict[str, Split]:
+    splits: dict[str, Split] = {}
+    for place, one in enumerate(np.unique(subjects).tolist()):
+        is_valid = place % EVERY_VALID == 0
+        splits[one] = (
+            "test" if place % EVERY_TEST == EVERY_TEST - 1 else "valid" if is_valid else "train"
+        )
+    return splits
+
+
+def _read_actor(data: Path) -> list[Look]:
+    with np.load(data / "face" / "ravdess_actor01.npz") as file:
+        arrays = {name: file[name] for name in file}
+    return [
+        Look(
+            name=f"actor01-{arrays['image'][row]}",
+            source="actor01",
+            group="actor01-face",
+            split="test",
+            label=3 * VALENCE[str(arrays["emotion"][row])],
+            emotion=str(arrays["emotion"][row]),
+            values=arrays["blendshapes"][row][arrays["found"][row]],
+        )
+        for row in range(len(arrays["image"]))
+        if arrays["found"][row].any()
+    ]
+
+
+def measure_jitter(data: Path) -> Jitter:
+    """Measure how much blendshapes move within a calm take of RAVDESS's actor 1, who talks."""
+    with np.load(data / "face" / "ravdess_actor01.npz") as file:
+        is_calm = np.isin(file["emotion"], ("neutral", "calm")) & file["found"].all(axis=1)
+        series = file["blendshapes"][is_calm]
+    away = series - series.mean(axis=1, keepdims=True)
+    deviation = away.std(axis=(0, 1))
+    return Jitter(deviation=deviation)
