@@ -5,7 +5,7 @@
         --rate audio=10 --video none --text none --out OUT/voices
     python recipes/default_model/train.py DATA OUT --seeds 1111,1112
 
-DATA holds ``mosi``, ``mosei``, ``ravdess``, ``cremad`` and ``face``; OUT gets the composed store, the
+DATA holds ``mosi``, ``mosei``, ``ravdess``, ``cremad`` and ``face``; OUT gets the composed store, a
 run, ``tables.md`` and ``default.safetensors``, packed from the seed that is best on valid.
 docs/model-card.md says what the sources are and what may be done with the weights.
 """
@@ -29,7 +29,6 @@ from items import (
     read_texts,
     read_voices,
 )
-from mien.packing import pack
 from tables import write_tables
 
 import mien
@@ -38,6 +37,7 @@ from mien.checkpoint import add_to_header
 from mien.extraction.clipwork import ExtractionSettings
 from mien.extraction.request import make_settings
 from mien.extractors import EXTRACTORS
+from mien.packing import pack
 from mien.run import SeedFolder
 from mien.store import Store
 from mien.trained import load_model
