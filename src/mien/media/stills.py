@@ -58,7 +58,7 @@ def _grab(source: Source, time: float) -> Image | None:
     return best[0][1] if best else None
 
 
-def _scale(image: Image, height: int) -> Image:
+def _scale(image: Image, height: int) -> UInt8[np.ndarray, "_ _ 3"]:
     from PIL import Image as Pillow
 
     width = max(1, round(image.shape[1] * height / image.shape[0]))

@@ -1,0 +1,394 @@
+"""From recordings and texts to answers, by the model that ships."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import talking
+from helpers import make_config, write_tiny_store
+
+import mien
+from mien.batch import ClipDataset
+from mien.calibration import Calibration, calibrate, coverage, half_width
+from mien.checkpoint import read_header, read_tensors, write_tensors
+from mien.cli import main
+from mien.errors import CheckpointError, ConfigError, MediaError
+from mien.evaluation import predict
+from mien.execution import train
+from mien.media import Source
+from mien.media.stills import grab_frames
+from mien.prediction.answer import find_conflicts, name_sentiment
+from mien.prediction.predictor import DEFAULT_MODEL
+from mien.prediction.result import Prediction
+from mien.prediction.transcripts import place_words, read_transcript
+from mien.prediction.utterances import LONGEST, cut
+from mien.prediction.wording import format_prediction, to_rows
+from mien.trained import load_model
+from mien.types import Modality, Scale, Task, Word
+
+CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
+TEXT, AUDIO, VIDEO = Modality
+
+
+@pytest.fixture(scope="module")
+def model():
+    return mien.load()
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory):
+    """Two seconds of a portrait without sound."""
+    return talking.write_clip(
+        tmp_path_factory.mktemp("clips") / "face.mp4", seconds=2.0, has_audio=False
+    )
+
+
+@pytest.fixture(scope="module")
+def seen(model, face):
+    return model.predict(face)
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def test_praise_and_blame_lie_on_their_sides_of_neutral(model):
+    good = model.predict_text("I loved every minute of it, what a wonderful film.").answers[0]
+    bad = model.predict_text("It was terrible, a boring and stupid waste of time.").answers[0]
+    assert good.score.value > 1 > -1 > bad.score.value
+    assert "positive" in good.score.words
+    assert "negative" in bad.score.words
+
+
+def test_a_text_alone_says_which_modalities_are_not_judged(model):
+    answer = model.predict_text("Not bad.").answers[0]
+    assert answer.present == (TEXT,)
+    assert set(answer.absent) == {AUDIO, VIDEO}
+    assert answer.start is None
+    assert not answer.influence
+
+
+def test_every_word_has_a_weight_and_they_are_those_of_the_text(model):
+    answer = model.predict_text("A slow, but honest film.").answers[0]
+    assert [word.text for word in answer.words] == ["A", "slow,", "but", "honest", "film."]
+    assert all(math.isfinite(word.weight) for word in answer.words)
+    assert any(word.weight > 1 for word in answer.words)
+
+
+def test_an_interval_holds_its_score_and_is_wide_where_little_is_known(model):
+    network = model.network
+    calibration = network.calibration
+    answer = model.predict_text("I am not sure.").answers[0]
+    assert answer.score.low <= answer.score.value <= answer.score.high
+    assert calibration.unimodal[AUDIO] > calibration.unimodal[TEXT]
+    assert network.scale.low <= answer.score.low
+    assert answer.score.high <= network.scale.high
+
+
+def test_an_empty_text_is_refused(model):
+    with pytest.raises(ConfigError, match="the text is empty"):
+        model.predict_text("  \n")
+
+
+# --- recordings -----------------------------------------------------------------------------------
+
+
+def test_a_silent_face_is_judged_by_the_face_alone(seen):
+    (answer,) = seen.answers
+    assert answer.present == (VIDEO,)
+    assert answer.absent == {TEXT: "no sound track", AUDIO: "no sound track"}
+    assert (answer.start, answer.end) == (0.0, seen.seconds)
+    assert len(answer.steps[VIDEO].times) == len(answer.steps[VIDEO].weights) > 5
+    assert np.mean(answer.steps[VIDEO].weights) == pytest.approx(1.0)
+
+
+def test_the_smiling_portrait_is_positive(seen):
+    assert seen.answers[0].score.value > 0
+
+
+def test_a_given_transcript_moves_words_and_whole_but_not_the_face(model, face, seen):
+    said = "I hated it, it was awful and sad."
+    answer = model.predict(face, transcript=said).answers[0]
+    assert answer.transcript == said
+    assert answer.unimodal[TEXT].value < -1
+    assert answer.unimodal[VIDEO].value == pytest.approx(
+        seen.answers[0].unimodal[VIDEO].value, abs=1e-5
+    )
+    assert answer.score.value < seen.answers[0].score.value
+    assert answer.conflicts == ((TEXT, VIDEO),)
+    assert set(answer.influence) == {TEXT, VIDEO}
+
+
+def test_only_the_changed_modality_changes_its_score(model):
+    generator = np.random.default_rng(1)
+    audio = generator.normal(size=(20, 384)).astype(np.float32)
+    video = generator.uniform(size=(15, 52)).astype(np.float32)
+    first = model.predict_features(transcript="Fine.", audio=audio, video=video).answers[0]
+    other = model.predict_features(transcript="Fine.", audio=audio * 2, video=video).answers[0]
+    assert first.unimodal[AUDIO].value != other.unimodal[AUDIO].value
+    assert first.unimodal[TEXT] == other.unimodal[TEXT]
+    assert first.unimodal[VIDEO] == other.unimodal[VIDEO]
+
+
+def test_features_of_another_size_are_refused(model):
+    with pytest.raises(ConfigError, match=r"audio: has the shape \(4, 3\), the model wants"):
+        model.predict_features(audio=np.zeros((4, 3), np.float32))
+
+
+def test_a_recording_with_nothing_to_judge_is_refused_with_a_reason(model, tmp_path):
+    path = tmp_path / "quiet.wav"
+    import wave
+
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(32000))
+    with pytest.raises(MediaError, match="nothing to judge: nobody speaks and there is no picture"):
+        model.predict(path)
+
+
+def test_a_text_that_is_called_a_video_is_refused(model, tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_text("no film")
+    with pytest.raises(MediaError, match="is no recording"):
+        model.predict(path)
+
+
+@pytest.mark.skipif(not CLIPS.exists(), reason="needs the real clips of ../shared/data")
+def test_a_happy_take_is_above_an_angry_one_of_the_same_actor(model):
+    angry, happy = (
+        model.predict(CLIPS / "cremad" / f"1001_DFA_{mood}_XX.flv").answers[0].score.value
+        for mood in ("ANG", "HAP")
+    )
+    assert happy > angry + 1
+
+
+# --- as values ------------------------------------------------------------------------------------
+
+
+def test_a_prediction_is_read_back_from_its_json(seen):
+    assert Prediction.model_validate(json.loads(json.dumps(seen.to_dict()))) == seen
+
+
+def test_a_prediction_is_drawn_with_frames_and_without(seen, face, model, tmp_path):
+    seen.plot(tmp_path / "with.png", recording=face)
+    seen.plot(tmp_path / "without.png")
+    model.predict_text("Only words.").plot(tmp_path / "text.png")
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sizes["with.png"] > sizes["without.png"] > 10_000
+    assert sizes["text.png"] > 10_000
+
+
+def test_a_table_for_notebooks_escapes_what_is_said(seen):
+    answer = seen.answers[0].model_copy(update={"transcript": "<script>alert(1)</script>"})
+    page = seen.model_copy(update={"answers": (answer,)})._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_text_for_a_terminal_says_score_interval_and_what_is_missing(seen):
+    text = format_prediction(seen)
+    assert "not judged: no sound track" in text
+    assert "[" in text
+    assert "model: default" in text
+    assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_a_cell_is_never_a_formula(seen):
+    answer = seen.answers[0].model_copy(update={"transcript": "=1+1"})
+    rows = to_rows(seen.model_copy(update={"answers": (answer,)}))
+    assert rows[1][rows[0].index("transcript")] == "'=1+1"
+
+
+def test_frames_are_those_of_their_times(face):
+    frames = grab_frames(Source(path=face), [0.5, 1.5], height=64)
+    assert [time for time, _ in frames] == [0.5, 1.5]
+    assert all(image.shape[0] == 64 and image.dtype == np.uint8 for _, image in frames)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.2, "neutral"), (-1.0, "slightly negative"), (2.0, "positive"), (-3.0, "strongly negative")],
+)
+def test_scores_have_words(value, words):
+    assert name_sentiment(value, Scale(-3.0, 3.0)) == words
+
+
+def test_modalities_near_neutral_do_not_disagree():
+    scale = Scale(-3.0, 3.0)
+    assert find_conflicts({TEXT: 2.0, AUDIO: -0.1, VIDEO: -1.0}, scale) == ((TEXT, VIDEO),)
+
+
+# --- utterances and transcripts -------------------------------------------------------------------
+
+
+def _words(text, start=0.0, each=0.4, pause=0.1):
+    at, words = start, []
+    for one in text.split():
+        words.append(Word(one, at, at + each))
+        at += each + pause
+    return words
+
+
+def test_a_short_recording_is_one_utterance():
+    (one,) = cut(9.0, _words("Yes. No."), [(0.0, 1.0)], transcript="Yes. No.", with_silence=True)
+    assert (one.start, one.end, one.transcript) == (0.0, None, "Yes. No.")
+
+
+def test_a_long_recording_is_cut_at_sentences_without_overlap():
+    words = _words("This is the first one. Here comes another one now. " * 8)
+    found = cut(60.0, words, [(0.0, 40.0)], with_silence=False)
+    assert len(found) == 16
+    assert [word for one in found for word in one.words] == words
+    assert all(a.end <= b.start + 1e-9 for a, b in itertools.pairwise(found))
+
+
+def test_a_sentence_without_end_is_cut_at_its_pauses():
+    words = _words("and " * 200)
+    found = cut(120.0, words, [(0.0, 100.0)], with_silence=False)
+    assert [word for one in found for word in one.words] == words
+    assert max(one.end - one.start for one in found) <= LONGEST + 0.6
+
+
+def test_silence_is_cut_into_stretches_only_where_a_face_may_be_seen():
+    spoken = _words("Hello there, everybody. ", start=30.0)
+    with_face = cut(60.0, spoken, [(30.0, 31.5)], with_silence=True)
+    assert [one.is_spoken for one in with_face].count(True) == 1
+    assert sum(one.end - one.start for one in with_face) == pytest.approx(60.0, abs=0.01)
+    assert len(cut(60.0, spoken, [(30.0, 31.5)], with_silence=False)) == 1
+
+
+def test_stretches_of_speech_stand_in_for_words_that_are_not_known():
+    found = cut(100.0, [], [(1.0, 4.0), (10.0, 50.0)], with_silence=False)
+    assert len(found) == 4
+    assert all(one.is_spoken and not one.words for one in found)
+
+
+def test_subtitles_give_words_their_times(tmp_path):
+    path = tmp_path / "a.srt"
+    path.write_text(
+        "1\n00:00:01,000 --> 00:00:02,000\n<i>Good</i> day\n\n2\n00:00:05,5 --> 00:00:06,000\nBye\n"
+    )
+    given = read_transcript(path)
+    assert given.kind == "cues"
+    assert given.text == "Good day Bye"
+    assert given.words[0].start == 1.0
+    assert given.words[1].end == 2.0
+    assert given.words[2].start == 5.5
+
+
+@pytest.mark.parametrize("name", ["gone.srt", "gone.txt"])
+def test_a_transcript_that_is_not_there_is_no_transcript(name):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_transcript(name)
+
+
+def test_known_words_get_times_from_what_was_recognised():
+    heard = [Word("the", 1.0, 1.2), Word("cat", 1.3, 1.6), Word("sad.", 3.0, 3.5)]
+    placed = place_words(["The", "cat", "was", "sad!"], heard, [])
+    assert [word.text for word in placed] == ["The", "cat", "was", "sad!"]
+    assert placed[1].start == 1.3
+    assert placed[3].start == 3.0
+    assert 1.6 <= placed[2].start <= placed[2].end <= 3.0
+
+
+# --- calibration ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    store = write_tiny_store(tmp_path_factory.mktemp("stores") / "s")
+    run = tmp_path_factory.mktemp("runs") / "r"
+    train(make_config(), store, run)
+    return store, run
+
+
+def test_new_clips_of_the_same_kind_lie_in_the_interval_as_often_as_promised():
+    generator = np.random.default_rng(7)
+    inside = []
+    for _ in range(300):
+        errors, new = generator.standard_t(3, 60), generator.standard_t(3, 60)
+        inside.append(np.mean(np.abs(new) <= half_width(errors, 0.9)))
+    assert 0.89 <= np.mean(inside) <= 0.92
+
+
+def test_a_training_leaves_widths_in_its_checkpoint_for_every_set_of_modalities(trained):
+    _, run = trained
+    found = Calibration.model_validate(
+        read_header(run / "seed-1" / "best.safetensors")["calibration"]
+    )
+    assert set(found.num_clips) >= {"text", "audio+video", "text+audio+video", "only video"}
+
+
+def test_coverage_counts_annotations_inside(trained):
+    store, run = trained
+    model, prepared = load_model(run, store)
+    valid: ClipDataset = prepared.datasets["valid"]
+    calibration = calibrate(model, valid, level=0.5)
+    share = coverage(calibration, predict(model, valid), prepared.scale)[str(Task.FUSION)]["share"]
+    assert share >= 0.5
+
+
+def test_a_model_of_published_features_says_why_it_cannot_judge_a_voice(trained, face):
+    _, run = trained
+    with pytest.raises(MediaError, match="nothing to judge"):
+        mien.load(run).predict(face)
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_of_other_extractors_says_so(tmp_path):
+    header = read_header(DEFAULT_MODEL)
+    header["extraction"]["video"] = "blendshapes/9"
+    write_tensors(tmp_path / "m.safetensors", read_tensors(DEFAULT_MODEL), header)
+    with pytest.raises(
+        CheckpointError, match="'blendshapes/9', which this version of mien does not"
+    ):
+        _ = mien.load(tmp_path / "m.safetensors").network
+
+
+def test_the_model_that_ships_is_small_and_says_what_it_may_be_used_for():
+    assert DEFAULT_MODEL.stat().st_size < 10_000_000
+    assert "non-commercial" in read_header(DEFAULT_MODEL)["licence"]
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_writes_all_that_is_asked_for(face, tmp_path, capsys):
+    out = {name: tmp_path / f"o.{name}" for name in ("json", "csv", "png")}
+    code = main(
+        [
+            "predict",
+            str(face),
+            "--json",
+            str(out["json"]),
+            "--csv",
+            str(out["csv"]),
+            "--plot",
+            str(out["png"]),
+        ]
+    )
+    assert code == 0
+    assert "face.mp4" in capsys.readouterr().out
+    assert json.loads(out["json"].read_text())["source"] == "face.mp4"
+    assert out["csv"].read_text().count("\n") == 2
+    assert out["png"].stat().st_size > 10_000
+
+
+def test_a_broken_recording_does_not_end_the_others(face, tmp_path, capsys):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no film")
+    code = main(["predict", str(bad), str(face), "--json", str(tmp_path / "o.jsonl")])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert "bad.mp4: is no recording" in captured.err
+    assert "face.mp4" in captured.out
+    assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_command_wants_recordings_or_a_sentence(capsys):
+    assert main(["predict"]) == 2
+    assert "give recordings, or a sentence" in capsys.readouterr().err
