@@ -9,6 +9,7 @@ import typer
 from mien.cli.extraction import extract, extractors
 from mien.cli.judging import compare, labels, report
 from mien.cli.pretrained import assets_app, convert_bert
+from mien.cli.serving import serve
 from mien.cli.stores import export, import_, info, planted
 from mien.cli.studies import study
 from mien.cli.training import configs, evaluate, train
@@ -38,6 +39,7 @@ app.command()(compare)
 app.command()(report)
 app.command()(labels)
 app.command()(study)
+app.command()(serve)
 app.command("convert-bert")(convert_bert)
 app.add_typer(assets_app, name="assets")
 
