@@ -1,12 +1,16 @@
 """Runs the web application until it is stopped."""
 
 import socket
+from typing import TYPE_CHECKING
 
 from mien.errors import ConfigError
 from mien.packages import require
 from mien.serving.limits import ServeSettings
 
-__all__ = ["open_socket", "serve"]
+if TYPE_CHECKING:
+    import uvicorn
+
+__all__ = ["make_server", "open_socket", "serve"]
 
 
 def open_socket(settings: ServeSettings) -> socket.socket:
@@ -29,8 +33,8 @@ def open_socket(settings: ServeSettings) -> socket.socket:
     return taken
 
 
-def serve(settings: ServeSettings, taken: socket.socket) -> None:
-    """Serve the page and the API on a socket until Ctrl-C.
+def make_server(settings: ServeSettings) -> "uvicorn.Server":
+    """Make the server of the application, not yet started.
 
     Raises:
         ConfigError: If a package is missing.
@@ -48,5 +52,14 @@ def serve(settings: ServeSettings, taken: socket.socket) -> None:
         lifespan="on",
         timeout_graceful_shutdown=3,
     )
+    return uvicorn.Server(config)
+
+
+def serve(settings: ServeSettings, taken: socket.socket) -> None:
+    """Serve the page and the API on a socket until Ctrl-C.
+
+    Raises:
+        ConfigError: If a package is missing.
+    """
     with taken:
-        uvicorn.Server(config).run(sockets=[taken])
+        make_server(settings).run(sockets=[taken])
