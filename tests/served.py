@@ -75,16 +75,15 @@ def form(content, *, name=b"clip.mp4", transcript=None):
 def served(**settings):
     """Run a server with a stand-in model for the time of a block."""
     chosen = ServeSettings(**{"loader": "stand_in_models:load", "port": 0} | settings)
-    taken = open_socket(chosen)
-    server = make_server(chosen)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
-    thread.start()
-    one = Served(taken.getsockname()[1], server.config.app)
-    try:
-        one.wait_until(lambda: server.started)
-        one.wait_until(lambda: one.get("/health")["state"] != "loading")
-        yield one
-    finally:
-        server.should_exit = True
-        thread.join()
-        taken.close()
+    with open_socket(chosen) as taken:
+        server = make_server(chosen)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
+        thread.start()
+        one = Served(taken.getsockname()[1], server.config.app)
+        try:
+            one.wait_until(lambda: server.started)
+            one.wait_until(lambda: one.get("/health")["state"] != "loading")
+            yield one
+        finally:
+            server.should_exit = True
+            thread.join()

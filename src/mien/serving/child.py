@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mien.config import Settings
 from mien.errors import MienError
@@ -74,6 +74,7 @@ class Failure(Settings):
     detail: str
 
 
+@runtime_checkable
 class _Network(Protocol):
     @property
     def facts(self) -> ModelFacts: ...
@@ -82,12 +83,14 @@ class _Network(Protocol):
     def scale(self) -> Scale: ...
 
 
+@runtime_checkable
 class _Teller(Protocol):
     def on_heard(self, seconds: float) -> None: ...
     def on_cut(self, num_utterances: int, seconds: float) -> None: ...
     def on_answer(self, number: int, seconds: float) -> None: ...
 
 
+@runtime_checkable
 class Judge(Protocol):
     """What a server needs of a model; ``mien.prediction.TrainedModel`` is one."""
 
