@@ -84,7 +84,7 @@ def _moment(moment: Moment) -> str:
 def _time(seconds: float) -> str:
     """Return a time to a tenth of a second.
 
-    >>> _time(75.25), _time(3675.0)
+    >>> _time(75.2), _time(3675.0)
     ('1:15.2', '1:01:15.0')
     """
     tenths = round(seconds * 10 + 1e-9)

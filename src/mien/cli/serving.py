@@ -1,0 +1,50 @@
+"""The command that serves a page on which to try a model."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["serve"]
+
+
+def serve(
+    model: Annotated[
+        Path | None, typer.Option(help="Run folder or checkpoint; else the model that comes along.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8000,
+    max_upload_mb: Annotated[float, typer.Option(help="Largest upload.")] = 500.0,
+    time_limit: Annotated[float, typer.Option(help="Most seconds for one prediction.")] = 600.0,
+    queue: Annotated[int, typer.Option(help="How many requests may wait.")] = 8,
+) -> None:
+    """Serve a page and an HTTP API that judge recordings and sentences."""
+    from mien.config import read_settings
+    from mien.packages import require
+    from mien.serving.limits import ServeSettings
+
+    require("fastapi", "python_multipart", "uvicorn", extra="serve")
+    from mien.prediction.predictor import load
+    from mien.serving.server import open_socket
+    from mien.serving.server import serve as run
+
+    given = {
+        "model": model,
+        "host": host,
+        "port": port,
+        "max_upload_mb": max_upload_mb,
+        "time_limit": time_limit,
+        "queue": queue,
+    }
+    settings = read_settings(ServeSettings, given, where="serve")
+    load(model)  # a wrong path is said now, not by the page
+    taken = open_socket(settings)
+    if not settings.is_loopback:
+        print(
+            f"mien: {host} may be reached by other machines, and nobody is asked who they are",
+            file=sys.stderr,
+        )
+    shown = f"[{host}]" if ":" in host else host
+    print(f"http://{shown}:{taken.getsockname()[1]}/   (Ctrl-C stops it)", flush=True)
+    run(settings, taken)

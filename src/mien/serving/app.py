@@ -1,0 +1,251 @@
+"""The web application: the page, and the HTTP API behind it."""
+
+import contextlib
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from mien.config import Settings
+from mien.prediction.result import Prediction
+from mien.serving.child import Job, Loaded
+from mien.serving.guard import Guard
+from mien.serving.limits import LONGEST_TEXT, Problem, Refused, ServeSettings
+from mien.serving.uploads import receive_upload
+from mien.serving.waiting import Progress, Room, while_connected
+from mien.serving.worker import Worker
+
+__all__ = ["Health", "TextRequest", "create_app"]
+
+_STATIC = Path(__file__).parent / "static"
+_TICKET = r"^[0-9a-f]{16,64}$"
+_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "additionalProperties": False,
+                "properties": {
+                    "file": {
+                        "type": "string",
+                        "format": "binary",
+                        "minLength": 1,
+                        "description": "Any recording with sound or a moving picture.",
+                    },
+                    "transcript": {
+                        "type": "string",
+                        "maxLength": LONGEST_TEXT,
+                        "description": "auto: it is recognised; none: it is left out; or the "
+                        "words themselves.",
+                    },
+                },
+            }
+        }
+    },
+}
+
+Ticket = Annotated[
+    str | None,
+    Header(
+        alias="X-Ticket",
+        pattern=_TICKET,
+        description="Hex digits of your choice, with which GET /progress says how it goes on.",
+    ),
+]
+
+
+class TextRequest(Settings):
+    """A sentence to judge.
+
+    Attributes:
+        text: The sentence.
+    """
+
+    text: str = Field(min_length=1, max_length=LONGEST_TEXT)
+
+
+class Health(Settings):
+    """How the server is.
+
+    Attributes:
+        state: ``ready``; ``loading``: requests wait for the model; ``failed``: it cannot be loaded.
+        inside: Requests that wait or are worked on.
+        queue: How many may wait.
+        max_upload_mb: Most bytes of an upload, in millions.
+        time_limit: Most seconds that one prediction may take.
+        detail: Why it failed.
+    """
+
+    state: Literal["ready", "loading", "failed"]
+    inside: int
+    queue: int
+    max_upload_mb: float
+    time_limit: float
+    detail: str = ""
+
+
+def create_app(settings: ServeSettings) -> FastAPI:
+    """Make the application; its worker lives from the start of the server to its end."""
+    app = FastAPI(
+        title="mien",
+        summary="Sentiment of recordings and sentences, with intervals and what weighed most.",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_live,
+    )
+    app.state.settings = settings
+    app.state.room = Room(settings.queue)
+    _add_answers(app)
+    _add_facts(app)
+    _add_pages(app)
+    _add_refusals(app)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _live(app: FastAPI) -> AsyncIterator[None]:
+    import asyncio
+
+    with tempfile.TemporaryDirectory(prefix="mien-serve-", ignore_cleanup_errors=True) as folder:
+        app.state.folder = Path(folder)
+        worker = app.state.worker = Worker(app.state.settings, Path(folder))
+        starting = asyncio.create_task(_start(worker))
+        try:
+            yield
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await worker.stop()
+
+
+async def _start(worker: Worker) -> None:
+    with contextlib.suppress(Refused):  # `failure` has the sentence
+        await worker.start()
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {n: {"model": Problem, "description": HTTPStatus(n).phrase} for n in statuses}
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _add_answers(app: FastAPI) -> None:
+    room: Room = app.state.room
+    settings: ServeSettings = app.state.settings
+    answers = _problems(400, 403, 409, 422, 429, 500, 503, 504)
+
+    @app.post(
+        "/predict",
+        responses=answers | _problems(408, 413, 415),
+        openapi_extra={"requestBody": _FORM},
+    )
+    async def predict(request: Request, x_ticket: Ticket = None) -> Prediction:
+        """Judge a recording, utterance by utterance."""
+        with (
+            room.enter(x_ticket or secrets.token_hex(16)) as place,
+            receive_upload(app.state.folder, request.headers.get("content-type", "")) as receiver,
+        ):
+            upload = await receiver.read(aiter(request.stream()), settings)
+            place.stage = "waiting"
+            is_given = upload.transcript not in ("auto", "none")
+            job = Job(
+                path=upload.path,
+                name=upload.name,
+                transcript="given" if is_given else upload.transcript,
+                words=upload.transcript,
+            )
+            work = app.state.worker.answer(job, place.move)
+            return await while_connected(work, lambda: _gone(request))
+
+    @app.post("/predict/text", responses=answers)
+    async def predict_text(
+        request: Request, sentence: TextRequest, x_ticket: Ticket = None
+    ) -> Prediction:
+        """Judge a sentence."""
+        with room.enter(x_ticket or secrets.token_hex(16)) as place:
+            place.stage = "waiting"
+            work = app.state.worker.answer(Job(text=sentence.text), place.move)
+            return await while_connected(work, lambda: _gone(request))
+
+    @app.get("/progress/{ticket}", responses=_problems(404, 422))
+    async def progress(ticket: str) -> Progress:
+        """Say how a request goes on that was sent with a ticket."""
+        return room.ask(ticket)
+
+
+def _add_facts(app: FastAPI) -> None:
+    room: Room = app.state.room
+    settings: ServeSettings = app.state.settings
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Say whether the model is ready, and how many requests there are."""
+        worker: Worker = app.state.worker
+        state: Literal["ready", "loading", "failed"] = "ready" if worker.loaded else "loading"
+        return Health(
+            state="failed" if worker.failure else state,
+            inside=len(room),
+            queue=settings.queue,
+            max_upload_mb=settings.max_upload_mb,
+            time_limit=settings.time_limit,
+            detail=worker.failure,
+        )
+
+    @app.get("/model", responses=_problems(503))
+    async def model() -> Loaded:
+        """Say which model answers, and on which scale."""
+        worker: Worker = app.state.worker
+        if worker.loaded is None:
+            raise Refused(503, worker.failure or "the model is loading; try later", retry_after=5)
+        return worker.loaded
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(_STATIC / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(_STATIC / "docs.html")
+
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(Refused)
+    async def refuse(request: Request, error: Refused) -> Response:  # noqa: ARG001  # FastAPI's
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return JSONResponse({"detail": error.detail}, status_code=error.status, headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def leave(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001
+        return JSONResponse({"detail": "the upload broke off before its end"}, status_code=400)
+
+    @app.exception_handler(HTTPException)
+    async def fail(request: Request, error: HTTPException) -> Response:  # noqa: ARG001
+        body = {"detail": str(error.detail)}
+        return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def mend(request: Request, error: RequestValidationError) -> Response:  # noqa: ARG001
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"detail": f"{place}: {first['msg']}"}, status_code=422)

@@ -1,0 +1,194 @@
+"""The process that holds the model and answers one request after the other."""
+
+import shutil
+import signal
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from mien.config import Settings
+from mien.errors import MienError
+from mien.prediction.answer import ModelFacts
+from mien.prediction.result import Prediction
+from mien.types import Scale
+
+__all__ = ["Advance", "Failure", "Job", "Judge", "Loaded", "serve_jobs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be judged.
+
+    Attributes:
+        text: A sentence; empty if it is a recording.
+        path: The recording; None if it is a sentence.
+        name: How the recording is called towards the user.
+        transcript: ``auto``, ``none`` or ``given``.
+        words: What is said, if that is given.
+    """
+
+    text: str = ""
+    path: Path | None = None
+    name: str = ""
+    transcript: str = "auto"
+    words: str = ""
+
+
+class Loaded(Settings):
+    """The model is ready.
+
+    Attributes:
+        model: Which it is.
+        scale: Range of its scores.
+    """
+
+    model: ModelFacts
+    scale: Scale
+
+
+class Advance(Settings):
+    """How far a prediction is.
+
+    Attributes:
+        heard: Seconds of the sound that have been heard.
+        seconds: Length of the recording, once it is known.
+        utterances: How many there are, once it is known.
+        answered: How many of them are done.
+    """
+
+    heard: float = 0.0
+    seconds: float | None = None
+    utterances: int | None = None
+    answered: int = 0
+
+
+class Failure(Settings):
+    """The sentence of a user's mistake.
+
+    Attributes:
+        detail: The sentence.
+    """
+
+    detail: str
+
+
+@runtime_checkable
+class _Network(Protocol):
+    @property
+    def facts(self) -> ModelFacts: ...
+
+    @property
+    def scale(self) -> Scale: ...
+
+
+@runtime_checkable
+class _Teller(Protocol):
+    def on_heard(self, seconds: float) -> None: ...
+    def on_cut(self, num_utterances: int, seconds: float) -> None: ...
+    def on_answer(self, number: int, seconds: float) -> None: ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """What a server needs of a model; ``mien.prediction.TrainedModel`` is one."""
+
+    @property
+    def network(self) -> _Network:
+        """The network, which says what it is and on which scale it judges."""
+        ...
+
+    def make_ready(self) -> None:
+        """Load what a prediction will need."""
+        ...
+
+    def predict(self, recording: Path, *, transcript: str, listener: _Teller) -> Prediction:
+        """Judge a recording."""
+        ...
+
+    def predict_text(self, text: str) -> Prediction:
+        """Judge a sentence."""
+        ...
+
+
+class _Reporter:
+    """Sends to the server how a prediction goes on."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._advance = Advance()
+
+    def on_heard(self, seconds: float) -> None:
+        self._send(heard=seconds)
+
+    def on_cut(self, num_utterances: int, seconds: float) -> None:
+        self._send(utterances=num_utterances, seconds=seconds)
+
+    def on_answer(self, number: int, seconds: float) -> None:  # noqa: ARG002  # the protocol's
+        self._send(answered=number)
+
+    def _send(self, **changes: float) -> None:
+        self._advance = self._advance.model_copy(update=changes)
+        self._connection.send(self._advance)
+
+
+def serve_jobs(connection: Connection, loader: str, model: Path | None, folder: Path) -> None:
+    """Load a model and answer jobs until the server goes away.
+
+    The process ends with the server: where that was killed, the end of the pipe says so, and the
+    folder of the uploads is removed here.
+
+    Args:
+        connection: Where jobs come from and answers go.
+        loader: Importable name, ``module:function``, of what opens the model.
+        model: What it opens.
+        folder: Where the server keeps uploads.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
+    try:
+        judge = _load(connection, loader, model)
+        while judge is not None:
+            connection.send(_answer(judge, connection.recv(), connection))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(connection: Connection, loader: str, model: Path | None) -> Judge | None:
+    module, _, name = loader.partition(":")
+    try:
+        judge: Judge = getattr(import_module(module), name)(model)
+        judge.make_ready()
+        connection.send(Loaded(model=judge.network.facts, scale=judge.network.scale))
+    except MienError as error:
+        connection.send(Failure(detail=str(error)))
+        return None
+    return judge
+
+
+def _answer(judge: Judge, job: Job, connection: Connection) -> Prediction | Failure:
+    try:
+        if job.path is None:
+            return judge.predict_text(job.text)
+        prediction = judge.predict(
+            job.path, transcript=_name_transcript(job), listener=_Reporter(connection)
+        )
+    except MienError as error:
+        return Failure(detail=_hide(str(error), job))
+    hidden = tuple(_hide(one, job) for one in prediction.warnings)
+    return prediction.model_copy(update={"source": job.name, "warnings": hidden})
+
+
+def _name_transcript(job: Job) -> str:
+    """Return what the model takes for the transcript: never the name of a file of this machine.
+
+    A text that ends in ``.txt`` would be opened as a file; one with a line break is not.
+    """
+    return f"{job.words}\n" if job.transcript == "given" else job.transcript
+
+
+def _hide(sentence: str, job: Job) -> str:
+    """Return a sentence in which the temporary file has the name that the user gave."""
+    if job.path is None:
+        return sentence
+    return sentence.replace(str(job.path), job.name).replace(job.path.name, job.name)

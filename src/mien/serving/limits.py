@@ -1,0 +1,70 @@
+"""What a server of predictions accepts, and how it says no."""
+
+from pathlib import Path
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from mien.config import Settings
+
+__all__ = ["LONGEST_TEXT", "LOOPBACK", "Problem", "Refused", "ServeSettings"]
+
+#: Characters of a text or of a given transcript.
+LONGEST_TEXT = 20_000
+#: Names by which a machine calls itself.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class ServeSettings(Settings):
+    """How a server of predictions behaves.
+
+    Attributes:
+        model: A run folder or checkpoint; None for the model that comes with the package.
+        loader: Importable name, ``module:function``, of what opens the model in the worker.
+        host: Address on which it listens; with one of this machine alone, requests that name
+            another host are refused.
+        port: Its port.
+        max_upload_mb: Most bytes of an upload, in millions; counted as they arrive.
+        time_limit: Most seconds that one prediction may take.
+        stall_limit: Most seconds without a byte of an upload.
+        queue: Most requests that wait or arrive while another is worked on.
+    """
+
+    model: Path | None = None
+    loader: str = "mien.prediction.predictor:load"
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    max_upload_mb: PositiveFloat = 500.0
+    time_limit: PositiveFloat = 600.0
+    stall_limit: PositiveFloat = 30.0
+    queue: PositiveInt = 8
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.host in LOOPBACK
+
+
+class Problem(Settings):
+    """Why a request was not answered.
+
+    Attributes:
+        detail: One sentence.
+    """
+
+    detail: str
+
+
+class Refused(Exception):  # noqa: N818  # an answer, not a fault
+    """A request is answered with a status and one sentence.
+
+    Args:
+        status: The HTTP status.
+        detail: The sentence.
+        retry_after: Seconds after which another try makes sense; None if none does.
+    """
+
+    def __init__(self, status: int, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.retry_after = retry_after

@@ -1,0 +1,65 @@
+"""Runs the web application until it is stopped."""
+
+import socket
+from typing import TYPE_CHECKING
+
+from mien.errors import ConfigError
+from mien.packages import require
+from mien.serving.limits import ServeSettings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+__all__ = ["make_server", "open_socket", "serve"]
+
+
+def open_socket(settings: ServeSettings) -> socket.socket:
+    """Take the address; port 0 takes any free port.
+
+    Raises:
+        ConfigError: If it cannot be had.
+    """
+    kind = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    taken = socket.socket(kind, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((settings.host, settings.port))
+    except OSError as error:
+        taken.close()
+        raise ConfigError(
+            f"{settings.host}:{settings.port}: cannot be listened on ({error.strerror}); "
+            "give another --host or --port"
+        ) from error
+    return taken
+
+
+def make_server(settings: ServeSettings) -> "uvicorn.Server":
+    """Make the server of the application, not yet started.
+
+    Raises:
+        ConfigError: If a package is missing.
+    """
+    require("fastapi", "python_multipart", "uvicorn", extra="serve")
+    import uvicorn
+
+    from mien.serving.app import create_app
+
+    config = uvicorn.Config(
+        create_app(settings),
+        log_level="warning",
+        server_header=False,
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=3,
+    )
+    return uvicorn.Server(config)
+
+
+def serve(settings: ServeSettings, taken: socket.socket) -> None:
+    """Serve the page and the API on a socket until Ctrl-C.
+
+    Raises:
+        ConfigError: If a package is missing.
+    """
+    with taken:
+        make_server(settings).run(sockets=[taken])

@@ -1,0 +1,58 @@
+// One request to the server: sent, followed while it waits, given up when the user wants.
+
+/** A sentence for the user. */
+export class Refusal extends Error {}
+
+export class Request {
+  constructor(path, body, type, onProgress) {
+    this.ticket = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+    this.onProgress = onProgress;
+    this.xhr = new XMLHttpRequest();
+    this.isSent = false;
+    this.answer = new Promise((resolve, reject) => this.#send(path, body, type, resolve, reject));
+  }
+
+  cancel() {
+    this.xhr.abort();
+  }
+
+  #send(path, body, type, resolve, reject) {
+    const { xhr } = this;
+    xhr.open("POST", path);
+    xhr.setRequestHeader("X-Ticket", this.ticket);
+    if (type) xhr.setRequestHeader("Content-Type", type);
+    xhr.upload.addEventListener("progress", (event) => {
+      if (event.lengthComputable) this.onProgress({ stage: "uploading", share: event.loaded / event.total });
+    });
+    xhr.upload.addEventListener("load", () => { this.isSent = true; });
+    xhr.addEventListener("load", () => {
+      const said = parse(xhr.responseText);
+      if (xhr.status === 200 && said) resolve(said);
+      else reject(new Refusal(said?.detail ?? `the server answered with ${xhr.status}`));
+    });
+    xhr.addEventListener("error", () => reject(new Refusal("the server cannot be reached, or it closed the connection; is it still running?")));
+    xhr.addEventListener("abort", () => reject(new Refusal("")));
+    const timer = setInterval(() => this.isSent && this.#ask(), 600);
+    xhr.addEventListener("loadend", () => clearInterval(timer));
+    this.onProgress({ stage: "uploading", share: 0 });
+    xhr.send(body);
+  }
+
+  async #ask() {
+    try {
+      const response = await fetch(`/progress/${this.ticket}`);
+      if (response.ok && this.xhr.readyState !== 4) this.onProgress(await response.json());
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // no network: the request itself says so
+    }
+  }
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}

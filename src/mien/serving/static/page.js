@@ -1,0 +1,159 @@
+// The page: takes a recording or a sentence, says what happens, shows the answer or the reason.
+import { Refusal, Request } from "./asking.js";
+import { Camera } from "./camera.js";
+import { clock } from "./parts.js";
+import { closeResult, showResult } from "./result.js";
+
+const $ = (id) => document.getElementById(id);
+let request = null;
+let again = null;
+let camera = null;
+let timer = 0;
+let limits = null;
+
+async function ask(path, body, type, media) {
+  request?.cancel();
+  $("error").hidden = true;
+  closeResult($("result"));
+  again = () => ask(path, body, type, media);
+  const since = performance.now();
+  const mine = new Request(path, body, type, (progress) => request === mine && say(progress));
+  request = mine;
+  $("wait").hidden = false;
+  clearInterval(timer);
+  timer = setInterval(() => { $("elapsed").textContent = `${clock((performance.now() - since) / 1000)} so far`; }, 500);
+  $("elapsed").textContent = "";
+  say({ stage: "uploading", share: 0 });
+  try {
+    const prediction = await mine.answer;
+    if (request !== mine) return;
+    showResult($("result"), prediction, media);
+    $("result").focus({ preventScroll: true });
+    $("result").scrollIntoView({ block: "start" });
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (request === mine && error.message) complain(error.message);
+  } finally {
+    if (request === mine) {
+      request = null;
+      clearInterval(timer);
+      $("wait").hidden = true;
+    }
+  }
+}
+
+function say(progress) {
+  const bar = $("bar");
+  const { stage, share, before, advance } = progress;
+  if (stage === "uploading") bar.value = share;
+  else bar.removeAttribute("value");
+  if (stage === "uploading") $("doing").textContent = `Uploading, ${Math.round(100 * share)} %`;
+  else if (stage === "arriving") $("doing").textContent = "Uploading";
+  else if (stage === "waiting") $("doing").textContent = before ? `Waiting: ${before} before this one` : "Waiting for the model to load";
+  else $("doing").textContent = describe(advance, bar);
+}
+
+function describe(advance, bar) {
+  if (advance?.utterances) {
+    bar.value = advance.answered / advance.utterances;
+    return `Looking at utterance ${Math.min(advance.answered + 1, advance.utterances)} of ${advance.utterances}`;
+  }
+  return advance?.heard ? `Listening: ${clock(advance.heard)} heard` : "Working";
+}
+
+function complain(sentence, isFinal = false) {
+  $("sentence-of-error").textContent = sentence.charAt(0).toUpperCase() + sentence.slice(1);
+  $("again").hidden = isFinal;
+  $("error").hidden = false;
+  $("error").scrollIntoView({ block: "nearest" });
+}
+
+function judge(file) {
+  if (limits && file.size > limits.max_upload_mb * 1e6) {
+    again = null;
+    complain(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most ${limits.max_upload_mb} are taken`, true);
+    return;
+  }
+  const form = new FormData();
+  const chosen = document.querySelector("input[name=transcript]:checked").value;
+  const words = $("words").value.trim();
+  form.append("transcript", chosen === "given" && words ? words : chosen === "none" ? "none" : "auto");
+  form.append("file", file, file.name);
+  ask("/predict", form, null, file);
+}
+
+function listen() {
+  $("choose").addEventListener("click", () => $("file").click());
+  $("file").addEventListener("change", () => {
+    if ($("file").files.length) judge($("file").files[0]);
+    $("file").value = "";
+  });
+  const drop = $("drop");
+  for (const name of ["dragover", "dragenter"]) {
+    drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  }
+  drop.addEventListener("dragleave", (event) => drop.contains(event.relatedTarget) || drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer.files.length) judge(event.dataTransfer.files[0]);
+  });
+  for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
+  $("say").addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask("/predict/text", JSON.stringify({ text: $("sentence").value }), "application/json", null);
+  });
+  $("words").addEventListener("input", () => { document.querySelector("input[value=given]").checked = true; });
+  $("cancel").addEventListener("click", () => request?.cancel());
+  $("again").addEventListener("click", () => again?.());
+}
+
+function listenToCamera() {
+  if (!Camera.isThere) {
+    $("record").disabled = true;
+    $("record").title = "this browser gives no camera to this address; use http://localhost or https";
+    return;
+  }
+  let ticking = 0;
+  const close = () => {
+    clearInterval(ticking);
+    camera = null;
+    $("camera").hidden = true;
+    $("drop").hidden = false;
+  };
+  $("record").addEventListener("click", async () => {
+    try {
+      camera = await Camera.open($("preview"));
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error;
+      again = null;
+      complain(`no camera or microphone can be used: ${error.message}`, true);
+      return;
+    }
+    $("drop").hidden = true;
+    $("camera").hidden = false;
+    $("recorded").textContent = clock(0);
+    ticking = setInterval(() => { $("recorded").textContent = clock(camera.seconds); }, 250);
+    $("stop").focus();
+  });
+  $("stop").addEventListener("click", async () => {
+    const recording = camera;
+    close();
+    judge(await recording.stop());
+  });
+  $("discard").addEventListener("click", () => { camera.discard(); close(); });
+}
+
+async function greet() {
+  const health = await (await fetch("/health")).json();
+  limits = health;
+  $("limits").textContent = `Up to ${health.max_upload_mb} MB and ${clock(health.time_limit)} of work`;
+  if (health.state === "loading") { setTimeout(greet, 700); return; }
+  if (health.state === "failed") { $("model").textContent = "No model"; complain(health.detail, true); return; }
+  const { model } = await (await fetch("/model")).json();
+  $("model").textContent = `Model ${model.name}, trained on ${model.corpus}`;
+}
+
+listen();
+listenToCamera();
+greet();

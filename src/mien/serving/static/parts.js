@@ -1,0 +1,59 @@
+// Small pieces that the other files share: elements, numbers, names.
+
+export const MODALITIES = ["text", "audio", "video"];
+export const NAMES = { fusion: "All together", text: "Text", audio: "Voice", video: "Face" };
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Make an element; what comes from outside is only ever inserted as text. */
+export function make(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function draw(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+export function clock(seconds, digits = 0) {
+  const scale = 10 ** digits;
+  const whole = Math.round(seconds * scale) / scale;
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  const rest = (whole % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+export function signed(value, digits = 2) {
+  const shown = Math.abs(value).toFixed(digits);
+  if (Number(shown) === 0) return shown;
+  return (value < 0 ? "−" : "+") + shown;
+}
+
+/** The same words as name_sentiment in answer.py, for a mean that the server does not name. */
+export function nameSentiment(value, [low, high]) {
+  const share = value / (Math.max(Math.abs(low), Math.abs(high)) || 1);
+  const grade = Math.min(Math.round(3 * Math.abs(share)), 3);
+  if (grade === 0) return "neutral";
+  return `${["", "slightly ", "", "strongly "][grade]}${share > 0 ? "positive" : "negative"}`;
+}
+
+/** Mean of the fused scores, weighted by the length of the utterances; as Prediction.overall. */
+export function overall(prediction) {
+  let lengths = prediction.answers.map((one) => (one.end ?? 0) - (one.start ?? 0));
+  let sum = lengths.reduce((a, b) => a + b, 0);
+  if (!sum) {
+    lengths = prediction.answers.map(() => 1);
+    sum = lengths.length;
+  }
+  return prediction.answers.reduce((all, one, i) => all + lengths[i] * one.score.value, 0) / sum;
+}

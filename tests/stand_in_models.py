@@ -1,0 +1,140 @@
+"""Models that a server can be told to load in the place of a trained one."""
+
+import math
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+from mien.errors import CheckpointError, MediaError
+from mien.prediction.answer import Answer, ModelFacts, Moment, Score, Steps, WordWeight
+from mien.prediction.result import Prediction
+from mien.types import Modality, Scale
+
+SCALE = Scale(-3.0, 3.0)
+FACTS = ModelFacts(name="stand-in.safetensors", sha256="0" * 64, corpus="nothing")
+SAID = "And the second half was, to my great surprise, really quite wonderful in its own way"
+
+
+def score(value, *, half=0.9):
+    words = "positive" if value > 0.5 else "negative" if value < -0.5 else "neutral"
+    return Score(value=value, low=max(value - half, -3.0), high=min(value + half, 3.0), words=words)
+
+
+def answer(number, *, start, end, text=SAID):
+    """Return an answer whose numbers depend on its number alone."""
+    said = text.split()
+    gap = (end - start) / len(said)
+    words = tuple(
+        WordWeight(
+            text=word, start=start + i * gap, end=start + (i + 1) * gap, weight=0.4 + len(word) / 5
+        )
+        for i, word in enumerate(said)
+    )
+    times = tuple(start + 0.1 + 0.2 * i for i in range(int((end - start) / 0.2)))
+    unimodal = {m: score(2 * math.sin(number + 2.1 * i)) for i, m in enumerate(Modality)}
+    absent = {}
+    if number % 5 == 3:
+        del unimodal[Modality.VIDEO]
+        absent[Modality.VIDEO] = "no face is seen"
+    steps = {
+        m: Steps(times=times, weights=tuple(1 + math.sin(i * t + number) for t in times))
+        for i, m in enumerate(Modality)
+        if i and m in unimodal
+    }
+    heavy = max(words, key=lambda word: word.weight)
+    moments = [
+        Moment(
+            modality=Modality.TEXT,
+            start=heavy.start,
+            end=heavy.end,
+            text=heavy.text,
+            weight=heavy.weight,
+        )
+    ]
+    moments += [Moment(modality=m, start=times[3], end=times[4], weight=1.9) for m in steps]
+    conflicts = ((Modality.TEXT, Modality.AUDIO),) if number % 4 == 0 else ()
+    return Answer(
+        start=start,
+        end=end,
+        transcript=text,
+        score=score(1.8 * math.sin(number / 3 + 0.8)),
+        unimodal=unimodal,
+        absent=absent,
+        conflicts=conflicts,
+        words=words,
+        steps=steps,
+        moments=tuple(moments),
+    )
+
+
+class StandIn:
+    """Judges by nothing but the name of what it is asked; text in the file's bytes commands it."""
+
+    network = SimpleNamespace(facts=FACTS, scale=SCALE)
+
+    def make_ready(self):
+        pass
+
+    def predict(self, recording, *, transcript, listener):
+        content = Path(recording).read_bytes()
+        if content.startswith(b"not media"):
+            raise MediaError(f"{recording}: holds neither sound nor a moving picture")
+        listener.on_heard(3.0)
+        if content.startswith(b"sleep"):
+            time.sleep(float(content.split()[1]))
+        if content.startswith(b"die"):
+            os._exit(11)
+        count = int(content.split()[1]) if content.startswith(b"utterances") else 1
+        listener.on_cut(count, 8.0 * count)
+        text = SAID if transcript in ("auto", "none") else transcript.strip()
+        answers = tuple(
+            answer(i, start=8.0 * i + 0.2, end=8.0 * i + 7.6, text=text) for i in range(count)
+        )
+        return self._wrap(Path(recording).name, 8.0 * count, answers)
+
+    def predict_text(self, text):
+        if text.startswith("sleep"):
+            time.sleep(float(text.split()[1]))
+        words = tuple(WordWeight(text=w, weight=0.4 + len(w) / 5) for w in text.split())
+        absent = dict.fromkeys((Modality.AUDIO, Modality.VIDEO), "only a text was given")
+        one = Answer(
+            transcript=text,
+            score=score(1.3),
+            unimodal={Modality.TEXT: score(1.3)},
+            absent=absent,
+            words=words,
+        )
+        return self._wrap("text", None, (one,))
+
+    def _wrap(self, source, seconds, answers):
+        return Prediction(
+            source=source,
+            seconds=seconds,
+            scale=SCALE,
+            level=0.9,
+            answers=answers,
+            model=FACTS,
+        )
+
+
+class CrashingAtLoad(StandIn):
+    def make_ready(self):
+        os._exit(12)
+
+
+class Missing(StandIn):
+    def make_ready(self):
+        raise CheckpointError("stand-in.safetensors: is damaged; get it anew")
+
+
+def load(path):  # noqa: ARG001  # as mien.prediction.predictor.load
+    return StandIn()
+
+
+def load_missing(path):  # noqa: ARG001
+    return Missing()
+
+
+def load_crashing(path):  # noqa: ARG001
+    return CrashingAtLoad()

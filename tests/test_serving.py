@@ -1,0 +1,340 @@
+"""The server of predictions: what it takes, what it refuses, and what is left behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from served import BOUNDARY, form, served
+
+import mien.serving
+from mien.errors import ConfigError
+from mien.prediction.result import Prediction
+from mien.serving.limits import ServeSettings
+from mien.serving.server import open_socket
+
+STATIC = Path(mien.serving.__file__).parent / "static"
+TICKET = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with served(queue=3, max_upload_mb=1.0, time_limit=2.0, stall_limit=2.0) as one:
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request):
+    yield
+    if "server" in request.fixturenames:
+        one = request.getfixturevalue("server")
+        one.wait_until(lambda: not list(one.folder.iterdir()))
+        one.wait_until(lambda: one.get("/health")["inside"] == 0)
+
+
+def test_a_recording_is_answered_by_the_whole_prediction(server):
+    status, _, said = server.send(b"utterances 2")
+    prediction = Prediction.model_validate(said)
+    assert status == 200
+    assert len(prediction) == 2
+    assert prediction.source == "clip.mp4"
+
+
+def test_a_sentence_is_answered(server):
+    status, _, said = server.say("so good")
+    assert status == 200
+    assert [word["text"] for word in said["answers"][0]["words"]] == ["so", "good"]
+
+
+def test_the_model_says_what_it_is(server):
+    assert server.get("/model")["scale"] == [-3.0, 3.0]
+    assert server.get("/model")["model"]["name"] == "stand-in.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"../../etc/passwd\x00.mp4", "passwd.mp4"),
+        (b"..", "recording"),
+        (b"C:\\films\\mine.mp4", "mine.mp4"),
+        (b"/dev/null", "null"),
+        (b"a\xe2\x80\xaegpj.mp4", "agpj.mp4"),
+        (b"<img src=x>.mp4", "<img src=x>.mp4"),
+        (b"\xff\xfe.mp4", "\ufffd\ufffd.mp4"),
+        (b"n" * 500, "n" * 120),
+    ],
+)
+def test_a_hostile_name_is_shown_clean_and_never_used(server, name, shown):
+    status, _, said = server.send(b"fine", name=name)
+    assert (status, said["source"]) == (200, shown)
+
+
+def test_what_is_no_recording_is_refused_by_its_name_not_by_its_temporary_path(server):
+    status, _, said = server.send(b"not media", name=b"photo.mp4")
+    assert status == 422
+    assert said["detail"] == "photo.mp4: holds neither sound nor a moving picture"
+
+
+def test_a_transcript_is_words_even_if_it_names_a_file(server, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("hidden")
+    _, _, said = server.send(b"fine", transcript=str(secret).encode())
+    assert said["answers"][0]["transcript"] == str(secret)
+
+
+def test_the_bytes_that_arrive_are_counted_whatever_the_header_says(server):
+    status, _, said = server.send(b"x" * 1_500_000)
+    assert (status, said["detail"]) == (413, "the upload is larger than 1 MB")
+    chunks = iter([form(b"x" * 1_500_000)[i : i + 60_000] for i in range(0, 1_500_000, 60_000)])
+    kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    status, _, said = server.ask("POST", "/predict", chunks, kind)
+    assert (status, said["detail"]) == (413, "the upload is larger than 1 MB")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "sentence"),
+    [
+        (b"hello", "text/plain", 415, "multipart/form-data"),
+        (b"hello", f"multipart/form-data; boundary={BOUNDARY}", 400, "not a well-formed"),
+        (form(b"x")[:-10], f"multipart/form-data; boundary={BOUNDARY}", 400, "broke off"),
+        (form(b""), f"multipart/form-data; boundary={BOUNDARY}", 422, "clip.mp4: is empty"),
+        (form(b"x", transcript=b"\xff"), f"multipart/form-data; boundary={BOUNDARY}", 422, "UTF-8"),
+        (
+            form(b"x", transcript=b"x" * 20_001),
+            f"multipart/form-data; boundary={BOUNDARY}",
+            422,
+            "at most 20000",
+        ),
+        (
+            form(b"x").replace(b'name="file"', b'name="other"'),
+            f"multipart/form-data; boundary={BOUNDARY}",
+            422,
+            "besides file and transcript",
+        ),
+    ],
+)
+def test_a_wrong_form_is_refused_with_a_sentence(server, body, kind, status, sentence):
+    got, _, said = server.ask("POST", "/predict", body, {"Content-Type": kind})
+    assert got == status
+    assert sentence in said["detail"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"not json", b'{"text": ""}', b'{"text": "a", "b": 1}'])
+def test_a_wrong_sentence_is_refused_with_a_sentence(server, body):
+    status, _, said = server.ask(
+        "POST", "/predict/text", body, {"Content-Type": "application/json"}
+    )
+    assert status == 422
+    assert isinstance(said["detail"], str)
+
+
+def test_an_upload_that_is_cut_leaves_nothing_and_no_place_taken(server):
+    body = form(b"x" * 500_000)
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
+        )
+        raw.sendall(head.encode() + body[:200_000])
+        server.wait_until(lambda: any(f.stat().st_size for f in server.folder.iterdir()))
+    server.wait_until(lambda: server.get("/health")["inside"] == 0)
+    assert server.send(b"fine")[0] == 200
+
+
+def test_an_upload_that_stalls_is_given_up(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as raw:
+        head = (
+            "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n--"
+        )
+        raw.sendall(head.encode())
+        assert raw.recv(20).startswith(b"HTTP/1.1 408")
+
+
+def test_more_requests_than_the_queue_holds_are_turned_away_and_the_rest_answered(server):
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: server.send(b"sleep 0.3"), range(12)))
+    statuses = [status for status, _, _ in answers]
+    assert set(statuses) == {200, 429}
+    assert 4 <= statuses.count(200) < 12
+    assert all(int(h["Retry-After"]) > 0 for status, h, _ in answers if status == 429)
+
+
+def test_fifty_large_uploads_at_once_are_all_answered(server):
+    content = b"fine" + b"x" * 900_000
+    with ThreadPoolExecutor(50) as pool:
+        statuses = list(pool.map(lambda _: server.send(content)[0], range(50)))
+    assert set(statuses) <= {200, 429}
+    assert statuses.count(200) >= 4
+    assert server.send(b"fine")[0] == 200
+
+
+def test_a_prediction_that_takes_too_long_is_stopped_and_the_next_is_answered(server):
+    status, _, said = server.send(b"sleep 60")
+    assert status == 504
+    assert "longer than 2 seconds" in said["detail"]
+    assert server.send(b"fine")[0] == 200
+
+
+def test_a_recording_that_kills_its_reader_costs_one_answer(server):
+    status, _, said = server.send(b"die")
+    assert status == 500
+    assert "died over this one" in said["detail"]
+    assert server.send(b"fine")[0] == 200
+
+
+def test_a_client_that_goes_away_while_it_waits_loses_its_place(server):
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(server.send, b"sleep 1.5")
+        server.wait_until(lambda: server.get("/health")["inside"] == 1)
+        body = form(b"fine")
+        with socket.create_connection(("127.0.0.1", server.port)) as raw:
+            head = (
+                f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+                f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
+            )
+            raw.sendall(head.encode() + body)
+            server.wait_until(lambda: server.get("/health")["inside"] == 2)
+        server.wait_until(lambda: server.get("/health")["inside"] <= 1)
+        assert first.result()[0] == 200
+
+
+def test_progress_tells_waiting_from_working(server):
+    seen = set()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.send, b"sleep 1.0")
+        server.wait_until(lambda: server.get("/health")["inside"] == 1)
+        second = pool.submit(server.send, b"sleep 1.0", headers={"X-Ticket": TICKET})
+        while not second.done():
+            said = server.get(f"/progress/{TICKET}")
+            if "stage" in said:
+                seen.add((said["stage"], said["before"]))
+        assert (first.result()[0], second.result()[0]) == (200, 200)
+    assert {("waiting", 1), ("working", 0)} <= seen
+    assert server.ask("GET", f"/progress/{TICKET}")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://elsewhere.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Host": "rebound.example"},
+        {"Host": "[::"},
+    ],
+)
+def test_requests_of_other_pages_are_refused(server, headers):
+    assert server.say("so good", **headers)[0] == 403
+
+
+def test_the_page_of_the_server_itself_may_ask(server):
+    assert server.say("so good", Origin=server.url)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/static/page.js", "/health", "/static/nothing"])
+def test_every_answer_forbids_addresses_outside(server, path):
+    _, headers, _ = server.ask("GET", path)
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_files_outside_the_page_are_not_given(server):
+    for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd"):
+        assert server.ask("GET", path)[0] == 404
+
+
+def test_the_files_of_the_page_name_no_address_outside():
+    allowed = "http://www.w3.org/"  # names of XML, never fetched; and advice about localhost
+    for file in STATIC.iterdir():
+        text = file.read_text(encoding="utf-8").replace(allowed, "").replace("http://localhost", "")
+        assert "http://" not in text, file
+        assert "https://" not in text, file
+        assert "innerHTML" not in text, file
+
+
+def test_a_model_that_cannot_be_loaded_says_so():
+    with served(loader="stand_in_models:load_missing") as one:
+        assert one.get("/health")["detail"] == "stand-in.safetensors: is damaged; get it anew"
+        status, _, said = one.say("so good")
+        assert (status, one.ask("GET", "/model")[0]) == (503, 503)
+        assert "is damaged; get it anew" in said["detail"]
+
+
+def test_a_model_that_dies_while_it_loads_says_so():
+    with served(loader="stand_in_models:load_crashing") as one:
+        assert "died while it was loading" in one.get("/health")["detail"]
+
+
+def test_stopping_the_server_ends_the_work_and_removes_the_uploads():
+    with served() as one:
+        folder = one.folder
+        thread = threading.Thread(target=_send_and_lose, args=(one,))
+        thread.start()
+        one.wait_until(lambda: one.get("/health")["inside"] == 1)
+    thread.join()
+    assert not folder.exists()
+
+
+def _send_and_lose(one):
+    try:
+        one.send(b"sleep 60")
+    except (OSError, EOFError):
+        return
+
+
+def test_uploads_of_a_killed_server_are_removed_by_its_worker(tmp_path):
+    code = (
+        "from mien.serving.limits import ServeSettings as S; "
+        "from mien.serving.server import open_socket, serve\n"
+        "if __name__ == '__main__':\n"
+        "    s = S(loader='stand_in_models:load', port=0); t = open_socket(s)\n"
+        "    print(t.getsockname()[1], flush=True); serve(s, t)\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    paths = [str(Path(__file__).parent), str(Path(mien.serving.__file__).parents[2])]
+    home = tmp_path / "uploads"
+    home.mkdir()
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(home)}
+    process = subprocess.Popen([sys.executable, script], env=env, stdout=subprocess.PIPE, text=True)
+    with process:
+        from served import Served
+
+        one = Served(int(process.stdout.readline()), None)
+        one.wait_until(lambda: _is_ready(one))
+        assert list(home.glob("mien-serve-*"))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        one.wait_until(lambda: not list(home.glob("mien-serve-*")))
+
+
+def _is_ready(one):
+    try:
+        return one.get("/health")["state"] == "ready"
+    except OSError:
+        return False
+
+
+def test_a_taken_port_is_said():
+    with open_socket(ServeSettings(port=0)) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: cannot be listened on"):
+            open_socket(ServeSettings(port=port))
+
+
+def test_the_description_of_the_api_names_every_way_and_every_refusal(server):
+    paths = server.get("/openapi.json")["paths"]
+    assert set(paths) == {"/predict", "/predict/text", "/progress/{ticket}", "/health", "/model"}
+    assert {"413", "422", "429", "504"} <= set(paths["/predict"]["post"]["responses"])
+    assert "Prediction" in json.dumps(paths["/predict"]["post"]["responses"]["200"])
