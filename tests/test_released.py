@@ -851,7 +851,6 @@ def tiny_file():
         (4, 1),
         (5, 1),
         pytest.param(2, 1, marks=pytest.mark.slow),
-        pytest.param(3, 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_file_cut_at_any_place_is_an_error(tmp_path, protocol, step):
@@ -891,7 +890,7 @@ def test_changed_bytes_give_a_sentence_or_a_corpus(tmp_path_factory, flips, prot
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", [3, 5])
+@pytest.mark.parametrize("protocol", [5])
 def test_every_single_byte_may_be_wrong(tmp_path, protocol):
     data = pickle.dumps(tiny_file(), protocol)
     path = tmp_path / "flipped.pkl"
