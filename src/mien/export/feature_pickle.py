@@ -212,3 +212,9 @@ def _list_cut(store: Store, tokens: _Tokens | None, max_steps: int | None) -> It
         num_cut = int((store.series(name).lengths > (max_steps or np.inf)).sum())
         if num_cut:
             yield f"the ends of {num_cut} series of {name}"
+        num_empty = int((store.series(name).lengths == 0).sum())
+        if num_empty:
+            yield (
+                f"{num_empty} clips have no {name}: their length is 0, and programs that pack "
+                "sequences by length cannot read them; leave these clips out there"
+            )
