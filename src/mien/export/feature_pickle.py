@@ -215,6 +215,6 @@ def _list_cut(store: Store, tokens: _Tokens | None, max_steps: int | None) -> It
         num_empty = int((store.series(name).lengths == 0).sum())
         if num_empty:
             yield (
-                f"{num_empty} clips have no {name}: their length is 0, and programs that pack "
-                "sequences by length cannot read them; leave these clips out there"
+                f"{name} of {num_empty} clips that lack it: their length is 0, which programs that "
+                "pack sequences by length refuse; leave these clips out there"
             )
