@@ -34,7 +34,6 @@ export class Request {
     xhr.addEventListener("abort", () => reject(new Refusal("")));
     const timer = setInterval(() => this.isSent && this.#ask(), 600);
     xhr.addEventListener("loadend", () => clearInterval(timer));
-    this.onProgress({ stage: "uploading", share: 0 });
     xhr.send(body);
   }
 
