@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers import AUDIO, TEXT, VIDEO, make_split
 
+from mien.backbone import TokenEncoder
 from mien.batch import pad
 from mien.evaluation import predict
 from mien.label_bank import LabelsConfig
@@ -21,7 +22,6 @@ from mien.models.self_mm import SelfMMConfig
 from mien.models.tam_ulag import TamUlagConfig
 from mien.objectives import MultitaskObjective
 from mien.steps import TrainConfig
-from mien.text import TokenEncoder
 from mien.training import Trainer
 from mien.types import Batch, Modality, Output, Scale, Sequence, Targets, Task
 

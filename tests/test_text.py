@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 import mien.text
+from mien.backbone import GivenStates, TokenEncoder
 from mien.batch import pad
 from mien.errors import AssetError, ConfigError
 from mien.store import write_store
-from mien.text import GivenStates, TextEncoderConfig, TokenEncoder, prepare_text
+from mien.text import TextEncoderConfig, prepare_text
 from mien.types import Corpus, Material, SeriesSource
 
 MODES = ("finetune", "frozen", "last-1", "last-2")

@@ -1,4 +1,4 @@
-"""Transcripts to token ids or states, and the pretrained text encoder as part of a model."""
+"""Transcripts to what a model reads of them: token ids, or states computed ahead and kept."""
 
 import hashlib
 import json
@@ -9,32 +9,36 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError  # named, to be caught; nothing is unpickled here
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Num
 from pydantic import Field
-from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from mien.assets import default_text_encoder, find_text_encoder, text_prefix
+from mien.backbone import (
+    GivenStates,
+    StackedEncoder,
+    TokenEncoder,
+    fingerprint_of,
+    load_backbone,
+    load_settings,
+    load_tokenizer,
+    load_top,
+)
 from mien.config import Settings
 from mien.errors import AssetError, ConfigError
 from mien.store import Series, Store, staged
-from mien.types import Clip, Sequence
+from mien.types import Clip
 
 __all__ = [
-    "GivenStates",
     "TextEncoderConfig",
     "TextInput",
     "TextReader",
-    "TokenEncoder",
-    "TopLayers",
     "cache_folder",
-    "load_backbone",
-    "load_tokenizer",
     "prepare_text",
 ]
 
@@ -98,67 +102,6 @@ class TextInput:
     tokens: Callable[[Clip], list[tuple[str, int, int]]] | None
 
 
-class TokenEncoder(nn.Module):
-    """A whole pretrained encoder: token ids to states.
-
-    Args:
-        backbone: A model of transformers whose output has ``last_hidden_state``.
-    """
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
-        """Return the states; those at padding have no meaning."""
-        ids = sequence.values.squeeze(-1).long()
-        mask = _never_empty(sequence.mask)
-        output = self.backbone(input_ids=ids, attention_mask=mask)
-        states: Tensor = output.last_hidden_state
-        return states
-
-
-class TopLayers(nn.Module):
-    """The last layers of a pretrained encoder: states below them to states.
-
-    Args:
-        layers: The layers, in their order.
-        settings: The encoder's own configuration; the form of its attention mask depends on it.
-    """
-
-    def __init__(self, layers: nn.ModuleList, settings: Any) -> None:
-        super().__init__()
-        self.layers = layers
-        self.settings = settings
-
-    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
-        """Return the states; those at padding have no meaning."""
-        from transformers.masking_utils import create_bidirectional_mask
-
-        states = sequence.values
-        mask = create_bidirectional_mask(
-            config=self.settings, inputs_embeds=states, attention_mask=_never_empty(sequence.mask)
-        )
-        for layer in self.layers:
-            states = layer(states, mask)
-        return states
-
-
-class GivenStates(nn.Module):
-    """No encoder: the sequence holds states already."""
-
-    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
-        """Return the states as they are."""
-        return sequence.values
-
-
-def _never_empty(mask: Tensor) -> Tensor:
-    """Let a clip without text attend to its first padding, for a softmax over nothing is NaN."""
-    first = torch.zeros_like(mask)
-    first[:, 0] = ~mask.any(dim=1)
-    return (mask | first).long()
-
-
 def prepare_text(store: Store, config: TextEncoderConfig) -> TextInput | None:
     """Bring the text of a store into the form that the settings ask for.
 
@@ -215,6 +158,8 @@ class TextReader:
         fingerprint: SHA-256 of its weights.
         size: Size of a state that ``build`` gives, d.
         vocabulary: Number of its tokens.
+        prefix: What it expects before every text.
+        max_tokens: Longer texts are cut to this many tokens.
         step_cost: Work of one step, to pad clips of like cost together.
 
     Raises:
@@ -225,10 +170,10 @@ class TextReader:
     def __init__(self, config: TextEncoderConfig, language: str) -> None:
         self.name = default_text_encoder(language) if config.name == "auto" else config.name
         self.source = find_text_encoder(self.name)
-        self.fingerprint = _fingerprint(self.source)
-        self._tokenizer, self._prefix = load_tokenizer(self.source), text_prefix(self.name)
-        self._max_tokens, self._trained = config.max_tokens, config.trained_layers
-        settings = _load_settings(self.source)
+        self.fingerprint = fingerprint_of(self.source)
+        self._tokenizer, self.prefix = load_tokenizer(self.source), text_prefix(self.name)
+        self.max_tokens, self._trained = config.max_tokens, config.trained_layers
+        settings = load_settings(self.source)
         self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)
         self.step_cost = 1.0 if self._trained == 0 else 100.0
         num_layers = int(settings.num_hidden_layers)
@@ -244,13 +189,19 @@ class TextReader:
         """Make the trained part of the encoder, with its pretrained weights."""
         if self._trained is None:
             return TokenEncoder(load_backbone(self.source))
-        return _load_top(self.source, self._trained) if self._trained else GivenStates()
+        return load_top(self.source, self._trained) if self._trained else GivenStates()
+
+    def join(self, trained: nn.Module) -> nn.Module:
+        """Return an encoder from token ids to states, whose trained part is what ``build`` made."""
+        if self.layer is None:
+            return trained
+        return StackedEncoder(self._backbone, self.layer, trained)
 
     def tokenise(self, texts: Several[str]) -> Series:
         """Return the token ids of each text, ``(T, 1)``; no step for an empty one."""
-        given = [self._prefix + text if text.strip() else "" for text in texts]
+        given = [self.prefix + text if text.strip() else "" for text in texts]
         encoded = self._tokenizer(
-            given, truncation=True, max_length=self._max_tokens, padding=False
+            given, truncation=True, max_length=self.max_tokens, padding=False
         )["input_ids"]
         ids = [
             np.array(one if text else [], dtype=np.int32)
@@ -273,16 +224,33 @@ class TextReader:
     def _backbone(self) -> Any:
         return load_backbone(self.source).eval()
 
+    def tokenizer_json(self) -> str:
+        """Return the tokenizer as the package ``tokenizers`` reads it; it cuts texts as we do.
+
+        Raises:
+            AssetError: If the encoder's tokenizer has no such form.
+        """
+        whole = getattr(self._tokenizer, "backend_tokenizer", None)
+        if whole is None:
+            raise AssetError(
+                f"text encoder {self.name!r}: its tokenizer is not one of the package "
+                "'tokenizers'; give an encoder whose folder has a tokenizer.json"
+            )
+        copy = Tokenizer.from_str(whole.to_str())
+        copy.no_padding()
+        copy.enable_truncation(self.max_tokens)
+        return copy.to_str()
+
     def tokens(self, text: str) -> list[tuple[str, int, int]]:
         """Return the token of each step, and the characters of the text that it covers."""
         encoded = self._tokenizer(
-            self._prefix + text,
+            self.prefix + text,
             truncation=True,
-            max_length=self._max_tokens,
+            max_length=self.max_tokens,
             return_offsets_mapping=True,
         )
         names = self._tokenizer.convert_ids_to_tokens(encoded["input_ids"])
-        shift = len(self._prefix)
+        shift = len(self.prefix)
         return [
             (name, max(0, start - shift), max(0, end - shift))
             for name, (start, end) in zip(names, encoded["offset_mapping"], strict=True)
@@ -313,95 +281,6 @@ def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
         fingerprint=reader.fingerprint,
         tokens=tokens if config.input == "transcript" else None,
     )
-
-
-def _load(
-    source: Path | str, what: Literal["AutoTokenizer", "AutoConfig", "AutoModel"], **options: Any
-) -> Any:
-    """Load a part of a pretrained encoder from a local folder or, by name, from a hub."""
-    import transformers
-
-    quieten = transformers.logging
-    quieten.set_verbosity_error()  # type: ignore[no-untyped-call]
-    quieten.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if isinstance(source, Path):
-        options["local_files_only"] = True
-    try:
-        return getattr(transformers, what).from_pretrained(
-            str(source), trust_remote_code=False, **options
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise _cannot_load(source, reason.splitlines()[0]) from error
-
-
-def _cannot_load(source: Path | str, reason: str) -> AssetError:
-    return AssetError(
-        f"text encoder {str(source)!r} cannot be loaded ({reason}); give a local folder, a name "
-        "that mien assets lists, or a hub name where a hub can be reached"
-    )
-
-
-def load_tokenizer(source: Path | str) -> Any:
-    """Load the tokenizer of a text encoder.
-
-    Raises:
-        AssetError: If it cannot be loaded, or has no vocabulary.
-    """
-    tokenizer = _load(source, "AutoTokenizer")
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up where its files are missing
-        raise _cannot_load(source, "its tokenizer has no vocabulary")
-    return tokenizer
-
-
-def _load_settings(source: Path | str) -> Any:
-    return _load(source, "AutoConfig")
-
-
-def load_backbone(source: Path | str) -> Any:
-    """Load a text encoder in float32, with all of its weights.
-
-    Raises:
-        AssetError: If it cannot be loaded, or weights are missing.
-    """
-    backbone, found = _load(source, "AutoModel", output_loading_info=True)
-    lacking = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
-    if lacking:  # transformers would go on with random ones
-        raise _cannot_load(source, f"it lacks {len(lacking)} weights, such as {lacking[0]!r}")
-    backbone = backbone.float()
-    if getattr(backbone, "pooler", None) is not None:
-        backbone.pooler = None  # read by nothing, so never trained
-    return backbone
-
-
-def _load_top(source: Path | str, layers: int) -> nn.Module:
-    backbone = load_backbone(source)
-    return TopLayers(nn.ModuleList(_layers_of(backbone)[-layers:]), backbone.config)
-
-
-def _layers_of(backbone: nn.Module) -> Several[nn.Module]:
-    encoder = getattr(backbone, "encoder", None)
-    layers = getattr(encoder, "layer", None)
-    if not isinstance(layers, nn.ModuleList):
-        raise ConfigError(
-            f"setting text_encoder.mode: the layers of {type(backbone).__name__} cannot be told "
-            "apart; say finetune or frozen"
-        )
-    return list(layers)
-
-
-def _fingerprint(source: Path | str) -> str:
-    """Return the SHA-256 of a local encoder's weights; the name and revision for one of a hub."""
-    if isinstance(source, str):
-        return f"hub:{source}"
-    digest = hashlib.sha256()
-    files = sorted([*source.glob("*.safetensors"), *source.glob("*.bin"), *source.glob("*.json")])
-    for file in files:
-        digest.update(file.name.encode())
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def _check_ids(ids: Series, vocabulary: int, name: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32
 
 from mien.assets import find_text_encoder, text_prefix
-from mien.text import load_backbone, load_tokenizer
+from mien.backbone import load_backbone, load_tokenizer
 
 __all__ = ["WordEncoder"]
 

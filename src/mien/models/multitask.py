@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.attention import AttentionName
+from mien.backbone import GivenStates
 from mien.config import Settings
 from mien.fusion import FUSIONS, FusionName
 from mien.layers import AbsentState, EncoderName, Head, SeriesEncoder, StepEncoder, Summarise
-from mien.text import GivenStates
 from mien.types import Batch, Modality, Output, Sequence, Task
 
 __all__ = [
@@ -190,7 +190,7 @@ class MultimodalModel(nn.Module):
             best = noise.masked_fill(~has, -1.0).argmax(dim=0)  # stays if all would go
             one = torch.zeros_like(has).scatter(0, best.unsqueeze(0), value=True) & has
             has = torch.where(kept.any(dim=0), kept, one)
-        return dict(zip(self.modalities, has, strict=True))
+        return dict(zip(self.modalities, has.unbind(), strict=True))
 
     def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """Return every parameter, with its name, in exactly one group.
