@@ -164,8 +164,9 @@ class SelfAttention(nn.Module):
         mask: Bool[Tensor, "B T"],
     ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"]]:
         """Return ``[summary; mean]`` and the weights, which are zero at padding."""
-        normal = F.layer_norm(states, states.shape[-1:])
-        queries = self.query(normal) * states.shape[-1] ** -0.5
+        size = self.query.in_features
+        normal = F.layer_norm(states, (size,))
+        queries = self.query(normal) * size**-0.5
         logits = torch.einsum("bqh,bth->bqt", queries, self.key(normal))
         attention = _masked_softmax(logits, mask.unsqueeze(1))  # (B, T, T)
         equal = _equal_weights(mask, states)

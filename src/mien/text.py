@@ -172,8 +172,9 @@ class TextReader:
         self.source = find_text_encoder(self.name)
         self.fingerprint = fingerprint_of(self.source)
         self._tokenizer, self.prefix = load_tokenizer(self.source), text_prefix(self.name)
-        self.max_tokens, self._trained = config.max_tokens, config.trained_layers
         settings = load_settings(self.source)
+        places = getattr(settings, "max_position_embeddings", None) or config.max_tokens
+        self.max_tokens, self._trained = min(config.max_tokens, places), config.trained_layers
         self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)
         self.step_cost = 1.0 if self._trained == 0 else 100.0
         num_layers = int(settings.num_hidden_layers)

@@ -11,7 +11,7 @@ from mien.cli.judging import compare, labels, report
 from mien.cli.prediction import predict
 from mien.cli.pretrained import assets_app, convert_bert
 from mien.cli.serving import serve
-from mien.cli.shipping import pack
+from mien.cli.shipping import export_onnx, pack
 from mien.cli.stores import export, import_, info, planted
 from mien.cli.studies import study
 from mien.cli.training import configs, evaluate, train
@@ -43,6 +43,7 @@ app.command()(report)
 app.command()(labels)
 app.command()(study)
 app.command()(pack)
+app.command("export-onnx")(export_onnx)
 app.command()(serve)
 app.command("convert-bert")(convert_bert)
 app.add_typer(assets_app, name="assets")
