@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
 import fake_extractors
@@ -12,6 +13,7 @@ import talking
 from PIL import Image
 from test_extraction import HEARD, run, write_sound
 
+from mien.cli import main
 from mien.corpora.recordings import read_recordings
 from mien.errors import ConfigError, CorpusError
 from mien.extraction.inspection import _Frame, _outlined, inspect
@@ -97,3 +99,12 @@ def test_points_beyond_the_edge_of_a_frame_do_not_cover_the_words_below():
     assert picture.size == (60, 40)
     assert picture.getpixel((10, 20)) == (80, 255, 120)
     assert isinstance(picture, Image.Image)
+
+
+def test_ctrl_c_in_a_command_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    write_sound(tmp_path / "a.wav")
+    monkeypatch.setattr("mien.extraction.request.read_request", Mock(side_effect=KeyboardInterrupt))
+    assert main(["extract", str(tmp_path), "--out", str(tmp_path / "store")]) == 130
+    assert capsys.readouterr().err == (
+        "mien: stopped; a training or an extraction goes on with --resume\n"
+    )
