@@ -49,6 +49,10 @@ app.command("convert-bert")(convert_bert)
 app.add_typer(assets_app, name="assets")
 
 
+#: What the command returns after Ctrl-C.
+_INTERRUPTED = 130
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -67,12 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"mien: {sentence}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print("mien: stopped; a training or an extraction goes on with --resume", file=sys.stderr)
-        return 130
+        code = _INTERRUPTED
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
         place = f"{error.filename}: " if error.filename else ""
         print(f"mien: {place}{error.strerror}", file=sys.stderr)
         return 2
+    if code == _INTERRUPTED:  # typer takes Ctrl-C inside a command for an exit with this code
+        print("mien: stopped; a training or an extraction goes on with --resume", file=sys.stderr)
     return code if isinstance(code, int) else 0

@@ -5,6 +5,7 @@ clips.csv                                             a column path; start and e
 FOLDER/..., FILE                                      recordings without labels
 """
 
+import csv
 import hashlib
 import json
 import logging
@@ -90,7 +91,8 @@ def read_recordings(source: Path, *, name: str, language: str, scale: Scale | No
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         origin = {"source": _as_text(source.name), "sha256": digest}
     else:
-        raise CorpusError(f"{source}: is not there; give a folder, a CSV file or a recording")
+        state = "is no file" if source.exists() else "is not there"
+        raise CorpusError(f"{source}: {state}; give a folder, a CSV file or a recording")
     if not found:
         raise CorpusError(
             f"{source}: has no clips; give a folder with label.csv and Raw/VIDEO/CLIP.mp4, a CSV "
@@ -126,7 +128,8 @@ def _read_table(path: Path, scale: Scale | None) -> Iterator[_Found]:
     if "path" not in columns and not {"video_id", "clip_id"} <= columns.keys():
         raise CorpusError(
             f"{path}:1: names no recordings; it needs the column path, or video_id and clip_id "
-            "with the recordings in Raw/VIDEO_ID/CLIP_ID.mp4"
+            "with the recordings in Raw/VIDEO_ID/CLIP_ID.mp4; there are: "
+            f"{', '.join(_read_header(path))}; columns are separated by commas"
         )
     is_annotated = any(row.get("label") for _, row in rows)
     if is_annotated and scale is None:
@@ -149,6 +152,11 @@ def _read_table(path: Path, scale: Scale | None) -> Iterator[_Found]:
         yield _Found(
             _read_clip(row, where, clip_id, media, scale if is_annotated else None), recording
         )
+
+
+def _read_header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [repr(cell.strip()) for cell in next(csv.reader(file))]
 
 
 def _name_clip(
@@ -284,7 +292,7 @@ def _walk(root: Path) -> Iterator[tuple[str, ...]]:
     """Yield the parts of every recording's relative path; links are followed, rings are not."""
     num_others = 0
     seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=_warn, followlinks=True):
         stat = Path(folder).stat()
         if (stat.st_dev, stat.st_ino) in seen:
             folders.clear()
@@ -297,6 +305,13 @@ def _walk(root: Path) -> Iterator[tuple[str, ...]]:
         yield from ((*parts, name) for name in recordings)
     if num_others:
         logger.info("%s: %d other files are no recordings by their names", root, num_others)
+
+
+def _warn(error: OSError) -> None:
+    logger.warning(
+        "%s: cannot be looked into (%s); its recordings are left out",
+        error.filename, error.strerror,
+    )  # fmt: skip
 
 
 def _suffix(name: str) -> str:

@@ -1,12 +1,14 @@
 """What extraction does with one clip: one decode for all that is asked for."""
 
+import os
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeGuard
+from typing import Annotated, Literal, TypeGuard
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from mien.config import Settings
 from mien.errors import ConfigError, ExtractionError
@@ -82,6 +84,20 @@ class ExtractionSettings(Settings):
         return self.text == "speech" or (self.text == "auto" and not has_transcript)
 
 
+def _write_path(path: Path) -> str:
+    """Return a path as JSON can hold it, also one that is no UTF-8."""
+    return urllib.parse.quote(os.fsencode(path))
+
+
+def _read_path(value: Path | str) -> Path:
+    if isinstance(value, Path):
+        return value
+    return Path(os.fsdecode(urllib.parse.unquote_to_bytes(value)))
+
+
+_SystemPath = Annotated[Path, BeforeValidator(_read_path), PlainSerializer(_write_path)]
+
+
 class ClipTask(Settings):
     """A clip to be worked on, as it is sent to a worker.
 
@@ -94,17 +110,17 @@ class ClipTask(Settings):
         out: File of results to write.
     """
 
-    path: str
+    path: _SystemPath
     start: float = 0.0
     end: float | None = None
     transcript: str = ""
     words: tuple[tuple[str, float, float], ...] | None = None
-    out: str
+    out: _SystemPath
 
     @property
     def source(self) -> Source:
         """The piece of the recording."""
-        return Source(path=Path(self.path), start=self.start, end=self.end)
+        return Source(path=self.path, start=self.start, end=self.end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

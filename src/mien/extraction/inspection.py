@@ -64,7 +64,7 @@ def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int =
         num_frames: How many frames to draw, spread over the clip.
 
     Raises:
-        ConfigError: If there is no such video extractor.
+        ConfigError: If there is no such video extractor, or ``out`` is not named like a PNG file.
         MediaError: If the clip cannot be read or has no picture.
     """
     if num_frames < 1:
@@ -73,6 +73,8 @@ def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int =
     names = [key for key, entry in EXTRACTORS.items() if entry.modality is Modality.VIDEO]
     if name not in names:
         raise ConfigError(f"no video extractor is called {name!r}; there are: {', '.join(names)}")
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"{out}: the picture is a PNG file; give a name that ends in .png")
     extractor = EXTRACTORS[name].build(settings)
     if isinstance(extractor, FaceExtractor | BlendshapeExtractor | LandmarksExtractor):
         frames, features = _watch(extractor, extractor.finder, source, num_frames)
@@ -81,6 +83,7 @@ def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int =
     else:
         raise ConfigError(f"{name}: there is no picture of what it sees")
     picture = _draw(frames, features, extractor.feature_names, f"{source.path.name}  {name}")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(out) as file:
         picture.save(file, format="PNG")
     return out
@@ -237,14 +240,21 @@ def _draw(
     _write(pen, (4, 2), lines[0], _WHITE)
     for place, (frame, words) in enumerate(zip(frames, lines[1:], strict=True)):
         left, upper = (place % columns) * (_CELL + 4), top + (place // columns) * height
-        sheet.paste(Image.fromarray(frame.picture), (left, upper))
-        for number, points in enumerate(frame.faces):
-            _outline(
-                pen, points + np.array([left, upper]), _GREEN if number == frame.followed else _GREY
-            )
+        sheet.paste(_outlined(frame), (left, upper))
         colour = _WHITE if frame.step is not None else _RED
         _write(pen, (left + 4, upper + frame.picture.shape[0] + 1), words, colour)
     return sheet
+
+
+def _outlined(frame: _Frame) -> "Picture":
+    """Draw the faces on a frame; what lies beyond its edge is not drawn."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(frame.picture)
+    pen = ImageDraw.Draw(picture)
+    for number, points in enumerate(frame.faces):
+        _outline(pen, points, _GREEN if number == frame.followed else _GREY)
+    return picture
 
 
 def _words(frame: _Frame, features: Features, places: dict[str, int]) -> list[str]:

@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from mien.errors import AssetError, ConfigError, MienError
 from mien.extraction.clipwork import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
@@ -77,11 +76,11 @@ def _build(settings: ExtractionSettings) -> Tools:
 def _work(task: ClipTask, limit: float | None, tools: Tools, answer: Answer) -> Outcome:
     try:
         facts, series = _extract(task, limit, tools, answer)
-        write_result(Path(task.out), facts, series)
+        write_result(task.out, facts, series)
     except (MemoryError, AssetError, ConfigError) as error:
         return Outcome(state="failed", reason=_say(error))
     except OSError as error:
-        return Outcome(state="failed", reason=f"{Path(task.out).parent}: {error.strerror}")
+        return Outcome(state="failed", reason=_as_text(f"{task.out.parent}: {error.strerror}"))
     return Outcome(state="done", seconds=facts.seconds, is_skipped=bool(facts.reason))
 
 
@@ -104,7 +103,7 @@ def _extract(
             raise
         return Facts(reason=error.strerror or type(error).__name__), {}
     except MienError as error:
-        return Facts(reason=str(error).removeprefix(f"{task.path}: ")), {}
+        return Facts(reason=_as_text(str(error).removeprefix(f"{task.path}: "))), {}
 
 
 def _measure(task: ClipTask) -> float:
@@ -113,14 +112,19 @@ def _measure(task: ClipTask) -> float:
         return max(0.0, task.end - task.start)
     from mien.media import probe
 
-    duration = probe(Path(task.path)).duration
+    duration = probe(task.path).duration
     return 0.0 if duration is None else max(0.0, duration - task.start)
 
 
 def _say(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "a worker ran out of memory; take fewer jobs (--jobs)"
-    return str(error)
+    return _as_text(str(error))
+
+
+def _as_text(reason: str) -> str:
+    """Return a reason as UTF-8 can hold it; it may name a file whose name is no text."""
+    return reason.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 if __name__ == "__main__":

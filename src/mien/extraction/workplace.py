@@ -165,12 +165,12 @@ def is_done(work: Work, time_limit: float | None) -> bool:
 def write_task(work: Work) -> str:
     """Return a clip as it is sent to a worker."""
     return ClipTask(
-        path=str(work.path),
+        path=work.path,
         start=work.clip.start or 0.0,
         end=work.clip.end,
         transcript=work.clip.transcript,
         words=None if work.words is None else tuple((w.text, w.start, w.end) for w in work.words),
-        out=str(work.result),
+        out=work.result,
     ).model_dump_json()
 
 

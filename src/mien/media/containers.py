@@ -121,6 +121,9 @@ def duration_of(container: InputContainer) -> float | None:
     """Return the seconds that the file says it lasts, if it does."""
     if container.duration is None or container.duration <= 0:
         return None
+    begins = max(0, container.start_time or 0)
+    if "matroska" in container.format.name and begins < container.duration:
+        return (container.duration - begins) / _MICROSECONDS  # it says when it ends
     return container.duration / _MICROSECONDS
 
 
