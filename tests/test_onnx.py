@@ -1,7 +1,9 @@
 """Networks as ONNX: the numbers of torch, at any length, with any modality missing."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -227,6 +229,16 @@ def test_the_tokenizer_beside_it_makes_the_same_ids(exported, reads_text):
     for text in ("the film was not very good", "a book " * 300):
         wanted = network.text.tokenise([text])[0][:, 0].tolist()
         assert tokenizer.encode(network.text.prefix + text).ids == wanted
+
+
+def test_the_page_shows_how_to_use_it_without_us(exported, tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parents[1] / "docs" / "howto" / "onnx.md"
+    [code] = re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    for file in (exported.path, exported.tokenizer):
+        (tmp_path / file.name.replace("m.", "model.")).symlink_to(file)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {})  # noqa: S102  # our own page
+    assert re.fullmatch(r"[+-]\d\.\d\d on a scale from -3.* to 3.*\n", capsys.readouterr().out)
 
 
 # --- what is refused ------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Compare a network in torch with the same in ONNX, in 32 and in 8 bits, on real sentences.
 
-    python benchmarks/onnx.py TABLE [--model RUN_OR_FILE]
+    python benchmarks/runtimes.py TABLE [--model RUN_OR_FILE]
 
 TABLE is a CSV with the columns ``text``, ``label`` and ``mode``, such as CMU-MOSI's ``label.csv``;
 the sentences of test are read one at a time, as they are in use, in turns in one process. Printed
@@ -60,7 +60,9 @@ def main() -> None:
                 scores[name].append(way(clip))
                 seconds[name].append(time.perf_counter() - start)
     print(f"{len(rows)} sentences, {options.threads} threads, torch {torch.__version__}, ", end="")
-    print(f"onnxruntime {onnxruntime.__version__}; {sizes[0] / 1e6:.1f} and {sizes[1] / 1e6:.1f} MB")
+    print(
+        f"onnxruntime {onnxruntime.__version__}; {sizes[0] / 1e6:.1f} and {sizes[1] / 1e6:.1f} MB"
+    )
     whole, width = np.array(scores["torch"]), network.scale.high - network.scale.low
     for name in ways:
         found = np.array(scores[name])
@@ -98,9 +100,7 @@ def run_onnx(path: Path, threads: int) -> Way:
     """Return what scores a clip in onnxruntime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda clip: float(session.run(["score_fusion"], clip)[0][0])
 
 
