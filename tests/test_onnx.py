@@ -235,7 +235,7 @@ def test_the_page_shows_how_to_use_it_without_us(exported, tmp_path, monkeypatch
     page = Path(__file__).parents[1] / "docs" / "howto" / "onnx.md"
     [code] = re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
     for file in (exported.path, exported.tokenizer):
-        (tmp_path / file.name.replace("m.", "model.")).symlink_to(file)
+        (tmp_path / file.name.replace("m.", "mosi.")).symlink_to(file)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, str(page), "exec"), {})  # noqa: S102  # our own page
     assert re.fullmatch(r"[+-]\d\.\d\d on a scale from -3.* to 3.*\n", capsys.readouterr().out)
