@@ -164,13 +164,7 @@ def _add_answers(app: FastAPI) -> None:
         ):
             upload = await receiver.read(aiter(request.stream()), settings)
             place.stage = "waiting"
-            is_given = upload.transcript not in ("auto", "none")
-            job = Job(
-                path=upload.path,
-                name=upload.name,
-                transcript="given" if is_given else upload.transcript,
-                words=upload.transcript,
-            )
+            job = Job(path=upload.path, name=upload.name, transcript=upload.transcript)
             work = app.state.worker.answer(job, place.move)
             return await while_connected(work, lambda: _gone(request))
 
