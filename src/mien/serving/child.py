@@ -126,7 +126,7 @@ class _Reporter:
     def on_answer(self, number: int, seconds: float) -> None:  # noqa: ARG002  # the protocol's
         self._send(answered=number)
 
-    def _send(self, **changes: float) -> None:
+    def _send(self, **changes: int | float) -> None:
         self._advance = self._advance.model_copy(update=changes)
         self._connection.send(self._advance)
 
