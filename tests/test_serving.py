@@ -199,6 +199,7 @@ def test_a_recording_that_kills_its_reader_costs_one_answer(server):
     status, _, said = server.send(b"die")
     assert status == 500
     assert "died over this one" in said["detail"]
+    assert server.get("/health")["state"] == "ready"
     assert server.send(b"fine")[0] == 200
 
 
