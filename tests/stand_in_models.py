@@ -87,7 +87,7 @@ class StandIn:
             os._exit(11)
         count = int(content.split()[1]) if content.startswith(b"utterances") else 1
         listener.on_cut(count, 8.0 * count)
-        text = SAID if transcript in ("auto", "none") else transcript.strip()
+        text = SAID if transcript in ("auto", "none") else transcript
         answers = tuple(
             answer(i, start=8.0 * i + 0.2, end=8.0 * i + 7.6, text=text) for i in range(count)
         )

@@ -80,4 +80,19 @@ def test_what_cannot_be_read_is_said_in_place(page):
     page.set_input_files("#file", bad)
     alert = page.get_by_role("alert")
     alert.wait_for()
-    assert alert.inner_text().strip()
+    assert "photo.mp4: holds neither sound nor a moving picture" in alert.inner_text()
+
+
+def test_a_mark_of_disagreement_is_not_hidden_by_the_play_position(page):
+    page.set_input_files(
+        "#file", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"utterances 2"}
+    )
+    mark = page.locator("svg.timeline .clash").first
+    mark.wait_for()
+    page.locator("svg.timeline").focus()
+    for _ in range(4):  # the middle of the first utterance is at 3.9 seconds
+        page.keyboard.press("ArrowRight")
+    box = mark.bounding_box()
+    middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.7]
+    top = "([x, y]) => document.elementFromPoint(x, y).classList.value"
+    assert page.evaluate(top, middle) == "clash"

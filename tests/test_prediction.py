@@ -15,6 +15,7 @@ from mien.batch import ClipDataset
 from mien.calibration import Calibration, calibrate, coverage, half_width
 from mien.checkpoint import read_header, read_tensors, write_tensors
 from mien.cli import main
+from mien.cli.prediction import name_transcript
 from mien.errors import CheckpointError, ConfigError, MediaError
 from mien.evaluation import predict
 from mien.execution import train
@@ -281,7 +282,29 @@ def test_subtitles_give_words_their_times(tmp_path):
 @pytest.mark.parametrize("name", ["gone.srt", "gone.txt"])
 def test_a_transcript_that_is_not_there_is_no_transcript(name):
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_transcript(name)
+        read_transcript(Path(name))
+
+
+def test_a_text_is_never_taken_for_the_name_of_a_file(tmp_path):
+    path = tmp_path / "secret.txt"
+    path.write_text("hidden")
+    assert read_transcript(str(path)).text == str(path)
+    assert read_transcript(path).text == "hidden"
+
+
+@pytest.mark.parametrize(
+    ("said", "is_file"),
+    [
+        ("a.txt", True),
+        ("my films/a b.SRT", True),
+        ("so good", False),
+        ("it is in a. txt", False),
+        ("first\nsecond.txt", False),
+        ("auto", False),
+    ],
+)
+def test_the_command_line_takes_an_ending_for_a_file(said, is_file):
+    assert name_transcript(said) == (Path(said) if is_file else said)
 
 
 def test_known_words_get_times_from_what_was_recognised():

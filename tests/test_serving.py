@@ -134,6 +134,19 @@ def test_a_wrong_sentence_is_refused_with_a_sentence(server, body):
     assert isinstance(said["detail"], str)
 
 
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_sentence_without_end_is_refused_before_it_fills_the_memory(server, is_chunked):
+    body = b'{"text": "' + b"x" * 2_000_000 + b'"}'
+    pieces = iter([body[i : i + 60_000] for i in range(0, len(body), 60_000)])
+    status, _, said = server.ask(
+        "POST",
+        "/predict/text",
+        pieces if is_chunked else body,
+        {"Content-Type": "application/json"},
+    )
+    assert (status, said["detail"]) == (413, "the body is too large for a sentence")
+
+
 def test_an_upload_that_is_cut_leaves_nothing_and_no_place_taken(server):
     body = form(b"x" * 500_000)
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
@@ -186,6 +199,7 @@ def test_a_recording_that_kills_its_reader_costs_one_answer(server):
     status, _, said = server.send(b"die")
     assert status == 500
     assert "died over this one" in said["detail"]
+    assert server.get("/health")["state"] == "ready"
     assert server.send(b"fine")[0] == 200
 
 

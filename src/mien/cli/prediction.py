@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from mien.prediction.predictor import TrainedModel
     from mien.prediction.result import Prediction
 
-__all__ = ["ModelOption", "bring_missing", "predict"]
+__all__ = ["ModelOption", "bring_missing", "name_transcript", "predict"]
+
+#: Endings that make a transcript the name of a file, and characters that such a name may have.
+_TRANSCRIPTS = (".txt", ".srt", ".vtt")
+_LONGEST_NAME = 1000
 
 ModelOption = Annotated[
     Path | None,
@@ -71,12 +75,13 @@ def predict(
     if (text is None) == (not found):
         raise ConfigError("give recordings, or a sentence with --text")
     judge = load(model)
+    said = name_transcript(transcript)
     with busy("loading models"):
-        bring_missing(judge, transcript if text is None else "none", fetch=fetch)
+        bring_missing(judge, said if text is None else "none", fetch=fetch)
     out = _Out(json_out, csv_out, plot, num_inputs=max(len(found), 1))
     num_failed = 0
     with out:
-        for path, prediction in _judge_all(judge, found, text, transcript, jobs):
+        for path, prediction in _judge_all(judge, found, text, said, jobs):
             if isinstance(prediction, MienError):
                 num_failed += 1
                 print(f"mien: {prediction}", file=sys.stderr)
@@ -89,7 +94,18 @@ def predict(
         raise typer.Exit(2)
 
 
-def bring_missing(judge: "TrainedModel", transcript: str, *, fetch: bool) -> None:
+def name_transcript(said: str) -> str | Path:
+    """Return the file that the user names as a transcript, or what else is said about it.
+
+    >>> name_transcript("so good"), name_transcript("none"), name_transcript("clip.srt").name
+    ('so good', 'none', 'clip.srt')
+    """
+    is_short = len(said) < _LONGEST_NAME and "\n" not in said
+    suffix = Path(said).suffix.lower() if is_short else ""
+    return Path(said) if suffix in _TRANSCRIPTS else said
+
+
+def bring_missing(judge: "TrainedModel", transcript: str | Path, *, fetch: bool) -> None:
     """Load what a model needs; bring pretrained models that are missing, if that is allowed."""
     from mien.assets import get_asset
 
@@ -110,7 +126,7 @@ def _judge_all(
     judge: "TrainedModel",
     recordings: list[Path],
     text: str | None,
-    transcript: str,
+    transcript: str | Path,
     jobs: int | None,
 ) -> "Iterator[tuple[Path | None, Prediction | MienError]]":
     """Judge one input after the other; one that cannot be judged does not end the others."""

@@ -102,8 +102,8 @@ class TrainedModel:
 
         Args:
             recording: Any file with sound or a moving picture.
-            transcript: ``auto``: what is said is recognised. ``none``: it is left out. A file
-                (.txt, .srt, .vtt), or the words themselves.
+            transcript: ``auto``: what is said is recognised. ``none``: it is left out. Any other
+                text: the words themselves. A ``Path``: a file of them (.txt, .srt, .vtt).
             jobs: How many utterances of a longer recording are worked on at a time, each in a
                 process of its own.
             listener: Is told how it goes on.

@@ -13,7 +13,6 @@ from mien.types import Word
 __all__ = ["Given", "place_words", "read_transcript", "split_words"]
 
 _LARGEST = 4_000_000  # characters of a transcript
-_SUFFIXES = (".txt", ".srt", ".vtt")
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _CUE = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}")
 _TAG = re.compile(r"<[^>]{0,200}>|\{\\[^}]{0,200}\}")
@@ -43,26 +42,21 @@ def read_transcript(given: str | Path) -> Given:
     """Read what the user says about the transcript.
 
     Args:
-        given: ``auto``, ``none``, a file (.txt, .srt, .vtt), or the words themselves.
+        given: ``auto``, ``none``, or the words themselves, which are never taken for the name of a
+            file; a ``Path`` is a file (.txt, .srt, .vtt).
 
     Raises:
         ConfigError: If the file is not there, is not text, or has no cue.
     """
-    text = str(given)
-    if isinstance(given, str) and given in ("auto", "none"):
+    if isinstance(given, Path):
+        return _read_file(given)
+    if given in ("auto", "none"):
         return Given(kind=given)
-    if isinstance(given, Path) or _names_file(text):
-        return _read_file(Path(given))
-    if len(text) > _LARGEST:
-        raise ConfigError(f"transcript: has {len(text)} characters, must be at most {_LARGEST}")
-    if not text.strip():
+    if len(given) > _LARGEST:
+        raise ConfigError(f"transcript: has {len(given)} characters, must be at most {_LARGEST}")
+    if not given.strip():
         raise ConfigError("transcript: is empty; say none to leave the words out")
-    return Given(kind="text", text=" ".join(text.split()))
-
-
-def _names_file(text: str) -> bool:
-    is_short = len(text) < 1000 and "\n" not in text
-    return is_short and Path(text).suffix.lower() in _SUFFIXES and " " not in Path(text).suffix
+    return Given(kind="text", text=" ".join(given.split()))
 
 
 def _read_file(path: Path) -> Given:

@@ -8,11 +8,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -57,10 +59,10 @@ _FORM = {
 }
 
 Ticket = Annotated[
-    str | None,
+    # a header is absent or a text, never null
+    Annotated[str, Field(pattern=_TICKET)] | SkipJsonSchema[None],
     Header(
         alias="X-Ticket",
-        pattern=_TICKET,
         description="Hex digits of your choice, with which GET /progress says how it goes on.",
     ),
 ]
@@ -73,7 +75,7 @@ class TextRequest(Settings):
         text: The sentence.
     """
 
-    text: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    text: str = Field(min_length=1, max_length=LONGEST_TEXT, description="The sentence.")
 
 
 class Health(Settings):
@@ -141,6 +143,12 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {n: {"model": Problem, "description": HTTPStatus(n).phrase} for n in statuses}
 
 
+async def _want_json(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refused(415, "the body must be application/json with a field named text")
+
+
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -164,17 +172,15 @@ def _add_answers(app: FastAPI) -> None:
         ):
             upload = await receiver.read(aiter(request.stream()), settings)
             place.stage = "waiting"
-            is_given = upload.transcript not in ("auto", "none")
-            job = Job(
-                path=upload.path,
-                name=upload.name,
-                transcript="given" if is_given else upload.transcript,
-                words=upload.transcript,
-            )
+            job = Job(path=upload.path, name=upload.name, transcript=upload.transcript)
             work = app.state.worker.answer(job, place.move)
             return await while_connected(work, lambda: _gone(request))
 
-    @app.post("/predict/text", responses=answers)
+    @app.post(
+        "/predict/text",
+        responses=answers | _problems(413, 415),
+        dependencies=[Depends(_want_json)],
+    )
     async def predict_text(
         request: Request, sentence: TextRequest, x_ticket: Ticket = None
     ) -> Prediction:
@@ -185,7 +191,9 @@ def _add_answers(app: FastAPI) -> None:
             return await while_connected(work, lambda: _gone(request))
 
     @app.get("/progress/{ticket}", responses=_problems(404, 422))
-    async def progress(ticket: str) -> Progress:
+    async def progress(
+        ticket: Annotated[str, InPath(description="The X-Ticket that the request was sent with.")],
+    ) -> Progress:
         """Say how a request goes on that was sent with a ticket."""
         return room.ask(ticket)
 

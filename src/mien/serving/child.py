@@ -25,15 +25,13 @@ class Job:
         text: A sentence; empty if it is a recording.
         path: The recording; None if it is a sentence.
         name: How the recording is called towards the user.
-        transcript: ``auto``, ``none`` or ``given``.
-        words: What is said, if that is given.
+        transcript: ``auto``, ``none``, or the words that are said.
     """
 
     text: str = ""
     path: Path | None = None
     name: str = ""
     transcript: str = "auto"
-    words: str = ""
 
 
 class Loaded(Settings):
@@ -128,7 +126,7 @@ class _Reporter:
     def on_answer(self, number: int, seconds: float) -> None:  # noqa: ARG002  # the protocol's
         self._send(answered=number)
 
-    def _send(self, **changes: float) -> None:
+    def _send(self, **changes: int | float) -> None:
         self._advance = self._advance.model_copy(update=changes)
         self._connection.send(self._advance)
 
@@ -171,20 +169,12 @@ def _answer(judge: Judge, job: Job, connection: Connection) -> Prediction | Fail
         if job.path is None:
             return judge.predict_text(job.text)
         prediction = judge.predict(
-            job.path, transcript=_name_transcript(job), listener=_Reporter(connection)
+            job.path, transcript=job.transcript, listener=_Reporter(connection)
         )
     except MienError as error:
         return Failure(detail=_hide(str(error), job))
     hidden = tuple(_hide(one, job) for one in prediction.warnings)
     return prediction.model_copy(update={"source": job.name, "warnings": hidden})
-
-
-def _name_transcript(job: Job) -> str:
-    """Return what the model takes for the transcript: never the name of a file of this machine.
-
-    A text that ends in ``.txt`` would be opened as a file; one with a line break is not.
-    """
-    return f"{job.words}\n" if job.transcript == "given" else job.transcript
 
 
 def _hide(sentence: str, job: Job) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +22,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
     "Cache-Control": "no-cache",
 }
+_MOST_BYTES = 500_000  # of a body that is no recording; more than the longest text, all escaped
 _LINGER = 10.0  # seconds for which the rest of a refused upload is read and thrown away
 
 
@@ -46,7 +48,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(receive)
+        body = _Body(receive, None if scope["path"] == "/predict" else _MOST_BYTES)
         refusal = self._refuse(scope)
         answer = self._app if refusal is None else refusal
         await answer(scope, body.receive, _Sender(send, body).send)
@@ -77,16 +79,22 @@ def _forbid(detail: str) -> JSONResponse:
 
 
 class _Body:
-    """Knows whether the body of a request has come to its end."""
+    """Knows whether the body of a request has come to its end, and stops one that is too long."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, most: int | None) -> None:
         self._receive = receive
+        self._most = most
+        self._size = 0
         self.is_whole = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] != "http.request" or not message.get("more_body", False):
             self.is_whole = True
+        self._size += len(message.get("body", b""))
+        if self._most is not None and self._size > self._most:
+            self._most = None  # it is said once; the rest is thrown away
+            raise HTTPException(413, "the body is too large for a sentence")
         return message
 
     async def drain(self) -> None:

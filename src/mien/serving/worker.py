@@ -24,6 +24,10 @@ class Worker:
     Args:
         settings: Which model, and how long one prediction may take.
         folder: Where uploads lie.
+
+    Attributes:
+        loaded: What the model says of itself, once it was loaded; kept while a process is replaced.
+        failure: Why there is no model.
     """
 
     def __init__(self, settings: ServeSettings, folder: Path) -> None:
@@ -78,7 +82,7 @@ class Worker:
     async def stop(self) -> None:
         """End the process."""
         process, pipe = self._process, self._pipe
-        self._process, self._pipe, self.loaded = None, None, None
+        self._process, self._pipe = None, None
         if process is not None:
             process.kill()
             await asyncio.to_thread(process.join, _ENDING)
@@ -110,7 +114,7 @@ class Worker:
             raise
         if isinstance(first, Failure):
             await self.stop()
-            self.failure = first.detail
+            self.loaded, self.failure = None, first.detail
             raise Refused(503, f"there is no model: {first.detail}")
         self.loaded, self.failure = Loaded.model_validate(first), ""
 

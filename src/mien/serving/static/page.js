@@ -1,10 +1,15 @@
 // The page: takes a recording or a sentence, says what happens, shows the answer or the reason.
 import { Refusal, Request } from "./asking.js";
 import { Camera } from "./camera.js";
-import { clock } from "./parts.js";
+import { clock, duration } from "./parts.js";
 import { closeResult, showResult } from "./result.js";
 
 const $ = (id) => document.getElementById(id);
+const REFUSALS = {
+  NotFoundError: "no camera with a microphone was found",
+  NotAllowedError: "the browser may not use the camera and the microphone",
+  NotReadableError: "another program uses the camera or the microphone",
+};
 let request = null;
 let again = null;
 let camera = null;
@@ -61,8 +66,10 @@ function describe(advance, bar) {
   return advance?.heard ? `Listening: ${clock(advance.heard)} heard` : "Working";
 }
 
-function complain(sentence, isFinal = false) {
-  $("sentence-of-error").textContent = sentence.charAt(0).toUpperCase() + sentence.slice(1);
+/** Say what went wrong, as the server says it: a sentence may begin with the name of a file. */
+function complain(sentence, { title = "No answer", isFinal = false } = {}) {
+  $("title-of-error").textContent = title;
+  $("sentence-of-error").textContent = sentence;
   $("again").hidden = isFinal;
   $("error").hidden = false;
   $("error").scrollIntoView({ block: "nearest" });
@@ -71,7 +78,7 @@ function complain(sentence, isFinal = false) {
 function judge(file) {
   if (limits && file.size > limits.max_upload_mb * 1e6) {
     again = null;
-    complain(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most ${limits.max_upload_mb} are taken`, true);
+    complain(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most ${limits.max_upload_mb} are taken`, { isFinal: true });
     return;
   }
   const form = new FormData();
@@ -80,6 +87,12 @@ function judge(file) {
   form.append("transcript", chosen === "given" && words ? words : chosen === "none" ? "none" : "auto");
   form.append("file", file, file.name);
   ask("/predict", form, null, file);
+}
+
+/** Say beside the folded choice what is chosen. */
+function sayChosen() {
+  const choice = document.querySelector("input[name=transcript]:checked");
+  $("chosen").textContent = choice.parentElement.textContent.trim().replace(/:$/, "");
 }
 
 function listen() {
@@ -103,7 +116,9 @@ function listen() {
     event.preventDefault();
     ask("/predict/text", JSON.stringify({ text: $("sentence").value }), "application/json", null);
   });
-  $("words").addEventListener("input", () => { document.querySelector("input[value=given]").checked = true; });
+  $("words").addEventListener("input", () => { document.querySelector("input[value=given]").checked = true; sayChosen(); });
+  for (const choice of document.querySelectorAll("input[name=transcript]")) choice.addEventListener("change", sayChosen);
+  sayChosen(); // a browser may restore the choice of before
   $("cancel").addEventListener("click", () => request?.cancel());
   $("again").addEventListener("click", () => again?.());
 }
@@ -127,7 +142,8 @@ function listenToCamera() {
     } catch (error) {
       if (!(error instanceof DOMException)) throw error;
       again = null;
-      complain(`no camera or microphone can be used: ${error.message}`, true);
+      const reason = REFUSALS[error.name] ?? error.message;
+      complain(`${reason}; allow or connect both, or choose a file`, { title: "Nothing was recorded", isFinal: true });
       return;
     }
     $("drop").hidden = true;
@@ -147,11 +163,12 @@ function listenToCamera() {
 async function greet() {
   const health = await (await fetch("/health")).json();
   limits = health;
-  $("limits").textContent = `Up to ${health.max_upload_mb} MB and ${clock(health.time_limit)} of work`;
+  $("limits").textContent = `Up to ${health.max_upload_mb} MB, and up to ${duration(health.time_limit)} of computing`;
   if (health.state === "loading") { setTimeout(greet, 700); return; }
-  if (health.state === "failed") { $("model").textContent = "No model"; complain(health.detail, true); return; }
+  if (health.state === "failed") { $("model").textContent = "No model"; complain(health.detail, { title: "No model", isFinal: true }); return; }
   const { model } = await (await fetch("/model")).json();
-  $("model").textContent = `Model ${model.name}, trained on ${model.corpus}`;
+  $("model").textContent = `Model ${model.name}`;
+  $("model").title = `Trained on the corpus ${model.corpus}`;
 }
 
 listen();

@@ -33,6 +33,12 @@ export function clock(seconds, digits = 0) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
+/** A length of time in words. */
+export function duration(seconds) {
+  const [count, unit] = seconds < 120 || seconds % 60 ? [+seconds.toFixed(1), "second"] : [seconds / 60, "minute"];
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}
+
 export function signed(value, digits = 2) {
   const shown = Math.abs(value).toFixed(digits);
   if (Number(shown) === 0) return shown;

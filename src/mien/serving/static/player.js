@@ -10,7 +10,10 @@ export class Player {
     this.media = make(isSound ? "audio" : "video", { class: "player", controls: true, preload: "auto", playsinline: true, src: this.url, "aria-label": "The recording" });
     this.element = make("div", {}, this.media);
     this.media.addEventListener("error", () => this.#give_up());
-    this.media.addEventListener("loadedmetadata", () => this.wanted !== null && this.seek(this.wanted));
+    this.media.addEventListener("loadedmetadata", () => {
+      this.media.classList.toggle("sound", !this.media.videoWidth); // whatever its name says, there is no picture
+      if (this.wanted !== null) this.seek(this.wanted);
+    });
     for (const event of ["timeupdate", "seeked"]) this.media.addEventListener(event, () => onMove(this.media.currentTime));
     this.frame = 0;
     const follow = () => {

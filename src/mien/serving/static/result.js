@@ -60,7 +60,7 @@ function head(prediction, url) {
     gauge(value, one, scale),
     make("p", { class: "quiet small" }, explain(prediction, one, level)),
     notes.length ? make("ul", { class: "notes" }, ...notes) : null,
-    make("p", { class: "quiet small source" }, `Model ${model.name}, trained on ${model.corpus}${model.licence ? `; ${model.licence}` : ""}`));
+    make("p", { class: "quiet small source" }, `Model ${model.name}; trained on the corpus ${model.corpus}${model.licence ? `; for ${model.licence}` : ""}`));
 }
 
 function explain(prediction, one, level) {
@@ -96,7 +96,7 @@ function legend(prediction, timeline) {
 function hint(prediction) {
   const clashes = prediction.answers.filter((one) => one.conflicts.length).length;
   const band = prediction.level === null ? "" : "The grey band is the interval of all together. ";
-  const marks = clashes ? "A red triangle: modalities lie on opposite sides of neutral. " : "";
+  const marks = clashes ? "A triangle on top: modalities lie on opposite sides of neutral. " : "";
   return make("p", { class: "quiet small" }, `${band}${marks}The strips below show when voice and face weighed more than average. Click to go there.`);
 }
 

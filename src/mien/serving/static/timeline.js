@@ -1,10 +1,10 @@
 // The picture over time: scores with intervals, weights of voice and face, and where playing is.
 import { MODALITIES, NAMES, clock, draw } from "./parts.js";
 
-const EDGE = { left: 46, right: 12, top: 16, bottom: 4 };
+const EDGE = { left: 46, right: 12, top: 34 };
 const HEIGHT = 210;
 const STRIP = 18;
-const GAP = 8;
+const GAP = 10;
 const AXIS = 26;
 const MOST_CELLS = 700;
 
@@ -54,12 +54,12 @@ export class Timeline {
     this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.svg.setAttribute("height", this.height);
     this.svg.replaceChildren(
-      ...this.#grid(bottom), ...this.#bands(), ...this.#curves(), ...this.#clashes(),
+      ...this.#grid(bottom), ...this.#bands(), ...this.#curves(),
       ...strips.flatMap((m, i) => this.#strip(m, EDGE.top + HEIGHT + GAP + i * (STRIP + GAP))),
     );
-    this.line = draw("line", { class: "playhead", y1: EDGE.top - 6, y2: bottom });
-    this.grip = draw("path", { class: "playhead-grip", d: `M-6 ${EDGE.top - 14}h12l-6 9z` });
-    this.svg.append(this.line, this.grip);
+    this.line = draw("line", { class: "playhead", y1: 8, y2: bottom });
+    this.grip = draw("path", { class: "playhead-grip", d: "M-6 1h12l-6 9z" });
+    this.svg.append(this.line, this.grip, ...this.#clashes());
     this.move(this.position);
   }
 
@@ -128,11 +128,12 @@ export class Timeline {
     });
   }
 
+  /** Marks of disagreement, in a lane of their own between the grip and the curves. */
   #clashes() {
     return this.#timed().filter((one) => one.conflicts.length).map((one) => {
       const x = this.x((one.start + one.end) / 2);
       const pairs = one.conflicts.map(([a, b]) => `${NAMES[a]} and ${NAMES[b]} disagree`).join("; ");
-      return draw("path", { class: "clash", d: `M${x} ${EDGE.top + 2}l5 9h-10z` }, draw("title", {}, pairs));
+      return draw("path", { class: "clash", d: `M${x} ${EDGE.top - 19}l6 10h-12z` }, draw("title", {}, pairs));
     });
   }
 
