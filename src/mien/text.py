@@ -23,7 +23,8 @@ from mien.assets import default_text_encoder, find_text_encoder, text_prefix
 from mien.config import Settings
 from mien.errors import AssetError, ConfigError
 from mien.store import Series, Store, staged
-from mien.types import Clip, Sequence
+from mien.tensors import Sequence
+from mien.types import Clip
 
 __all__ = [
     "GivenStates",

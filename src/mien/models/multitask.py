@@ -12,8 +12,9 @@ from mien.attention import AttentionName
 from mien.config import Settings
 from mien.fusion import FUSIONS, FusionName
 from mien.layers import AbsentState, EncoderName, Head, SeriesEncoder, StepEncoder, Summarise
+from mien.tensors import Batch, Output, Sequence
 from mien.text import GivenStates
-from mien.types import Batch, Modality, Output, Sequence, Task
+from mien.types import Modality, Task
 
 __all__ = [
     "Dropouts",
