@@ -34,6 +34,12 @@ def tiny_bert(tmp_path_factory):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Leave the figures of a report out, which take seconds to draw and are tested elsewhere."""
+    monkeypatch.setattr("mien.figures.draw_figures", lambda _: [])
+
+
+@pytest.fixture
 def quick_intervals(monkeypatch):
     """Draw few bootstrap samples, so that a run of a test ends soon."""
     monkeypatch.setattr("mien.judgement._RESAMPLES", 40)

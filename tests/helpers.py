@@ -14,18 +14,8 @@ from mien.label_bank import LabelsConfig
 from mien.labels import build_labels
 from mien.models import MODELS, build_model
 from mien.store import write_store
-from mien.types import (
-    Batch,
-    Clip,
-    Corpus,
-    Material,
-    Modality,
-    Output,
-    Scale,
-    SeriesSource,
-    Targets,
-    Task,
-)
+from mien.tensors import Batch, Output, Targets
+from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 TEXT, AUDIO, VIDEO = Modality
 SIZES = {TEXT: 6, AUDIO: 4, VIDEO: 5}

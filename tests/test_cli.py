@@ -100,8 +100,10 @@ def test_info_describes_a_store_and_verify_finds_damage(planted, capsys):
     assert "fingerprint" in said(capsys)[1]
 
 
-def test_train_evaluate_compare_and_report_work_one_after_the_other(planted, capsys):
+def test_train_evaluate_compare_and_report_work_one_after_the_other(planted, capsys, request):
     assert main(["train", "tam_ulag-planted", *QUICK, "--out", "runs/a"]) == 0
+    assert list(planted.parents[1].glob("runs/a/figures/*.png"))
+    request.getfixturevalue("undrawn")
     assert main(["train", "self_mm-planted", *QUICK, "--out", "runs/b"]) == 0
     out, err = said(capsys)
     assert "synthetic" in out
@@ -122,6 +124,7 @@ def test_train_evaluate_compare_and_report_work_one_after_the_other(planted, cap
     assert list(metrics["splits"]) == ["train"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_is_not_written_over_and_goes_on_with_resume(planted, capsys):
     command = ["train", "tam_ulag-planted", *QUICK, "--out", "runs/a"]
     assert main(command) == 0

@@ -30,7 +30,8 @@ from mien.label_bank import LabelsConfig
 from mien.labels import build_labels
 from mien.objectives import MultitaskObjective
 from mien.steps import TrainConfig
-from mien.types import Modality, Output, Scale, Task
+from mien.tensors import Output
+from mien.types import Modality, Scale, Task
 
 OURS = ("gated", "softmax", "none")
 

@@ -19,7 +19,7 @@ from mien.layers import (
     last_step,
     mean_step,
 )
-from mien.types import Sequence
+from mien.tensors import Sequence
 
 # --- steps ----------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from helpers import (
 )
 
 from mien.objectives import MultitaskObjective
-from mien.types import Modality, Output, Task
+from mien.tensors import Output
+from mien.types import Modality, Task
 
 
 def make_flat_output(scores, present=None):

@@ -22,8 +22,9 @@ from mien.models.self_mm import SelfMMConfig
 from mien.models.tam_ulag import TamUlagConfig
 from mien.objectives import MultitaskObjective
 from mien.steps import TrainConfig
+from mien.tensors import Batch, Output, Sequence, Targets
 from mien.training import Trainer
-from mien.types import Batch, Modality, Output, Scale, Sequence, Targets, Task
+from mien.types import Modality, Scale, Task
 
 GOLDENS = Path(__file__).parents[2] / "shared" / "goldens"
 

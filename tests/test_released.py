@@ -845,13 +845,7 @@ def tiny_file():
 
 @pytest.mark.parametrize(
     ("protocol", "step"),
-    [
-        (2, 9),
-        (3, 9),
-        (4, 1),
-        (5, 1),
-        pytest.param(2, 1, marks=pytest.mark.slow),
-    ],
+    [(2, 5), (3, 7), (4, 1), (5, 1)],  # the older the protocol, the longer the file
 )
 def test_a_file_cut_at_any_place_is_an_error(tmp_path, protocol, step):
     data = pickle.dumps(tiny_file(), protocol)
@@ -891,10 +885,10 @@ def test_changed_bytes_give_a_sentence_or_a_corpus(tmp_path_factory, flips, prot
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", [5])
-def test_every_single_byte_may_be_wrong(tmp_path, protocol):
+def test_every_third_byte_may_be_wrong(tmp_path, protocol):
     data = pickle.dumps(tiny_file(), protocol)
     path = tmp_path / "flipped.pkl"
-    for place in range(len(data)):
+    for place in range(0, len(data), 3):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
         assert read_or_refuse(path).startswith(str(path))
 
@@ -932,12 +926,12 @@ def test_an_attack_anywhere_in_a_file_is_refused_before_anything_is_written(
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_memory_runs_and_stays_far_below_a_gigabyte(tmp_path):
+def test_the_benchmark_of_memory_runs_and_stays_far_below_the_size_of_the_file(tmp_path):
     script = Path(__file__).parents[1] / "benchmarks" / "import_memory.py"
     for protocol in (2, 4):
-        command = [sys.executable, script, "--gigabytes", "0.3", "--protocol", str(protocol)]
+        command = [sys.executable, script, "--gigabytes", "0.1", "--protocol", str(protocol)]
         command += ["--folder", tmp_path]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         peak = done.stdout.split("bare interpreter: ")[1].split(" MB")[0]
-        assert int(peak) < 150
+        assert int(peak) < 60
         assert list(tmp_path.iterdir()) == []

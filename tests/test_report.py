@@ -28,12 +28,6 @@ def copied(reported, tmp_path):
     return RunFolder(tmp_path / "run")
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Leave the figures out, for tests of the text."""
-    monkeypatch.setattr("mien.figures.draw_figures", lambda _: [])
-
-
 def tables_of(text):
     """Return each table as the line above it and its rows of cells."""
     tables, lines = [], text.splitlines()

@@ -1,23 +1,13 @@
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from mien.types import (
-    SPLITS,
-    Batch,
-    Clip,
-    Corpus,
-    Material,
-    Modality,
-    Output,
-    Scale,
-    Sequence,
-    SeriesSource,
-    Targets,
-    Task,
-)
+from mien.tensors import Batch, Output, Sequence, Targets
+from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 
 def test_modalities_and_tasks_have_one_order_everywhere():
@@ -76,3 +66,12 @@ def test_a_batch_holds_no_labels():
 
 def test_a_scale_unpacks_and_clips():
     assert np.clip([-5, 0.5, 5], *Scale(-1, 1)).tolist() == [-1, 0.5, 1]
+
+
+@pytest.mark.parametrize("module", [
+    "mien.extraction.worker", "mien.extraction.pipeline", "mien.corpora.released", "mien.store",
+])  # fmt: skip
+def test_corpora_stores_and_extraction_do_without_torch(module):
+    """It takes seconds to import, and every worker of an extraction would pay them."""
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

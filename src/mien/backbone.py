@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mien.errors import AssetError, ConfigError
-from mien.types import Sequence
+from mien.tensors import Sequence
 
 __all__ = [
     "GivenStates",

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mien.store import Series
-from mien.types import Batch, Clip, Modality, Sequence, Targets, Task
+from mien.tensors import Batch, Sequence, Targets
+from mien.types import Clip, Modality, Task
 
 __all__ = ["ClipDataset", "batches", "pad", "windows"]
 

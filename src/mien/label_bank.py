@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.config import Settings
-from mien.types import Modality, Output, Scale, Task
+from mien.tensors import Output
+from mien.types import Modality, Scale, Task
 
 __all__ = ["Generated", "GeneratorName", "LabelGenerator", "LabelsConfig"]
 

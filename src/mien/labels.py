@@ -15,7 +15,8 @@ from torch import Tensor
 from mien.errors import ConfigError
 from mien.evidence import Evidence, latent_labels
 from mien.label_bank import Generated, GeneratorName, LabelGenerator, LabelsConfig
-from mien.types import Modality, Output, Scale, Task
+from mien.tensors import Output
+from mien.types import Modality, Scale, Task
 from mien.ulag import DistanceLabels, ReleasedUlagLabels, UlagLabels
 
 __all__ = ["GENERATORS", "CopyLabels", "HumanLabels", "LatentLabels", "build_labels"]

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mien.attention import AttentionName, growth_of, make_attention
-from mien.types import Sequence
+from mien.tensors import Sequence
 
 __all__ = [
     "AbsentState",

@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mien.label_bank import LabelGenerator
-from mien.types import Output, Targets, Task
+from mien.tensors import Output, Targets
+from mien.types import Task
 
 __all__ = ["Loss", "MultitaskObjective"]
 

@@ -28,9 +28,10 @@ from mien.errors import CheckpointError
 from mien.layers import Standardise
 from mien.packages import require
 from mien.prediction.network import Network, load_network
+from mien.tensors import Batch
+from mien.tensors import Sequence as Steps
 from mien.trained import find_checkpoint
-from mien.types import Batch, Modality
-from mien.types import Sequence as Steps
+from mien.types import Modality
 
 __all__ = ["OPSET", "Exported", "OnnxNetwork", "export_onnx"]
 

@@ -17,7 +17,8 @@ from mien.config import Settings
 from mien.errors import TrainingError
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
-from mien.types import Output, Task
+from mien.tensors import Output
+from mien.types import Task
 
 __all__ = [
     "LearningRates",

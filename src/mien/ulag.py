@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from mien.centres import Centres, propose_by_distance
 from mien.evidence import Confidence, held_out_prediction
 from mien.label_bank import Generated, LabelGenerator, LabelsConfig
-from mien.types import Modality, Output, Scale, Task
+from mien.tensors import Output
+from mien.types import Modality, Scale, Task
 
 __all__ = ["DistanceLabels", "ReleasedUlagLabels", "UlagLabels"]
 

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from mien.attention import ATTENTIONS
 from mien.fusion import FUSIONS
 from mien.models import MODELS
-from mien.types import Batch, Modality, Sequence, Task
+from mien.tensors import Batch, Sequence
+from mien.types import Modality, Task
 
 #: Every attention with one fusion, every fusion with one attention, and what self_mm is made of.
 PAIRS = [(a, "dimension") for a in ATTENTIONS] + [("softmax", f) for f in FUSIONS]

@@ -5,15 +5,15 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeGuard
+from typing import Annotated, Literal, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float32
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from mien.config import Settings
 from mien.errors import ConfigError, ExtractionError
 from mien.extraction.alignment import Pooling, align_to_words, pool
-from mien.extraction.embedding import WordEncoder
 from mien.extraction.results import Facts
 from mien.extractors import (
     EXTRACTORS,
@@ -29,6 +29,7 @@ from mien.types import Modality, Word
 __all__ = [
     "AnyExtractor",
     "ClipTask",
+    "EncodesWords",
     "ExtractionSettings",
     "Tools",
     "build_extractor",
@@ -123,6 +124,15 @@ class ClipTask(Settings):
         return Source(path=self.path, start=self.start, end=self.end)
 
 
+@runtime_checkable
+class EncodesWords(Protocol):
+    """A text encoder; that of ``mien.extraction.embedding`` is one."""
+
+    def encode(self, words: Sequence[str]) -> Float32[np.ndarray, "T d"]:
+        """Return a state per word."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """Extractors with their models, built once per process.
@@ -137,7 +147,7 @@ class Tools:
     settings: ExtractionSettings
     extractors: Mapping[Modality, AnyExtractor]
     build_recogniser: Callable[[], SpeechRecogniser]
-    encoder: WordEncoder | None
+    encoder: EncodesWords | None
 
 
 def find_extractor(text: str, modality: Modality) -> str:
@@ -191,8 +201,14 @@ def build_tools(settings: ExtractionSettings) -> Tools:
         settings=settings,
         extractors={m: build_extractor(name) for m, name in settings.extractors().items()},
         build_recogniser=build_recogniser,
-        encoder=WordEncoder(settings.encoder) if settings.encoder else None,
+        encoder=_build_encoder(settings.encoder) if settings.encoder else None,
     )
+
+
+def _build_encoder(name: str) -> EncodesWords:
+    from mien.extraction.embedding import WordEncoder  # imports torch, which takes seconds
+
+    return WordEncoder(name)
 
 
 # --- one clip -------------------------------------------------------------------------------------
@@ -324,7 +340,7 @@ def _pool(features: Features, name: str, settings: ExtractionSettings) -> Featur
     return features if pooling is None else pool(features, pooling)
 
 
-def _encode(encoder: WordEncoder, words: Sequence[Word]) -> Features:
+def _encode(encoder: EncodesWords, words: Sequence[Word]) -> Features:
     times = np.array([(word.start + word.end) / 2 for word in words], np.float64)
     return Features(
         values=encoder.encode([word.text for word in words]),

@@ -30,10 +30,15 @@ class ExpressionModel:
 
     Its probabilities add to 1. It tells happiness, surprise and neutral faces well, others poorly.
 
+    Attributes:
+        names: What the expressions are called, in the order of the probabilities.
+
     Raises:
         AssetError: If the model is not here, or not the one whose layers we know.
         ConfigError: If h5py is not installed.
     """
+
+    names: tuple[str, ...] = EXPRESSIONS
 
     def __init__(self) -> None:
         require("h5py", extra="extract")

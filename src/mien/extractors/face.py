@@ -1,13 +1,13 @@
 """What a face does: blendshapes, head pose, gaze, eyes and mouth, and optionally expressions."""
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from mien.extractors.expression import EXPRESSIONS, ExpressionModel
 from mien.extractors.face_tracking import FaceTracks, Track
-from mien.extractors.geometry import eye_aspects, gaze_of, mouth_aspect, pose_of
+from mien.extractors.geometry import Box, eye_aspects, gaze_of, mouth_aspect, pose_of
 from mien.extractors.landmarker import Face, FaceFinder, FaceSearch
 from mien.extractors.protocols import Features, refuse_settings
 from mien.media.recording import Source
@@ -15,6 +15,7 @@ from mien.media.recording import Source
 __all__ = [
     "FRAME_RATE",
     "BlendshapeExtractor",
+    "ExpressionJudge",
     "FaceExtractor",
     "FaceStream",
     "build_blendshapes",
@@ -96,6 +97,17 @@ class FaceStream:
         return Features(values=np.stack(track.rows), times=np.array(track.times), notes=notes)
 
 
+@runtime_checkable
+class ExpressionJudge(Protocol):
+    """A model of expressions; that of ``mien.extractors.expression`` is one."""
+
+    names: tuple[str, ...]
+
+    def judge(self, image: Image, box: Box) -> Float[np.ndarray, " _"]:
+        """Return the probability of each expression of the face in ``box``."""
+        ...
+
+
 class FaceExtractor:
     """52 blendshapes (0 to 1), head pose (degrees), gaze, and how open eyes and mouth are.
 
@@ -114,13 +126,13 @@ class FaceExtractor:
     step_seconds: float | None = None
     frame_rate: float | None = FRAME_RATE
 
-    def __init__(self, expression: ExpressionModel | None = None) -> None:
+    def __init__(self, expression: ExpressionJudge | None = None) -> None:
         self.finder = FaceFinder()
         self._expression = expression
         self.name = "face/1" if expression is None else "face+expression/1"
         self.feature_names: tuple[str, ...] = (*self.finder.blendshape_names, *_GEOMETRY)
         if expression is not None:
-            self.feature_names += tuple(f"expression_{name}" for name in EXPRESSIONS)
+            self.feature_names += tuple(f"expression_{name}" for name in expression.names)
 
     def begin(self, source: Source) -> FaceStream:  # noqa: ARG002
         """Begin a clip."""
@@ -182,4 +194,6 @@ def build_face(settings: str) -> FaceExtractor:
 def build_face_expression(settings: str) -> FaceExtractor:
     """Make ``face+expression/1``; it has no settings."""
     refuse_settings("face+expression/1", settings)
+    from mien.extractors.expression import ExpressionModel  # imports torch, which takes seconds
+
     return FaceExtractor(ExpressionModel())

@@ -11,7 +11,8 @@ from torch import nn
 
 from mien.layers import Head
 from mien.models.multitask import MultimodalModel, MultitaskConfig
-from mien.types import Batch, Modality, Output, Task
+from mien.tensors import Batch, Output
+from mien.types import Modality, Task
 
 __all__ = ["Late"]
 

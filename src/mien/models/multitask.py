@@ -13,7 +13,8 @@ from mien.backbone import GivenStates
 from mien.config import Settings
 from mien.fusion import FUSIONS, FusionName
 from mien.layers import AbsentState, EncoderName, Head, SeriesEncoder, StepEncoder, Summarise
-from mien.types import Batch, Modality, Output, Sequence, Task
+from mien.tensors import Batch, Output, Sequence
+from mien.types import Modality, Task
 
 __all__ = [
     "Dropouts",

@@ -21,8 +21,9 @@ from mien.extractors import EXTRACTORS
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.prediction.answer import ModelFacts
+from mien.tensors import Batch
 from mien.text import TextReader
-from mien.types import Batch, Modality, Scale, Task
+from mien.types import Modality, Scale, Task
 
 __all__ = ["ClipSeries", "Judged", "Network", "check_extractors", "load_network"]
 

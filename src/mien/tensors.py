@@ -1,0 +1,85 @@
+"""What models see, return and learn from, as tensors; the legend of shapes is in ``mien.types``.
+
+They stand apart from the other values because whoever imports this imports torch, which takes
+seconds: reading corpora, writing stores and extracting features do without.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Int, Num
+from torch import Tensor
+
+from mien.types import Modality, Task
+
+__all__ = ["Batch", "Output", "Sequence", "Targets"]
+
+
+class Sequence(NamedTuple):
+    """Padded time series of one modality.
+
+    Attributes:
+        values: Features or token ids, zero where ``mask`` is False.
+        mask: True at real time steps, False at padding; a row without a real step stands for a
+            clip that does not have this modality.
+    """
+
+    values: Num[Tensor, "B T D"]
+    mask: Bool[Tensor, "B T"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a model sees: the clips' features, never their labels.
+
+    Attributes:
+        index: Row of each clip in its split; label banks are addressed by it.
+        sequences: One padded sequence per modality that the corpus has.
+    """
+
+    index: Int[Tensor, "B"]
+    sequences: dict[Modality, Sequence]
+
+    def to(self, device: object) -> "Batch":
+        """Return the batch on ``device``."""
+        return Batch(
+            index=self.index.to(device),  # type: ignore[call-overload]
+            sequences={
+                m: Sequence(*(part.to(device) for part in s))  # type: ignore[call-overload]
+                for m, s in self.sequences.items()
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """What was annotated: goes to objectives and evaluation, never to a model.
+
+    Attributes:
+        labels: Annotated label per task; ``fusion`` is always there.
+    """
+
+    labels: dict[Task, Float[Tensor, "B"]]
+
+    def to(self, device: object) -> "Targets":
+        """Return the targets on ``device``."""
+        return Targets(
+            labels={t: v.to(device) for t, v in self.labels.items()}  # type: ignore[call-overload]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a model returns.
+
+    Attributes:
+        scores: Predicted score per task, on the scale of the corpus.
+        states: Hidden state from which each score was read.
+        attention: Weight of each time step, zero at padding; a modality without weights is absent.
+        present: Which clips have the modality; where False, a learned stand-in was used.
+    """
+
+    scores: dict[Task, Float[Tensor, "B"]]
+    states: dict[Task, Float[Tensor, "B _"]]
+    attention: dict[Modality, Float[Tensor, "B _"]]
+    present: dict[Modality, Bool[Tensor, "B"]]
