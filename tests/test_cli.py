@@ -64,7 +64,7 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         (["evaluate", "nowhere", "--split", "tset"], "must be one of train, valid, test"),
         (["compare", "nowhere", "there"], "is not a run folder"),
         (["report", "nowhere"], "is not a run folder"),
-        (["import", "nothing.pkl", "--out", "x"], "--corpus: a published file needs it"),
+        (["import", "nothing.pkl", "--out", "x"], "--corpus: a feature file needs it"),
         (["import", "nothing.pkl", "--corpus", "mosy", "--out", "x"], "mosy"),
         (["import", "nothing.pkl", "--corpus", "mosi", "--out", "x"], "nothing.pkl"),
         (["import", "nothing.csv", "--out", "x"], "--scale"),

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.corpora import KNOWN, released
+from mien.cli import main
+from mien.corpora import KNOWN, Facts, released
 from mien.corpora.released import PUBLISHED, Published, read_released
 from mien.errors import CorpusError, FeatureError, MienError
 from mien.store import open_store, write_store
-from mien.types import SPLITS, Task
+from mien.types import SPLITS, Scale, Task
 
 PROTOCOLS = [2, 3, 4, 5]
 COUNTS = {"train": 4, "valid": 2, "test": 3}
@@ -175,6 +176,23 @@ def test_a_corpus_without_published_files_is_an_error(tmp_path):
         read_released(path, "planted")
     with pytest.raises(CorpusError, match="no published corpus is called 'iemocap'"):
         read_released(path, "iemocap")
+
+
+def test_a_file_of_a_corpus_of_ones_own_has_the_scale_that_is_stated(tmp_path):
+    path = save(tmp_path, make_file())
+    own = Facts(scale=Scale(-5, 5), language="de", metrics="general")
+    corpus = read_released(path, "mine", own).corpus
+    assert (corpus.name, corpus.scale, corpus.language) == ("mine", (-5, 5), "de")
+    assert corpus.clips == read_released(path, "mosi").corpus.clips
+    out = str(tmp_path / "store")
+    assert main(["import", str(path), "--corpus", "mine", "--scale", "-5,5", "--out", out]) == 0
+
+
+def test_what_is_fixed_for_a_published_corpus_cannot_be_stated(tmp_path, capsys):
+    path = save(tmp_path, make_file())
+    arguments = ["import", str(path), "--corpus", "mosi", "--scale", "-5,5"]
+    assert main([*arguments, "--out", str(tmp_path / "x")]) == 2
+    assert "--scale and --language are fixed for mosi" in capsys.readouterr().err
 
 
 def listed(data):

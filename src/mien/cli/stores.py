@@ -17,10 +17,11 @@ __all__ = ["export", "import_", "info", "planted", "print_summary"]
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A published .pkl, or a .csv of clips.")],
+    file: Annotated[Path, typer.Argument(help="A .pkl as published, or a .csv of clips.")],
     out: Annotated[Path, typer.Option("--out", help="Store to make.")],
     corpus: Annotated[
-        str | None, typer.Option(help="mosi, mosei, sims, or a name of your own (with a .csv).")
+        str | None,
+        typer.Option(help="mosi, mosei, sims, or a name of your own."),
     ] = None,
     features: Annotated[
         list[str] | None,
@@ -37,8 +38,8 @@ def import_(
     *,
     replace: ReplaceOption = False,
 ) -> None:
-    """Read a published feature file, or your own clips and features, into a store."""
-    from mien.corpora import facts_of
+    """Read a feature file in the published layout, or your own clips and features, into a store."""
+    from mien.corpora import KNOWN
     from mien.corpora.released import read_released
     from mien.corpora.table import read_table
     from mien.store import write_store
@@ -55,11 +56,15 @@ def import_(
         )
     else:
         if corpus is None:
-            raise ConfigError("--corpus: a published file needs it: mosi, mosei or sims")
-        if features or scale or language:
-            raise ConfigError("--features, --scale and --language go with a .csv")
-        facts_of(corpus)
-        material = read_released(file, corpus)
+            raise ConfigError(
+                "--corpus: a feature file needs it: mosi, mosei, sims, or a name of your own"
+            )
+        if features:
+            raise ConfigError("--features goes with a .csv")
+        if corpus in KNOWN and (scale or language):
+            raise ConfigError(f"--scale and --language are fixed for {corpus}; leave them out")
+        own = None if corpus in KNOWN else _facts_for(corpus, scale, language)
+        material = read_released(file, corpus, own)
     with busy(f"importing {file.name}"):
         write_store(material, out, replace=replace)
     print_summary(out)
@@ -71,7 +76,12 @@ def _facts_for(corpus: str | None, scale: str | None, language: str | None) -> "
 
     known = KNOWN.get(corpus or "")
     if scale is None and known is None:
-        raise ConfigError("--scale: a corpus of your own needs it, for example --scale -3,3")
+        named = f"{corpus!r}, " if corpus else ""
+        known_names = ", ".join(KNOWN)
+        raise ConfigError(
+            f"--scale: {named}a corpus of your own, needs it, for example --scale -3,3 "
+            f"(known are {known_names})"
+        )
     return Facts(
         scale=read_scale(scale) if scale is not None or known is None else known.scale,
         language=language or (known.language if known else "en"),

@@ -89,8 +89,8 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def read_released(path: Path, corpus: str) -> Material:
-    """Read a published feature pickle, of protocol 2 to 5, written by Python 2 or 3.
+def read_released(path: Path, corpus: str, facts: Facts | None = None) -> Material:
+    """Read a feature pickle in the published layout, of protocol 2 to 5, by Python 2 or 3.
 
     The features stay in the file until they are asked for, clip by clip, so the file must stay
     where it is until the store is written. Padding is dropped; how long a clip is, is known in
@@ -114,7 +114,8 @@ def read_released(path: Path, corpus: str) -> Material:
 
     Args:
         path: The file.
-        corpus: ``mosi``, ``mosei`` or ``sims``.
+        corpus: ``mosi``, ``mosei`` or ``sims``, or a name of your own.
+        facts: What is fixed for a corpus of your own; ``mien export`` writes such files.
 
     Returns:
         The clips in the order of the file (train, valid, test) and the series ``audio``,
@@ -126,10 +127,11 @@ def read_released(path: Path, corpus: str) -> Material:
             clips, labels or lengths that cannot be right.
         FeatureError: If the clips of a series differ in the number of values per step.
     """
-    facts = facts_of(corpus)
     names = sorted({published.corpus for published in PUBLISHED.values()})
-    if corpus not in names:
+    if facts is None and corpus not in names:
+        facts_of(corpus)
         raise CorpusError(f"{corpus!r} has no published feature file; {', '.join(names)} have")
+    facts = facts or facts_of(corpus)
     with FeatureFile(Path(path)) as file:
         parts = _read_parts(file, load_closed(file))
         clips = _read_clips(file, parts, facts)
