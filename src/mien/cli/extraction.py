@@ -101,7 +101,11 @@ def extract(
     ] = False,
     replace: ReplaceOption = False,
 ) -> None:
-    """Extract features from recordings into a store."""
+    """Extract features from recordings into a store.
+
+    mien extract FOLDER --out stores/own takes a folder with label.csv and Raw/, a CSV with a column
+    path, or recordings alone; mien extract clip.mp4 --inspect seen.png shows what is seen of a face.
+    """
     from mien.extraction.pipeline import extract as run_extraction
     from mien.extraction.progress import ExtractionProgress
     from mien.extraction.request import make_settings, read_request
