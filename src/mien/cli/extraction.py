@@ -104,7 +104,7 @@ def extract(
     """Extract features from recordings into a store.
 
     mien extract FOLDER --out stores/own takes a folder with label.csv and Raw/, a CSV with a column
-    path, or recordings alone; mien extract clip.mp4 --inspect seen.png shows what is seen of a face.
+    path, or recordings alone; mien extract clip.mp4 --inspect seen.png shows what is seen.
     """
     from mien.extraction.pipeline import extract as run_extraction
     from mien.extraction.progress import ExtractionProgress
