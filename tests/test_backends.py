@@ -117,7 +117,8 @@ def test_a_dask_cluster_makes_the_same_store_and_survives_what_clips_do(
 ):
     source, expected = here
     (source / "once.mark").unlink()
-    run(source, tmp_path / "store", backend="dask", address=dask_cluster, jobs=2, **OPTIONS)
+    done = run(source, tmp_path / "store", backend="dask", address=dask_cluster, jobs=2, **OPTIONS)
+    assert done.store is not None, done.skipped
     assert bytes_of(tmp_path / "store") == expected
 
 
@@ -128,7 +129,8 @@ def test_a_dask_cluster_makes_the_same_store_and_survives_what_clips_do(
 def test_a_ray_cluster_makes_the_same_store_and_survives_what_clips_do(here, ray_cluster, tmp_path):
     source, expected = here
     (source / "once.mark").unlink()
-    run(source, tmp_path / "store", backend="ray", address=ray_cluster, jobs=2, **OPTIONS)
+    done = run(source, tmp_path / "store", backend="ray", address=ray_cluster, jobs=2, **OPTIONS)
+    assert done.store is not None, done.skipped
     assert bytes_of(tmp_path / "store") == expected
 
 
