@@ -1,6 +1,7 @@
 """Panels of like axes to figures: values with intervals, and lines with bands."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +30,7 @@ _COLOURS: Final = (
 )  # fmt: skip
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 _DASHED: Final = (0, (4, 2))
+_NOTE_LETTERS: Final = 12  # of a note, in an inch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +130,13 @@ def draw_intervals(
     grid[0, 0].set_yticks(range(len(names)), names)
     grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
     if note:
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=MUTED)
+        figure.supxlabel(_fit(note, width), x=0.01, ha="left", fontsize=8.5, color=MUTED)
     return figure
+
+
+def _fit(note: str, width: float) -> str:
+    """Break a note into lines that a figure so many inches wide can hold."""
+    return textwrap.fill(note, int(width * _NOTE_LETTERS))
 
 
 def _draw_intervals(axes: Axes, panel: IntervalPanel, names: Sequence[str]) -> None:
@@ -170,7 +177,8 @@ def draw_lines(
         are_whole: Whether places are whole numbers, as epochs are.
     """
     num_columns = max(len(row) for row in rows)
-    figure = make_figure(title, 3.4 * num_columns + 0.6, 2.7 * len(rows) + 1.2)
+    width = 3.4 * num_columns + 0.6
+    figure = make_figure(title, width, 2.7 * len(rows) + 1.2)
     grid = figure.subplots(len(rows), num_columns, squeeze=False, sharex=True, sharey="row")
     for panels, axes_of_row in zip(rows, grid, strict=True):
         for panel, axes in zip(panels, axes_of_row, strict=False):
@@ -187,8 +195,8 @@ def draw_lines(
     num_abreast = min(2 if num_columns == 1 else 4, len(names))
     figure.legend(
         keys, list(names), loc="outside lower left", ncols=num_abreast, fontsize=8.5,
-        frameon=False, labelcolor=INK, handlelength=2.0, title=note or None, title_fontsize=8.5,
-        alignment="left",
+        frameon=False, labelcolor=INK, handlelength=2.0, title=_fit(note, width) or None,
+        title_fontsize=8.5, alignment="left",
     )  # fmt: skip
     return figure
 
