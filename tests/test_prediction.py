@@ -415,3 +415,17 @@ def test_a_broken_recording_does_not_end_the_others(face, tmp_path, capsys):
 def test_the_command_wants_recordings_or_a_sentence(capsys):
     assert main(["predict"]) == 2
     assert "give recordings, or a sentence" in capsys.readouterr().err
+
+
+def test_a_name_with_signs_of_an_address_is_a_name(model, face, tmp_path):
+    odd = tmp_path / "a%20b?#.mp4"
+    odd.symlink_to(face)
+    assert model.predict(odd, transcript="none").answers[0].unimodal.keys() == {VIDEO}
+
+
+def test_no_voice_is_computed_where_nobody_speaks(model, face, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("sound was read")
+
+    monkeypatch.setattr(type(model._watcher.tools.extractors[AUDIO]), "begin", refuse)
+    assert model.predict(face).answers[0].absent[AUDIO]

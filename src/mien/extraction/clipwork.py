@@ -109,6 +109,7 @@ class ClipTask(Settings):
         transcript: What is said, if that is known.
         words: When it is said, if that is known.
         out: File of results to write.
+        without: Modalities of which nothing is wanted.
     """
 
     path: _SystemPath
@@ -117,6 +118,7 @@ class ClipTask(Settings):
     transcript: str = ""
     words: tuple[tuple[str, float, float], ...] | None = None
     out: _SystemPath
+    without: tuple[Modality, ...] = ()
 
     @property
     def source(self) -> Source:
@@ -226,7 +228,7 @@ def extract_clip(task: ClipTask, tools: Tools) -> tuple[Facts, dict[str, Feature
     """
     settings = tools.settings
     spoken = _Speech(task, tools)
-    streams, audio, frames = _begin(task.source, tools, spoken)
+    streams, audio, frames = _begin(task, tools, spoken)
     decoded = None
     if audio or frames:
         from mien.media import decode
@@ -281,13 +283,15 @@ class _Speech:
 
 
 def _begin(
-    source: Source, tools: Tools, speech: _Speech
+    task: ClipTask, tools: Tools, speech: _Speech
 ) -> tuple[dict[Modality, Callable[[], Features]], list[AudioSink], list[FrameSink]]:
     """Begin the streams of a clip; return how each is finished, and who wants sound and frames."""
     streams: dict[Modality, Callable[[], Features]] = {}
     audio: list[AudioSink] = []
     frames: list[FrameSink] = []
-    for modality, extractor in tools.extractors.items():
+    source = task.source
+    wanted = {m: one for m, one in tools.extractors.items() if m not in task.without}
+    for modality, extractor in wanted.items():
         if _reads_files(extractor):
             streams[modality] = _Later(extractor, source)
         elif _hears(extractor):

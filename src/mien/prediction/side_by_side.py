@@ -34,7 +34,7 @@ def extract_side_by_side(
     with tempfile.TemporaryDirectory(prefix="mien-") as folder:
         results = [Path(folder) / f"{number}.npz" for number in range(len(tasks))]
         messages = [
-            task.model_copy(update={"out": str(result)}).model_dump_json()
+            task.model_copy(update={"out": result}).model_dump_json()
             for task, result in zip(tasks, results, strict=True)
         ]
         job = Job(settings=settings.model_dump_json(), limit=None, command=(), folder=folder)

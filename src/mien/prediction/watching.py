@@ -190,12 +190,8 @@ class Watcher:
     def _select(
         self, features: Mapping[str, Features], one: Utterance
     ) -> tuple[dict[Modality, Values], dict[Modality, Times]]:
-        """Return the series that the network knows; sound where nobody speaks is no voice."""
-        kept = {
-            m: features[str(m)]
-            for m in self._network.modalities
-            if str(m) in features and (m is not Modality.AUDIO or one.is_spoken)
-        }
+        """Return the series that the network knows."""
+        kept = {m: features[str(m)] for m in self._network.modalities if str(m) in features}
         series: dict[Modality, Values] = {m: found.values for m, found in kept.items()}
         if Modality.TEXT in self._network.modalities and self._network.text is not None:
             series[Modality.TEXT] = self._network.read_text(one.transcript)
@@ -228,10 +224,11 @@ def _task(path: Path, one: Utterance) -> ClipTask:
         for text, start, end in one.words
     )
     return ClipTask(
-        path=str(path),
+        path=path,
         start=one.start,
         end=one.end,
         transcript=one.transcript,
         words=words,
-        out="",
+        out=Path(),
+        without=() if one.is_spoken else (Modality.AUDIO,),  # sound where nobody speaks is no voice
     )
