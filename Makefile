@@ -4,19 +4,22 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# pip would compile every module on one core, also those that nothing imports. The tests want it done
+# before, by all cores: they take warnings for errors, also those of compiling what others wrote.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 
 .PHONY: demo test check clean
 
 # torch first and pinned: a range can pull a build with several GB of CUDA packages
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet "$$(grep '^torch==' constraints.txt)"
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(INSTALL) "$$(grep '^torch==' constraints.txt)"
+	$(INSTALL) --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,docs]"
+	$(INSTALL) --constraint constraints.txt --editable ".[dev,docs]"
+	$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null || true
 	touch $@
 
 demo: $(VENV)/.installed
