@@ -21,6 +21,7 @@ __all__ = [
     "TopLayers",
     "fingerprint_of",
     "load_backbone",
+    "load_bottom",
     "load_settings",
     "load_tokenizer",
     "load_top",
@@ -88,23 +89,18 @@ class StackedEncoder(nn.Module):
     with this in place of its encoder it reads token ids.
 
     Args:
-        backbone: The pretrained encoder, a model of transformers.
-        layer: After how many of its layers the trained part begins.
-        top: The trained part.
+        bottom: The pretrained part, token ids to states.
+        top: The trained part, states to states.
     """
 
-    def __init__(self, backbone: nn.Module, layer: int, top: nn.Module) -> None:
+    def __init__(self, bottom: nn.Module, top: nn.Module) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.layer = layer
+        self.bottom = bottom
         self.top = top
 
     def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
-        ids = sequence.values.squeeze(-1).long()
-        mask = _never_empty(sequence.mask)
-        output = self.backbone(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        states: Tensor = self.top(Sequence(output.hidden_states[self.layer], sequence.mask))
+        states: Tensor = self.top(Sequence(self.bottom(sequence), sequence.mask))
         return states
 
 
@@ -176,6 +172,19 @@ def load_backbone(source: Path | str) -> Any:
     backbone = backbone.float()
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # read by nothing, so never trained
+    return backbone
+
+
+def load_bottom(source: Path | str, layers: int) -> Any:
+    """Load a text encoder that ends after so many layers; none is computed that nobody reads.
+
+    Raises:
+        AssetError: If it cannot be loaded.
+        ConfigError: If it has more layers, which cannot be told apart.
+    """
+    backbone = load_backbone(source)
+    if layers < backbone.config.num_hidden_layers:
+        backbone.encoder.layer = nn.ModuleList(_layers_of(backbone)[:layers])
     return backbone
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "load_weights",
     "read_header",
     "read_tensors",
+    "refuse_existing",
     "split_states",
     "write_tensors",
     "write_text",
@@ -27,6 +28,16 @@ __all__ = [
 ]
 
 _KEY = "mien"
+
+
+def refuse_existing(path: Path, *, replace: bool) -> None:
+    """Refuse to write over a file, unless it is to be replaced.
+
+    Raises:
+        CheckpointError: If it is there.
+    """
+    if path.exists() and not replace:
+        raise CheckpointError(f"{path}: exists already; say --replace, or give another name")
 
 
 @contextmanager

@@ -11,11 +11,9 @@ into the inner shapes of an LSTM; see docs/decisions.md.
 
 import json
 import logging
-import os
-import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mien.checkpoint import refuse_existing, written_beside
 from mien.errors import CheckpointError
 from mien.layers import Standardise
 from mien.packages import require
@@ -221,18 +220,19 @@ def export_onnx(
         **({".tokenizer.json": out.with_name(f"{out.stem}.tokenizer.json")} if tokenizer else {}),
     }
     for file in beside.values():
-        if file.exists() and not replace:
-            raise CheckpointError(f"{file}: exists already; say --replace, or give another name")
+        refuse_existing(file, replace=replace)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _all_or_none(beside) as made:
+    about = _describe(network, graph)
+    with ExitStack() as stack:
+        made = {name: stack.enter_context(written_beside(file)) for name, file in beside.items()}
         logger.info("writing ONNX and comparing it with torch")
-        _write(graph, made[".onnx"], _describe(network, graph), source)
+        _write(graph, made[".onnx"], about, source)
         difference = _compare(graph, made[".onnx"])
         _refuse_far(difference.largest, _CLOSE, f"{source}: as ONNX, a score")
         rough = None
         if int8:
             logger.info("writing it in 8 bits")
-            _quantise(made[".onnx"], made[".int8.onnx"])
+            _quantise(made[".onnx"], made[".int8.onnx"], about)
             rough = _compare(graph, made[".int8.onnx"])
             _refuse_far(rough.mean, _ROUGH, f"{source}: in 8 bits, the mean score")
         if tokenizer:
@@ -245,20 +245,6 @@ def export_onnx(
         int8_difference=rough,
         num_clips=sum(num_clips for num_clips, _, _ in _TRIALS),
     )
-
-
-@contextmanager
-def _all_or_none(files: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Give files in a folder beside; they take their names, one after the other, at the end."""
-    place = next(iter(files.values())).parent
-    with tempfile.TemporaryDirectory(prefix=".onnx.", dir=place) as folder:
-        made = {name: Path(folder) / f"made{name}" for name in files}
-        yield made
-        for name, file in files.items():
-            made[name].chmod(0o644)
-            with made[name].open("rb") as handle:
-                os.fsync(handle.fileno())
-            made[name].replace(file)
 
 
 def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
@@ -289,8 +275,6 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
 
 
 def _write(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source: Path) -> None:
-    import onnx
-
     num_bytes = sum(one.nbytes for one in graph.state_dict().values())
     if num_bytes > _LARGEST:
         raise CheckpointError(
@@ -317,6 +301,13 @@ def _write(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source: Pat
         except torch.onnx.errors.OnnxExporterError as error:
             reason = str(error).strip().splitlines()[0]
             raise CheckpointError(f"{source}: cannot be written as ONNX ({reason})") from error
+    _label(path, about)
+
+
+def _label(path: Path, about: Mapping[str, Any]) -> None:
+    """Write into a file of ONNX what it is."""
+    import onnx
+
     made = onnx.load(path)
     onnx.helper.set_model_props(made, {_KEY: json.dumps(about)})
     onnx.save(made, path)
@@ -361,9 +352,8 @@ def _refuse_far(difference: float, most: float, what: str) -> None:
         )
 
 
-def _quantise(path: Path, out: Path) -> None:
+def _quantise(path: Path, out: Path, about: Mapping[str, Any]) -> None:
     """Write the matrices of a file in 8 bits, with a scale for each column."""
-    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     logging.disable(logging.WARNING)  # it has a line for every matrix, by the root logger
@@ -377,7 +367,4 @@ def _quantise(path: Path, out: Path) -> None:
         )
     finally:
         logging.disable(logging.NOTSET)
-    about = {one.key: one.value for one in onnx.load(path, load_external_data=False).metadata_props}
-    made = onnx.load(out)
-    onnx.helper.set_model_props(made, about)
-    onnx.save(made, out)
+    _label(out, about)

@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mien.checkpoint import read_header, read_tensors, split_states, write_tensors
+from mien.checkpoint import (
+    read_header,
+    read_tensors,
+    refuse_existing,
+    split_states,
+    write_tensors,
+)
 from mien.errors import CheckpointError
 from mien.trained import find_checkpoint
 
@@ -52,8 +58,7 @@ def pack(
         CheckpointError: If there is no sound checkpoint, it holds no network, or ``out`` exists.
     """
     source, out = find_checkpoint(Path(path)), Path(out)
-    if out.exists() and not replace:
-        raise CheckpointError(f"{out}: exists already; say --replace, or give another name")
+    refuse_existing(out, replace=replace)
     header = read_header(source)
     state = split_states(read_tensors(source), "model")
     if not state:

@@ -9,7 +9,7 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from mien.backbone import (
     TokenEncoder,
     fingerprint_of,
     load_backbone,
+    load_bottom,
     load_settings,
     load_tokenizer,
     load_top,
@@ -196,7 +197,7 @@ class TextReader:
         """Return an encoder from token ids to states, whose trained part is what ``build`` made."""
         if self.layer is None:
             return trained
-        return StackedEncoder(self._backbone, self.layer, trained)
+        return StackedEncoder(TokenEncoder(self._bottom), trained)
 
     def tokenise(self, texts: Several[str]) -> Series:
         """Return the token ids of each text, ``(T, 1)``; no step for an empty one."""
@@ -219,11 +220,11 @@ class TextReader:
             return ids[0]
         if not len(ids.values):
             return np.zeros((0, self.size), np.float32)
-        return _states_of(self._backbone, ids, np.arange(1), self.layer)[0].numpy()
+        return _states_of(self._bottom, ids, np.arange(1))[0].numpy()
 
     @cached_property
-    def _backbone(self) -> Any:
-        return load_backbone(self.source).eval()
+    def _bottom(self) -> Any:
+        return load_bottom(self.source, cast("int", self.layer)).eval()
 
     def tokenizer_json(self) -> str:
         """Return the tokenizer as the package ``tokenizers`` reads it; it cuts texts as we do.
@@ -316,7 +317,7 @@ def _cached_states(ids: Series, source: Path | str, layer: int, key: str) -> Ser
 
 @torch.no_grad()
 def _compute_states(ids: Series, source: Path | str, layer: int, path: Path) -> None:
-    backbone = load_backbone(source).eval()
+    backbone = load_bottom(source, layer).eval()
     shape = (len(ids.values), int(backbone.config.hidden_size))
     states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     order = np.argsort(ids.lengths, kind="stable")
@@ -324,13 +325,13 @@ def _compute_states(ids: Series, source: Path | str, layer: int, path: Path) -> 
     logger.info("computing text states once: %d clips", len(order))
     for start in range(0, len(order), _CHUNK):
         rows = order[start : start + _CHUNK]
-        for row, one in zip(rows, _states_of(backbone, ids, rows, layer), strict=True):
+        for row, one in zip(rows, _states_of(backbone, ids, rows), strict=True):
             states[ids.offsets[row] : ids.offsets[row + 1]] = one.numpy()
     states.flush()
 
 
 def _states_of(
-    backbone: Any, ids: Series, rows: Int[np.ndarray, "_"], layer: int
+    backbone: Any, ids: Series, rows: Int[np.ndarray, "_"]
 ) -> list[Float[Tensor, "_ d"]]:
     lengths = [int(ids.lengths[row]) for row in rows]
     padded = torch.zeros(len(rows), max(lengths), dtype=torch.long)
@@ -338,5 +339,5 @@ def _states_of(
     for i, row in enumerate(rows.tolist()):
         padded[i, : lengths[i]] = torch.from_numpy(np.array(ids[row][:, 0], dtype=np.int64))
         mask[i, : lengths[i]] = 1
-    output = backbone(input_ids=padded, attention_mask=mask, output_hidden_states=True)
-    return [output.hidden_states[layer][i, :n] for i, n in enumerate(lengths)]
+    states = backbone(input_ids=padded, attention_mask=mask).last_hidden_state
+    return [states[i, :n] for i, n in enumerate(lengths)]

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ReplaceOption", "SetOption", "StoreOption", "read_scale", "read_split"]
 
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Store to use.")]
-ReplaceOption = Annotated[
-    bool, typer.Option("--replace", help="Replace a store that is already there.")
-]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what is already there.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; may be given repeatedly."),

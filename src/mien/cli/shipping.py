@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import ReplaceOption
+
 __all__ = ["export_onnx", "pack"]
 
 RunArgument = Annotated[Path, typer.Argument(help="Run folder (its first seed) or checkpoint.")]
@@ -19,9 +21,7 @@ def pack(
     full_precision: Annotated[
         bool, typer.Option("--full-precision", help="Keep 32 bits; 16 are the default.")
     ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a file that is already there.")
-    ] = False,
+    replace: ReplaceOption = False,
 ) -> None:
     """Write what prediction needs of a run as one small file."""
     from mien.packing import pack as pack_run
@@ -37,9 +37,7 @@ def export_onnx(
     int8: Annotated[
         bool, typer.Option("--int8", help="Write it in 8 bits too, for CPUs: OUT.int8.onnx.")
     ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace files that are already there.")
-    ] = False,
+    replace: ReplaceOption = False,
 ) -> None:
     """Write a trained network as ONNX, checked against torch.
 

@@ -128,10 +128,10 @@ def read_released(path: Path, corpus: str, facts: Facts | None = None) -> Materi
         FeatureError: If the clips of a series differ in the number of values per step.
     """
     names = sorted({published.corpus for published in PUBLISHED.values()})
-    if facts is None and corpus not in names:
-        facts_of(corpus)
-        raise CorpusError(f"{corpus!r} has no published feature file; {', '.join(names)} have")
-    facts = facts or facts_of(corpus)
+    if facts is None:
+        facts = facts_of(corpus)
+        if corpus not in names:
+            raise CorpusError(f"{corpus!r} has no published feature file; {', '.join(names)} have")
     with FeatureFile(Path(path)) as file:
         parts = _read_parts(file, load_closed(file))
         clips = _read_clips(file, parts, facts)
