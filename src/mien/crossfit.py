@@ -36,13 +36,13 @@ __all__ = ["assign_folds", "cross_fit"]
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1  # of the numbers: raise it when the same settings give other evidence
+_VERSION = 2  # of the numbers: raise it when the same settings give other evidence
 _KEPT = 0.6  # share of the running mean over the epochs that an epoch leaves as it was
 _BATCHES_SORTED = 8  # batches among which clips are sorted by cost
 _TRAIN = TrainConfig(
-    batch_size=32,
+    batch_size=16,
     accumulate=1,
-    learning_rate=LearningRates(text=0.0, audio=2e-3, video=2e-3, rest=1e-3),
+    learning_rate=LearningRates(text=0.0, audio=4e-3, video=4e-3, rest=2e-3),
 )
 
 #: Called with the epoch, the clips seen in it by all models, and how many there are to be seen.
