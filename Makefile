@@ -5,7 +5,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 # pip would compile every module on one core, also those that nothing imports. The tests want it done
-# before, by all cores: they take warnings for errors, also those of compiling what others wrote.
+# before, by all cores: they take warnings for errors, also those of compiling what others wrote. torch holds
+# a file for Python 3.12 alone, for which compileall fails: what cannot be compiled is left as it is.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 
 .PHONY: demo test check clean
