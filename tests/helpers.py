@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mien.batch import make_dataset, pad
+from mien.batch import make_dataset
 from mien.evidence import Evidence
 from mien.experiment import ExperimentConfig
 from mien.label_bank import LabelsConfig
 from mien.labels import build_labels
 from mien.models import MODELS, build_model
 from mien.store import write_store
-from mien.tensors import Batch, Output, Targets
+from mien.tensors import Batch, Output, Targets, pad
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 TEXT, AUDIO, VIDEO = Modality

@@ -4,7 +4,8 @@ from helpers import AUDIO, TEXT, VIDEO, make_material, make_series, make_split, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.batch import batches, make_dataset, pad, windows
+from mien.batch import batches, make_dataset, windows
+from mien.tensors import pad
 from mien.types import Clip, Task
 
 LENGTHS = [3, 1, 0, 5, 2, 2, 4]

@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mien.attention import ATTENTIONS
-from mien.batch import pad
 from mien.layers import (
     AbsentState,
     Head,
@@ -19,7 +18,7 @@ from mien.layers import (
     last_step,
     mean_step,
 )
-from mien.tensors import Sequence
+from mien.tensors import Sequence, pad
 
 # --- steps ----------------------------------------------------------------------------------------
 

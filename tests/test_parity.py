@@ -12,7 +12,6 @@ import torch
 from helpers import AUDIO, TEXT, VIDEO, make_split
 
 from mien.backbone import TokenEncoder
-from mien.batch import pad
 from mien.evaluation import predict
 from mien.label_bank import LabelsConfig
 from mien.labels import build_labels
@@ -22,7 +21,7 @@ from mien.models.self_mm import SelfMMConfig
 from mien.models.tam_ulag import TamUlagConfig
 from mien.objectives import MultitaskObjective
 from mien.steps import TrainConfig
-from mien.tensors import Batch, Output, Sequence, Targets
+from mien.tensors import Batch, Output, Sequence, Targets, pad
 from mien.training import Trainer
 from mien.types import Modality, Scale, Task
 

@@ -12,9 +12,9 @@ from transformers import AutoModel
 
 import mien.text
 from mien.backbone import GivenStates, TokenEncoder
-from mien.batch import pad
 from mien.errors import AssetError, ConfigError
 from mien.store import write_store
+from mien.tensors import pad
 from mien.text import TextEncoderConfig, prepare_text
 from mien.types import Corpus, Material, SeriesSource
 

@@ -175,8 +175,10 @@ def load_backbone(source: Path | str) -> Any:
     return backbone
 
 
-def load_bottom(source: Path | str, layers: int) -> Any:
+def load_bottom(source: Path | str, layers: int) -> TokenEncoder:
     """Load a text encoder that ends after so many layers; none is computed that nobody reads.
+
+    It is not for training: it drops nothing.
 
     Raises:
         AssetError: If it cannot be loaded.
@@ -185,7 +187,7 @@ def load_bottom(source: Path | str, layers: int) -> Any:
     backbone = load_backbone(source)
     if layers < backbone.config.num_hidden_layers:
         backbone.encoder.layer = nn.ModuleList(_layers_of(backbone)[:layers])
-    return backbone
+    return TokenEncoder(backbone).eval()
 
 
 def load_top(source: Path | str, layers: int) -> nn.Module:

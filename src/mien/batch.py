@@ -1,33 +1,18 @@
-"""A store to padded batches: the only place where padding is made and a length becomes a mask."""
+"""A store to padded batches."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from mien.store import Series
-from mien.tensors import Batch, Sequence, Targets
+from mien.tensors import Batch, Targets, pad
 from mien.types import Clip, Modality, Task
 
-__all__ = ["ClipDataset", "batches", "pad", "windows"]
-
-
-def pad(series: list[Num[Tensor, "_ D"]]) -> Sequence:
-    """Pad time series at the end, with zeros, to the longest of them.
-
-    A series without a time step stands for a modality that its clip does not have: its row of the
-    mask is all False. There is always at least one step, so that no axis is empty.
-    """
-    lengths = torch.tensor([len(one) for one in series])
-    values = pad_sequence(series, batch_first=True)
-    if values.shape[1] == 0:
-        values = values.new_zeros(len(series), 1, values.shape[2])
-    mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
-    return Sequence(values, mask)
+__all__ = ["ClipDataset", "batches", "windows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

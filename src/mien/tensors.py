@@ -7,12 +7,14 @@ seconds: reading corpora, writing stores and extracting features do without.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mien.types import Modality, Task
 
-__all__ = ["Batch", "Output", "Sequence", "Targets"]
+__all__ = ["Batch", "Output", "Sequence", "Targets", "pad"]
 
 
 class Sequence(NamedTuple):
@@ -26,6 +28,20 @@ class Sequence(NamedTuple):
 
     values: Num[Tensor, "B T D"]
     mask: Bool[Tensor, "B T"]
+
+
+def pad(series: list[Num[Tensor, "_ D"]]) -> Sequence:
+    """Pad time series at the end, with zeros, to the longest of them.
+
+    A series without a time step stands for a modality that its clip does not have: its row of the
+    mask is all False. There is always at least one step, so that no axis is empty.
+    """
+    lengths = torch.tensor([len(one) for one in series])
+    values = pad_sequence(series, batch_first=True)
+    if values.shape[1] == 0:
+        values = values.new_zeros(len(series), 1, values.shape[2])
+    mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
+    return Sequence(values, mask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from mien.backbone import (
 from mien.config import Settings
 from mien.errors import AssetError, ConfigError
 from mien.store import Series, Store, staged
+from mien.tensors import pad
 from mien.types import Clip
 
 __all__ = [
@@ -197,7 +198,7 @@ class TextReader:
         """Return an encoder from token ids to states, whose trained part is what ``build`` made."""
         if self.layer is None:
             return trained
-        return StackedEncoder(TokenEncoder(self._bottom), trained)
+        return StackedEncoder(self._bottom, trained)
 
     def tokenise(self, texts: Several[str]) -> Series:
         """Return the token ids of each text, ``(T, 1)``; no step for an empty one."""
@@ -223,8 +224,8 @@ class TextReader:
         return _states_of(self._bottom, ids, np.arange(1))[0].numpy()
 
     @cached_property
-    def _bottom(self) -> Any:
-        return load_bottom(self.source, cast("int", self.layer)).eval()
+    def _bottom(self) -> TokenEncoder:
+        return load_bottom(self.source, cast("int", self.layer))
 
     def tokenizer_json(self) -> str:
         """Return the tokenizer as the package ``tokenizers`` reads it; it cuts texts as we do.
@@ -317,27 +318,21 @@ def _cached_states(ids: Series, source: Path | str, layer: int, key: str) -> Ser
 
 @torch.no_grad()
 def _compute_states(ids: Series, source: Path | str, layer: int, path: Path) -> None:
-    backbone = load_bottom(source, layer).eval()
-    shape = (len(ids.values), int(backbone.config.hidden_size))
+    bottom = load_bottom(source, layer)
+    shape = (len(ids.values), int(load_settings(source).hidden_size))
     states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     order = np.argsort(ids.lengths, kind="stable")
     order = order[ids.lengths[order] > 0]
     logger.info("computing text states once: %d clips", len(order))
     for start in range(0, len(order), _CHUNK):
         rows = order[start : start + _CHUNK]
-        for row, one in zip(rows, _states_of(backbone, ids, rows), strict=True):
+        for row, one in zip(rows, _states_of(bottom, ids, rows), strict=True):
             states[ids.offsets[row] : ids.offsets[row + 1]] = one.numpy()
     states.flush()
 
 
 def _states_of(
-    backbone: Any, ids: Series, rows: Int[np.ndarray, "_"]
+    bottom: TokenEncoder, ids: Series, rows: Int[np.ndarray, "_"]
 ) -> list[Float[Tensor, "_ d"]]:
-    lengths = [int(ids.lengths[row]) for row in rows]
-    padded = torch.zeros(len(rows), max(lengths), dtype=torch.long)
-    mask = torch.zeros_like(padded)
-    for i, row in enumerate(rows.tolist()):
-        padded[i, : lengths[i]] = torch.from_numpy(np.array(ids[row][:, 0], dtype=np.int64))
-        mask[i, : lengths[i]] = 1
-    states = backbone(input_ids=padded, attention_mask=mask).last_hidden_state
-    return [states[i, :n] for i, n in enumerate(lengths)]
+    states = bottom(pad([torch.from_numpy(np.array(ids[row])) for row in rows.tolist()]))
+    return [states[i, : int(ids.lengths[row])] for i, row in enumerate(rows.tolist())]

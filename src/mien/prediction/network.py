@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Num
 
-from mien.batch import pad
 from mien.calibration import Calibration
 from mien.checkpoint import load_weights, read_header, read_tensors, split_states
 from mien.config import read_settings
@@ -21,7 +20,7 @@ from mien.extractors import EXTRACTORS
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.prediction.answer import ModelFacts
-from mien.tensors import Batch
+from mien.tensors import Batch, pad
 from mien.text import TextReader
 from mien.types import Modality, Scale, Task
 
