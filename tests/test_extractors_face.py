@@ -1,5 +1,6 @@
 """Faces in pictures and in clips, on a real portrait that is moved, turned, shrunk and doubled."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -197,6 +198,20 @@ def test_blendshapes_have_the_names_that_mediapipe_gives_them(finder):
 def test_extractors_of_one_process_share_one_landmarker():
     """A landmarker that the garbage collector closed made the next call wait for ever."""
     assert FaceFinder()._landmarker is FaceFinder()._landmarker
+
+
+@needs_landmarker
+def test_the_landmarker_is_not_taken_away_with_the_last_that_knows_it(monkeypatch):
+    """Closed while the interpreter ends, it wrote a traceback to stderr."""
+    from mediapipe.tasks.python.vision import FaceLandmarker
+
+    taken = []
+    real = FaceLandmarker.__del__
+    monkeypatch.setattr(FaceLandmarker, "__del__", lambda one: (taken.append(1), real(one)))
+    made = landmarker._load.__wrapped__(find_asset("face-landmarker") / "face_landmarker.task", 1)
+    del made
+    gc.collect()
+    assert not taken
 
 
 @needs_landmarker

@@ -5,6 +5,7 @@ a seventh of the picture's longer side. Where it finds none, we look in enlarged
 """
 
 import contextlib
+import ctypes
 import functools
 import os
 import sys
@@ -205,7 +206,8 @@ def _load(path: Path, process: int) -> Any:  # noqa: ANN401, ARG001
 
     MediaPipe hands its calls to a thread. A landmarker that the garbage collector takes away closes
     itself, and if that happens while another one is handing over a call, the two wait for each
-    other for ever. A forked process has no such threads and loads its own.
+    other for ever; if it happens while the interpreter ends, what it calls is gone, and stderr says
+    so. So it is never taken away. A forked process has no such threads and loads its own.
 
     MediaPipe reports how it is used to its makers' server, once a minute and when it is closed, and
     has no setting against that. It is given no certificate that it could trust, so that it breaks
@@ -227,7 +229,9 @@ def _load(path: Path, process: int) -> Any:  # noqa: ANN401, ARG001
         output_facial_transformation_matrixes=True,
     )
     with _quiet_stderr():
-        return FaceLandmarker.create_from_options(options)
+        made = FaceLandmarker.create_from_options(options)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
+    return made
 
 
 @contextlib.contextmanager
