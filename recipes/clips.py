@@ -27,9 +27,9 @@ from typing import NamedTuple
 import numpy as np
 from speed import DECODING, Measured, find_recordings, measure, speed, use_one_core
 
-from mien.checkpoint import write_text
 from mien.extractors import EXTRACTORS
 from mien.extractors.speech import SpeechRecogniser, Transcript
+from mien.files import write_text
 from mien.media import AudioSink, Source, decode
 from mien.tables import markdown_table
 

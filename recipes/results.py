@@ -16,7 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mien.checkpoint import write_text
+from mien.files import write_text
 from mien.metrics import METRICS
 from mien.run import RunFolder, open_run
 from mien.tables import (

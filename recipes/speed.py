@@ -19,9 +19,9 @@ from typing import Any
 
 from mien.recording import AudioSink, FrameSink, Source
 
-from mien.checkpoint import write_text
 from mien.corpora.recordings import SUFFIXES
 from mien.extractors import EXTRACTORS
+from mien.files import write_text
 from mien.media import decode
 from mien.tables import markdown_table
 from mien.types import Modality

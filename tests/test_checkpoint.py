@@ -14,9 +14,9 @@ from mien.checkpoint import (
     read_tensors,
     split_states,
     write_tensors,
-    write_text,
 )
 from mien.errors import CheckpointError
+from mien.files import write_text
 
 TENSORS = {
     "a/float": torch.tensor([[1.5, float("nan")], [float("inf"), -0.0]]),

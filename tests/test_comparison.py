@@ -8,8 +8,8 @@ from fake_runs import write_run
 
 from mien.comparison import compare_runs
 from mien.errors import CheckpointError
-from mien.evaluation import Predictions, write_predictions
 from mien.metrics import METRICS
+from mien.predictions import Predictions, write_predictions
 from mien.run import RunFolder
 from mien.significance import paired_bootstrap
 from mien.types import Task

@@ -28,9 +28,10 @@ from hypothesis import strategies as st
 from mien.checkpoint import read_header, read_tensors
 from mien.config import apply_overrides, read_settings
 from mien.errors import CheckpointError, ConfigError, MienError, StoreError, TrainingError
-from mien.evaluation import predict, read_predictions
+from mien.evaluation import predict
 from mien.execution import train
 from mien.experiment import ExperimentConfig, read_config
+from mien.predictions import read_predictions
 from mien.preparation import _moments, prepare
 from mien.store import write_store
 from mien.trained import find_checkpoint, load_model

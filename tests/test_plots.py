@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.evaluation import Predictions
 from mien.plots import (
     COLOURS,
     AgreementCurves,
@@ -16,6 +15,7 @@ from mien.plots import (
     make_figure,
     save_figure,
 )
+from mien.predictions import Predictions
 from mien.reading import TrainLabels
 from mien.types import Modality, Scale, Task
 

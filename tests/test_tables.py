@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from mien.comparison import compare_runs
 from mien.metrics import METRICS
+from mien.progress import format_epoch, format_epoch_heading
 from mien.steps import TrainConfig
 from mien.tables import (
     describe_metrics,
     format_comparison,
-    format_epoch,
-    format_epoch_heading,
     format_interval,
     format_run,
     format_table,

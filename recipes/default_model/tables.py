@@ -9,7 +9,7 @@ from compose import Joined, Weights, name_clip
 
 from mien.calibration import Calibration
 from mien.checkpoint import read_header
-from mien.evaluation import Predictions, read_predictions
+from mien.predictions import Predictions, read_predictions
 from mien.run import SeedFolder
 from mien.types import Modality, Scale, Split, Task
 

@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float
 
 from mien.batch import ClipDataset
 from mien.config import Settings
-from mien.evaluation import Predictions, predict
+from mien.evaluation import predict
 from mien.models.multitask import MultimodalModel
+from mien.predictions import Predictions
 from mien.store import Series
 from mien.types import Modality, Scale, Task
 

@@ -1,10 +1,7 @@
 """Weights, label banks and settings in one file, without pickle: safetensors with a JSON header."""
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mien.errors import CheckpointError
+from mien.files import written_beside
 
 __all__ = [
     "add_to_header",
@@ -20,49 +18,11 @@ __all__ = [
     "load_weights",
     "read_header",
     "read_tensors",
-    "refuse_existing",
     "split_states",
     "write_tensors",
-    "write_text",
-    "written_beside",
 ]
 
 _KEY = "mien"
-
-
-def refuse_existing(path: Path, *, replace: bool) -> None:
-    """Refuse to write over a file, unless it is to be replaced.
-
-    Raises:
-        CheckpointError: If it is there.
-    """
-    if path.exists() and not replace:
-        raise CheckpointError(f"{path}: exists already; say --replace, or give another name")
-
-
-@contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """Give a file beside ``path`` to write; it takes its name, safe on disk, if the block succeeds.
-
-    A kill leaves the old file or the new one.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        with Path(name).open("rb") as file:
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file beside ``path`` and rename it."""
-    with written_beside(path) as file:
-        file.write_text(text, encoding="utf-8")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mien.errors import CheckpointError
-from mien.evaluation import Predictions
 from mien.metrics import METRICS, Metric, Scores
+from mien.predictions import Predictions
 from mien.resampling import come_from_videos
 from mien.run import RunFolder
 from mien.significance import (

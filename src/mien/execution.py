@@ -15,13 +15,14 @@ import torch
 
 from mien.batch import ClipDataset
 from mien.calibration import calibrate, coverage
-from mien.checkpoint import add_to_header, read_header, read_tensors, split_states, write_text
+from mien.checkpoint import add_to_header, read_header, read_tensors, split_states
 from mien.config import dump_toml, read_settings, read_toml
 from mien.crossfit import cross_fit
 from mien.errors import CheckpointError, TrainingError
-from mien.evaluation import Predictions, predict, write_predictions
+from mien.evaluation import predict
 from mien.evidence import Evidence
 from mien.experiment import ExperimentConfig
+from mien.files import write_text
 from mien.judgement import (
     judge_attention,
     judge_labels,
@@ -34,6 +35,7 @@ from mien.labels import build_labels
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
 from mien.packing import videos_seen
+from mien.predictions import Predictions, write_predictions
 from mien.preparation import Prepared, build, fit_scales, prepare, require_labels
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mien.agreement import AttentionShare, LabelAgreement, agreement, attention_share
-from mien.checkpoint import write_text
 from mien.corpora import MetricFamily
-from mien.evaluation import Predictions
+from mien.files import write_text
 from mien.metrics import METRICS, evaluate_all
+from mien.predictions import Predictions
 from mien.resampling import come_from_videos
 from mien.run import RunFolder
 from mien.significance import bootstrap_interval, summarise_seeds

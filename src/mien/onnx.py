@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mien.checkpoint import refuse_existing, written_beside
 from mien.errors import CheckpointError
+from mien.files import refuse_existing, written_beside
 from mien.layers import Standardise
 from mien.packages import require
 from mien.prediction.network import Network, load_network

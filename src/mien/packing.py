@@ -9,14 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mien.checkpoint import (
-    read_header,
-    read_tensors,
-    refuse_existing,
-    split_states,
-    write_tensors,
-)
+from mien.checkpoint import read_header, read_tensors, split_states, write_tensors
 from mien.errors import CheckpointError
+from mien.files import refuse_existing
 from mien.trained import find_checkpoint
 
 __all__ = ["pack", "videos_seen"]

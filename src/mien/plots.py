@@ -17,9 +17,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from mien.checkpoint import written_beside
-from mien.evaluation import Predictions
+from mien.files import written_beside
 from mien.metrics import Scores
+from mien.predictions import Predictions
 from mien.reading import TrainLabels
 from mien.types import Modality, Scale, Task
 

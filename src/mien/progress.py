@@ -1,11 +1,13 @@
 """What a terminal shows while a model trains."""
 
+import math
+
 from mien.live import LiveLine, clock
 from mien.steps import TrainConfig
-from mien.tables import format_epoch, format_epoch_heading
+from mien.tables import UNDEFINED
 from mien.training import EpochRecord
 
-__all__ = ["TrainingProgress"]
+__all__ = ["TrainingProgress", "format_epoch", "format_epoch_heading"]
 
 
 class TrainingProgress(LiveLine):
@@ -38,3 +40,39 @@ class TrainingProgress(LiveLine):
         text = f"at most {clock(left)} left"
         self.move(beside=text)
         self.console.print(f"{format_epoch(record, config)}  {text}")
+
+
+def format_epoch_heading(record: EpochRecord) -> str:
+    """Return the two lines that stand above the lines of ``format_epoch``."""
+    names = [*record.losses, *_live_metrics(record)]
+    losses = "loss on train".center(8 * len(record.losses))
+    has_shares = any(name.startswith("acc2") for name in names)
+    valid = "valid, multimodal" + (", acc2 in %" if has_shares else "")
+    line = f"{'epoch':<7}" + "".join(name.rjust(_column(name)) for name in names) + " best"
+    return f"{'':<7}{losses}  {valid}".rstrip() + f"\n{line}"
+
+
+def format_epoch(record: EpochRecord, config: TrainConfig) -> str:
+    """Return an epoch in one line: losses per task, validation metrics, and whether it is best.
+
+    Every reading of two-class accuracy is shown under its own name, in percent.
+
+    Args:
+        record: What the epoch gave.
+        config: Says how many epochs there are at most.
+    """
+    cells = [f"{loss:.3f}".rjust(_column(name)) for name, loss in record.losses.items()]
+    for name in _live_metrics(record):
+        value = record.valid[name]
+        text = f"{100 * value:.2f}" if name.startswith("acc2") else f"{value:.3f}"
+        cells.append((UNDEFINED if math.isnan(value) else text).rjust(_column(name)))
+    mark = "    *" if record.is_best else ""
+    return f"{f'{record.epoch}/{config.epochs}':<7}" + "".join(cells) + mark
+
+
+def _live_metrics(record: EpochRecord) -> list[str]:
+    return [name for name in record.valid if name in ("mae", "corr") or name.startswith("acc2")]
+
+
+def _column(name: str) -> int:
+    return 10 if name.startswith("acc2") else 7 if name in ("mae", "corr") else 8

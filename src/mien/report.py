@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mien.checkpoint import write_text
+from mien.files import write_text
 from mien.metrics import METRICS
 from mien.reading import FinishedRun, Picture, read_run
 from mien.run import RunFolder

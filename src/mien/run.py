@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mien.errors import CheckpointError
-from mien.evaluation import Predictions, read_predictions
+from mien.predictions import Predictions, read_predictions
 from mien.types import Split
 
 __all__ = ["RunFolder", "SeedFolder", "open_run"]

@@ -8,8 +8,6 @@ from typing import Any, Final
 from mien.assets import AssetStatus
 from mien.comparison import ComparedRun, RunComparison
 from mien.metrics import METRICS, Metric
-from mien.steps import TrainConfig
-from mien.training import EpochRecord
 from mien.types import Task
 
 __all__ = [
@@ -17,8 +15,6 @@ __all__ = [
     "describe_metrics",
     "format_assets",
     "format_comparison",
-    "format_epoch",
-    "format_epoch_heading",
     "format_interval",
     "format_run",
     "format_table",
@@ -281,34 +277,6 @@ def _letter(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else str(number + 1)
 
 
-def format_epoch_heading(record: EpochRecord) -> str:
-    """Return the two lines that stand above the lines of ``format_epoch``."""
-    names = [*record.losses, *_live_metrics(record)]
-    losses = "loss on train".center(8 * len(record.losses))
-    has_shares = any(name.startswith("acc2") for name in names)
-    valid = "valid, multimodal" + (", acc2 in %" if has_shares else "")
-    line = f"{'epoch':<7}" + "".join(name.rjust(_column(name)) for name in names) + " best"
-    return f"{'':<7}{losses}  {valid}".rstrip() + f"\n{line}"
-
-
-def format_epoch(record: EpochRecord, config: TrainConfig) -> str:
-    """Return an epoch in one line: losses per task, validation metrics, and whether it is best.
-
-    Every reading of two-class accuracy is shown under its own name, in percent.
-
-    Args:
-        record: What the epoch gave.
-        config: Says how many epochs there are at most.
-    """
-    cells = [f"{loss:.3f}".rjust(_column(name)) for name, loss in record.losses.items()]
-    for name in _live_metrics(record):
-        value = record.valid[name]
-        text = f"{100 * value:.2f}" if name.startswith("acc2") else f"{value:.3f}"
-        cells.append((UNDEFINED if math.isnan(value) else text).rjust(_column(name)))
-    mark = "    *" if record.is_best else ""
-    return f"{f'{record.epoch}/{config.epochs}':<7}" + "".join(cells) + mark
-
-
 def format_assets(statuses: Iterable[AssetStatus]) -> str:
     """Return the pretrained models: what each is for, its size, and whether it is here."""
     parts = []
@@ -324,14 +292,6 @@ def format_assets(statuses: Iterable[AssetStatus]) -> str:
             f"  {place}"
         )
     return "\n\n".join(parts) + "\n\nbring one with: mien assets get NAME"
-
-
-def _live_metrics(record: EpochRecord) -> list[str]:
-    return [name for name in record.valid if name in ("mae", "corr") or name.startswith("acc2")]
-
-
-def _column(name: str) -> int:
-    return 10 if name.startswith("acc2") else 7 if name in ("mae", "corr") else 8
 
 
 def _describe(family: str) -> str:

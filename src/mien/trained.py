@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from mien.batch import ClipDataset
-from mien.checkpoint import load_weights, read_header, read_tensors, split_states, write_text
+from mien.checkpoint import load_weights, read_header, read_tensors, split_states
 from mien.config import read_settings
 from mien.errors import CheckpointError
-from mien.evaluation import Predictions, predict, write_predictions
+from mien.evaluation import predict
 from mien.experiment import ExperimentConfig
+from mien.files import write_text
 from mien.judgement import judge_attention, judge_run
 from mien.models.multitask import MultimodalModel
+from mien.predictions import Predictions, write_predictions
 from mien.preparation import Prepared, build, prepare, require_labels
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store

@@ -20,11 +20,11 @@ from mien.checkpoint import (
     read_tensors,
     split_states,
     write_tensors,
-    write_text,
 )
 from mien.corpora import MetricFamily
 from mien.errors import CheckpointError, TrainingError
 from mien.evaluation import predict
+from mien.files import write_text
 from mien.metrics import METRICS, evaluate_all
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective

@@ -162,7 +162,7 @@ class _Out:
         self._names: set[str] = set()
 
     def __enter__(self) -> "_Out":
-        from mien.checkpoint import written_beside
+        from mien.files import written_beside
 
         if self._json is not None and not self._is_one:
             place = self._stack.enter_context(written_beside(self._json))

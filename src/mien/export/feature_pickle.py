@@ -9,10 +9,10 @@ from jaxtyping import Float, Float32, Int
 
 from mien.assets import default_text_encoder, find_text_encoder, text_prefix
 from mien.backbone import load_backbone, load_tokenizer
-from mien.checkpoint import written_beside
 from mien.corpora.released import LABELS
 from mien.errors import StoreError
 from mien.export.pickle_writer import StreamedArray, Value, write_pickle
+from mien.files import written_beside
 from mien.store import Series, Store
 from mien.types import SPLITS, Split, Task
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mien.checkpoint import written_beside
 from mien.errors import ConfigError, MediaError
 from mien.extractors import EXTRACTORS, Features, VideoExtractor
 from mien.extractors.face import BlendshapeExtractor, FaceExtractor, FaceStream
@@ -16,6 +15,7 @@ from mien.extractors.face_tracking import Track
 from mien.extractors.landmarker import FaceFinder, overlap
 from mien.extractors.landmarks import LandmarksExtractor
 from mien.extractors.openface import OpenFace
+from mien.files import written_beside
 from mien.media import decode
 from mien.media.recording import FrameSink, Source
 from mien.types import Modality

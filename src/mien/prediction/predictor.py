@@ -12,7 +12,6 @@ from jaxtyping import Float, Num
 from mien.checkpoint import read_header
 from mien.config import read_settings
 from mien.errors import CheckpointError, ConfigError, MediaError
-from mien.evaluation import Predictions
 from mien.evaluation import predict as predict_split
 from mien.experiment import ExperimentConfig
 from mien.prediction.answer import Answer
@@ -22,6 +21,7 @@ from mien.prediction.network import ClipSeries, Network, load_network
 from mien.prediction.result import Prediction
 from mien.prediction.transcripts import read_transcript
 from mien.prediction.watching import Listener, Watcher
+from mien.predictions import Predictions
 from mien.store import Store, open_store
 from mien.trained import dataset_of, find_checkpoint, load_model
 from mien.types import Modality, Split

@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.checkpoint import write_text
 from mien.config import Settings
+from mien.files import write_text
 from mien.prediction.answer import Answer, ModelFacts, Score, name_sentiment
 from mien.types import Modality, Scale
 

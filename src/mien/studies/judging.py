@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 from mien.contrast import clusters_of, contrast
 from mien.errors import MienError
-from mien.evaluation import Predictions
 from mien.judgement import judged_rows, plain
 from mien.label_measure import (
     COPY,
@@ -22,6 +21,7 @@ from mien.label_measure import (
     read_label_rows,
 )
 from mien.metrics import METRICS, Metric, Scores, Sums, divide, mean_of_sums
+from mien.predictions import Predictions
 from mien.run import SeedFolder, read_json
 from mien.store import open_store
 from mien.studies.plan import Study

@@ -21,11 +21,11 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
-from mien.checkpoint import write_text
 from mien.errors import MienError
 from mien.evaluation import predict
 from mien.execution import train
 from mien.experiment import ExperimentConfig
+from mien.files import write_text
 from mien.judgement import share_attention
 from mien.run import SeedFolder
 from mien.store import open_store

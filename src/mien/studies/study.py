@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.checkpoint import write_text
 from mien.errors import TrainingError
+from mien.files import write_text
 from mien.studies.code import code_fingerprint
 from mien.studies.judging import judge_corpus
 from mien.studies.page import write_page
