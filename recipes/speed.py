@@ -17,12 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mien.recording import AudioSink, FrameSink, Source
-
 from mien.corpora.recordings import SUFFIXES
 from mien.extractors import EXTRACTORS
 from mien.files import write_text
-from mien.media import decode
+from mien.media import AudioSink, FrameSink, Source, decode
 from mien.tables import markdown_table
 from mien.types import Modality
 

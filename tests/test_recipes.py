@@ -1,6 +1,8 @@
 """The recipes that write pages: what they keep, and what they refuse."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,16 @@ def test_a_section_that_was_never_written_cannot_be_kept(plan):
 def test_a_section_that_is_not_planned_is_refused_with_those_that_are(plan):
     with pytest.raises(ValueError, match="has no section 'Thrid'; it has: First, Second"):
         write(plan, "Thrid")
+
+
+def test_every_recipe_finds_what_it_imports():
+    """Nothing else imports them: a module that moved away was missed by nobody."""
+    code = (
+        "import runpy, sys; from pathlib import Path\n"
+        "for name in sys.argv[1:]:\n"
+        "    sys.path[0] = str(Path(name).parent)\n"
+        "    runpy.run_path(name, run_name='recipe')"
+    )
+    recipes = sorted(str(path) for path in RECIPES.rglob("*.py"))
+    assert recipes
+    subprocess.run([sys.executable, "-c", code, *recipes], check=True)
