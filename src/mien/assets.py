@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.errors import AssetError
+from mien.files import write_text
 from mien.pretrained import ASSETS, Asset, AssetFile, Need
 from mien.wheels import collect, installed_path
 
@@ -316,10 +317,7 @@ def _write_digests(digests: Mapping[str, object]) -> None:
     path = _digests_path()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".digests.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(digests, file, indent=0)
-        Path(name).replace(path)
+        write_text(path, json.dumps(digests, indent=0))
 
 
 def _digests_path() -> Path:
