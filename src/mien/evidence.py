@@ -13,9 +13,6 @@ from mien.types import Modality, Task
 __all__ = ["Confidence", "Evidence", "held_out_prediction", "latent_labels"]
 
 
-_SMALLEST_SHARE = 0.02  # a modality that counts for nothing gets no boundless label
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What late-fusion models say of train clips that they have not seen.
@@ -34,26 +31,25 @@ def latent_labels(
 ) -> dict[Modality, Float[Tensor, "N"]]:
     """Estimate what each modality says, if the annotation is the weighted mean of just that.
 
-        c_s  = w_s p_s / sum of w over the modalities of the clip       contribution, from evidence
-        r    = y - sum of c_s                                           what they leave unexplained
-        c_s' = c_s + r / (M + rest)                                     each takes an equal share
-        y_s  = mean(y) + S (u_s - mean(u_s)) / sd(u_s),   u_s = c_s' / its share of the weights,
-               S = sum over s of w_s sd(u_s)
+        r   = y - sum of w_s p_s               what the evidence leaves unexplained
+        u_s = p_s + r M / (M + rest)
+        y_s = mean(y) + S (u_s - mean(u_s)) / sd(u_s),   S = sum of w_s sd(u_s)
 
-    M is the number of modalities that the clip has. p_s is evidence from clips that its judge has
-    not seen, so that c_s knows nothing of the clip's own annotation; r does. ``rest`` is the share
-    that stays with none of them: noise of the annotation, and what no feature shows. The last line
-    gives every modality one spread, that at which the annotation is their weighted mean again;
-    evidence shrinks towards the mean where a modality is hard to read.
+    M is the number of modalities that the clip has; their weights sum to 1. p_s is evidence from
+    clips that its judge has not seen, so that it knows nothing of the clip's own annotation; r
+    does. ``rest`` is the share that stays with none of them: noise of the annotation, and what no
+    feature shows. The last line gives every modality one spread, that at which the annotation is
+    their weighted mean again; evidence shrinks towards the mean where a modality is hard to read.
 
-    Equal shares are the posterior mean if the contributions are independent and equally uncertain
-    given the evidence (a Kalman step). Where they are not, the order of labels suffers little:
-    docs/labels.md measures it.
+    What is unexplained moves all modalities of a clip alike. That is the posterior mean (a Kalman
+    step) if the errors of the evidence are independent, each with a variance in inverse proportion
+    to its weight: the more a modality counts, the better it is read. docs/decisions.md measures
+    both.
 
     Args:
         evidence: What each modality says.
         annotated: Multimodal labels.
-        rest: Share of what is unexplained that no modality takes, in units of a modality's share.
+        rest: Share of what is unexplained that no modality takes, in units of the share of one.
 
     Returns:
         Labels, not cut to the scale; the annotation where a clip does not have the modality.
@@ -64,8 +60,8 @@ def latent_labels(
     counted = torch.where(has, weights.unsqueeze(-1), 0.0)
     shares = counted / counted.sum(dim=0).clamp(min=1e-12)
     explained = (shares * scores.nan_to_num()).sum(dim=0)
-    given = (y - explained) / (has.sum(dim=0) + rest)
-    moved = scores + given / shares.clamp(min=_SMALLEST_SHARE)
+    number = has.sum(dim=0)
+    moved = scores + (y - explained) * number / (number + rest)
     spreads = torch.stack([_spread(u[h]) for u, h in zip(moved, has, strict=True)])
     common = (weights * spreads).sum()
     labels = {}

@@ -39,7 +39,7 @@ class LabelsConfig(Settings):
         folds: Parts into which train is cut to judge a modality on clips that its judge has not
             seen.
         rest: Share of what the modalities leave unexplained that ``latent`` gives to none of them,
-            in units of a modality's share.
+            in units of the share of one.
         evidence_epochs: Most epochs for which the judges of ``latent`` are trained.
         evidence_patience: Epochs without better answers before they are trained no further.
     """
