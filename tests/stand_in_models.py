@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,10 +74,10 @@ class StandIn:
 
     network = SimpleNamespace(facts=FACTS, scale=SCALE)
 
-    def make_ready(self):
+    def make_ready(self, *, transcript="auto"):
         pass
 
-    def predict(self, recording, *, transcript, listener):
+    def predict(self, recording, *, transcript, listener, jobs=1):  # noqa: ARG002  # the protocol's
         content = Path(recording).read_bytes()
         if content.startswith(b"not media"):
             raise MediaError(f"{recording}: holds neither sound nor a moving picture")
@@ -85,6 +86,8 @@ class StandIn:
             time.sleep(float(content.split()[1]))
         if content.startswith(b"die"):
             os._exit(11)
+        if content.startswith((b"interrupt", b"kill")):
+            _signal_once(content.decode())
         count = int(content.split()[1]) if content.startswith(b"utterances") else 1
         listener.on_cut(count, 8.0 * count)
         text = SAID if transcript in ("auto", "none") else transcript
@@ -116,6 +119,14 @@ class StandIn:
             answers=answers,
             model=FACTS,
         )
+
+
+def _signal_once(content):
+    """Send this process a signal, if the file that is named after it is there; remove the file."""
+    what, flag = content.split()
+    if Path(flag).exists():
+        Path(flag).unlink()
+        os.kill(os.getpid(), signal.SIGKILL if what == "kill" else signal.SIGINT)
 
 
 class CrashingAtLoad(StandIn):

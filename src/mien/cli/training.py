@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import SetOption, StoreOption, read_split
-from mien.cli.terminal import busy
+from mien.cli.terminal import busy, stoppable
 from mien.errors import ConfigError
 
 __all__ = ["configs", "evaluate", "train"]
@@ -56,7 +56,10 @@ def train(
     chosen = read_config(config, overrides)
     place = store or _default_store(chosen.corpus)
     folder = out or Path("runs") / Path(config).stem
-    with TrainingProgress() as progress:
+    with (
+        stoppable(lambda: "the same command goes on with --resume"),
+        TrainingProgress() as progress,
+    ):
         run = run_training(
             chosen,
             place,

@@ -1,6 +1,6 @@
 """A trained model: recordings, texts, features and stores in; answers with intervals out."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,14 @@ from jaxtyping import Float, Num
 
 from mien.checkpoint import read_header
 from mien.config import read_settings
-from mien.errors import CheckpointError, ConfigError, MediaError
+from mien.errors import (
+    CheckpointError,
+    ConfigError,
+    ExtractionError,
+    FeatureError,
+    MediaError,
+    MienError,
+)
 from mien.evaluation import predict as predict_split
 from mien.experiment import ExperimentConfig
 from mien.prediction.answer import Answer
@@ -137,11 +144,32 @@ class TrainedModel:
         )
 
     def predict_many(
-        self, recordings: Iterable[str | Path], *, transcript: str | Path = "auto"
+        self,
+        recordings: Iterable[str | Path],
+        *,
+        transcript: str | Path = "auto",
+        on_error: Callable[[Path, MienError], None] | None = None,
     ) -> Iterator[Prediction]:
-        """Judge many recordings one after the other; none is read before it is asked for."""
+        """Predict many recordings one after the other; none is read before it is wanted.
+
+        Args:
+            recordings: Their files.
+            transcript: As in ``predict``.
+            on_error: Is given every recording that cannot be predicted, and why; the others are
+                predicted nevertheless. None: the first of them ends it.
+
+        Raises:
+            MediaError: As in ``predict``, if there is no ``on_error``.
+        """
         for recording in recordings:
-            yield self.predict(recording, transcript=transcript)
+            try:
+                prediction = self.predict(recording, transcript=transcript)
+            except (MediaError, FeatureError, ExtractionError) as error:
+                if on_error is None:
+                    raise
+                on_error(Path(recording), error)
+            else:
+                yield prediction
 
     def predict_text(self, text: str) -> Prediction:
         """Judge what is said, without a recording.

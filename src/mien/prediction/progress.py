@@ -1,4 +1,4 @@
-"""What a terminal shows while a recording is judged."""
+"""What a terminal shows while a recording is predicted."""
 
 import logging
 import time
@@ -37,7 +37,7 @@ class PredictionProgress(LiveLine):
         """Begin to count utterances."""
         self._total, self._seconds = num_utterances, seconds
         self._begun = time.monotonic()
-        self.show(f"judging {self._name}", total=num_utterances)
+        self.show(f"predicting {self._name}", total=num_utterances)
 
     def on_answer(self, number: int, seconds: float) -> None:
         """Count an utterance."""
