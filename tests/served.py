@@ -72,17 +72,18 @@ def form(content, *, name=b"clip.mp4", transcript=None):
 
 
 @contextmanager
-def served(**settings):
+def served(*, is_awaited=True, on_state=None, **settings):
     """Run a server with a stand-in model for the time of a block."""
     chosen = ServeSettings(**{"loader": "stand_in_models:load", "port": 0} | settings)
     with open_socket(chosen) as taken:
-        server = make_server(chosen)
+        server = make_server(chosen, on_state)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
         thread.start()
         one = Served(taken.getsockname()[1], server.config.app)
         try:
             one.wait_until(lambda: server.started)
-            one.wait_until(lambda: one.get("/health")["state"] != "loading")
+            if is_awaited:
+                one.wait_until(lambda: one.get("/health")["state"] != "loading")
             yield one
         finally:
             server.should_exit = True

@@ -149,3 +149,20 @@ def load_missing(path):  # noqa: ARG001
 
 def load_crashing(path):  # noqa: ARG001
     return CrashingAtLoad()
+
+
+def load_when_told(path):
+    """Write a line into a file beside ``path``, and load when ``path`` is there."""
+    with path.with_suffix(".log").open("a") as log:
+        log.write("loading\n")
+    while not path.exists():
+        time.sleep(0.02)
+    return StandIn()
+
+
+def load_at_second_try(path):
+    """Fail, unless ``path`` is there; leave it there."""
+    if path.exists():
+        return StandIn()
+    path.touch()
+    return Missing()

@@ -96,3 +96,15 @@ def test_a_mark_of_disagreement_is_not_hidden_by_the_play_position(page):
     middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.7]
     top = "([x, y]) => document.elementFromPoint(x, y).classList.value"
     assert page.evaluate(top, middle) == "clash"
+
+
+def test_the_page_says_that_the_model_is_loading_until_it_is_ready(browser, tmp_path):
+    gate = tmp_path / "gate"
+    with served(is_awaited=False, loader="stand_in_models:load_when_told", model=gate) as one:
+        page = browser.new_page()
+        page.set_default_timeout(15000)
+        page.goto(one.url)
+        page.get_by_text("Loading the model").wait_for()
+        gate.touch()
+        page.get_by_text("Model stand-in.safetensors").wait_for()
+        page.close()

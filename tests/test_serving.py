@@ -14,6 +14,7 @@ import pytest
 from served import BOUNDARY, form, served
 
 import mien.serving
+from mien.cli.serving import _announce
 from mien.errors import ConfigError
 from mien.prediction.result import Prediction
 from mien.serving.limits import ServeSettings
@@ -102,6 +103,12 @@ def test_the_bytes_that_arrive_are_counted_whatever_the_header_says(server):
     [
         (b"hello", "text/plain", 415, "multipart/form-data"),
         (b"hello", f"multipart/form-data; boundary={BOUNDARY}", 400, "not a well-formed"),
+        (
+            b"hello",
+            f"multipart/form-data; boundary={'b' * 300}",
+            400,
+            "boundary of the form is too",
+        ),
         (form(b"x")[:-10], f"multipart/form-data; boundary={BOUNDARY}", 400, "broke off"),
         (form(b""), f"multipart/form-data; boundary={BOUNDARY}", 422, "clip.mp4: is empty"),
         (form(b"x", transcript=b"\xff"), f"multipart/form-data; boundary={BOUNDARY}", 422, "UTF-8"),
@@ -199,8 +206,9 @@ def test_a_recording_that_kills_its_reader_costs_one_answer(server):
     status, _, said = server.send(b"die")
     assert status == 500
     assert "died over this one" in said["detail"]
-    assert server.get("/health")["state"] == "ready"
+    assert "exit code 11" in said["detail"]
     assert server.send(b"fine")[0] == 200
+    assert server.get("/health")["state"] == "ready"
 
 
 def test_a_client_that_goes_away_while_it_waits_loses_its_place(server):
@@ -239,6 +247,7 @@ def test_progress_tells_waiting_from_working(server):
     [
         {"Origin": "http://elsewhere.example"},
         {"Origin": "null"},
+        {"Origin": "http://[::1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Host": "rebound.example"},
         {"Host": "[::"},
@@ -276,17 +285,96 @@ def test_the_files_of_the_page_name_no_address_outside():
         assert "innerHTML" not in text, file
 
 
+def test_a_mistake_of_the_server_is_answered_in_json_with_the_headers_of_all(server, monkeypatch):
+    def fail(_):
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(server.app.state.room, "ask", fail)
+    status, headers, said = server.ask("GET", f"/progress/{TICKET}")
+    assert (status, said["detail"]) == (500, "the server made a mistake; its console says which")
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+# --- loading --------------------------------------------------------------------------------------
+
+
+def test_clients_that_leave_do_not_end_the_loading_that_others_wait_for(tmp_path):
+    """A client with less patience than loading takes killed it, and so it never ended."""
+    gate = tmp_path / "gate"
+    states = []
+    settings = {"loader": "stand_in_models:load_when_told", "model": gate}
+    with served(
+        is_awaited=False, on_state=lambda state, *_: states.append(state), **settings
+    ) as one:
+        one.wait_until(gate.with_suffix(".log").exists)
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", one.port)) as raw:
+                body = b'{"text": "so good"}'
+                head = "POST /predict/text HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                raw.sendall(head.encode() + body)
+                one.wait_until(lambda: one.get("/health")["inside"] == 1)
+            one.wait_until(lambda: one.get("/health")["inside"] == 0)
+            assert one.get("/health")["state"] == "loading"
+        assert one.ask("GET", "/model")[2]["detail"] == "the model is loading; try later"
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(one.say, "so good")
+            one.wait_until(lambda: one.get("/health")["inside"] == 1)
+            gate.touch()
+            assert waiting.result()[0] == 200
+        assert one.get("/health")["state"] == "ready"
+    assert states == ["loading", "ready"]
+    assert gate.with_suffix(".log").read_text() == "loading\n"
+
+
+def test_a_server_stops_while_its_model_loads(tmp_path):
+    settings = {"loader": "stand_in_models:load_when_told", "model": tmp_path / "gate"}
+    with served(is_awaited=False, **settings) as one:
+        one.wait_until((tmp_path / "gate.log").exists)
+        folder = one.folder
+    assert not folder.exists()
+
+
 def test_a_model_that_cannot_be_loaded_says_so():
     with served(loader="stand_in_models:load_missing") as one:
-        assert one.get("/health")["detail"] == "stand-in.safetensors: is damaged; get it anew"
-        status, _, said = one.say("so good")
+        health = one.get("/health")
+        assert health["state"] == "failed"
+        assert health["detail"] == "stand-in.safetensors: is damaged; get it anew"
+        status, headers, said = one.say("so good")
         assert (status, one.ask("GET", "/model")[0]) == (503, 503)
+        assert int(headers["Retry-After"]) > 0
         assert "is damaged; get it anew" in said["detail"]
 
 
-def test_a_model_that_dies_while_it_loads_says_so():
-    with served(loader="stand_in_models:load_crashing") as one:
-        assert "died while it was loading" in one.get("/health")["detail"]
+def test_after_a_failure_the_next_request_loads_the_model_once_more(tmp_path):
+    settings = {"loader": "stand_in_models:load_at_second_try", "model": tmp_path / "seen"}
+    with served(**settings) as one:
+        assert one.get("/health")["state"] == "failed"
+        assert one.say("so good")[0] == 200
+        assert (one.get("/health")["state"], one.get("/health")["detail"]) == ("ready", "")
+
+
+def test_a_model_that_dies_while_it_loads_says_how_and_is_not_tried_for_ever():
+    with served(loader="stand_in_models:load_crashing", load_attempts=2) as one:
+        how = "the process died while it was loading the model (exit code 12"
+        assert how in one.get("/health")["detail"]
+        for _ in range(2):
+            status, headers, said = one.say("so good")
+            assert status == 503
+            assert how in said["detail"]
+        assert "2 attempts to load it failed, so mend that and start" in said["detail"]
+        assert "Retry-After" not in headers
+
+
+def test_the_console_says_loading_ready_and_why_not(capsys):
+    announce = _announce("http://127.0.0.1:8000/")
+    announce("loading", 0.0, "")
+    announce("ready", 12.34, "")
+    announce("failed", 3.0, "m.safetensors: is damaged")
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0].startswith("loading the model ...")
+    assert out.splitlines()[1] == "ready at http://127.0.0.1:8000/   (loaded in 12.3 s)"
+    assert err == "mien: there is no model: m.safetensors: is damaged\n"
 
 
 def test_stopping_the_server_ends_the_work_and_removes_the_uploads():
@@ -306,7 +394,8 @@ def _send_and_lose(one):
         return
 
 
-def test_uploads_of_a_killed_server_are_removed_by_its_worker(tmp_path):
+def test_a_killed_server_takes_its_worker_along_and_the_uploads(tmp_path):
+    """The worker went on with its job to the end, and the upload stayed until then."""
     code = (
         "from mien.serving.limits import ServeSettings as S; "
         "from mien.serving.server import open_socket, serve\n"
@@ -326,10 +415,23 @@ def test_uploads_of_a_killed_server_are_removed_by_its_worker(tmp_path):
 
         one = Served(int(process.stdout.readline()), None)
         one.wait_until(lambda: _is_ready(one))
-        assert list(home.glob("mien-serve-*"))
+        thread = threading.Thread(target=_send_and_lose, args=(one,))
+        thread.start()
+        one.wait_until(lambda: any(f.stat().st_size for f in home.glob("mien-serve-*/*")))
+        one.wait_until(lambda: one.get("/health")["inside"] == 1)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(signal.SIGKILL)
         process.wait()
+        thread.join()
         one.wait_until(lambda: not list(home.glob("mien-serve-*")))
+        one.wait_until(lambda: not any(_is_running(child) for child in children))
+
+
+def _is_running(pid):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 def _is_ready(one):

@@ -37,13 +37,15 @@ api.app = app
 class InProcess:
     """A worker without a process: the app is started anew for every operation."""
 
+    state = "ready"
+    loading_seconds = 0.0
     failure = ""
     loaded = Loaded(model=FACTS, scale=SCALE)
 
     def __init__(self, *_):
         pass
 
-    async def start(self):
+    def start(self):
         pass
 
     async def stop(self):

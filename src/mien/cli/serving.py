@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mien.serving.worker import OnState
 
 __all__ = ["serve"]
 
@@ -19,7 +22,7 @@ def serve(
     time_limit: Annotated[float, typer.Option(help="Most seconds for one prediction.")] = 600.0,
     queue: Annotated[int, typer.Option(help="How many requests may wait.")] = 8,
 ) -> None:
-    """Serve a page and an HTTP API that judge recordings and sentences."""
+    """Serve a page and an HTTP API that predict recordings and sentences."""
     from mien.config import read_settings
     from mien.packages import require
     from mien.serving.limits import ServeSettings
@@ -46,5 +49,20 @@ def serve(
             file=sys.stderr,
         )
     shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{taken.getsockname()[1]}/   (Ctrl-C stops it)", flush=True)
-    run(settings, taken)
+    run(settings, taken, _announce(f"http://{shown}:{taken.getsockname()[1]}/"))
+
+
+def _announce(url: str) -> "OnState":
+    """Return what prints how the model is."""
+
+    def announce(state: str, seconds: float, failure: str) -> None:
+        if state == "loading":
+            print(
+                f"loading the model ...   ({url} shows it too; Ctrl-C stops the server)", flush=True
+            )
+        elif state == "ready":
+            print(f"ready at {url}   (loaded in {seconds:.1f} s)", flush=True)
+        else:
+            print(f"mien: there is no model: {failure}", file=sys.stderr)
+
+    return announce

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi import Path as InPath
@@ -21,11 +21,11 @@ from starlette.requests import ClientDisconnect
 from mien.config import Settings
 from mien.prediction.result import Prediction
 from mien.serving.child import Job, Loaded
-from mien.serving.guard import Guard
+from mien.serving.guard import HEADERS, Guard
 from mien.serving.limits import LONGEST_TEXT, Problem, Refused, ServeSettings
 from mien.serving.uploads import receive_upload
 from mien.serving.waiting import Progress, Room, while_connected
-from mien.serving.worker import Worker
+from mien.serving.worker import OnState, State, Worker
 
 __all__ = ["Health", "TextRequest", "create_app"]
 
@@ -82,7 +82,9 @@ class Health(Settings):
     """How the server is.
 
     Attributes:
-        state: ``ready``; ``loading``: requests wait for the model; ``failed``: it cannot be loaded.
+        state: ``ready``; ``loading``: requests wait for the model; ``failed``: it could not be
+            loaded, and the next request tries once more.
+        loading_seconds: Seconds for which the model has been loading, or that loading it took.
         inside: Requests that wait or are worked on.
         queue: How many may wait.
         max_upload_mb: Most bytes of an upload, in millions.
@@ -90,16 +92,22 @@ class Health(Settings):
         detail: Why it failed.
     """
 
-    state: Literal["ready", "loading", "failed"]
+    state: State
     inside: int
     queue: int
     max_upload_mb: float
     time_limit: float
     detail: str = ""
+    loading_seconds: float = 0.0
 
 
-def create_app(settings: ServeSettings) -> FastAPI:
-    """Make the application; its worker lives from the start of the server to its end."""
+def create_app(settings: ServeSettings, on_state: OnState | None = None) -> FastAPI:
+    """Make the application; its worker lives from the start of the server to its end.
+
+    Args:
+        settings: How the server behaves.
+        on_state: Is told when the model begins to load, is ready, or could not be loaded.
+    """
     app = FastAPI(
         title="mien",
         summary="Sentiment of recordings and sentences, with intervals and what weighed most.",
@@ -109,6 +117,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         lifespan=_live,
     )
     app.state.settings = settings
+    app.state.on_state = on_state
     app.state.room = Room(settings.queue)
     _add_answers(app)
     _add_facts(app)
@@ -120,23 +129,15 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
-    import asyncio
-
     with tempfile.TemporaryDirectory(prefix="mien-serve-", ignore_cleanup_errors=True) as folder:
         app.state.folder = Path(folder)
-        worker = app.state.worker = Worker(app.state.settings, Path(folder))
-        starting = asyncio.create_task(_start(worker))
+        worker = Worker(app.state.settings, Path(folder), app.state.on_state)
+        app.state.worker = worker
+        worker.start()
         try:
             yield
         finally:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
             await worker.stop()
-
-
-async def _start(worker: Worker) -> None:
-    with contextlib.suppress(Refused):  # `failure` has the sentence
-        await worker.start()
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -206,14 +207,14 @@ def _add_facts(app: FastAPI) -> None:
     async def health() -> Health:
         """Say whether the model is ready, and how many requests there are."""
         worker: Worker = app.state.worker
-        state: Literal["ready", "loading", "failed"] = "ready" if worker.loaded else "loading"
         return Health(
-            state="failed" if worker.failure else state,
+            state=worker.state,
             inside=len(room),
             queue=settings.queue,
             max_upload_mb=settings.max_upload_mb,
             time_limit=settings.time_limit,
             detail=worker.failure,
+            loading_seconds=round(worker.loading_seconds, 1),
         )
 
     @app.get("/model", responses=_problems(503))
@@ -251,6 +252,11 @@ def _add_refusals(app: FastAPI) -> None:
     async def fail(request: Request, error: HTTPException) -> Response:  # noqa: ARG001
         body = {"detail": str(error.detail)}
         return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+    @app.exception_handler(Exception)  # a fault of ours; it is raised again and logged
+    async def break_down(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        body = {"detail": "the server made a mistake; its console says which"}
+        return JSONResponse(body, status_code=500, headers=HEADERS)
 
     @app.exception_handler(RequestValidationError)
     async def mend(request: Request, error: RequestValidationError) -> Response:  # noqa: ARG001

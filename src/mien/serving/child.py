@@ -1,7 +1,10 @@
 """The process that holds the model and answers one request after the other."""
 
+import multiprocessing
+import os
 import shutil
 import signal
+import threading
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -134,7 +137,7 @@ class _Reporter:
 def serve_jobs(connection: Connection, loader: str, model: Path | None, folder: Path) -> None:
     """Load a model and answer jobs until the server goes away.
 
-    The process ends with the server: where that was killed, the end of the pipe says so, and the
+    The process ends with the server, even in the middle of a job: where the server was killed, the
     folder of the uploads is removed here.
 
     Args:
@@ -144,12 +147,23 @@ def serve_jobs(connection: Connection, loader: str, model: Path | None, folder: 
         folder: Where the server keeps uploads.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
+    threading.Thread(target=_end_with_server, args=(folder,), daemon=True).start()
     try:
         judge = _load(connection, loader, model)
         while judge is not None:
             connection.send(_answer(judge, connection.recv(), connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_server(folder: Path) -> None:
+    """Wait for the end of the server, then end this process, whatever it is doing."""
+    server = multiprocessing.parent_process()
+    if server is None:
+        return
+    server.join()
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def _load(connection: Connection, loader: str, model: Path | None) -> Judge | None:

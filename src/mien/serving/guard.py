@@ -10,9 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.serving.limits import LOOPBACK, ServeSettings
 
-__all__ = ["Guard"]
+__all__ = ["HEADERS", "Guard"]
 
-_HEADERS = {
+#: What every answer says of itself.
+HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -61,7 +62,7 @@ class Guard:
         if scope["method"] in ("GET", "HEAD"):
             return None
         origin = headers.get("origin")
-        is_other = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        is_other = origin is not None and _place(origin) != host.lower()
         if is_other or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return _forbid("requests of other pages are refused")
         return None
@@ -70,6 +71,14 @@ class Guard:
 def _hostname(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _place(origin: str) -> str:
+    """Return host and port of an origin; empty if it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 
@@ -117,7 +126,7 @@ class _Sender:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
         if is_last and not self._body.is_whole:

@@ -27,6 +27,8 @@ class ServeSettings(Settings):
         time_limit: Most seconds that one prediction may take.
         stall_limit: Most seconds without a byte of an upload.
         queue: Most requests that wait or arrive while another is worked on.
+        load_attempts: How often loading the model may fail in a row; until then the next request
+            loads it once more. How long it takes to load is not limited.
     """
 
     model: Path | None = None
@@ -37,6 +39,7 @@ class ServeSettings(Settings):
     time_limit: PositiveFloat = 600.0
     stall_limit: PositiveFloat = 30.0
     queue: PositiveInt = 8
+    load_attempts: PositiveInt = 3
 
     @property
     def is_loopback(self) -> bool:

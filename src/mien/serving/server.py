@@ -10,11 +10,15 @@ from mien.serving.limits import ServeSettings
 if TYPE_CHECKING:
     import uvicorn
 
+    from mien.serving.worker import OnState
+
 __all__ = ["make_server", "open_socket", "serve"]
+
+_BACKLOG = 2048  # clients that may wait to be let in, as uvicorn has it
 
 
 def open_socket(settings: ServeSettings) -> socket.socket:
-    """Take the address; port 0 takes any free port.
+    """Take the address, and let clients wait there; port 0 takes any free port.
 
     Raises:
         ConfigError: If it cannot be had.
@@ -24,6 +28,7 @@ def open_socket(settings: ServeSettings) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((settings.host, settings.port))
+        taken.listen(_BACKLOG)
     except OSError as error:
         taken.close()
         raise ConfigError(
@@ -33,8 +38,12 @@ def open_socket(settings: ServeSettings) -> socket.socket:
     return taken
 
 
-def make_server(settings: ServeSettings) -> "uvicorn.Server":
+def make_server(settings: ServeSettings, on_state: "OnState | None" = None) -> "uvicorn.Server":
     """Make the server of the application, not yet started.
+
+    Args:
+        settings: How it behaves.
+        on_state: Is told when the model begins to load, is ready, or could not be loaded.
 
     Raises:
         ConfigError: If a package is missing.
@@ -45,7 +54,7 @@ def make_server(settings: ServeSettings) -> "uvicorn.Server":
     from mien.serving.app import create_app
 
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, on_state),
         log_level="warning",
         server_header=False,
         ws="none",
@@ -55,11 +64,16 @@ def make_server(settings: ServeSettings) -> "uvicorn.Server":
     return uvicorn.Server(config)
 
 
-def serve(settings: ServeSettings, taken: socket.socket) -> None:
+def serve(settings: ServeSettings, taken: socket.socket, on_state: "OnState | None" = None) -> None:
     """Serve the page and the API on a socket until Ctrl-C.
+
+    Args:
+        settings: How the server behaves.
+        taken: Where it listens.
+        on_state: Is told when the model begins to load, is ready, or could not be loaded.
 
     Raises:
         ConfigError: If a package is missing.
     """
     with taken:
-        make_server(settings).run(sockets=[taken])
+        make_server(settings, on_state).run(sockets=[taken])

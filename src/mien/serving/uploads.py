@@ -70,6 +70,7 @@ def receive_upload(folder: Path, content_type: str) -> "Iterator[Receiver]":
     Raises:
         Refused: If it is no form of this kind.
     """
+    from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import parse_options_header
 
     kind, options = parse_options_header(content_type)
@@ -77,7 +78,11 @@ def receive_upload(folder: Path, content_type: str) -> "Iterator[Receiver]":
     if kind != b"multipart/form-data" or not boundary:
         raise Refused(415, "the body must be multipart/form-data with a field named file")
     with _own_file(folder) as (path, file):
-        yield Receiver(path, file, boundary)
+        try:
+            receiver = Receiver(path, file, boundary)
+        except FormParserError:
+            raise Refused(400, "the boundary of the form is too long") from None
+        yield receiver
 
 
 @dataclass(slots=True)

@@ -164,8 +164,18 @@ async function greet() {
   const health = await (await fetch("/health")).json();
   limits = health;
   $("limits").textContent = `Up to ${health.max_upload_mb} MB, and up to ${duration(health.time_limit)} of computing`;
-  if (health.state === "loading") { setTimeout(greet, 700); return; }
-  if (health.state === "failed") { $("model").textContent = "No model"; complain(health.detail, { title: "No model", isFinal: true }); return; }
+  if (health.state === "loading") {
+    const seconds = Math.floor(health.loading_seconds);
+    $("model").textContent = seconds < 3 ? "Loading the model…" : `Loading the model, ${clock(seconds)} so far`;
+    setTimeout(greet, 700);
+    return;
+  }
+  if (health.state === "failed") {
+    if ($("model").textContent !== "No model") complain(health.detail, { title: "No model", isFinal: true });
+    $("model").textContent = "No model";
+    setTimeout(greet, 3000); // the next request loads it once more
+    return;
+  }
   const { model } = await (await fetch("/model")).json();
   $("model").textContent = `Model ${model.name}`;
   $("model").title = `Trained on the corpus ${model.corpus}`;
