@@ -97,7 +97,7 @@ def test_ctrl_c_half_way_keeps_every_answer_and_resume_gives_the_same_bytes(unbr
     stopping.write_text("interrupt flag")
     assert predict(clips) == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "mien: stopped; 25 of 50 are answered, in o.jsonl.partial and o.csv.partial; "
+        "mien: stopped; 25 of 50 answered, in o.jsonl.partial and o.csv.partial; "
         "the same command goes on with --resume"
     )
     check_half_way(25)
@@ -161,8 +161,8 @@ def test_a_stopped_run_is_not_begun_again_by_mistake(capsys):
     capsys.readouterr()
     assert predict(clips) == 2
     assert capsys.readouterr().err == (
-        "mien: o.jsonl.progress: 1 recordings were answered before the run was stopped; go on "
-        "with --resume, or say --replace to begin again\n"
+        "mien: o.jsonl.progress: belongs to a run that was stopped, with answers about 1 of its "
+        "recordings; go on with --resume, or say --replace to begin again\n"
     )
     assert predict(clips, "--replace") == 0
     assert len(sources()) == 3
@@ -291,14 +291,14 @@ def test_resume_without_an_output_says_what_is_missing(capsys):
 def test_without_an_output_ctrl_c_promises_nothing(capsys):
     Path("flag").touch()
     assert predict(make_clips(3, clip01="interrupt flag"), outputs=()) == 130
-    assert capsys.readouterr().err.endswith("mien: stopped; 1 of 3 were answered\n")
+    assert capsys.readouterr().err.endswith("mien: stopped; 1 of 3 answered\n")
 
 
 def test_ctrl_c_before_the_first_answer_leaves_nothing(capsys):
     Path("flag").touch()
     clips = make_clips(2, clip00="interrupt flag")
     assert predict(clips) == 130
-    assert capsys.readouterr().err.endswith("mien: stopped; 0 of 2 were answered\n")
+    assert capsys.readouterr().err.endswith("mien: stopped; 0 of 2 answered\n")
     assert predict(clips) == 0
 
 
@@ -315,6 +315,26 @@ def test_a_second_process_does_not_write_the_same_outputs(monkeypatch, capsys):
     monkeypatch.setattr(stand_in_models.StandIn, "predict", predict_meanwhile)
     assert predict(clips) == 0
     assert "o.jsonl.progress: another process is writing it" in capsys.readouterr().err
+    assert sources() == clips
+
+
+def test_a_run_that_another_process_ends_meanwhile_is_not_damaged(monkeypatch, capsys):
+    Path("flag").touch()
+    clips = make_clips(3, clip01="interrupt flag")
+    assert predict(clips) == 130
+
+    begun = []
+
+    def end_meanwhile(self, **_):
+        begun.append(self)
+        if len(begun) == 1:
+            assert predict(clips, "--resume") == 0
+
+    monkeypatch.setattr(stand_in_models.StandIn, "make_ready", end_meanwhile)
+    capsys.readouterr()
+    assert predict(clips, "--resume") == 2
+    assert "another process has written it meanwhile" in capsys.readouterr().err
+    assert predict(clips, "--resume") == 0
     assert sources() == clips
 
 

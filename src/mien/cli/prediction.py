@@ -26,6 +26,7 @@ __all__ = ["ModelOption", "bring_missing", "name_transcript", "predict"]
 #: Endings that make a transcript the name of a file, and characters that such a name may have.
 _TRANSCRIPTS = (".txt", ".srt", ".vtt")
 _LONGEST_NAME = 1000
+_SHORT = 60  # characters of a transcript by which it is named
 
 ModelOption = Annotated[
     Path | None,
@@ -189,8 +190,8 @@ class _Many:
             with self._open(places) as files, stoppable(lambda: self._describe(files)):
                 if resume:
                     files.go_on()
-                elif not replace:
-                    files.refuse_stopped()
+                else:
+                    files.begin_again(replace=replace)
                 if not files.is_finished:
                     self._predict_all(files)
                     files.finish()
@@ -254,17 +255,19 @@ class _Many:
         """Say how many are answered, and how to go on."""
         total = len(self._paths)
         if files is None or not files.num_answered:
-            return f"{self._num_answered} of {total} were answered"
+            return f"{self._num_answered} of {total} answered"
         return (
-            f"{files.num_answered} of {total} are answered, in {files.shown}; the same command "
-            "goes on with --resume"
+            f"{files.num_answered} of {total} answered, in {files.shown}; the same command goes on "
+            "with --resume"
         )
 
 
 def _identify(transcript: str | Path) -> str:
     """Return what tells a transcript from another: a file by its name and content."""
     if not isinstance(transcript, Path):
-        return transcript
+        if len(transcript) <= _SHORT:
+            return transcript
+        return f"{transcript[:_SHORT]}... {hashlib.sha256(transcript.encode()).hexdigest()}"
     try:
         return f"{transcript} {hashlib.sha256(transcript.read_bytes()).hexdigest()}"
     except OSError:

@@ -26,26 +26,36 @@ class Appended:
         """How many bytes it has."""
         return self._end
 
-    def open(self, end: int) -> None:
-        """Open the file, made if need be, and cut it off after so many bytes.
+    def open(self) -> None:
+        """Open the file, made if need be, and keep other processes from writing it.
 
         Raises:
-            MienError: If it cannot be written, is shorter, or another process is writing it.
+            MienError: If it cannot be written, or another process is writing it.
         """
         try:
             handle = self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            size = os.fstat(handle).st_size
-            if size < end:
-                raise ConfigError(
-                    f"{self.path}: has {size} bytes, but {end} were written; say --replace without "
-                    "--resume to begin again"
-                )
-            os.ftruncate(handle, end)
+            self._end = os.fstat(handle).st_size
         except BlockingIOError as error:
             raise ConfigError(f"{self.path}: another process is writing it; wait for it") from error
         except OSError as error:
-            raise cannot_write(self.path, error) from error
+            raise ConfigError(
+                f"{self.path}: cannot be written ({error.strerror}); give an output where files "
+                "can be made"
+            ) from error
+
+    def cut(self, end: int) -> None:
+        """Cut the file off after so many bytes.
+
+        Raises:
+            MienError: If it has fewer.
+        """
+        if self._end < end:
+            raise ConfigError(
+                f"{self.path}: has {self._end} bytes, but {end} were written; say --replace "
+                "without --resume to begin again"
+            )
+        os.ftruncate(self._opened, end)
         self._end = end
 
     def append(self, piece: bytes) -> tuple[int, int]:

@@ -107,6 +107,7 @@ class AnswerFiles:
         }
         self._entries: dict[str, Entry] = {}
         self._pictures: dict[str, str] = {}  # name of the picture of each recording
+        self._seen: Journal | None = None
         self._earlier: Journal | None = None
 
     def __enter__(self) -> "AnswerFiles":
@@ -141,7 +142,7 @@ class AnswerFiles:
         Raises:
             ConfigError: If it had another model, another transcript or other outputs.
         """
-        found = read_journal(self._journal.path)
+        found = self._seen = read_journal(self._journal.path)
         if found is None:
             return
         for key, value in self._origin:
@@ -153,17 +154,18 @@ class AnswerFiles:
         self._earlier = found
         self._entries = dict(found.entries)
 
-    def refuse_stopped(self) -> None:
-        """Refuse to begin again where a run was stopped.
+    def begin_again(self, *, replace: bool) -> None:
+        """Leave the answers of an earlier run aside.
 
         Raises:
-            ConfigError: If there is one that has answers.
+            ConfigError: If it was stopped and has answers, and they are not to be replaced.
         """
-        found = read_journal(self._journal.path)
-        if found is not None and not found.is_finished and found.num_answered:
+        found = self._seen = read_journal(self._journal.path)
+        if not replace and found is not None and not found.is_finished and found.num_answered:
             raise ConfigError(
-                f"{self._journal.path}: {found.num_answered} recordings were answered before the "
-                "run was stopped; go on with --resume, or say --replace to begin again"
+                f"{self._journal.path}: belongs to a run that was stopped, with answers about "
+                f"{found.num_answered} of its recordings; go on with --resume, or say --replace to "
+                "begin again"
             )
 
     def is_answered(self, recording: Recording) -> bool:
@@ -181,19 +183,26 @@ class AnswerFiles:
         """
         earlier = self._earlier
         self._pictures = self._name_pictures()
+        self._journal.open()
+        if read_journal(self._journal.path) != self._seen:
+            raise ConfigError(
+                f"{self._journal.path}: another process has written it meanwhile; start again"
+            )
         if earlier is None:
-            self._journal.open(0)
+            self._journal.cut(0)
             self._journal.append(format_line(self._origin))
             for file in self._growing.values():
-                file.open(0)
+                file.open()
+                file.cut(0)
             return
-        self._journal.open(earlier.end)
+        self._journal.cut(earlier.end)
         for kind, file in self._growing.items():
             spans = [entry.spans[kind] for entry in earlier.entries.values() if entry.spans]
             end = max((last for _, last in spans), default=0)
             if earlier.is_finished:
                 _copy(self._places.by_kind[kind], file.path, end)
-            file.open(end)
+            file.open()
+            file.cut(end)
         if earlier.is_finished:
             self._journal.append(format_line({"finished": False}))
 

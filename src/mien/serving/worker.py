@@ -42,7 +42,11 @@ class _Child:
         return self._process.is_alive()
 
     async def start(self) -> None:
-        await asyncio.to_thread(self._process.start)
+        starting = asyncio.ensure_future(asyncio.to_thread(self._process.start))
+        try:
+            await asyncio.shield(starting)
+        finally:
+            await asyncio.wait([starting])  # only a process that is there can be ended
         self._theirs.close()
 
     def send(self, job: Job) -> None:
