@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import ReplaceOption
 from mien.cli.terminal import busy, stoppable
 from mien.errors import AssetError, ConfigError, ExtractionError, FeatureError, MediaError
 
@@ -74,7 +73,9 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run over many recordings stopped.")
     ] = False,
-    replace: ReplaceOption = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Begin such a run again, and drop its answers.")
+    ] = False,
 ) -> None:
     """Predict the sentiment of recordings or a sentence, how sure that is, and what weighed most.
 
