@@ -172,11 +172,13 @@ def test_the_report_is_made_from_the_files_alone_and_is_the_same_every_time(repo
 @pytest.mark.usefixtures("undrawn")
 def test_weights_to_start_from_and_left_out_videos_are_in_the_command(copied):
     path = copied.path / "environment.json"
-    path.write_text(json.dumps({**copied.environment(), "init": "ef" * 32, "num_left_out": 12}))
+    facts = {"init": "ef" * 32, "num_left_out": 12, "num_truncated_transcripts": 3}
+    path.write_text(json.dumps({**copied.environment(), **facts}))
     text = write_report(copied).read_text(encoding="utf-8")
     assert "--out FOLDER --init CHECKPOINT --exclude OTHER_STORE\n" in text
     assert f"`{'ef' * 32}`" in text
     assert "| clips left out of train and valid | 12 |" in text
+    assert "| clips with a transcript cut short | 3 |" in text
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -6,16 +6,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import WORDS, make_material, write_tiny_bert
+from helpers import WORDS, make_config, make_material, write_tiny_bert
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from transformers import AutoModel
 
 import mien.text
 from mien.backbone import GivenStates, TokenEncoder
 from mien.errors import AssetError, ConfigError
+from mien.execution import _write_environment
+from mien.preparation import prepare
+from mien.run import RunFolder
 from mien.store import write_store
 from mien.tensors import pad
-from mien.text import TextEncoderConfig, prepare_text
+from mien.text import TextEncoderConfig, TextReader, prepare_text
 from mien.types import Corpus, Material, SeriesSource
 
 MODES = ("finetune", "frozen", "last-1", "last-2")
@@ -90,6 +94,60 @@ def test_a_long_transcript_is_cut_and_still_ends_as_it_should(store, tiny_bert):
     text = prepare_text(store, make_settings(tiny_bert, max_tokens=5))
     assert text.series.lengths.tolist() == [5, 5, 3, 5]
     assert text.series[3][[0, -1], 0].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(("max_tokens", "num"), [(5, 3), (6, 1), (11, 0)])
+def test_transcripts_that_are_cut_are_counted(store, tiny_bert, max_tokens, num):
+    """Training cut long transcripts without a word. With their marks they have 6, 6, 3, 11."""
+    text = prepare_text(store, make_settings(tiny_bert, max_tokens=max_tokens))
+    assert text.num_truncated == num
+    assert text.max_tokens == max_tokens
+
+
+def test_preparing_a_store_tells_how_many_transcripts_are_cut(store, tiny_bert, caplog):
+    config = make_config(text_encoder={"name": str(tiny_bert), "input": "transcript"})
+    prepare(store, config)
+    assert "transcripts" not in caplog.text
+    short = config.text_encoder.model_copy(update={"max_tokens": 5})
+    prepare(store, config.model_copy(update={"text_encoder": short}))
+    assert (
+        "tiny: 3 of 4 clips have transcripts longer than 5 tokens, which are cut there; set "
+        "text_encoder.max_tokens to read more" in caplog.text
+    )
+
+
+def test_where_the_encoder_itself_reads_no_more_that_is_told(tmp_path, tiny_bert, caplog):
+    store = make_store(tmp_path / "s", ["good " * 600, "bad"])
+    text = {"name": str(tiny_bert), "input": "transcript", "max_tokens": 1000}
+    prepare(store, make_config(text_encoder=text))
+    assert "1 of 2 clips have transcripts longer than" in caplog.text
+    assert f"text encoder {tiny_bert} reads no more" in caplog.text
+
+
+def test_a_run_remembers_how_many_transcripts_were_cut(store, tiny_bert, tmp_path):
+    text = {"name": str(tiny_bert), "input": "transcript", "max_tokens": 5}
+    config = make_config(text_encoder=text)
+    _write_environment(RunFolder(tmp_path), prepare(store, config), config, 0, None)
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["num_truncated_transcripts"] == 3
+
+
+def test_a_reader_says_how_far_it_reads(tiny_bert):
+    reader = TextReader(make_settings(tiny_bert, max_tokens=5), "en")
+    assert reader.fits("the film was")
+    assert reader.reach("the film was") == len("the film was")
+    assert not reader.fits("the film was good")
+    assert reader.count_tokens("the film was good") == 6
+    assert reader.reach("the film was good") == len("the film was")
+    assert reader.knows("the xyz")
+    assert not reader.knows("xyz 😍")
+
+
+def test_the_tokenizer_for_others_gives_what_it_cut_off(tiny_bert):
+    reader = TextReader(make_settings(tiny_bert, max_tokens=5), "en")
+    tokenizer = Tokenizer.from_str(reader.tokenizer_json())
+    assert not tokenizer.encode("the film was").overflowing
+    assert tokenizer.encode("the film was good").overflowing
 
 
 @pytest.mark.parametrize("empty", ["", "  ", "\n\t"])

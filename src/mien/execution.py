@@ -367,6 +367,7 @@ def _write_environment(
         "text_encoder_fingerprint": prepared.text.fingerprint if prepared.text else None,
         "num_clips": {split: len(one) for split, one in prepared.datasets.items()},
         "num_left_out": left_out,
+        "num_truncated_transcripts": prepared.text.num_truncated if prepared.text else 0,
         "init": start.fingerprint if start else None,
     }
     write_text(run.path / "environment.json", json.dumps(values, indent=1))

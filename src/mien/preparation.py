@@ -1,5 +1,6 @@
 """A store brought into the form that the settings of a run ask for."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ __all__ = [
     "prepare",
     "require_labels",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ def prepare(
             f"{store.meta.name!r}; choose another store or set corpus={store.meta.name}"
         )
     text = prepare_text(store, config.text_encoder)
+    if text is not None and text.num_truncated:
+        _report_truncated(store, text, config.text_encoder.max_tokens)
     series = {} if text is None else {Modality.TEXT: text.series}
     series |= _series_of(store, config.features)
     if not series:
@@ -109,6 +114,21 @@ def prepare(
         datasets=datasets,
         scale=store.scale,
         family=metric_family(store.meta.name, store.scale),
+    )
+
+
+def _report_truncated(store: Store, text: TextInput, wanted: int) -> None:
+    """Log how many transcripts are not read to their end."""
+    num_clips = int((text.series.lengths > 0).sum())
+    is_encoder = text.max_tokens is not None and text.max_tokens < wanted
+    remedy = (
+        f"text encoder {text.name} reads no more"
+        if is_encoder
+        else "set text_encoder.max_tokens to read more"
+    )
+    logger.warning(
+        "%s: %d of %d clips have transcripts longer than %s tokens, which are cut there; %s",
+        *(store.meta.name, text.num_truncated, num_clips, text.max_tokens, remedy),
     )
 
 

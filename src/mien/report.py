@@ -304,6 +304,8 @@ def _environment(run: FinishedRun) -> str:
     rows += [[f"clips in {split}", str(num)] for split, num in facts["num_clips"].items()]
     if facts["num_left_out"]:
         rows.append(["clips left out of train and valid", str(facts["num_left_out"])])
+    if facts.get("num_truncated_transcripts"):
+        rows.append(["clips with a transcript cut short", str(facts["num_truncated_transcripts"])])
     if facts["init"]:
         rows.append(["fingerprint of the weights at the start", f"`{facts['init']}`"])
     return "## Environment\n\n" + markdown_table(["what", "value"], rows, num_words=2)

@@ -63,7 +63,8 @@ class TextEncoderConfig(Settings):
             states below them are computed once and kept.
         summary: What the encoder's own summary of a clip is: its first state (``cls``) or the mean
             of all (``mean``).
-        max_tokens: Longer transcripts are cut to this many tokens.
+        max_tokens: Longer transcripts are cut to this many tokens; preparing a store tells how many
+            are. In prediction a longer text is read in parts.
     """
 
     input: Literal["transcript", "tokens", "embeddings", "none"] = "transcript"
@@ -93,6 +94,8 @@ class TextInput:
         fingerprint: SHA-256 of the encoder's weights; empty if there is none.
         tokens: Gives the tokens of a clip's steps as text, and the characters of the transcript
             that each covers; None if that is not known.
+        max_tokens: How many tokens of a transcript are read; None if it is not read here.
+        num_truncated: How many clips have a transcript with more tokens than that.
     """
 
     series: Series
@@ -102,6 +105,8 @@ class TextInput:
     name: str
     fingerprint: str
     tokens: Callable[[Clip], list[tuple[str, int, int]]] | None
+    max_tokens: int | None = None
+    num_truncated: int = 0
 
 
 def prepare_text(store: Store, config: TextEncoderConfig) -> TextInput | None:
@@ -227,8 +232,36 @@ class TextReader:
     def _bottom(self) -> TokenEncoder:
         return load_bottom(self.source, cast("int", self.layer))
 
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has, with its prefix and the marks around it, uncut."""
+        return len(
+            self._tokenizer(self.prefix + text, truncation=False, verbose=False)["input_ids"]
+        )
+
+    def fits(self, text: str) -> bool:
+        """Return whether a text is read to its end."""
+        return self.count_tokens(text) <= self.max_tokens
+
+    def count_truncated(self, texts: Several[str], ids: Series) -> int:
+        """Return how many texts, of which ``ids`` are the token ids, are not read to their end."""
+        full = np.flatnonzero(ids.lengths >= self.max_tokens).tolist()
+        return sum(not self.fits(texts[row]) for row in full)
+
+    def reach(self, text: str) -> int:
+        """Return how many characters of a text are read: all of them if it fits."""
+        if self.fits(text):
+            return len(text)
+        return max((end for _, _, end in self.tokens(text)), default=0)
+
+    def knows(self, text: str) -> bool:
+        """Return whether any part of a text is in the vocabulary."""
+        ids = self._tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        return not set(ids) <= set(self._tokenizer.all_special_ids)
+
     def tokenizer_json(self) -> str:
         """Return the tokenizer as the package ``tokenizers`` reads it; it cuts texts as we do.
+
+        What it cut off is in ``overflowing`` of an encoding.
 
         Raises:
             AssetError: If the encoder's tokenizer has no such form.
@@ -262,10 +295,13 @@ class TextReader:
 
 def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
     reader = TextReader(config, store.meta.language)
+    num_truncated = 0
     if config.input == "tokens":
         ids = store.series("tokens")
     else:
-        ids = reader.tokenise([clip.transcript for clip in store.clips])
+        transcripts = [clip.transcript for clip in store.clips]
+        ids = reader.tokenise(transcripts)
+        num_truncated = reader.count_truncated(transcripts, ids)
     _check_ids(ids, reader.vocabulary, reader.name)
 
     def tokens(clip: Clip) -> list[tuple[str, int, int]]:
@@ -283,6 +319,8 @@ def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
         name=reader.name,
         fingerprint=reader.fingerprint,
         tokens=tokens if config.input == "transcript" else None,
+        max_tokens=reader.max_tokens if config.input == "transcript" else None,
+        num_truncated=num_truncated,
     )
 
 
