@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,177 @@ def test_an_empty_text_is_refused(model):
         model.predict_text("  \n")
 
 
+# --- texts that are longer than what is read at a time --------------------------------------------
+
+#: 72 words and no opinion.
+AFTERNOON = (
+    "We went to see it on a rainy afternoon with my sister and her two children, and the cinema "
+    "was almost empty when we came in and took our seats near the back. The first half of it went "
+    "by in the way that such things do, with people talking in rooms and driving along roads and "
+    "looking out of windows at the sea, and it got dark and we went home."
+)
+
+
+def test_a_long_text_is_read_to_its_end(model):
+    """Two texts of 78 words with opposite endings had one score, that of their first 64 tokens."""
+    endings = ("It was terrible, I hated it.", "It was wonderful, I loved it.")
+    bad, good = (model.predict_text(f"{AFTERNOON} {one}") for one in endings)
+    assert good.answers[-1].score.value > 1.5 > -1.5 > bad.answers[-1].score.value
+    assert good.overall > bad.overall + 0.2
+    for prediction in (bad, good):
+        words = [word for one in prediction for word in one.words]
+        assert len(words) == 78
+        assert all(word.weight is not None for word in words)
+        assert prediction.warnings == (
+            "the text was cut into 3 parts, since the model reads at most 64 tokens at a time",
+        )
+
+
+def test_a_part_of_a_long_text_scores_as_it_does_alone(model):
+    last = "It was wonderful, I loved it."
+    (alone,) = model.predict_text(last).answers
+    part = model.predict_text(f"{AFTERNOON} {last}").answers[-1]
+    assert part.transcript == alone.transcript
+    assert part.score.value == pytest.approx(alone.score.value, abs=1e-4)
+
+
+def test_parts_of_a_text_are_told_apart_in_a_terminal_and_a_table(model):
+    prediction = model.predict_text(f"{AFTERNOON} It was wonderful, I loved it.")
+    text = format_prediction(prediction)
+    assert "3 parts, mean" in text
+    assert "\n3.\n" in text
+    assert "note: the text was cut into 3 parts" in text
+    names, *rows = to_rows(prediction)
+    assert names[-1] == "warnings"
+    assert [row[-1] for row in rows] == list(prediction.warnings) * 3
+    assert f"<li>{prediction.warnings[0]}</li>" in prediction._repr_html_()
+
+
+def test_words_beside_features_that_are_not_read_have_no_weight_and_are_counted(model, tmp_path):
+    prediction = model.predict_features(transcript=AFTERNOON.replace(".", ""))
+    unread = [word.weight is None for word in prediction.answers[0].words]
+    assert 0 < sum(unread) < 20
+    assert unread == sorted(unread)
+    assert prediction.warnings == (
+        f"the last {sum(unread)} of 72 words are not read, since the model reads at most 64 tokens "
+        "at a time",
+    )
+    assert Prediction.model_validate(prediction.to_dict()) == prediction
+    prediction.plot(tmp_path / "p.png")
+    assert "(0.0x)" not in format_prediction(prediction)
+
+
+def test_words_of_a_recording_that_have_no_times_are_not_all_read_and_that_is_told(model, face):
+    prediction = model.predict(face, transcript=AFTERNOON)
+    assert len(prediction) == 1
+    (warning,) = prediction.warnings
+    assert "of 72 words are not read" in warning
+
+
+# --- texts that are none of the model's -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("这部电影很好看", "the text is Chinese and the model reads English; give a text in Engl"),
+        ("😍😍😍", "the text holds no words; give a text in English"),
+        ("10/10!", "the text holds no words"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_declined(model, text, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        model.predict_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        model.predict_features(transcript=text)
+
+
+def test_the_command_declines_what_it_cannot_read(model, monkeypatch, capsys):
+    monkeypatch.setattr("mien.prediction.predictor.load", lambda _: model)
+    assert main(["predict", "--text", "很好看"]) == 2
+    assert "the text is Chinese and the model reads English" in capsys.readouterr().err
+
+
+def test_a_score_of_another_language_may_lie_anywhere(model):
+    prediction = model.predict_text("Esta película es terrible, no la recomiendo a nadie.")
+    (answer,) = prediction.answers
+    for score in (answer.score, answer.unimodal[TEXT]):
+        assert (score.low, score.high) == (-3.0, 3.0)
+    assert prediction.warnings == (
+        "the text is probably Spanish and the model reads English; do not rely on scores that rest "
+        "on it",
+    )
+
+
+def test_other_letters_leave_a_face_to_be_judged_by_itself(model, face, seen):
+    prediction = model.predict(face, transcript="这部电影很好看")
+    (answer,) = prediction.answers
+    assert answer.present == (VIDEO,)
+    assert answer.absent[TEXT] == "the text is Chinese and the model reads English"
+    assert answer.score.value == pytest.approx(seen.answers[0].score.value, abs=1e-5)
+    assert "left out" in prediction.warnings[0]
+
+
+def test_a_text_in_two_languages_is_doubted_only_where_it_is_the_other(model):
+    spanish = "Esta película es terrible, no la recomiendo a nadie."
+    prediction = model.predict_text(f"{AFTERNOON} {spanish}")
+    is_anything = [(one.score.low, one.score.high) == (-3.0, 3.0) for one in prediction]
+    assert is_anything == [False, False, True]
+    assert "1 of 3 parts: the text is probably Spanish" in prediction.warnings[1]
+
+
 # --- recordings -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    """Two seconds of white noise, loud."""
+    path = tmp_path_factory.mktemp("clips") / "noise.wav"
+    samples = 0.3 * np.random.default_rng(0).standard_normal(32000)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes((32767 * np.clip(samples, -1, 1)).astype("<i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "cues"])
+def test_noise_has_no_voice_whatever_is_said_to_be_said(model, noise, kind):
+    """White noise with subtitles had the most positive voice there is."""
+    said: str | Path = "I love this film."
+    if kind == "cues":
+        path = noise.with_name("noise.srt")
+        path.write_text(f"1\n00:00:00,500 --> 00:00:01,500\n{said}\n")
+        said = path
+    prediction = model.predict(noise, transcript=said)
+    (answer,) = prediction.answers
+    assert answer.present == (TEXT,)
+    assert answer.absent[AUDIO] == "nobody speaks"
+    assert prediction.warnings == ("a transcript is given, but nobody speaks in the recording",)
+
+
+def test_subtitles_with_more_words_than_are_read_at_a_time_cut_a_short_recording(model, noise):
+    words = AFTERNOON.split()
+    block = "00:00:00,000 --> 00:00:02,000"
+    path = noise.with_name("long.srt")
+    path.write_text(f"1\n{block}\n{AFTERNOON}\n")
+    prediction = model.predict(noise, transcript=path)
+    assert len(prediction) >= 2
+    assert [word.text for one in prediction for word in one.words] == words
+    assert all(word.weight is not None for one in prediction for word in one.words)
+
+
+def test_cues_outside_a_recording_are_refused_or_counted(model, noise):
+    late = "2\n00:10:00,000 --> 00:10:01,000\nI hated it.\n"
+    path = noise.with_name("late.srt")
+    path.write_text(late)
+    with pytest.raises(ConfigError, match="first cue begins at 600 s, after the end of the record"):
+        model.predict(noise, transcript=path)
+    path.write_text(f"1\n00:00:00,500 --> 00:00:01,500\nI love it.\n\n{late}")
+    prediction = model.predict(noise, transcript=path)
+    assert prediction.answers[0].transcript == "I love it."
+    assert prediction.warnings[0] == (
+        "1 of 2 cues begin after the end of the recording and were left out"
+    )
 
 
 def test_a_silent_face_is_judged_by_the_face_alone(seen):
@@ -140,8 +311,6 @@ def test_features_of_another_size_are_refused(model):
 
 def test_a_recording_with_nothing_to_judge_is_refused_with_a_reason(model, tmp_path):
     path = tmp_path / "quiet.wav"
-    import wave
-
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(bytes(32000))

@@ -50,13 +50,13 @@ class WordWeight(Settings):
         start: When it begins, in seconds of the recording; None if that is not known.
         end: When it ends.
         weight: Its weight as a multiple of what equal weights would give it: the mean over its
-            tokens; negative if it speaks against the rest.
+            tokens; negative if it speaks against the rest; None if the model did not read it.
     """
 
     text: str
     start: float | None = None
     end: float | None = None
-    weight: float
+    weight: float | None
 
 
 class Steps(Settings):

@@ -43,6 +43,8 @@ class Shown:
             steps are the words themselves.
         times: Centre of each step of audio and video, in seconds of the recording.
         absent: Why a modality is not there.
+        is_doubtful: Whether scores that rest on the text mean little.
+        notes: What a user should know about the text.
     """
 
     start: float | None = None
@@ -52,6 +54,8 @@ class Shown:
     tokens: tuple[Token, ...] | None = None
     times: Mapping[Modality, Float[np.ndarray, " _"]] = field(default_factory=dict)
     absent: Mapping[Modality, str] = field(default_factory=dict)
+    is_doubtful: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def answer(network: Network, judged: Judged, shown: Shown) -> Answer:
@@ -97,7 +101,7 @@ def _relative(weights: Float[np.ndarray, " T"]) -> list[float]:
 
 
 def _weigh_words(judged: Judged, shown: Shown) -> tuple[WordWeight, ...]:
-    """Return the words of the transcript, each with the mean weight of its tokens."""
+    """Return the words of the transcript, each with the mean weight of the tokens read of it."""
     if Modality.TEXT not in judged.attention:
         return ()
     weights = _relative(judged.attention[Modality.TEXT])
@@ -117,7 +121,7 @@ def _weigh_words(judged: Judged, shown: Shown) -> tuple[WordWeight, ...]:
             _, first, last = shown.tokens[token]
             own += [weights[token]] if last > max(first, begin) else []
             token += 1
-        weight = float(np.mean(own)) if own else 0.0
+        weight = float(np.mean(own)) if own else None
         result.append(WordWeight(text=text, start=start, end=end, weight=weight))
     return tuple(result)
 
@@ -134,17 +138,18 @@ def _times_of(
 
 
 def _heavy_words(words: Sequence[WordWeight]) -> list[Moment]:
-    ranked = sorted(words, key=lambda word: -abs(word.weight))[:_NUM_MOMENTS]
+    weighed = [(word, word.weight) for word in words if word.weight is not None]
+    ranked = sorted(weighed, key=lambda pair: -abs(pair[1]))[:_NUM_MOMENTS]
     return [
         Moment(
             modality=Modality.TEXT,
             start=word.start,
             end=word.end,
             text=word.text,
-            weight=word.weight,
+            weight=weight,
         )
-        for word in ranked
-        if abs(word.weight) >= _LEAST
+        for word, weight in ranked
+        if abs(weight) >= _LEAST
     ]
 
 

@@ -211,7 +211,7 @@ Placed = list[list[tuple[WordWeight, float, float]]]
 def _wrap(one: Answer, figure: Figure) -> Placed:
     """Set the words of an utterance in lines: each with its left edge and width."""
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    words = one.words or tuple(WordWeight(text=w, weight=0.0) for w in one.transcript.split())
+    words = one.words or tuple(WordWeight(text=w, weight=None) for w in one.transcript.split())
     lines: Placed = []
     left, room = 0.0, _WIDTH - 2 * _MARGIN - 0.4
     for word in words:
@@ -221,7 +221,7 @@ def _wrap(one: Answer, figure: Figure) -> Placed:
         width = pixels / figure.dpi + 0.09
         if not lines or left + width > room:
             if len(lines) == _MOST_LINES:
-                lines[-1].append((WordWeight(text="…", weight=0.0), left, 0.2))
+                lines[-1].append((WordWeight(text="…", weight=None), left, 0.2))
                 return lines
             lines.append([])
             left = 0.0
@@ -256,7 +256,7 @@ def _write(figure: Figure, one: Answer, placed: Placed, top: float, number: int 
         axes.set_xlim(0, _WIDTH - 2 * _MARGIN - 0.2)
         axes.set_ylim(0, _LINE)
         for word, left, width in line:
-            strength = min(max((abs(word.weight) - 1) / 2, 0.0), 1.0)
+            strength = min(max((abs(word.weight or 0.0) - 1) / 2, 0.0), 1.0)
             shade = Rectangle((left, 0.03), width, _LINE - 0.05, linewidth=0)
             shade.set(facecolor=COLOURS[Task.TEXT], alpha=0.65 * strength)
             axes.add_patch(shade)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,12 @@ from mien.evaluation import predict as predict_split
 from mien.experiment import ExperimentConfig
 from mien.prediction.answer import Answer
 from mien.prediction.answering import Shown, answer
+from mien.prediction.language import name_language
 from mien.prediction.listening import Heard
 from mien.prediction.network import ClipSeries, Network, load_network
+from mien.prediction.pieces import cut_text
 from mien.prediction.result import Prediction
+from mien.prediction.text_input import TextRead, count_notes, read_text, widen
 from mien.prediction.transcripts import read_transcript
 from mien.prediction.watching import Listener, Watcher
 from mien.predictions import Predictions
@@ -104,8 +108,9 @@ class TrainedModel:
     ) -> Prediction:
         """Judge a recording, utterance by utterance.
 
-        A recording of up to 15 seconds is one utterance; longer ones are cut at sentences and
-        pauses. Memory does not grow with its length.
+        A recording of up to 15 seconds is one utterance; longer ones, and those in which more is
+        said than the model reads at a time, are cut at sentences and pauses. Memory does not grow
+        with its length.
 
         Args:
             recording: Any file with sound or a moving picture.
@@ -117,7 +122,8 @@ class TrainedModel:
 
         Raises:
             MediaError: If the recording cannot be read, or holds nothing that can be judged.
-            ConfigError: If a package or the transcript is missing.
+            ConfigError: If a package or the transcript is missing, or its times lie beyond the
+                end of the recording.
             AssetError: If a pretrained model is missing.
             CheckpointError: If the model does not fit what is installed.
         """
@@ -126,20 +132,22 @@ class TrainedModel:
             raise ConfigError(f"{path}: is a store; score its clips with score_store")
         given = read_transcript(transcript)
         heard = self._watcher.listen(path, given, listener)
-        utterances = self._watcher.cut(heard, given)
+        utterances, warnings = self._watcher.cut(heard, given)
         if listener is not None:
             listener.on_cut(len(utterances), heard.seconds)
         seen = self._watcher.watch(path, utterances, heard, given, jobs=jobs)
-        answers = self._answer(seen, len(utterances), listener)
+        answers, notes = self._answer(seen, len(utterances), listener)
+        found = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
-            raise MediaError(f"{path}: holds nothing to judge: {self._say_nothing(heard)}")
+            why = "; ".join([self._say_nothing(heard), *found])
+            raise MediaError(f"{path}: holds nothing to judge: {why}")
         return Prediction(
             source=path.name,
             seconds=heard.seconds,
             scale=self.network.scale,
             level=self._level,
             answers=tuple(answers),
-            warnings=_warn(heard, len(utterances) - len(answers)),
+            warnings=(*_warn(heard, len(utterances) - len(answers)), *found),
             model=self.network.facts,
         )
 
@@ -174,17 +182,35 @@ class TrainedModel:
     def predict_text(self, text: str) -> Prediction:
         """Judge what is said, without a recording.
 
+        A text that is longer than what the model reads at a time is cut into parts, at the ends of
+        sentences where it can be, and each gets an answer.
+
         Raises:
-            ConfigError: If the text is empty.
+            ConfigError: If the text is empty, or none that the model can read: without words, or
+                in letters of another language.
             CheckpointError: If the model reads no text.
         """
         said = " ".join(text.split())
         if not said:
             raise ConfigError("the text is empty; give a sentence")
-        if Modality.TEXT not in self.network.modalities or self.network.text is None:
+        reader = self.network.text
+        if Modality.TEXT not in self.network.modalities or reader is None:
             raise CheckpointError(f"{self.checkpoint}: reads no text; give it a recording")
+        parts = cut_text(said, reader.fits)
         absent = dict.fromkeys(self.network.modalities, "only a text was given")
-        return self._predict_one("text", {}, said, {}, absent)
+        reads = [read_text(self.network, part) for part in parts]
+        seen = [
+            ({Modality.TEXT: read.values}, _show(part, read, absent))
+            for part, read in zip(parts, reads, strict=True)
+            if not read.unreadable
+        ]
+        if not seen:
+            raise self._decline(reads[0])
+        warnings = count_notes([one.notes for one in reads], "parts")
+        if len(parts) > 1:
+            cut = f"the text was cut into {len(parts)} parts, since the model reads at most "
+            warnings = (f"{cut}{reader.max_tokens} tokens at a time", *warnings)
+        return self._wrap("text", seen, warnings)
 
     def predict_features(
         self,
@@ -198,14 +224,16 @@ class TrainedModel:
         """Judge features made elsewhere, by the same extractors as those of the training.
 
         Args:
-            transcript: What is said; empty if there is no text.
+            transcript: What is said; empty if there is no text. It is not cut into parts: words
+                beyond what the model reads at a time get no weight, and a warning counts them.
             audio: Features of the sound, ``(T, D)``; None if there is none.
             video: Features of the picture.
             text: States of the text, for a model that was trained on such instead of transcripts.
             times: Centre of each step in seconds, by modality, if weights over time are wanted.
 
         Raises:
-            ConfigError: If a series has another size than the model wants, or nothing is given.
+            ConfigError: If a series has another size than the model wants, or nothing is given
+                that it can read.
         """
         pairs = ((Modality.TEXT, text), (Modality.AUDIO, audio), (Modality.VIDEO, video))
         given = {m: np.asarray(values) for m, values in pairs if values is not None}
@@ -213,7 +241,15 @@ class TrainedModel:
         if unknown:
             raise ConfigError(f"{unknown[0]}: {self.checkpoint} was trained without this modality")
         absent = dict.fromkeys(self.network.modalities, "not given")
-        return self._predict_one("features", given, transcript, times or {}, absent)
+        read = read_text(self.network, transcript if self.network.text is not None else "")
+        if self.network.text is not None:
+            given[Modality.TEXT] = read.values
+        if not any(len(values) for values in given.values()):
+            if read.unreadable:
+                raise self._decline(read)
+            raise ConfigError("nothing was given to judge; give a text, or features with steps")
+        shown = _show(transcript, read, absent, times or {})
+        return self._wrap("features", [(given, shown)], read.notes)
 
     def score_store(self, store: Store | str | Path, split: Split = "test") -> Predictions:
         """Score every clip of a split of any store that has the series it was trained on.
@@ -235,11 +271,13 @@ class TrainedModel:
         seen: Iterator[tuple[ClipSeries, Shown]],
         num_utterances: int,
         listener: Listener | None,
-    ) -> list[Answer]:
-        """Return the answers about all utterances in which there is something to judge."""
+    ) -> tuple[list[Answer], list[tuple[str, ...]]]:
+        """Return the answers about utterances with something to judge, and the notes on all."""
         answers: list[Answer] = []
+        notes: list[tuple[str, ...]] = []
         waiting: list[tuple[ClipSeries, Shown]] = []
         for number, (series, shown) in enumerate(seen, start=1):
+            notes.append(shown.notes)
             if any(len(values) for values in series.values()):
                 waiting.append((series, shown))
             if len(waiting) == _BATCH or number == num_utterances:
@@ -247,43 +285,58 @@ class TrainedModel:
                 waiting = []
             if listener is not None:
                 listener.on_answer(number, shown.end or 0.0)
-        return answers
+        return answers, notes
 
     def _judge(self, waiting: Sequence[tuple[ClipSeries, Shown]]) -> list[Answer]:
         if not waiting:
             return []
         judged = self.network.judge([series for series, _ in waiting])
-        pairs = zip(judged, waiting, strict=True)
-        return [answer(self.network, one, shown) for one, (_, shown) in pairs]
+        answers = []
+        for one, (_, shown) in zip(judged, waiting, strict=True):
+            found = answer(self.network, one, shown)
+            answers.append(widen(found, self.network.scale) if shown.is_doubtful else found)
+        return answers
 
-    def _predict_one(
-        self,
-        source: str,
-        series: ClipSeries,
-        transcript: str,
-        times: Mapping[Modality, Float[np.ndarray, " _"]],
-        absent: Mapping[Modality, str],
+    def _wrap(
+        self, source: str, seen: Sequence[tuple[ClipSeries, Shown]], warnings: Sequence[str]
     ) -> Prediction:
-        given = dict(series)
-        if self.network.text is not None:
-            given[Modality.TEXT] = self.network.read_text(transcript)
-        if not any(len(values) for values in given.values()):
-            raise ConfigError("nothing was given to judge; give a text, or features with steps")
-        tokens = self._watcher.tokens(transcript)
-        shown = Shown(transcript=transcript, tokens=tokens, times=times, absent=absent)
+        """Judge what comes from no recording."""
+        batches = [seen[start : start + _BATCH] for start in range(0, len(seen), _BATCH)]
         return Prediction(
             source=source,
             scale=self.network.scale,
             level=self._level,
-            answers=tuple(self._judge([(given, shown)])),
+            answers=tuple(one for batch in batches for one in self._judge(batch)),
+            warnings=tuple(warnings),
             model=self.network.facts,
         )
+
+    def _decline(self, read: TextRead) -> ConfigError:
+        language = name_language(self.network.language)
+        return ConfigError(f"{read.unreadable}; give a text in {language}")
 
     def _say_nothing(self, heard: Heard) -> str:
         reasons = ["nobody speaks" if heard.has_audio else "there is no sound track"]
         if Modality.VIDEO in self.network.modalities:
             reasons.append("no face is seen" if heard.has_video else "there is no picture")
         return " and ".join(reasons)
+
+
+def _show(
+    text: str,
+    read: TextRead,
+    absent: Mapping[Modality, str],
+    times: Mapping[Modality, Float[np.ndarray, " _"]] = MappingProxyType({}),
+) -> Shown:
+    """Return what the network is shown of a text that comes from no recording."""
+    unread = {Modality.TEXT: read.unreadable} if read.unreadable else {}
+    return Shown(
+        transcript=text,
+        tokens=read.tokens,
+        times=times,
+        absent={**absent, **unread},
+        is_doubtful=read.is_doubtful,
+    )
 
 
 def _warn(heard: Heard, num_empty: int) -> tuple[str, ...]:

@@ -51,10 +51,10 @@ class Prediction(Settings):
 
     @property
     def overall(self) -> float:
-        """Mean of the multimodal scores, weighted by the length of the utterances."""
+        """Mean of the multimodal scores, weighted by length: seconds, or words of a text."""
         lengths = [(one.end or 0.0) - (one.start or 0.0) for one in self.answers]
         if not sum(lengths):
-            lengths = [1.0] * len(self.answers)
+            lengths = [float(len(one.transcript.split()) or 1) for one in self.answers]
         total = sum(n * one.score.value for n, one in zip(lengths, self.answers, strict=True))
         return total / sum(lengths)
 
@@ -115,9 +115,10 @@ class Prediction(Settings):
         )
         names = ("seconds", "said", "sentiment", "score", *(str(m) for m in Modality))
         head = "".join(f"<th>{name}</th>" for name in names)
+        notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
         return (
             f"<table><caption>{escape(self.source)}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{rows}</tbody></table>"
+            f"<tbody>{rows}</tbody></table>{f'<ul>{notes}</ul>' if notes else ''}"
         )
 
     def write(self, path: str | Path) -> None:

@@ -1,8 +1,9 @@
 """A recording cut into utterances: sentences where words are known, else stretches of speech."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mien.prediction.transcripts import ends_sentence
 from mien.types import Word
 
 __all__ = ["LONGEST", "SHORT", "Utterance", "cut"]
@@ -19,9 +20,8 @@ _PAUSE = 1.0
 _MARGIN = 0.25
 #: Where nobody speaks for so long, the face is judged by itself, in stretches of so many seconds.
 _SILENCE, _SILENT_STRETCH = 3.0, 10.0
-
-_ENDS = (".", "!", "?", "…", "。", "！", "？")
-_AFTER_END = "\"'”’)]」』"
+#: Where words are given, somebody speaks in an utterance if speech is heard for so many seconds.
+_LEAST_SPEECH = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,8 @@ class Utterance:
 
 
 Span = tuple[float, float]
+#: Whether words are few enough to be read at a time.
+Fits = Callable[[Sequence[Word]], bool]
 
 
 def cut(
@@ -54,12 +56,15 @@ def cut(
     transcript: str = "",
     with_silence: bool,
     separator: str = " ",
+    fits: Callable[[str], bool] | None = None,
+    are_given: bool = False,
 ) -> list[Utterance]:
     """Cut a recording into utterances, in the order of time and without overlap.
 
-    A short one is a single utterance. In a longer one, an utterance ends with a sentence or a long
-    pause; one that is too long is cut at its longest pauses, one that is too short joins its
-    neighbour. Where words are not known, stretches of speech take the place of sentences.
+    A short one is a single utterance if all that is said can be read at a time. In others, an
+    utterance ends with a sentence or a long pause; one that is too long is cut at its longest
+    pauses, one that is too short joins its neighbour. Where words are not known, stretches of
+    speech take the place of sentences.
 
     Args:
         seconds: Length of the recording.
@@ -68,21 +73,29 @@ def cut(
         transcript: What is said, as it is written, for a recording that is a single utterance.
         with_silence: Whether long stretches in which nobody speaks are utterances too.
         separator: What stands between words in writing.
+        fits: Whether a transcript can be read at a time; None if any can.
+        are_given: Whether the words were given and not heard; then somebody speaks only where
+            ``speech`` says so.
     """
-    if seconds <= SHORT:
-        is_spoken = bool(words) or bool(speech)
+
+    def fit(piece: Sequence[Word]) -> bool:
+        return fits is None or fits(separator.join(word.text for word in piece))
+
+    is_readable = fits is None or not words or fits(transcript)
+    if seconds <= SHORT and is_readable:
+        is_spoken = bool(speech) or (bool(words) and not are_given)
         return [
             Utterance(
                 start=0.0, end=None, words=tuple(words), transcript=transcript, is_spoken=is_spoken
             )
         ]
     if words:
-        groups = [g for part in _sentences(words) for g in _split(part)]
-        pieces: list[tuple[Word, ...]] = [tuple(group) for group in _join(groups)]
+        groups = [g for part in _sentences(words) for g in _split(part, fit)]
+        pieces: list[tuple[Word, ...]] = [tuple(group) for group in _join(groups, fit)]
     else:
         stretches = [Word("", start, end) for start, end in speech]
         halves = [w for one in stretches for w in _halve(one)]
-        pieces = [tuple(group) for group in _join([[one] for one in halves])]
+        pieces = [tuple(group) for group in _join([[one] for one in halves], fit)]
     spans = _widen([(piece[0].start, piece[-1].end) for piece in pieces], seconds)
     spoken = [
         Utterance(
@@ -90,7 +103,7 @@ def cut(
             end=end,
             words=piece if words else (),
             transcript=separator.join(word.text for word in piece) if words else "",
-            is_spoken=True,
+            is_spoken=not are_given or _is_speech(piece, speech),
         )
         for (start, end), piece in zip(spans, pieces, strict=True)
     ]
@@ -110,19 +123,25 @@ def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
             yield piece
             piece = []
         piece.append(word)
-        if word.text.rstrip(_AFTER_END).endswith(_ENDS):
+        if ends_sentence(word.text):
             yield piece
             piece = []
     if piece:
         yield piece
 
 
-def _split(piece: list[Word]) -> Iterator[list[Word]]:
+def _is_speech(piece: Sequence[Word], speech: Sequence[Span]) -> bool:
+    start, end = piece[0].start, piece[-1].end
+    heard = sum(max(0.0, min(end, b) - max(start, a)) for a, b in speech)
+    return heard >= _LEAST_SPEECH
+
+
+def _split(piece: list[Word], fit: Fits) -> Iterator[list[Word]]:
     """Cut a piece that is too long at its longest pause, again and again."""
     waiting = [piece]
     while waiting:
         one = waiting.pop()
-        if len(one) < 2 or one[-1].end - one[0].start <= LONGEST:
+        if len(one) < 2 or (one[-1].end - one[0].start <= LONGEST and fit(one)):
             yield one
             continue
         middle = (one[0].start + one[-1].end) / 2
@@ -142,11 +161,11 @@ def _halve(stretch: Word) -> Iterator[Word]:
         yield Word("", stretch.start + k * step, stretch.start + (k + 1) * step)
 
 
-def _join(pieces: Sequence[list[Word]]) -> list[list[Word]]:
+def _join(pieces: Sequence[list[Word]], fit: Fits) -> list[list[Word]]:
     """Join pieces that are too short with the one before or after, if that is near."""
     result: list[list[Word]] = []
     for piece in pieces:
-        if result and _belong(result[-1], piece):
+        if result and _belong(result[-1], piece) and fit([*result[-1], *piece]):
             result[-1] = [*result[-1], *piece]
         else:
             result.append(list(piece))

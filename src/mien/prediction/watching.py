@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -13,15 +13,16 @@ from mien.errors import MediaError
 from mien.extraction.clipwork import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
 from mien.extractors import Features
 from mien.extractors.speech import SpeechRecogniser, default_recogniser
-from mien.prediction.answering import Shown, Token
+from mien.prediction.answering import Shown
 from mien.prediction.listening import Heard, listen
 from mien.prediction.network import ClipSeries, Network, check_extractors
 from mien.prediction.side_by_side import extract_side_by_side
-from mien.prediction.transcripts import Given, place_words, split_words
+from mien.prediction.text_input import TextRead, read_text
+from mien.prediction.transcripts import Given, place_cues, place_words, split_words
 from mien.prediction.utterances import Utterance, cut
 from mien.types import Modality
 
-__all__ = ["Listener", "Watcher"]
+__all__ = ["Cuts", "Listener", "Watcher"]
 
 Values = Num[np.ndarray, "_ _"]
 Times = Float[np.ndarray, " _"]
@@ -47,6 +48,18 @@ class Listener(Protocol):
     def on_answer(self, number: int, seconds: float) -> None:
         """Take how many utterances are done, and up to which second."""
         ...
+
+
+class Cuts(NamedTuple):
+    """A recording cut into utterances.
+
+    Attributes:
+        utterances: In the order of time.
+        warnings: What a user should know about the transcript.
+    """
+
+    utterances: list[Utterance]
+    warnings: tuple[str, ...]
 
 
 class Watcher:
@@ -107,21 +120,30 @@ class Watcher:
         on_seconds = None if listener is None else listener.on_heard
         return listen(path, recogniser, on_seconds=on_seconds)
 
-    def cut(self, heard: Heard, given: Given) -> list[Utterance]:
-        """Cut what was heard into utterances."""
-        text, words = heard.transcript.text, heard.transcript.words
+    def cut(self, heard: Heard, given: Given) -> Cuts:
+        """Cut what was heard into utterances.
+
+        Raises:
+            ConfigError: If all cues of the transcript lie beyond the end of the recording.
+        """
+        text, words, num_outside = heard.transcript.text, heard.transcript.words, 0
         if given.kind == "cues":
-            text, words = given.text, given.words
+            words, num_outside = place_cues(given, heard.seconds)
+            text = " ".join(word.text for word in words)
         elif given.kind == "text":
             text, words = given.text, place_words(split_words(given.text), words, heard.speech)
-        return cut(
+        reader = self._network.text if self.reads_text else None
+        utterances = cut(
             heard.seconds,
             words,
             heard.speech,
             transcript=text,
             with_silence=Modality.VIDEO in self.computes and heard.has_video,
             separator="" if self._network.language in _SPACELESS else " ",
+            fits=None if reader is None else reader.fits,
+            are_given=given.kind in ("text", "cues"),
         )
+        return Cuts(utterances, _warn_of(given, heard, utterances, num_outside))
 
     def watch(
         self,
@@ -145,7 +167,11 @@ class Watcher:
             MediaError: If the only utterance cannot be read.
         """
         for one, features in self._extract(path, utterances, jobs):
-            series, times = self._select(features, one)
+            read = read_text(self._network, one.transcript if self.reads_text else "")
+            series, times = self._select(features, one, read)
+            absent = self._explain(one, heard, given)
+            if read.unreadable:
+                absent[Modality.TEXT] = read.unreadable
             yield (
                 series,
                 Shown(
@@ -153,9 +179,11 @@ class Watcher:
                     end=heard.seconds if one.end is None else one.end,
                     transcript=one.transcript,
                     words=one.words,
-                    tokens=self.tokens(one.transcript),
+                    tokens=read.tokens,
                     times=times,
-                    absent=self._explain(one, heard, given),
+                    absent=absent,
+                    is_doubtful=read.is_doubtful,
+                    notes=read.notes,
                 ),
             )
 
@@ -180,21 +208,15 @@ class Watcher:
                 features = {}
             yield one, features
 
-    def tokens(self, transcript: str) -> tuple[Token, ...] | None:
-        """Return the token of each step of a text; None if steps are words."""
-        text = self._network.text
-        if text is None:
-            return None
-        return tuple(text.tokens(transcript)) if transcript.strip() else ()
-
     def _select(
-        self, features: Mapping[str, Features], one: Utterance
+        self, features: Mapping[str, Features], one: Utterance, read: TextRead
     ) -> tuple[dict[Modality, Values], dict[Modality, Times]]:
         """Return the series that the network knows."""
         kept = {m: features[str(m)] for m in self._network.modalities if str(m) in features}
         series: dict[Modality, Values] = {m: found.values for m, found in kept.items()}
-        if Modality.TEXT in self._network.modalities and self._network.text is not None:
-            series[Modality.TEXT] = self._network.read_text(one.transcript)
+        is_reader = Modality.TEXT in self._network.modalities and self._network.text is not None
+        if is_reader or read.unreadable:
+            series[Modality.TEXT] = read.values
         times: dict[Modality, Times] = {
             m: found.times + one.start for m, found in kept.items() if m is not Modality.TEXT
         }
@@ -216,6 +238,35 @@ class Watcher:
                 maker = self._network.made_by.get(modality) or "its features"
                 reasons[modality] = f"{maker} cannot be made of a recording"
         return reasons
+
+
+def _warn_of(
+    given: Given, heard: Heard, utterances: Sequence[Utterance], num_outside: int
+) -> tuple[str, ...]:
+    """Say what does not fit between a given transcript and its recording."""
+    warnings = []
+    num_cues = len(given.cues)
+    if num_outside:
+        warnings.append(
+            f"{num_outside} of {num_cues} cues begin after the end of the recording and were left "
+            "out"
+        )
+    if given.num_early:
+        warnings.append(
+            f"{given.num_early} of {num_cues} cues begin before the one above them ends; they were "
+            "put in the order of time, without overlap"
+        )
+    said = [one for one in utterances if one.transcript]
+    silent = [one for one in said if not one.is_spoken]
+    if given.kind == "text" and not said:
+        warnings.append(
+            "a transcript is given, but nobody speaks in the recording, so its words have no times "
+            "and were left out"
+        )
+    elif given.kind in ("text", "cues") and heard.has_audio and silent:
+        share = "" if len(silent) == len(said) else f" in {len(silent)} of {len(said)} utterances"
+        warnings.append(f"a transcript is given, but nobody speaks{share or ' in the recording'}")
+    return tuple(warnings)
 
 
 def _task(path: Path, one: Utterance) -> ClipTask:

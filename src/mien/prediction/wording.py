@@ -16,7 +16,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = (
     *("source", "utterance", "start", "end", "transcript", "sentiment", "score", "low", "high"),
     *(f"{m}_{what}" for m in Modality for what in ("score", "low", "high")),
-    *("absent", "conflicts", "heaviest_words"),
+    *("absent", "conflicts", "heaviest_words", "warnings"),
 )
 
 
@@ -25,7 +25,8 @@ def format_prediction(prediction: Prediction) -> str:
     lines = [_headline(prediction)]
     for number, one in enumerate(prediction.answers, start=1):
         lines += ["", *_describe(one, number if len(prediction) > 1 else None)]
-    lines += [f"note: {warning}" for warning in prediction.warnings]
+    for warning in prediction.warnings:
+        lines += textwrap.wrap(f"note: {_clean(warning)}", _WIDTH, subsequent_indent="      ")
     lines += ["", *_explain(prediction)]
     return "\n".join(lines)
 
@@ -34,16 +35,17 @@ def _headline(prediction: Prediction) -> str:
     facts = []
     if prediction.seconds is not None:
         facts.append(clock(prediction.seconds))
+    what = "parts" if prediction.seconds is None else "utterances"
     if len(prediction) > 1:
-        facts.append(f"{len(prediction)} utterances, mean {prediction.overall:+.2f}")
+        facts.append(f"{len(prediction)} {what}, mean {prediction.overall:+.2f}")
     low, high = prediction.scale
     facts.append(f"scale {low:g} to {high:g}")
     return f"{_clean(prediction.source)}   {', '.join(facts)}"
 
 
 def _describe(one: Answer, number: int | None) -> Iterator[str]:
-    if one.start is not None and one.end is not None and number is not None:
-        yield f"{number}. {_time(one.start)} to {_time(one.end)}"
+    if number is not None:
+        yield f"{number}. {_span(one)}".rstrip()
     if one.transcript:
         said = f'"{_clean(one.transcript)}"'
         yield from textwrap.wrap(said, _WIDTH, initial_indent="  ", subsequent_indent="   ")
@@ -60,6 +62,12 @@ def _describe(one: Answer, number: int | None) -> Iterator[str]:
     if heavy:
         text = f"weighed most: {', '.join(heavy)}"
         yield from textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="      ")
+
+
+def _span(one: Answer) -> str:
+    if one.start is None or one.end is None:
+        return ""
+    return f"{_time(one.start)} to {_time(one.end)}"
 
 
 def _number(score: Score) -> str:
@@ -122,6 +130,7 @@ def to_rows(prediction: Prediction) -> list[list[str]]:
         cells.append("; ".join(f"{a} and {b}" for a, b in one.conflicts))
         words = [m.text for m in one.moments if m.modality is Modality.TEXT]
         cells.append(" ".join(words))
+        cells.append("; ".join(prediction.warnings))
         rows.append([_cell(value) for value in cells])
     return rows
 

@@ -53,13 +53,13 @@ export function nameSentiment(value, [low, high]) {
   return `${["", "slightly ", "", "strongly "][grade]}${share > 0 ? "positive" : "negative"}`;
 }
 
-/** Mean of the fused scores, weighted by the length of the utterances; as Prediction.overall. */
+/** Mean of the fused scores, weighted by seconds, else by words; as Prediction.overall. */
 export function overall(prediction) {
   let lengths = prediction.answers.map((one) => (one.end ?? 0) - (one.start ?? 0));
   let sum = lengths.reduce((a, b) => a + b, 0);
   if (!sum) {
-    lengths = prediction.answers.map(() => 1);
-    sum = lengths.length;
+    lengths = prediction.answers.map((one) => one.transcript.trim().split(/\s+/).length);
+    sum = lengths.reduce((a, b) => a + b, 0);
   }
   return prediction.answers.reduce((all, one, i) => all + lengths[i] * one.score.value, 0) / sum;
 }

@@ -66,7 +66,7 @@ function head(prediction, url) {
 function explain(prediction, one, level) {
   if (!one) {
     const values = prediction.answers.map((answer) => answer.score.value);
-    return `Mean of ${values.length} utterances by their length; they lie between ${signed(Math.min(...values))} and ${signed(Math.max(...values))}.`;
+    return `Mean of ${values.length} ${prediction.seconds === null ? "parts" : "utterances"} by their length; they lie between ${signed(Math.min(...values))} and ${signed(Math.max(...values))}.`;
   }
   if (one.low === null) return "The model was not calibrated, so there is no interval.";
   return `${Math.round(100 * level)} of 100 such clips are annotated between ${signed(one.low)} and ${signed(one.high)}: the pale bar.`;
@@ -158,7 +158,8 @@ class Utterances {
     if (!one.words.length) return [make("span", { class: "quiet" }, one.transcript || "no words")];
     const most = Math.max(...one.words.map((word) => word.weight - 1), 0.02);
     return one.words.flatMap((word) => {
-      const span = make("span", { title: `${word.weight.toFixed(2)} times the average weight` }, word.text);
+      const title = word.weight === null ? "not read by the model" : `${word.weight.toFixed(2)} times the average weight`;
+      const span = make("span", { title, class: word.weight === null ? "quiet" : null }, word.text);
       const strength = Math.max(word.weight - 1, 0) / most;
       if (strength > 0.02) span.style.backgroundColor = `rgba(64, 148, 220, ${(0.5 * strength).toFixed(2)})`;
       if (word.start !== null) this.words.push({ start: word.start, end: word.end, span });
