@@ -99,7 +99,10 @@ class StandIn:
     def predict_text(self, text):
         if text.startswith("sleep"):
             time.sleep(float(text.split()[1]))
-        words = tuple(WordWeight(text=w, weight=0.4 + len(w) / 5) for w in text.split())
+        words = tuple(
+            WordWeight(text=w, weight=None if w == "unread" else 0.4 + len(w) / 5)
+            for w in text.split()
+        )
         absent = dict.fromkeys((Modality.AUDIO, Modality.VIDEO), "only a text was given")
         one = Answer(
             transcript=text,

@@ -228,7 +228,9 @@ def test_the_tokenizer_beside_it_makes_the_same_ids(exported, reads_text):
     tokenizer = Tokenizer.from_file(str(exported.tokenizer))
     for text in ("the film was not very good", "a book " * 300):
         wanted = network.text.tokenise([text])[0][:, 0].tolist()
-        assert tokenizer.encode(network.text.prefix + text).ids == wanted
+        encoding = tokenizer.encode(network.text.prefix + text)
+        assert encoding.ids == wanted
+        assert bool(encoding.overflowing) == (not network.text.fits(text))
 
 
 def test_the_page_shows_how_to_use_it_without_us(exported, tmp_path, monkeypatch, capsys):

@@ -63,6 +63,15 @@ def test_a_sentence_is_judged_and_nothing_of_it_becomes_markup(page):
     assert page.locator("#result b:text-is('that')").count() == 0
 
 
+def test_a_word_that_was_not_read_says_so_and_has_no_weight(page):
+    page.fill("#sentence", "I did not get unread")
+    page.get_by_role("button", name="Judge the sentence").click()
+    page.locator("#result .verdict").wait_for()
+    word = page.locator("#result .what span", has_text="unread")
+    assert word.get_attribute("title") == "not read by the model"
+    assert page.locator("#result .what span[title$='times the average weight']").count() == 4
+
+
 def test_a_recording_becomes_a_timeline_that_seeks_and_a_file(page, tmp_path):
     clip = write_clip(tmp_path / "talk.mp4", seconds=4.0, size=(320, 240))
     page.set_input_files("#file", str(clip))
