@@ -500,6 +500,30 @@ def test_text_encoders_can_be_opened_by_transformers():
     assert text_prefix("somebody/else") == ""
 
 
+def test_a_prefix_belongs_to_the_weights_and_not_to_their_name(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
+    monkeypatch.setitem(ASSETS, "probe", make_asset(prefix="query: "))
+    folder = tmp_path / "my encoder"
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(WEIGHTS)
+    assert text_prefix(str(folder)) == "query: "
+    (folder / "model.bin").write_bytes(WEIGHTS[::-1])
+    assert text_prefix(str(folder)) == ""
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("name", ["intfloat/multilingual-e5-base", "models/E5", "e5-small-mine"])
+def test_an_encoder_that_may_need_a_prefix_is_warned_of(name, caplog):
+    assert text_prefix(name) == ""
+    assert f"text encoder {name!r}: encoders of the E5 family expect 'query: '" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["minilm", "bert-base-uncased", "models/e50", "some/he5"])
+def test_other_encoders_are_taken_without_a_word(name, caplog):
+    assert text_prefix(name) == ""
+    assert caplog.text == ""
+
+
 def test_the_list_says_what_is_not_here():
     statuses = list_assets()
     assert [status.name for status in statuses] == list(ASSETS)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -11,15 +12,16 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
+import mien.states
 import mien.text
 from mien.backbone import GivenStates, TokenEncoder
-from mien.errors import AssetError, ConfigError
+from mien.errors import AssetError, CheckpointError, ConfigError
 from mien.execution import _write_environment
 from mien.preparation import prepare
 from mien.run import RunFolder
-from mien.store import write_store
+from mien.store import Series, write_store
 from mien.tensors import pad
-from mien.text import TextEncoderConfig, TextReader, prepare_text
+from mien.text import TextEncoderConfig, TextReader, check_encoder, prepare_text
 from mien.types import Corpus, Material, SeriesSource
 
 MODES = ("finetune", "frozen", "last-1", "last-2")
@@ -274,13 +276,13 @@ def test_building_twice_starts_from_the_same_weights(store, tiny_bert):
 
 def count_computations(monkeypatch):
     calls = []
-    compute = mien.text._compute_states
+    compute = mien.text.compute_states
 
     def counted(*args):
-        calls.append(args[2])
+        calls.append(args[3])
         return compute(*args)
 
-    monkeypatch.setattr(mien.text, "_compute_states", counted)
+    monkeypatch.setattr(mien.text, "compute_states", counted)
     return calls
 
 
@@ -311,13 +313,87 @@ def test_a_cache_that_was_left_half_written_is_not_taken(store, tiny_bert, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(mien.text, "_states_of", interrupt)
+        patched.setattr(mien.states, "states_of", interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepare_text(store, make_settings(tiny_bert, mode="frozen"))
-    assert list((tmp_path / "cache" / "states").iterdir()) == []
+    assert [path for path in (tmp_path / "cache" / "states").iterdir() if path.is_dir()] == []
     calls = count_computations(monkeypatch)
     prepare_text(store, make_settings(tiny_bert, mode="frozen"))
     assert calls == [2]
+
+
+def test_states_of_texts_with_a_prefix_are_not_those_of_texts_without(
+    store, tiny_bert, monkeypatch
+):
+    """The prefix is none of the settings: the same encoder may have one by one of its names."""
+    settings = make_settings(tiny_bert, mode="frozen")
+    bare = prepare_text(store, settings)
+    monkeypatch.setattr(mien.text, "text_prefix", lambda _: "so good ")
+    text = prepare_text(store, settings)
+    assert (text.prefix, bare.prefix) == ("so good ", "")
+    assert text.key != bare.key
+    ids = prepare_text(store, make_settings(tiny_bert))
+    assert np.array_equal(text.series.offsets, ids.series.offsets)
+    for row, wanted in enumerate(reference_states(tiny_bert, ids, range(4))):
+        np.testing.assert_allclose(text.series[row], wanted.numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"fingerprint": "other"}, {"revision": "abc"}, {"layer": 1}, {"ids": [[2], [11], [3]]},
+     {"offsets": [0, 1, 3]}, {"code": "other"}, {"torch": "9"}, {"transformers": "9"}],
+    ids=str,
+)  # fmt: skip
+def test_whatever_changes_the_states_changes_their_key(change, monkeypatch):
+    def key(fingerprint="f", revision=None, layer=2, ids=((2,), (10,), (3,)), offsets=(0, 2, 3),
+            code="c", **versions):  # fmt: skip
+        monkeypatch.setattr(mien.text, "code_fingerprint", lambda _: code)
+        monkeypatch.setattr(mien.text, "versions_of", lambda *n: dict.fromkeys(n, 1) | versions)
+        reader = object.__new__(TextReader)
+        reader.fingerprint, reader.revision = fingerprint, revision
+        return mien.text._key(Series(np.array(ids), np.array(offsets)), reader, layer)
+
+    assert key() == key()
+    assert key(**change) != key()
+
+
+def cut_short(folder):
+    values = folder / "values.npy"
+    values.write_bytes(values.read_bytes()[:-40])
+
+
+def lose_values(folder):
+    (folder / "values.npy").unlink()
+
+
+def empty_folder(folder):
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def lose_a_row(folder):
+    np.save(folder / "values.npy", np.load(folder / "values.npy")[1:])
+
+
+def change_type(folder):
+    np.save(folder / "values.npy", np.load(folder / "values.npy").astype(np.float64))
+
+
+@pytest.mark.parametrize(
+    "harm", [cut_short, lose_values, empty_folder, lose_a_row, change_type],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_damaged_states_in_the_cache_are_computed_again(
+    store, tiny_bert, monkeypatch, tmp_path, caplog, harm
+):
+    settings = make_settings(tiny_bert, mode="frozen")
+    wanted = np.array(prepare_text(store, settings).series.values)
+    harm(next(p for p in (tmp_path / "cache" / "states").iterdir() if p.is_dir()))
+    calls = count_computations(monkeypatch)
+    for _ in range(2):
+        assert np.array_equal(prepare_text(store, settings).series.values, wanted)
+    assert calls == [2]
+    assert "is damaged; its text states are computed again" in caplog.text
 
 
 def test_where_states_are_kept_can_be_chosen(monkeypatch, tmp_path):
@@ -333,6 +409,21 @@ def test_another_weight_file_is_another_fingerprint(store, tiny_bert, tmp_path):
     assert same == prepare_text(store, make_settings(tiny_bert)).fingerprint
     write_tiny_bert(copy, seed=2)
     assert prepare_text(store, make_settings(copy)).fingerprint != same
+
+
+def test_a_checkpoint_is_read_with_the_prefix_of_its_training(store, tiny_bert, tmp_path):
+    text = dataclasses.replace(prepare_text(store, make_settings(tiny_bert)), prefix="query: ")
+    header = {"text_encoder": "e5-small", "text_encoder_fingerprint": text.fingerprint}
+    check_encoder(tmp_path, header, text)  # of a time when the name decided
+    check_encoder(tmp_path, {**header, "text_encoder": "f", "text_prefix": "query: "}, text)
+    for old in ({**header, "text_encoder": "f"}, {**header, "text_prefix": ""}):
+        with pytest.raises(
+            CheckpointError, match=r"was trained on texts that begin with '', text encoder .* now "
+            r"gets them with 'query: '; train it again",
+        ):  # fmt: skip
+            check_encoder(tmp_path, old, text)
+    with pytest.raises(CheckpointError, match=r"was trained with other weights of text encoder"):
+        check_encoder(tmp_path, {**header, "text_encoder_fingerprint": "other"}, text)
 
 
 # --- published ids and states ---------------------------------------------------------------------

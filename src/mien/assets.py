@@ -209,13 +209,32 @@ def find_text_encoder(name_or_path: str) -> Path | str:
 def text_prefix(name_or_path: str) -> str:
     """Return what every text must begin with for a text encoder; mostly nothing.
 
+    It is a matter of the weights and not of their name: a folder with the weights of an asset has
+    the prefix of the asset. Of other weights it is not known.
+
+    Args:
+        name_or_path: As for ``find_text_encoder``.
+
     >>> text_prefix("e5-small"), text_prefix("minilm")
     ('query: ', '')
     """
-    return TEXT_PREFIX.get(name_or_path, "")
+    if name_or_path in ASSETS:
+        return ASSETS[name_or_path].prefix
+    folder = _expand(name_or_path)
+    for asset in ASSETS.values():
+        if asset.prefix and not _find_damage(folder, {asset.weights: asset.files[asset.weights]}):
+            return asset.prefix
+    if _NAME_OF_E5.search(name_or_path):
+        logger.warning(
+            "text encoder %r: encoders of the E5 family expect 'query: ' before every text, which "
+            "is only added to the weights of the asset e5-small; these get their texts without it",
+            name_or_path,
+        )
+    return ""
 
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_NAME_OF_E5 = re.compile(r"(^|[^a-z0-9])e5([^a-z0-9]|$)", re.IGNORECASE)
 _ENCODERS_SENTENCE = (
     f"give {', '.join(a.name for a in ASSETS.values() if a.need == 'text encoder')}, "
     "a folder with config.json, or a name on a model hub such as bert-base-uncased"

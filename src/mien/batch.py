@@ -12,7 +12,7 @@ from mien.store import Series
 from mien.tensors import Batch, Targets, pad
 from mien.types import Clip, Modality, Task
 
-__all__ = ["ClipDataset", "batches", "windows"]
+__all__ = ["ClipDataset", "batches", "measure_costs", "windows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +69,31 @@ def make_dataset(
         values = [clip.labels.get(task, float("nan")) for clip in chosen]
         if task is Task.FUSION or not np.isnan(values).all():
             labels[task] = torch.tensor(values, dtype=torch.float32)
+    return ClipDataset(
+        clips=chosen,
+        rows=rows,
+        series=series,
+        labels=labels,
+        costs=measure_costs(series, rows, costs),
+    )
+
+
+def measure_costs(
+    series: Mapping[Modality, Series],
+    rows: Int[np.ndarray, "N"],
+    costs: Mapping[Modality, float],
+) -> Int[np.ndarray, "N"]:
+    """Return how much work each clip is.
+
+    Args:
+        series: Series of the store by modality.
+        rows: Rows of the clips.
+        costs: Work of one step of each modality, in any unit.
+    """
     work = np.zeros(len(rows))
     for modality, one in series.items():
         work += costs.get(modality, 1.0) * one.lengths[rows]
-    return ClipDataset(
-        clips=chosen, rows=rows, series=series, labels=labels, costs=work.astype(np.int64)
-    )
+    return work.astype(np.int64)
 
 
 def windows(

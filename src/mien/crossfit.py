@@ -4,39 +4,46 @@ A network that has learned the train labels by heart answers with them, so that 
 train clip is the annotation again. Here train is cut into folds by video; for each fold a model is
 trained on the others and asked about it. The models fuse late, so each modality explains its own
 part of the annotation and leaves the rest to the others.
+
+That does not keep a clip's annotation out of its evidence altogether. After the first epoch, the
+unimodal tasks of the models learn from labels that are made with evidence, which models of other
+folds gave that have seen the annotation. So it comes back by a detour, a little more with every
+epoch; docs/labels.md says how much was measured.
 """
 
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from mien.batch import ClipDataset
+from mien.batch import ClipDataset, measure_costs
+from mien.cache import cache_folder, hash_of, locked, versions_of
 from mien.checkpoint import read_tensors, write_tensors
-from mien.errors import TrainingError
+from mien.code import code_fingerprint
+from mien.config import Settings
+from mien.errors import CheckpointError, TrainingError
 from mien.evaluation import predict
 from mien.evidence import Evidence, latent_labels
-from mien.experiment import ExperimentConfig
+from mien.experiment import ExperimentConfig, FeaturesConfig
 from mien.label_bank import LabelsConfig
 from mien.labels import CopyLabels
 from mien.models.late import Late
 from mien.models.multitask import MultitaskConfig
 from mien.objectives import MultitaskObjective
 from mien.preparation import Prepared, fit_scales
-from mien.steps import LearningRates, Stepper, TrainConfig, mix_seeds
-from mien.text import TextInput, cache_folder, prepare_text
+from mien.steps import LearningRates, Stepper, TrainConfig, make_accelerator, mix_seeds
+from mien.text import TextEncoderConfig, TextInput, prepare_text
 from mien.types import Modality, Scale, Task
 
-__all__ = ["assign_folds", "cross_fit"]
+__all__ = ["EvidenceEpoch", "assign_folds", "cross_fit", "evidence_by_epoch"]
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 3  # of the numbers: raise it when the same settings give other evidence
 _KEPT = 0.6  # share of the running mean over the epochs that an epoch leaves as it was
 _BATCHES_SORTED = 8  # batches among which clips are sorted by cost
 _TRAIN = TrainConfig(
@@ -45,8 +52,70 @@ _TRAIN = TrainConfig(
     learning_rate=LearningRates(text=0.0, audio=4e-3, video=4e-3, rest=2e-3),
 )
 
+#: Settings of the labels that have no say in the evidence.
+_LABELS_WITHOUT_USE = frozenset(
+    {"generator", "weight", "warmup_epochs", "zeros", "reach", "expert_size", "temperature"}
+)
+
 #: Called with the epoch, the clips seen in it by all models, and how many there are to be seen.
 OnStep = Callable[[int, int, int], None]
+
+
+class _EvidenceSettings(Settings):
+    """All settings that evidence is made by, and its key in the cache.
+
+    What makes the evidence is given these and not those of the run. A setting that is left out
+    here can therefore not change the evidence unnoticed; one that is added later to a class below
+    is part of the key at once.
+
+    Attributes:
+        features: As in the run.
+        text_encoder: As in the run, but frozen.
+        model: As in the run, less what only the run's own model has.
+        labels: As in the run; those without use here are at their defaults.
+        train: Its own, except for device and precision.
+    """
+
+    features: FeaturesConfig
+    text_encoder: TextEncoderConfig
+    model: MultitaskConfig
+    labels: LabelsConfig
+    train: TrainConfig
+
+
+def _settings_of(config: ExperimentConfig) -> _EvidenceSettings:
+    """Return what the evidence is made by in a run of these settings."""
+    used = {k: v for k, v in config.labels if k not in _LABELS_WITHOUT_USE}
+    return _EvidenceSettings(
+        features=config.features,
+        text_encoder=config.text_encoder.model_copy(update={"mode": "frozen"}),
+        model=MultitaskConfig(
+            **{k: getattr(config.model, k) for k in MultitaskConfig.model_fields}
+        ),
+        labels=LabelsConfig(**used),
+        train=_TRAIN.model_copy(
+            update={"device": config.train.device, "precision": config.train.precision}
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceEpoch:
+    """Where the late-fusion models stand after an epoch.
+
+    Attributes:
+        epoch: Counted from 1.
+        evidence: Running mean over the epochs of what they say of the held-out clips.
+        fused: The same of their multimodal scores, one per train clip.
+        error: Mean absolute error of ``fused``.
+        models: The model of each fold; they are trained on in the next epoch.
+    """
+
+    epoch: int
+    evidence: Evidence
+    fused: Float[torch.Tensor, " N"]
+    error: float
+    models: tuple[Late, ...]
 
 
 def cross_fit(
@@ -58,69 +127,126 @@ def cross_fit(
 ) -> Evidence:
     """Ask late-fusion models what each modality of each train clip says.
 
-    All folds are trained side by side, an epoch each at a time. What is kept is a running mean over
-    the epochs, up to the one at which it tells the annotations of unseen clips best (mean absolute
-    error over train; neither valid nor test is looked at). Text comes as states of the frozen
-    encoder, whatever the settings do with it later.
+    Of the epochs of ``evidence_by_epoch`` the one is taken at which the running mean has the least
+    mean absolute error over train; neither valid nor test is looked at. That error is optimistic:
+    after the first epoch the annotation of a clip has moved labels that teach its model, so that
+    it is lower than on clips of no fold, the more so the later the epoch. The log says so.
 
-    The result is kept in the user's cache folder, under a key of all that it depends on.
+    The result is kept in the user's cache folder, under a key of all that it depends on: data,
+    settings, code, versions, device and number of threads.
 
     Args:
         prepared: The data.
         config: The settings; sizes of the parts and ``labels`` matter.
         seed: Of the folds, initial weights, dropout and the order of clips.
         on_step: Is told how it goes on.
+
+    Raises:
+        TrainingError: If the models diverge.
     """
-    text = _frozen_text(prepared, config)
-    dataset = _with_text(prepared.datasets["train"], text)
-    path = (
-        cache_folder() / "evidence" / f"{_key(prepared, config, dataset, text, seed)}.safetensors"
-    )
-    if path.is_file():
-        return _from_tensors(read_tensors(path))
-    sizes = dict(prepared.sizes)
-    if text is not None:
-        sizes[Modality.TEXT] = text.size
-    evidence = _fit(dataset, sizes, prepared.scale, config, seed, on_step)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, _to_tensors(evidence), {"format": _VERSION})
+    settings = _settings_of(config)
+    dataset, sizes, text = _with_frozen_text(prepared, settings)
+    key = _key(prepared, settings, dataset, text, seed)
+    path = cache_folder() / "evidence" / f"{key}.safetensors"
+    evidence = _read(path, dataset)
+    if evidence is None:
+        with locked(path):
+            evidence = _read(path, dataset)  # by another process in the meantime
+            if evidence is None:
+                evidence = _take_best(
+                    _epochs(dataset, sizes, prepared.scale, settings, seed, on_step), settings
+                )
+                write_tensors(path, _to_tensors(evidence), {})
     return evidence
 
 
-def _frozen_text(prepared: Prepared, config: ExperimentConfig) -> TextInput | None:
-    if prepared.text is None or config.text_encoder.trained_layers == 0:
-        return prepared.text
-    frozen = config.text_encoder.model_copy(update={"mode": "frozen"})
-    return prepare_text(prepared.store, frozen)
+def evidence_by_epoch(
+    prepared: Prepared,
+    config: ExperimentConfig,
+    *,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> Iterator[EvidenceEpoch]:
+    """Train the late-fusion models, and give the evidence after each epoch; nothing is kept.
+
+    All folds are trained side by side, an epoch each at a time. In the first epoch their unimodal
+    tasks learn from copies of the annotation, later from the labels that the evidence so far
+    makes. Text comes as states of the frozen encoder, whatever the settings do with it later.
+
+    Args:
+        prepared: The data.
+        config: The settings; sizes of the parts and ``labels`` matter.
+        seed: Of the folds, initial weights, dropout and the order of clips.
+        on_step: Is told how it goes on.
+
+    Raises:
+        TrainingError: If the models diverge.
+    """
+    settings = _settings_of(config)
+    dataset, sizes, _ = _with_frozen_text(prepared, settings)
+    return _epochs(dataset, sizes, prepared.scale, settings, seed, on_step)
 
 
-def _with_text(dataset: ClipDataset, text: TextInput | None) -> ClipDataset:
+def _with_frozen_text(
+    prepared: Prepared, settings: _EvidenceSettings
+) -> tuple[ClipDataset, dict[Modality, int], TextInput | None]:
+    """Return train with states of the frozen encoder, sizes of its features, and its text."""
+    dataset, sizes = prepared.datasets["train"], dict(prepared.sizes)
+    if prepared.text is None:
+        return dataset, sizes, None
+    text = prepare_text(prepared.store, settings.text_encoder)
     if text is None:
-        return dataset
-    return replace(dataset, series={**dataset.series, Modality.TEXT: text.series})
+        raise ValueError("the text of a prepared store is gone")
+    series = {**dataset.series, Modality.TEXT: text.series}
+    sizes[Modality.TEXT] = text.size
+    costs = measure_costs(series, dataset.rows, {Modality.TEXT: text.step_cost})
+    return replace(dataset, series=series, costs=costs), sizes, text
 
 
 def _key(
     prepared: Prepared,
-    config: ExperimentConfig,
+    settings: _EvidenceSettings,
     dataset: ClipDataset,
     text: TextInput | None,
     seed: int,
 ) -> str:
     """Return a digest of all that the evidence depends on."""
-    model = {k: getattr(config.model, k) for k in MultitaskConfig.model_fields}
     parts = {
-        "version": _VERSION,
         "store": prepared.store.meta.fingerprint,
+        "scale": list(prepared.scale),
         "rows": dataset.rows.tolist(),
-        "model": MultitaskConfig(**model).model_dump(mode="json"),
-        "features": config.features.model_dump(mode="json"),
-        "text": [text.fingerprint, config.text_encoder.model_dump(exclude={"mode"})] if text else 0,
-        "labels": config.labels.model_dump(include={"folds", "evidence_epochs"}),
-        "patience": config.labels.evidence_patience,
+        "annotated": dataset.labels[Task.FUSION].tolist(),
+        "text": [text.fingerprint, text.key] if text is not None else None,
+        "settings": settings.model_dump(mode="json"),
         "seed": seed,
+        "code": code_fingerprint(__name__),
+        "versions": versions_of("torch", "numpy", "accelerate"),
+        "machine": _name_machine(settings.train),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return hash_of(parts)
+
+
+def _name_machine(train: TrainConfig) -> list[str | int]:
+    """Return what of the machine shows in the numbers."""
+    device = make_accelerator(train).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    kernels = torch.backends.cpu.get_cpu_capability()
+    return [device.type, name, kernels, torch.get_num_threads()]
+
+
+def _read(path: Path, dataset: ClipDataset) -> Evidence | None:
+    """Return evidence from the cache; None if it is not there, or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        evidence = _from_tensors(read_tensors(path))
+    except (CheckpointError, KeyError, ValueError):
+        evidence = Evidence(scores={}, weights={})
+    lengths = {modality: len(scores) for modality, scores in evidence.scores.items()}
+    if lengths == dict.fromkeys(dataset.series, len(dataset)):
+        return evidence
+    logger.warning("%s: is damaged; the evidence is gathered again", path)
+    return None
 
 
 def _to_tensors(evidence: Evidence) -> dict[str, torch.Tensor]:
@@ -178,19 +304,40 @@ class _Fold:
     questions: ClipDataset
 
 
-def _fit(
+def _take_best(epochs: Iterator[EvidenceEpoch], settings: _EvidenceSettings) -> Evidence:
+    """Return the evidence of the epoch with the least error, until patience or epochs end."""
+    best = None
+    for one in epochs:
+        if best is None or one.error < best.error:
+            best = one
+        if (
+            one.epoch - best.epoch >= settings.labels.evidence_patience
+            or one.epoch == settings.labels.evidence_epochs
+        ):
+            break
+    if best is None:
+        raise ValueError("there is no epoch to take evidence from")
+    logger.info(
+        "evidence: mean absolute error on held-out clips %.3f in epoch %d%s",
+        best.error,
+        best.epoch,
+        " (optimistic: their annotations shaped labels of other clips)" if best.epoch > 1 else "",
+    )
+    return best.evidence
+
+
+def _epochs(
     dataset: ClipDataset,
     sizes: Mapping[Modality, int],
     scale: Scale,
-    config: ExperimentConfig,
+    settings: _EvidenceSettings,
     seed: int,
     on_step: OnStep | None,
-) -> Evidence:
-    made = _make_folds(dataset, sizes, scale, config, seed)
+) -> Iterator[EvidenceEpoch]:
+    made = _make_folds(dataset, sizes, scale, settings, seed)
     annotated = dataset.labels[Task.FUSION]
     mean: dict[Task, Float[torch.Tensor, " N"]] = {}
-    best, best_error, best_epoch = Evidence(scores={}, weights={}), np.inf, 0
-    for epoch in range(1, config.labels.evidence_epochs + 1):
+    for epoch in count(1):
         said = _run_epoch(dataset, made, epoch, seed, on_step)
         kept = _KEPT if mean else 0.0
         mean = {task: kept * mean.get(task, 0.0) + (1 - kept) * s for task, s in said.items()}
@@ -198,15 +345,14 @@ def _fit(
         if not np.isfinite(error):
             raise TrainingError(f"evidence of the modalities diverged in epoch {epoch}")
         evidence = _take_down(mean, made, dataset)
-        if error < best_error:
-            best, best_error, best_epoch = evidence, error, epoch
-        _teach(made, latent_labels(evidence, annotated, rest=config.labels.rest), scale)
-        if epoch - best_epoch >= config.labels.evidence_patience:
-            break
-    logger.info(
-        "evidence: mean absolute error on unseen clips %.3f, epoch %d", best_error, best_epoch
-    )
-    return best
+        yield EvidenceEpoch(
+            epoch=epoch,
+            evidence=evidence,
+            fused=mean[Task.FUSION],
+            error=error,
+            models=tuple(fold.model for fold in made),
+        )
+        _teach(made, latent_labels(evidence, annotated, rest=settings.labels.rest), scale)
 
 
 def _take_down(
@@ -236,27 +382,24 @@ def _make_folds(
     dataset: ClipDataset,
     sizes: Mapping[Modality, int],
     scale: Scale,
-    config: ExperimentConfig,
+    settings: _EvidenceSettings,
     seed: int,
 ) -> list[_Fold]:
     videos = [clip.video_id for clip in dataset.clips]
-    num_folds = min(config.labels.folds, len(dataset))
+    num_folds = min(settings.labels.folds, len(dataset))
     folds = assign_folds(videos, num_folds, np.random.default_rng([seed, 0]))
-    train = _TRAIN.model_copy(
-        update={"device": config.train.device, "precision": config.train.precision}
-    )
     made = []
     for number in range(num_folds):
         taught, asked = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
         part = _part_of(dataset, taught)
         torch.manual_seed(mix_seeds(seed, number))
-        model = Late(config.model, sizes, None, config.text_encoder.summary)
+        model = Late(settings.model, sizes, None, settings.text_encoder.summary)
         fit_scales(model, part)
         copies = CopyLabels(
             part.labels[Task.FUSION], scale, model.modalities, model.state_sizes, LabelsConfig()
         )
         objective = MultitaskObjective(copies)
-        stepper = Stepper(model=model, objective=objective, train=part, config=train)
+        stepper = Stepper(model=model, objective=objective, train=part, config=settings.train)
         fold = _Fold(
             number=number,
             model=model,

@@ -17,6 +17,8 @@ __all__ = ["Confidence", "Evidence", "held_out_prediction", "latent_labels"]
 class Evidence:
     """What late-fusion models say of train clips that they have not seen.
 
+    They may have learned from labels that the clips' annotations moved: see ``mien.crossfit``.
+
     Attributes:
         scores: Score of each modality alone; NaN where a clip does not have the modality.
         weights: How much each modality counts in the multimodal label; they sum to 1.
@@ -35,9 +37,10 @@ def latent_labels(
         u_s = p_s + r M / (M + rest)
         y_s = mean(y) + S (u_s - mean(u_s)) / sd(u_s),   S = sum of w_s sd(u_s)
 
-    M is the number of modalities that the clip has; their weights sum to 1. p_s is evidence from
-    clips that its judge has not seen, so that it knows nothing of the clip's own annotation; r
-    does. ``rest`` is the share that stays with none of them: noise of the annotation, and what no
+    M is the number of modalities that the clip has; their weights sum to 1. p_s comes from a model
+    that has not seen the clip, so that nearly all that is known of the clip's own annotation is in
+    r. Not all: a little of it returns to p_s by way of the labels of other clips
+    (``mien.crossfit``). ``rest`` is the share that stays with none of them: noise of the annotation, and what no
     feature shows. The last line gives every modality one spread, that at which the annotation is
     their weighted mean again; evidence shrinks towards the mean where a modality is hard to read.
 

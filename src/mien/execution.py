@@ -247,6 +247,7 @@ def _header(config: ExperimentConfig, prepared: Prepared, start: _Start | None) 
         "extraction": meta.extraction,
         "text_encoder": prepared.text.name if prepared.text else None,
         "text_encoder_fingerprint": prepared.text.fingerprint if prepared.text else None,
+        "text_prefix": prepared.text.prefix if prepared.text else "",
         "store": meta.fingerprint,
         "init": start.fingerprint if start else None,
         "videos": sorted({clip.video_id for clip in prepared.datasets["train"].clips}),

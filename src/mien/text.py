@@ -3,22 +3,22 @@
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Num
 from pydantic import Field
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import nn
 
-from mien.assets import default_text_encoder, find_text_encoder, text_prefix
+from mien.assets import TEXT_PREFIX, default_text_encoder, find_text_encoder, text_prefix
 from mien.backbone import (
     GivenStates,
     StackedEncoder,
@@ -30,10 +30,12 @@ from mien.backbone import (
     load_tokenizer,
     load_top,
 )
+from mien.cache import cache_folder, hash_of, locked, versions_of
+from mien.code import code_fingerprint
 from mien.config import Settings
-from mien.errors import AssetError, ConfigError
+from mien.errors import AssetError, CheckpointError, ConfigError
+from mien.states import compute_states, states_of
 from mien.store import Series, Store, staged
-from mien.tensors import pad
 from mien.types import Clip
 
 __all__ = [
@@ -41,12 +43,11 @@ __all__ = [
     "TextInput",
     "TextReader",
     "cache_folder",
+    "check_encoder",
     "prepare_text",
 ]
 
 logger = logging.getLogger(__name__)
-
-_CHUNK = 64  # clips encoded at once when states are computed ahead
 
 
 class TextEncoderConfig(Settings):
@@ -96,6 +97,8 @@ class TextInput:
             that each covers; None if that is not known.
         max_tokens: How many tokens of a transcript are read; None if it is not read here.
         num_truncated: How many clips have a transcript with more tokens than that.
+        prefix: What the encoder expects before every text.
+        key: Names states computed ahead by all that they depend on; empty where there are none.
     """
 
     series: Series
@@ -107,6 +110,8 @@ class TextInput:
     tokens: Callable[[Clip], list[tuple[str, int, int]]] | None
     max_tokens: int | None = None
     num_truncated: int = 0
+    prefix: str = ""
+    key: str = ""
 
 
 def prepare_text(store: Store, config: TextEncoderConfig) -> TextInput | None:
@@ -163,6 +168,7 @@ class TextReader:
     Attributes:
         name: Which encoder it is.
         fingerprint: SHA-256 of its weights.
+        revision: Commit of an encoder from a hub; None for a folder.
         size: Size of a state that ``build`` gives, d.
         vocabulary: Number of its tokens.
         prefix: What it expects before every text.
@@ -180,6 +186,7 @@ class TextReader:
         self.fingerprint = fingerprint_of(self.source)
         self._tokenizer, self.prefix = load_tokenizer(self.source), text_prefix(self.name)
         settings = load_settings(self.source)
+        self.revision: str | None = getattr(settings, "_commit_hash", None)
         places = getattr(settings, "max_position_embeddings", None) or config.max_tokens
         self.max_tokens, self._trained = min(config.max_tokens, places), config.trained_layers
         self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)
@@ -226,7 +233,7 @@ class TextReader:
             return ids[0]
         if not len(ids.values):
             return np.zeros((0, self.size), np.float32)
-        return _states_of(self._bottom, ids, np.arange(1))[0].numpy()
+        return states_of(self._bottom, [ids[0]])[0].numpy()
 
     @cached_property
     def _bottom(self) -> TokenEncoder:
@@ -293,6 +300,35 @@ class TextReader:
         ]
 
 
+def check_encoder(
+    checkpoint: Path, header: Mapping[str, Any], found: TextInput | TextReader | None
+) -> None:
+    """Check that a text encoder is the one of a training: its weights, and how texts begin.
+
+    A header that does not say how texts began is of a time when the encoder's name decided.
+
+    Args:
+        checkpoint: Named in errors.
+        header: Its header.
+        found: What reads the text here; None if there is no text.
+
+    Raises:
+        CheckpointError: If it is another.
+    """
+    name = header["text_encoder"]
+    if header["text_encoder_fingerprint"] != (found.fingerprint if found else None):
+        raise CheckpointError(
+            f"{checkpoint}: was trained with other weights of text encoder {name!r} than those "
+            "that are here; bring the same ones"
+        )
+    prefix = header.get("text_prefix", TEXT_PREFIX.get(name, ""))
+    if found is not None and found.prefix != prefix:
+        raise CheckpointError(
+            f"{checkpoint}: was trained on texts that begin with {prefix!r}, text encoder {name!r} "
+            f"now gets them with {found.prefix!r}; train it again"
+        )
+
+
 def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
     reader = TextReader(config, store.meta.language)
     num_truncated = 0
@@ -307,10 +343,9 @@ def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
     def tokens(clip: Clip) -> list[tuple[str, int, int]]:
         return reader.tokens(clip.transcript)
 
-    series = ids
+    series, key = ids, ""
     if reader.layer is not None:
-        key = _key(store, config, reader.fingerprint, reader.layer)
-        series = _cached_states(ids, reader.source, reader.layer, key)
+        series, key = _cached_states(ids, reader, reader.layer)
     return TextInput(
         series=series,
         size=reader.size,
@@ -321,6 +356,8 @@ def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
         tokens=tokens if config.input == "transcript" else None,
         max_tokens=reader.max_tokens if config.input == "transcript" else None,
         num_truncated=num_truncated,
+        prefix=reader.prefix,
+        key=key,
     )
 
 
@@ -332,45 +369,60 @@ def _check_ids(ids: Series, vocabulary: int, name: str) -> None:
         )
 
 
-def cache_folder() -> Path:
-    """Return where states computed once are kept: ``MIEN_CACHE``, or the user's cache folder."""
-    if "MIEN_CACHE" in os.environ:
-        return Path(os.environ["MIEN_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
+def _cached_states(ids: Series, reader: TextReader, layer: int) -> tuple[Series, str]:
+    """Return the states after ``layer`` layers and their key; from the cache if they are there.
+
+    An entry of the cache that is not what it should be is computed again.
+    """
+    key = _key(ids, reader, layer)
+    folder, shape = cache_folder() / "states" / key, (len(ids.values), reader.size)
+    values = _read_states(folder, shape)
+    if values is None:
+        with locked(folder):
+            values = _read_states(folder, shape)  # by another process in the meantime
+            if values is None:
+                values = _keep_states(ids, reader, layer, folder)
+    return Series(values, ids.offsets), key
 
 
-def _key(store: Store, config: TextEncoderConfig, fingerprint: str, layer: int) -> str:
-    parts = [store.meta.fingerprint, fingerprint, config.input, str(config.max_tokens), str(layer)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+def _key(ids: Series, reader: TextReader, layer: int) -> str:
+    """Return a name for states, from all that they depend on.
+
+    The token ids stand for the texts, the tokenizer, its prefix and where texts were cut.
+    """
+    digest = hashlib.sha256()
+    for array in (ids.values, ids.offsets):
+        digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).data)
+    parts = {
+        "ids": digest.hexdigest(),
+        "encoder": [reader.fingerprint, reader.revision],
+        "layer": layer,
+        "code": code_fingerprint("mien.states"),
+        "versions": versions_of("torch", "transformers"),
+    }
+    return hash_of(parts)
 
 
-def _cached_states(ids: Series, source: Path | str, layer: int, key: str) -> Series:
-    """Return the states after ``layer`` layers, from the cache if they are there."""
-    folder = cache_folder() / "states" / key
-    if not (folder / "meta.json").is_file():
-        with staged(folder, replace=folder.exists()) as partial:
-            _compute_states(ids, source, layer, partial / "values.npy")
-            (partial / "meta.json").write_text(json.dumps({"layer": layer}), encoding="utf-8")
-    return Series(np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False), ids.offsets)
+def _read_states(folder: Path, shape: tuple[int, int]) -> Float[np.ndarray, "_ d"] | None:
+    """Return the states in a folder of the cache; None if they are not there, or damaged."""
+    if not folder.exists():
+        return None
+    try:
+        values: np.ndarray = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        values = np.empty(0)
+    if values.shape == shape and values.dtype == np.float32:
+        return values
+    logger.warning("%s: is damaged; its text states are computed again", folder)
+    return None
 
 
-@torch.no_grad()
-def _compute_states(ids: Series, source: Path | str, layer: int, path: Path) -> None:
-    bottom = load_bottom(source, layer)
-    shape = (len(ids.values), int(load_settings(source).hidden_size))
-    states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    order = np.argsort(ids.lengths, kind="stable")
-    order = order[ids.lengths[order] > 0]
-    logger.info("computing text states once: %d clips", len(order))
-    for start in range(0, len(order), _CHUNK):
-        rows = order[start : start + _CHUNK]
-        for row, one in zip(rows, _states_of(bottom, ids, rows), strict=True):
-            states[ids.offsets[row] : ids.offsets[row + 1]] = one.numpy()
-    states.flush()
-
-
-def _states_of(
-    bottom: TokenEncoder, ids: Series, rows: Int[np.ndarray, "_"]
-) -> list[Float[Tensor, "_ d"]]:
-    states = bottom(pad([torch.from_numpy(np.array(ids[row])) for row in rows.tolist()]))
-    return [states[i, : int(ids.lengths[row])] for i, row in enumerate(rows.tolist())]
+def _keep_states(
+    ids: Series, reader: TextReader, layer: int, folder: Path
+) -> Float[np.ndarray, "_ d"]:
+    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+    with staged(folder, replace=False) as partial:
+        compute_states(ids.values, ids.offsets, reader.source, layer, partial / "values.npy")
+        (partial / "meta.json").write_text(json.dumps({"layer": layer}), encoding="utf-8")
+    values: np.ndarray = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+    return values

@@ -18,6 +18,7 @@ from mien.predictions import Predictions, write_predictions
 from mien.preparation import Prepared, build, prepare, require_labels
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
+from mien.text import check_encoder
 from mien.types import Split
 
 __all__ = [
@@ -88,12 +89,7 @@ def _check_fit(checkpoint: Path, header: Mapping[str, Any], prepared: Prepared) 
             f"{checkpoint}: was trained on features of sizes {header['sizes']}, "
             f"{prepared.store.path} has {sizes}"
         )
-    name, found = header["text_encoder"], prepared.text.fingerprint if prepared.text else None
-    if header["text_encoder_fingerprint"] != found:
-        raise CheckpointError(
-            f"{checkpoint}: was trained with other weights of text encoder {name!r} than those "
-            "that are here; bring the same ones"
-        )
+    check_encoder(checkpoint, header, prepared.text)
 
 
 def evaluate(

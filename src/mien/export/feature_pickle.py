@@ -39,10 +39,11 @@ class _Tokens:
         source = find_text_encoder(name)
         tokenizer = load_tokenizer(source)
         self._backbone = load_backbone(source).eval()
+        prefix = text_prefix(name)
         most = min(_MOST_TOKENS, int(tokenizer.model_max_length))
         for clip in store.clips:
             text = clip.transcript.strip()
-            ids = tokenizer(text_prefix(name) + text)["input_ids"] if text else []
+            ids = tokenizer(prefix + text)["input_ids"] if text else []
             if len(ids) > most:  # keep the end mark
                 ids = [*ids[: most - 1], ids[-1]]
                 self.num_cut += 1

@@ -21,7 +21,7 @@ from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.prediction.answer import ModelFacts
 from mien.tensors import Batch, pad
-from mien.text import TextReader
+from mien.text import TextReader, check_encoder
 from mien.types import Modality, Scale, Task
 
 __all__ = ["ClipSeries", "Judged", "Network", "check_extractors", "load_network"]
@@ -197,11 +197,7 @@ def _open_text(
         return None
     named = config.text_encoder.model_copy(update={"name": header["text_encoder"]})
     text = TextReader(named, header["language"])
-    if text.fingerprint != header["text_encoder_fingerprint"]:
-        raise CheckpointError(
-            f"{checkpoint}: was trained with other weights of text encoder {text.name!r} than "
-            "those that are here; bring the same ones"
-        )
+    check_encoder(checkpoint, header, text)
     return text
 
 

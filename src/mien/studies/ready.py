@@ -1,6 +1,5 @@
 """The corpora of a study made ready: stores, text states, and a look at every variant."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +8,16 @@ from typing import Any
 
 from filelock import FileLock
 
+from mien.cache import cache_folder, hash_of
+from mien.code import code_fingerprint
 from mien.config import Settings
 from mien.corpora.planted import PlantedConfig, make_planted
 from mien.errors import MienError
 from mien.experiment import ExperimentConfig
 from mien.preparation import Prepared, build, prepare
 from mien.store import Store, open_store, write_store
-from mien.studies.code import code_fingerprint
 from mien.studies.plan import Study, StudyCorpus
 from mien.studies.workers import StudyListener, side_by_side
-from mien.text import cache_folder
 
 __all__ = ["ReadyCorpus", "ReadyVariant", "hash_of", "make_ready", "plain_settings"]
 
@@ -119,8 +118,3 @@ def _look_at(store: Store, config: ExperimentConfig, prepared: dict[str, Prepare
 def plain_settings(settings: Settings) -> dict[str, Any]:
     """Return settings as JSON holds them, with every default spelled out."""
     return settings.model_dump(mode="json", exclude_none=True)
-
-
-def hash_of(parts: Any) -> str:  # noqa: ANN401  # whatever JSON can hold
-    """Return a short hash of plain values, for the name of a folder."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

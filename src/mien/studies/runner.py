@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from mien.cache import cache_folder
+from mien.code import code_fingerprint
 from mien.errors import MienError
 from mien.evaluation import predict
 from mien.execution import train
@@ -29,11 +31,9 @@ from mien.files import write_text
 from mien.judgement import share_attention
 from mien.run import SeedFolder
 from mien.store import open_store
-from mien.studies.code import code_fingerprint
 from mien.studies.plan import Study
 from mien.studies.ready import ReadyCorpus, hash_of, plain_settings
 from mien.studies.workers import StudyListener, side_by_side
-from mien.text import cache_folder
 from mien.trained import dataset_of, load_model
 from mien.types import Split
 

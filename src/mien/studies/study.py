@@ -14,9 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from mien.code import code_fingerprint
 from mien.errors import TrainingError
 from mien.files import write_text
-from mien.studies.code import code_fingerprint
 from mien.studies.judging import judge_corpus
 from mien.studies.page import write_page
 from mien.studies.plan import Study

@@ -1,0 +1,175 @@
+"""Measure the evidence of ``latent``: what of a clip's own annotation reaches it, and ``rest``.
+
+    python recipes/evidence.py detour --epochs 20
+    python recipes/evidence.py rest 1 2 4 --planted disagreement=0.6
+    python recipes/evidence.py rest 1 2 --store stores/cremad --set text_encoder.input=none
+
+``detour``: noise is added to the annotations of train, and the same noise is taken away from them
+in a second run. Half the difference of a clip's evidence, over the noise of the clip, is a slope:
+the share of its own annotation that comes back to it. Beside it stands the mean absolute error on
+train clips, each asked of the model that has not seen it, and on valid, of which no label taught
+any model. ``rest``: labels with each value of ``labels.rest``, while the models learn and in the
+labels, against the truth; beside them labels with ``rest`` on evidence of ``rest`` 1.
+
+Without ``--store`` the corpus is planted (synthetic). Nothing is taken from the cache but states.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mien.config import apply_overrides, read_settings
+from mien.corpora.planted import PlantedConfig, make_planted
+from mien.crossfit import EvidenceEpoch, cross_fit, evidence_by_epoch
+from mien.evaluation import predict
+from mien.evidence import Evidence, latent_labels
+from mien.experiment import ExperimentConfig, read_config
+from mien.preparation import Prepared, prepare
+from mien.store import Store, open_store, write_store
+from mien.tables import markdown_table
+from mien.types import Task
+
+NOISE = 0.5  # standard deviation of what is added to annotations, on the scale of the corpus
+KEPT = 0.6  # of the running mean over the epochs, as in mien.crossfit
+
+
+def measure_detour(
+    prepared: Prepared, config: ExperimentConfig, seed: int, epochs: int
+) -> list[list[str]]:
+    """Return a row per epoch: slopes of text, audio, video and fusion; both errors; their gap."""
+    annotated = prepared.datasets["train"].labels[Task.FUSION]
+    generator = torch.Generator().manual_seed(seed)
+    noise = NOISE * torch.randn(len(annotated), generator=generator)
+    runs = [
+        evidence_by_epoch(_annotate(prepared, annotated + sign * noise), config, seed=seed)
+        for sign in (1, -1)
+    ]
+    plain = _with_valid_error(evidence_by_epoch(prepared, config, seed=seed), prepared)
+    rows = []
+    for more, less, (own, valid) in islice(zip(*runs, plain, strict=False), epochs):
+        changes = {m: (s - less.evidence.scores[m]) / 2 for m, s in more.evidence.scores.items()}
+        slopes = [_slope(noise, one) for one in (*changes.values(), (more.fused - less.fused) / 2)]
+        rows.append(
+            [
+                str(own.epoch),
+                *slopes,
+                f"{own.error:.3f}",
+                f"{valid:.3f}",
+                f"{valid - own.error:.3f}",
+            ]
+        )
+    return rows
+
+
+def _annotate(prepared: Prepared, annotated: torch.Tensor) -> Prepared:
+    train = prepared.datasets["train"]
+    train = replace(train, labels={**train.labels, Task.FUSION: annotated})
+    return replace(prepared, datasets={**prepared.datasets, "train": train})
+
+
+def _slope(noise: torch.Tensor, change: torch.Tensor) -> str:
+    """Return the slope of the change over the noise, and its standard error."""
+    is_there = ~change.isnan()
+    x, y = noise[is_there], change[is_there]
+    slope = float(x @ y / (x @ x))
+    error = float((y - slope * x).square().mean().sqrt() / x.square().sum().sqrt())
+    return f"{slope:.3f} ± {error:.3f}"
+
+
+def _with_valid_error(
+    epochs: Iterator[EvidenceEpoch], prepared: Prepared
+) -> Iterator[tuple[EvidenceEpoch, float]]:
+    """Give each epoch with the mean error of its models on valid, of running means as on train."""
+    valid, mean = prepared.datasets["valid"], np.zeros(0)
+    for one in epochs:
+        scores = np.stack([predict(model, valid).scores[Task.FUSION] for model in one.models])
+        mean = KEPT * mean + (1 - KEPT) * scores if len(mean) else scores
+        yield one, float(np.abs(mean - valid.labels[Task.FUSION].numpy()).mean())
+
+
+def measure_rest(
+    prepared: Prepared, config: ExperimentConfig, seed: int, values: Sequence[float]
+) -> list[list[str]]:
+    """Return two rows per value of ``rest``: correlations of labels with the truth."""
+    first = _gather(prepared, config, seed, 1.0)
+    rows = []
+    for rest in values:
+        own = first if rest == 1 else _gather(prepared, config, seed, rest)
+        for name, evidence in (("the same", own), ("1", first))[: 1 if rest == 1 else 2]:
+            rows.append([f"{rest:g}", name, *_correlations(prepared, evidence, rest)])
+    return rows
+
+
+def _gather(prepared: Prepared, config: ExperimentConfig, seed: int, rest: float) -> Evidence:
+    labels = config.labels.model_copy(update={"rest": rest})
+    return cross_fit(prepared, config.model_copy(update={"labels": labels}), seed=seed)
+
+
+def _correlations(prepared: Prepared, evidence: Evidence, rest: float) -> list[str]:
+    """Return, per modality, the correlation over all clips and over the contradicting ones."""
+    train = prepared.datasets["train"]
+    annotated = train.labels[Task.FUSION]
+    cells = []
+    for modality, labels in latent_labels(evidence, annotated, rest=rest).items():
+        truth = train.labels.get(Task(modality))
+        if truth is None:
+            continue
+        lengths = torch.from_numpy(train.series[modality].lengths[train.rows])
+        known = (lengths > 0) & ~truth.isnan()
+        cut = labels.clamp(*prepared.scale)
+        over = [known, known & (truth * annotated < 0)]
+        cells.append(" / ".join(f"{_correlate(cut[one], truth[one]):.3f}" for one in over))
+    return cells
+
+
+def _correlate(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float(np.corrcoef(first.numpy(), second.numpy())[0, 1])
+
+
+def _open(arguments: argparse.Namespace, folder: Path) -> Store:
+    if arguments.store:
+        return open_store(arguments.store)
+    values = apply_overrides({"seed": 11}, arguments.planted)
+    return write_store(make_planted(read_settings(PlantedConfig, values)), folder / "planted")
+
+
+def _run(arguments: argparse.Namespace, folder: Path) -> list[list[str]]:
+    torch.set_num_threads(1)
+    store = _open(arguments, folder)
+    config = read_config(arguments.config, [f"corpus={store.meta.name}", *arguments.set])
+    prepared = prepare(store, config)
+    if arguments.what == "detour":
+        header = ["epoch", "text", "audio", "video", "fusion", "train", "valid", "gap"]
+        return [header, *measure_detour(prepared, config, arguments.seed, arguments.epochs)]
+    names = [m for m in prepared.sizes if Task(m) in prepared.datasets["train"].labels]
+    header = ["rest", "rest of the evidence", *(f"{n}, all / contradicting" for n in names)]
+    return [header, *measure_rest(prepared, config, arguments.seed, arguments.values)]
+
+
+def main() -> None:
+    """Read the arguments, measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    what = parser.add_subparsers(dest="what", required=True)
+    what.add_parser("detour").add_argument("--epochs", type=int, default=20)
+    what.add_parser("rest").add_argument("values", type=float, nargs="+")
+    for one in what.choices.values():
+        one.add_argument("--store", help="instead of a planted corpus")
+        one.add_argument("--planted", action="append", default=[], help="setting of mien planted")
+        one.add_argument("--config", default="tam_ulag-planted")
+        one.add_argument("--set", action="append", default=[], help="setting of the run")
+        one.add_argument("--seed", type=int, default=1111)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        header, *rows = _run(arguments, Path(folder))
+    sys.stdout.write(markdown_table(header, rows))
+
+
+if __name__ == "__main__":
+    main()

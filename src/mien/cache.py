@@ -1,0 +1,53 @@
+"""What is computed once and kept: in which folder, under which key, by one process at a time."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+__all__ = ["cache_folder", "hash_of", "locked", "versions_of"]
+
+logger = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Return where results computed once are kept: ``MIEN_CACHE``, or the user's cache folder."""
+    if "MIEN_CACHE" in os.environ:
+        return Path(os.environ["MIEN_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
+
+
+def hash_of(parts: Any) -> str:  # noqa: ANN401  # whatever JSON can hold
+    """Return a short hash of plain values, for the name of a file or folder."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """Return the installed version of each package, on whose numbers a result depends."""
+    return {name: metadata.version(name) for name in packages}
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes that would make ``path`` waiting; the lock ends with its process.
+
+    The folder of ``path`` is made, and the lock is a file beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("waiting for another process that computes the same: %s", path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

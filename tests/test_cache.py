@@ -1,0 +1,55 @@
+"""What is computed once and kept."""
+
+import threading
+
+import pytest
+
+from mien.cache import hash_of, locked, versions_of
+from mien.code import code_fingerprint
+
+
+def test_a_key_depends_on_every_part_and_not_on_their_order():
+    assert hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1})
+    assert len({hash_of(one) for one in ({"a": 1}, {"a": 1.0}, {"a": "1"}, {"b": 1}, [])}) == 5
+
+
+def test_versions_are_those_that_are_installed():
+    import torch
+
+    assert versions_of("torch", "filelock").keys() == {"torch", "filelock"}
+    assert torch.__version__.startswith(versions_of("torch")["torch"])
+
+
+def test_of_two_that_compute_the_same_one_waits(tmp_path, caplog):
+    caplog.set_level("INFO", logger="mien")
+    path, done = tmp_path / "new" / "entry", []
+
+    def compute():
+        with locked(path):
+            done.append("second")
+
+    with locked(path):
+        other = threading.Thread(target=compute)
+        other.start()
+        while other.is_alive() and "waiting for another process" not in caplog.text:
+            other.join(timeout=0.01)
+        done.append("first")
+    other.join()
+    assert done == ["first", "second"]
+    assert f"waiting for another process that computes the same: {path}" in caplog.text
+
+
+def test_a_lock_ends_with_an_error(tmp_path):
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path / "entry"):
+        raise KeyboardInterrupt
+    with locked(tmp_path / "entry"):
+        pass
+
+
+def test_the_code_of_states_is_little_so_that_they_are_seldom_computed_anew():
+    from mien.code import modules_of
+
+    assert {"mien.states", "mien.backbone", "mien.tensors"} <= set(modules_of("mien.states"))
+    assert len(modules_of("mien.states")) < 8
+    assert {"mien.evidence", "mien.steps", "mien.models.late"} <= set(modules_of("mien.crossfit"))
+    assert code_fingerprint("mien.states") != code_fingerprint("mien.crossfit")
