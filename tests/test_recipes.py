@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from fake_runs import write_run
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -82,6 +83,13 @@ def test_a_section_that_was_never_written_cannot_be_kept(plan):
 def test_a_section_that_is_not_planned_is_refused_with_those_that_are(plan):
     with pytest.raises(ValueError, match="has no section 'Thrid'; it has: First, Second"):
         write(plan, "Thrid")
+
+
+def test_the_share_of_an_annotation_that_comes_back_is_a_slope():
+    """By hand: slope 5 / 5, residuals 0, 0, 1, and a clip that lacks the modality."""
+    noise = torch.tensor([1.0, 2.0, 0.0, 9.0])
+    change = torch.tensor([1.0, 2.0, 1.0, torch.nan])
+    assert load("evidence")._slope(noise, change) == "1.000 ± 0.258"  # sqrt(1 / 3) / sqrt(5)
 
 
 def test_every_recipe_finds_what_it_imports():

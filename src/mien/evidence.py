@@ -40,9 +40,10 @@ def latent_labels(
     M is the number of modalities that the clip has; their weights sum to 1. p_s comes from a model
     that has not seen the clip, so that nearly all that is known of the clip's own annotation is in
     r. Not all: a little of it returns to p_s by way of the labels of other clips
-    (``mien.crossfit``). ``rest`` is the share that stays with none of them: noise of the annotation, and what no
-    feature shows. The last line gives every modality one spread, that at which the annotation is
-    their weighted mean again; evidence shrinks towards the mean where a modality is hard to read.
+    (``mien.crossfit``). ``rest`` is the share that stays with none of them: noise of the
+    annotation, and what no feature shows. The last line gives every modality one spread, that at
+    which the annotation is their weighted mean again; evidence shrinks towards the mean where a
+    modality is hard to read.
 
     What is unexplained moves all modalities of a clip alike. That is the posterior mean (a Kalman
     step) if the errors of the evidence are independent, each with a variance in inverse proportion
