@@ -6,8 +6,9 @@ correlate, as what people see and hear in one clip does.
 """
 
 import csv
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +19,17 @@ from items import SCALE, Item, Look, Text, Voice
 from scipy.stats import norm
 
 from mien.extraction.clipwork import ExtractionSettings
-from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
+from mien.types import (
+    ID_SEPARATOR,
+    Clip,
+    Corpus,
+    Material,
+    Modality,
+    Scale,
+    SeriesSource,
+    Split,
+    Task,
+)
 
 _Kind = TypeVar("_Kind", bound=Item)
 
@@ -168,6 +179,23 @@ def compose(
             )
 
 
+def compose_every(
+    split: str, texts: Sequence[Text], voices: Deck, looks: Deck, random: np.random.Generator
+) -> Iterator[Joined]:
+    """Compose every transcript once with a voice, once with a face, and once with both."""
+    for kinds in (("voice",), ("look",), ("voice", "look")):
+        normals = _as_normals([text.label for text in texts], random)
+        for place, text in enumerate(texts):
+            pair = _draw_pair(normals[place], voices, looks, Mixture(), random)
+            drawn = dict(zip(("voice", "look"), pair, strict=True))
+            yield Joined(
+                name=f"{split}-with-{'-'.join(kinds)}-{place:05d}",
+                kind="made",
+                text=text,
+                **{kind: drawn[kind] for kind in kinds},
+            )
+
+
 def _draw_pair(
     normal: float, voices: Deck, looks: Deck, mixture: Mixture, random: np.random.Generator
 ) -> tuple[Voice, Look]:
@@ -221,8 +249,9 @@ def make_material(
 
     def read(modality: Modality) -> Iterator[np.ndarray]:
         size = len(made_by[modality].names)
-        for row, one in enumerate(joined):
-            values = _values_of(one, modality, animator, np.random.default_rng([seed, row]))
+        for one in joined:
+            chance = zlib.crc32(one.name.encode())  # a clip is the same, whatever is beside it
+            values = _values_of(one, modality, animator, np.random.default_rng([seed, chance]))
             yield np.empty((0, size), np.float32) if values is None else values
 
     sources = tuple(
@@ -246,16 +275,28 @@ def make_material(
 
 
 def name_clip(joined: Joined) -> str:
-    """Return the id of a clip: the group of its first item stands for its video."""
+    """Return the id of a clip: the group of its first item stands for its video.
+
+    The groups of the others are in no id. ``groups_of`` has them all.
+    """
     item = next(iter(joined.items.values()))
     return f"{item.group}{ID_SEPARATOR}{joined.name}-{joined.kind}"
 
 
+def split_of(joined: Joined) -> Split:
+    """Return the split of a clip, which all of its items share."""
+    return next(iter(joined.items.values())).split
+
+
+def groups_of(joined: Iterable[Joined]) -> set[str]:
+    """Return the groups of every item of the clips: all videos, persons and pictures in them."""
+    return {item.group for one in joined for item in one.items.values()}
+
+
 def _to_clip(joined: Joined, weights: Weights) -> Clip:
-    item = next(iter(joined.items.values()))
     return Clip(
         id=name_clip(joined),
-        split=item.split,
+        split=split_of(joined),
         transcript=joined.text.words if joined.text is not None else "",
         labels=joined.labels(weights),
     )

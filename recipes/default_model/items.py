@@ -1,18 +1,22 @@
 """What the default model learns from: labelled transcripts, voices and faces, each by itself.
 
-Every item is in one split together with its speaker, video or performer, or where its source says.
-Labels are on the scale of CMU-MOSI, -3 to 3; a valence of -1 to 1 is tripled.
+Items are first in the split that their source gives them; ``keep_apart`` then leaves every video,
+person and picture in one split alone. Labels are on the scale of CMU-MOSI, -3 to 3; a valence of -1
+to 1 is tripled.
 """
 
 import csv
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from faces import Face, Jitter
 
 from mien.store import open_store
-from mien.types import Split
+from mien.types import SPLITS, Split
 
 SCALE = (-3.0, 3.0)
 #: What the actors of RAVDESS were asked to show, as valence: a stated convention, nobody's votes.
@@ -41,8 +45,12 @@ class Item:
 
     Attributes:
         name: Unique name.
-        source: Where it is from: ``mosi``, ``mosei``, ``ravdess``, ``ferplus``, ``taiwan``.
-        group: Video, speaker, performer: what must not be in two splits.
+        source: Where it is from: ``mosi``, ``mosei``, ``ravdess``, ``ferplus``, ``taiwan``,
+            ``actor01`` (the face of RAVDESS's actor 1).
+        group: What must not be in two splits, by the id that users of the source know where there
+            is one: the video of CMU-MOSI and CMU-MOSEI, the actor of RAVDESS (``actor01``, as
+            ``recipes/ravdess.py`` names videos). Performers and pictures have a prefix, so that
+            they are not taken for someone's videos.
         split: Where it is.
         label: On the scale -3 to 3.
         emotion: What is shown, if the source says; for tables.
@@ -78,6 +86,24 @@ class Look(Item):
     values: np.ndarray | None = None
 
 
+_Kind = TypeVar("_Kind", bound=Item)
+
+
+def keep_apart(items: Sequence[_Kind]) -> list[_Kind]:
+    """Leave every group in one split: what is in test is taken out of train and valid.
+
+    What is in valid is taken out of train. So twins of a test picture and the voice of an actor
+    whose face is tested are not trained on, and test loses nothing.
+
+    Args:
+        items: Items of all kinds together, since a voice and a face may be of one person.
+    """
+    last: dict[str, int] = {}
+    for one in items:
+        last[one.group] = max(last.get(one.group, 0), SPLITS.index(one.split))
+    return [one for one in items if SPLITS.index(one.split) == last[one.group]]
+
+
 def read_texts(data: Path) -> list[Text]:
     """Read CMU-MOSI in its official split, and CMU-MOSEI: no video is in both."""
     mosi, mosei = _read_table(data / "mosi"), _read_table(data / "mosei")
@@ -94,9 +120,9 @@ def _read_table(folder: Path) -> list[dict[str, str]]:
 
 def _to_text(row: dict[str, str], source: str) -> Text:
     return Text(
-        name=f"{source}-{row['video_id']}-{row['clip_id']}",
+        name=f"{row['video_id']}-{row['clip_id']}",
         source=source,
-        group=f"{source}-{row['video_id']}",
+        group=row["video_id"],
         split=row["mode"],
         label=float(np.clip(float(row["label"]), *SCALE)),
         words=row["text"].strip().lower() if source == "mosi" else row["text"].strip(),
@@ -115,7 +141,7 @@ def read_voices(store: Path) -> list[Voice]:
             Voice(
                 name=f"{group}-{take}",
                 source="ravdess",
-                group=f"ravdess-{group}",
+                group=group,
                 split=_split_actor(int(group.removeprefix("actor"))),
                 label=3 * VALENCE[emotion],
                 emotion=emotion,
@@ -142,7 +168,7 @@ def _read_ferplus(data: Path) -> list[Look]:
         Look(
             name=f"ferplus-{row}",
             source="ferplus",
-            group=f"ferplus-{row}",
+            group=f"ferplus-{_hash(arrays['blendshapes'][row])}",
             split=str(arrays["split"][row]),
             label=3 * float(arrays["valence"][row]),
             emotion=str(arrays["emotion"][row]),
@@ -150,6 +176,11 @@ def _read_ferplus(data: Path) -> list[Look]:
         )
         for row in kept.tolist()
     ]
+
+
+def _hash(shapes: np.ndarray) -> str:
+    """Return what two rows share whose blendshapes are the same: they are one picture."""
+    return hashlib.sha256(np.ascontiguousarray(shapes).tobytes()).hexdigest()[:12]
 
 
 def _read_taiwan(data: Path) -> list[Look]:
@@ -190,7 +221,7 @@ def _read_actor(data: Path) -> list[Look]:
         Look(
             name=f"actor01-{arrays['image'][row]}",
             source="actor01",
-            group="actor01-face",
+            group="actor01",
             split="test",
             label=3 * VALENCE[str(arrays["emotion"][row])],
             emotion=str(arrays["emotion"][row]),
@@ -201,11 +232,14 @@ def _read_actor(data: Path) -> list[Look]:
     ]
 
 
-def measure_jitter(data: Path) -> Jitter:
-    """Measure how much blendshapes move within a calm take of RAVDESS's actor 1, who talks."""
-    with np.load(data / "face" / "ravdess_actor01.npz") as file:
-        is_calm = np.isin(file["emotion"], ("neutral", "calm")) & file["found"].all(axis=1)
-        series = file["blendshapes"][is_calm]
-    away = series - series.mean(axis=1, keepdims=True)
-    deviation = away.std(axis=(0, 1))
-    return Jitter(deviation=deviation)
+def measure_jitter(store: Path) -> Jitter:
+    """Measure how much blendshapes move while people talk without expression.
+
+    Args:
+        store: Clips of GRID, whose speakers read out commands; their faces are in no split.
+    """
+    opened = open_store(store)
+    series = opened.series("video")
+    takes = [np.asarray(series[row], np.float64) for row in range(len(opened.clips))]
+    variance = np.mean([take.var(axis=0) for take in takes if len(take) > 1], axis=0)
+    return Jitter(deviation=np.sqrt(variance))

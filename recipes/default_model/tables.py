@@ -1,104 +1,146 @@
-"""How good the default model is on clips held back, by source and by what was shown."""
+"""The tables of the model card: how good a model is on clips held back, by source and more."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from compose import Joined, Weights, name_clip
+from compose import Joined
+from jaxtyping import Float
+from widths import rows_by_modalities
 
-from mien.calibration import Calibration
-from mien.checkpoint import read_header
-from mien.predictions import Predictions, read_predictions
-from mien.run import SeedFolder
-from mien.types import Modality, Scale, Split, Task
+from mien.calibration import Calibration, half_width, name_modalities
+from mien.predictions import Predictions
+from mien.types import Modality, Scale, Task
 
-_TASKS = {
+#: The head that a source's annotation is of.
+HEADS = {
     "mosi": Task.TEXT,
     "mosei": Task.TEXT,
     "ravdess": Task.AUDIO,
     "ferplus": Task.VIDEO,
     "taiwan": Task.VIDEO,
     "actor01": Task.VIDEO,
-    "made": Task.FUSION,
 }
-_HEAD = """| split | clips | task | n | MAE | constant | Corr | Acc-2 non0 % | inside % | width |
-| :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-"""
-_EMOTIONS = """| source | shown | n | label | score | deviation |
-| :--- | :--- | ---: | ---: | ---: | ---: |
-"""
 
 
-def write_tables(seed: SeedFolder, joined: Sequence[Joined], weights: Weights, out: Path) -> None:
-    """Write what the model card reports."""
-    header = read_header(seed.best)
-    calibration = Calibration.model_validate(header["calibration"])
-    by_id = {name_clip(one): one for one in joined}
-    lines = [f"Weights of the made label: {weights}\n\n", _HEAD]
-    emotions = [_EMOTIONS]
-    splits: tuple[Split, ...] = ("valid", "test")
-    for split in splits:
-        path = next(p for p in (seed.path / f"predictions-{split}.csv",) if p.is_file())
-        found = read_predictions(path)
-        lines += _rows(split, found, by_id, calibration, Scale(*header["scale"]))
-        if split == "test":
-            emotions += _emotion_rows(found, by_id)
-    widths = [f"| {name} | {width:.2f} |\n" for name, width in calibration.fusion.items()]
-    widths += [f"| {m} alone, its own score | {w:.2f} |\n" for m, w in calibration.unimodal.items()]
-    table = ["| present | half width |\n| :--- | ---: |\n", *widths]
-    out.write_text("".join([*lines, "\n", *emotions, "\n", *table]), encoding="utf-8")
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Clips of a split, what they are composed of, and how they were scored.
+
+    Attributes:
+        found: Scores and annotations.
+        clips: What each is composed of, in the same order.
+        calibration: Widths of the intervals of the model.
+        scale: Range of the scores.
+    """
+
+    found: Predictions
+    clips: Sequence[Joined]
+    calibration: Calibration
+    scale: Scale
+
+    def alone(self, source: str) -> list[int]:
+        """Return the rows with a single item of a source."""
+        return [row for row, one in enumerate(self.clips) if one.kind == source]
+
+    def width(self, task: Task, row: int) -> float:
+        """Return the half width of a score: of its own head, or by what is present."""
+        if task is not Task.FUSION:
+            return self.calibration.unimodal.get(Modality(task), np.inf)
+        return self.calibration.fusion.get(name_modalities(list(self.clips[row].items)), np.inf)
+
+    def inside(self, task: Task, rows: Sequence[int]) -> Float[np.ndarray, "N 2"]:
+        """Return for each row whether its annotation is in its interval, and how wide that is."""
+        cut = np.clip(self.found.scores[task], *self.scale)
+        values = []
+        for row in rows:
+            width = self.width(task, row)
+            low = max(self.scale.low, cut[row] - width)
+            high = min(self.scale.high, cut[row] + width)
+            values.append((low <= self.found.targets[task][row] <= high, high - low))
+        return np.array(values, dtype=np.float64).reshape(-1, 2)
 
 
-def _rows(
-    split: Split,
-    found: Predictions,
-    by_id: Mapping[str, Joined],
-    calibration: Calibration,
-    scale: Scale,
-) -> Iterator[str]:
-    places = defaultdict(list)
-    for row, name in enumerate(found.ids):
-        places[_kind_of(by_id[name])].append(row)
-    for kind, rows in sorted(places.items()):
-        source = kind.split(",")[0]
-        for task in dict.fromkeys((_TASKS[source], Task.FUSION)):
-            scores, targets = found.scores[task][rows], found.targets[task][rows]
-            inside, widths = [], []
-            for row, target in zip(rows, targets, strict=True):
-                present = [m for m in Modality if found.present[m][row]]
-                score = float(np.clip(found.scores[task][row], *scale))
-                low, high = calibration.interval(task, score, present, scale)
-                inside.append(low <= target <= high)
-                widths.append(high - low)
-            kept = targets != 0
-            right = ((scores > 0) == (targets > 0))[kept].mean() if kept.any() else float("nan")
-            constant = np.abs(targets - np.median(targets)).mean()
-            error = np.abs(scores - targets).mean()
-            yield (
-                f"| {split} | {kind} | {task} | {len(rows)} | {error:.3f} | "
-                f"{constant:.3f} | {np.corrcoef(scores, targets)[0, 1]:.3f} | {100 * right:.1f} | "
-                f"{100 * np.mean(inside):.1f} | {np.mean(widths):.2f} |\n"
-            )
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown; columns whose name begins with ``*`` are text."""
+    names = [name.removeprefix("*") for name in columns]
+    lines = ["| " + " | ".join(names) + " |"]
+    lines.append("| " + " | ".join(":---" if c[:1] == "*" else "---:" for c in columns) + " |")
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
-def _kind_of(one: Joined) -> str:
-    return one.kind if one.kind != "made" else "made, " + "+".join(one.items)
+ACCURACY = ("*clips", "n", "*head", "MAE", "constant", "Corr", "Acc-2 non0 %", "inside %", "width")
 
 
-def _emotion_rows(found: Predictions, by_id: Mapping[str, Joined]) -> Iterator[str]:
+def accuracy(scored: Scored, name: str, task: Task, rows: Sequence[int]) -> list[str]:
+    """Return how good a head is on some clips, as a row of the table ``ACCURACY``."""
+    scores, targets = scored.found.scores[task][rows], scored.found.targets[task][rows]
+    is_sided = targets != 0
+    right = ((scores > 0) == (targets > 0))[is_sided].mean()
+    is_lone_fusion = task is Task.FUSION and all(len(scored.clips[row].items) == 1 for row in rows)
+    share, width = scored.inside(task, rows).mean(axis=0)
+    return [
+        name,
+        str(len(rows)),
+        str(task),
+        f"{np.abs(scores - targets).mean():.3f}",
+        f"{np.abs(targets - np.median(targets)).mean():.3f}",
+        f"{np.corrcoef(scores, targets)[0, 1]:.3f}",
+        f"{100 * right:.1f}",
+        "" if is_lone_fusion else f"{100 * share:.1f}",  # the interval is that of the other head
+        "" if is_lone_fusion else f"{width:.2f}",
+    ]
+
+
+def by_shown(scored: Scored, sources: Sequence[str]) -> Iterator[list[str]]:
+    """Return the mean score of a lone voice or face by what was shown."""
     groups = defaultdict(list)
-    for row, name in enumerate(found.ids):
-        one = by_id[name]
-        if len(one.items) == 1 and one.text is None:
+    for row, one in enumerate(scored.clips):
+        if one.kind in sources:
             item = next(iter(one.items.values()))
-            groups[item.source, item.emotion].append(row)
-    for (source, emotion), rows in sorted(groups.items()):
-        if not emotion or len(rows) < 5:
-            continue
-        scores = found.scores[_TASKS[source]][rows]
-        targets = found.targets[Task.FUSION][rows]
-        yield (
-            f"| {source} | {emotion} | {len(rows)} | {targets.mean():+.2f} | "
-            f"{scores.mean():+.2f} | {scores.std():.2f} |\n"
-        )
+            groups[sources.index(one.kind), item.emotion].append(row)
+    for (place, emotion), rows in sorted(groups.items()):
+        task = HEADS[sources[place]]
+        scores, targets = scored.found.scores[task][rows], scored.found.targets[task][rows]
+        yield [
+            sources[place],
+            emotion,
+            str(len(rows)),
+            f"{targets.mean():+.2f}",
+            f"{scores.mean():+.2f}",
+            f"{scores.std():.2f}",
+        ]
+
+
+def by_group(scored: Scored, source: str) -> Iterator[list[str]]:
+    """Return how many annotations lie inside the interval of a source's own head, by group."""
+    groups = defaultdict(list)
+    for row in scored.alone(source):
+        groups[next(iter(scored.clips[row].items.values())).group].append(row)
+    for group, rows in sorted(groups.items()):
+        share, width = scored.inside(HEADS[source], rows).mean(axis=0)
+        yield [group, str(len(rows)), f"{100 * share:.1f}", f"{width:.2f}"]
+
+
+def half_widths(scored: Scored, without: Collection[str]) -> Iterator[list[str]]:
+    """Return the half widths of the model, and beside them what the fusion head would have.
+
+    Args:
+        scored: Clips of valid.
+        without: Groups of items that are left out.
+    """
+    known = scored.calibration
+    for present, rows in rows_by_modalities(scored.found, scored.clips, without).items():
+        name = name_modalities(present)
+        errors = (scored.found.scores[Task.FUSION] - scored.found.targets[Task.FUSION])[rows]
+        lone = len(present) == 1
+        width = known.unimodal.get(present[0]) if lone else known.fusion.get(name)
+        yield [
+            name,
+            str(present[0]) if lone else "fusion",
+            str(known.num_clips[name]),
+            "none" if width is None else f"{width:.2f}",
+            f"{half_width(errors, known.level):.2f}" if lone else "",
+        ]

@@ -1,123 +1,79 @@
-"""Train the model that comes with the package: compose clips, train, judge each modality, pack.
+"""Train the model that comes with the package: compose clips, train, calibrate, pack, measure.
 
     python recipes/ravdess.py DATA/ravdess OUT/ravdess
     mien extract OUT/ravdess/recordings.csv --corpus ravdess --scale -1,1 --audio whisper-tiny-en \
         --rate audio=10 --video none --text none --out OUT/voices
+    mien extract DATA/clips/grid --video blendshapes --audio none --text none --out OUT/faces
     python recipes/default_model/train.py DATA OUT --seeds 1111,1112
 
-DATA holds ``mosi``, ``mosei``, ``ravdess``, ``cremad`` and ``face``; OUT gets the composed store, a
-run, ``tables.md`` and ``default.safetensors``, packed from the seed that is best on valid.
-docs/model-card.md says what the sources are and what may be done with the weights.
+DATA holds ``mosi``, ``mosei``, ``ravdess``, ``cremad``, ``face`` and ``clips``; OUT gets the
+composed store, a run, ``default.safetensors``, packed from the seed that is best on valid, and
+``card.md``, the numbers of its model card. docs/model-card.md says what the sources are and what
+may be done with the weights.
 """
 
 import argparse
-from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from compose import Deck, Joined, Mixture, Series, compose, make_material, name_clip, weigh_votes
-from faces import Animator, Motion
-from items import (
-    SCALE,
-    Item,
-    Look,
-    Text,
-    Voice,
-    measure_jitter,
-    read_looks,
-    read_texts,
-    read_voices,
-)
-from tables import write_tables
+from compose import Joined
+from corpus import compose_all, groups_learned, read_items, write_corpus
+from items import SCALE, Text
+from measure import measure
+from widths import calibrate_alone
 
 import mien
-from mien.calibration import calibrate
-from mien.checkpoint import add_to_header
-from mien.extraction.clipwork import ExtractionSettings
-from mien.extraction.request import make_settings
-from mien.extractors import EXTRACTORS
+from mien.checkpoint import add_to_header, read_header
+from mien.evaluation import predict
 from mien.packing import pack
 from mien.run import SeedFolder
 from mien.store import Store
 from mien.trained import load_model
-from mien.types import ID_SEPARATOR, SPLITS, Clip, Corpus, Material, Modality, Scale, Split, Task
+from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Scale, Task
 
 HERE = Path(__file__).parent
-SEED = 1111
-#: Of a face in train, how often it is of each source; performers are few and judged by a hundred.
-LOOK_SHARES = {"ferplus": 0.7, "taiwan": 0.3}
-#: Clips of valid and test beside transcripts; every voice and face of theirs occurs alone as well.
-HELD_OUT = Mixture(voices=0, looks=0, both=200)
-#: Transcripts that are composed with voices and faces; all were learned from before.
-NUM_TEXTS = 6000
-#: Most transcripts of CMU-MOSEI and faces of FER+ in valid: it is looked at after every epoch.
-MOST_VALID = {"mosei": 500, "ferplus": 700}
+LICENCE = "research and other non-commercial use, share alike; see docs/model-card.md"
 
 
 def main(data: Path, out: Path, seeds: tuple[int, ...]) -> None:
     """Do all of it."""
-    random = np.random.default_rng(SEED)
-    texts, looks = read_texts(data), read_looks(data)
-    voices = read_voices(out / "voices")
-    joined = [one for split in SPLITS for one in _join(split, texts, voices, looks, random)]
-    settings = _choose_extraction()
-    at_rest = [
-        one.face.shapes for one in looks if one.split == "train" and one.emotion == "neutral"
-    ]
-    animator = Animator(motion=Motion(), jitter=measure_jitter(data), rests=np.stack(at_rest))
-    weights = weigh_votes(data)
-    made_by = {
-        Modality.AUDIO: Series(
-            extractor="whisper-tiny-en/1, mean at 10 a second",
-            names=_names("whisper-tiny-en/1"),
-            step_seconds=0.1,
-        ),
-        Modality.VIDEO: Series(
-            extractor="blendshapes/1", names=_names("blendshapes/1"), step_seconds=None
-        ),
-    }
-    material = make_material(
-        joined, animator, weights, made_by, settings, name="default-model", seed=SEED
-    )
-    store = mien.write_store(material, out / "store", replace=(out / "store").exists())
-    read = _learn_to_read(texts, out)
+    items = read_items(data, out).apart()
+    joined = compose_all(items)
+    store = write_corpus(items, joined, data, out, "store")
+    read = learn_to_read(items.texts, out)
     config = mien.read_config(HERE / "settings.toml", [f"train.seeds={list(seeds)}"])
     run = mien.train(config, store, out / "run", init=read, resume=True)
     best = min(
         (seed for seed in run.seeds if seed.is_finished),
         key=lambda seed: seed.metrics()["splits"]["valid"]["fusion"]["mae"],
     )
-    recalibrate(best, store, joined)
-    write_tables(best, joined, weights, out / "tables.md")
-    pack(best.path, out / "default.safetensors", licence=LICENCE, name="default", replace=True)
+    videos = groups_learned(items, joined) | videos_read(items.texts)
+    complete_header(best, store, joined, videos)
+    packed = out / "default.safetensors"
+    pack(best.path, packed, licence=LICENCE, name="default", replace=True)
+    measure(packed, data, out)
 
 
-def recalibrate(seed: SeedFolder, store: Store, joined: list[Joined]) -> None:
-    """Take the widths of intervals from valid without CMU-MOSEI.
+def complete_header(
+    seed: SeedFolder, store: Store, joined: Sequence[Joined], videos: set[str]
+) -> None:
+    """Write widths of intervals into a checkpoint, and all that it has learned from.
 
-    It is easier than CMU-MOSI and has more clips: with it, 82 % instead of 90 % of CMU-MOSI's
-    annotations lie inside on valid itself.
+    Training itself knows one video of a clip, and composed clips have up to three.
     """
     model, prepared = load_model(seed.path, store)
-    whole = prepared.datasets["valid"]
-    easy = {name_clip(one) for one in joined if one.text is not None and one.text.source == "mosei"}
-    kept = np.flatnonzero([clip.id not in easy for clip in whole.clips])
-    part = replace(
-        whole,
-        clips=tuple(whole.clips[row] for row in kept),
-        rows=whole.rows[kept],
-        labels={task: values[kept] for task, values in whole.labels.items()},
-        costs=whole.costs[kept],
-    )
-    found = calibrate(model, part)
-    add_to_header(seed.best, {"calibration": found.model_dump(mode="json")})
+    widths = calibrate_alone(predict(model, prepared.datasets["valid"]), joined)
+    known = read_header(seed.best).get("videos", [])
+    facts = {"videos": sorted(videos.union(known))}
+    add_to_header(seed.best, {**facts, "calibration": widths.model_dump(mode="json")})
 
 
-LICENCE = "research and other non-commercial use, share alike; see docs/model-card.md"
+def videos_read(texts: Sequence[Text]) -> set[str]:
+    """Return the videos from whose transcripts the first stage learns."""
+    return {one.group for one in texts if one.split == "train"}
 
 
-def _learn_to_read(texts: list[Text], out: Path) -> Path:
+def learn_to_read(texts: Sequence[Text], out: Path) -> Path:
     """Train on transcripts alone: those of CMU-MOSI, the target, occur three times."""
     clips = []
     for one in texts:
@@ -139,74 +95,6 @@ def _learn_to_read(texts: list[Text], out: Path) -> Path:
     store = mien.write_store(material, place, replace=place.exists())
     mien.train(mien.read_config(HERE / "text.toml"), store, out / "text-run", resume=True)
     return out / "text-run"
-
-
-def _choose_extraction() -> ExtractionSettings:
-    return make_settings(
-        audio="whisper-tiny-en",
-        video="blendshapes",
-        text="auto",
-        recogniser="whisper-tiny-en",
-        language="en",
-        align="none",
-        encoder="none",
-        pool=[],
-        rate=["audio=10"],
-    )
-
-
-def _names(extractor: str) -> tuple[str, ...]:
-    return EXTRACTORS[extractor].build("").feature_names
-
-
-def _join(
-    split: Split,
-    texts: list[Text],
-    voices: list[Voice],
-    looks: list[Look],
-    random: np.random.Generator,
-) -> list[Joined]:
-    """Compose the clips of a split; outside train every voice and face occurs alone, too."""
-    said, heard, seen = (
-        _thin([one for one in items if one.split == split], split, random)
-        for items in (texts, voices, looks)
-    )
-    tones = [
-        "negative" if one.label < 0 else "rest" if one.label == 0 else "positive" for one in heard
-    ]
-    decks = (
-        Deck(heard, tones, {}, random),
-        Deck(seen, [one.source for one in seen], LOOK_SHARES, random),
-    )
-    mixture = Mixture() if split == "train" else HELD_OUT
-    if split == "train":
-        said = [said[place] for place in sorted(random.choice(len(said), NUM_TEXTS, replace=False))]
-    joined = list(compose(split, said, *decks, mixture, random))
-    if split != "train":
-        joined += [
-            Joined(name=f"{split}-alone-{one.name}", kind=one.source, text=one) for one in said
-        ]
-        joined += [
-            Joined(name=f"{split}-alone-{one.name}", kind=one.source, voice=one) for one in heard
-        ]
-        joined += [
-            Joined(name=f"{split}-alone-{one.name}", kind=one.source, look=one) for one in seen
-        ]
-    return joined
-
-
-def _thin(items: list[Item], split: Split, random: np.random.Generator) -> list[Item]:
-    """Keep few enough of the large sources in valid."""
-    if split != "valid":
-        return items
-    by_source = defaultdict(list)
-    for one in items:
-        by_source[one.source].append(one)
-    kept = []
-    for source, of_it in by_source.items():
-        most = min(MOST_VALID.get(source, len(of_it)), len(of_it))
-        kept += [of_it[place] for place in sorted(random.choice(len(of_it), most, replace=False))]
-    return kept
 
 
 if __name__ == "__main__":
