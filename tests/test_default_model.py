@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mien.calibration import Calibration
 from mien.checkpoint import read_header
 from mien.packing import videos_seen
 from mien.prediction.predictor import DEFAULT_MODEL
@@ -265,6 +266,12 @@ def test_outside_train_every_voice_and_face_is_once_alone(recipe, sources, joine
         assert sorted(alone) == sorted(one.name for one in items if one.split == "test")
 
 
+def test_the_one_actor_whose_face_is_tested_is_in_no_composed_clip(joined):
+    """Half of the composed test clips with a face had his."""
+    faces = {one.look.source for one in joined if one.look is not None and len(one.items) > 1}
+    assert faces == {"ferplus", "taiwan"}
+
+
 def make_found(recipe, clips, errors):
     """Scores that are wrong by given errors: of the own head, and of fusion by ten times that."""
     num = len(clips)
@@ -309,6 +316,72 @@ def test_a_width_rests_on_nothing_that_was_learned_from(recipe, sources):
     clean = recipe.widths.calibrate_alone(found, clips, without={faces[1].group})
     assert (both.num_clips["video"], clean.num_clips["video"]) == (18, 9)
     assert (both.unimodal[VIDEO], clean.unimodal[VIDEO]) == (0.3, 0.3)
+
+
+# --- the numbers of the card ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def scored(recipe, sources):
+    """Three lone voices and a composed clip, with errors of .5, -1, 2 and 0 of the voice's head."""
+    joined = recipe.compose.Joined
+    text = next(one for one in sources.texts if one.source == "mosi")
+    clips = [
+        joined(name=f"a{i}", kind="ravdess", voice=v) for i, v in enumerate(sources.voices[:3])
+    ]
+    clips.append(joined(name="b", kind="made", text=text, voice=sources.voices[0]))
+    labels = np.array([0.0, 3.0, -2.4, 1.0])
+    scores = {AUDIO: labels + np.array([0.5, -1.0, 2.0, 0.0]), TEXT: labels, VIDEO: labels}
+    return recipe.tables.Scored(
+        found=Predictions(
+            ids=tuple(recipe.compose.name_clip(one) for one in clips),
+            scores={Task.FUSION: labels + 0.1, **{Task(m): one for m, one in scores.items()}},
+            targets={Task.FUSION: labels, **{Task(m): labels for m in Modality}},
+            present={m: np.array([m in one.items for one in clips]) for m in Modality},
+        ),
+        clips=clips,
+        calibration=Calibration(
+            level=0.9, fusion={"text+audio": 0.25}, unimodal={AUDIO: 1.5}, num_clips={}
+        ),
+        scale=Scale(-3, 3),
+    )
+
+
+def test_a_row_of_the_card_by_hand(recipe, scored):
+    rows = scored.alone("ravdess")
+    row = dict(
+        zip(
+            [name.removeprefix("*") for name in recipe.tables.ACCURACY],
+            recipe.tables.accuracy(scored, "voices", Task.AUDIO, rows),
+            strict=True,
+        )
+    )
+    assert (row["clips"], row["n"], row["head"]) == ("voices", "3", "audio")
+    assert row["MAE"] == f"{3.5 / 3:.3f}"
+    assert row["constant"] == f"{5.4 / 3:.3f}"  # the median is 0
+    assert row["Acc-2 non0 %"] == "100.0"  # 2.0 for 3.0, -.4 for -2.4; 0 has no side
+    assert row["inside %"] == "66.7"
+    assert row["width"] == f"{(3.0 + 2.5 + 3.0) / 3:.2f}"  # 2 + 1.5 is cut to the scale
+
+
+def test_only_the_head_that_is_shown_has_an_interval(recipe, scored):
+    """The width of a lone voice is that of its own head."""
+    lone = recipe.tables.accuracy(scored, "voices", Task.FUSION, scored.alone("ravdess"))
+    assert lone[-2:] == ["", ""]
+    assert scored.inside(Task.FUSION, [3]) == pytest.approx(np.array([[1.0, 0.5]]))
+
+
+def test_coverage_is_counted_by_actor(recipe, scored):
+    rows = list(recipe.tables.by_group(scored, "ravdess"))
+    assert rows == [["actor01", "3", "66.7", "2.83"]]
+
+
+def test_learned_items_are_counted_by_source_and_split(recipe, sources):
+    rows = {tuple(row[:2]): row[2:] for row in recipe.measure._learned(sources, {"videos": ["v5"]})}
+    assert rows["mosi", "test"] == ["4", "1", "0", "4"]
+    assert rows["mosi", "train"] == ["12", "3", "12", "0"]
+    assert rows["ferplus", "test"] == ["6", "5", "2", "0"]  # b is there twice, and in train
+    assert rows["actor01", "test"] == ["2", "1", "2", "0"]
 
 
 # --- the file that ships --------------------------------------------------------------------------
