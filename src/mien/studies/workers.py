@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from mien.children import safe_spawn
 from mien.errors import TrainingError
 
 __all__ = ["StudyListener", "side_by_side"]
@@ -42,13 +43,15 @@ def side_by_side(
         yield from ((item, work(item)) for item in items)
         return
     before = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(
-        max_workers=min(num_workers, len(items)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
-    )
+    with safe_spawn():
+        pool = ProcessPoolExecutor(
+            max_workers=min(num_workers, len(items)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin_worker,
+        )
     try:
-        futures = {pool.submit(work, item): item for item in items}
+        with safe_spawn():
+            futures = {pool.submit(work, item): item for item in items}
         for future in as_completed(futures):
             yield futures[future], future.result()
         pool.shutdown()

