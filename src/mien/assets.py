@@ -35,6 +35,7 @@ __all__ = [
     "data_folder",
     "default_text_encoder",
     "find_asset",
+    "find_local_encoder",
     "find_text_encoder",
     "get_asset",
     "list_assets",
@@ -204,6 +205,32 @@ def find_text_encoder(name_or_path: str) -> Path | str:
     raise AssetError(
         f"text encoder {name_or_path!r}: there is no such folder; {_ENCODERS_SENTENCE}"
     )
+
+
+def find_local_encoder(name_or_path: str) -> Path:
+    """Return the folder of a text encoder on this machine; no model hub is asked.
+
+    For names that stand in files of others, such as a checkpoint: only a name that the user typed
+    may cause a download.
+
+    Args:
+        name_or_path: As for ``find_text_encoder``; one of a hub was downloaded before.
+
+    Raises:
+        AssetError: If it is not on this machine.
+    """
+    place = find_text_encoder(name_or_path)
+    if isinstance(place, Path):
+        return place
+    import huggingface_hub  # takes a while to import
+
+    try:
+        return Path(huggingface_hub.snapshot_download(place, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise AssetError(
+            f"text encoder {place!r} is not on this machine, and a name in a checkpoint downloads "
+            "nothing; download it from the hub yourself, if you trust it"
+        ) from error
 
 
 def text_prefix(name_or_path: str) -> str:

@@ -70,7 +70,11 @@ def require_labels(store: Store) -> None:
 
 
 def prepare(
-    store: Store, config: ExperimentConfig, *, excluded_videos: frozenset[str] = frozenset()
+    store: Store,
+    config: ExperimentConfig,
+    *,
+    excluded_videos: frozenset[str] = frozenset(),
+    online: bool = True,
 ) -> Prepared:
     """Bring a store into the form that the settings ask for.
 
@@ -78,6 +82,7 @@ def prepare(
         store: The store.
         config: The settings.
         excluded_videos: Videos whose clips are left out of train and valid.
+        online: Whether a text encoder that the settings name may be downloaded from a hub.
 
     Raises:
         ConfigError: If the settings do not fit the store.
@@ -87,7 +92,7 @@ def prepare(
             f"the settings are for corpus {config.corpus!r}, {store.path} holds "
             f"{store.meta.name!r}; choose another store or set corpus={store.meta.name}"
         )
-    text = prepare_text(store, config.text_encoder)
+    text = prepare_text(store, config.text_encoder, online=online)
     if text is not None and text.num_truncated:
         _report_truncated(store, text, config.text_encoder.max_tokens)
     series = {} if text is None else {Modality.TEXT: text.series}

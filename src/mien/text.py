@@ -18,7 +18,13 @@ from pydantic import Field
 from tokenizers import Tokenizer
 from torch import nn
 
-from mien.assets import TEXT_PREFIX, default_text_encoder, find_text_encoder, text_prefix
+from mien.assets import (
+    TEXT_PREFIX,
+    default_text_encoder,
+    find_local_encoder,
+    find_text_encoder,
+    text_prefix,
+)
 from mien.backbone import (
     GivenStates,
     StackedEncoder,
@@ -114,10 +120,18 @@ class TextInput:
     key: str = ""
 
 
-def prepare_text(store: Store, config: TextEncoderConfig) -> TextInput | None:
+def prepare_text(
+    store: Store, config: TextEncoderConfig, *, online: bool = True
+) -> TextInput | None:
     """Bring the text of a store into the form that the settings ask for.
 
     States of frozen layers are computed once per store and encoder and kept in the user's cache.
+
+    Args:
+        store: The store.
+        config: The settings.
+        online: Whether an encoder that is named may be downloaded from a hub; not where the
+            settings come from a file of somebody else's.
 
     Returns:
         The input, or None if the settings or the store have no text.
@@ -137,7 +151,7 @@ def prepare_text(store: Store, config: TextEncoderConfig) -> TextInput | None:
         )
     if config.input == "transcript" and not any(clip.transcript.strip() for clip in store.clips):
         return None
-    return _encoded(store, config)
+    return _encoded(store, config, online=online)
 
 
 def _given(store: Store) -> TextInput:
@@ -164,6 +178,7 @@ class TextReader:
     Args:
         config: Settings of the text, with ``input`` ``transcript`` or ``tokens``.
         language: ISO 639-1 code of the texts.
+        online: Whether the encoder may be downloaded from a hub.
 
     Attributes:
         name: Which encoder it is.
@@ -180,10 +195,11 @@ class TextReader:
         AssetError: If the encoder is not here.
     """
 
-    def __init__(self, config: TextEncoderConfig, language: str) -> None:
+    def __init__(self, config: TextEncoderConfig, language: str, *, online: bool = True) -> None:
         self.name = default_text_encoder(language) if config.name == "auto" else config.name
-        self.source = find_text_encoder(self.name)
-        self.fingerprint = fingerprint_of(self.source)
+        place = find_text_encoder(self.name)
+        self.source = place if online else find_local_encoder(self.name)
+        self.fingerprint = fingerprint_of(place)
         self._tokenizer, self.prefix = load_tokenizer(self.source), text_prefix(self.name)
         settings = load_settings(self.source)
         self.revision: str | None = getattr(settings, "_commit_hash", None)
@@ -329,8 +345,8 @@ def check_encoder(
         )
 
 
-def _encoded(store: Store, config: TextEncoderConfig) -> TextInput:
-    reader = TextReader(config, store.meta.language)
+def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextInput:
+    reader = TextReader(config, store.meta.language, online=online)
     num_truncated = 0
     if config.input == "tokens":
         ids = store.series("tokens")

@@ -75,7 +75,7 @@ def load_model(path: str | Path, store: Store) -> tuple[MultimodalModel, Prepare
     checkpoint = find_checkpoint(Path(path))
     header = read_header(checkpoint)
     config = read_settings(ExperimentConfig, {**header["config"], "corpus": store.meta.name})
-    prepared = prepare(store, config)
+    prepared = prepare(store, config, online=False)
     _check_fit(checkpoint, header, prepared)
     model = build(prepared, config)
     load_weights(model, split_states(read_tensors(checkpoint), "model"), str(checkpoint))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Num
 
+from mien.assets import find_local_encoder, find_text_encoder
 from mien.calibration import Calibration
 from mien.checkpoint import load_weights, read_header, read_tensors, split_states
 from mien.config import read_settings
@@ -196,7 +197,7 @@ def _open_text(
     if config.text_encoder.input == "embeddings":
         return None
     named = config.text_encoder.model_copy(update={"name": header["text_encoder"]})
-    text = TextReader(named, header["language"])
+    text = TextReader(named, header["language"], online=False)
     check_encoder(checkpoint, header, text)
     return text
 
@@ -215,7 +216,13 @@ def _read_extraction(checkpoint: Path, header: Mapping[str, Any]) -> ExtractionS
                 f"of mien does not have (it has {', '.join(there)}); install the version that it "
                 "was trained with, or train it again"
             )
-    return settings
+    return settings.model_copy(update={"encoder": _find_encoder(settings.encoder)})
+
+
+def _find_encoder(name: str) -> str:
+    """Return an encoder of words; a name on a hub becomes its folder here, and asks no hub."""
+    is_on_hub = bool(name) and isinstance(find_text_encoder(name), str)
+    return str(find_local_encoder(name)) if is_on_hub else name
 
 
 def check_extractors(network: Network, extractors: Mapping[Modality, AnyExtractor]) -> None:
