@@ -10,7 +10,7 @@ import talking
 from av.stream import Disposition
 
 from mien.errors import MediaError
-from mien.media import AudioSink, FrameSink, Source, decode, probe
+from mien.media import AudioSink, FrameSink, Source, containers, decode, probe
 
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
 LEVELS = 200  # grey levels told apart after lossless coding
@@ -377,6 +377,53 @@ def test_what_is_no_recording_is_refused_in_a_sentence(tmp_path, capfd, write):
         probe(path)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+#: Small files that decoders make much of: a script of a day of sound, an index of a second file,
+#: the first of the parts of a recording.
+MADE_UP = {
+    "SBaGen": b"-SE\nts: 200+10/50\n00:00 ts\n23:00 ts ->\n",
+    "VobSub": b"# VobSub index file, v7\nsize: 64x48\ntimestamp: 00:00:00:000, filepos: 0\n",
+    "MLV": b"MLVI\x34\x00\x00\x00v2.0\x00\x00\x00\x00" + bytes(36),
+    "FFmetadata": b";FFMETADATA1\ntitle=x\n",
+    "text as video": b"\x1b[31mhello\r\n" * 40,
+}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "sbg", "idx", "mlv", "txt", "ans"])
+@pytest.mark.parametrize("kind", MADE_UP)
+def test_formats_that_make_things_up_or_read_further_files_are_refused(tmp_path, kind, suffix):
+    path = tmp_path / f"clip.{suffix}"
+    path.write_bytes(MADE_UP[kind])
+    with pytest.raises(MediaError, match=r"is no recording that can be read"):
+        probe(path)
+
+
+def test_only_formats_that_are_known_are_allowed_and_all_of_them_are_known():
+    allowed = containers._ALLOWED.split(",")
+    there = {name for one in av.formats_available for name in one.split(",")}
+    assert set(allowed) <= there
+    assert len(set(allowed)) == len(allowed)
+    assert not any(name.endswith("_pipe") for name in allowed)
+
+
+@pytest.mark.parametrize("num_channels", [9, 64, 200])
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_sound_of_many_channels_is_their_mean(tmp_path, num_channels, width):
+    kinds = {1: ("<u1", 128, 127), 2: ("<i2", 0, 32767), 4: ("<i4", 0, 2**31 - 129)}
+    kind, middle, most = kinds[width]
+    sound = np.random.default_rng(5).uniform(-0.5, 0.5, (1600, num_channels))
+    stored = np.round(middle + most * sound).astype(kind)
+    path = tmp_path / "many.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(num_channels)
+        file.setsampwidth(width)
+        file.setframerate(16000)
+        file.writeframes(stored.tobytes())
+    assert probe(path).audio_channels == num_channels
+    heard, decoded = hear(path)
+    assert not decoded.is_truncated
+    np.testing.assert_allclose(heard, sound.mean(axis=1), atol=1 / 120 if width == 1 else 1e-4)
 
 
 def test_a_missing_file_a_folder_and_an_empty_file_are_told_apart(tmp_path):

@@ -1,7 +1,8 @@
 """A media file, opened so that nothing but itself is read: its streams, packets and clock.
 
-Playlists, manifests and other files that name further files or addresses are refused, whatever
-they are called. The clock is that of a player: zero where the first of the streams begins.
+Only formats of a list are opened, whatever a file is called: playlists, manifests and other files
+that name further files or addresses are not among them. The clock is that of a player: zero where
+the first of the streams begins.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,11 +44,20 @@ INTERLEAVING = 10.0
 #: How often in a row reading may fail before the rest of a file is given up.
 _READ_ERRORS = 16
 
-#: Formats that name other files or addresses, devices, and pictures and texts shown as video.
-_REFUSED = (
-    "hls dash concat concatf sdp rtsp rtp sap imf webm_dash_manifest hds smoothstreaming whip "
-    "ffmetadata lavfi alsa oss fbdev kmsgrab x11grab video4linux2,v4l2 avisynth vapoursynth "
-    "image2 image2pipe alias_pix brender_pix ico webp fits tty bin xbin adf idf"
+#: Formats of recordings that hold all of themselves. Left out are playlists and manifests, formats
+#: with parts in further files (VobSub, MLV), devices, scripts that make sound up (SBaGen), pictures
+#: and texts shown as video, and streams without a header, which any file could be taken for.
+_ALLOWED = ",".join(
+    (
+        # films
+        "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,kux,asf,asf_o,rm,swf,nut,nsv,mxf",
+        "gxf,wtv,ivf,mpeg,mpegts,mpegvideo,dv,h261,h263,h264,hevc,vvc,av1,obu,m4v,cavsvideo,vc1",
+        "mjpeg,mpjpeg,yuv4mpegpipe,gif,apng,amv,dhav,bink,smk,flic,roq",
+        # sound
+        "wav,w64,aiff,au,caf,voc,ircam,nistsphere,sox,mmf,xwma,flac,mp3,aac,loas,latm,ac3,ac4,eac3",
+        "dts,dtshd,truehd,mlp,ogg,amr,amrnb,amrwb,ape,mpc,mpc8,tak,tta,wv,wavarc,shn,oma,aa,aax",
+        "aea,qcp,gsm,g722,g726,g726le,g729,ilbc,dss,dsf,iff,pvf,rso,bonk,osq,qoa,lc3",
+    )
 )
 
 
@@ -63,9 +73,7 @@ def open_container(path: Path) -> Iterator[InputContainer]:
         raise MediaError(f"{path}: {found}; check the path")
     if not path.stat().st_size:
         raise MediaError(f"{path}: is empty")
-    refused = _REFUSED.split()
-    allowed = [f for f in av.formats_available if f not in refused and not f.endswith("_pipe")]
-    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(sorted(allowed))}
+    options = {"protocol_whitelist": "file", "format_whitelist": _ALLOWED}
     with (
         _explained(path),
         av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace") as container,

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from av import AudioFrame, AudioResampler, VideoFrame
+from av import AudioFrame, AudioLayout, AudioResampler, FFmpegError, VideoFrame
 from av.video.reformatter import VideoReformatter
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Num, UInt8
 from soxr import ResampleStream
 
 from mien.errors import MediaError
@@ -62,6 +62,7 @@ class AudioTrack:
         self._position = 0  # samples handed on, at the rate of the recording
         self._mixer: AudioResampler | None = None
         self._kind = ("", "", 0)
+        self._can_mix: dict[str, bool] = {}  # by the name of a layout of channels
         self._resamplers: dict[int, ResampleStream] = {}
 
     @property
@@ -88,6 +89,11 @@ class AudioTrack:
     def _push(self, frame: AudioFrame) -> None:
         if not self._rate:
             self._begin(frame.sample_rate)
+        name = frame.layout.name
+        if name not in self._can_mix:
+            self._can_mix[name] = _can_mix(frame.layout)
+        if not self._can_mix[name]:
+            frame = _average(frame)
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
             self._change_mixer(frame, kind)
@@ -119,7 +125,11 @@ class AudioTrack:
                 )
 
     def _mix(self, frame: AudioFrame | None) -> Iterator[Samples]:
-        """Yield the frame in mono: the mean of two channels, libswresample's mix of more."""
+        """Yield the frame in mono.
+
+        It is the mean of two channels, libswresample's mix of more, and the mean of as many as it
+        cannot mix.
+        """
         if self._mixer is not None:
             for mixed in self._mixer.resample(frame):
                 channels = mixed.to_ndarray()  # (channels, S)
@@ -169,6 +179,35 @@ class AudioTrack:
         if samples.size:
             for sink in self._sinks[rate]:
                 sink.feed(samples)
+
+
+def _can_mix(layout: AudioLayout) -> bool:
+    """Whether libswresample can mix channels of this layout; some have no known places."""
+    silence = np.zeros((1, layout.nb_channels), np.float32)
+    try:
+        frame = AudioFrame.from_ndarray(silence, format="flt", layout=layout)
+        frame.sample_rate = _AUDIO_RATES[0]
+        AudioResampler("fltp", "mono", _AUDIO_RATES[0]).resample(frame)
+    except (FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _average(frame: AudioFrame) -> AudioFrame:
+    """Return the mean of the channels of a frame, as floats in mono."""
+    values: Num[np.ndarray, "_ _"] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    mono = values.mean(axis=0, dtype=np.float64)
+    if values.dtype == np.uint8:
+        mono = (mono - 128) / 128
+    elif np.issubdtype(values.dtype, np.integer):
+        mono = mono / 2.0 ** (8 * values.itemsize - 1)
+    averaged = AudioFrame.from_ndarray(mono.astype(np.float32)[None], format="fltp", layout="mono")
+    averaged.sample_rate, averaged.pts = frame.sample_rate, frame.pts
+    if frame.time_base is not None:
+        averaged.time_base = frame.time_base
+    return averaged
 
 
 class _Shown:
