@@ -1,16 +1,19 @@
 """The closed reader of pickles: what it reads, what it refuses, and that it never runs anything."""
 
+import argparse
 import builtins
 import codecs
 import collections
 import copyreg
 import datetime
+import decimal
 import functools
 import io
 import math
 import operator
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -235,32 +238,112 @@ CALLS = {
     r"__builtin__\.exec|builtins\.exec": Reduced(builtins.exec, ("open('SENTINEL', 'w')",)),
     r"__builtin__\.getattr|builtins\.getattr": Reduced(getattr, ("a", "upper")),
     r"io\.open": Reduced(open, ("SENTINEL", "w")),
-    r"functools\.partial": functools.partial(os.system, "touch SENTINEL"),
-    r"operator\.attrgetter": operator.attrgetter("system"),
+    r"(posix|nt)\.system": functools.partial(os.system, "touch SENTINEL"),
     r"numpy\.load": Reduced(np.load, ("SENTINEL",)),
     r"numpy\.memmap": Reduced(np.memmap, ("SENTINEL", "u1", "w+", 0, (1,))),
     r"codecs\.decode": Reduced(codecs.decode, (b"x", "zip")),
-    r"copy_?reg\._reconstructor": Reduced(copyreg._reconstructor, (object, object, None)),
-    r"collections\.OrderedDict": collections.OrderedDict(a=1),
-    r"collections\.defaultdict": collections.defaultdict(list),
-    r"datetime\.date": datetime.date(2020, 1, 1),
-    r"numpy\.matrix": Reduced(np.matrix, ([1.0],)),
-    r"numpy\.ma": np.ma.masked_array([1.0], [True]),
-    r"numpy\.(rec\.)?recarray": np.rec.array([(1, 2.0)]),
-    r"pathlib": Path("a"),
-    r"io\.BytesIO": Reduced(io.BytesIO, (b"",)),
-    r"__builtin__\.complex|builtins\.complex": 1j,
-    r"__builtin__\.bytearray|builtins\.bytearray": bytearray(b"abc"),
 }
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
 @pytest.mark.parametrize("name", CALLS)
-def test_every_other_name_is_refused_and_nothing_runs(tmp_path, monkeypatch, name, protocol):
+def test_a_name_that_does_harm_is_refused_and_nothing_runs(tmp_path, monkeypatch, name, protocol):
     monkeypatch.chdir(tmp_path)
     data = pickle.dumps({"train": [CALLS[name]]}, protocol)
     refuse(tmp_path, data, rf"refers to '[^']*({name}).*nothing of it was run")
     assert not (tmp_path / "SENTINEL").exists()
+
+
+class Settings(dict):
+    """A dict of one's own class, as settings often are."""
+
+
+class Plain:
+    """An object of a class of one's own."""
+
+    def __init__(self):
+        self.speed, self.next = 3, [self]
+
+
+OPAQUE = {
+    r"operator\.attrgetter": operator.attrgetter("system"),
+    r"copy_?reg\._reconstructor": Reduced(copyreg._reconstructor, (object, object, None)),
+    r"datetime\.date": datetime.date(2020, 1, 1),
+    r"numpy\.matrix": Reduced(np.matrix, ([1.0],)),
+    r"numpy\.ma": np.ma.masked_array([1.0], [True]),
+    r"pathlib": Path("a"),
+    r"io\.BytesIO": Reduced(io.BytesIO, (b"",)),
+    r"(__builtin__|builtins)\.complex": 1j,
+    r"(__builtin__|builtins)\.slice": slice(1, 2),
+    r"bytearray|a string of bytes": bytearray(b"abc"),
+    r"argparse\.Namespace": argparse.Namespace(rate=0.1),
+    r"decimal\.Decimal": decimal.Decimal("0.1"),
+    r"collections\.Counter": collections.Counter("aab"),
+    r"Settings": Settings(rate=1),
+    r"Plain|copy_?reg": Plain(),
+    r"an integer of 26 bytes": 2**200,
+    r"numpy\.dtype 'M8'": np.datetime64("2020-01-01"),
+    r"numpy\.dtype 'c8'": np.complex64(1),
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("name", OPAQUE)
+def test_what_is_not_understood_is_opaque_and_what_stands_beside_it_is_read(
+    tmp_path, name, protocol
+):
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps([1, OPAQUE[name], OPAQUE[name], "end"], protocol))
+    with FeatureFile(path) as file:
+        first, opaque, same, end = load_closed(file)
+    assert (first, end) == (1, "end")
+    assert re.search(name, describe(opaque))
+    assert describe(same) == describe(opaque)
+
+
+def test_a_dict_of_a_class_of_ones_own_is_a_dict(tmp_path):
+    value = Settings(train=Settings(id=["a"]))
+    assert load(tmp_path, pickle.dumps(value, 4)) == {"train": {"id": ["a"]}}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_containers_of_the_standard_library_are_read(tmp_path, protocol):
+    by_split = collections.defaultdict(list)
+    by_split["train"].append(1)
+    values = [collections.OrderedDict(b=1, a=2), by_split, collections.OrderedDict()]
+    assert load(tmp_path, pickle.dumps(values, protocol)) == [{"b": 1, "a": 2}, {"train": [1]}, {}]
+
+
+def test_an_ordered_dict_of_python_2_is_read(tmp_path):
+    data = START + b"ccollections\nOrderedDict\n](](X\x01\x00\x00\x00aK\x01ee\x85R."
+    assert pickle.loads(data) == {"a": 1}
+    assert load(tmp_path, data) == {"a": 1}
+
+
+@pytest.mark.parametrize("key", [None, 1.5, (1, "a"), frozenset({1}), 2**40, datetime.date.max])
+def test_items_under_keys_that_are_never_used_are_left_out(tmp_path, key):
+    assert load(tmp_path, pickle.dumps({key: 1, "a": 2, 7: 3}, 4)) == {"a": 2, 7: 3}
+
+
+def test_keys_that_collide_cost_no_more_than_others(tmp_path):
+    """Multiples of 2**61 - 1 all have the hash 0: a dict of them takes quadratic time."""
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps({i * (2**61 - 1): None for i in range(1, 3000)} | {"a": 1}, 4))
+    with FeatureFile(path) as file:
+        assert load_closed(file) == {"a": 1}
+
+
+def test_half_a_character_is_replaced_wherever_it_stands(tmp_path):
+    half, rest = "a\ud800b", "x" * 5000
+    values = [half, half + rest, np.array([half]), np.str_(half), "\ud83d\ude00"]
+    found = load(tmp_path, pickle.dumps(values, 4))
+    assert found == ["a\ufffdb", "a\ufffdb" + rest, ["a\ufffdb"], "a\ufffdb", "\U0001f600"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_empty_texts_and_bytes_of_numpy_are_read(tmp_path, protocol):
+    values = [*np.array(["", ""]), np.bytes_(b""), np.array(["", ""]), np.array([b""])]
+    assert load(tmp_path, pickle.dumps(values, protocol)) == ["", "", "", ["", ""], [""]]
 
 
 def test_the_refused_name_is_in_the_sentence(tmp_path):
@@ -287,8 +370,8 @@ ATTACKS = {
     "INST": (START + b"(S'touch x'\nios\nsystem\n.", "0x53 is no instruction"),
     "INST without arguments": (START + b"(ios\nsystem\n.", r"INST. of 'os\.system'"),
     "OBJ": (START + b"(cnumpy\nndarray\nK\x01o.", "makes an object .OBJ"),
-    "NEWOBJ": (START + b"cnumpy\nndarray\n(K\x01t\x81.", "makes an object .NEWOBJ"),
-    "NEWOBJ_EX": (START + b"cnumpy\ndtype\n)}\x92.", "makes an object .NEWOBJ_EX"),
+    "NEWOBJ": (START + b"cnumpy\nndarray\n(K\x01t\x81.", "makes an object of the name"),
+    "NEWOBJ_EX": (START + b"cnumpy\ndtype\n)}\x92.", "makes an object of the name"),
     "NEXT_BUFFER": (b"\x80\x05\x97.", "outside the file"),
     "REDUCE on ndarray": (START + b"cnumpy\nndarray\nK\x01\x85R.", "calls the name 'ndarray'"),
     "REDUCE on a text": (START + b"\x8c\x01a)R.", "calls 'a'"),
@@ -317,19 +400,10 @@ ATTACKS = {
         START + b"cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R}b.",
         "the state of an array .* is a dict of 0",
     ),
-    "dtype of an object path": (START + b"cnumpy\ndtype\n\x8c\x04os.x\x85R.", "type 'os.x'"),
-    "dtype of a structure": (
-        START + b"cnumpy\ndtype\n\x8c\x05f4,f4\x89\x88\x87R.",
-        "values of type 'f4,f4'",
-    ),
-    "dtype of a list": (START + b"cnumpy\ndtype\n]\x85R.", "values of type None"),
-    "dtype of nothing": (START + b"cnumpy\ndtype\n)R.", "values of type None"),
-    "dtype of gigabytes": (START + b"cnumpy\ndtype\n\x8c\x0aV999999999\x85R.", "type 'V999999999'"),
     "APPEND to a tuple": (START + b")K\x01a.", "put into a tuple of 0"),
     "SETITEM on a list": (START + b"]K\x01K\x02s.", "put into a list of 0"),
     "SETITEMS of one": (START + b"}(K\x01u.", "put into a dict of 0"),
     "a list as key": (START + b"}]Ns.", "a key is a list of 0"),
-    "a nested tuple as key": (START + b"})" + b"\x85" * 5000 + b"Ns.", "a key is a tuple of 1"),
     "ADDITEMS on a list": (START + b"](K\x01\x90.", "put into a list of 0"),
     "a value that is not there": (START + b"h\x07.", "value 7 is used before"),
     "a pop of nothing": (START + b"a.", "a value is missing"),
@@ -340,7 +414,6 @@ ATTACKS = {
     "a mark that is left": (START + b"N(.", "values are left"),
     "something after the end": (START + b"N.N.", "2 bytes follow its end"),
     "a text that is not UTF-8": (START + b"\x8c\x01\xff.", "not UTF-8"),
-    "a lone surrogate": (START + b"\x8c\x03\xed\xa0\x80.", "not UTF-8"),
     "an instruction of protocol 0": (START + b"I1\n.", "0x49 is no instruction"),
     "a name without end": (START + b"c" + b"a" * 300, "more than 256 bytes"),
 }
@@ -383,9 +456,8 @@ BILLION = b"\x8a\x06\x00\x00\x00\x00\x00\x01"
         ({"shape": b"](K\x02e"}, "the shape of an array is a list"),
         ({"shape": b"(" + b"K\x01" * 60 + b"t"}, "the shape of an array is a tuple of 60"),
         ({"spec": b"f8"}, "needs 16 bytes, 8 are there"),
-        ({"spec": b"c8"}, "values of type 'c8'"),
         ({"spec": b"O8"}, "the bytes of an array|array of object"),
-        ({"spec": b"U0"}, "values of type 'U0'"),
+        ({"spec": b"U0"}, "needs 0 bytes, 8 are there"),
         ({"order": b"|"}, "byte order"),
         ({"order": b"x"}, "byte order"),
         ({"size": b"\x08\x00\x00\x00"}, "have 8 bytes"),
@@ -396,16 +468,32 @@ def test_an_array_that_lies_about_itself_is_an_error(tmp_path, broken, match):
     refuse(tmp_path, array_with(**broken), match)
 
 
-def test_an_array_of_objects_holds_texts_and_nothing_else(tmp_path):
-    for content in ([1], [None], [["a"]], [np.zeros(2)]):
-        array = np.empty(1, object)
-        array[0] = content[0]
-        refuse(tmp_path, pickle.dumps(array, 4), "array of Python objects that holds")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_array_of_objects_holds_whatever_it_holds(tmp_path, protocol):
+    array = np.empty(5, object)
+    array[:] = [1, None, "a", np.zeros((2, 3), "f4"), datetime.date(2020, 1, 1)]
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps(array, protocol))
+    with FeatureFile(path) as file:
+        found = load_closed(file)
+        assert found.shape == (5,)
+        assert found.items[:3] == (1, None, "a")
+        np.testing.assert_array_equal(found.items[3].load(file), array[3], strict=True)
+        assert describe(found.items[4]) == "the object 'datetime.date'"
 
 
-def test_other_types_of_values_are_refused(tmp_path):
-    for array in (np.zeros(2, "c8"), np.zeros(2, "M8[D]"), np.zeros(2, "V4"), np.zeros(2, "f4,i4")):
-        refuse(tmp_path, pickle.dumps(array, 4), "has values of type|refers to|parts or metadata")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("spec", ["c8", "M8[D]", "V4", "f4,i4"])
+def test_arrays_of_other_types_are_opaque_and_have_a_shape(tmp_path, spec, protocol):
+    path = tmp_path / "file.pkl"
+    path.write_bytes(pickle.dumps([np.zeros((2, 3), spec), "end"], protocol))
+    with FeatureFile(path) as file:
+        array, end = load_closed(file)
+    assert end == "end"
+    assert array.shape == (2, 3)
+    assert array.opaque
+    assert not array.is_built
+    assert describe(array) == f"an array of {array.opaque} with shape (2, 3)"
 
 
 def test_a_state_is_set_once(tmp_path):

@@ -1,6 +1,9 @@
 """The reader of published feature pickles: what it gives, and what it says of a wrong file."""
 
+import argparse
+import collections
 import copy
+import datetime
 import logging
 import os
 import pickle
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import make_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +22,7 @@ from mien.cli import main
 from mien.corpora import KNOWN, Facts, released
 from mien.corpora.released import PUBLISHED, Published, read_released
 from mien.errors import CorpusError, FeatureError, MienError
+from mien.preparation import prepare
 from mien.store import open_store, write_store
 from mien.types import SPLITS, Scale, Task
 
@@ -252,6 +257,78 @@ def scalars(data):
     return data
 
 
+def ragged(data):
+    """Clips of different lengths in arrays of objects, as np.array makes of a list of them."""
+    data = separate(data)
+    for part in data.values():
+        for key in ("audio", "vision"):
+            clips = np.empty(len(part[key]), object)
+            clips[:] = part[key]
+            part[key] = clips
+    return data
+
+
+def number_objects(data):
+    """Arrays of objects that hold numbers, as columns of pandas do."""
+    data = copy.deepcopy(data)
+    for part in data.values():
+        for key in ("audio", "regression_labels", "audio_lengths", "vision_lengths"):
+            part[key] = np.array(part[key]).astype(object)
+    return data
+
+
+def with_further_axes(data):
+    data = copy.deepcopy(data)
+    for part in data.values():
+        for key in ("id", "raw_text", "regression_labels", "audio_lengths"):
+            part[key] = np.array(part[key]).reshape(-1, 1)
+        part["vision_lengths"] = np.array(part["vision_lengths"]).reshape(-1, 1, 1)
+        part["raw_text"] = np.asfortranarray(part["raw_text"]).astype(object)
+    return data
+
+
+def listed_labels(data):
+    data = copy.deepcopy(data)
+    for part in data.values():
+        part["regression_labels"] = [[one] for one in part["regression_labels"].tolist()]
+        part["id"] = [[one] for one in part["id"]]
+    return data
+
+
+def turned_tokens(data):
+    data = copy.deepcopy(data)
+    for part in data.values():
+        part["text_bert"] = np.ascontiguousarray(part["text_bert"].swapaxes(1, 2))
+    return data
+
+
+def renamed(data):
+    names = {"train": "Train", "valid": "dev", "test": "TEST"}
+    return collections.OrderedDict(
+        {
+            names[split]: collections.defaultdict(
+                list,
+                {{"audio": "acoustic", "vision": "visual"}.get(k, k): v for k, v in part.items()},
+            )
+            for split, part in data.items()
+        }
+    )
+
+
+def with_rubbish(data):
+    """What is not read may be anything."""
+    data = copy.deepcopy(data)
+    data["meta"] = {"made": datetime.datetime(2020, 1, 1), (1, 2): 3j}
+    data["config"] = argparse.Namespace(rate=0.1)
+    for part in data.values():
+        if isinstance(part, dict) and "id" in part:
+            part["annotations"] = np.array([None, 3, {}] * 2, dtype=object)
+            part["align"] = [[{"word": "a", "start": 0.0}]]
+            part["big"] = 2**300
+            part["when"] = np.zeros(2, "M8[s]")
+    return data
+
+
 def float_lengths(data):
     data = copy.deepcopy(data)
     for part in data.values():
@@ -260,6 +337,13 @@ def float_lengths(data):
 
 
 FORMS = {
+    "ragged": ragged,
+    "numbers as objects": number_objects,
+    "further axes": with_further_axes,
+    "lists of one": listed_labels,
+    "tokens in columns": turned_tokens,
+    "other names": renamed,
+    "rubbish beside it": with_rubbish,
     "lists": listed,
     "an array per clip": separate,
     "an array per step": stepwise,
@@ -454,7 +538,7 @@ def test_an_empty_array_of_a_clip_means_a_missing_modality(tmp_path):
 
 
 @pytest.mark.parametrize("empty", [{}, "lists", "arrays"])
-def test_a_split_may_be_empty_but_not_missing(tmp_path, empty):
+def test_a_split_may_be_empty(tmp_path, empty):
     data = make_file()
     if empty == "lists":
         data["valid"] = {key: [] for key in data["valid"]}
@@ -501,6 +585,170 @@ def test_the_warning_does_not_wait_for_one_clip_more(tmp_path, caplog):
     clips.close()
 
 
+@pytest.mark.parametrize("names", [("train", "valid"), ("train", "test"), ("test",)])
+def test_a_file_may_have_fewer_splits(tmp_path, caplog, names):
+    data = make_file()
+    material = read_released(save(tmp_path, {name: data[name] for name in names}), "mosi")
+    assert {clip.split for clip in material.corpus.clips} == set(names)
+    missing = " and ".join(split for split in SPLITS if split not in names)
+    assert f"has no clips for {missing}" in caplog.text
+
+
+@pytest.mark.parametrize("missing", ["audio", "vision"])
+def test_a_file_may_lack_a_modality(tmp_path, caplog, missing):
+    data = make_file()
+    expected = expect(data)
+    del expected["audio" if missing == "audio" else "video"]
+    for part in data.values():
+        del part[missing]
+        del part[f"{missing}_lengths"]
+    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    assert f"has no {missing}; no clip has this modality" in caplog.text
+
+
+def test_an_aligned_file_without_audio_follows_its_mask(tmp_path):
+    data, expected = make_aligned()
+    for part in data.values():
+        del part["audio"]
+    del expected["audio"]
+    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), ""])
+def test_a_missing_transcript_is_an_empty_one_and_counted(tmp_path, caplog, nothing):
+    caplog.set_level(logging.INFO)
+    data = make_file()
+    data["train"]["raw_text"][1] = nothing
+    clips = read_released(save(tmp_path, data), "mosi").corpus.clips
+    assert [clip.transcript for clip in clips[:2]] == ["what is said 中 0", ""]
+    assert "train: 1 of 4 clips have no transcript" in caplog.text
+
+
+def test_a_broken_character_is_replaced_and_counted(tmp_path, caplog):
+    data = make_file()
+    data["train"]["raw_text"][1] = "so \ud83d good"
+    clips = read_released(save(tmp_path, data), "mosi").corpus.clips
+    assert clips[1].transcript == "so \ufffd good"
+    assert "train: 1 transcripts hold broken characters" in caplog.text
+
+
+def test_labels_off_the_scale_by_rounding_are_cut_to_it(tmp_path):
+    data = make_file(corpus="sims")
+    data["train"]["regression_labels"] = np.array([1.0000001, -1.0000001, 0.3, 1 + 2e-16])
+    data["train"]["regression_labels_T"] = [1.0000001, None, float("nan"), 0.5]
+    clips = read_released(save(tmp_path, data), "sims").corpus.clips[:4]
+    assert [clip.labels[Task.FUSION] for clip in clips] == [1, -1, 0.3, 1]
+    assert [clip.labels.get(Task.TEXT) for clip in clips] == [1, None, None, 0.5]
+
+
+@pytest.mark.parametrize("unlabelled", ["keep", "drop"])
+def test_clips_without_a_label_are_counted_and_kept_or_dropped(tmp_path, caplog, unlabelled):
+    data = make_file()
+    data["train"]["regression_labels"][1] = np.nan
+    data["test"]["regression_labels"][2] = np.nan
+    expected = expect(data)
+    material = read_released(save(tmp_path, data), "mosi", unlabelled=unlabelled)
+    assert "2 of 9 clips have no multimodal label (train 1, test 1)" in caplog.text
+    clips = material.corpus.clips
+    bare = [Task.FUSION not in clip.labels for clip in clips]
+    assert bare == ([row in (1, 8) for row in range(9)] if unlabelled == "keep" else [False] * 7)
+    if unlabelled == "drop":
+        expected = {k: [v[i] for i in range(9) if i not in (1, 8)] for k, v in expected.items()}
+    check_series(read_all(material), expected)
+    store = write_store(material, tmp_path / "store")
+    prepared = prepare(store, make_config())
+    assert {split: len(one) for split, one in prepared.datasets.items()} == {
+        "train": 3,
+        "valid": 2,
+        "test": 2,
+    }
+    everything = prepare(store, make_config(), with_unlabelled=True).datasets
+    assert sum(len(one) for one in everything.values()) == len(clips)
+
+
+def test_a_file_in_which_nothing_is_labelled_is_for_prediction(tmp_path):
+    data = make_file()
+    for part in data.values():
+        part["regression_labels"] = np.full(len(part["id"]), np.nan)
+    assert not read_released(save(tmp_path, data), "mosi").corpus.is_annotated
+
+
+def test_mixed_clips_of_sims_are_the_train_clips_and_those_without_a_label(tmp_path):
+    data = make_file(corpus="sims")
+    mixed = make_split("train", 6, corpus="sims")
+    mixed["id"][:4] = data["train"]["id"]
+    mixed["regression_labels"][4:] = np.nan
+    file = save(tmp_path, {**data, "train_mix": mixed})
+    clips = [c for c in read_released(file, "sims").corpus.clips if c.split == "train"]
+    assert [clip.id for clip in clips] == mixed["id"]
+    assert [Task.FUSION in clip.labels for clip in clips] == [True] * 4 + [False] * 2
+    mixed["id"][0] = "other$_$0"
+    refuse(tmp_path, {**data, "train_mix": mixed}, "train_mix: lacks clip 'train0", "sims")
+
+
+def test_the_layout_of_mult_is_read(tmp_path):
+    data = {}
+    for split, part in make_file().items():
+        count = len(part["id"])
+        ids = [[f"{split}-v{row // 2}", str(1.5 * row), str(1.5 * row + 1)] for row in range(count)]
+        data[split] = {
+            "vision": part["vision"],
+            "audio": part["audio"],
+            "text": part["text"],
+            "labels": part["regression_labels"].reshape(-1, 1, 1),
+            "id": np.array(ids, dtype=object),
+        }
+    material = read_released(save(tmp_path, data), "mosi")
+    clips = material.corpus.clips
+    assert [clip.id for clip in clips[:4]] == [f"train-v{row // 2}$_${row % 2}" for row in range(4)]
+    assert (clips[1].start, clips[1].end) == (1.5, 2.5)
+    assert clips[1].labels[Task.FUSION] == pytest.approx(data["train"]["labels"][1, 0, 0])
+    assert {one.name for one in material.series} == {"audio", "video", "text"}
+
+
+def test_classes_in_the_place_of_scores_are_named(tmp_path):
+    data = make_file()
+    for part in data.values():
+        part["labels"] = np.zeros((len(part.pop("regression_labels")), 4, 2), np.int64)
+    refuse(tmp_path, data, r"the labels have the shape \(4, 4, 2\): classes, .*IEMOCAP")
+
+
+def test_the_layout_of_mag_bert_is_read(tmp_path):
+    random = np.random.default_rng(3)
+    data = {
+        split: [
+            (
+                (["good", "film"], random.normal(size=(2, 5)), random.normal(size=(2, 7))),
+                np.array([[0.5 * row]]),
+                f"{split}-video[{row}]",
+            )
+            for row in range(3)
+        ]
+        for split in ("train", "dev", "test")
+    }
+    material = read_released(save(tmp_path, data), "mosi")
+    clips = material.corpus.clips
+    assert [clip.id for clip in clips[:3]] == [f"train-video$_${row}" for row in range(3)]
+    assert clips[3].split == "valid"
+    assert {clip.transcript for clip in clips} == {"good film"}
+    assert [clip.labels[Task.FUSION] for clip in clips[:3]] == [0, 0.5, 1]
+    series = read_all(material)
+    np.testing.assert_allclose(series["video"][4], data["dev"][1][0][1], rtol=1e-6)
+    np.testing.assert_allclose(series["audio"][4], data["dev"][1][0][2], rtol=1e-6)
+
+
+def test_the_features_of_one_recording_are_a_clip_without_a_label(tmp_path):
+    random = np.random.default_rng(3)
+    data = {"audio": random.normal(size=(9, 3)), "vision": random.normal(size=(5, 2)), "fps": 25}
+    material = read_released(save(tmp_path, data, name="talk.pkl"), "mosi")
+    assert [(clip.id, clip.split, dict(clip.labels)) for clip in material.corpus.clips] == [
+        ("talk", "test", {})
+    ]
+    store = write_store(material, tmp_path / "store")
+    assert store.series("audio")[0].shape == (9, 3)
+    assert store.series("video")[0].shape == (5, 2)
+
+
 def change(path, value):
     """A change of a file: what is at ``path`` becomes ``value``, or its result."""
 
@@ -534,20 +782,22 @@ def drop_everywhere(*keys):
 
 
 WRONG = {
-    "a missing split": (drop("valid"), "has the splits 'train', 'test'; must have train, valid"),
-    "another split": (change(("dev",), {}), "has the splits 'train', 'valid', 'test', 'dev'"),
-    "a split that is a list": (change(("valid",), []), "valid: is a list of 0, must be a dict"),
+    "a split twice": (change(("dev",), {}), "has both 'valid' and 'dev', which are the same"),
+    "a split that is a list": (change(("valid",), [1]), "valid: value 0 is 1, must be .*words"),
+    "a split that is a text": (change(("valid",), "x"), "valid: is 'x', must be a dict"),
     "no clips": (
         lambda data: data.update(train={}, valid={}, test={}),
         r"features\.pkl: has no clips",
     ),
     "no ids": (drop("test", "id"), "test: has no key 'id'; there are: 'raw_text', 'audio'"),
-    "no audio": (drop_everywhere("audio"), "train: has no key 'audio'"),
-    "no vision in one split": (drop("test", "vision"), "test: has no key 'vision'"),
+    "no vision in one split": (
+        drop("test", "vision"),
+        "train has the key 'vision', test has not; all splits must have the same",
+    ),
     "no labels": (drop_everywhere("regression_labels"), "train: has no key 'regression_labels'"),
-    "no text at all": (
-        drop_everywhere("text", "text_bert", "raw_text"),
-        "train: has no text; one of text_bert, text, raw_text is needed",
+    "nothing to learn from": (
+        drop_everywhere("text", "text_bert", "raw_text", "audio", "vision"),
+        "train: has neither audio nor vision nor a text; there are: 'id'",
     ),
     "a key of one split": (
         drop("valid", "audio_lengths"),
@@ -568,8 +818,8 @@ WRONG = {
     "an empty id": (change(("train", "id", 1), ""), "train: id: value 1 is empty"),
     "an id that is a number": (change(("train", "id", 1), 7), "id: value 1 is 7, must be a text"),
     "an id that is a list": (
-        change(("train", "id", 1), ["a"]),
-        "id: value 1 is a list of 1, must be a text",
+        change(("train", "id", 1), ["a", "b"]),
+        "id: value 1 is a list of 2, must be a text",
     ),
     "ids that are numbers": (
         change(("train", "id"), np.arange(4)),
@@ -578,9 +828,9 @@ WRONG = {
     "ids that are a text": (change(("train", "id"), "abcd"), "id: is 'abcd', must be a list of"),
     "ids that are no Unicode": (
         change(("train", "id"), lambda _: np.full(4, 0xFFFFFFFF, np.uint32).view("<U1")),
-        "train: id: value 0 is None, must be a text",
+        "train: id: value 0 is the object 'a text that is not Unicode', must be a text",
     ),
-    "too few ids": (drop("train", "id", 3), "train: annotations: has 4 values|has 4 clips"),
+    "too few ids": (drop("train", "id", 3), "train: raw_text: has 4 texts, the split has 3 ids"),
     "too few texts": (drop("train", "raw_text", 3), "raw_text: has 3 texts, the split has 4 ids"),
     "a text that is a number": (
         change(("train", "raw_text", 0), 1.5),
@@ -590,9 +840,9 @@ WRONG = {
         change(("valid", "regression_labels", 1), 3.5),
         r"valid: clip 'valid0\$_\$1': regression_labels is 3\.5, must be a number from -3 to 3",
     ),
-    "a label that is no number": (
-        change(("valid", "regression_labels", 1), np.nan),
-        "regression_labels is nan, must be a number from -3 to 3",
+    "a label that is infinite": (
+        change(("valid", "regression_labels", 1), np.inf),
+        "regression_labels is inf, must be a number from -3 to 3",
     ),
     "a label that is a text": (
         change(("valid", "regression_labels"), [0.0, "good"]),
@@ -607,16 +857,12 @@ WRONG = {
         "regression_labels: is an array of <U1 .*must have one axis of numbers",
     ),
     "labels with two axes": (
-        change(("valid", "regression_labels"), np.zeros((2, 1))),
-        r"shape \(2, 1\), must have one axis of numbers",
+        change(("valid", "regression_labels"), np.zeros((2, 2))),
+        r"the labels have the shape \(2, 2\): classes, not one score per clip",
     ),
     "too few labels": (
         change(("valid", "regression_labels"), [0.0]),
         "regression_labels: has 1 values, must have 2",
-    ),
-    "too few annotations": (
-        change(("valid", "annotations"), ["x"]),
-        "valid: annotations: has 1 values, the split has 2 ids",
     ),
     "a length beyond the padding": (
         change(("train", "audio_lengths", 2), 8),
@@ -659,9 +905,13 @@ WRONG = {
         change(("train", "audio"), np.full((4, 7, 3), "x")),
         "must have 3 axes of numbers",
     ),
-    "audio of truth values": (
-        change(("train", "audio"), np.zeros((4, 7, 3), bool)),
-        "must have 3 axes of numbers",
+    "audio of complex numbers": (
+        change(("train", "audio"), np.zeros((4, 7, 3), "c8")),
+        r"audio: is an array of numpy.dtype 'c8' with shape \(4, 7, 3\), .*; save it as a NumPy",
+    ),
+    "audio of dates": (
+        change(("train", "audio"), datetime.date(2020, 1, 1)),
+        "audio: is the object 'datetime.date', must be an array or a list; save it as a NumPy",
     ),
     "audio that is a number": (
         change(("train", "audio"), 1.0),
@@ -727,9 +977,9 @@ WRONG = {
         change(("train", "text_bert"), lambda old: old[:, :0]),
         "text_bert: clip 0: has 0 rows, must have 3",
     ),
-    "axes the other way round": (
-        change(("train", "text_bert"), lambda old: old.swapaxes(1, 2)),
-        "text_bert: clip 0: has 5 rows, must have 3",
+    "token ids with two rows": (
+        change(("train", "text_bert"), lambda old: old[:, :2]),
+        "text_bert: clip 0: has 2 rows, must have 3",
     ),
     "text that does not fit its tokens": (
         change(("valid", "text"), np.zeros((2, 9, 2), "f4")),
@@ -777,7 +1027,11 @@ def test_a_series_without_any_value_is_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "match"),
-    [([1, 2], "holds a list of 2"), (None, "holds None"), ({}, "has the splits nothing")],
+    [
+        ([1, 2], "holds a list of 2"),
+        (None, "holds None"),
+        ({}, "has the keys nothing; expected is a dict with the splits"),
+    ],
 )
 def test_a_pickle_of_something_else_is_an_error(tmp_path, value, match):
     refuse(tmp_path, value, match)
@@ -801,7 +1055,7 @@ def test_unknown_keys_are_named_and_passed_over(tmp_path, caplog):
     data["train"]["glove"] = [1, 2, 3]
     with caplog.at_level(logging.INFO):
         read_released(save(tmp_path, data), "mosi")
-    assert "keys that are not used: 'glove'" in caplog.text
+    assert "keys that are not read: glove (a list of 3)" in caplog.text
 
 
 def test_a_file_that_changes_before_it_is_stored_is_an_error_and_leaves_nothing(tmp_path):

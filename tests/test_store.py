@@ -200,7 +200,7 @@ def plain_clip(name="a", labels=None):
     [
         ((), "corpus 'own' has no clips"),
         ((plain_clip(), plain_clip()), r"clip 'a' occurs twice \(in train and train\)"),
-        ((plain_clip(labels={Task.TEXT: 0.0}),), "clip 'a' has no multimodal label"),
+        ((plain_clip(labels={Task.TEXT: 0.0}),), "corpus 'own': no clip has a multimodal label"),
         ((plain_clip(labels={Task.FUSION: 1.5}),), r"label of fusion is 1\.5, .* from -1 to 1"),
         ((plain_clip(labels={Task.FUSION: 0.0, Task.TEXT: float("nan")}),), "label of text is nan"),
     ],
@@ -450,10 +450,17 @@ def test_clips_without_labels_are_kept_for_prediction(tmp_path):
         require_labels(store)
 
 
-def test_a_corpus_is_annotated_or_not_and_nothing_between(tmp_path):
+def test_clips_that_nobody_annotated_lie_beside_others(tmp_path):
     clips = [dataclasses.replace(CLIPS[0], labels={}), *CLIPS[1:]]
-    with pytest.raises(CorpusError, match="has no multimodal label"):
-        write_store(material(source(VALUES), clips=clips), tmp_path / "store")
+    store = write_store(material(source(VALUES), clips=clips), tmp_path / "store")
+    assert [bool(clip.labels) for clip in store.clips] == [False, *[True] * len(CLIPS[1:])]
+    assert summarise(store).labels[Task.FUSION].num_clips[CLIPS[0].split] == sum(
+        clip.split == CLIPS[0].split for clip in CLIPS[1:]
+    )
+
+
+def test_a_corpus_without_annotations_has_no_label(tmp_path):
+    clips = [dataclasses.replace(CLIPS[0], labels={}), *CLIPS[1:]]
     with pytest.raises(CorpusError, match="has a label, corpus 'own' says none has"):
         write_store(material(source(VALUES), clips=clips, is_annotated=False), tmp_path / "store")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mien.batch import ClipDataset, make_dataset
 from mien.corpora import MetricFamily, metric_family
@@ -75,6 +75,7 @@ def prepare(
     *,
     excluded_videos: frozenset[str] = frozenset(),
     online: bool = True,
+    with_unlabelled: bool = False,
 ) -> Prepared:
     """Bring a store into the form that the settings ask for.
 
@@ -83,6 +84,8 @@ def prepare(
         config: The settings.
         excluded_videos: Videos whose clips are left out of train and valid.
         online: Whether a text encoder that the settings name may be downloaded from a hub.
+        with_unlabelled: Whether clips without a multimodal label stay in an annotated store; there
+            is nothing to learn from them, and nothing to be compared with.
 
     Raises:
         ConfigError: If the settings do not fit the store.
@@ -106,6 +109,8 @@ def prepare(
         if split != "test" and excluded_videos:
             is_kept = [store.clips[row].video_id not in excluded_videos for row in rows]
             rows = rows[np.array(is_kept, dtype=bool)]
+        if not with_unlabelled:
+            rows = _leave_out_unlabelled(store, rows, split)
         if len(rows):
             datasets[split] = make_dataset(store.clips, rows, series, costs)
     sizes = {
@@ -135,6 +140,22 @@ def _report_truncated(store: Store, text: TextInput, wanted: int) -> None:
         "%s: %d of %d clips have transcripts longer than %s tokens, which are cut there; %s",
         *(store.meta.name, text.num_truncated, num_clips, text.max_tokens, remedy),
     )
+
+
+def _leave_out_unlabelled(
+    store: Store, rows: Int[np.ndarray, " _"], split: Split
+) -> Int[np.ndarray, " _"]:
+    """Leave out clips that nobody annotated, in a store where others are annotated."""
+    if Task.FUSION not in store.meta.labels:
+        return rows
+    labelled = np.array([Task.FUSION in store.clips[row].labels for row in rows], dtype=bool)
+    if not labelled.all():
+        logger.info(
+            "%s: left out %d of %d clips of %s that have no multimodal label",
+            store.path, len(rows) - labelled.sum(), len(rows), split,
+        )  # fmt: skip
+    kept: Int[np.ndarray, " _"] = rows[labelled]
+    return kept
 
 
 def _series_of(store: Store, config: FeaturesConfig) -> dict[Modality, Series]:

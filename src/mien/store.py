@@ -344,6 +344,8 @@ def _sync(file: Path) -> None:
 def _check_corpus(corpus: Corpus) -> None:
     if not corpus.clips:
         raise CorpusError(f"corpus {corpus.name!r} has no clips")
+    if corpus.is_annotated and not any(Task.FUSION in clip.labels for clip in corpus.clips):
+        raise CorpusError(f"corpus {corpus.name!r}: no clip has a multimodal label")
     seen: dict[str, Split] = {}
     for clip in corpus.clips:
         if clip.id in seen:
@@ -352,8 +354,6 @@ def _check_corpus(corpus: Corpus) -> None:
                 "ids are unique"
             )
         seen[clip.id] = clip.split
-        if corpus.is_annotated and Task.FUSION not in clip.labels:
-            raise CorpusError(f"clip {clip.id!r} has no multimodal label")
         if clip.labels and not corpus.is_annotated:
             raise CorpusError(f"clip {clip.id!r} has a label, corpus {corpus.name!r} says none has")
         for task, label in clip.labels.items():

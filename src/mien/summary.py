@@ -237,7 +237,8 @@ def _summarise_labels(store: Store, task: Task) -> LabelSummary:
     low, high = store.scale
     steps = (labels - (low + high) / 2) / (high - low) * (_NUM_BINS - 1)  # from the middle
     places = np.round(steps).astype(int) + _NUM_BINS // 2  # halves to even, as seven-class accuracy
-    fusion = np.array([clip.labels[Task.FUSION] for clip in clips])
+    both = np.array([Task.FUSION in clip.labels for clip in clips], dtype=bool)
+    fusion = np.array([clip.labels.get(Task.FUSION, np.nan) for clip in clips])
     return LabelSummary(
         num_clips={split: sum(clip.split == split for clip in clips) for split in SPLITS},
         centres=tuple(float(one) for one in np.linspace(low, high, _NUM_BINS)),
@@ -247,12 +248,12 @@ def _summarise_labels(store: Store, task: Task) -> LabelSummary:
         share_negative=float((labels < 0).mean()),
         share_zero=float((labels == 0).mean()),
         share_positive=float((labels > 0).mean()),
-        agreement=None if task is Task.FUSION else _correlate(labels, fusion),
+        agreement=None if task is Task.FUSION else _correlate(labels[both], fusion[both]),
     )
 
 
 def _correlate(labels: _Labels, others: _Labels) -> float | None:
-    if labels.std() == 0 or others.std() == 0:
+    if not labels.size or labels.std() == 0 or others.std() == 0:
         return None
     return float(np.corrcoef(labels, others)[0, 1])
 

@@ -62,12 +62,15 @@ def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:
     return prepared.datasets[split]
 
 
-def load_model(path: str | Path, store: Store) -> tuple[MultimodalModel, Prepared]:
+def load_model(
+    path: str | Path, store: Store, *, with_unlabelled: bool = False
+) -> tuple[MultimodalModel, Prepared]:
     """Load a trained model for the data of a store.
 
     Args:
         path: A checkpoint, a seed's folder, or a run folder (its first seed).
         store: Data with the series that the model was trained on.
+        with_unlabelled: Whether clips without a multimodal label stay, to be scored.
 
     Raises:
         CheckpointError: If there is no sound checkpoint, or the store does not fit it.
@@ -75,7 +78,7 @@ def load_model(path: str | Path, store: Store) -> tuple[MultimodalModel, Prepare
     checkpoint = find_checkpoint(Path(path))
     header = read_header(checkpoint)
     config = read_settings(ExperimentConfig, {**header["config"], "corpus": store.meta.name})
-    prepared = prepare(store, config, online=False)
+    prepared = prepare(store, config, online=False, with_unlabelled=with_unlabelled)
     _check_fit(checkpoint, header, prepared)
     model = build(prepared, config)
     load_weights(model, split_states(read_tensors(checkpoint), "model"), str(checkpoint))

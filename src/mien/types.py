@@ -68,14 +68,14 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One utterance, annotated unless its corpus says otherwise.
+    """One utterance.
 
     Attributes:
         id: Name of the clip, unique in its corpus: ``VIDEO$_$CLIP``.
         split: The published part of the corpus to which the clip belongs.
         transcript: What is said; empty if that is not known.
-        labels: Annotated score per task, on the scale of the corpus; ``fusion`` is always there,
-            except in a corpus that is not annotated.
+        labels: Annotated score per task, on the scale of the corpus. A clip without ``fusion`` is
+            not annotated; training and evaluation leave it out.
         start: Where the clip begins in its video, in seconds.
         end: Where it ends.
         media: The recording.
@@ -110,8 +110,8 @@ class Corpus:
         scale: Range of the annotations.
         clips: In the order of the file; ids are unique.
         is_synthetic: Whether the clips were made by a program; said beside every number.
-        is_annotated: Whether the clips have labels; without them the scale means nothing, and
-            nothing can be trained or evaluated.
+        is_annotated: Whether some of the clips have labels; without them the scale means nothing,
+            and nothing can be trained or evaluated.
     """
 
     name: str

@@ -35,6 +35,10 @@ def import_(
     language: Annotated[
         str | None, typer.Option(help="Language of your own corpus, such as en or zh.")
     ] = None,
+    unlabelled: Annotated[
+        Literal["keep", "drop"],
+        typer.Option(help="What becomes of clips of a .pkl that have no label."),
+    ] = "keep",
     *,
     replace: ReplaceOption = False,
 ) -> None:
@@ -64,7 +68,7 @@ def import_(
         if corpus in KNOWN and (scale or language):
             raise ConfigError(f"--scale and --language are fixed for {corpus}; leave them out")
         own = None if corpus in KNOWN else _facts_for(corpus, scale, language)
-        material = read_released(file, corpus, own)
+        material = read_released(file, corpus, own, unlabelled=unlabelled)
     with busy(f"importing {file.name}"):
         write_store(material, out, replace=replace)
     print_summary(out)

@@ -2,8 +2,9 @@
 
 A pickle is a program for a small stack machine. This is such a machine with the instructions that
 build Python's plain values. The few functions by which NumPy's arrays, types and scalars are put
-together are known by name and never called: what they would do is written down here. Whatever else
-a file names or asks for is refused when it is met, so nothing of a file ever runs.
+together are known by name and never called: what they would do is written down here. What any
+other name would make is opaque, and a name that can only do harm is refused when it is met
+(``mien.corpora.pickled_names``), so nothing of a file ever runs.
 
 The bytes of arrays stay in the file (``mien.corpora.pickled_array``). What is held in memory
 is counted, and a file that asks for too much is refused.
@@ -13,20 +14,14 @@ import struct
 from collections.abc import Callable
 
 from mien.corpora.feature_file import FeatureFile
-from mien.corpora.pickled_array import (
-    FileBytes,
-    LongText,
-    Payload,
-    decode_text,
-    text_of,
-)
+from mien.corpora.pickled_array import FileBytes, LongText, decode_text, replace_halves
+from mien.corpora.pickled_names import GLOBALS, Known, Opaque, OpaqueName, is_attack
 from mien.corpora.pickled_numpy import (
     CALLS,
-    GLOBALS,
     Desk,
-    Known,
     PickledSet,
     describe,
+    put_items,
     set_state,
 )
 from mien.errors import CorpusError
@@ -35,6 +30,7 @@ __all__ = ["load_closed"]
 
 _MOST_MARKS = 100
 _SHORT_TEXT = 4096
+_LONGEST_INTEGER = 16
 
 # estimated bytes of one value of a kind, with its place in a list
 _INSTRUCTION = 32
@@ -47,8 +43,6 @@ _OBJECT = 160
 _REFUSED = {
     ord("i"): "makes an object (INST)",
     ord("o"): "makes an object (OBJ)",
-    0x81: "makes an object (NEWOBJ)",
-    0x92: "makes an object (NEWOBJ_EX)",
     0x82: "uses an extension code (EXT1)",
     0x83: "uses an extension code (EXT2)",
     0x84: "uses an extension code (EXT4)",
@@ -65,11 +59,11 @@ def load_closed(file: FeatureFile) -> object:
     Returns:
         ``None``, ``bool``, ``int``, ``float``, ``str``, ``list``, ``tuple`` and ``dict`` as they
         are; ``LongText`` for long texts; ``FileBytes`` and its like for bytes and for the texts of
-        Python 2; ``PickledArray`` for arrays.
+        Python 2; ``PickledArray`` for arrays; ``Opaque`` for what is not understood.
 
     Raises:
         CorpusError: If it is no pickle of protocol 2 to 5, is damaged, asks for more than memory
-            should hold, or needs anything but plain values and NumPy arrays.
+            should hold, or was made to run programs, code or to open files.
     """
     return _Machine(file).run()
 
@@ -185,6 +179,8 @@ def _append(machine: _Machine) -> None:
 
 def _extend(machine: _Machine, values: list[object]) -> None:
     target = machine.top()
+    if isinstance(target, Opaque):
+        return
     if not isinstance(target, list):
         raise machine.damaged(f"values are put into {describe(target)}, wanted is a list")
     machine.charge(9 * len(values))
@@ -200,19 +196,12 @@ def _update(machine: _Machine, values: list[object]) -> None:
     target = machine.top()
     if not isinstance(target, dict) or len(values) % 2:
         raise machine.damaged(f"keys and values are put into {describe(target)}")
-    machine.charge(50 * len(values))
-    for key, value in zip(values[::2], values[1::2], strict=True):
-        if isinstance(key, Payload) and key.length <= _SHORT_TEXT:
-            target[text_of(machine.file, key)] = value
-        elif isinstance(key, str | int):
-            target[key] = value
-        else:
-            raise machine.damaged(f"a key is {describe(key)}, must be a text or a number")
+    put_items(machine, target, list(zip(values[::2], values[1::2], strict=True)))
 
 
 def _add_items(machine: _Machine) -> None:
     machine.pop_to_mark()
-    if not isinstance(machine.top(), PickledSet):
+    if not isinstance(machine.top(), PickledSet | Opaque):
         raise machine.damaged(f"items are put into {describe(machine.top())}, wanted is a set")
 
 
@@ -228,8 +217,12 @@ def _integer(size: int, *, is_signed: bool = False) -> Callable[[_Machine], None
 def _long(size_size: int) -> Callable[[_Machine], None]:
     def read(machine: _Machine) -> None:
         size = machine.take_int(size_size, is_signed=size_size == 4)
-        if not 0 <= size <= 16:
-            raise machine.damaged(f"an integer has {size} bytes, must have at most 16")
+        if size < 0:
+            raise machine.damaged(f"an integer has {size} bytes")
+        if size > _LONGEST_INTEGER:
+            machine.file.skip(size)
+            machine.push(Opaque(f"an integer of {size} bytes"), _OBJECT)
+            return
         machine.push(machine.take_int(size, is_signed=True), _NUMBER)
 
     return read
@@ -246,7 +239,8 @@ def _text(size_size: int) -> Callable[[_Machine], None]:
             machine.push(LongText(machine.file.skip(size), size), _OBJECT)
             return
         try:
-            machine.push(machine.file.take(size).decode("utf-8"), _LIST + 4 * size)
+            text = machine.file.take(size).decode("utf-8", "surrogatepass")
+            machine.push(replace_halves(text), _LIST + 4 * size)
         except UnicodeDecodeError as error:
             raise machine.damaged(f"a text is not UTF-8 ({error.reason})") from error
 
@@ -297,20 +291,40 @@ def _read_line(machine: _Machine) -> str:
     return decode_text(bytes(line))
 
 
-def _look_up(machine: _Machine, module: str, name: str) -> Known:
+def _look_up(machine: _Machine, module: str, name: str) -> Known | OpaqueName:
     known = GLOBALS.get((module, name))
-    if known is None:
+    if known is not None:
+        return known
+    if is_attack(module, name):
         raise machine.refused(f"refers to {describe(f'{module}.{name}')}")
-    return known
+    machine.charge(_OBJECT + len(module) + len(name))
+    return OpaqueName(f"{module}.{name}")
 
 
 def _reduce(machine: _Machine) -> None:
     arguments, function = machine.pop(), machine.pop()
+    if isinstance(function, OpaqueName):
+        machine.push(Opaque(function.name), _DICT)
+        return
     if not isinstance(function, Known) or function not in CALLS:
         raise machine.refused(f"calls {describe(function)}")
     if not isinstance(arguments, tuple):
         raise machine.damaged(f"the arguments of a call are {describe(arguments)}")
     machine.push(CALLS[function](machine, arguments), _OBJECT)
+
+
+def _new_object(num_arguments: int) -> Callable[[_Machine], None]:
+    """Take a class and its arguments from the stack, and leave an opaque value for it."""
+
+    def make(machine: _Machine) -> None:
+        for _ in range(num_arguments):
+            machine.pop()
+        kind = machine.pop()
+        if not isinstance(kind, OpaqueName):
+            raise machine.refused(f"makes an object of {describe(kind)}")
+        machine.push(Opaque(kind.name), _DICT)
+
+    return make
 
 
 def _build(machine: _Machine) -> None:
@@ -363,4 +377,6 @@ _ACTIONS: dict[int, Callable[[_Machine], None]] = {
     0x93: _stack_global,
     ord("R"): _reduce,
     ord("b"): _build,
+    0x81: _new_object(1),
+    0x92: _new_object(2),
 }

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from mien.corpora.feature_file import FeatureFile
+from mien.corpora.pickled_names import Opaque
 from mien.errors import CorpusError
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "PickledArray",
     "decode_fixed",
     "decode_text",
+    "replace_halves",
     "text_of",
 ]
 
@@ -149,7 +151,8 @@ class PickledArray:
         stored: The axes as they follow each other in the file.
         axes: Axis i of the array is axis ``axes[i]`` of ``stored``.
         payload: Where the bytes are.
-        items: The values themselves if they are Python texts.
+        items: The values themselves, in C order, if they are Python objects.
+        opaque: Name of a type of values that is not read; empty if they are read.
         is_built: Whether the pickle has said all that.
     """
 
@@ -159,6 +162,7 @@ class PickledArray:
     axes: tuple[int, ...] = ()
     payload: Payload = field(default_factory=lambda: MemoryBytes(data=b""))
     items: tuple[object, ...] = ()
+    opaque: str = ""
     is_built: bool = False
 
     @property
@@ -169,7 +173,7 @@ class PickledArray:
     def texts(self, file: FeatureFile) -> Iterator[object]:
         """Read an array of one axis of texts: a ``str``, or what ``text_of`` knows, for each.
 
-        A text that is not Unicode is given as None.
+        A text that is not Unicode is opaque.
         """
         if self.dtype.kind == "O":
             yield from self.items
@@ -177,7 +181,8 @@ class PickledArray:
         shape = (self.shape[0], self.dtype.itemsize)
         raw = replace(self, shape=shape, stored=shape, axes=(0, 1), dtype=np.dtype(np.uint8))
         for row in raw.rows(file):
-            yield decode_fixed(row.tobytes(), self.dtype)
+            text = decode_fixed(row.tobytes(), self.dtype)
+            yield Opaque("a text that is not Unicode") if text is None else text
 
     def load(self, file: FeatureFile) -> Shaped[np.ndarray, "..."]:
         """Read the whole array, which must not be larger than a clip may be."""
@@ -230,8 +235,15 @@ def text_of(file: FeatureFile, value: object) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, LongText):
-        payload: Payload = FileBytes(offset=value.offset, length=value.length)
-    elif isinstance(value, Payload):
+        if value.length > MOST_TEXT_BYTES:
+            return None
+        raw = file.read_at(value.offset, value.length).tobytes()
+        try:
+            return replace_halves(raw.decode("utf-8", "surrogatepass"))
+        except UnicodeDecodeError:
+            return decode_text(raw)
+    payload: Payload
+    if isinstance(value, Payload):
         payload = value
     else:
         return None
@@ -254,6 +266,17 @@ def decode_text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
+def replace_halves(text: str) -> str:
+    r"""Replace halves of characters (lone surrogates), as UTF-8 has none; pairs are joined.
+
+    >>> replace_halves("a\ud83d\ude00"), replace_halves("a\ud800b")
+    ('a😀', 'a�b')
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def decode_fixed(data: bytes, dtype: np.dtype) -> str | None:
     """Decode one text of a NumPy array of texts; None if it is not Unicode.
 
@@ -261,8 +284,9 @@ def decode_fixed(data: bytes, dtype: np.dtype) -> str | None:
     """
     if dtype.kind == "S":
         return decode_text(data.rstrip(b"\0"))
+    codec = "utf-32-be" if dtype.str[0] == ">" else "utf-32-le"
     try:
-        return data.decode("utf-32-be" if dtype.str[0] == ">" else "utf-32-le").rstrip("\0")
+        return replace_halves(data.decode(codec, "surrogatepass").rstrip("\0"))
     except UnicodeDecodeError:
         return None
 

@@ -69,7 +69,8 @@ def is_aligned(splits: Sequence[Mapping[str, object]], tables: Tables) -> bool:
     """Say whether step t of audio and video belongs to token t.
 
     It does if the file states no lengths, and every clip has as many steps in ``audio`` and
-    ``vision`` as in ``text_bert``.
+    ``vision``, as far as it has them, as in
+    ``text_bert``.
     """
     if "text_bert" not in tables:
         return False
@@ -78,6 +79,7 @@ def is_aligned(splits: Sequence[Mapping[str, object]], tables: Tables) -> bool:
     return all(
         np.array_equal(table.shapes[:, 0], bert.shapes[:, 1])
         for key in ("audio", "vision")
+        if key in tables
         for table, bert in zip(tables[key], tables["text_bert"], strict=True)
     )
 

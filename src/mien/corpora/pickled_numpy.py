@@ -2,9 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
@@ -19,52 +18,28 @@ from mien.corpora.pickled_array import (
     decode_fixed,
     text_of,
 )
+from mien.corpora.pickled_names import Known, Opaque, OpaqueName
 from mien.errors import CorpusError
 
 __all__ = [
     "CALLS",
-    "GLOBALS",
     "Desk",
-    "Known",
     "PickledSet",
     "PickledType",
+    "advise",
     "describe",
+    "put_items",
     "set_state",
 ]
 
 #: Estimated bytes of all values outside arrays; the published files need a tenth of it.
 _MOST_MEMORY = 400 << 20
 _MOST_AXES = 32
+#: Longest text and largest number that are the key of a dict.
+_LONGEST_KEY, _LARGEST_KEY = 4096, 1 << 31
 
 
-class Known(Enum):
-    """The names that a file may use."""
-
-    NDARRAY = "ndarray"
-    DTYPE = "dtype"
-    RECONSTRUCT = "_reconstruct"
-    SCALAR = "scalar"
-    FROMBUFFER = "_frombuffer"
-    ENCODE = "encode"
-    BYTES = "bytes"
-
-
-#: Every module and name that a file may mention.
-GLOBALS: dict[tuple[str, str], Known] = {
-    ("numpy", "ndarray"): Known.NDARRAY,
-    ("numpy", "dtype"): Known.DTYPE,
-    ("numpy.core.multiarray", "_reconstruct"): Known.RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): Known.RECONSTRUCT,
-    ("numpy.core.multiarray", "scalar"): Known.SCALAR,
-    ("numpy._core.multiarray", "scalar"): Known.SCALAR,
-    ("numpy.core.numeric", "_frombuffer"): Known.FROMBUFFER,
-    ("numpy._core.numeric", "_frombuffer"): Known.FROMBUFFER,
-    ("_codecs", "encode"): Known.ENCODE,
-    ("__builtin__", "bytes"): Known.BYTES,
-    ("builtins", "bytes"): Known.BYTES,
-}
-
-_TYPE = re.compile(r"(?P<order>[<>|]?)(?P<kind>b1|[iu][1248]|f[248]|[SU][1-9]\d{0,5}|O[48]?)")
+_TYPE = re.compile(r"(?P<order>[<>|]?)(?P<kind>b1|[iu][1248]|f[248]|[SU]\d{1,6}|O[48]?)")
 
 
 @dataclass(slots=True, eq=False)
@@ -139,28 +114,50 @@ def describe(value: object) -> str:
         return repr(value if len(value) <= 80 else value[:77] + "...")
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
+    if isinstance(value, Opaque | OpaqueName):
+        kind = "object" if isinstance(value, Opaque) else "name"
+        return f"the {kind} {value.name[:120]!r}"
     if isinstance(value, list | tuple | dict):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, PickledArray):
-        return f"an array of {value.dtype} with shape {value.shape}"
+        return f"an array of {value.opaque or value.dtype} with shape {value.shape}"
     if isinstance(value, Known):
         return f"the name {value.value!r}"
     kinds = {LongText: "a long text", PickledType: "a NumPy type", PickledSet: "a set"}
     return kinds.get(type(value), "a string of bytes")
 
 
-def _call_reconstruct(desk: Desk, arguments: tuple[object, ...]) -> PickledArray:
+def advise(value: object) -> str:
+    """Return what to do about a value that is not understood, to follow a sentence.
+
+    >>> advise(Opaque("torch._utils._rebuild_tensor_v2"))
+    '; save tensors as NumPy arrays: tensor.numpy()'
+    """
+    name = value.opaque if isinstance(value, PickledArray) else getattr(value, "name", "")
+    if not isinstance(value, Opaque | OpaqueName | PickledArray) or not name:
+        return ""
+    root = name.partition(".")[0]
+    if root == "torch":
+        return "; save tensors as NumPy arrays: tensor.numpy()"
+    if root == "pandas":
+        return "; save columns as NumPy arrays: column.to_numpy()"
+    return "; save it as a NumPy array"
+
+
+def _call_reconstruct(desk: Desk, arguments: tuple[object, ...]) -> PickledArray | Opaque:
+    if arguments and isinstance(arguments[0], OpaqueName):
+        return Opaque(arguments[0].name)
     if not arguments or arguments[0] is not Known.NDARRAY:
         found = describe(arguments[0]) if arguments else "nothing"
         raise desk.refused(f"reconstructs {found}")
     return PickledArray()
 
 
-def _call_dtype(desk: Desk, arguments: tuple[object, ...]) -> PickledType:
+def _call_dtype(desk: Desk, arguments: tuple[object, ...]) -> PickledType | Opaque:
     spec = _short_text(desk, arguments[0]) if arguments else None
     match = _TYPE.fullmatch(spec or "")
     if match is None:
-        raise desk.refused(f"has values of type {describe(spec)}")
+        return Opaque(f"numpy.dtype {describe(spec)}")
     return PickledType(spec=match["kind"], order=match["order"] or "<")
 
 
@@ -172,6 +169,8 @@ def _short_text(desk: Desk, value: object) -> str | None:
 
 def _call_scalar(desk: Desk, arguments: tuple[object, ...]) -> object:
     match arguments:
+        case (Opaque() as kind, _):
+            return Opaque(kind.name)
         case (PickledType() as kind, data) if isinstance(data, Payload):
             dtype = kind.dtype
         case _:
@@ -190,6 +189,8 @@ def _call_scalar(desk: Desk, arguments: tuple[object, ...]) -> object:
 
 def _call_frombuffer(desk: Desk, arguments: tuple[object, ...]) -> PickledArray:
     match arguments:
+        case (_, Opaque() as kind, shape, *_):
+            return PickledArray(shape=_check_shape(desk, shape), opaque=kind.name)
         case (data, PickledType() as kind, shape, "C" | "F" as order) if isinstance(data, Payload):
             axes = _natural_axes(desk, shape, is_fortran=order == "F")
         case (data, PickledType() as kind, shape, "K", tuple() as axes) if isinstance(
@@ -268,6 +269,71 @@ def _call_encode(desk: Desk, arguments: tuple[object, ...]) -> Payload:
     return MemoryBytes(data=data)
 
 
+def _call_dict(desk: Desk, arguments: tuple[object, ...]) -> dict[str | int, object]:
+    """Make a dict of nothing, of another, or of pairs, as an ``OrderedDict`` is written."""
+    values: dict[str | int, object] = {}
+    match arguments:
+        case ():
+            return values
+        case (dict() as given,):
+            pairs: list[tuple[object, ...]] = list(given.items())
+        case (list() | tuple() as given,) if all(_is_pair(one) for one in given):
+            pairs = [tuple(one) for one in given]
+        case _:
+            raise desk.damaged("a dict is made of something but pairs")
+    put_items(desk, values, pairs)
+    return values
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2
+
+
+def put_items(
+    desk: Desk, target: dict[str | int, object], pairs: Sequence[Sequence[object]]
+) -> None:
+    """Put keys and values into a dict: those whose keys are texts, or numbers that are not large.
+
+    Nothing else is a key of anything that is used, so it is left out. Large numbers can be chosen
+    so that a dict of them takes quadratic time.
+
+    Raises:
+        CorpusError: If a key cannot be one.
+    """
+    desk.charge(100 * len(pairs))
+    for key, value in pairs:
+        if isinstance(key, Payload) and key.length <= _LONGEST_KEY:
+            text = text_of(desk.file, key)
+            if text is not None:
+                target[text] = value
+        elif isinstance(key, str) or (isinstance(key, int) and abs(key) <= _LARGEST_KEY):
+            target[key] = value
+        elif isinstance(key, list | dict) and not isinstance(key, Opaque):
+            raise desk.damaged(f"a key is {describe(key)}, which can be none")
+
+
+def _call_defaultdict(desk: Desk, arguments: tuple[object, ...]) -> dict[str | int, object]:
+    return _call_dict(desk, arguments[1:])
+
+
+def _call_list(desk: Desk, arguments: tuple[object, ...]) -> list[object]:
+    match arguments:
+        case ():
+            return []
+        case (list() | tuple() as given,):
+            desk.charge(9 * len(given))
+            return list(given)
+    raise desk.damaged("a list is made of something but values")
+
+
+def _call_tuple(desk: Desk, arguments: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple(_call_list(desk, arguments))
+
+
+def _call_set(desk: Desk, arguments: tuple[object, ...]) -> PickledSet:  # noqa: ARG001  # as all
+    return PickledSet()
+
+
 def _call_bytes(desk: Desk, arguments: tuple[object, ...]) -> Payload:
     if arguments:
         raise desk.refused("calls the name 'bytes' with arguments")
@@ -280,9 +346,11 @@ def set_state(desk: Desk, target: object, state: object) -> None:
     Raises:
         CorpusError: If ``target`` is something else, or the state makes no sense.
     """
+    if isinstance(target, Opaque):
+        return
     if not isinstance(target, PickledArray | PickledType):
         raise desk.refused(f"sets the state of {describe(target)}")
-    if target.is_built:
+    if target.is_built or (isinstance(target, PickledArray) and target.opaque):
         raise desk.damaged(f"the state of {describe(target)} is set twice")
     if not isinstance(state, tuple):
         raise desk.damaged(f"the state of {describe(target)} is {describe(state)}")
@@ -308,6 +376,9 @@ def _build_type(desk: Desk, target: PickledType, state: tuple[object, ...]) -> N
 
 def _build_array(desk: Desk, target: PickledArray, state: tuple[object, ...]) -> None:
     match state:
+        case (int(), shape, Opaque() as kind, int(), _):
+            target.shape, target.opaque = _check_shape(desk, shape), kind.name
+            return
         case (int(), shape, PickledType() as kind, int() as fortran, data):
             shape = _check_shape(desk, shape)
         case _:
@@ -331,9 +402,6 @@ def _fill_objects(
     if math.prod(shape) != len(data):
         raise desk.damaged(f"an array with shape {shape} has {len(data)} values")
     desk.charge(64 * len(data))
-    for value in data:
-        if not isinstance(value, str | LongText | Payload):
-            raise desk.refused(f"has an array of Python objects that holds {describe(value)}")
     target.shape, target.items, target.is_built = shape, tuple(data), True
 
 
@@ -345,4 +413,9 @@ CALLS: dict[Known, Callable[[Desk, tuple[object, ...]], object]] = {
     Known.FROMBUFFER: _call_frombuffer,
     Known.ENCODE: _call_encode,
     Known.BYTES: _call_bytes,
+    Known.DICT: _call_dict,
+    Known.DEFAULTDICT: _call_defaultdict,
+    Known.LIST: _call_list,
+    Known.TUPLE: _call_tuple,
+    Known.SET: _call_set,
 }

@@ -1,19 +1,23 @@
-"""The field's published feature pickles to clips and series, through a reader that runs nothing.
+"""The field's feature pickles to clips and series, through a reader that runs nothing.
 
-A file is a dict of ``train``, ``valid`` and ``test``, and each of these a dict of lists or arrays,
-one entry per clip: ``id``, ``raw_text``, ``audio``, ``vision``, ``text``, ``text_bert``,
+A published file is a dict of ``train``, ``valid`` and ``test``, and each of these a dict of lists
+or arrays, one entry per clip: ``id``, ``raw_text``, ``audio``, ``vision``, ``text``, ``text_bert``,
 ``audio_lengths``, ``vision_lengths``, ``annotations``, ``classification_labels``,
-``regression_labels`` and, in CH-SIMS, ``regression_labels_T``, ``_A`` and ``_V``.
+``regression_labels`` and, in CH-SIMS, ``regression_labels_T``, ``_A`` and ``_V``. Other layouts
+are brought into this one first (``mien.corpora.pickled_layouts``).
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Num
 
 from mien.corpora import Facts, facts_of
 from mien.corpora.closed_pickle import load_closed
@@ -22,10 +26,11 @@ from mien.corpora.pickled_array import (
     PickledArray,
     text_of,
 )
+from mien.corpora.pickled_layouts import Layout, find_layout
 from mien.corpora.pickled_lengths import Spans, find_spans, find_text_spans, is_aligned, read_masks
-from mien.corpora.pickled_numpy import describe
+from mien.corpora.pickled_numpy import advise, describe
 from mien.corpora.pickled_series import make_features, make_tokens
-from mien.corpora.pickled_table import Table, read_numbers
+from mien.corpora.pickled_table import Table, as_items, read_numbers, squeeze
 from mien.errors import CorpusError
 from mien.types import SPLITS, Clip, Corpus, Material, Scale, SeriesSource, Split, Task
 
@@ -45,8 +50,9 @@ LABELS = {
     "regression_labels_V": Task.VIDEO,
 }
 _SERIES = {"audio": "audio", "vision": "video", "text": "text"}
-_REQUIRED = ("id", "audio", "vision", "regression_labels")
 _TEXTS = ("text_bert", "text", "raw_text")
+#: How far off the scale a label may be for being rounded, as a share of the scale.
+_ROUNDING = 1e-6
 _UNUSED = (
     "annotations",
     "classification_labels",
@@ -54,7 +60,7 @@ _UNUSED = (
     "classification_labels_A",
     "classification_labels_V",
 )
-_USED = {*_REQUIRED, *_TEXTS, *LABELS, "audio_lengths", "vision_lengths", "text_lengths"}
+_USED = {"id", *_SERIES, *_TEXTS, *LABELS, "audio_lengths", "vision_lengths", "text_lengths"}
 
 
 class Published(NamedTuple):
@@ -89,8 +95,14 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def read_released(path: Path, corpus: str, facts: Facts | None = None) -> Material:
-    """Read a feature pickle in the published layout, of protocol 2 to 5, by Python 2 or 3.
+def read_released(
+    path: str | Path,
+    corpus: str,
+    facts: Facts | None = None,
+    *,
+    unlabelled: Literal["keep", "drop"] = "keep",
+) -> Material:
+    """Read a feature pickle in a layout of the field, of protocol 2 to 5, by Python 2 or 3.
 
     The features stay in the file until they are asked for, clip by clip, so the file must stay
     where it is until the store is written. Padding is dropped; how long a clip is, is known in
@@ -112,10 +124,16 @@ def read_released(path: Path, corpus: str, facts: Facts | None = None) -> Materi
     means that the clip does not have the modality. Infinite values and values that are no numbers
     become 0; a warning per series counts them (the published MOSEI audio holds some -inf).
 
+    A file may have fewer splits, and no ``audio`` or no ``vision``. Keys that are not read may hold
+    anything and are named once. A label that is no number is one that was not annotated; a label
+    that is off the scale by rounding is cut to it. A missing transcript is an empty one.
+
     Args:
         path: The file.
         corpus: ``mosi``, ``mosei`` or ``sims``, or a name of your own.
         facts: What is fixed for a corpus of your own; ``mien export`` writes such files.
+        unlabelled: Whether clips without a multimodal label are kept; training and evaluation
+            leave them out.
 
     Returns:
         The clips in the order of the file (train, valid, test) and the series ``audio``,
@@ -133,16 +151,64 @@ def read_released(path: Path, corpus: str, facts: Facts | None = None) -> Materi
         if corpus not in names:
             raise CorpusError(f"{corpus!r} has no published feature file; {', '.join(names)} have")
     with FeatureFile(Path(path)) as file:
-        parts = _read_parts(file, load_closed(file))
+        layout = find_layout(file, load_closed(file))
+        parts = _read_parts(file, layout)
         clips = _read_clips(file, parts, facts)
         origin = _identify(file, corpus)
         series = _make_series(file, parts, origin)
         file.check_unchanged()
+    is_annotated = any(Task.FUSION in clip.labels for clip in clips)
+    if is_annotated:
+        clips, series = _sort_out(file, clips, series, unlabelled)
     return Material(
-        corpus=Corpus(name=corpus, language=facts.language, scale=facts.scale, clips=clips),
+        corpus=Corpus(
+            name=corpus,
+            language=facts.language,
+            scale=facts.scale,
+            clips=clips,
+            is_annotated=is_annotated,
+        ),
         series=series,
         origin=origin,
     )
+
+
+def _sort_out(
+    file: FeatureFile,
+    clips: tuple[Clip, ...],
+    series: tuple[SeriesSource, ...],
+    unlabelled: Literal["keep", "drop"],
+) -> tuple[tuple[Clip, ...], tuple[SeriesSource, ...]]:
+    """Count the clips that nobody annotated, and leave them out if that is asked for."""
+    labelled = [Task.FUSION in clip.labels for clip in clips]
+    if all(labelled):
+        return clips, series
+    counts = Counter(c.split for c, has in zip(clips, labelled, strict=True) if not has)
+    logger.warning(
+        "%s: %d of %d clips have no multimodal label (%s); %s",
+        file.path,
+        len(clips) - sum(labelled),
+        len(clips),
+        ", ".join(f"{split} {count}" for split, count in counts.items()),
+        "they are left out"
+        if unlabelled == "drop"
+        else "they are kept, and training and evaluation leave them out",
+    )
+    if unlabelled == "keep":
+        return clips, series
+    kept = tuple(compress(clips, labelled))
+    return kept, tuple(replace(one, read=_Chosen(one.read, labelled)) for one in series)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Reads the series of some of the clips."""
+
+    read: Callable[[], Iterator[Num[np.ndarray, "_ _"]]]
+    chosen: Sequence[bool]
+
+    def __call__(self) -> Iterator[Num[np.ndarray, "_ _"]]:
+        return compress(self.read(), self.chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,27 +219,23 @@ class _Part:
     where: str
     ids: tuple[str, ...]
     values: Mapping[str, object]
+    spans: Sequence[tuple[float, float]]
 
 
-def _read_parts(file: FeatureFile, value: object) -> tuple[_Part, ...]:
-    if not isinstance(value, dict):
-        raise CorpusError(f"{file.path}: holds {describe(value)}, must be a dict of splits")
-    if set(value) != set(SPLITS):
-        found = ", ".join(describe(key) for key in list(value)[:8]) or "nothing"
-        raise CorpusError(f"{file.path}: has the splits {found}; must have train, valid, test")
+def _read_parts(file: FeatureFile, layout: Layout) -> tuple[_Part, ...]:
     parts = []
-    for split in SPLITS:
+    for split, values in layout.splits.items():
         where = f"{file.path}: {split}"
-        values = value[split]
-        if not isinstance(values, dict):
-            raise CorpusError(f"{where}: is {describe(values)}, must be a dict")
-        if values:
-            ids = _read_ids(file, values, where)
-            if ids:
-                parts.append(_Part(split=split, where=where, ids=ids, values=values))
+        if not values:
+            continue
+        ids = _read_ids(file, values, where)
+        if ids:
+            spans = layout.spans.get(split, ())
+            parts.append(_Part(split=split, where=where, ids=ids, values=values, spans=spans))
     if not parts:
         raise CorpusError(f"{file.path}: has no clips")
-    _check_keys(file, parts)
+    _check_keys(file, parts, is_annotated=layout.is_annotated)
+    _report_keys(file, parts, layout)
     return tuple(parts)
 
 
@@ -190,51 +252,53 @@ def _list_keys(values: Mapping[str, object]) -> str:
     return ", ".join(describe(key) for key in list(values)[:20]) or "none"
 
 
-def _check_keys(file: FeatureFile, parts: Sequence[_Part]) -> None:
+def _check_keys(file: FeatureFile, parts: Sequence[_Part], *, is_annotated: bool) -> None:
     present = set(parts[0].values)
     for part in parts:
-        for key in _REQUIRED:
-            if key not in part.values:
-                there = _list_keys(part.values)
-                raise CorpusError(f"{part.where}: has no key {key!r}; there are: {there}")
-        if not any(key in part.values for key in _TEXTS):
-            raise CorpusError(f"{part.where}: has no text; one of {', '.join(_TEXTS)} is needed")
+        there = _list_keys(part.values)
+        if is_annotated and "regression_labels" not in part.values:
+            raise CorpusError(f"{part.where}: has no key 'regression_labels'; there are: {there}")
+        if not any(key in part.values for key in (*_SERIES, *_TEXTS)):
+            raise CorpusError(
+                f"{part.where}: has neither audio nor vision nor a text; there are: {there}"
+            )
         for key in sorted((present ^ set(part.values)) & _USED):
             with_it, without = (parts[0], part) if key in present else (part, parts[0])
             raise CorpusError(
                 f"{file.path}: {with_it.split} has the key {key!r}, {without.split} has not; "
                 "all splits must have the same"
             )
-        for key in _UNUSED:
-            _check_count(part, key)
-    unknown = [describe(key) for key in present if key not in {*_USED, *_UNUSED}]
-    if unknown:
-        logger.info("%s: keys that are not used: %s", file.path, ", ".join(unknown[:20]))
 
 
-def _check_count(part: _Part, key: str) -> None:
-    found = _count(part.values.get(key))
-    if found is not None and found != len(part.ids):
-        raise CorpusError(
-            f"{part.where}: {key}: has {found} values, the split has {len(part.ids)} ids"
-        )
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, PickledArray):
-        return value.shape[0] if value.shape else 1
-    return len(value) if isinstance(value, list | tuple) else None
+def _report_keys(file: FeatureFile, parts: Sequence[_Part], layout: Layout) -> None:
+    """Say once which splits a file lacks, and which of its keys are not read."""
+    lacking = [split for split in SPLITS if split not in layout.splits]
+    if lacking and layout.is_annotated:
+        logger.warning("%s: has no clips for %s", file.path, " and ".join(lacking))
+    for key in ("audio", "vision"):
+        if key not in parts[0].values:
+            logger.warning("%s: has no %s; no clip has this modality", file.path, key)
+    values = parts[0].values
+    unknown = [
+        f"{key} ({describe(one)})" for key, one in values.items() if key not in {*_USED, *_UNUSED}
+    ]
+    unread = [*layout.ignored, *unknown]
+    if unread:
+        logger.info("%s: keys that are not read: %s", file.path, ", ".join(unread[:20]))
 
 
 def _read_texts(file: FeatureFile, value: object, count: int | None, where: str) -> tuple[str, ...]:
+    value = squeeze(value, 1)
     if isinstance(value, PickledArray):
         if not value.is_built or len(value.shape) != 1 or value.dtype.kind not in "USO":
-            raise CorpusError(f"{where}: is {describe(value)}, must be a list of texts")
+            raise CorpusError(
+                f"{where}: is {describe(value)}, must be a list of texts{advise(value)}"
+            )
         found, texts = value.shape[0], value.texts(file)
     elif isinstance(value, list | tuple):
         found, texts = len(value), iter(value)
     else:
-        raise CorpusError(f"{where}: is {describe(value)}, must be a list of texts")
+        raise CorpusError(f"{where}: is {describe(value)}, must be a list of texts{advise(value)}")
     if count is not None and found != count:
         raise CorpusError(f"{where}: has {found} texts, the split has {count} ids")
     if found > _MOST_CLIPS:
@@ -245,7 +309,7 @@ def _read_texts(file: FeatureFile, value: object, count: int | None, where: str)
 def _decode_texts(file: FeatureFile, texts: Iterator[object], where: str) -> tuple[str, ...]:
     total, result = 0, []
     for number, one in enumerate(texts):
-        text = text_of(file, one)
+        text = "" if _is_missing(one) else text_of(file, _only(file, one))
         if text is None:
             raise CorpusError(f"{where}: value {number} is {describe(one)}, must be a text")
         total += len(text)
@@ -253,6 +317,19 @@ def _decode_texts(file: FeatureFile, texts: Iterator[object], where: str) -> tup
             raise CorpusError(f"{where}: has more than {_MOST_CHARACTERS} characters")
         result.append(text)
     return tuple(result)
+
+
+def _is_missing(value: object) -> bool:
+    """Return whether a cell is empty, as tables write it: None, or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _only(file: FeatureFile, value: object) -> object:
+    """Return the value of a list, or an array, that holds a single one."""
+    if isinstance(value, list | tuple | PickledArray):
+        items = as_items(file, value)
+        return items[0] if len(items) == 1 else value
+    return value
 
 
 def _read_clips(file: FeatureFile, parts: Sequence[_Part], facts: Facts) -> tuple[Clip, ...]:
@@ -263,7 +340,7 @@ def _read_clips(file: FeatureFile, parts: Sequence[_Part], facts: Facts) -> tupl
             if clip_id in seen:
                 raise CorpusError(
                     f"{file.path}: clip {describe(clip_id)} occurs twice (in {seen[clip_id]} and "
-                    f"{part.split}); ids are unique"
+                    f"{part.split}); ids are unique: rename one of them, or take it out"
                 )
             seen[clip_id] = part.split
         clips += _read_split(file, part, facts.scale)
@@ -275,6 +352,7 @@ def _read_split(file: FeatureFile, part: _Part, scale: Scale) -> Iterator[Clip]:
     texts: Sequence[str] = [""] * count
     if "raw_text" in part.values:
         texts = _read_texts(file, part.values["raw_text"], count, f"{part.where}: raw_text")
+        _report_texts(part, texts)
     labels = {
         task: _read_labels(file, part, key, scale).tolist()
         for key, task in LABELS.items()
@@ -285,15 +363,34 @@ def _read_split(file: FeatureFile, part: _Part, scale: Scale) -> Iterator[Clip]:
             id=clip_id,
             split=part.split,
             transcript=text,
-            labels={task: values[row] for task, values in labels.items()},
+            labels={t: values[row] for t, values in labels.items() if not math.isnan(values[row])},
+            start=part.spans[row][0] if part.spans else None,
+            end=part.spans[row][1] if part.spans else None,
+        )
+
+
+def _report_texts(part: _Part, texts: Sequence[str]) -> None:
+    num_empty = sum(not text.strip() for text in texts)
+    if num_empty:
+        logger.info("%s: %d of %d clips have no transcript", part.where, num_empty, len(texts))
+    num_broken = sum("\ufffd" in text for text in texts)
+    if num_broken:
+        logger.warning(
+            "%s: %d transcripts hold broken characters, which are shown as \ufffd",
+            part.where,
+            num_broken,
         )
 
 
 def _read_labels(
     file: FeatureFile, part: _Part, key: str, scale: Scale
 ) -> Float64[np.ndarray, " N"]:
-    labels = read_numbers(file, part.values[key], len(part.ids), f"{part.where}: {key}")
-    outside = np.flatnonzero(~((labels >= scale.low) & (labels <= scale.high)))
+    where = f"{part.where}: {key}"
+    labels = read_numbers(file, part.values[key], len(part.ids), where, may_lack=True)
+    near = _ROUNDING * (scale.high - scale.low)
+    is_near = (labels > scale.low - near) & (labels < scale.high + near)
+    labels = np.where(is_near, labels.clip(*scale), labels)
+    outside = np.flatnonzero(~((labels >= scale.low) & (labels <= scale.high) | np.isnan(labels)))
     if outside.size:
         row = int(outside[0])
         raise CorpusError(
@@ -329,9 +426,11 @@ def _make_series(
         for key in ("audio", "vision", "text", "text_bert")
         if key in splits[0]
     }
+    if "text_bert" in tables:
+        tables["text_bert"] = [_in_rows(table) for table in tables["text_bert"]]
     masks = [read_masks(file, table) for table in tables.get("text_bert", ())]
     spans: dict[str, list[Spans]] = {}
-    for key in ("audio", "vision"):
+    for key in [one for one in ("audio", "vision") if one in tables]:
         if is_aligned(splits, tables):
             spans[key] = [replace(mask, kind="given") for mask in masks]
         else:
@@ -347,6 +446,16 @@ def _make_series(
         extractor = _name_extractor("text_bert", origin)
         series.append(make_tokens(file, extractor, tables["text_bert"], masks))
     return tuple(series)
+
+
+def _in_rows(table: Table) -> Table:
+    """Turn token ids of shape (N, T, 3) into the published (N, 3, T)."""
+    array = table.value
+    if not isinstance(array, PickledArray) or array.shape[2] != 3 or array.shape[1] == 3:
+        return table
+    clips, steps, values = array.axes
+    turned = replace(array, shape=(array.shape[0], 3, array.shape[1]), axes=(clips, values, steps))
+    return replace(table, value=turned, shapes=table.shapes[:, ::-1].copy())
 
 
 def _name_extractor(key: str, origin: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """A store as the field's feature pickle: padded, with lengths, token ids and labels."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -145,11 +146,12 @@ def _make_split(
         values["text"] = _pad(text, rows, None, width)
         if tokens is None:
             values["text_lengths"] = text.lengths[rows].tolist()
-    signs = [int(np.sign(clip.labels[Task.FUSION])) + 1 for clip in clips]
-    values["annotations"] = [_CLASSES[sign] for sign in signs]
+    fusion = [clip.labels.get(Task.FUSION, math.nan) for clip in clips]
+    signs = [float(np.sign(label)) + 1 for label in fusion]
+    values["annotations"] = ["" if math.isnan(sign) else _CLASSES[int(sign)] for sign in signs]
     values["classification_labels"] = StreamedArray((len(rows),), "<f8", _scalars(signs))
-    for task in _full_tasks(store):
-        labels = [clip.labels[task] for clip in clips]
+    for task in {Task.FUSION: None, **dict.fromkeys(_full_tasks(store))}:
+        labels = [clip.labels.get(task, math.nan) for clip in clips]
         values[_LABELS[task]] = StreamedArray((len(rows),), "<f8", _scalars(labels))
     return values
 
@@ -159,7 +161,7 @@ def _scalars(values: Sequence[float | int]) -> Iterator[Float[np.ndarray, ""]]:
 
 
 def _full_tasks(store: Store) -> list[Task]:
-    """Return the tasks for which every clip has a label."""
+    """Return the tasks for which every clip has a label; others lose theirs, but for fusion."""
     return [task for task in Task if all(task in clip.labels for clip in store.clips)]
 
 
@@ -202,7 +204,8 @@ def _list_lost(
     yield "names of features and of extractors"
     yield from (what for what, is_there in facts.items() if is_there)
     yield from _list_cut(store, tokens, max_steps)
-    if partial := [task for task in store.meta.labels if task not in _full_tasks(store)]:
+    full = {Task.FUSION, *_full_tasks(store)}
+    if partial := [task for task in store.meta.labels if task not in full]:
         yield f"labels that not every clip has: {', '.join(partial)}"
 
 

@@ -258,7 +258,7 @@ class TrainedModel:
             CheckpointError: If the store has no clip in the split, or does not fit the model.
         """
         store = store if isinstance(store, Store) else open_store(store)
-        model, prepared = load_model(self.checkpoint, store)
+        model, prepared = load_model(self.checkpoint, store, with_unlabelled=True)
         return predict_split(model, dataset_of(prepared, split))
 
     @property

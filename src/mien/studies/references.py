@@ -48,12 +48,13 @@ def fit_reference(name: ReferenceName, store: Store, series: str) -> Float[np.nd
             "vector; leave the reference out"
         )
     clips = [store.clips[row] for row in rows]
-    has = lengths == 1
+    fusion = np.array([clip.labels.get(Task.FUSION, np.nan) for clip in clips])
+    has = (lengths == 1) & ~np.isnan(fusion)
     videos = np.array([clip.video_id for clip in clips])[has]
     if len(np.unique(videos)) < 2:
         raise StoreError(f"{store.path}: train has fewer than 2 videos with {series} to fold by")
     vectors = np.stack([ragged[row][0] for row in rows[has].tolist()]).astype(np.float64)
-    annotated = np.array([clip.labels[Task.FUSION] for clip in clips])[has]
+    annotated = fusion[has]
     labels = np.full(len(rows), np.nan)
     labels[has] = _out_of_fold(_MAKERS[name], vectors, annotated, videos)
     return labels
