@@ -160,15 +160,13 @@ def test_a_toml_file_is_read_with_or_without_a_byte_order_mark(tmp_path, encodin
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path):
     path = tmp_path / "a.toml"
-    with pytest.raises(
-        ConfigError, match=r"a\.toml: cannot be read \(No such file.*check the path"
-    ):
+    with pytest.raises(ConfigError, match=r"a\.toml: is not there; check the path"):
         read_toml(path)
     path.write_text("seed: 1", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"a\.toml: is not TOML: .*line 1"):
         read_toml(path)
     path.write_bytes(b"name = '\xe9'")
-    with pytest.raises(ConfigError, match=r"a\.toml: is not TOML"):
+    with pytest.raises(ConfigError, match=r"a\.toml: is not text in UTF-8"):
         read_toml(path)
 
 

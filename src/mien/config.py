@@ -10,8 +10,15 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mien.errors import ConfigError
+from mien.inputs import parse_toml, read_limited
 
 __all__ = ["Settings", "apply_overrides", "dump_toml", "read_settings", "read_toml"]
+
+
+#: Characters of a value that a message shows.
+_SHOWN = 200
+#: Bytes of the largest settings file.
+_LARGEST = 4 << 20
 
 
 class Settings(BaseModel):
@@ -42,12 +49,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: If the file is not there or is not TOML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from error
+    return parse_toml(read_limited(path, ConfigError, most=_LARGEST), path, ConfigError)
 
 
 def dump_toml(settings: Settings) -> str:
@@ -91,7 +93,7 @@ def _read_value(text: str) -> Any:  # noqa: ANN401  # whatever TOML can hold
         return text == "True"
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -125,7 +127,16 @@ def read_settings(kind: type[SettingsT], values: Mapping[str, Any], where: str =
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if isinstance(first["input"], (dict, Settings)):  # it is about several settings together
             raise ConfigError(f"settings{f' of {name}' if name else ''}: {message}") from None
-        raise ConfigError(f"setting {name} is {first['input']!r}, {message}") from None
+        raise ConfigError(f"setting {name} is {_shorten(first['input'])}, {message}") from None
+
+
+def _shorten(value: object) -> str:
+    """Return a value as a message shows it; a file can hold texts and numbers without end."""
+    try:
+        shown = repr(value)
+    except ValueError:  # a number with thousands of digits
+        return "a number with thousands of digits"
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
 def _misspelt(names: list[str], name: str) -> str:

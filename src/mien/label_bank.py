@@ -49,9 +49,9 @@ class LabelsConfig(Settings):
     warmup_epochs: int = Field(1, ge=1)
     zeros: Literal["positive", "excluded"] = "positive"
     reach: float = Field(0.7, ge=0)
-    expert_size: int = Field(16, ge=1)
+    expert_size: int = Field(16, ge=1, le=4096)
     temperature: float = Field(0.5, gt=0)
-    folds: int = Field(5, ge=2)
+    folds: int = Field(5, ge=2, le=100)
     rest: float = Field(1.0, ge=0)
     evidence_epochs: int = Field(20, ge=1)
     evidence_patience: int = Field(3, ge=1)

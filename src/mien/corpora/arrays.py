@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int, Num
+from jaxtyping import Float32, Int, Num, Shaped
 
 from mien.corpora.npz import NpzFile, open_npz
 from mien.errors import FeatureError
@@ -35,6 +35,7 @@ _ALIASES = {
     "audio": ("values", "audio"),
     "video": ("values", "video", "vision"),
 }
+_MOST_STEPS = 1 << 40
 _WANTED = f"ids must be VIDEO{ID_SEPARATOR}CLIP, VIDEO_CLIP or the clip's name"
 
 
@@ -136,11 +137,28 @@ def _load_ids(file: NpzFile) -> list[str]:
     if file.arrays["id"].dtype.kind not in "US" or len(file.arrays["id"].shape) != 1:
         raise FeatureError(f"{file.path}: array 'id' is {file.arrays['id']}, must be text [N]")
     ids = file.load("id")
-    names = [one.decode("utf-8") if isinstance(one, bytes) else str(one) for one in ids]
+    names = _as_texts(ids, f"{file.path}: array 'id'")
     twice = [one for one, count in Counter(names).items() if count > 1]
     if twice:
         raise FeatureError(f"{file.path}: id {twice[0]!r} occurs twice; ids must be unique")
     return names
+
+
+def _as_texts(values: Shaped[np.ndarray, " N"], where: str) -> list[str]:
+    """Return texts; bytes are UTF-8, as in files of other programs.
+
+    Raises:
+        FeatureError: If one is not.
+    """
+    texts = []
+    for number, one in enumerate(values.tolist()):
+        try:
+            texts.append(one.decode("utf-8") if isinstance(one, bytes) else str(one))
+        except UnicodeDecodeError as error:
+            raise FeatureError(
+                f"{where}: value {number} is {one[:40]!r}, which is not UTF-8; save it as str"
+            ) from error
+    return texts
 
 
 def _join(
@@ -245,7 +263,8 @@ def _load_lengths(file: NpzFile, num_ids: int) -> Int[np.ndarray, " N"]:
     if "length" not in file.arrays:
         return np.ones(num_ids, np.int64)
     lengths = file.load("length")
-    if lengths.shape != (num_ids,) or lengths.dtype.kind not in "iu" or (lengths < 0).any():
+    is_wrong = lengths.dtype.kind not in "iu" or lengths.shape != (num_ids,)
+    if is_wrong or (lengths < 0).any() or (lengths > _MOST_STEPS).any():
         raise FeatureError(
             f"{file.path}: array 'length' is {file.arrays['length']}, must be {num_ids} whole "
             "numbers from 0, one an id"
@@ -260,7 +279,7 @@ def _load_feature_names(file: NpzFile, key: str, name: str, size: int) -> tuple[
             continue
         array = file.arrays[candidate]
         if array.shape == (size,) and array.dtype.kind in "US":
-            return tuple(str(one) for one in file.load(candidate).astype(str))
+            return tuple(_as_texts(file.load(candidate), f"{file.path}: array {candidate!r}"))
         logger.warning(
             "%s: %s is %s and does not name the %d features; they stay unnamed",
             file.path, candidate, array, size,

@@ -3,6 +3,10 @@
 Nothing in the file is ever unpickled.
 """
 
+import lzma
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,12 +18,21 @@ import numpy as np
 from jaxtyping import Shaped
 
 from mien.errors import FeatureError
+from mien.inputs import open_regular
 
 __all__ = ["ArrayHeader", "NpzFile", "open_npz"]
 
 _SHOWN = 12
-# What a file that is cut short, or not what its name says, can raise.
-_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+#: Largest array that is read into memory, and largest that may be packed so tight that a small file
+#: fills memory: such are made of nothing but zeros.
+_LARGEST, _LARGEST_PACKED, _TIGHT = 4 << 30, 256 << 20, 200
+# What a file that is cut short, encrypted, packed in an unknown way, or not what its name says, can
+# raise: readers of headers and unpackers have no error of their own.
+_DAMAGE = (
+    OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError, RuntimeError,
+    NotImplementedError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    lzma.LZMAError, struct.error,
+)  # fmt: skip
 
 
 class ArrayHeader(NamedTuple):
@@ -58,9 +71,14 @@ class NpzFile:
         """Read arrays one after the other, opening the file once."""
         key = ""
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with (
+                open_regular(self.path, FeatureError) as opened,
+                np.load(opened, allow_pickle=False) as file,
+            ):
                 for key in keys:
                     yield np.asarray(file[key])
+        except FeatureError:
+            raise
         except _DAMAGE as error:
             raise FeatureError(f"{self.path}: array {key!r} cannot be read ({error})") from error
 
@@ -78,11 +96,14 @@ def open_npz(path: Path) -> NpzFile:
         FeatureError: If it is not an npz file, or holds Python objects.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
-            arrays = {name.removesuffix(".npy"): _read_header(archive, name) for name in names}
-    except FileNotFoundError:
-        raise FeatureError(f"{path}: is not there; check the path") from None
+        with open_regular(path, FeatureError) as file, zipfile.ZipFile(file) as archive:
+            members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+            arrays = {
+                one.filename.removesuffix(".npy"): _read_header(archive, one, path)
+                for one in members
+            }
+    except FeatureError:
+        raise
     except _DAMAGE as error:
         raise FeatureError(f"{path}: is not an npz file ({error}); np.savez makes one") from error
     for key, array in arrays.items():
@@ -94,11 +115,30 @@ def open_npz(path: Path) -> NpzFile:
     return NpzFile(path=path, arrays=arrays)
 
 
-def _read_header(archive: zipfile.ZipFile, name: str) -> ArrayHeader:
-    with archive.open(name) as member:
+def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> ArrayHeader:
+    """Read the header of an array, and check what it promises against what is there.
+
+    Raises:
+        FeatureError: If the array would be larger than the file has bytes for it.
+    """
+    with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         if version == (1, 0):
             shape, _, dtype = np.lib.format.read_array_header_1_0(member)
         else:
             shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+        begin = member.tell()
+    promised = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and (promised > _LARGEST or promised != info.file_size - begin):
+        raise FeatureError(
+            f"{path}: array {info.filename.removesuffix('.npy')!r} promises {promised} bytes "
+            f"({dtype}{list(shape)}), {info.file_size - begin} are there, and at most "
+            f"{_LARGEST >> 30} GB are read; save it again"
+        )
+    if promised > max(_LARGEST_PACKED, _TIGHT * info.compress_size):
+        raise FeatureError(
+            f"{path}: array {info.filename.removesuffix('.npy')!r} unpacks {info.compress_size} "
+            f"bytes to {promised}, as a file does that is made to fill memory; save it without "
+            "compression (np.savez)"
+        )
     return ArrayHeader(shape, dtype)

@@ -7,9 +7,9 @@ FOLDER/..., FILE                                      recordings without labels
 
 import csv
 import hashlib
-import json
 import logging
 import os
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from mien.corpora.table import UNIMODAL, read_rows, read_score, read_seconds
 from mien.errors import CorpusError
+from mien.inputs import parse_json, read_limited
 from mien.types import ID_SEPARATOR, SPLITS, Clip, Corpus, Scale, Split, Task, Word
 
 __all__ = ["SUFFIXES", "Recordings", "read_recordings", "read_words"]
@@ -33,6 +34,8 @@ SUFFIXES = (
 _KNOWN = ("video_id", "clip_id", "path", "start", "end", "text", "label", *UNIMODAL, "mode")
 #: What aligners write for a pause.
 _PAUSES = frozenset({"", "sp", "sil", "<eps>"})
+#: Bytes of the largest file of words; those of the field have a tenth of it.
+_LARGEST_WORDS = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,12 +354,8 @@ def read_words(path: Path, ids: Iterable[str]) -> dict[str, tuple[Word, ...]]:
     Raises:
         CorpusError: If it is not of that form, or has none of the clips.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
-        raise CorpusError(f"{path}: is not JSON in UTF-8 ({error})") from error
+    text = read_limited(path, CorpusError, most=_LARGEST_WORDS)
+    values = parse_json(text, path, CorpusError)
     if not isinstance(values, dict):
         raise CorpusError(f"{path}: must be {{CLIP: [[WORD, START, END], ...]}}")
     result = {}
@@ -381,10 +380,11 @@ def _read_clip_words(values: object, where: str) -> Iterator[Word]:
     for number, one in enumerate(values):
         match one:
             case [str(text), int() | float() as start, int() | float() as end]:
-                pass
+                start, end = _as_seconds(start), _as_seconds(end)
             case _:
-                raise CorpusError(f"{where}: word {number} is {one!r}, must be [WORD, START, END]")
-        start, end = float(start) + 0.0, float(end)
+                raise CorpusError(
+                    f"{where}: word {number} is {reprlib.repr(one)}, must be [WORD, START, END]"
+                )
         if not last - 1e-6 <= start <= end < float("inf"):
             raise CorpusError(
                 f"{where}: word {number} is from {start:g} to {end:g} s, must follow the one "
@@ -393,3 +393,11 @@ def _read_clip_words(values: object, where: str) -> Iterator[Word]:
         last = start
         if text.strip().lower() not in _PAUSES:
             yield Word(text.strip(), start, end)
+
+
+def _as_seconds(value: int | float) -> float:
+    """Return a time as a float; one that is too large for it is infinite."""
+    try:
+        return float(value) + 0.0
+    except OverflowError:
+        return float("inf")

@@ -35,8 +35,8 @@ class LstmSizes(Settings):
         video: For video.
     """
 
-    audio: int = Field(32, ge=1)
-    video: int = Field(64, ge=1)
+    audio: int = Field(32, ge=1, le=4096)
+    video: int = Field(64, ge=1, le=4096)
 
 
 class OutputSizes(Settings):
@@ -47,8 +47,8 @@ class OutputSizes(Settings):
         video: For video.
     """
 
-    audio: int = Field(16, ge=1)
-    video: int = Field(32, ge=1)
+    audio: int = Field(16, ge=1, le=4096)
+    video: int = Field(32, ge=1, le=4096)
 
 
 class StateSizes(Settings):
@@ -61,10 +61,10 @@ class StateSizes(Settings):
         video: For the video task.
     """
 
-    fusion: int = Field(128, ge=1)
-    text: int = Field(64, ge=1)
-    audio: int = Field(16, ge=1)
-    video: int = Field(32, ge=1)
+    fusion: int = Field(128, ge=1, le=4096)
+    text: int = Field(64, ge=1, le=4096)
+    audio: int = Field(16, ge=1, le=4096)
+    video: int = Field(32, ge=1, le=4096)
 
 
 class Dropouts(Settings):
@@ -103,10 +103,10 @@ class MultitaskConfig(Settings):
 
     encoder: EncoderName = "lstm"
     lstm_size: LstmSizes = LstmSizes()
-    num_layers: int = Field(1, ge=1)
+    num_layers: int = Field(1, ge=1, le=16)
     output_size: OutputSizes = OutputSizes()
     state_size: StateSizes = StateSizes()
-    fusion_size: int = Field(64, ge=1)
+    fusion_size: int = Field(64, ge=1, le=4096)
     dropout: Dropouts = Dropouts()
     encoder_dropout: float = Field(0.0, ge=0, lt=1)
     modality_dropout: float = Field(0.0, ge=0, lt=1)
