@@ -23,6 +23,19 @@ guard.close()
 from mien.studies.workers import side_by_side
 print(sorted(result for _, result in side_by_side(str.upper, ["a", "b"], 2)))
 """,
+    "serve": """
+import asyncio, pathlib, sys, types
+from mien.serving import worker
+from mien.serving.limits import ServeSettings
+started = worker.Worker(ServeSettings(loader="nowhere:none"), pathlib.Path("empty"))
+async def run():
+    started.start()
+    while started.state == "loading":
+        await asyncio.sleep(0.05)
+    print("served:", started.state, started.failure)
+    await started.stop()
+asyncio.run(run())
+""",
     "pip": """
 from mien import wheels
 from mien.errors import AssetError
@@ -34,7 +47,12 @@ except AssetError as error:
     print("pip answered" if "could not download" in str(error) else error)
 """,
 }
-SAID = {"extraction": "ready", "study": "['A', 'B']", "pip": "pip answered"}
+SAID = {
+    "extraction": "ready",
+    "study": "['A', 'B']",
+    "serve": "served: failed",
+    "pip": "pip answered",
+}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
+from mien.children import safe_spawn
 from mien.prediction.result import Prediction
 from mien.serving.child import Advance, Failure, Job, Loaded, serve_jobs
 from mien.serving.limits import Refused, ServeSettings
@@ -42,7 +43,7 @@ class _Child:
         return self._process.is_alive()
 
     async def start(self) -> None:
-        starting = asyncio.ensure_future(asyncio.to_thread(self._process.start))
+        starting = asyncio.ensure_future(asyncio.to_thread(_start, self._process))
         try:
             await asyncio.shield(starting)
         finally:
@@ -243,6 +244,12 @@ class Worker:
         if isinstance(message, Failure):
             raise Refused(422, message.detail)
         return Prediction.model_validate(message)
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process that imports nothing of the working directory."""
+    with safe_spawn():
+        process.start()
 
 
 def _forget(reading: "asyncio.Future[object]") -> None:
