@@ -32,7 +32,9 @@ from mien.backbone import (
 )
 from mien.config import Settings
 from mien.errors import AssetError, ConfigError
-from mien.store import Series, Store, staged
+from mien.files import append_array, write_header
+from mien.folders import FolderKind, staged
+from mien.store import Series, Store
 from mien.tensors import pad
 from mien.types import Clip
 
@@ -46,6 +48,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_STATES = FolderKind("a cache of states", lambda _: {"meta.json", "values.npy"})
 _CHUNK = 64  # clips encoded at once when states are computed ahead
 
 
@@ -310,7 +313,7 @@ def _cached_states(ids: Series, source: Path | str, layer: int, key: str) -> Ser
     """Return the states after ``layer`` layers, from the cache if they are there."""
     folder = cache_folder() / "states" / key
     if not (folder / "meta.json").is_file():
-        with staged(folder, replace=folder.exists()) as partial:
+        with staged(folder, _STATES, replace=True) as partial:
             _compute_states(ids, source, layer, partial / "values.npy")
             (partial / "meta.json").write_text(json.dumps({"layer": layer}), encoding="utf-8")
     return Series(np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False), ids.offsets)
@@ -320,15 +323,16 @@ def _cached_states(ids: Series, source: Path | str, layer: int, key: str) -> Ser
 def _compute_states(ids: Series, source: Path | str, layer: int, path: Path) -> None:
     bottom = load_bottom(source, layer)
     shape = (len(ids.values), int(load_settings(source).hidden_size))
-    states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     order = np.argsort(ids.lengths, kind="stable")
     order = order[ids.lengths[order] > 0]
     logger.info("computing text states once: %d clips", len(order))
-    for start in range(0, len(order), _CHUNK):
-        rows = order[start : start + _CHUNK]
-        for row, one in zip(rows, _states_of(bottom, ids, rows), strict=True):
-            states[ids.offsets[row] : ids.offsets[row + 1]] = one.numpy()
-    states.flush()
+    with path.open("wb") as file:  # not mapped: on a full disk that would end the process
+        first = write_header(file, "float32", shape)
+        for start in range(0, len(order), _CHUNK):
+            rows = order[start : start + _CHUNK]
+            for row, one in zip(rows, _states_of(bottom, ids, rows), strict=True):
+                file.seek(first + int(ids.offsets[row]) * shape[1] * np.float32().itemsize)
+                append_array(file, one.numpy())
 
 
 def _states_of(

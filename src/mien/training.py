@@ -24,7 +24,7 @@ from mien.checkpoint import (
 from mien.corpora import MetricFamily
 from mien.errors import CheckpointError, TrainingError
 from mien.evaluation import predict
-from mien.files import write_text
+from mien.files import write_array, write_text
 from mien.metrics import METRICS, evaluate_all
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
@@ -190,7 +190,7 @@ class Trainer(Stepper):
         labels = self.objective.labels
         (self.folder / "labels").mkdir(exist_ok=True)
         given = [labels.latest(m).cpu().numpy() for m in labels.modalities]
-        np.save(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", np.stack(given))
+        write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", np.stack(given))
         lines = "".join(json.dumps(r.to_json()) + "\n" for r in self.history)
         write_text(self.folder / "epochs.jsonl", lines)
         header = {**self.header, "history": [r.to_json() for r in self.history]}

@@ -109,6 +109,7 @@ def extract(
     from mien.extraction.pipeline import extract as run_extraction
     from mien.extraction.progress import ExtractionProgress
     from mien.extraction.request import make_settings, read_request
+    from mien.files import resumable
 
     if inspect is not None:
         _inspect(source, video, inspect)
@@ -131,7 +132,7 @@ def extract(
         rate=rate or [],
     )
     place = out or Path("stores") / found.corpus.name
-    with ExtractionProgress() as progress:
+    with resumable(), ExtractionProgress() as progress:
         done = run_extraction(
             found,
             place,

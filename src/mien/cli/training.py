@@ -46,6 +46,7 @@ def train(
     """Train, evaluate on valid and test, and write a run folder with a report."""
     from mien.execution import train as run_training
     from mien.experiment import read_config
+    from mien.files import resumable
     from mien.progress import TrainingProgress
     from mien.report import write_report
     from mien.tables import format_run
@@ -56,7 +57,7 @@ def train(
     chosen = read_config(config, overrides)
     place = store or _default_store(chosen.corpus)
     folder = out or Path("runs") / Path(config).stem
-    with TrainingProgress() as progress:
+    with resumable(), TrainingProgress() as progress:
         run = run_training(
             chosen,
             place,
@@ -66,7 +67,8 @@ def train(
             exclude=exclude or (),
             listener=progress,
         )
-    report = write_report(run)
+    with resumable():
+        report = write_report(run)
     print(format_run(run.metrics()))
     print(f"\nreport: {report}")
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from mien.config import Settings
 from mien.corpora.planted import PlantedConfig, make_planted
-from mien.errors import MienError
+from mien.errors import MienError, OutputError
 from mien.experiment import ExperimentConfig
 from mien.preparation import Prepared, build, prepare
 from mien.store import Store, open_store, write_store
@@ -106,6 +106,8 @@ def _look_at(store: Store, config: ExperimentConfig, prepared: dict[str, Prepare
         if key not in prepared:
             prepared[key] = prepare(store, config)
         model = build(prepared[key], config)
+    except OutputError:  # no fault of the variant
+        raise
     except MienError as error:
         return ReadyVariant(config=config, refusal=str(error))
     text = prepared[key].text
