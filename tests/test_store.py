@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mien.errors import CorpusError, FeatureError, StoreError
-from mien.preparation import require_labels
 from mien.folders import staged
+from mien.preparation import require_labels
 from mien.store import STORE, open_store, write_store
 from mien.summary import format_summary, summarise
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task, Word

@@ -110,7 +110,7 @@ def resumable() -> Iterator[None]:
 
 def output_error(path: Path, error: OSError) -> OutputError:
     """Return the sentence for a file or folder that cannot be written."""
-    reason = error.strerror or str(error)
+    reason = os.strerror(error.errno) if error.errno else str(error)
     remedy = _REMEDIES.get(error.errno or 0, "check the path and who may write there")
     return OutputError(
         f"{path}: cannot be written ({reason}); {remedy}, {_AGAIN}",
