@@ -475,6 +475,7 @@ def test_states_of_a_text_encoder_without_room_are_a_sentence(
     """They were written through a mapped file, and a full disk ended the process by SIGBUS."""
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     config = TextEncoderConfig(input="transcript", name=str(tiny_bert), mode="frozen")
+    (tmp_path / "states" / ".another.abcd1234.partial").mkdir(parents=True)
     with limit_files(3000), pytest.raises(OutputError, match=TOO_LARGE):
         prepare_text(tiny_store, config)
     assert list((tmp_path / "states").iterdir()) == []

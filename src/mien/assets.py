@@ -24,7 +24,7 @@ from mien.errors import AssetError
 from mien.files import write_text
 from mien.folders import FolderKind, refuse_foreign
 from mien.pretrained import ASSETS, Asset, AssetFile, Need
-from mien.temporaries import temporary
+from mien.temporaries import sweep_folder, temporary
 from mien.wheels import collect, installed_path
 
 __all__ = [
@@ -154,6 +154,7 @@ def get_asset(name: str, *, progress: Callable[[str], None] | None = None) -> Pa
     target = _own_folder(asset)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep_folder(target.parent)
         with temporary(target, "folder") as scratch:
             made = _make(asset, scratch, progress or logger.info)
             _put(asset, made, target)

@@ -29,6 +29,7 @@ from mien.models.multitask import MultitaskConfig
 from mien.objectives import MultitaskObjective
 from mien.preparation import Prepared, fit_scales
 from mien.steps import LearningRates, Stepper, TrainConfig, mix_seeds
+from mien.temporaries import sweep_folder
 from mien.text import TextInput, cache_folder, prepare_text
 from mien.types import Modality, Scale, Task
 
@@ -83,6 +84,7 @@ def cross_fit(
         sizes[Modality.TEXT] = text.size
     evidence = _fit(dataset, sizes, prepared.scale, config, seed, on_step)
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_folder(path.parent)
     write_tensors(path, _to_tensors(evidence), {"format": _VERSION})
     return evidence
 

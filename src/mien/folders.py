@@ -23,6 +23,7 @@ __all__ = ["FolderKind", "check_place", "refuse_foreign", "staged"]
 
 logger = logging.getLogger(__name__)
 
+_OF_FILE_MANAGERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # nobody misses them
 _AT_CWD, _EXCHANGE = -100, 2  # of renameat2 in Linux
 
 
@@ -118,7 +119,7 @@ def _find_foreign(path: Path, known: Collection[str]) -> str:
         for name in folders:
             if inside / name not in above or Path(place, name).is_symlink():
                 return (inside / name).as_posix()
-        for name in sorted(files):
+        for name in sorted(set(files) - _OF_FILE_MANAGERS):
             if (inside / name).as_posix() not in known:
                 return (inside / name).as_posix()
     return ""

@@ -35,6 +35,7 @@ from mien.errors import AssetError, ConfigError
 from mien.files import append_array, write_header
 from mien.folders import FolderKind, staged
 from mien.store import Series, Store
+from mien.temporaries import sweep_folder
 from mien.tensors import pad
 from mien.types import Clip
 
@@ -313,6 +314,7 @@ def _cached_states(ids: Series, source: Path | str, layer: int, key: str) -> Ser
     """Return the states after ``layer`` layers, from the cache if they are there."""
     folder = cache_folder() / "states" / key
     if not (folder / "meta.json").is_file():
+        sweep_folder(folder.parent)
         with staged(folder, _STATES, replace=True) as partial:
             _compute_states(ids, source, layer, partial / "values.npy")
             (partial / "meta.json").write_text(json.dumps({"layer": layer}), encoding="utf-8")

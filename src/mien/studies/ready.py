@@ -18,6 +18,7 @@ from mien.store import Store, open_store, write_store
 from mien.studies.code import code_fingerprint
 from mien.studies.plan import Study, StudyCorpus
 from mien.studies.workers import StudyListener, side_by_side
+from mien.temporaries import sweep_folder
 from mien.text import cache_folder
 
 __all__ = ["ReadyCorpus", "ReadyVariant", "hash_of", "make_ready", "plain_settings"]
@@ -91,6 +92,7 @@ def _planted_store(settings: PlantedConfig) -> Path:
     key = hash_of([plain_settings(settings), code_fingerprint("mien.corpora.planted")])
     path = cache_folder() / "stores" / f"planted-{key}"
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_folder(path.parent)
     with FileLock(f"{path}.lock"):
         if not (path / "meta.json").is_file():
             write_store(make_planted(settings), path)
