@@ -20,8 +20,9 @@ from mien.config import dump_toml
 from mien.errors import CheckpointError, OutputError, StoreError
 from mien.execution import _open_folder, train
 from mien.export.layouts import export_store
-from mien.files import resumable, write_array, write_text, written_beside
+from mien.files import resumable, write_text, written_beside
 from mien.folders import FolderKind, staged
+from mien.npy import write_array
 from mien.plots import make_figure, save_figure
 from mien.report import write_report
 from mien.run import open_run

@@ -24,8 +24,8 @@ from pydantic import ValidationError
 
 from mien.config import Settings
 from mien.errors import CorpusError, FeatureError, StoreError
-from mien.files import append_array, save_array, write_header
 from mien.folders import FolderKind, staged
+from mien.npy import append_array, save_array, write_header
 from mien.types import (
     SPLITS,
     Clip,

@@ -32,8 +32,8 @@ from mien.backbone import (
 )
 from mien.config import Settings
 from mien.errors import AssetError, ConfigError
-from mien.files import append_array, write_header
 from mien.folders import FolderKind, staged
+from mien.npy import append_array, write_header
 from mien.store import Series, Store
 from mien.temporaries import sweep_folder
 from mien.tensors import pad

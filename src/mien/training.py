@@ -24,9 +24,10 @@ from mien.checkpoint import (
 from mien.corpora import MetricFamily
 from mien.errors import CheckpointError, TrainingError
 from mien.evaluation import predict
-from mien.files import write_array, write_text
+from mien.files import write_text
 from mien.metrics import METRICS, evaluate_all
 from mien.models.multitask import MultimodalModel
+from mien.npy import write_array
 from mien.objectives import MultitaskObjective
 from mien.steps import Stepper, TrainConfig, mix_seeds
 from mien.types import Task

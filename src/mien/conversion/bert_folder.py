@@ -16,8 +16,8 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from mien.errors import AssetError
-from mien.files import append_array
 from mien.folders import FolderKind, staged
+from mien.npy import append_array
 
 __all__ = ["BertSizes", "staged_folder", "weight_shapes", "write_bert", "write_tokenizer"]
 
