@@ -1,6 +1,9 @@
 """Makers of what tests need: clips, batches, models, label generators, stores, a text encoder."""
 
+import contextlib
 import json
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -311,3 +314,31 @@ def live(labels, epochs, *, seed=1, batch_size=6, sizes=STATE_SIZES, present=Non
             labels.observe(made, index, epoch)
         labels.finish_epoch(epoch)
     return result
+
+
+@contextlib.contextmanager
+def limit_files(size):
+    """Refuse files of more than ``size`` bytes, as a full disk would; for POSIX."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def die():
+    """End this process as ``kill -9`` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(action):
+    """Do something in a process of its own that ``die`` ends; say whether it did."""
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            action()
+        os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

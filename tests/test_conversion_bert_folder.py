@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.conversion.bert_folder import BertSizes, staged_folder, weight_shapes, write_bert
-from mien.errors import AssetError
+from mien.errors import OutputError
 
 SIZES = BertSizes(
     vocab_size=3,
@@ -50,7 +50,7 @@ def fail_half_way(out) -> None:
 
 
 def test_after_a_failure_nothing_is_left(tmp_path):
-    with pytest.raises(AssetError, match=r"out: cannot be written \(No space"):
+    with pytest.raises(OutputError, match=r"out: cannot be written \(No space"):
         fail_half_way(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +58,7 @@ def test_after_a_failure_nothing_is_left(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(AssetError, match="out: cannot be written"),
+        pytest.raises(OutputError, match="out: cannot be written"),
         staged_folder(tmp_path / "file" / "out"),
     ):
         pass

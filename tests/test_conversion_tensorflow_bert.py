@@ -2,15 +2,18 @@
 
 import json
 import struct
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import limit_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.cli import main
 from mien.conversion.tensor_bundle import TensorBundle
 from mien.conversion.tensorflow_bert import convert_tensorflow_bert
 from mien.errors import AssetError
@@ -585,3 +588,13 @@ def test_any_bit_of_the_index_may_be_wrong(where, bit, tmp_path_factory):
         assert "m.index: is damaged" in str(error)  # noqa: PT017  # one of two outcomes
     else:  # a bit that nothing depends on: padding, and the list of blocks that are not used
         np.testing.assert_array_equal(values["a"], FEW["a"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of POSIX")
+@pytest.mark.parametrize("limit", [20, 2000])
+def test_without_room_the_command_says_so_and_leaves_nothing(checkpoint, out, capsys, limit):
+    with limit_files(limit):
+        assert main(["convert-bert", str(checkpoint), str(out)]) == 2
+    sentence = f"mien: {out}: cannot be written (File too large); see how large a file may be"
+    assert sentence in capsys.readouterr().err
+    assert [one.name for one in out.parent.iterdir()] == [checkpoint.name]

@@ -222,7 +222,7 @@ def test_a_folder_that_is_no_export_is_not_replaced(tmp_path, timed):
         "clips.parquet",
     ]
     (tmp_path / "mine").mkdir()
-    with pytest.raises(StoreError, match="is no export; it will not be replaced"):
+    with pytest.raises(StoreError, match="is not an export; it will not be replaced"):
         export_store(timed, tmp_path / "mine", form="npz", replace=True)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["mine", "out", "timed"]
 

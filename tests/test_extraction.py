@@ -11,9 +11,10 @@ from pathlib import Path
 import fake_extractors
 import numpy as np
 import pytest
+from helpers import limit_files
 
 from mien.corpora.recordings import read_recordings
-from mien.errors import ConfigError, ExtractionError, StoreError
+from mien.errors import ConfigError, ExtractionError, OutputError, StoreError
 from mien.extraction.clipwork import ExtractionSettings, find_extractor
 from mien.extraction.pipeline import extract
 from mien.store import open_store
@@ -183,6 +184,50 @@ def test_no_room_on_disk_or_in_memory_ends_it_with_a_sentence_and_keeps_the_work
     done = run(source, tmp_path / "store", resume=True, listener=heard)
     assert len(done.store.clips) == 3
     assert heard.begun == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "error", "sentence"),
+    [
+        (100, OutputError, r"plan\.json: cannot be written \(File too large\)"),
+        (1000, ExtractionError, r"clips: File too large; what was done is kept, go on with"),
+    ],
+)
+def test_without_room_for_a_file_it_ends_with_a_sentence(tmp_path, limit, error, sentence):
+    source = write_folder(tmp_path / "raw", "a")
+    with limit_files(limit), pytest.raises(error, match=sentence):
+        run(source, tmp_path / "store")
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_store_that_cannot_be_written_leaves_the_work(tmp_path):
+    source = write_folder(tmp_path / "raw", "a")
+    (tmp_path / "store").mkdir()
+    with pytest.raises(StoreError, match="store: exists and is not a store"):
+        run(source, tmp_path / "store", replace_store=True)
+    assert not (tmp_path / "store.extracting").exists()  # it is said before any work is done
+
+
+def test_work_that_holds_something_else_is_not_begun_again(tmp_path):
+    source = write_folder(tmp_path / "raw", "a", "nan")
+    run(source, tmp_path / "store")
+    mine = tmp_path / "store.extracting" / "clips" / "mine.npz"
+    mine.write_text("precious")
+    with pytest.raises(ExtractionError, match=r"holds 'clips/mine\.npz', which is no part of the"):
+        run(source, tmp_path / "store", replace_store=True)
+    assert mine.exists()
+    mine.unlink()
+    (mine.parent / f".{'a' * 40}.npz.77.partial").write_text("of an earlier version")
+    assert run(source, tmp_path / "store", replace_store=True, max_skipped=1).store is not None
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["raw", "store"]
+
+
+def test_work_whose_removal_was_ended_by_a_kill_is_removed_at_the_next_start(tmp_path):
+    source = write_folder(tmp_path / "raw", "a")
+    run(source, tmp_path / "store")
+    (tmp_path / ".store.extracting.done" / "clips").mkdir(parents=True)
+    run(source, tmp_path / "store", resume=True, worker=["/no"])
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["raw", "store"]
 
 
 def test_a_worker_that_cannot_start_ends_it_with_what_it_said(tmp_path):

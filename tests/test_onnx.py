@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import SIZES, make_config, write_tiny_store
+from helpers import SIZES, limit_files, make_config, write_tiny_store
 from tokenizers import Tokenizer
 
 import mien.onnx
@@ -295,6 +296,15 @@ def test_the_command_says_how_near_it_is_and_replaces_only_on_demand(trained, tm
     assert main(["export-onnx", str(run), str(out)]) == 2
     assert "exists already; say --replace" in capsys.readouterr().err
     assert main(["export-onnx", str(run), str(out), "--replace"]) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of POSIX")
+def test_without_room_it_is_a_sentence_and_nothing_is_left(trained, tmp_path, capsys):
+    run = trained(model={"attention": "softmax"})
+    with limit_files(3000):
+        assert main(["export-onnx", str(run), str(tmp_path / "m.onnx")]) == 2
+    assert "m.onnx: cannot be written (File too large)" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_the_packages_it_says_what_to_install(tmp_path, capsys, monkeypatch):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mien.errors import CorpusError, FeatureError, StoreError
+from mien.folders import staged
 from mien.preparation import require_labels
-from mien.store import open_store, staged, write_store
+from mien.store import STORE, open_store, write_store
 from mien.summary import format_summary, summarise
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task, Word
 
@@ -249,7 +250,7 @@ def test_what_is_not_a_store_is_never_replaced(tmp_path):
 
 def test_a_kill_leaves_nothing_behind(tmp_path):
     def write():
-        with staged(tmp_path / "s", replace=False) as folder:
+        with staged(tmp_path / "s", STORE, replace=False) as folder:
             (folder / "half").write_text("half", encoding="utf-8")
             raise KeyboardInterrupt
 

@@ -10,7 +10,7 @@ from helpers import write_tiny_store
 import mien.studies.runner
 from mien.agreement import agreement
 from mien.cli import main
-from mien.errors import ConfigError, TrainingError
+from mien.errors import ConfigError, OutputError, TrainingError
 from mien.run import open_run
 from mien.studies.code import code_fingerprint, modules_of
 from mien.studies.plan import describe_studies, list_studies, read_study
@@ -414,6 +414,16 @@ def test_other_code_makes_its_own_runs_unless_any_will_do(place, trainings, monk
     assert "**1 of 1 runs were made by other code" in (place / "out" / "index.md").read_text()
     carry_out(few(place, seeds=[1]))
     assert len(trainings.begun) == 2
+
+
+def test_a_run_that_cannot_be_written_ends_the_study_and_is_not_refused(place, monkeypatch):
+    def fail(*_, **__):
+        raise OutputError("run: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(mien.studies.runner, "train", fail)
+    study = read_study(place / "tiny.toml", only=["copy"], corpora=["planted-3"], seeds=[1])
+    with pytest.raises(OutputError, match="No space left"):
+        run_study(study, place / "out", command="mien study tiny.toml")
 
 
 def test_a_variant_that_does_not_fit_is_refused_and_the_others_go_on(place):

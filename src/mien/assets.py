@@ -15,7 +15,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,9 @@ from typing import Literal
 
 from mien.errors import AssetError
 from mien.files import write_text
+from mien.folders import FolderKind, refuse_foreign
 from mien.pretrained import ASSETS, Asset, AssetFile, Need
+from mien.temporaries import sweep_folder, temporary
 from mien.wheels import collect, installed_path
 
 __all__ = [
@@ -154,10 +155,9 @@ def get_asset(name: str, *, progress: Callable[[str], None] | None = None) -> Pa
     target = _own_folder(asset)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{name}.", suffix=".partial", dir=target.parent
-        ) as scratch:
-            made = _make(asset, Path(scratch), progress or logger.info)
+        sweep_folder(target.parent)
+        with temporary(target, "folder") as scratch:
+            made = _make(asset, scratch, progress or logger.info)
             _put(asset, made, target)
     except OSError as error:
         raise AssetError(
@@ -399,5 +399,7 @@ def _put(asset: Asset, made: Path, target: Path) -> None:
             raise
         if not _find_damage(target, asset.files):
             return
+        own = FolderKind(f"asset {asset.name!r}", lambda _: asset.files.keys(), error=AssetError)
+        refuse_foreign(target, own)
         target.rename(made.parent / "damaged")
         made.rename(target)

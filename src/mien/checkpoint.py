@@ -1,6 +1,8 @@
 """Weights, label banks and settings in one file, without pickle: safetensors with a JSON header."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,30 @@ __all__ = [
 ]
 
 _KEY = "mien"
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how Rust names an error of the system
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header as one safetensors file, beside ``path`` and renamed."""
+    """Write tensors and a JSON header as one safetensors file, beside ``path`` and renamed.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    metadata = {_KEY: json.dumps(dict(header))}
     with written_beside(path) as file:
-        ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        save_file(ready, file, metadata={_KEY: json.dumps(dict(header))})
+        try:
+            save_file(ready, file, metadata=metadata)
+        except SafetensorError as error:
+            raise _as_os_error(error, file) from error
+
+
+def _as_os_error(error: SafetensorError, path: Path) -> OSError | SafetensorError:
+    """Return what the system said, if that is why a file was not written."""
+    number = _OS_ERROR.search(str(error))
+    if number is None:
+        return error
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
 
 
 def add_to_header(path: Path, facts: Mapping[str, Any]) -> None:

@@ -37,6 +37,7 @@ from mien.models.multitask import MultitaskConfig
 from mien.objectives import MultitaskObjective
 from mien.preparation import Prepared, fit_scales
 from mien.steps import LearningRates, Stepper, TrainConfig, make_accelerator, mix_seeds
+from mien.temporaries import sweep_folder
 from mien.text import TextEncoderConfig, TextInput, prepare_text
 from mien.types import Modality, Scale, Task
 
@@ -156,6 +157,7 @@ def cross_fit(
                 evidence = _take_best(
                     _epochs(dataset, sizes, prepared.scale, settings, seed, on_step), settings
                 )
+                sweep_folder(path.parent)
                 write_tensors(path, _to_tensors(evidence), {})
     return evidence
 

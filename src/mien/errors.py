@@ -10,6 +10,7 @@ __all__ = [
     "MediaError",
     "MetricError",
     "MienError",
+    "OutputError",
     "StoreError",
     "TrainingError",
 ]
@@ -58,6 +59,25 @@ class AssetError(MienError, ValueError):
 
 class CheckpointError(MienError, ValueError):
     """A checkpoint or run folder cannot be read, or does not fit what it is used for."""
+
+
+class OutputError(MienError, OSError):
+    """What was made cannot be written: no room, no permission, or no such place.
+
+    Args:
+        message: The sentence.
+        errno: The system's number for it, if it has one.
+        strerror: The system's words for it.
+    """
+
+    def __init__(self, message: str, *, errno: int | None = None, strerror: str = "") -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.strerror = strerror
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return str(self.args[0])
 
 
 class MetricError(MienError, ValueError):

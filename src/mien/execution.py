@@ -39,6 +39,7 @@ from mien.predictions import Predictions, write_predictions
 from mien.preparation import Prepared, build, fit_scales, prepare, require_labels
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
+from mien.temporaries import sweep, sweep_folder
 from mien.trained import find_checkpoint
 from mien.training import Listener, Trainer
 from mien.types import Modality, Split, Task
@@ -107,6 +108,7 @@ def _videos_of(stores: Sequence[str | Path]) -> frozenset[str]:
 
 def _open_folder(out: Path, config: ExperimentConfig, *, resume: bool) -> RunFolder:
     text = dump_toml(config)
+    sweep(out / "config.toml")
     if (out / "config.toml").exists():
         if not resume:
             raise TrainingError(
@@ -127,8 +129,15 @@ def _open_folder(out: Path, config: ExperimentConfig, *, resume: bool) -> RunFol
     elif out.exists() and any(out.iterdir()):
         raise TrainingError(f"{out}: exists and is not a run folder; give another --out")
     out.mkdir(parents=True, exist_ok=True)
+    _sweep(out)
     write_text(out / "config.toml", text)
     return open_run(out)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a process that was killed left of the files of a run."""
+    for folder in (out, out / "figures", *out.glob("seed-*"), *out.glob("seed-*/labels")):
+        sweep_folder(folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

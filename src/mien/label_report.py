@@ -98,9 +98,8 @@ def _draw(report: LabelReport, run: FinishedRun) -> Iterator[Path]:
     drawn = {"labels-epochs.png": _draw_epochs(report)}
     if report.agreement:
         drawn["labels-agreement.png"] = _draw_agreement(report)
-    for old in folder.glob("labels-*.png"):
-        if old.name not in drawn:
-            old.unlink()
+    if not report.agreement:
+        (folder / "labels-agreement.png").unlink(missing_ok=True)
     for name, figure in sorted(drawn.items()):
         save_figure(figure, folder / name)
         yield folder / name

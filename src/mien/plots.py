@@ -1,5 +1,6 @@
 """Plain values to plots: learning curves, scores, generated labels; never through pyplot."""
 
+import io
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from mien.files import written_beside
+from mien.files import write_bytes
 from mien.metrics import Scores
 from mien.predictions import Predictions
 from mien.reading import TrainLabels
@@ -76,8 +77,9 @@ def style_axes(axes: Axes, title: str = "", *, across: str = "", up: str = "") -
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG beside ``path`` and rename it; the same figure gives the same bytes."""
-    with written_beside(path) as file:
-        figure.savefig(file, format="png", dpi=_DPI, facecolor="white")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=_DPI, facecolor="white")
+    write_bytes(path, picture.getvalue())
 
 
 def draw_learning(

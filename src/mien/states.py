@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mien.backbone import TokenEncoder, load_bottom, load_settings
+from mien.npy import append_array, write_header
 from mien.tensors import pad
 
 __all__ = ["compute_states", "states_of"]
@@ -38,17 +39,18 @@ def compute_states(
     """
     bottom = load_bottom(source, layer)
     shape = (len(values), int(load_settings(source).hidden_size))
-    states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     lengths = np.diff(offsets)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
     logger.info("computing text states once: %d clips", len(order))
-    for start in range(0, len(order), _CHUNK):
-        rows = order[start : start + _CHUNK].tolist()
-        ids = [values[offsets[row] : offsets[row + 1]] for row in rows]
-        for row, one in zip(rows, states_of(bottom, ids), strict=True):
-            states[offsets[row] : offsets[row + 1]] = one.numpy()
-    states.flush()
+    with path.open("wb") as file:  # not mapped: on a full disk that would end the process
+        first = write_header(file, "float32", shape)
+        for start in range(0, len(order), _CHUNK):
+            rows = order[start : start + _CHUNK].tolist()
+            ids = [values[offsets[row] : offsets[row + 1]] for row in rows]
+            for row, one in zip(rows, states_of(bottom, ids), strict=True):
+                file.seek(first + int(offsets[row]) * shape[1] * np.float32().itemsize)
+                append_array(file, one.numpy())
 
 
 def states_of(

@@ -12,15 +12,11 @@ STORE/
 import hashlib
 import json
 import logging
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64, Int, Num
@@ -28,6 +24,8 @@ from pydantic import ValidationError
 
 from mien.config import Settings
 from mien.errors import CorpusError, FeatureError, StoreError
+from mien.folders import FolderKind, staged
+from mien.npy import append_array, save_array, write_header
 from mien.types import (
     SPLITS,
     Clip,
@@ -41,11 +39,17 @@ from mien.types import (
     Word,
 )
 
-__all__ = ["Series", "SeriesMeta", "Store", "StoreMeta", "open_store", "staged", "write_store"]
+__all__ = ["STORE", "Series", "SeriesMeta", "Store", "StoreMeta", "open_store", "write_store"]
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
+
+#: What an extraction writes into a store beside clips and series, for people.
+_RECORDS = ("notes.jsonl", "skipped.csv")
+
+_SERIES_FILES = ("values.npy", "offsets.npy", "times.npy")
+_MARKS = {"format", "name", "num_clips", "series", "fingerprint"}  # in meta.json of any version
 
 
 class SeriesMeta(Settings):
@@ -266,17 +270,20 @@ def write_store(
     Args:
         material: What a reader of a corpus returned.
         path: Folder to make.
-        replace: Whether a store that is already there may be replaced.
-        records: Further files of text by name, for people: how the series came about.
+        replace: Whether a store that is already there may be replaced. It may hold nothing but
+            what this package writes into stores.
+        records: Further files of text by name, for people: how the series came about; a store
+            with other names than ``notes.jsonl`` and ``skipped.csv`` is not replaced.
 
     Raises:
         StoreError: If ``path`` exists and may not be replaced.
+        OutputError: If it cannot be written.
         CorpusError: If clips are not as they should be: none, equal ids, labels off the scale.
         FeatureError: If a series is misshapen or not finite.
     """
     path = Path(path)
     _check_corpus(material.corpus)
-    with staged(path, replace=replace) as folder:
+    with staged(path, STORE, replace=replace) as folder:
         _write_clips(material.corpus, folder / "clips.jsonl")
         series = {
             s.name: _write_series(s, material.corpus, folder / s.name) for s in material.series
@@ -292,53 +299,22 @@ def write_store(
     return open_store(path)
 
 
-@contextmanager
-def staged(
-    path: Path,
-    *,
-    replace: bool,
-    marks: tuple[str, ...] = ("meta.json",),
-    otherwise: str = "not a store",
-) -> Iterator[Path]:
-    """Give a folder beside ``path`` to write into; it becomes ``path`` if the block succeeds.
-
-    Args:
-        path: The folder to make.
-        replace: Whether one that is already there may be replaced.
-        marks: Files of which it must have one to be replaced, so that nothing else ever is.
-        otherwise: What it is called if it has none.
-
-    Raises:
-        StoreError: If ``path`` exists and ``replace`` is False, or it has none of ``marks``.
-    """
-    if path.exists():
-        if not replace:
-            raise StoreError(f"{path}: already exists; choose another path, or say --replace")
-        if not any((path / mark).is_file() for mark in marks):
-            raise StoreError(f"{path}: exists and is {otherwise}; it will not be replaced")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+def _list_files(folder: Path) -> Collection[str] | None:
+    """Return which files the store in a folder may hold; None if there is none, of any version."""
     try:
-        yield folder
-        folder.chmod(0o755)
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                _sync(file)
-        if path.exists():
-            old = folder.with_suffix(".replaced")
-            path.rename(old)
-            folder.rename(path)
-            shutil.rmtree(old)
-        else:
-            folder.rename(path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(meta, dict) or not meta.keys() >= _MARKS:
+        return None
+    if not isinstance(meta["format"], int) or not isinstance(meta["series"], dict):
+        return None
+    series = {f"{name}/{file}" for name in meta["series"] for file in _SERIES_FILES}
+    return {"meta.json", "clips.jsonl", *_RECORDS} | series
 
 
-def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
+#: What may be replaced by a store.
+STORE = FolderKind("a store", _list_files)
 
 
 def _check_corpus(corpus: Corpus) -> None:
@@ -410,15 +386,16 @@ def _write_series(source: SeriesSource, corpus: Corpus, folder: Path) -> SeriesM
     folder.mkdir()
     lengths = []
     with (folder / "values.npy").open("wb") as file:
-        _write_header(file, source, 0)
+        write_header(file, source.dtype, (0, source.size))
         for clip, values in zip(corpus.clips, source.read(), strict=True):
-            _convert_values(values, source, clip).tofile(file)
+            append_array(file, _convert_values(values, source, clip))
             lengths.append(len(values))
         num_steps = sum(lengths)
         file.seek(0)
-        _write_header(file, source, num_steps)
+        write_header(file, source.dtype, (num_steps, source.size))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    np.save(folder / "offsets.npy", offsets)
+    with (folder / "offsets.npy").open("wb") as file:
+        save_array(file, offsets)
     if source.read_times is not None:
         _write_times(source, corpus, lengths, folder / "times.npy")
     return SeriesMeta(
@@ -445,19 +422,8 @@ def _write_times(source: SeriesSource, corpus: Corpus, lengths: list[int], path:
             raise FeatureError(f"{where}: the times of the steps must be finite and in order")
         times[position : position + length] = one
         position += length
-    np.save(path, times)
-
-
-def _write_header(file: IO[bytes], source: SeriesSource, num_steps: int) -> None:
-    """Write the header of an npy file; NumPy leaves room in it for the first axis to grow."""
-    np.lib.format.write_array_header_1_0(
-        file,
-        {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(source.dtype)),
-            "fortran_order": False,
-            "shape": (num_steps, source.size),
-        },
-    )
+    with path.open("wb") as file:
+        save_array(file, times)
 
 
 def _check_feature_names(source: SeriesSource) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
@@ -40,8 +39,10 @@ from mien.cache import cache_folder, hash_of, locked, versions_of
 from mien.code import code_fingerprint
 from mien.config import Settings
 from mien.errors import AssetError, CheckpointError, ConfigError
+from mien.folders import FolderKind, staged
 from mien.states import compute_states, states_of
-from mien.store import Series, Store, staged
+from mien.store import Series, Store
+from mien.temporaries import sweep_folder
 from mien.types import Clip
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+_STATES = FolderKind("a cache of states", lambda _: {"meta.json", "values.npy"})
 
 
 class TextEncoderConfig(Settings):
@@ -436,8 +439,8 @@ def _read_states(folder: Path, shape: tuple[int, int]) -> Float[np.ndarray, "_ d
 def _keep_states(
     ids: Series, reader: TextReader, layer: int, folder: Path
 ) -> Float[np.ndarray, "_ d"]:
-    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
-    with staged(folder, replace=False) as partial:
+    sweep_folder(folder.parent)
+    with staged(folder, _STATES, replace=True) as partial:  # in the place of a damaged one
         compute_states(ids.values, ids.offsets, reader.source, layer, partial / "values.npy")
         (partial / "meta.json").write_text(json.dumps({"layer": layer}), encoding="utf-8")
     values: np.ndarray = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)

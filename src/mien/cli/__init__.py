@@ -50,6 +50,8 @@ app.command("convert-bert")(convert_bert)
 app.add_typer(assets_app, name="assets")
 
 
+logger = logging.getLogger(__name__)
+
 #: What the command returns after Ctrl-C.
 _INTERRUPTED = 130
 
@@ -77,10 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _INTERRUPTED
         how = f"; {stop}" if isinstance(stop, Stopped) else ""
     except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
         place = f"{error.filename}: " if error.filename else ""
-        print(f"mien: {place}{error.strerror}", file=sys.stderr)
+        reason = error.strerror or f"a file cannot be read or written ({error})"
+        print(f"mien: {place}{reason}", file=sys.stderr)
+        logger.debug("where it was", exc_info=True)
         return 2
     if code == _INTERRUPTED:  # typer takes Ctrl-C inside a command for an exit with this code
         print(f"mien: stopped{how}", file=sys.stderr)

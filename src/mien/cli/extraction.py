@@ -109,6 +109,7 @@ def extract(
     from mien.extraction.pipeline import extract as run_extraction
     from mien.extraction.progress import ExtractionProgress
     from mien.extraction.request import make_settings, read_request
+    from mien.files import resumable
 
     if inspect is not None:
         _inspect(source, video, inspect)
@@ -135,6 +136,7 @@ def extract(
         stoppable(
             lambda: "the clips that are done are kept; the same command goes on with --resume"
         ),
+        resumable(),
         ExtractionProgress() as progress,
     ):
         done = run_extraction(

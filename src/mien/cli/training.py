@@ -46,6 +46,7 @@ def train(
     """Train, evaluate on valid and test, and write a run folder with a report."""
     from mien.execution import train as run_training
     from mien.experiment import read_config
+    from mien.files import resumable
     from mien.progress import TrainingProgress
     from mien.report import write_report
     from mien.tables import format_run
@@ -58,6 +59,7 @@ def train(
     folder = out or Path("runs") / Path(config).stem
     with (
         stoppable(lambda: "the same command goes on with --resume"),
+        resumable(),
         TrainingProgress() as progress,
     ):
         run = run_training(
@@ -69,7 +71,8 @@ def train(
             exclude=exclude or (),
             listener=progress,
         )
-    report = write_report(run)
+    with resumable():
+        report = write_report(run)
     print(format_run(run.metrics()))
     print(f"\nreport: {report}")
 

@@ -6,11 +6,8 @@ and weights pass one at a time, so a model need not fit in memory twice.
 """
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +16,15 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from mien.errors import AssetError
+from mien.folders import FolderKind, staged
+from mien.npy import append_array
 
 __all__ = ["BertSizes", "staged_folder", "weight_shapes", "write_bert", "write_tokenizer"]
+
+#: A converted model; it is never replaced.
+_CONVERTED = FolderKind(
+    "a converted model", lambda _: None, error=AssetError, remedy="remove it first"
+)
 
 ReadWeight = Callable[[str], Float[np.ndarray, "..."]]
 
@@ -130,7 +134,7 @@ def write_bert(
             weight = read(name)
             if weight.shape != shape:
                 raise ValueError(f"{name} has shape {weight.shape}, {shape} was said")
-            np.ascontiguousarray(weight, dtype="<f4").tofile(file)
+            append_array(file, np.asarray(weight, dtype="<f4"))
 
 
 def write_tokenizer(folder: Path, tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -145,29 +149,11 @@ def _write_json(path: Path, values: Mapping[str, Any], *, indent: int | None) ->
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-@contextmanager
-def staged_folder(path: Path) -> Iterator[Path]:
+def staged_folder(path: Path) -> AbstractContextManager[Path]:
     """Give a folder beside ``path`` to write into; it becomes ``path`` if the block succeeds.
 
     Raises:
-        AssetError: If ``path`` exists, or cannot be written.
+        AssetError: If ``path`` exists.
+        OutputError: If it cannot be written.
     """
-    if path.exists():
-        raise AssetError(f"{path}: already exists; choose another path, or remove it first")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    except OSError as error:
-        raise AssetError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
-        yield folder
-        folder.chmod(0o755)
-        for file in folder.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        folder.rename(path)
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise AssetError(f"{path}: cannot be written ({error.strerror})") from error
-        raise
+    return staged(path, _CONVERTED, replace=False)

@@ -1,7 +1,8 @@
 """A store in the layout of other programs: the field's feature pickle, npz with CSV, or parquet."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from mien.corpora.table import UNIMODAL
 from mien.export.feature_pickle import export_pickle
+from mien.folders import FolderKind, staged
 from mien.packages import require
-from mien.store import Series, Store, open_store, staged
+from mien.store import Series, Store, open_store
 from mien.types import ID_SEPARATOR, Clip, Task
 
 __all__ = ["Form", "export_store"]
@@ -18,6 +20,8 @@ __all__ = ["Form", "export_store"]
 Form = Literal["pickle", "npz", "parquet"]
 
 _COLUMNS = {Task.FUSION: "label", **{task: column for column, task in UNIMODAL.items()}}
+_SERIES = ("text", "tokens", "audio", "video")
+_HEADER = ("video_id", "clip_id", "text", *_COLUMNS.values(), "mode", "start", "end")
 #: Rows of a parquet row group, as far as whole clips allow.
 _GROUP = 65_536
 
@@ -63,17 +67,36 @@ def export_store(
     out = Path(out)
     if form == "pickle":
         return export_pickle(store, out, max_steps, encoder, replace=replace)
-    marks = ("clips.csv", "clips.parquet")
-    with staged(out, replace=replace, marks=marks, otherwise="no export") as folder:
+    kind = FolderKind("an export", partial(_list_files, series={*_SERIES, *store.meta.series}))
+    with staged(out, kind, replace=replace) as folder:
         if form == "npz":
             return _export_npz(store, folder)
         return _export_parquet(store, folder)
 
 
+def _list_files(folder: Path, series: Collection[str]) -> set[str] | None:
+    """Return what an export in a folder may hold; None if there is none, as by its file of clips.
+
+    A table of clips that somebody else wrote, with features beside it, is not taken for one.
+    """
+    table, columns = folder / "clips.csv", folder / "clips.parquet"
+    ending = ""
+    if table.is_file():
+        with table.open("rb") as file:
+            first = file.readline(1000)
+        ending = ".npz" if first == (",".join(_HEADER) + "\n").encode() else ""
+    elif columns.is_file():
+        with columns.open("rb") as file:
+            ending = ".parquet" if file.read(4) == b"PAR1" else ""
+    if not ending:
+        return None
+    return {table.name if ending == ".npz" else columns.name} | {one + ending for one in series}
+
+
 def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
     with (folder / "clips.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["video_id", "clip_id", "text", *_COLUMNS.values(), "mode", "start", "end"])
+        writer.writerow(_HEADER)
         writer.writerows(_csv_row(clip) for clip in store.clips)
     ids = np.array([clip.id for clip in store.clips])
     for name, meta in store.meta.series.items():

@@ -1,5 +1,6 @@
 """A picture of what a video extractor saw: frames of a clip with the face that was followed."""
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from mien.extractors.face_tracking import Track
 from mien.extractors.landmarker import FaceFinder, overlap
 from mien.extractors.landmarks import LandmarksExtractor
 from mien.extractors.openface import OpenFace
-from mien.files import written_beside
+from mien.files import write_bytes
 from mien.media import decode
 from mien.media.recording import FrameSink, Source
 from mien.types import Modality
@@ -84,8 +85,9 @@ def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int =
         raise ConfigError(f"{name}: there is no picture of what it sees")
     picture = _draw(frames, features, extractor.feature_names, f"{source.path.name}  {name}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(out) as file:
-        picture.save(file, format="PNG")
+    png = io.BytesIO()
+    picture.save(png, format="PNG")
+    write_bytes(out, png.getvalue())
     return out
 
 

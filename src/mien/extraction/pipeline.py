@@ -7,10 +7,8 @@ that was not.
 
 import contextlib
 import csv
-import glob
 import logging
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +25,14 @@ from mien.extraction.workplace import (
     is_done,
     list_skipped,
     plan_clips,
+    remove_finished,
     remove_work,
     settle,
     workplace,
     write_task,
 )
-from mien.store import Store, open_store, write_store
+from mien.folders import check_place
+from mien.store import STORE, Store, open_store, write_store
 from mien.types import Word
 
 __all__ = ["Extracted", "Listener", "Skipped", "extract"]
@@ -116,10 +116,11 @@ def extract(
     out = out.absolute()
     folder = out.with_name(f"{out.name}.extracting")
     origin = {**recordings.origin, **describe_origin(settings)}
+    remove_finished(folder)
     is_made = out.exists() and resume and _check_made(out, origin)
     if is_made and not folder.exists():
         return _reopen(out)
-    _check_place(out, replace_store=replace_store or is_made)
+    check_place(out, STORE, replace=replace_store or is_made)
     sources = describe_series(settings)
     with workplace(folder, settings, resume=resume, replace_work=replace_store) as clips_folder:
         works = plan_clips(recordings, settings, words or {}, clips_folder)
@@ -145,8 +146,6 @@ def extract(
         if len(skipped) > max_skipped:
             return Extracted(store=None, skipped=skipped, table=table)
         material, records = collect(works, recordings, settings, sources, origin)
-        for partial in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
-            shutil.rmtree(partial)  # left by a process that was killed
         write_store(material, out, replace=replace_store or is_made, records=records)
         remove_work(folder)
     return _reopen(out)
@@ -167,13 +166,6 @@ def _reopen(out: Path) -> Extracted:
     with table.open(encoding="utf-8", newline="") as file:
         skipped = tuple(Skipped(*row) for row in list(csv.reader(file))[1:])
     return Extracted(store=open_store(out), skipped=skipped, table=table)
-
-
-def _check_place(out: Path, *, replace_store: bool) -> None:
-    if out.exists() and not replace_store:
-        raise StoreError(f"{out}: already exists; choose another path, or say --replace")
-    if out.exists() and not (out / "meta.json").is_file():
-        raise StoreError(f"{out}: exists and is not a store; it will not be replaced")
 
 
 def _count_processors(backend: Backend) -> int:

@@ -1,9 +1,7 @@
 """The file of results of one clip: its series, and what there is to say beside them."""
 
-import errno
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,9 @@ from pydantic import Field
 
 from mien.config import Settings
 from mien.extractors import Features
+from mien.files import write_bytes
 
-__all__ = ["Facts", "is_disk_full", "read_facts", "read_series", "write_result"]
+__all__ = ["Facts", "read_facts", "read_series", "write_result"]
 
 
 class Facts(Settings):
@@ -49,16 +48,7 @@ def write_result(path: Path, facts: Facts, series: Mapping[str, Features]) -> No
         arrays[f"{name}_times"] = np.ascontiguousarray(features.times, np.float64)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_bytes(path, buffer.getbuffer(), sweeps=False)  # there may be very many beside it
 
 
 def read_facts(path: Path) -> Facts | None:
@@ -74,8 +64,3 @@ def read_series(path: Path, key: str) -> np.ndarray | None:
     """Return one array of a file of results: ``NAME_values`` or ``NAME_times``; None without it."""
     with np.load(path, allow_pickle=False) as arrays:
         return np.asarray(arrays[key]) if key in arrays.files else None
-
-
-def is_disk_full(error: OSError) -> bool:
-    """Say whether there was no room to write."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)

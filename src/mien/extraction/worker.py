@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from mien.errors import AssetError, ConfigError, MienError
 from mien.extraction.clipwork import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
 from mien.extraction.guard import AUTO_LIMIT, AUTO_SHARE, IDLE_CODE, Outcome
-from mien.extraction.results import Facts, is_disk_full, write_result
+from mien.extraction.results import Facts, write_result
 from mien.extractors import Features
+from mien.files import is_disk_full
 
 __all__ = ["main"]
 

@@ -12,7 +12,9 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +25,9 @@ from mien.errors import ExtractionError
 from mien.extraction.clipwork import ClipTask, ExtractionSettings
 from mien.extraction.guard import Outcome
 from mien.extraction.results import Facts, read_facts, write_result
+from mien.files import reported_as, write_text
+from mien.folders import FolderKind, refuse_foreign
+from mien.temporaries import open_to_lock, remove_unlocked, sweep_folder, try_lock
 from mien.types import Clip, Word
 
 __all__ = [
@@ -34,11 +39,30 @@ __all__ = [
     "list_skipped",
     "name_media",
     "plan_clips",
+    "remove_finished",
     "remove_work",
     "settle",
     "workplace",
     "write_task",
 ]
+
+
+logger = logging.getLogger(__name__)
+
+_RESULT = re.compile(r"\.?[0-9a-f]{40}\.npz(\.[a-z0-9_]+\.partial)?")
+_OTHERS = re.compile(
+    r"plan\.json|plan\.partial|lost\.log|skipped\.csv|\.(plan\.json|skipped\.csv)\.\w+\.partial"
+)
+
+
+def _list_work(folder: Path) -> set[str]:
+    """Return what in the folder of an extraction is its own."""
+    results = (f"clips/{one.name}" for one in (folder / "clips").glob("*"))
+    own = {one.name for one in folder.iterdir() if _OTHERS.fullmatch(one.name)}
+    return {"clips/none", *own} | {one for one in results if _RESULT.fullmatch(one[6:])}
+
+
+_WORK = FolderKind("the work of an extraction", _list_work, error=ExtractionError)
 
 
 class Skipped(NamedTuple):
@@ -63,6 +87,8 @@ def workplace(
     folder: Path, settings: ExtractionSettings, *, resume: bool, replace_work: bool
 ) -> Iterator[Path]:
     """Give the folder of results, to one extraction at a time."""
+    if folder.is_symlink():
+        folder = folder.resolve()
     plan = folder / "plan.json"
     if folder.exists() and not resume:
         if not replace_work:
@@ -70,6 +96,7 @@ def workplace(
                 f"{folder}: holds the work of an extraction that was stopped; go on with "
                 "--resume, or say --replace to begin again"
             )
+        refuse_foreign(folder, _WORK)
         with _locked(folder):
             shutil.rmtree(folder)
     (folder / "clips").mkdir(parents=True, exist_ok=True)
@@ -78,11 +105,9 @@ def workplace(
         if plan.is_file():
             _check_plan(plan, wanted)
         else:
-            partial = plan.with_suffix(".partial")
-            partial.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
-            partial.replace(plan)
-        for partial in (folder / "clips").glob(".*.partial"):
-            partial.unlink(missing_ok=True)
+            write_text(plan, json.dumps(wanted, indent=1))
+        sweep_folder(folder)
+        sweep_folder(folder / "clips")
         yield folder / "clips"
 
 
@@ -104,19 +129,19 @@ def _check_plan(plan: Path, wanted: Mapping[str, object]) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep another extraction out of a folder; a process that ends, however, lets go of it."""
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
+    handle = open_to_lock(folder)
+    is_mine = None if handle is None else try_lock(handle)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if is_mine is False:
             raise ExtractionError(
                 f"{folder}: another extraction is at work here; wait for it, or stop it"
-            ) from None
+            )
+        if is_mine is None:
+            logger.warning("%s: cannot be locked; start no other extraction of it", folder)
         yield
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def plan_clips(
@@ -181,7 +206,8 @@ def settle(work: Work, outcome: Outcome, folder: Path) -> None:
     if outcome.state == "done":
         return
     if outcome.detail:
-        with (folder / "lost.log").open("a", encoding="utf-8") as log:
+        path = folder / "lost.log"
+        with reported_as(path, folder), path.open("a", encoding="utf-8") as log:
             log.write(f"--- {work.clip.id!r}: {outcome.reason}\n{outcome.detail}\n")
     is_cut = outcome.state == "cut"
     reason = outcome.reason if is_cut else f"{outcome.reason}, twice"
@@ -212,7 +238,7 @@ def list_skipped(works: Sequence[Work], folder: Path) -> tuple[tuple[Skipped, ..
     table.unlink(missing_ok=True)
     if not skipped:
         return (), None
-    table.write_text(format_skipped(skipped), encoding="utf-8", newline="")
+    write_text(table, format_skipped(skipped))
     return tuple(skipped), table
 
 
@@ -232,7 +258,16 @@ def format_skipped(skipped: Sequence[Skipped]) -> str:
 
 def remove_work(folder: Path) -> None:
     """Remove the work; a process that is killed meanwhile leaves nothing that looks like work."""
-    done = folder.with_name(f".{folder.name}.done")
+    done = _name_finished(folder)
     shutil.rmtree(done, ignore_errors=True)
     folder.rename(done)
     shutil.rmtree(done)
+
+
+def remove_finished(folder: Path) -> None:
+    """Remove what a process left that was killed while it removed its work."""
+    remove_unlocked(_name_finished(folder))
+
+
+def _name_finished(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.done")

@@ -12,12 +12,13 @@ from mien.cache import cache_folder, hash_of
 from mien.code import code_fingerprint
 from mien.config import Settings
 from mien.corpora.planted import PlantedConfig, make_planted
-from mien.errors import MienError
+from mien.errors import MienError, OutputError
 from mien.experiment import ExperimentConfig
 from mien.preparation import Prepared, build, prepare
 from mien.store import Store, open_store, write_store
 from mien.studies.plan import Study, StudyCorpus
 from mien.studies.workers import StudyListener, side_by_side
+from mien.temporaries import sweep_folder
 
 __all__ = ["ReadyCorpus", "ReadyVariant", "hash_of", "make_ready", "plain_settings"]
 
@@ -90,6 +91,7 @@ def _planted_store(settings: PlantedConfig) -> Path:
     key = hash_of([plain_settings(settings), code_fingerprint("mien.corpora.planted")])
     path = cache_folder() / "stores" / f"planted-{key}"
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_folder(path.parent)
     with FileLock(f"{path}.lock"):
         if not (path / "meta.json").is_file():
             write_store(make_planted(settings), path)
@@ -105,6 +107,8 @@ def _look_at(store: Store, config: ExperimentConfig, prepared: dict[str, Prepare
         if key not in prepared:
             prepared[key] = prepare(store, config)
         model = build(prepared[key], config)
+    except OutputError:  # no fault of the variant
+        raise
     except MienError as error:
         return ReadyVariant(config=config, refusal=str(error))
     text = prepared[key].text

@@ -11,7 +11,6 @@ training depends on changes, its runs are made anew.
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from filelock import FileLock
 
 from mien.cache import cache_folder
 from mien.code import code_fingerprint
-from mien.errors import MienError
+from mien.errors import MienError, OutputError
 from mien.evaluation import predict
 from mien.execution import train
 from mien.experiment import ExperimentConfig
@@ -207,6 +206,8 @@ def _run(job: Job) -> Outcome:
             return found
         try:
             _train(job)
+        except OutputError:  # no fault of the run
+            raise
         except MienError as error:
             failure = job.seed_folder.failure
             return Outcome(
@@ -220,8 +221,6 @@ def _run(job: Job) -> Outcome:
 
 def _train(job: Job) -> None:
     if not (job.folder / "metrics.json").is_file():
-        if not (job.folder / "config.toml").is_file():  # killed before it began
-            shutil.rmtree(job.folder, ignore_errors=True)
         train(job.config, job.store, job.folder, resume=True)
     if job.with_attention:
         write_text(job.folder / "attention.json", json.dumps(_measure_attention(job)))
