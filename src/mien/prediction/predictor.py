@@ -226,7 +226,7 @@ class TrainedModel:
             return []
         judged = self.network.judge([series for series, _ in waiting])
         pairs = zip(judged, waiting, strict=True)
-        return [answer(self.network, one, shown) for one, (_, shown) in pairs]
+        return [answer(self.network, one, shown, series) for one, (series, shown) in pairs]
 
     def _predict_one(
         self,

@@ -102,7 +102,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     """Make the application; its worker lives from the start of the server to its end."""
     app = FastAPI(
         title="mien",
-        summary="Sentiment of recordings and sentences, with intervals and what weighed most.",
+        summary="Sentiment of recordings and sentences, with intervals and what moved them.",
         version="1",
         docs_url=None,
         redoc_url=None,
