@@ -8,7 +8,6 @@ import pytest
 import torch
 from helpers import SIZES, make_config
 
-import mien
 from mien.calibration import Calibration
 from mien.models import build_model
 from mien.prediction.occlusion import Part, leave_out, measure_effects
@@ -20,8 +19,8 @@ SENTENCE = "The food was lovely, but the waiter was so rude that we left early."
 
 
 @pytest.fixture(scope="module")
-def model():
-    return mien.load()
+def model(shipped):
+    return shipped
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +214,5 @@ def test_a_modality_alone_has_its_unimodal_width_in_old_files_too():
     assert old.width(Task.FUSION, [VIDEO]) == old.width(Task.VIDEO, [VIDEO]) == 1.7
     assert old.width(Task.FUSION, [TEXT, VIDEO]) == 1.2
     assert math.isinf(old.width(Task.AUDIO, [AUDIO]))
+    assert old.settle().fusion == {"text": 1.6, "video": 1.7, "text+video": 1.2}
+    assert old.settle().unimodal == old.unimodal

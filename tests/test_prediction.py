@@ -37,8 +37,8 @@ TEXT, AUDIO, VIDEO = Modality
 
 
 @pytest.fixture(scope="module")
-def model():
-    return mien.load()
+def model(shipped):
+    return shipped
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +325,11 @@ def test_a_silent_face_is_cut_into_equal_pieces_of_at_most_three_seconds(seconds
     assert lengths == pytest.approx([seconds / count] * count)
     assert max(lengths) <= SILENT_PIECE + 1e-9
     assert not any(one.is_spoken for one in found)
+
+
+def test_a_given_transcript_is_kept_where_no_speech_was_heard():
+    [one] = cut(8.0, [], [], transcript="So good.", with_silence=True)
+    assert one.transcript == "So good."
 
 
 def test_a_silent_recording_without_a_face_is_one_utterance():

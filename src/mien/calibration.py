@@ -62,6 +62,18 @@ class Calibration(Settings):
             return self.fusion.get(str(modality), math.inf)
         return self.unimodal.get(modality, math.inf)
 
+    def settle(self) -> "Calibration":
+        """Return the same widths, where those of a modality alone are equal in both tables.
+
+        Files that were written before this was so have other ones for the multimodal score.
+        """
+        known = [m for m in Modality if f"{_ONLY}{m}" in self.num_clips]
+        lone = {m: self.width(Task(m), [m]) for m in known}
+        lone = {m: width for m, width in lone.items() if math.isfinite(width)}
+        others = {name: width for name, width in self.fusion.items() if name not in known}
+        named = {str(m): width for m, width in lone.items()}
+        return self.model_copy(update={"fusion": {**named, **others}, "unimodal": lone})
+
     @property
     def _knows_one(self) -> bool:
         """Whether the model knows one modality only, so that its multimodal score is reported."""

@@ -265,7 +265,7 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
         "modalities": {},
     }
     if network.calibration is not None:
-        about["calibration"] = network.calibration.model_dump(mode="json")
+        about["calibration"] = network.calibration.settle().model_dump(mode="json")
     for modality in network.modalities:
         one: dict[str, Any] = {"made_by": network.made_by.get(modality, "")}
         if modality is Modality.TEXT and network.text is not None:

@@ -97,8 +97,9 @@ class TrainedModel:
     ) -> Prediction:
         """Judge a recording, utterance by utterance.
 
-        A recording of up to 15 seconds is one utterance; longer ones are cut at sentences and
-        pauses. Memory does not grow with its length.
+        A recording of up to 15 seconds in which somebody speaks is one utterance; longer ones are
+        cut at sentences and pauses, silence into pieces of at most 3 seconds. Memory does not
+        grow with the length.
 
         Args:
             recording: Any file with sound or a moving picture.

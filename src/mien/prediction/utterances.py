@@ -75,7 +75,8 @@ def cut(
         separator: What stands between words in writing.
     """
     is_spoken = bool(words) or bool(speech)
-    if seconds <= SHORT and (is_spoken or not with_silence or seconds <= SILENT_PIECE):
+    is_one = is_spoken or bool(transcript) or not with_silence or seconds <= SILENT_PIECE
+    if seconds <= SHORT and is_one:
         return [
             Utterance(
                 start=0.0, end=None, words=tuple(words), transcript=transcript, is_spoken=is_spoken

@@ -50,7 +50,7 @@ def format_legend(prediction: Prediction) -> str:
         )
     if any(one.influence for one in prediction.answers):
         lines.append("contribution: the overall score minus what it would be without the modality")
-    if any(one.moments for one in prediction.answers):
+    if any(moment.effect is not None for one in prediction.answers for moment in one.moments):
         lines.append(
             "moved the score most: the overall score minus what it would be without this word or "
             "moment"
