@@ -9,6 +9,7 @@ import torch
 from helpers import SIZES, make_config
 
 from mien.calibration import Calibration
+from mien.errors import ConfigError
 from mien.models import build_model
 from mien.prediction.occlusion import Part, leave_out, measure_effects
 from mien.tensors import Sequence, reported_scores
@@ -131,6 +132,11 @@ def test_a_long_series_has_at_most_forty_windows_and_none_where_there_is_no_step
     windows = found.steps[VIDEO].windows
     assert 10 < len(windows) <= 40
     assert not any(one.start > 15.5 and one.end < 59.5 for one in windows)
+
+
+def test_steps_without_a_time_are_refused(model, features):
+    with pytest.raises(ConfigError, match=r"video: has 40 steps, but times of 3; give the centre"):
+        model.predict_features(video=features["video"], times={VIDEO: np.arange(3.0)})
 
 
 def test_moments_of_voice_and_face_have_their_effect_and_attention(shown):

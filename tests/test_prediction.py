@@ -272,6 +272,9 @@ def test_steps_that_are_words_have_effects_without_a_text_encoder(trained):
     wanted = judged.scores[Task.FUSION] - less.scores[Task.FUSION]
     assert found.words[1].effect == pytest.approx(wanted, abs=1e-6)
     assert (found.words[1].text, found.words[1].start) == ("b", 1.0)
+    [fewer] = network.judge([{TEXT: text[:2]}])  # steps that are not the words
+    found = answer(network, fewer, shown, {TEXT: text[:2]})
+    assert [word.effect for word in found.words] == [None] * 3
 
 
 def test_the_terminal_says_what_moved_the_score_and_what_a_contribution_is(model):

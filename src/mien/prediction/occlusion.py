@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
+from mien.errors import ConfigError
 from mien.prediction.answer import Window
 from mien.prediction.network import ClipSeries, Network
 from mien.types import Modality
@@ -83,9 +84,13 @@ def measure_effects(
         words: The words of the transcript.
         times: Centre of each step of audio and video, in seconds.
         span: Where the utterance begins and ends, in seconds; no window reaches beyond.
+
+    Raises:
+        ConfigError: If a step has no time.
     """
     whole = network.complete(series)
-    read = [part if part.steps else None for part in words]
+    has_steps = network.text is not None or len(words) == len(whole.get(Modality.TEXT, ()))
+    read = [part if part.steps and has_steps else None for part in words]
     less = [None if p is None else _without_word(network, whole, transcript, p) for p in read]
     windows = {
         m: _measure_windows(network, whole, m, times[m], score, span)
@@ -139,6 +144,11 @@ def _measure_windows(
     span: tuple[float, float],
 ) -> tuple[Window, ...]:
     values = whole[modality]
+    if len(times) < len(values):
+        raise ConfigError(
+            f"{modality}: has {len(values)} steps, but times of {len(times)}; give the centre of "
+            "every step in seconds"
+        )
     spans = list(_windows(times[: len(values)], _SECONDS[modality], span))
     less = [values[~inside] for _, _, inside in spans]
     effects = _measure(network, whole, modality, less, score)
