@@ -33,6 +33,14 @@ def tiny_bert(tmp_path_factory):
     return helpers.write_tiny_bert(tmp_path_factory.mktemp("encoders") / "tiny-bert")
 
 
+@pytest.fixture(scope="session")
+def shipped():
+    """The model that ships with the package; do not alter."""
+    import mien
+
+    return mien.load()
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave the figures of a report out, which take seconds to draw and are tested elsewhere."""

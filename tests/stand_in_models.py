@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from mien.errors import CheckpointError, MediaError
-from mien.prediction.answer import Answer, ModelFacts, Moment, Score, Steps, WordWeight
+from mien.prediction.answer import Answer, ModelFacts, Moment, Score, Steps, Window, WordWeight
 from mien.prediction.result import Prediction
 from mien.types import Modality, Scale
 
@@ -28,7 +28,11 @@ def answer(number, *, start, end, text=SAID):
     gap = (end - start) / len(said)
     words = tuple(
         WordWeight(
-            text=word, start=start + i * gap, end=start + (i + 1) * gap, weight=0.4 + len(word) / 5
+            text=word,
+            start=start + i * gap,
+            end=start + (i + 1) * gap,
+            weight=0.4 + len(word) / 5,
+            effect=math.sin(i + number),
         )
         for i, word in enumerate(said)
     )
@@ -39,7 +43,13 @@ def answer(number, *, start, end, text=SAID):
         del unimodal[Modality.VIDEO]
         absent[Modality.VIDEO] = "no face is seen"
     steps = {
-        m: Steps(times=times, weights=tuple(1 + math.sin(i * t + number) for t in times))
+        m: Steps(
+            times=times,
+            weights=tuple(1 + math.sin(i * t + number) for t in times),
+            windows=tuple(
+                Window(start=t - 0.1, end=t + 0.1, effect=math.cos(i * t) / 4) for t in times
+            ),
+        )
         for i, m in enumerate(Modality)
         if i and m in unimodal
     }
@@ -51,9 +61,12 @@ def answer(number, *, start, end, text=SAID):
             end=heavy.end,
             text=heavy.text,
             weight=heavy.weight,
+            effect=heavy.effect,
         )
     ]
-    moments += [Moment(modality=m, start=times[3], end=times[4], weight=1.9) for m in steps]
+    moments += [
+        Moment(modality=m, start=times[3], end=times[4], weight=1.9, effect=-0.3) for m in steps
+    ]
     conflicts = ((Modality.TEXT, Modality.AUDIO),) if number % 4 == 0 else ()
     return Answer(
         start=start,
@@ -62,6 +75,7 @@ def answer(number, *, start, end, text=SAID):
         score=score(1.8 * math.sin(number / 3 + 0.8)),
         unimodal=unimodal,
         absent=absent,
+        influence={m: 0.4 - 0.3 * i for i, m in enumerate(unimodal)},
         conflicts=conflicts,
         words=words,
         steps=steps,
@@ -100,7 +114,11 @@ class StandIn:
         if text.startswith("sleep"):
             time.sleep(float(text.split()[1]))
         words = tuple(
-            WordWeight(text=w, weight=None if w == "unread" else 0.4 + len(w) / 5)
+            WordWeight(
+                text=w,
+                weight=None if w == "unread" else 0.4 + len(w) / 5,
+                effect=None if w == "unread" else 0.1 * len(w),
+            )
             for w in text.split()
         )
         absent = dict.fromkeys((Modality.AUDIO, Modality.VIDEO), "only a text was given")

@@ -479,7 +479,7 @@ def test_states_of_a_text_encoder_without_room_are_a_sentence(
     (tmp_path / "states" / ".another.abcd1234.partial").mkdir(parents=True)
     with limit_files(3000), pytest.raises(OutputError, match=TOO_LARGE):
         prepare_text(tiny_store, config)
-    assert list((tmp_path / "states").iterdir()) == []
+    assert [one for one in (tmp_path / "states").iterdir() if one.suffix != ".lock"] == []
     series = prepare_text(tiny_store, config).series
     assert np.isfinite(series.values).all()
     assert np.abs(series.values).min(axis=1).all()

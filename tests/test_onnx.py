@@ -124,6 +124,16 @@ def test_scores_and_weights_are_those_of_prediction(exported, reads_text, steps)
             assert not given[len(weights) :].any()
 
 
+def test_a_modality_alone_has_one_score(exported):
+    session = open_session(exported.path)
+    names = [f"score_{task}" for task in Task]
+    clips = [draw(1, 6, 0, 0), draw(2, 0, 9, 0), draw(3, 0, 0, 4), draw(4, 6, 9, 4)]
+    scores = dict(zip(names, session.run(names, feed(clips)), strict=True))
+    for row, modality in enumerate(Modality):
+        assert scores["score_fusion"][row] == scores[f"score_{modality}"][row]
+    assert all(scores["score_fusion"][3] != scores[f"score_{m}"][3] for m in Modality)
+
+
 def test_padding_changes_nothing(exported):
     session = open_session(exported.path)
     short, long = draw(1, 3, 4, 5), draw(2, 40, 60, 50)

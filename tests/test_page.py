@@ -76,6 +76,9 @@ def test_a_recording_becomes_a_timeline_that_seeks_and_a_file(page, tmp_path):
     clip = write_clip(tmp_path / "talk.mp4", seconds=4.0, size=(320, 240))
     page.set_input_files("#file", str(clip))
     page.locator("#result .verdict").wait_for()
+    assert page.locator("svg.timeline rect.raise, svg.timeline rect.lower").count() > 10
+    assert page.locator("h2:text-is('What moved the score most')").count() == 1
+    assert page.locator(".apart").inner_text().count("contribution") == 3
     page.locator("svg.timeline").focus()
     page.keyboard.press("Home")
     assert page.locator("svg.timeline").get_attribute("aria-valuenow") == "0.0"

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,13 @@ from mien.evaluation import predict
 from mien.execution import train
 from mien.media import Source
 from mien.media.stills import grab_frames
-from mien.prediction.answer import find_conflicts, name_sentiment
+from mien.prediction.answer import Score, find_conflicts, name_sentiment
+from mien.prediction.answering import Shown, answer
 from mien.prediction.predictor import DEFAULT_MODEL
 from mien.prediction.result import Prediction
 from mien.prediction.transcripts import place_words, read_transcript
-from mien.prediction.utterances import LONGEST, cut
-from mien.prediction.wording import format_prediction, to_rows
+from mien.prediction.utterances import LONGEST, SILENT_PIECE, cut
+from mien.prediction.wording import format_answers, format_legend, format_prediction, to_rows
 from mien.trained import load_model
 from mien.types import Modality, Scale, Task, Word
 
@@ -36,8 +38,8 @@ TEXT, AUDIO, VIDEO = Modality
 
 
 @pytest.fixture(scope="module")
-def model():
-    return mien.load()
+def model(shipped):
+    return shipped
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +292,7 @@ def test_a_given_transcript_moves_words_and_whole_but_not_the_face(model, face, 
     )
     assert answer.score.value < seen.answers[0].score.value
     assert answer.conflicts == ((TEXT, VIDEO),)
+    assert answer.unimodal[TEXT].high < answer.unimodal[VIDEO].low
     assert set(answer.influence) == {TEXT, VIDEO}
 
 
@@ -385,9 +388,93 @@ def test_scores_have_words(value, words):
     assert name_sentiment(value, Scale(-3.0, 3.0)) == words
 
 
-def test_modalities_near_neutral_do_not_disagree():
-    scale = Scale(-3.0, 3.0)
-    assert find_conflicts({TEXT: 2.0, AUDIO: -0.1, VIDEO: -1.0}, scale) == ((TEXT, VIDEO),)
+def make_score(value, low=None, high=None):
+    return Score(value=value, low=low, high=high, words="")
+
+
+def test_modalities_disagree_only_where_their_intervals_do_not_meet():
+    scores = {
+        TEXT: make_score(2.0, 1.0, 3.0),
+        AUDIO: make_score(-1.0, -3.0, 1.0),  # on the other side, but its interval touches
+        VIDEO: make_score(-1.0, -2.0, 0.9),
+    }
+    assert find_conflicts(scores) == ((TEXT, VIDEO),)
+
+
+def test_without_intervals_no_conflict_is_claimed():
+    assert find_conflicts({TEXT: make_score(3.0), VIDEO: make_score(-3.0)}) == ()
+
+
+def test_a_face_whose_attention_is_on_one_moment_has_a_note(model):
+    video = np.zeros((60, 52), np.float32)
+    shown = Shown(times={VIDEO: np.arange(60) / 10 + 4.0})
+    [judged] = model.network.judge([{VIDEO: video}])
+    weights = np.full(60, 0.001)
+    weights[57] = 0.95
+    for attention, notes in (
+        (weights, ("the face score rests mainly on one moment (0:09.7), which has 94 % of the "
+                   "attention",)),
+        (np.full(60, 1 / 60), ()),
+    ):  # fmt: skip
+        one = replace(judged, attention={VIDEO: attention})
+        found = answer(model.network, one, replace(shown, absent=dict.fromkeys(Modality, "")), {
+            VIDEO: video
+        })  # fmt: skip
+        assert found.notes == notes
+    prediction = Prediction(
+        source="a.mp4", scale=(-3, 3), answers=(found.model_copy(update={"notes": ("rests",)}),),
+        model=model.network.facts,
+    )  # fmt: skip
+    assert "    note: rests" in format_answers(prediction)
+
+
+def test_steps_that_are_words_have_effects_without_a_text_encoder(trained):
+    """As of a model that reads a state for each word; the step of the word is left out."""
+    _, run = trained
+    network = mien.load(run).network
+    text = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)
+    words = tuple(Word(one, place, place + 1.0) for place, one in enumerate(["a", "b", "c"]))
+    [judged] = network.judge([{TEXT: text}])
+    shown = Shown(transcript="a b c", words=words, absent=dict.fromkeys(Modality, ""))
+    found = answer(network, judged, shown, {TEXT: text})
+    [less] = network.judge([{TEXT: text[[0, 2]]}])
+    wanted = judged.scores[Task.FUSION] - less.scores[Task.FUSION]
+    assert found.words[1].effect == pytest.approx(wanted, abs=1e-6)
+    assert (found.words[1].text, found.words[1].start) == ("b", 1.0)
+    [fewer] = network.judge([{TEXT: text[:2]}])  # steps that are not the words
+    found = answer(network, fewer, shown, {TEXT: text[:2]})
+    assert [word.effect for word in found.words] == [None] * 3
+
+
+def test_the_terminal_says_what_moved_the_score_and_what_a_contribution_is(model):
+    video = np.random.default_rng(3).uniform(size=(15, 52)).astype(np.float32)
+    prediction = model.predict_features(transcript="A boring film.", video=video)
+    [one] = prediction.answers
+    text = format_prediction(prediction)
+    assert f"contribution {one.influence[TEXT]:+.2f}" in text
+    assert f'moved the score most: "boring" {one.moments[0].effect:+.2f}' in text
+    assert "contribution: the overall score minus what it would be without the modality" in text
+    assert format_legend(prediction) not in format_answers(prediction)
+    row = dict(zip(*to_rows(prediction), strict=True))
+    assert row["strongest_words"].startswith(f"boring {one.moments[0].effect:+.2f}")
+    assert float(row["text_contribution"]) == pytest.approx(one.influence[TEXT], abs=1e-5)
+    assert len(row["heaviest_words"].split()) == 3
+
+
+def test_a_file_from_before_there_were_effects_is_read_shown_and_drawn(seen, tmp_path):
+    old = seen.to_dict()
+    [one] = old["answers"]
+    one |= {"transcript": "So good.", "words": [{"text": "So", "weight": 0.4},
+                                                {"text": "good.", "weight": 1.6}]}  # fmt: skip
+    one["moments"] = [{"modality": "video", "start": 0.4, "end": 0.6, "text": "", "weight": 2.0}]
+    del one["notes"]
+    for steps in one["steps"].values():
+        del steps["windows"]
+    found = Prediction.model_validate(json.loads(json.dumps(old)))
+    assert found.answers[0].words[1].effect is None
+    assert "moved the score most" not in format_prediction(found)
+    found.plot(tmp_path / "old.png")
+    assert (tmp_path / "old.png").stat().st_size > 10_000
 
 
 # --- utterances and transcripts -------------------------------------------------------------------
@@ -399,6 +486,26 @@ def _words(text, start=0.0, each=0.4, pause=0.1):
         words.append(Word(one, at, at + each))
         at += each + pause
     return words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count"), [(2.0, 1), (3.0, 1), (3.1, 2), (9.8, 4), (15.0, 5), (19.7, 7)]
+)
+def test_a_silent_face_is_cut_into_equal_pieces_of_at_most_three_seconds(seconds, count):
+    found = cut(seconds, [], [], with_silence=True)
+    lengths = [(seconds if one.end is None else one.end) - one.start for one in found]
+    assert lengths == pytest.approx([seconds / count] * count)
+    assert max(lengths) <= SILENT_PIECE + 1e-9
+    assert not any(one.is_spoken for one in found)
+
+
+def test_a_given_transcript_is_kept_where_no_speech_was_heard():
+    [one] = cut(8.0, [], [], transcript="So good.", with_silence=True)
+    assert one.transcript == "So good."
+
+
+def test_a_silent_recording_without_a_face_is_one_utterance():
+    assert len(cut(9.0, [], [], with_silence=False)) == 1
 
 
 def test_a_short_recording_is_one_utterance():
@@ -511,6 +618,8 @@ def test_a_training_leaves_widths_in_its_checkpoint_for_every_set_of_modalities(
         read_header(run / "seed-1" / "best.safetensors")["calibration"]
     )
     assert set(found.num_clips) >= {"text", "audio+video", "text+audio+video", "only video"}
+    for modality in Modality:  # the multimodal score of a modality alone is its own score
+        assert found.fusion.get(str(modality)) == found.unimodal.get(modality)
 
 
 def test_coverage_counts_annotations_inside(trained):

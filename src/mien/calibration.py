@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from mien.batch import ClipDataset
@@ -23,12 +24,15 @@ from mien.evaluation import predict
 from mien.models.multitask import MultimodalModel
 from mien.predictions import Predictions
 from mien.store import Series
+from mien.tensors import reported_scores
 from mien.types import Modality, Scale, Task
 
 __all__ = ["LEVEL", "Calibration", "calibrate", "coverage", "half_width", "name_modalities"]
 
 #: Share of clips whose annotation should lie inside.
 LEVEL = 0.9
+#: Before the name of a modality whose unimodal score is meant.
+_ONLY = "only "
 
 
 class Calibration(Settings):
@@ -37,7 +41,8 @@ class Calibration(Settings):
     Attributes:
         level: Share of clips whose annotation should lie inside.
         fusion: Of the multimodal score, by the modalities that are present, such as
-            ``text+video``; absent where validation has too few clips to tell.
+            ``text+video``; absent where validation has too few clips to tell. Where one modality
+            is present, its unimodal width counts: the scores are one.
         unimodal: Of each unimodal score.
         num_clips: Validation clips that each width rests on, by the same names; unimodal scores
             by ``only MODALITY``.
@@ -50,9 +55,29 @@ class Calibration(Settings):
 
     def width(self, task: Task, present: Sequence[Modality]) -> float:
         """Return the half width of a score's interval; infinite where nothing is known."""
-        if task is Task.FUSION:
+        if task is Task.FUSION and len(present) != 1:
             return self.fusion.get(name_modalities(present), math.inf)
-        return self.unimodal.get(Modality(task), math.inf)
+        modality = present[0] if task is Task.FUSION else Modality(task)
+        if self._knows_one:
+            return self.fusion.get(str(modality), math.inf)
+        return self.unimodal.get(modality, math.inf)
+
+    def settle(self) -> "Calibration":
+        """Return the same widths, where those of a modality alone are equal in both tables.
+
+        Files that were written before this was so have other ones for the multimodal score.
+        """
+        known = [m for m in Modality if f"{_ONLY}{m}" in self.num_clips]
+        lone = {m: self.width(Task(m), [m]) for m in known}
+        lone = {m: width for m, width in lone.items() if math.isfinite(width)}
+        others = {name: width for name, width in self.fusion.items() if name not in known}
+        named = {str(m): width for m, width in lone.items()}
+        return self.model_copy(update={"fusion": {**named, **others}, "unimodal": lone})
+
+    @property
+    def _knows_one(self) -> bool:
+        """Whether the model knows one modality only, so that its multimodal score is reported."""
+        return sum(not name.startswith(_ONLY) for name in self.num_clips) == 1
 
     def interval(
         self, task: Task, value: float, present: Sequence[Modality], scale: Scale
@@ -88,19 +113,19 @@ def calibrate(model: MultimodalModel, dataset: ClipDataset, *, level: float = LE
 
     Every set of modalities is tried on the clips that have them all, the others taken away. A
     unimodal score is compared with the unimodal annotation where there is one, else with the
-    multimodal one.
+    multimodal one; so is the multimodal score of one modality alone, which is the same score.
     """
     fusion: dict[str, float] = {}
     unimodal: dict[Modality, float] = {}
     num_clips: dict[str, int] = {}
     for present in _sets(model.modalities):
-        found = predict(model, _keep(dataset, present))
-        rows = _complete(found, present)
-        name = name_modalities(present)
-        num_clips[name] = _put(fusion, name, _errors(found, Task.FUSION, rows), level)
-        if len(present) == 1:
-            errors = _errors(found, Task(present[0]), rows)
-            num_clips[f"only {name}"] = _put(unimodal, present[0], errors, level)
+        found = _report(predict(model, _keep(dataset, present)))
+        name, is_lone = name_modalities(present), len(present) == 1
+        task = Task(present[0]) if is_lone else Task.FUSION
+        errors = _errors(found, task, _complete(found, present))
+        num_clips[name] = _put(fusion, name, errors, level)
+        if is_lone:
+            num_clips[f"{_ONLY}{name}"] = _put(unimodal, present[0], errors, level)
     return Calibration(level=level, fusion=fusion, unimodal=unimodal, num_clips=num_clips)
 
 
@@ -116,6 +141,7 @@ def coverage(
         scale: Range of the annotations.
     """
     result: dict[str, dict[str, float | int]] = {}
+    predictions = _report(predictions)
     for task, scores in predictions.scores.items():
         targets = _targets(predictions, task)
         rows = np.flatnonzero(~np.isnan(targets))
@@ -129,6 +155,14 @@ def coverage(
         if inside:
             result[str(task)] = {"share": float(np.mean(inside)), "num_clips": len(inside)}
     return result
+
+
+def _report(found: Predictions) -> Predictions:
+    """Put the scores that are reported in the place of the raw ones."""
+    scores = {task: torch.from_numpy(values) for task, values in found.scores.items()}
+    present = {m: torch.from_numpy(has) for m, has in found.present.items()}
+    reported = {task: one.numpy() for task, one in reported_scores(scores, present).items()}
+    return replace(found, scores=reported)
 
 
 def _sets(modalities: Sequence[Modality]) -> Iterator[tuple[Modality, ...]]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-__all__ = ["LiveLine", "clock"]
+__all__ = ["LiveLine", "clock", "clock_tenths"]
 
 LineT = TypeVar("LineT", bound="LiveLine")
 
@@ -86,3 +86,13 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def clock_tenths(seconds: float) -> str:
+    """Return a time to a tenth of a second.
+
+    >>> clock_tenths(75.2), clock_tenths(3675.0)
+    ('1:15.2', '1:01:15.0')
+    """
+    tenths = round(seconds * 10 + 1e-9)
+    return f"{clock(float(tenths // 10))}.{tenths % 10}"

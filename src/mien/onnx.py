@@ -27,7 +27,7 @@ from mien.files import refuse_existing, written_beside
 from mien.layers import Standardise
 from mien.packages import require
 from mien.prediction.network import Network, load_network
-from mien.tensors import Batch
+from mien.tensors import Batch, reported_scores
 from mien.tensors import Sequence as Steps
 from mien.trained import find_checkpoint
 from mien.types import Modality
@@ -123,6 +123,9 @@ class OnnxNetwork(nn.Module):
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         """Return the score of each task, cut to the scale, and the weights of those that have any.
 
+        Scores are those that ``mien predict`` reports: of a clip with one modality alone, the
+        multimodal score is that modality's.
+
         Args:
             given: Values and mask of each modality, in the order of ``inputs``. Token ids are
                 ``(B, T)``, everything else is ``(B, T, D)``; masks are ``(B, T)``. A clip lacks a
@@ -130,7 +133,8 @@ class OnnxNetwork(nn.Module):
         """
         output = self.model(self._batch(given))
         low, high = self.scale
-        scores = [output.scores[task].clamp(low, high) for task in self.model.tasks]
+        reported = reported_scores(output.scores, output.present)
+        scores = [reported[task].clamp(low, high) for task in self.model.tasks]
         weights = [output.attention[m] for m in self.modalities if m in output.attention]
         return (*scores, *weights)
 
@@ -261,7 +265,7 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
         "modalities": {},
     }
     if network.calibration is not None:
-        about["calibration"] = network.calibration.model_dump(mode="json")
+        about["calibration"] = network.calibration.settle().model_dump(mode="json")
     for modality in network.modalities:
         one: dict[str, Any] = {"made_by": network.made_by.get(modality, "")}
         if modality is Modality.TEXT and network.text is not None:

@@ -4,6 +4,7 @@ They stand apart from the other values because whoever imports this imports torc
 seconds: reading corpora, writing stores and extracting features do without.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mien.types import Modality, Task
 
-__all__ = ["Batch", "Output", "Sequence", "Targets", "pad"]
+__all__ = ["Batch", "Output", "Sequence", "Targets", "pad", "reported_scores"]
 
 
 class Sequence(NamedTuple):
@@ -28,6 +29,17 @@ class Sequence(NamedTuple):
 
     values: Num[Tensor, "B T D"]
     mask: Bool[Tensor, "B T"]
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether all rows are one and the same in memory, as ``repeat`` makes them."""
+        return self.values.shape[0] > 1 and self.values.stride(0) == self.mask.stride(0) == 0
+
+    def repeat(self, num_rows: int) -> "Sequence":
+        """Return the first row so many times, without copying it."""
+        return Sequence(
+            self.values[:1].expand(num_rows, -1, -1), self.mask[:1].expand(num_rows, -1)
+        )
 
 
 def pad(series: list[Num[Tensor, "_ D"]]) -> Sequence:
@@ -99,3 +111,34 @@ class Output:
     states: dict[Task, Float[Tensor, "B _"]]
     attention: dict[Modality, Float[Tensor, "B _"]]
     present: dict[Modality, Bool[Tensor, "B"]]
+
+
+def reported_scores(
+    scores: Mapping[Task, Float[Tensor, "B"]], present: Mapping[Modality, Bool[Tensor, "B"]]
+) -> dict[Task, Float[Tensor, "B"]]:
+    """Return the scores that are reported about clips, whatever modalities they lack.
+
+    There is nothing to fuse in a clip with exactly one modality: its multimodal score is the score
+    of that modality. A network without modality dropout has never learned what absence means to
+    its fusion. A network that knows one modality only was trained to fuse nothing else, and it is
+    its multimodal score that was trained on the annotation and evaluated: there the unimodal
+    score is the multimodal one.
+
+    Args:
+        scores: Raw score of each task.
+        present: Which clips have which modality.
+
+    Returns:
+        The same tasks. In a clip with one modality its two scores are equal.
+    """
+    known = [m for m in Modality if m in present and Task(m) in scores]
+    fused = scores[Task.FUSION]
+    if not known:
+        return dict(scores)
+    if len(present) == 1:
+        return {**scores, Task(known[0]): fused}
+    has = torch.stack([present[m] for m in known])  # (M, B)
+    own = torch.stack([scores[Task(m)] for m in known])
+    is_lone = torch.stack([present[m] for m in present]).sum(dim=0) == 1
+    lone = own.masked_fill(~has, 0.0).sum(dim=0)
+    return {**scores, Task.FUSION: torch.where(is_lone & has.any(dim=0), lone, fused)}

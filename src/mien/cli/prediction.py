@@ -77,7 +77,7 @@ def predict(
         bool, typer.Option("--replace", help="Begin such a run again, and drop its answers.")
     ] = False,
 ) -> None:
-    """Predict the sentiment of recordings or a sentence, how sure that is, and what weighed most.
+    """Predict the sentiment of recordings or a sentence, with intervals and what moved it most.
 
     Of several recordings every answer is written as soon as it is made; a run that was stopped goes
     on with --resume.
@@ -179,6 +179,7 @@ class _Many:
         self._paths = list({os.path.abspath(path): path for path in paths}.values())  # noqa: PTH100  # without following links
         self._num_files = Counter(path.name for path in self._paths)
         self._num_answered = self._num_failed = 0
+        self._legend = ""
 
     def run(self, places: "Places", *, resume: bool, replace: bool) -> None:
         """Predict what is not predicted yet, and write every answer as soon as it is made."""
@@ -196,6 +197,8 @@ class _Many:
                 if not files.is_finished:
                     self._predict_all(files)
                     files.finish()
+        if self._legend:
+            print(self._legend)
         total = len(self._paths)
         if self._num_failed:
             again = "" if places.progress is None else "; --resume tries them again"
@@ -240,7 +243,7 @@ class _Many:
     def _predict(
         self, path: Path, recording: "Recording", files: "AnswerFiles | None", place: str
     ) -> None:
-        from mien.prediction.wording import format_prediction
+        from mien.prediction.wording import format_answers, format_legend
 
         prediction = _predict_recording(
             self._model, path, self._transcript, self._jobs, place=place
@@ -250,7 +253,8 @@ class _Many:
         if files is not None:
             files.add(recording, prediction)
         self._num_answered += 1
-        print(format_prediction(prediction), flush=True)
+        self._legend = format_legend(prediction)
+        print(f"{format_answers(prediction)}\n", flush=True)
 
     def _describe(self, files: "AnswerFiles | None" = None) -> str:
         """Say how many are answered, and how to go on."""

@@ -164,7 +164,10 @@ class MultimodalModel(nn.Module):
     def encode(
         self, batch: Batch
     ) -> tuple[dict[Modality, Float[Tensor, "B _"]], dict[Modality, Float[Tensor, "B _"]]]:
-        """Return the vectors of every modality, and the weights of its steps if it has weights."""
+        """Return the vectors of every modality, and the weights of its steps if it has weights.
+
+        A modality that is the same in all clips is encoded once (``Sequence.repeat``).
+        """
         vectors, attention = {}, {}
         for modality in self.modalities:
             vectors[modality], weights = self._encode(modality, batch.sequences[modality])
@@ -175,6 +178,11 @@ class MultimodalModel(nn.Module):
     def _encode(
         self, modality: Modality, sequence: Sequence
     ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        if sequence.is_repeated:
+            num_rows = len(sequence.mask)
+            vector, once = self._encode(modality, sequence.repeat(1))
+            repeated = None if once is None else once.expand(num_rows, -1)
+            return vector.expand(num_rows, -1), repeated
         if modality is Modality.TEXT:
             states = self.text_encoder(sequence)
             vectors, weights = self.summarise(states, sequence.mask)

@@ -1,8 +1,10 @@
-"""What is said about a recording: scores with intervals, and what weighed most.
+"""What is predicted of a recording: scores with intervals, and what moved them.
 
 Values here are plain: they know no model, are written as JSON and read back the same.
 """
 
+from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 from pydantic import Field
@@ -16,14 +18,13 @@ __all__ = [
     "Moment",
     "Score",
     "Steps",
+    "Window",
     "WordWeight",
     "find_conflicts",
     "name_sentiment",
 ]
 
 _GRADES = ("neutral", "slightly", "", "strongly")
-#: How far from neutral a score must be to speak for a side: a share of the end of the scale.
-_NEUTRAL = 0.1
 
 
 class Score(Settings):
@@ -43,50 +44,77 @@ class Score(Settings):
 
 
 class WordWeight(Settings):
-    """A word and how much it weighed.
+    """A word, its effect on the score, and the attention to it.
 
     Attributes:
         text: The word with its punctuation.
         start: When it begins, in seconds of the recording; None if that is not known.
         end: When it ends.
-        weight: Its weight as a multiple of what equal weights would give it: the mean over its
-            tokens; negative if it speaks against the rest; None if the model did not read it.
+        weight: Attention to it as a multiple of what equal weights would give it: the mean over
+            its tokens; negative if it speaks against the rest. None if the word was not read, or
+            the model has no attention weights.
+        effect: The multimodal score less what it would be if the word were not said; None if it
+            was not read, nothing would remain, or effects were not computed.
     """
 
     text: str
     start: float | None = None
     end: float | None = None
     weight: float | None
+    effect: float | None = None
+
+
+class Window(Settings):
+    """A stretch of the voice or of the face, and its effect on the score.
+
+    Attributes:
+        start: When it begins, in seconds of the recording.
+        end: When it ends.
+        effect: The multimodal score less what it would be without the steps in this stretch.
+    """
+
+    start: float
+    end: float
+    effect: float
 
 
 class Steps(Settings):
-    """How much each moment of a series weighed.
+    """A series of the voice or of the face: the effects of its stretches, and attention to steps.
 
     Attributes:
         times: Centre of each step in seconds of the recording, increasing.
-        weights: Weight of each step as a multiple of what equal weights would give it.
+        weights: Attention to each step as a multiple of what equal weights would give it; empty
+            if the model has no attention weights.
+        windows: Stretches of equal length with a step in them, in the order of time; empty if
+            effects were not computed.
     """
 
     times: tuple[float, ...]
-    weights: tuple[float, ...]
+    weights: tuple[float, ...] = ()
+    windows: tuple[Window, ...] = ()
 
 
 class Moment(Settings):
-    """One of the moments that weighed most.
+    """One of the moments that moved the score most.
 
     Attributes:
-        modality: In which it is: a word, a piece of the voice, a frame of the face.
+        modality: In which it is: a word, a stretch of the voice or of the face.
         start: When it begins, in seconds of the recording; None for a word without a time.
         end: When it ends.
         text: The word, for text; else empty.
-        weight: Its weight as a multiple of what equal weights would give it.
+        weight: Attention to it as a multiple of what equal weights would give it; None if it has
+            none.
+        effect: The multimodal score less what it would be without this moment; None in files
+            that were written before effects were computed, where moments are those with the
+            largest weights.
     """
 
     modality: Modality
     start: float | None = None
     end: float | None = None
     text: str = ""
-    weight: float
+    weight: float | None = None
+    effect: float | None = None
 
 
 class Answer(Settings):
@@ -96,15 +124,17 @@ class Answer(Settings):
         start: Where it begins in the recording, in seconds; None if there is no recording.
         end: Where it ends.
         transcript: What is said.
-        score: The multimodal sentiment.
-        unimodal: The sentiment of each modality that is present, judged by itself.
+        score: The multimodal sentiment; that of the modality itself if only one is present.
+        unimodal: The sentiment of each modality that is present, by itself.
         absent: Why a modality that the model knows is not present.
-        influence: How much the multimodal score changes by each present modality: the score less
-            what it would be without the modality. Empty if only one is present.
-        conflicts: Pairs of modalities that lie on opposite sides of neutral.
-        words: Every word of the transcript with its weight; empty without text.
-        steps: Weights over time of audio and video, where they are present.
-        moments: What weighed most, the heaviest first within each modality.
+        influence: Contribution of each present modality: the multimodal score less what it would
+            be without the modality. Empty if only one is present.
+        conflicts: Pairs of modalities whose intervals do not meet.
+        words: Every word of the transcript with its effect and weight; empty without text.
+        steps: Effects and weights over time of audio and video, where they are present.
+        moments: What moved the multimodal score most: the largest effects first, whatever their
+            sign, and at most three of a modality.
+        notes: What a reader of this answer should know, such as a score that rests on one moment.
     """
 
     start: float | None = None
@@ -118,6 +148,7 @@ class Answer(Settings):
     words: tuple[WordWeight, ...] = ()
     steps: dict[Modality, Steps] = Field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def present(self) -> tuple[Modality, ...]:
@@ -156,22 +187,25 @@ def name_sentiment(value: float, scale: Scale) -> str:
     return f"{_GRADES[grade]} {'positive' if share > 0 else 'negative'}".strip()
 
 
-def find_conflicts(
-    scores: dict[Modality, float], scale: Scale
-) -> tuple[tuple[Modality, Modality], ...]:
-    """Return the pairs of modalities that lie on opposite sides of neutral.
+def find_conflicts(scores: Mapping[Modality, Score]) -> tuple[tuple[Modality, Modality], ...]:
+    """Return the pairs of modalities that disagree: those whose intervals do not meet.
 
-    A score nearer to 0 than a tenth of the end of the scale is on neither side.
+    Two modalities that may both be right do not disagree, however far apart their scores are.
+    Without intervals nothing is known, and no pair is returned.
 
-    >>> find_conflicts({Modality.TEXT: 2.0, Modality.AUDIO: -1.0}, Scale(-3, 3))
-    ((<Modality.TEXT: 'text'>, <Modality.AUDIO: 'audio'>),)
+    >>> said = Score(value=2, low=1, high=3, words="positive")
+    >>> shown = Score(value=-1, low=-2, high=0.5, words="slightly negative")
+    >>> find_conflicts({Modality.TEXT: said, Modality.VIDEO: shown})
+    ((<Modality.TEXT: 'text'>, <Modality.VIDEO: 'video'>),)
     """
-    least = _NEUTRAL * max(abs(scale.low), abs(scale.high))
-    sides = {m: (s > 0) - (s < 0) if abs(s) >= least else 0 for m, s in scores.items()}
-    there = [m for m in Modality if sides.get(m)]
-    return tuple(
-        (a, b) for i, a in enumerate(there) for b in there[i + 1 :] if sides[a] != sides[b]
-    )
+    pairs = combinations([m for m in Modality if m in scores], 2)
+    return tuple((a, b) for a, b in pairs if _are_apart(scores[a], scores[b]))
+
+
+def _are_apart(one: Score, other: Score) -> bool:
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return False
+    return one.high < other.low or other.high < one.low
 
 
 def plain(value: Settings) -> dict[str, Any]:

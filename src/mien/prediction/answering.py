@@ -1,11 +1,12 @@
 """Scores and attention of one utterance to an answer that people can read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
+from mien.live import clock_tenths
 from mien.prediction.answer import (
     Answer,
     Moment,
@@ -15,17 +16,19 @@ from mien.prediction.answer import (
     find_conflicts,
     name_sentiment,
 )
-from mien.prediction.network import Judged, Network
+from mien.prediction.network import ClipSeries, Judged, Network
+from mien.prediction.occlusion import Effects, Part, measure_effects
 from mien.prediction.transcripts import place_words, split_words
-from mien.types import Modality, Task, Word
+from mien.types import Modality, Scale, Task, Word
 
 __all__ = ["Shown", "answer"]
 
 _NUM_MOMENTS = 3
-#: Moments of the voice and the face are at least so many seconds apart, and reach so far at least.
-_APART, _SPAN = 0.5, 0.2
-#: A moment must weigh so many times what equal weights would give it.
-_LEAST = 1.05
+#: The smallest effect that is a moment of its own: a share of the end of the scale.
+_LEAST = 0.01
+#: Among so many steps or more, one with more than this share of the attention has nearly all.
+_LEAST_STEPS, _NEARLY_ALL = 5, 0.9
+_NAMES = {Modality.TEXT: "text", Modality.AUDIO: "voice", Modality.VIDEO: "face"}
 
 Token = tuple[str, int, int]
 
@@ -58,32 +61,44 @@ class Shown:
     notes: tuple[str, ...] = ()
 
 
-def answer(network: Network, judged: Judged, shown: Shown) -> Answer:
-    """Say what the scores and weights mean."""
+def answer(network: Network, judged: Judged, shown: Shown, series: ClipSeries) -> Answer:
+    """Return what scores and weights of an utterance mean, and what moved its score.
+
+    Args:
+        network: What scored it.
+        judged: Its scores and weights.
+        shown: What it was.
+        series: What the network was shown of it.
+    """
     present = [m for m in network.modalities if Task(m) in judged.scores]
     fused = judged.scores[Task.FUSION]
-    unimodal = {m: judged.scores[Task(m)] for m in present}
-    words = _weigh_words(judged, shown)
-    steps = {
-        m: Steps(
-            times=tuple(float(t) for t in shown.times[m][: len(weights)]),
-            weights=tuple(_relative(weights)),
-        )
-        for m, weights in judged.attention.items()
-        if m in shown.times and len(weights)
-    }
+    unimodal = {m: _score(network, Task(m), judged.scores[Task(m)], [m]) for m in present}
+    parts = _find_parts(shown) if Modality.TEXT in present else []
+    effects = measure_effects(
+        network,
+        series,
+        fused,
+        transcript=shown.transcript,
+        words=[part for _, part in parts],
+        times=shown.times,
+        span=(shown.start or 0.0, np.inf if shown.end is None else shown.end),
+    )
+    words = _describe_words(judged, parts, effects)
+    steps = {m: _describe_steps(judged, shown, effects, m) for m in present if m in shown.times}
+    steps = {m: one for m, one in steps.items() if one.times}
     return Answer(
         start=shown.start,
         end=shown.end,
         transcript=shown.transcript,
         score=_score(network, Task.FUSION, fused, present),
-        unimodal={m: _score(network, Task(m), value, [m]) for m, value in unimodal.items()},
+        unimodal=unimodal,
         absent={m: shown.absent[m] for m in network.modalities if m not in present},
         influence={m: fused - value for m, value in judged.without.items()},
-        conflicts=find_conflicts(unimodal, network.scale),
+        conflicts=find_conflicts(unimodal),
         words=words,
         steps=steps,
-        moments=(*_heavy_words(words), *(one for m, s in steps.items() for one in _peaks(m, s))),
+        moments=_rank(words, steps, network.scale),
+        notes=tuple(_notice(judged, shown, steps)),
     )
 
 
@@ -100,30 +115,52 @@ def _relative(weights: Float[np.ndarray, " T"]) -> list[float]:
     return [float(w) * len(weights) / total if total else 0.0 for w in weights]
 
 
-def _weigh_words(judged: Judged, shown: Shown) -> tuple[WordWeight, ...]:
-    """Return the words of the transcript, each with the mean weight of the tokens read of it."""
-    if Modality.TEXT not in judged.attention:
-        return ()
-    weights = _relative(judged.attention[Modality.TEXT])
+def _find_parts(shown: Shown) -> list[tuple[WordWeight, Part]]:
+    """Return the words of the transcript, still without a weight, and the steps of each."""
     if shown.tokens is None:
-        return tuple(
-            WordWeight(text=word.text, start=word.start, end=word.end, weight=weight)
-            for word, weight in zip(shown.words, weights, strict=False)
-        )
+        return [
+            (
+                WordWeight(text=text, start=start, end=end, weight=None),
+                Part(begin=0, end=0, steps=(step,)),
+            )
+            for step, (text, start, end) in enumerate(shown.words)
+        ]
     texts = split_words(shown.transcript)
-    placed = _times_of(texts, shown.words)
     result, at, token = [], 0, 0
-    for text, (start, end) in zip(texts, placed, strict=True):
+    for text, (start, end) in zip(texts, _times_of(texts, shown.words), strict=True):
         begin = shown.transcript.index(text, at)
         at = begin + len(text)
         own = []
-        while token < len(weights) and shown.tokens[token][1] < at:
+        while token < len(shown.tokens) and shown.tokens[token][1] < at:
             _, first, last = shown.tokens[token]
-            own += [weights[token]] if last > max(first, begin) else []
+            own += [token] if last > max(first, begin) else []
             token += 1
+        word = WordWeight(text=text, start=start, end=end, weight=None)
+        result.append((word, Part(begin=begin, end=at, steps=tuple(own))))
+    return result
+
+
+def _describe_words(
+    judged: Judged, parts: Sequence[tuple[WordWeight, Part]], effects: Effects
+) -> tuple[WordWeight, ...]:
+    """Return the words, each with its effect and the mean weight of its steps."""
+    weights = _relative(judged.attention.get(Modality.TEXT, np.zeros(0)))
+    result = []
+    for (word, part), effect in zip(parts, effects.words, strict=True):
+        own = [weights[step] for step in part.steps if step < len(weights)]
         weight = float(np.mean(own)) if own else None
-        result.append(WordWeight(text=text, start=start, end=end, weight=weight))
+        result.append(word.model_copy(update={"weight": weight, "effect": effect}))
     return tuple(result)
+
+
+def _describe_steps(judged: Judged, shown: Shown, effects: Effects, modality: Modality) -> Steps:
+    weights = _relative(judged.attention.get(modality, np.zeros(0)))
+    times = shown.times[modality]
+    return Steps(
+        times=tuple(float(t) for t in (times[: len(weights)] if weights else times)),
+        weights=tuple(weights[: len(times)]),
+        windows=effects.windows.get(modality, ()),
+    )
 
 
 def _times_of(
@@ -137,34 +174,58 @@ def _times_of(
     return [(word.start, word.end) for word in place_words(texts, words, ())]
 
 
-def _heavy_words(words: Sequence[WordWeight]) -> list[Moment]:
-    weighed = [(word, word.weight) for word in words if word.weight is not None]
-    ranked = sorted(weighed, key=lambda pair: -abs(pair[1]))[:_NUM_MOMENTS]
-    return [
-        Moment(
-            modality=Modality.TEXT,
-            start=word.start,
-            end=word.end,
-            text=word.text,
-            weight=weight,
-        )
-        for word, weight in ranked
-        if abs(weight) >= _LEAST
-    ]
+def _rank(
+    words: Sequence[WordWeight], steps: Mapping[Modality, Steps], scale: Scale
+) -> tuple[Moment, ...]:
+    """Return the moments with the largest effects, at most three of a modality."""
+    found = {m: _weigh_windows(m, one) for m, one in steps.items()}
+    found[Modality.TEXT] = [Moment(modality=Modality.TEXT, **one.model_dump()) for one in words]
+    least = _LEAST * max(abs(scale.low), abs(scale.high))
+    best: list[Moment] = []
+    for modality in Modality:
+        large = [m for m in found.get(modality, ()) if abs(m.effect or 0.0) >= least]
+        best += sorted(large, key=_size)[:_NUM_MOMENTS]
+    return tuple(sorted(best, key=_size))
 
 
-def _peaks(modality: Modality, steps: Steps) -> list[Moment]:
-    """Return the heaviest moments of a series that lie apart from each other."""
-    times = steps.times
-    reach = max(_SPAN, float(np.median(np.diff(times)))) / 2 if len(times) > 1 else 0.0
-    found: list[Moment] = []
-    centres: list[float] = []
-    for step in np.argsort(-np.abs(steps.weights), kind="stable").tolist():
-        weight, centre = steps.weights[step], times[step]
-        if abs(weight) < _LEAST or len(found) == _NUM_MOMENTS:
-            break
-        if all(abs(centre - other) >= _APART for other in centres):
-            centres.append(centre)
-            start, end = max(0.0, centre - reach), centre + reach
-            found.append(Moment(modality=modality, start=start, end=end, weight=weight))
-    return found
+def _size(moment: Moment) -> float:
+    return -abs(moment.effect or 0.0)
+
+
+def _weigh_windows(modality: Modality, steps: Steps) -> list[Moment]:
+    """Return the windows of a series, each with the mean weight of its steps."""
+    times, weights = np.array(steps.times), np.array(steps.weights)
+    moments = []
+    for window in steps.windows:
+        inside = (times >= window.start) & (times < window.end)
+        weight = float(weights[inside].mean()) if len(weights) and inside.any() else None
+        moments.append(Moment(modality=modality, weight=weight, **window.model_dump()))
+    return moments
+
+
+def _notice(judged: Judged, shown: Shown, steps: Mapping[Modality, Steps]) -> Iterator[str]:
+    """Warn where the attention to a modality lies on a single step."""
+    for modality, weights in judged.attention.items():
+        total = float(np.abs(weights).sum())
+        if len(weights) < _LEAST_STEPS or not total:
+            continue
+        step = int(np.argmax(np.abs(weights)))
+        share = float(np.abs(weights[step])) / total
+        if share <= _NEARLY_ALL:
+            continue
+        where = _name_step(modality, step, shown, steps)
+        if where:
+            yield (
+                f"the {_NAMES[modality]} score rests mainly on one {where}, which has "
+                f"{100 * share:.0f} % of the attention"
+            )
+
+
+def _name_step(modality: Modality, step: int, shown: Shown, steps: Mapping[Modality, Steps]) -> str:
+    """Return which word or moment a step is; empty if that is not known."""
+    if modality in steps and step < len(steps[modality].times):
+        return f"moment ({clock_tenths(steps[modality].times[step])})"
+    if modality is Modality.TEXT:
+        words = [word.text for word, part in _find_parts(shown) if step in part.steps]
+        return f'word ("{words[0]}")' if words else ""
+    return ""

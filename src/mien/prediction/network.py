@@ -21,11 +21,14 @@ from mien.extractors import EXTRACTORS
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.prediction.answer import ModelFacts
-from mien.tensors import Batch, pad
+from mien.tensors import Batch, Output, pad, reported_scores
 from mien.text import TextReader, check_encoder
 from mien.types import Modality, Scale, Task
 
 __all__ = ["ClipSeries", "Judged", "Network", "check_extractors", "load_network"]
+
+#: Variants of a clip that go through the network together.
+_VARIANTS = 16
 
 #: Series of one clip: values of each modality that it has, ``(T, D)``.
 ClipSeries = Mapping[Modality, Num[np.ndarray, "_ _"]]
@@ -36,7 +39,8 @@ class Judged:
     """What the network says about one clip.
 
     Attributes:
-        scores: Of the multimodal task and of every present modality, cut to the scale.
+        scores: Of the multimodal task and of every present modality, cut to the scale. If one
+            modality is present, its score is the multimodal score.
         attention: Weight of each step of the present modalities that have weights.
         without: The multimodal score if a present modality is taken away; empty if only one is
             present.
@@ -94,23 +98,23 @@ class Network:
     @torch.no_grad()
     def judge(self, clips: Sequence[ClipSeries]) -> list[Judged]:
         """Judge clips; a modality without a step is not present, and every clip has one that is."""
-        whole = [self._complete(one) for one in clips]
+        whole = [self.complete(one) for one in clips]
         present = [[m for m, values in one.items() if len(values)] for one in whole]
         output = self.model(self._batch(whole))
+        scores = reported_scores(output.scores, output.present)
         without: list[dict[Modality, float]] = [{} for _ in clips]
         for modality in self.modalities:
             rows = [i for i, there in enumerate(present) if modality in there and len(there) > 1]
             if rows:
                 less = [{**whole[i], modality: whole[i][modality][:0]} for i in rows]
-                scores = self.model(self._batch(less)).scores[Task.FUSION].tolist()
-                for row, score in zip(rows, scores, strict=True):
-                    without[row][modality] = self.cut(score)
+                for row, score in zip(rows, self._fuse(self._batch(less)), strict=True):
+                    without[row][modality] = score
         judged = []
         for row, there in enumerate(present):
             tasks = (Task.FUSION, *(Task(m) for m in there))
             judged.append(
                 Judged(
-                    scores={t: self.cut(float(output.scores[t][row])) for t in tasks},
+                    scores={t: self.cut(float(scores[t][row])) for t in tasks},
                     attention={
                         m: weights[row, : len(whole[row][m])].double().numpy()
                         for m, weights in output.attention.items()
@@ -121,11 +125,45 @@ class Network:
             )
         return judged
 
+    @torch.no_grad()
+    def score_variants(
+        self, clip: ClipSeries, modality: Modality, variants: Sequence[Num[np.ndarray, "_ _"]]
+    ) -> list[float]:
+        """Return the multimodal score of a clip with other series of one modality.
+
+        The other modalities are encoded once, and short and long variants apart.
+
+        Args:
+            clip: Its series.
+            modality: The one that varies.
+            variants: Series of it; one without a step takes the modality away. Something must
+                remain in every variant.
+        """
+        rest = self.complete(clip)
+        batch = self._batch([rest])
+        scores = [0.0] * len(variants)
+        order = sorted(range(len(variants)), key=lambda row: len(variants[row]))
+        for start in range(0, len(order), _VARIANTS):
+            rows = order[start : start + _VARIANTS]
+            own = [self.complete({modality: variants[row]})[modality] for row in rows]
+            sequences = {m: one.repeat(len(rows)) for m, one in batch.sequences.items()}
+            sequences[modality] = pad([torch.from_numpy(np.ascontiguousarray(o)) for o in own])
+            found = self._fuse(Batch(index=torch.arange(len(rows)), sequences=sequences))
+            for row, score in zip(rows, found, strict=True):
+                scores[row] = score
+        return scores
+
+    def _fuse(self, batch: Batch) -> list[float]:
+        """Return the multimodal scores as they are reported, cut to the scale."""
+        output: Output = self.model(batch)
+        scores = reported_scores(output.scores, output.present)[Task.FUSION]
+        return [self.cut(score) for score in scores.tolist()]
+
     def cut(self, score: float) -> float:
         """Return a score cut to the scale."""
         return min(max(score, self.scale.low), self.scale.high)
 
-    def _complete(self, clip: ClipSeries) -> dict[Modality, Num[np.ndarray, "_ _"]]:
+    def complete(self, clip: ClipSeries) -> dict[Modality, Num[np.ndarray, "_ _"]]:
         """Add the modalities that are missing, and cut those that are too long."""
         most = self.config.features.max_steps or None
         result = {}

@@ -108,9 +108,9 @@ class TrainedModel:
     ) -> Prediction:
         """Judge a recording, utterance by utterance.
 
-        A recording of up to 15 seconds is one utterance; longer ones, and those in which more is
-        said than the model reads at a time, are cut at sentences and pauses. Memory does not grow
-        with its length.
+        A recording of up to 15 seconds in which somebody speaks is one utterance; longer ones, and
+        those in which more is said than the model reads at a time, are cut at sentences and pauses,
+        silence into pieces of at most 3 seconds. Memory does not grow with the length.
 
         Args:
             recording: Any file with sound or a moving picture.
@@ -292,8 +292,8 @@ class TrainedModel:
             return []
         judged = self.network.judge([series for series, _ in waiting])
         answers = []
-        for one, (_, shown) in zip(judged, waiting, strict=True):
-            found = answer(self.network, one, shown)
+        for one, (series, shown) in zip(judged, waiting, strict=True):
+            found = answer(self.network, one, shown, series)
             answers.append(widen(found, self.network.scale) if shown.is_doubtful else found)
         return answers
 

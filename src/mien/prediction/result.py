@@ -69,7 +69,7 @@ class Prediction(Settings):
 
         Args:
             path: File to write.
-            recording: Where frames at the heaviest moments of the face are taken from.
+            recording: Where frames are taken from, at which the face moved the score most.
 
         Raises:
             MediaError: If ``recording`` cannot be read.
@@ -90,18 +90,17 @@ class Prediction(Settings):
         return figure
 
     def _grab(self, recording: Path) -> "list[tuple[float, np.ndarray]]":
-        """Return a few frames at the heaviest moments of the face, in the order of time."""
+        """Return frames at which the face moved the score most: one of each utterance first."""
         from mien.media import Source
         from mien.media.stills import grab_frames
 
-        seen = [
-            moment
-            for one in self.answers
-            for moment in one.moments
-            if moment.modality is Modality.VIDEO
-        ]
-        heaviest = sorted(seen, key=lambda moment: -abs(moment.weight))[:_NUM_FRAMES]
-        times = sorted(((m.start or 0.0) + (m.end or 0.0)) / 2 for m in heaviest)
+        spans = [_frames_of(one) for one in self.answers]
+        ranked = sorted(
+            (place, -size, middle)
+            for found in spans
+            for place, (size, middle) in enumerate(sorted(found, reverse=True))
+        )
+        times = sorted(middle for _, _, middle in ranked[:_NUM_FRAMES])
         return grab_frames(Source(path=recording), times, height=_FRAME_HEIGHT)
 
     def _repr_html_(self) -> str:
@@ -124,6 +123,21 @@ class Prediction(Settings):
     def write(self, path: str | Path) -> None:
         """Write the same as a JSON file."""
         write_text(Path(path), json.dumps(self.to_dict(), ensure_ascii=False, indent=1))
+
+
+def _frames_of(one: Answer) -> list[tuple[float, float]]:
+    """Return what a frame could show of the face: the size of an effect, and its time.
+
+    Files that were written before there were effects have the moments of most attention.
+    """
+    windows = one.steps[Modality.VIDEO].windows if Modality.VIDEO in one.steps else ()
+    if windows:
+        return [(abs(window.effect), (window.start + window.end) / 2) for window in windows]
+    return [
+        (abs(m.weight or 0.0), ((m.start or 0.0) + (m.end or 0.0)) / 2)
+        for m in one.moments
+        if m.modality is Modality.VIDEO
+    ]
 
 
 def _time_of(one: Answer) -> str:

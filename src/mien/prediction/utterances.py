@@ -1,14 +1,15 @@
 """A recording cut into utterances: sentences where words are known, else stretches of speech."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mien.prediction.transcripts import ends_sentence
 from mien.types import Word
 
-__all__ = ["LONGEST", "SHORT", "Utterance", "cut"]
+__all__ = ["LONGEST", "SHORT", "SILENT_PIECE", "Utterance", "cut"]
 
-#: A recording up to this many seconds is one utterance.
+#: A recording up to this many seconds in which somebody speaks is one utterance.
 SHORT = 15.0
 #: Seconds of the longest utterance; corpora of the field have few that are longer.
 LONGEST = 15.0
@@ -18,8 +19,11 @@ _LEAST, _JOIN_PAUSE = 1.5, 0.7
 _PAUSE = 1.0
 #: How far an utterance reaches beyond its first and last word, at most.
 _MARGIN = 0.25
-#: Where nobody speaks for so long, the face is judged by itself, in stretches of so many seconds.
-_SILENCE, _SILENT_STRETCH = 3.0, 10.0
+#: Where nobody speaks for so long, the face gets answers of its own.
+_SILENCE = 3.0
+#: Seconds of the longest silent piece: an expression changes within a few seconds, and a score of
+#: more of them would speak for the one that attention picks.
+SILENT_PIECE = 3.0
 #: Where words are given, somebody speaks in an utterance if speech is heard for so many seconds.
 _LEAST_SPEECH = 0.1
 
@@ -61,10 +65,11 @@ def cut(
 ) -> list[Utterance]:
     """Cut a recording into utterances, in the order of time and without overlap.
 
-    A short one is a single utterance if all that is said can be read at a time. In others, an
-    utterance ends with a sentence or a long pause; one that is too long is cut at its longest
-    pauses, one that is too short joins its neighbour. Where words are not known, stretches of
-    speech take the place of sentences.
+    A short one in which somebody speaks is a single utterance if all that is said can be read at a
+    time. In others, an utterance ends with a sentence or a long pause; one that is too long is cut
+    at its longest pauses, one that is too short joins its neighbour. Where words are not known,
+    stretches of speech take the place of sentences. Silence, of a short recording too, is cut into
+    equal pieces of at most 3 seconds.
 
     Args:
         seconds: Length of the recording.
@@ -82,8 +87,9 @@ def cut(
         return fits is None or fits(separator.join(word.text for word in piece))
 
     is_readable = fits is None or not words or fits(transcript)
-    if seconds <= SHORT and is_readable:
-        is_spoken = bool(speech) or (bool(words) and not are_given)
+    is_spoken = bool(speech) or (bool(words) and not are_given)
+    is_one = is_spoken or bool(transcript) or not with_silence or seconds <= SILENT_PIECE
+    if seconds <= SHORT and is_readable and is_one:
         return [
             Utterance(
                 start=0.0, end=None, words=tuple(words), transcript=transcript, is_spoken=is_spoken
@@ -196,6 +202,6 @@ def _silences(spans: Sequence[Span], seconds: float) -> Iterator[Span]:
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         if end - begin < _SILENCE:
             continue
-        count = max(1, -int(-(end - begin) // _SILENT_STRETCH))
+        count = math.ceil((end - begin) / SILENT_PIECE - 1e-9)
         step = (end - begin) / count
         yield from ((begin + k * step, begin + (k + 1) * step) for k in range(count))

@@ -27,8 +27,9 @@ __all__ = ["Cuts", "Listener", "Watcher"]
 Values = Num[np.ndarray, "_ _"]
 Times = Float[np.ndarray, " _"]
 
-#: From so many utterances on, processes that work side by side are worth their start.
-_MANY = 4
+#: From so many utterances on, and in recordings longer than this, processes that work side by side
+#: are worth their start.
+_MANY, _LONG = 4, 15.0
 #: Languages that are written without spaces.
 _SPACELESS = ("zh", "ja", "th")
 
@@ -191,7 +192,7 @@ class Watcher:
         self, path: Path, utterances: Sequence[Utterance], jobs: int
     ) -> Iterator[tuple[Utterance, Mapping[str, Features]]]:
         """Give the features of every utterance; none of a stretch that cannot be decoded."""
-        if jobs > 1 and len(utterances) >= _MANY:
+        if jobs > 1 and len(utterances) >= _MANY and (utterances[-1].end or 0.0) > _LONG:
             names = [str(m) for m in self.tools.extractors]
             names += ["text"] if self.tools.encoder is not None else []
             tasks = [_task(path, one) for one in utterances]

@@ -3,32 +3,61 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from mien.live import clock
+from mien.live import clock, clock_tenths
 from mien.prediction.answer import Answer, Moment, Score
 from mien.prediction.result import Prediction
 from mien.types import Modality
 
-__all__ = ["format_prediction", "to_rows"]
+__all__ = ["format_answers", "format_legend", "format_prediction", "to_rows"]
 
 _WIDTH = 96
+#: Moments that are shown of an utterance.
+_NUM_MOMENTS = 5
+#: Words in a cell of a spreadsheet.
+_NUM_WORDS = 3
 #: What a spreadsheet would take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = (
     *("source", "utterance", "start", "end", "transcript", "sentiment", "score", "low", "high"),
     *(f"{m}_{what}" for m in Modality for what in ("score", "low", "high")),
-    *("absent", "conflicts", "heaviest_words", "warnings"),
+    *("absent", "conflicts", "heaviest_words", "strongest_words"),
+    *(f"{m}_contribution" for m in Modality),
+    *("notes", "warnings"),
 )
 
 
 def format_prediction(prediction: Prediction) -> str:
-    """Return what a terminal shows: a headline, then every utterance with its reasons."""
+    """Return all that a terminal shows of one prediction: its answers and the legend."""
+    return f"{format_answers(prediction)}\n\n{format_legend(prediction)}"
+
+
+def format_answers(prediction: Prediction) -> str:
+    """Return a headline, then every utterance with its reasons."""
     lines = [_headline(prediction)]
     for number, one in enumerate(prediction.answers, start=1):
         lines += ["", *_describe(one, number if len(prediction) > 1 else None)]
     for warning in prediction.warnings:
         lines += textwrap.wrap(f"note: {_clean(warning)}", _WIDTH, subsequent_indent="      ")
-    lines += ["", *_explain(prediction)]
     return "\n".join(lines)
+
+
+def format_legend(prediction: Prediction) -> str:
+    """Return what the numbers mean, and which model they are from."""
+    lines = []
+    if prediction.level is not None:
+        lines.append(
+            f"[low, high]: {100 * prediction.level:g} % prediction interval, calibrated on "
+            "validation clips"
+        )
+    if any(one.influence for one in prediction.answers):
+        lines.append("contribution: the overall score minus what it would be without the modality")
+    if any(moment.effect is not None for one in prediction.answers for moment in one.moments):
+        lines.append(
+            "moved the score most: the overall score minus what it would be without this word or "
+            "moment"
+        )
+    licence = f"; {prediction.model.licence}" if prediction.model.licence else ""
+    return "\n".join([*lines, f"model: {prediction.model.name}{licence}"])
 
 
 def _headline(prediction: Prediction) -> str:
@@ -51,23 +80,35 @@ def _describe(one: Answer, number: int | None) -> Iterator[str]:
         yield from textwrap.wrap(said, _WIDTH, initial_indent="  ", subsequent_indent="   ")
     yield f"  {one.score.words:20} {_number(one.score)}"
     for modality in Modality:
-        if modality in one.unimodal:
-            score = one.unimodal[modality]
-            yield f"    {modality:5}  {score.words:18} {_number(score)}{_influence(one, modality)}"
-        elif modality in one.absent:
-            yield f"    {modality:5}  not judged: {one.absent[modality]}"
+        yield from _describe_modality(one, modality)
     for first, second in one.conflicts:
         yield f"    {first} and {second} disagree"
-    heavy = [_moment(moment) for moment in one.moments]
-    if heavy:
-        text = f"weighed most: {', '.join(heavy)}"
-        yield from textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="      ")
+    moved = [_moment(moment) for moment in one.moments if moment.effect is not None]
+    if moved:
+        yield from _wrap(f"moved the score most: {', '.join(moved[:_NUM_MOMENTS])}")
+    for note in one.notes:
+        yield from _wrap(f"note: {_clean(note)}")
+
+
+def _describe_modality(one: Answer, modality: Modality) -> Iterator[str]:
+    if modality in one.unimodal:
+        score = one.unimodal[modality]
+        line = f"    {modality:5}  {score.words:18} {_number(score)}"
+        if modality in one.influence:
+            line += f"   contribution {one.influence[modality]:+.2f}"
+        yield line
+    elif modality in one.absent:
+        yield f"    {modality:5}  not judged: {one.absent[modality]}"
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="      ")
 
 
 def _span(one: Answer) -> str:
     if one.start is None or one.end is None:
         return ""
-    return f"{_time(one.start)} to {_time(one.end)}"
+    return f"{clock_tenths(one.start)} to {clock_tenths(one.end)}"
 
 
 def _number(score: Score) -> str:
@@ -76,37 +117,13 @@ def _number(score: Score) -> str:
     return f"{score.value:+.2f}  [{score.low:+.2f}, {score.high:+.2f}]"
 
 
-def _influence(one: Answer, modality: Modality) -> str:
-    if modality not in one.influence:
-        return ""
-    return f"   moves the whole by {one.influence[modality]:+.2f}"
-
-
 def _moment(moment: Moment) -> str:
-    what = f'"{_clean(moment.text)}"' if moment.modality is Modality.TEXT else str(moment.modality)
-    if moment.start is not None and moment.modality is not Modality.TEXT:
-        what += f" at {_time(moment.start)}"
-    return f"{what} ({moment.weight:.1f}x)"
-
-
-def _time(seconds: float) -> str:
-    """Return a time to a tenth of a second.
-
-    >>> _time(75.2), _time(3675.0)
-    ('1:15.2', '1:01:15.0')
-    """
-    tenths = round(seconds * 10 + 1e-9)
-    return f"{clock(float(tenths // 10))}.{tenths % 10}"
-
-
-def _explain(prediction: Prediction) -> Iterator[str]:
-    if prediction.level is not None:
-        share = f"{100 * prediction.level:g} %"
-        yield f"[low, high]: {share} of the annotations of validation clips lay inside"
-    if any(one.moments for one in prediction.answers):
-        yield "(2.0x): twice the weight that equal weights would give"
-    licence = f"; {prediction.model.licence}" if prediction.model.licence else ""
-    yield f"model: {prediction.model.name}{licence}"
+    if moment.modality is Modality.TEXT:
+        what = f'"{_clean(moment.text)}"'
+    else:
+        name = "voice" if moment.modality is Modality.AUDIO else "face"
+        what = name if moment.start is None else f"{name} at {clock_tenths(moment.start)}"
+    return f"{what} {moment.effect:+.2f}"
 
 
 def _clean(text: str) -> str:
@@ -117,8 +134,9 @@ def _clean(text: str) -> str:
 def to_rows(prediction: Prediction) -> list[list[str]]:
     """Return a row of names, and a row for each utterance.
 
-    Scores have six digits; what is not there is empty. Text that a spreadsheet would take for a
-    formula begins with an apostrophe.
+    Scores and contributions have six digits; what is not there is empty. ``heaviest_words`` have
+    the most attention, ``strongest_words`` the largest effect on the score. Text that a spreadsheet
+    would take for a formula begins with an apostrophe.
     """
     rows = [list(_COLUMNS)]
     for number, one in enumerate(prediction.answers, start=1):
@@ -128,11 +146,23 @@ def to_rows(prediction: Prediction) -> list[list[str]]:
             cells += _cells(one.unimodal.get(modality))
         cells.append("; ".join(f"{m}: {why}" for m, why in one.absent.items()))
         cells.append("; ".join(f"{a} and {b}" for a, b in one.conflicts))
-        words = [m.text for m in one.moments if m.modality is Modality.TEXT]
-        cells.append(" ".join(words))
-        cells.append("; ".join(prediction.warnings))
+        cells += [_heaviest(one), _strongest(one), *(one.influence.get(m) for m in Modality)]
+        cells += ["; ".join(one.notes), "; ".join(prediction.warnings)]
         rows.append([_cell(value) for value in cells])
     return rows
+
+
+def _heaviest(one: Answer) -> str:
+    """Return the words with the most attention."""
+    words = [word for word in one.words if word.weight is not None]
+    words = sorted(words, key=lambda word: -abs(word.weight or 0.0))[:_NUM_WORDS]
+    return " ".join(word.text for word in words)
+
+
+def _strongest(one: Answer) -> str:
+    """Return the words that moved the score most, with their effects."""
+    words = [m for m in one.moments if m.modality is Modality.TEXT and m.effect is not None]
+    return "; ".join(f"{word.text} {word.effect:+.2f}" for word in words)
 
 
 def _cells(score: Score | None) -> Sequence[object]:

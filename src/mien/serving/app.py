@@ -110,7 +110,7 @@ def create_app(settings: ServeSettings, on_state: OnState | None = None) -> Fast
     """
     app = FastAPI(
         title="mien",
-        summary="Sentiment of recordings and sentences, with intervals and what weighed most.",
+        summary="Sentiment of recordings and sentences, with intervals and what moved them.",
         version="1",
         docs_url=None,
         redoc_url=None,

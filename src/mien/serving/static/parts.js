@@ -1,7 +1,7 @@
 // Small pieces that the other files share: elements, numbers, names.
 
 export const MODALITIES = ["text", "audio", "video"];
-export const NAMES = { fusion: "All together", text: "Text", audio: "Voice", video: "Face" };
+export const NAMES = { fusion: "Overall", text: "Text", audio: "Voice", video: "Face" };
 
 const SVG = "http://www.w3.org/2000/svg";
 

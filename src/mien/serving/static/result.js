@@ -1,4 +1,4 @@
-// An answer as people read it: the verdict, the player with its timeline, what weighed most, the words.
+// An answer as people read it: the verdict, the scores, the player with its timeline, what moved the score, the words.
 import { MODALITIES, NAMES, clock, draw, make, nameSentiment, overall, signed } from "./parts.js";
 import { Player } from "./player.js";
 import { Timeline } from "./timeline.js";
@@ -23,12 +23,15 @@ export function showResult(place, prediction, media) {
   shown = { timeline, player, url: URL.createObjectURL(new Blob([JSON.stringify(prediction, null, 1)], { type: "application/json" })) };
   place.classList.toggle("text-only", !isTimed);
   place.append(head(prediction, shown.url));
+  const apart = modalityScores(prediction);
+  if (apart) place.append(apart);
   if (timeline) {
-    place.append(make("section", { class: "card", "aria-label": "Over time" }, player?.element ?? null, legend(prediction, timeline), timeline.svg, hint(prediction)));
-    const moments = heaviest(prediction, seek);
+    const curves = prediction.answers.length > 1 ? legend(prediction, timeline) : null;
+    place.append(make("section", { class: "card", "aria-label": "Over time" }, player?.element ?? null, curves, timeline.svg, hint(prediction)));
+    const moments = strongest(prediction, seek);
     if (moments) place.append(moments);
   }
-  place.append(make("section", { class: "card" }, make("h2", {}, isTimed ? "What is said, shaded by weight" : "The words, shaded by weight"), list.element));
+  place.append(make("section", { class: "card" }, ...titleOfWords(prediction, isTimed), list.element));
   place.hidden = false;
   timeline?.render();
 }
@@ -55,7 +58,7 @@ function head(prediction, url) {
     make("div", { class: "row spread" },
       make("div", { class: "head" },
         make("p", { class: "quiet small source" }, name + size),
-        make("p", { class: "verdict" }, words, make("span", { class: "number" }, `${signed(value)} of ${signed(value < 0 ? scale[0] : scale[1], 0)}`))),
+        make("p", { class: "verdict" }, words, make("span", { class: "number" }, `${signed(value)} on a scale from ${signed(scale[0], 0)} to ${signed(scale[1], 0)}`))),
       make("a", { class: "button", href: url, download: "prediction.json" }, "Download JSON")),
     gauge(value, one, scale),
     make("p", { class: "quiet small" }, explain(prediction, one, level)),
@@ -69,7 +72,42 @@ function explain(prediction, one, level) {
     return `Mean of ${values.length} ${prediction.seconds === null ? "parts" : "utterances"} by their length; they lie between ${signed(Math.min(...values))} and ${signed(Math.max(...values))}.`;
   }
   if (one.low === null) return "The model was not calibrated, so there is no interval.";
-  return `${Math.round(100 * level)} of 100 such clips are annotated between ${signed(one.low)} and ${signed(one.high)}: the pale bar.`;
+  return `${Math.round(100 * level)} % prediction interval: ${signed(one.low)} to ${signed(one.high)} (shaded), calibrated on validation clips.`;
+}
+
+/** Of a single utterance with several modalities: the score of each, its interval and its contribution. */
+function modalityScores(prediction) {
+  const [one] = prediction.answers;
+  const there = MODALITIES.filter((m) => one.unimodal[m]);
+  if (prediction.answers.length > 1 || there.length < 2) return null;
+  const rows = there.flatMap((m) => {
+    const score = one.unimodal[m];
+    const share = one.influence[m];
+    return [
+      make("b", { class: m }, NAMES[m]), rail(score, prediction.scale, m),
+      make("span", {}, `${score.words} ${signed(score.value)}`, make("small", { class: "quiet" }, share === undefined ? "" : `contribution ${signed(share)}`)),
+    ];
+  });
+  return make("section", { class: "card" }, make("h2", {}, "Each modality by itself"), make("div", { class: "apart" }, ...rows),
+    make("p", { class: "quiet small" }, "Contribution: the overall score minus what it would be without the modality."));
+}
+
+function rail(score, [low, high], modality) {
+  const at = (v) => `${3 + (94 * (v - low)) / (high - low)}%`;
+  const span = score.low === null ? [] : [draw("line", { class: "span", x1: at(score.low), x2: at(score.high), y1: 12, y2: 12 })];
+  return draw("svg", { class: `rail-of ${modality}`, role: "img", "aria-label": `${NAMES[modality]} ${signed(score.value)}` },
+    draw("line", { class: "rail", x1: at(low), x2: at(high), y1: 12, y2: 12 }), ...span,
+    draw("line", { class: "tick", x1: at(0), x2: at(0), y1: 4, y2: 20 }), draw("circle", { cx: at(score.value), cy: 12, r: 6 }));
+}
+
+function titleOfWords({ answers }, isTimed) {
+  const words = answers.flatMap((one) => one.words);
+  const parts = [];
+  if (words.some((word) => word.effect !== null)) parts.push("Blue words raise the overall score, red words lower it: what it would lose without them.");
+  if (words.some((word) => word.weight !== null)) parts.push("Underlined: attention above the average, which does not explain a score.");
+  const timed = answers.some((one) => one.transcript) ? "What is said" : "Piece by piece";
+  const title = make("h2", {}, isTimed ? timed : "The words");
+  return parts.length ? [title, make("p", { class: "quiet small" }, parts.join(" "))] : [title];
 }
 
 function gauge(value, score, [low, high]) {
@@ -94,33 +132,44 @@ function legend(prediction, timeline) {
 }
 
 function hint(prediction) {
+  const isMany = prediction.answers.length > 1;
   const clashes = prediction.answers.filter((one) => one.conflicts.length).length;
-  const band = prediction.level === null ? "" : "The grey band is the interval of all together. ";
-  const marks = clashes ? "A triangle on top: modalities lie on opposite sides of neutral. " : "";
-  return make("p", { class: "quiet small" }, `${band}${marks}The strips below show when voice and face weighed more than average. Click to go there.`);
+  const band = prediction.level === null || !isMany ? "" : "The grey band is the interval of the overall score. ";
+  const marks = clashes && isMany ? "A triangle on top: the intervals of two modalities do not meet. " : "";
+  return make("p", { class: "quiet small" }, `${band}${marks}Bars upwards: this stretch of voice or face raises the overall score; downwards: it lowers it. Below them: attention above the average. Click to go there.`);
 }
 
-function heaviest(prediction, seek) {
+function strongest(prediction, seek) {
   const rows = MODALITIES.map((modality) => {
-    const all = prediction.answers.flatMap((one) => one.moments.filter((m) => m.modality === modality));
-    const most = all.sort((a, b) => b.weight - a.weight).slice(0, 5);
+    const all = prediction.answers.flatMap((one) => one.moments.filter((m) => m.modality === modality && m.effect !== null));
+    const most = all.sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, 5);
     if (!most.length) return null;
     return make("div", { class: `row ${modality}` }, make("span", {}, NAMES[modality]), ...most.map((moment) => button(moment, seek)));
   }).filter((row) => row !== null);
   if (!rows.length) return null;
-  return make("section", { class: "card" }, make("h2", {}, "What weighed most"), make("div", { class: "moments" }, ...rows));
+  return make("section", { class: "card" }, make("h2", {}, "What moved the score most"), make("div", { class: "moments" }, ...rows));
 }
 
 function button(moment, seek) {
-  const weight = `${moment.weight.toFixed(2)} times the average weight`;
-  if (moment.start === null) return make("span", { class: "word", title: weight }, moment.text);
+  const effect = make("span", { class: moment.effect < 0 ? "lower" : "raise" }, ` ${signed(moment.effect)}`);
+  const title = describe(moment);
+  if (moment.start === null) return make("span", { class: "word", title }, moment.text, effect);
   const words = moment.text ? `“${moment.text}” ${clock(moment.start, 1)}` : clock(moment.start, 1);
-  return make("button", { type: "button", title: weight, onclick: () => seek(moment.start) }, words);
+  return make("button", { type: "button", title, onclick: () => seek(moment.start) }, words, effect);
+}
+
+/** What is known of a word or moment, in words. */
+function describe({ effect, weight }) {
+  const parts = [];
+  if (effect !== null) parts.push(`the overall score minus what it would be without it: ${signed(effect)}`);
+  if (weight !== null) parts.push(`attention: ${weight.toFixed(2)} times the average`);
+  return parts.join("; ") || "not read by the model";
 }
 
 class Utterances {
   constructor(prediction, seek) {
     this.answers = prediction.answers;
+    this.most = Math.max(0.1 * Math.max(...prediction.scale.map(Math.abs)), ...prediction.answers.flatMap((one) => one.words.map((word) => Math.abs(word.effect ?? 0))));
     this.words = [];
     this.current = -1;
     this.items = prediction.answers.map((one) => this.#item(one, seek));
@@ -151,26 +200,30 @@ class Utterances {
     const range = low === null ? "" : ` (${signed(low, 1)} to ${signed(one.score.high, 1)})`;
     return make("li", {}, when, make("div", { class: "what" }, ...this.#shade(one)),
       make("div", { class: "how" }, one.score.words, make("small", {}, signed(one.score.value) + range)),
-      make("div", { class: "facts" }, ...facts(one)));
+      make("div", { class: "facts" }, ...facts(one, this.answers.length > 1 || Object.keys(one.unimodal).length < 2)));
   }
 
   #shade(one) {
     if (!one.words.length) return [make("span", { class: "quiet" }, one.transcript || "no words")];
-    const most = Math.max(...one.words.map((word) => word.weight - 1), 0.02);
     return one.words.flatMap((word) => {
-      const title = word.weight === null ? "not read by the model" : `${word.weight.toFixed(2)} times the average weight`;
-      const span = make("span", { title, class: word.weight === null ? "quiet" : null }, word.text);
-      const strength = Math.max(word.weight - 1, 0) / most;
-      if (strength > 0.02) span.style.backgroundColor = `rgba(64, 148, 220, ${(0.5 * strength).toFixed(2)})`;
+      const span = make("span", { title: describe(word), class: word.weight === null && word.effect === null ? "quiet" : null }, word.text);
+      const strength = Math.abs(word.effect ?? 0) / this.most;
+      if (strength > 0.05) span.style.backgroundColor = `rgba(var(--${word.effect < 0 ? "lower" : "raise"}), ${(0.55 * strength).toFixed(2)})`;
+      if (word.weight > 1.05) span.classList.add("attended");
       if (word.start !== null) this.words.push({ start: word.start, end: word.end, span });
       return [span, " "];
     });
   }
 }
 
-function facts(one) {
-  const there = MODALITIES.filter((m) => one.unimodal[m]).map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` ${one.unimodal[m].words} ${signed(one.unimodal[m].value)}`));
+function facts(one, withScores) {
+  const there = MODALITIES.filter((m) => withScores && one.unimodal[m]).map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` ${one.unimodal[m].words} ${signed(one.unimodal[m].value)}${contribution(one, m)}`));
   const gone = MODALITIES.filter((m) => one.absent[m]).map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` absent: ${one.absent[m]}`));
   const clashes = one.conflicts.map(([a, b]) => make("span", { class: "clash-note" }, `${NAMES[a]} and ${NAMES[b].toLowerCase()} disagree`));
-  return [...there, ...gone, ...clashes];
+  const notes = one.notes.map((note) => make("span", { class: "clash-note" }, note));
+  return [...there, ...gone, ...clashes, ...notes];
+}
+
+function contribution(one, modality) {
+  return one.influence[modality] === undefined ? "" : `, contribution ${signed(one.influence[modality])}`;
 }

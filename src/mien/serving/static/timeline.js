@@ -1,9 +1,11 @@
-// The picture over time: scores with intervals, weights of voice and face, and where playing is.
-import { MODALITIES, NAMES, clock, draw } from "./parts.js";
+// The picture over time: scores with intervals, effects of voice and face, attention, and where playing is.
+import { MODALITIES, NAMES, clock, draw, signed } from "./parts.js";
 
-const EDGE = { left: 46, right: 12, top: 34 };
+const EDGE = { left: 66, right: 12 };
+const TOP = { curves: 34, strips: 14 };
 const HEIGHT = 210;
-const STRIP = 18;
+const STRIP = 34;
+const HEAT = 10;
 const GAP = 10;
 const AXIS = 26;
 const MOST_CELLS = 700;
@@ -13,6 +15,10 @@ export class Timeline {
     this.prediction = prediction;
     this.onSeek = onSeek;
     this.end = Math.max(prediction.seconds ?? 0, ...prediction.answers.map((one) => one.end ?? 0), 0.1);
+    this.tall = prediction.answers.length > 1 ? HEIGHT : 0; // scores of one utterance are no curve
+    this.top = this.tall ? TOP.curves : TOP.strips;
+    const windows = prediction.answers.flatMap((one) => Object.values(one.steps).flatMap((steps) => steps.windows));
+    this.most = Math.max(0.03 * Math.max(...prediction.scale.map(Math.abs)), ...windows.map((window) => Math.abs(window.effect)));
     this.hidden = new Set();
     this.position = 0;
     this.svg = draw("svg", {
@@ -49,17 +55,17 @@ export class Timeline {
     if (!width || width < 80) return;
     this.width = width;
     const strips = ["audio", "video"].filter((m) => this.prediction.answers.some((one) => one.steps[m]));
-    const bottom = EDGE.top + HEIGHT + strips.length * (STRIP + GAP) + GAP;
+    const bottom = this.top + this.tall + strips.length * (STRIP + HEAT + GAP) + GAP;
     this.height = bottom + AXIS;
     this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.svg.setAttribute("height", this.height);
     this.svg.replaceChildren(
-      ...this.#grid(bottom), ...this.#bands(), ...this.#curves(),
-      ...strips.flatMap((m, i) => this.#strip(m, EDGE.top + HEIGHT + GAP + i * (STRIP + GAP))),
+      ...this.#grid(bottom), ...(this.tall ? [...this.#bands(), ...this.#curves()] : []),
+      ...strips.flatMap((m, i) => this.#strip(m, this.top + this.tall + GAP + i * (STRIP + HEAT + GAP))),
     );
     this.line = draw("line", { class: "playhead", y1: 8, y2: bottom });
     this.grip = draw("path", { class: "playhead-grip", d: "M-6 1h12l-6 9z" });
-    this.svg.append(this.line, this.grip, ...this.#clashes());
+    this.svg.append(this.line, this.grip, ...(this.tall ? this.#clashes() : []));
     this.move(this.position);
   }
 
@@ -69,7 +75,7 @@ export class Timeline {
 
   y(value) {
     const [low, high] = this.prediction.scale;
-    return EDGE.top + (1 - (value - low) / (high - low)) * HEIGHT;
+    return this.top + (1 - (value - low) / (high - low)) * this.tall;
   }
 
   #place() {
@@ -84,7 +90,7 @@ export class Timeline {
     const [low, high] = this.prediction.scale;
     const parts = [];
     const levels = [low, low / 2, 0, high / 2, high].filter((v, i, all) => v >= low && all.indexOf(v) === i);
-    for (const value of levels) {
+    for (const value of this.tall ? levels : []) {
       const y = this.y(value);
       parts.push(draw("line", { class: value === 0 ? "zero" : "grid", x1: EDGE.left, x2: this.width - EDGE.right, y1: y, y2: y }));
       const text = value === 0 ? "0" : `${value < 0 ? "−" : "+"}${+Math.abs(value).toFixed(2)}`;
@@ -109,7 +115,7 @@ export class Timeline {
   }
 
   #curves() {
-    return [...MODALITIES, "fusion"].filter((task) => !this.hidden.has(task)).flatMap((task) => {
+    return ["fusion", ...MODALITIES].filter((task) => !this.hidden.has(task)).flatMap((task) => {
       let levels = "";
       let risers = "";
       let before = null;
@@ -133,27 +139,43 @@ export class Timeline {
     return this.#timed().filter((one) => one.conflicts.length).map((one) => {
       const x = this.x((one.start + one.end) / 2);
       const pairs = one.conflicts.map(([a, b]) => `${NAMES[a]} and ${NAMES[b]} disagree`).join("; ");
-      return draw("path", { class: "clash", d: `M${x} ${EDGE.top - 19}l6 10h-12z` }, draw("title", {}, pairs));
+      return draw("path", { class: "clash", d: `M${x} ${this.top - 19}l6 10h-12z` }, draw("title", {}, pairs));
     });
   }
 
+  /** Effects of a modality's stretches, upwards and downwards, and attention to its steps below. */
   #strip(modality, y) {
+    const width = this.width - EDGE.left - EDGE.right;
     const parts = [
-      draw("text", { x: EDGE.left - 8, y: y + 13, "text-anchor": "end" }, NAMES[modality]),
-      draw("rect", { class: "track", x: EDGE.left, width: this.width - EDGE.left - EDGE.right, y, height: STRIP, rx: 3 }),
+      draw("text", { x: EDGE.left - 8, y: y + STRIP / 2 + 4, "text-anchor": "end" }, NAMES[modality]),
+      draw("text", { class: "lesser", x: EDGE.left - 8, y: y + STRIP + 9, "text-anchor": "end" }, "attention"),
+      draw("rect", { class: "track", x: EDGE.left, width, y, height: STRIP, rx: 3 }),
+      draw("rect", { class: "track", x: EDGE.left, width, y: y + STRIP + 1, height: HEAT - 1, rx: 2 }),
     ];
     if (this.hidden.has(modality)) return parts;
+    return [...parts, ...this.#effects(modality, y), ...this.#heat(modality, y + STRIP + 1)];
+  }
+
+  #effects(modality, y) {
+    const middle = y + STRIP / 2;
+    const windows = this.prediction.answers.flatMap((one) => one.steps[modality]?.windows ?? []);
+    const bars = strongestOf(windows, this.end).map(({ start, end, effect }) => {
+      const height = (Math.abs(effect) / this.most) * (STRIP / 2);
+      return draw("rect", {
+        class: effect < 0 ? "lower" : "raise", x: this.x(start).toFixed(1), y: (effect < 0 ? middle : middle - height).toFixed(1),
+        width: Math.max(this.x(end) - this.x(start) - 0.5, 0.8).toFixed(1), height: height.toFixed(1),
+      }, draw("title", {}, `${NAMES[modality]} ${clock(start, 1)}: ${signed(effect)}`));
+    });
+    return [...bars, draw("line", { class: "grid", x1: EDGE.left, x2: this.width - EDGE.right, y1: middle, y2: middle })];
+  }
+
+  #heat(modality, y) {
     const cells = binned(collect(this.prediction.answers, modality), this.end);
     const most = Math.max(...cells.map((cell) => cell.weight - 1), 0.02);
-    for (const { from, to, weight } of cells) {
-      const strength = Math.max(weight - 1, 0) / most;
-      if (strength < 0.02) continue;
-      parts.push(draw("rect", {
-        class: `heat ${modality}`, x: this.x(from).toFixed(1), y, height: STRIP,
-        width: Math.max(this.x(to) - this.x(from), 0.8).toFixed(1), "fill-opacity": (0.12 + 0.88 * strength).toFixed(2),
-      }));
-    }
-    return parts;
+    return cells.filter(({ weight }) => weight - 1 >= 0.02 * most).map(({ from, to, weight }) => draw("rect", {
+      class: `heat ${modality}`, x: this.x(from).toFixed(1), y, height: HEAT - 1,
+      width: Math.max(this.x(to) - this.x(from), 0.8).toFixed(1), "fill-opacity": (0.12 + (0.88 * (weight - 1)) / most).toFixed(2),
+    }));
   }
 
   #timed() {
@@ -181,10 +203,21 @@ function collect(answers, modality) {
   return answers.flatMap((one) => {
     const { times, weights } = one.steps[modality] ?? { times: [], weights: [] };
     const gap = times.length > 1 ? (times[times.length - 1] - times[0]) / (times.length - 1) : (one.end ?? 1) - (one.start ?? 0);
-    return times.map((time, i) => ({
-      from: Math.max(time - gap / 2, one.start ?? 0), to: Math.min(time + gap / 2, one.end ?? Infinity), weight: weights[i],
+    return weights.map((weight, i) => ({
+      from: Math.max(times[i] - gap / 2, one.start ?? 0), to: Math.min(times[i] + gap / 2, one.end ?? Infinity), weight,
     }));
   });
+}
+
+/** Of long recordings, the strongest window of each cell. */
+function strongestOf(windows, end) {
+  if (windows.length <= MOST_CELLS) return windows;
+  const bins = new Map();
+  for (const one of windows) {
+    const key = Math.floor((one.start / end) * MOST_CELLS);
+    if (!(Math.abs(bins.get(key)?.effect) >= Math.abs(one.effect))) bins.set(key, one);
+  }
+  return [...bins.values()];
 }
 
 /** Of long recordings, the heaviest step of each cell. */

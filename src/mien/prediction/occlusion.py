@@ -1,0 +1,175 @@
+"""What each word, and each moment of voice and face, adds to the multimodal score of an utterance.
+
+A part is taken away, the rest is scored again, and the effect is the difference: the multimodal
+score less the score without the part. Effects are exact, not estimated, and need not add up to
+anything, since parts of one message speak together. Attention does not explain a score: a step
+to which a network attends need not move it.
+
+Source: zeiler2014 (parts of a picture), li2016 (words); jain2019 for what attention does not say.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Num
+
+from mien.errors import ConfigError
+from mien.prediction.answer import Window
+from mien.prediction.network import ClipSeries, Network
+from mien.types import Modality
+
+__all__ = ["Effects", "Part", "leave_out", "measure_effects"]
+
+#: Seconds of a window of the voice and of the face.
+_SECONDS = {Modality.AUDIO: 1.0, Modality.VIDEO: 0.5}
+#: Windows of a modality in one utterance; they are wider where there would be more.
+_MOST_WINDOWS = 40
+
+Values = Num[np.ndarray, "_ _"]
+Times = Float[np.ndarray, " _"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A word, where it stands in the transcript.
+
+    Attributes:
+        begin: Its first character.
+        end: The character after its last.
+        steps: The steps of the text that are made of it; none if it was not read.
+    """
+
+    begin: int
+    end: int
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """The effects of the parts of one utterance.
+
+    Attributes:
+        words: Of each word; None for one that was not read, or without which nothing remains.
+        windows: Of the windows of voice and face, in the order of time.
+    """
+
+    words: tuple[float | None, ...] = ()
+    windows: Mapping[Modality, tuple[Window, ...]] = field(default_factory=dict)
+
+
+def measure_effects(
+    network: Network,
+    series: ClipSeries,
+    score: float,
+    *,
+    transcript: str = "",
+    words: Sequence[Part] = (),
+    times: Mapping[Modality, Times],
+    span: tuple[float, float] = (0.0, math.inf),
+) -> Effects:
+    """Take away one part after the other, and score what remains.
+
+    A word goes with the punctuation that is attached to it, and the rest of the transcript is read
+    anew; of a series with a step for each word, the step goes. A window goes with its steps. If
+    nothing of a modality remains, the modality is taken away. The number of variants of an
+    utterance is at most that of its words that are read, and 40 windows each of voice and face.
+
+    Args:
+        network: What scored the utterance.
+        series: What it was shown.
+        score: The multimodal score.
+        transcript: What is said.
+        words: The words of the transcript.
+        times: Centre of each step of audio and video, in seconds.
+        span: Where the utterance begins and ends, in seconds; no window reaches beyond.
+
+    Raises:
+        ConfigError: If a step has no time.
+    """
+    whole = network.complete(series)
+    has_steps = network.text is not None or len(words) == len(whole.get(Modality.TEXT, ()))
+    read = [part if part.steps and has_steps else None for part in words]
+    less = [None if p is None else _without_word(network, whole, transcript, p) for p in read]
+    windows = {
+        m: _measure_windows(network, whole, m, times[m], score, span)
+        for m in (Modality.AUDIO, Modality.VIDEO)
+        if m in times and len(whole.get(m, ()))
+    }
+    return Effects(
+        words=tuple(_measure(network, whole, Modality.TEXT, less, score)), windows=windows
+    )
+
+
+def leave_out(transcript: str, part: Part) -> str:
+    """Return a transcript without one of its words.
+
+    >>> leave_out("A slow, honest film.", Part(begin=2, end=7, steps=(2, 3)))
+    'A honest film.'
+    """
+    return " ".join((transcript[: part.begin] + transcript[part.end :]).split())
+
+
+def _without_word(
+    network: Network, whole: Mapping[Modality, Values], transcript: str, part: Part
+) -> Values:
+    if network.text is None:
+        return np.delete(whole[Modality.TEXT], part.steps, axis=0)
+    return network.read_text(leave_out(transcript, part))
+
+
+def _measure(
+    network: Network,
+    whole: Mapping[Modality, Values],
+    modality: Modality,
+    variants: Sequence[Values | None],
+    score: float,
+) -> Iterator[float | None]:
+    """Give the effect of what each variant lacks; None where nothing remains to be scored."""
+    is_lone = not any(len(values) for m, values in whole.items() if m is not modality)
+    kept = [v if v is not None and (len(v) or not is_lone) else None for v in variants]
+    scored = [v for v in kept if v is not None]
+    found = iter(network.score_variants(whole, modality, scored) if scored else ())
+    for variant in kept:
+        yield None if variant is None else score - next(found)
+
+
+def _measure_windows(
+    network: Network,
+    whole: Mapping[Modality, Values],
+    modality: Modality,
+    times: Times,
+    score: float,
+    span: tuple[float, float],
+) -> tuple[Window, ...]:
+    values = whole[modality]
+    if len(times) < len(values):
+        raise ConfigError(
+            f"{modality}: has {len(values)} steps, but times of {len(times)}; give the centre of "
+            "every step in seconds"
+        )
+    spans = list(_windows(times[: len(values)], _SECONDS[modality], span))
+    less = [values[~inside] for _, _, inside in spans]
+    effects = _measure(network, whole, modality, less, score)
+    return tuple(
+        Window(start=start, end=end, effect=effect)
+        for (start, end, _), effect in zip(spans, effects, strict=True)
+        if effect is not None
+    )
+
+
+def _windows(
+    times: Times, seconds: float, span: tuple[float, float]
+) -> Iterator[tuple[float, float, Bool[np.ndarray, " _"]]]:
+    """Cut a series into windows of equal length, and give those with a step in them."""
+    half = float(np.median(np.diff(times))) / 2 if len(times) > 1 else seconds / 2
+    first = max(float(times[0]) - half, min(span[0], float(times[0])))
+    last = min(float(times[-1]) + half, max(span[1], float(times[-1])))
+    count = min(max(math.ceil((last - first) / seconds - 1e-6), 1), _MOST_WINDOWS)
+    edges = np.linspace(first, last, count + 1)
+    place = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, count - 1)
+    for k in range(count):
+        inside = place == k
+        if inside.any():
+            yield float(edges[k]), float(edges[k + 1]), inside
