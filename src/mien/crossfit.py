@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from mien.batch import ClipDataset
 from mien.checkpoint import read_tensors, write_tensors
-from mien.errors import TrainingError
+from mien.errors import DivergenceError
 from mien.evaluation import predict
 from mien.evidence import Evidence, latent_labels
 from mien.experiment import ExperimentConfig
@@ -196,7 +196,7 @@ def _fit(
         mean = {task: kept * mean.get(task, 0.0) + (1 - kept) * s for task, s in said.items()}
         error = float((mean[Task.FUSION] - annotated).abs().mean())
         if not np.isfinite(error):
-            raise TrainingError(f"evidence of the modalities diverged in epoch {epoch}")
+            raise DivergenceError(f"evidence of the modalities diverged in epoch {epoch}")
         evidence = _take_down(mean, made, dataset)
         if error < best_error:
             best, best_error, best_epoch = evidence, error, epoch
