@@ -110,7 +110,7 @@ def recalibrate(seed: SeedFolder, store: Store, joined: list[Joined]) -> None:
         labels={task: values[kept] for task, values in whole.labels.items()},
         costs=whole.costs[kept],
     )
-    found = calibrate(model, part)
+    found = calibrate(model, part, scale=prepared.scale)
     add_to_header(seed.best, {"calibration": found.model_dump(mode="json")})
 
 
