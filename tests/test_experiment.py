@@ -858,7 +858,7 @@ def test_false_is_false(word):
     "model.name=tam-ulag", "train.monitor=acc2", "text_encoder.mode=last-0",
     "model.standardise=perhaps", "train.learning_rate.rest=-1",
     "train.seeds=[-1]", "train.seeds=[100000000000000000000]", "train.seeds=1111,abc",
-    "train.seeds=[1.5]", "train.seeds=[true]",
+    "train.seeds=[1.5]", "train.seeds=[true]", "train.threads=100000000000000000000",
 ])  # fmt: skip
 def test_a_value_out_of_its_range_is_an_error(override):
     path = override.partition("=")[0].rpartition(".")[0]

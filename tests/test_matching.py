@@ -99,7 +99,7 @@ def test_another_extractor_is_warned_of_once_for_all_seeds(run, tmp_path, caplog
         evaluate(run, store=store)
     assert [record.getMessage() for record in caplog.records] == [
         f"{store.path}: audio was made by 'another/9', that of the training by 'made/1'; where "
-        "their values differ, scores are wrong"
+        "their values differ, the model does not fit them"
     ]
     caplog.clear()
     other = write_variant(tmp_path / "o", prefix="w", audio={"extractor": "another/9"})

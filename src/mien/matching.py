@@ -29,7 +29,7 @@ def check_data(
     """Check that a store holds data of the kind on which a checkpoint was trained.
 
     Only the series that the model reads count, and of those what the checkpoint says of them.
-    Features of another size are not looked at here.
+    Series of another size are not looked at here: no weight of the model fits them.
 
     Args:
         checkpoint: File of the checkpoint.
@@ -38,7 +38,7 @@ def check_data(
         config: The settings with which the data are read.
 
     Returns:
-        A sentence for every series that something else made; scores may then be wrong.
+        A sentence for every series that something else made, so that its values may be others.
 
     Raises:
         CheckpointError: If the labels of the store are on another scale, or a series has other
@@ -72,7 +72,9 @@ def _pairs(header: Mapping[str, Any], store: Store, config: ExperimentConfig) ->
     for modality in Modality:
         then = header.get("series", {}).get(before.get(modality))
         now = store.meta.series.get(present.get(modality, ""))
-        if str(modality) in used and then is not None and now is not None:
+        if str(modality) not in used or then is None or now is None:
+            continue
+        if then.get("size", now.size) == now.size:
             yield _Pair(modality, then, now)
 
 
@@ -105,7 +107,7 @@ def _compare_makers(pair: _Pair, store: Store) -> list[str]:
         return []
     return [
         f"{store.path}: {pair.modality} was made by {_describe(found)}, that of the training by "
-        f"{_describe(before)}; where their values differ, scores are wrong"
+        f"{_describe(before)}; where their values differ, the model does not fit them"
     ]
 
 

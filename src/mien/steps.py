@@ -122,7 +122,7 @@ class TrainConfig(Settings):
     clip_norm: float = Field(0.0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["float32", "bf16"] = "float32"
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=1024)
 
 
 def parameter_groups(
