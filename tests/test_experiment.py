@@ -26,15 +26,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.checkpoint import read_header, read_tensors
+from mien.cli.options import read_seeds
+from mien.comparison import compare_runs
 from mien.config import apply_overrides, read_settings
-from mien.errors import CheckpointError, ConfigError, MienError, StoreError, TrainingError
+from mien.errors import (
+    CheckpointError,
+    ConfigError,
+    DivergenceError,
+    MienError,
+    StoreError,
+    TrainingError,
+)
 from mien.evaluation import predict
 from mien.execution import train
 from mien.experiment import ExperimentConfig, read_config
 from mien.predictions import read_predictions
 from mien.preparation import _moments, prepare
+from mien.report import write_report
+from mien.run import SeedFolder, open_run
+from mien.steps import check_steps
 from mien.store import write_store
-from mien.trained import find_checkpoint, load_model
+from mien.tables import format_comparison, format_run
+from mien.trained import evaluate, find_checkpoint, load_model
 from mien.types import Corpus, Material, Modality, Task
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
@@ -207,8 +220,33 @@ def test_a_run_is_not_resumed_on_another_store(tiny_store, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(make_config(), tiny_store, out, listener=Stop(1))
     other = write_tiny_store(tmp_path / "other", seed=2)
-    with pytest.raises(CheckpointError, match=r"last\.safetensors: was made with another "):
+    message = r"environment\.json: the run was begun on another store; resume it with the store"
+    with pytest.raises(CheckpointError, match=message):
         train(make_config(), other, out, resume=True)
+
+
+def test_seeds_are_not_added_to_a_run_on_other_data(finished, tiny_store, elsewhere, tmp_path):
+    """A finished run took further seeds from any store of the corpus, and mixed their numbers."""
+    before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
+    more = make_config(train={"seeds": [2]})
+    with pytest.raises(CheckpointError, match=r"the run was begun on another store"):
+        train(more, elsewhere, finished, resume=True)
+    start = tmp_path / "start"
+    train(make_config(train={"epochs": 1}), elsewhere, start)
+    with pytest.raises(CheckpointError, match=r"the run was begun with other weights to start"):
+        train(more, tiny_store, finished, resume=True, init=start)
+    assert {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()} == before
+
+
+def test_a_run_of_an_earlier_version_is_compared_as_far_as_it_says_what_it_is(
+    finished, tiny_store, tmp_path
+):
+    out = shutil.copytree(finished, tmp_path / "r")
+    for text in ("{}", None):
+        environment = out / "environment.json"
+        environment.unlink() if text is None else environment.write_text(text, encoding="utf-8")
+        train(make_config(), tiny_store, out, resume=True)
+        assert_same_run(finished, out)
 
 
 def test_resuming_a_finished_run_trains_nothing(tiny_store, tmp_path):
@@ -260,6 +298,18 @@ def test_a_finished_seed_leaves_what_is_promised(finished):
     }  # fmt: skip
     environment = json.loads((finished / "environment.json").read_text())
     assert environment["num_clips"] == {"train": 20, "valid": 8, "test": 8}
+
+
+def test_labels_of_epochs_beyond_999_come_in_their_order(finished, tmp_path):
+    """By name, epoch 1000 comes before epoch 999."""
+    folder = SeedFolder(shutil.copytree(finished / "seed-1", tmp_path / "seed-1"))
+    for file in (folder.path / "labels").iterdir():
+        file.unlink()
+    for epoch in (998, 999, 1000, 1001):
+        np.save(folder.path / "labels" / f"epoch-{epoch:03d}.npy", np.full((3, 2), float(epoch)))
+    line = (folder.path / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    (folder.path / "epochs.jsonl").write_text(f"{line}\n" * 4, encoding="utf-8")
+    assert folder.label_trajectory()[:, 0, 0].tolist() == [998, 999, 1000, 1001]
 
 
 # --- honest evaluation ----------------------------------------------------------------------------
@@ -388,7 +438,7 @@ def test_a_run_that_diverges_late_offers_no_older_checkpoint(tiny_store, tmp_pat
     class Diverge:
         def on_step(self, epoch, done, total):
             if epoch == 2 and done == total:
-                raise TrainingError("training diverged in epoch 2: made so by a test")
+                raise DivergenceError("training diverged in epoch 2: made so by a test")
 
         def on_evidence(self, epoch, done, total):
             pass
@@ -403,6 +453,127 @@ def test_a_run_that_diverges_late_offers_no_older_checkpoint(tiny_store, tmp_pat
     assert not list(out.rglob("metrics.json"))
     with pytest.raises(CheckpointError, match=r"training diverged in epoch 2"):
         find_checkpoint(out)
+
+
+class DivergeOnce:
+    """Let the training of one seed diverge; seeds are told apart by their order."""
+
+    def __init__(self, place):
+        self.place, self.begun = place, 0
+
+    def on_step(self, epoch, done, total):
+        assert done <= total
+        self.begun += (epoch, done) == (1, 4)
+        if self.begun == self.place and epoch == 2:
+            raise DivergenceError("training diverged in epoch 2: made so by a test")
+
+    def on_evidence(self, epoch, done, total):
+        pass
+
+    def on_epoch(self, record, config):
+        assert record.epoch <= config.epochs
+
+
+@pytest.fixture(scope="module")
+def partly_failed(tiny_store, tmp_path_factory):
+    """A run of seeds 1, 2, 3, of which 2 diverged; do not alter."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("mien.judgement._RESAMPLES", 40)
+    out = tmp_path_factory.mktemp("runs") / "failed"
+    train(make_config(train={"seeds": [1, 2, 3]}), tiny_store, out, listener=DivergeOnce(2))
+    patch.undo()
+    return out
+
+
+def test_a_seed_that_diverges_does_not_stop_the_others_and_is_named(
+    partly_failed, finished, tiny_store, caplog
+):
+    """The first one that diverged ended the run, and the numbers of the others named none."""
+    run = open_run(partly_failed)
+    reason = "training diverged in epoch 2: made so by a test"
+    metrics = run.metrics()
+    assert metrics["seeds"] == [1, 3]
+    assert metrics["failed_seeds"] == run.failed_seeds == {"2": reason}
+    one = (finished / "seed-1" / "best.safetensors").read_bytes()
+    assert (partly_failed / "seed-1" / "best.safetensors").read_bytes() == one
+    assert "seed 2 is in no number: training diverged in epoch 2" in " ".join(
+        format_run(metrics).split()
+    )
+    with caplog.at_level("WARNING"):
+        train(make_config(train={"seeds": [1, 2, 3]}), tiny_store, partly_failed, resume=True)
+    assert "seed 2 is in no number" in caplog.text
+    assert f"remove {run.seed(2).path} to train it again" in caplog.text
+    assert run.metrics() == metrics
+    assert evaluate(run, split="valid", store=tiny_store)["failed_seeds"] == {"2": reason}
+    assert json.loads((finished / "metrics.json").read_text())["failed_seeds"] == {}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_report_and_a_comparison_name_the_seed_that_diverged(partly_failed, finished):
+    runs = [open_run(finished), open_run(partly_failed)]
+    assert "**Seed 2 is not in the numbers:** training diverged in epoch 2" in write_report(
+        runs[1]
+    ).read_text(encoding="utf-8")
+    comparison = compare_runs(runs)
+    assert comparison.failed_seeds == {"failed": ("2",)}
+    assert "seed 2 diverged and is in no number" in format_comparison(comparison)
+
+
+def test_seeds_that_had_not_begun_go_on_after_one_that_diverged(tiny_store, tmp_path):
+    out, config = tmp_path / "r", make_config(train={"seeds": [1, 2]})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tiny_store, out, listener=StopSecond())
+    assert [seed.seed for seed in open_run(out).seeds] == [1, 2]
+    run = train(config, tiny_store, out, resume=True)
+    assert (run.metrics()["seeds"], list(run.failed_seeds)) == ([2], ["1"])
+    assert find_checkpoint(out) == out / "seed-2" / "best.safetensors"
+
+
+class StopSecond(DivergeOnce):
+    """Let the first seed diverge, and interrupt the second."""
+
+    def __init__(self):
+        super().__init__(1)
+
+    def on_step(self, epoch, done, total):
+        super().on_step(epoch, done, total)
+        if self.begun == 2:
+            raise KeyboardInterrupt
+
+
+def test_evidence_that_diverges_is_a_seed_that_diverged(tiny_store, tmp_path, monkeypatch):
+    def diverge(*_, **__):
+        raise DivergenceError("evidence of the modalities diverged in epoch 1")
+
+    monkeypatch.setattr("mien.execution.cross_fit", diverge)
+    config = make_config(labels={"generator": "latent"}, train={"seeds": [1, 2]})
+    with pytest.raises(
+        TrainingError,
+        match=r"seed-1: evidence of the modalities diverged in epoch 1, as 1 other seed did; "
+        r"remove the folder to try again",
+    ):
+        train(config, tiny_store, tmp_path / "r")
+    assert list(open_run(tmp_path / "r").failed_seeds) == ["1", "2"]
+
+
+def test_a_device_that_is_not_here_is_refused_before_a_folder_is_made(tiny_store, tmp_path):
+    missing = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(TrainingError, match=r"train\.device is .*, which is not here"):
+        train(make_config(train={"device": missing}), tiny_store, tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_steps_that_no_epoch_fills_are_refused_before_a_folder_is_made(tiny_store, tmp_path):
+    """Such a training ended without having learned anything, and did not say so."""
+    config = make_config(train={"leftover": "drop", "batch_size": 4, "accumulate": 6})
+    with pytest.raises(
+        ConfigError,
+        match=r"train\.leftover is 'drop', but 20 clips of train make 5 batches and a step takes 6",
+    ):
+        train(config, tiny_store, tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+    check_steps(make_config(train={"leftover": "drop", "accumulate": 5}).train, 20)
+    check_steps(make_config(train={"accumulate": 6}).train, 20)
 
 
 # --- starting from other weights ------------------------------------------------------------------
@@ -686,11 +857,51 @@ def test_false_is_false(word):
     "model.dropout.fusion=1", "train.seeds=[]", "labels.temperature=0", "labels.folds=1",
     "model.name=tam-ulag", "train.monitor=acc2", "text_encoder.mode=last-0",
     "model.standardise=perhaps", "train.learning_rate.rest=-1",
+    "train.seeds=[-1]", "train.seeds=[100000000000000000000]", "train.seeds=1111,abc",
+    "train.seeds=[1.5]", "train.seeds=[true]", "train.threads=100000000000000000000",
 ])  # fmt: skip
 def test_a_value_out_of_its_range_is_an_error(override):
     path = override.partition("=")[0].rpartition(".")[0]
     with pytest.raises(ConfigError, match=rf"setting(s of)? {path}"):
         read_overridden(override)
+
+
+def test_seeds_that_no_generator_takes_are_said_to_be_wrong():
+    """They ended in a traceback of numpy or torch."""
+    for seeds in ("[-1]", "[9223372036854775808]", "[a]", "1111,abc"):
+        with pytest.raises(
+            ConfigError,
+            match=r"setting train\.seeds is .*, must be whole numbers from 0 to 2\*\*63",
+        ):
+            read_overridden(f"train.seeds={seeds}")
+    assert read_overridden("train.seeds=[9223372036854775807]").train.seeds == (2**63 - 1,)
+
+
+def test_a_seed_that_is_given_twice_is_an_error():
+    """It was one training, of which the numbers said that there were two."""
+    with pytest.raises(ConfigError, match=r"is \[7, 8, 7\], names 7 twice; give every seed once"):
+        read_overridden("train.seeds=[7, 8, 7]")
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("1111", (1111,)),
+        ("1, 2", (1, 2)),
+        ("1111-1115", tuple(range(1111, 1116))),
+        ("3-4,1", (3, 4, 1)),
+    ],
+)
+def test_seeds_are_read_from_lists_and_ranges(text, seeds):
+    assert read_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1-2-3", "5-3", "1,,2", "0-99999999", "1" * 20])
+def test_seeds_that_cannot_be_read_get_one_sentence(text):
+    with pytest.raises(
+        ConfigError, match=r"^--seeds .*must be whole numbers from 0 to .*1111-1115"
+    ):
+        read_seeds(text)
 
 
 def test_settings_that_are_not_there_are_an_error_that_lists_what_is():

@@ -538,3 +538,58 @@ def test_sizes_come_from_the_data():
     states, seen = labels.centres.states_of(Task.VIDEO)
     assert states.shape == (17, STATE_SIZES[Task.VIDEO])
     assert seen.tolist() == [False] * 17
+
+
+# --- modalities that are taken away for a step ----------------------------------------------------
+
+
+def snapshot(labels):
+    """Everything that a generator keeps of each clip and task, as rows by clip."""
+    kept = {f"bank {m}": labels.bank(m).clone() for m in labels.modalities}
+    kept |= {f"latest {m}": labels.latest(m).clone() for m in labels.modalities}
+    kept |= {
+        name: buffer.clone()
+        for name, buffer in labels.named_buffers()
+        if len(buffer.shape) and buffer.shape[0] == len(labels.annotated)
+    }
+    return kept
+
+
+@given(seed=st.integers(0, 99), epoch=st.integers(2, 5), dropped=st.sampled_from([TEXT, AUDIO]))
+@settings(max_examples=6)
+@pytest.mark.parametrize("name", ["ulag", "distance", "latent", "ulag_released"])
+def test_a_modality_that_is_taken_away_for_a_step_keeps_its_labels_and_its_place(
+    name, seed, epoch, dropped
+):
+    """It left the class centres, and what it was trained on was said to be the annotation."""
+    labels = make_generator(name, make_annotation(seed, 18), seed=seed)
+    live(labels, range(1, epoch), seed=seed)
+    before = snapshot(labels)
+    index = torch.arange(6)
+    has = torch.tensor([True, False] * 3)
+    output = make_output(seed, 6, present={dropped: has})
+    labels.generate(output, index, epoch)
+    labels.observe(output, index, epoch)
+    after = snapshot(labels)
+    of_modality = [key for key in before if str(dropped) in key]
+    assert len(of_modality) >= 3
+    for key in of_modality:
+        assert torch.equal(after[key][index[~has]], before[key][index[~has]]), key
+        assert torch.equal(after[key][6:], before[key][6:]), key
+    if name in ("ulag", "distance", "ulag_released"):
+        states, seen = labels.centres.states_of(Task(dropped))
+        assert seen.all()
+        task = Task(dropped)
+        is_positive = labels.centres._get("classes", task) == 1
+        expected = states[is_positive].double().mean(dim=0).float()
+        torch.testing.assert_close(labels.centres.positive(task), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ulag", "distance", "ulag_released"])
+def test_a_clip_that_never_had_a_modality_is_in_none_of_its_centres(name):
+    labels = make_generator(name, make_annotation(3, 18))
+    has = torch.arange(18) % 3 > 0
+    live(labels, range(1, 4), present={AUDIO: has})
+    assert torch.equal(labels.centres.states_of(Task.AUDIO)[1], has)
+    assert torch.equal(labels.centres._get("classes", Task.AUDIO) == 2, ~has)
+    assert torch.equal(labels.latest(AUDIO)[~has], labels.annotated[~has])

@@ -1,5 +1,8 @@
 """Checkpoints for prediction alone: small, and the same model."""
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,7 @@ from mien.cli import main
 from mien.errors import CheckpointError, TrainingError
 from mien.evaluation import predict
 from mien.execution import train
-from mien.packing import pack, videos_seen
+from mien.packing import join_videos, knows_all_videos, pack, videos_seen
 from mien.prediction.network import load_network
 from mien.store import write_store
 from mien.trained import dataset_of, load_model
@@ -166,3 +169,95 @@ def test_the_command_packs_and_says_how_large_it_is(finished, tmp_path, capsys):
     assert header["sizes"] == {str(m): size for m, size in SIZES.items()}
     assert main(["pack", str(finished), str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+# --- the videos of the weights that it started from -----------------------------------------------
+
+
+def write_turned(path, prefix):
+    """A store whose test clips are those that are in train of the store with this prefix."""
+    material = make_material(video_prefix=prefix)
+    turned = {"train": "test", "test": "train", "valid": "valid"}
+    clips = tuple(replace(c, split=turned[c.split]) for c in material.corpus.clips)
+    corpus = replace(material.corpus, clips=clips)
+    return write_store(Material(corpus=corpus, series=material.series, origin={}), path)
+
+
+@pytest.fixture(scope="module")
+def chain(finished, tmp_path_factory):
+    """Weights that went from the tiny store over one of other videos; do not alter."""
+    folder = tmp_path_factory.mktemp("chain")
+    other = write_tiny_store(folder / "s", seed=5, video_prefix="w")
+    train(make_config(train={"epochs": 1}), other, folder / "r", init=finished)
+    return folder / "r"
+
+
+@pytest.mark.parametrize("form", ["run", "packed", "hashed", "packed twice", "parent hashed"])
+def test_what_the_weights_before_have_seen_is_refused_too(
+    finished, chain, tmp_path, monkeypatch, form
+):
+    """A -> B -> C: B was trained on other videos, and C was judged on those of A."""
+    start, options = chain, make_config(train={"epochs": 1})
+    if form in ("hashed", "parent hashed"):
+        monkeypatch.setattr(mien.packing, "_MOST_NAMES", 10)
+    if form == "parent hashed":
+        other = write_tiny_store(tmp_path / "s", seed=5, video_prefix="w")
+        start = train(options, other, tmp_path / "r", init=pack(finished, tmp_path / "a")).path
+        header = read_header(start / "seed-1" / "best.safetensors")
+        assert {"videos", "video_hashes"} <= header.keys()
+    if form != "run":
+        start = pack(start, tmp_path / "b")
+    if form == "packed twice":
+        start = pack(start, tmp_path / "c")
+    for prefix in ("v", "w"):
+        judge = write_turned(tmp_path / f"turned-{prefix}", prefix)
+        with pytest.raises(
+            TrainingError,
+            match=rf"was trained on 7 of the 10 videos in valid and test of .*, such as "
+            rf"'{prefix}-train-0'; train it again with --exclude .*, and so the weights that it",
+        ):
+            train(options, judge, tmp_path / "never", init=start)
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_checkpoint_that_forgot_the_videos_before_is_warned_of(chain, tmp_path, caplog):
+    """So did earlier versions; what cannot be checked is said, also of what started from it."""
+    best = chain / "seed-1" / "best.safetensors"
+    header = read_header(best)
+    assert knows_all_videos(header)
+    del header["videos_of_init"]
+    write_tensors(tmp_path / "old", read_tensors(best), header)
+    config = make_config(train={"epochs": 1})
+    start = tmp_path / "old"
+    for prefix in ("x", "y"):
+        store = write_tiny_store(tmp_path / prefix, seed=6, video_prefix=prefix)
+        with caplog.at_level("WARNING"):
+            start = train(config, store, tmp_path / f"r-{prefix}", init=start).path
+        assert "does not list the videos of the weights that it started from" in caplog.text
+        caplog.clear()
+
+
+IDS = ["03bSnISJMiM", "--qXJuDtHPw", "talk.v2", "actor 1/a"]
+
+
+@pytest.mark.parametrize("hashed", [False, True], ids=["names", "hashes"])
+def test_videos_are_known_by_their_plain_names(monkeypatch, hashed):
+    """The ids of CMU-MOSI are names of files, which come with endings and in other cases."""
+    header = join_videos(IDS, None)
+    if hashed:
+        monkeypatch.setattr(mien.packing, "_MOST_NAMES", 10)
+        header = mien.packing._shorten_videos(header)
+        assert "videos" not in header
+    for name in (*IDS, "03bSnISJMiM.mp4", "03BSNISJMIM", " 03bSnISJMiM ", "TALK.V2.WAV"):
+        assert videos_seen(header, [name]) == {name}
+    assert not videos_seen(header, ["03bSnISJMi", "talk", "talk.v3", "a", "03bSnISJMiM.txt"])
+
+
+def test_hashes_of_an_earlier_version_are_read():
+    hashes = [hashlib.sha256(b"03bSnISJMiM").hexdigest()[:12]]
+    header = {"video_hashes": hashes}
+    assert videos_seen(header, ["03bSnISJMiM", "x"]) == {"03bSnISJMiM"}
+    assert videos_seen(header, ["03bSnISJMiM.mp4"]) == {"03bSnISJMiM.mp4"}
+    joined = join_videos(["own"], header)
+    assert joined == {"videos": ["own"], "video_hashes": hashes, "videos_of_init": True}
+    assert videos_seen(joined, ["own", "03bSnISJMiM"]) == {"own", "03bSnISJMiM"}

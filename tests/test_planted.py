@@ -12,7 +12,9 @@ from mien.config import read_settings
 from mien.corpora import planted
 from mien.corpora.planted import PlantedConfig, make_planted
 from mien.corpora.sentences import GRADES, phrases, vocabulary, write_sentence
+from mien.crossfit import assign_folds
 from mien.errors import AssetError, ConfigError
+from mien.significance import bootstrap_interval
 from mien.store import write_store
 from mien.types import SPLITS, Modality, Scale, Task
 
@@ -589,3 +591,86 @@ def test_a_small_english_encoder_knows_every_word():
         pytest.skip(f"needs the words of an encoder: {error}")
     known = set((folder / "vocab.txt").read_text(encoding="utf-8").split())
     assert vocabulary() - known == set()
+
+
+# --- clips of one video ---------------------------------------------------------------------------
+
+OF_VIDEOS = {"num_clips": 1000, "clips_per_video": 10, "train": 0.8, "valid": 0.1, "missing": 0}
+
+
+@cache
+def labels_by_video(video_effect):
+    """Labels of the train clips by task, one row a video."""
+    settings = PlantedConfig(
+        **OF_VIDEOS, video_effect=video_effect, disagreement=0, spread=0.8, agreement=0.5
+    )
+    plans = [
+        planted._plan_clip(settings, r, v) for r, v in enumerate(planted._number_videos(settings))
+    ]
+    clips = [clip for clip in planted._make_clips(settings, plans) if clip.split == "train"]
+    videos = np.array([clip.video_id for clip in clips]).reshape(-1, 10)
+    assert (videos == videos[:, :1]).all()
+    return {t: np.array([c.labels[t] for c in clips]).reshape(-1, 10) for t in Task}
+
+
+def intraclass(values):
+    """Correlation of two clips of one video, by one-way analysis of variance."""
+    num = values.shape[1]
+    between = values.mean(axis=1).var(ddof=1) * num
+    within = values.var(axis=1, ddof=1).mean()
+    return (between - within) / (between + (num - 1) * within)
+
+
+def test_clips_of_a_video_share_as_much_as_the_setting_says():
+    """80 videos of 10 clips: the standard error of the correlation is about .05."""
+    for task in Task:
+        assert abs(intraclass(labels_by_video(0.0)[task])) < 0.1
+        assert intraclass(labels_by_video(0.5)[task]) == pytest.approx(0.5, abs=0.13)
+    spreads = [labels_by_video(effect)[Task.AUDIO].std() for effect in (0.0, 0.5)]
+    assert spreads == pytest.approx([0.8, 0.8], rel=0.12)
+
+
+def test_intervals_over_videos_are_wider_where_clips_of_a_video_share_something():
+    """By hand: a mean over videos of m clips varies 1 + (m - 1) r times as much as over clips."""
+    for effect in (0.0, 0.5):
+        targets = labels_by_video(effect)[Task.AUDIO]
+        flat, videos = targets.ravel(), np.repeat(np.arange(len(targets)), 10)
+
+        def bias(scores, targets):
+            return float((scores - targets).mean())
+
+        widths = []
+        for clusters in (None, videos):
+            interval = bootstrap_interval(
+                np.zeros(len(flat)), flat, bias, seed=1, resamples=500, clusters=clusters
+            )
+            widths.append(interval.high - interval.low)
+        by_hand = np.sqrt(1 + 9 * intraclass(targets))
+        assert widths[1] / widths[0] == pytest.approx(by_hand, rel=0.15)
+
+
+def test_folds_by_video_keep_from_a_clip_what_its_video_shares():
+    """The mean label of the other clips of a fold's video tells a label only if they are taught."""
+    labels = labels_by_video(0.5)[Task.FUSION]
+    flat, videos = labels.ravel(), np.repeat(np.arange(len(labels)), 10)
+    by_video = assign_folds([str(v) for v in videos], 5, np.random.default_rng(1))
+    by_clip = np.random.default_rng(1).permutation(len(flat)) % 5
+    told = {}
+    for name, folds in (("video", by_video), ("clip", by_clip)):
+        guess = np.empty(len(flat))
+        for row in range(len(flat)):
+            taught = flat[(folds != folds[row]) & (videos == videos[row])]
+            guess[row] = taught.mean() if len(taught) else flat[folds != folds[row]].mean()
+        told[name] = np.corrcoef(guess, flat)[0, 1]
+    assert told["clip"] > 0.5
+    assert told["video"] < 0.1
+
+
+def test_a_corpus_without_the_effect_is_the_one_of_before():
+    """Its default changes no byte of a planted corpus."""
+    plain, same, other = (
+        [clip.labels for clip in make_planted(settings).corpus.clips]
+        for settings in (SMALL, *(PlantedConfig(num_clips=40, video_effect=e) for e in (0.0, 0.3)))
+    )
+    assert plain == same
+    assert plain != other

@@ -16,9 +16,8 @@ import mien.states
 import mien.text
 from mien.backbone import GivenStates, TokenEncoder
 from mien.errors import AssetError, CheckpointError, ConfigError
-from mien.execution import _write_environment
 from mien.preparation import prepare
-from mien.run import RunFolder
+from mien.starting import describe_run
 from mien.store import Series, write_store
 from mien.tensors import pad
 from mien.text import TextEncoderConfig, TextReader, check_encoder, prepare_text
@@ -129,8 +128,7 @@ def test_where_the_encoder_itself_reads_no_more_that_is_told(tmp_path, tiny_bert
 def test_a_run_remembers_how_many_transcripts_were_cut(store, tiny_bert, tmp_path):
     text = {"name": str(tiny_bert), "input": "transcript", "max_tokens": 5}
     config = make_config(text_encoder=text)
-    _write_environment(RunFolder(tmp_path), prepare(store, config), config, 0, None)
-    environment = json.loads((tmp_path / "environment.json").read_text())
+    environment = describe_run(prepare(store, config), config, 0, None)
     assert environment["num_truncated_transcripts"] == 3
 
 

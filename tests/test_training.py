@@ -17,14 +17,19 @@ from helpers import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import mien.steps
+import mien.tensors
 import mien.training
+from mien.backbone import TokenEncoder
 from mien.batch import batches
 from mien.checkpoint import read_header, read_tensors
 from mien.errors import CheckpointError, TrainingError
 from mien.objectives import MultitaskObjective
-from mien.steps import TrainConfig, make_accelerator, make_optimizer, parameter_groups
+from mien.steps import TrainConfig, make_accelerator, make_optimizer, norms_of, parameter_groups
+from mien.tensors import has_float64, move_to, precise
 from mien.training import Trainer
 from mien.types import Modality, Task
 
@@ -115,6 +120,59 @@ def test_every_parameter_is_in_one_group_with_its_rate_and_decay():
         group = where[id(parameter)]
         assert group["lr"] == rates[kind]
         assert group["weight_decay"] == (0.0 if is_bare else decays[kind])
+
+
+def make_encoders():
+    """Tiny encoders of several families, with random weights."""
+    from transformers import (
+        BertConfig,
+        BertModel,
+        ModernBertConfig,
+        ModernBertModel,
+        MPNetConfig,
+        MPNetModel,
+    )
+
+    sizes = {"vocab_size": 12, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes["intermediate_size"] = 8
+    modern = ModernBertConfig(**sizes, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+                              cls_token_id=1, sep_token_id=2)  # fmt: skip
+    return {
+        "bert": BertModel(BertConfig(**sizes), add_pooling_layer=False),
+        "mpnet": MPNetModel(MPNetConfig(**sizes), add_pooling_layer=False),
+        "modernbert": ModernBertModel(modern),
+    }
+
+
+@pytest.mark.parametrize("name", ["bert", "mpnet", "modernbert"])
+def test_norms_have_no_weight_decay_whatever_an_encoder_calls_them(name):
+    """Those of ModernBERT (attn_norm, final_norm) had: names were looked at, not types."""
+    encoder = make_encoders()[name]
+    model = make_model(sizes={**SIZES, TEXT: 8}, text_encoder=TokenEncoder(encoder))
+    objective = MultitaskObjective(make_generator("copy", torch.ones(3), sizes=STATES))
+    config = TrainConfig(weight_decay={"text": 0.5})
+    groups = {g["name"]: g for g in make_optimizer(model, objective, config).param_groups}
+    bare = {id(p) for p in groups["text-bare"]["params"]}
+    assert groups["text-bare"]["weight_decay"] == 0
+    assert groups["text"]["weight_decay"] == 0.5
+    named = dict(model.text_encoder.named_parameters())
+    norms = {key for key, p in named.items() if "norm" in key.lower() and p.ndim == 1}
+    expected = norms | {key for key in named if key.endswith("bias")}
+    assert {key for key, p in named.items() if id(p) in bare} == expected
+    assert len(norms) >= 4
+    assert all(p.ndim >= 2 for p in groups["text"]["params"])
+
+
+def test_norms_of_every_kind_are_known():
+    class OddRMSNorm(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(2))
+
+    kinds = [torch.nn.LayerNorm(2), torch.nn.RMSNorm(2), torch.nn.GroupNorm(1, 2),
+             torch.nn.BatchNorm1d(2), OddRMSNorm()]  # fmt: skip
+    found = norms_of(torch.nn.Sequential(*kinds, torch.nn.Linear(2, 2)))
+    assert found == {id(p) for kind in kinds for p in kind.parameters()}
 
 
 def test_a_parameter_in_two_groups_is_a_programmers_error():
@@ -622,6 +680,56 @@ def test_a_training_learns(tmp_path):
     trainer.run()
     course = [r.valid["mae"] for r in trainer.history]
     assert min(course) < 0.5 * course[0]
+
+
+# --- float64 ------------------------------------------------------------------------------------
+
+
+class RefuseFloat64(TorchDispatchMode):
+    """Fail wherever a tensor of float64 is made or used, as a device of Apple does."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for one in tree_leaves((args, kwargs, result)):
+            if isinstance(one, torch.Tensor) and one.dtype == torch.float64:
+                raise AssertionError(f"{function} met float64 among {types}")
+        return result
+
+
+@pytest.mark.parametrize("generator", ["ulag", "distance", "latent", "copy"])
+def test_a_device_without_float64_trains_in_float32(tmp_path, monkeypatch, generator, caplog):
+    """MPS has none, and moving the class centres there was an error. Simulated on the CPU."""
+    options = {"generator": generator, "missing": True, "epochs": 2}
+    usual = make_trainer(tmp_path / "a", **options)
+    usual.run()
+    monkeypatch.setattr(mien.tensors, "has_float64", lambda _: False)
+    with caplog.at_level("INFO"):
+        trainer = make_trainer(tmp_path / "b", **options)
+    has_centres = generator in ("ulag", "distance")
+    assert ("has no float64" in caplog.text) == has_centres
+    run_order = trainer.run_order
+
+    def refusing(*args):
+        with RefuseFloat64():
+            return run_order(*args)
+
+    monkeypatch.setattr(trainer, "run_order", refusing)
+    trainer.run()
+    states = [{**t.model.state_dict(), **t.objective.state_dict()} for t in (usual, trainer)]
+    assert all(one.dtype != torch.float64 for one in states[1].values())
+    for key, one in states[0].items():
+        torch.testing.assert_close(states[1][key].to(one), one, rtol=1e-3, atol=1e-4, msg=key)
+    again = make_trainer(tmp_path / "b", **options)
+    again.resume()
+    assert len(again.history) == 2
+
+
+def test_float64_stays_where_the_device_has_it():
+    one = torch.nn.Module()
+    one.register_buffer("sums", torch.zeros(2, dtype=torch.float64))
+    assert not move_to(one, torch.device("cpu"))
+    assert one.sums.dtype == precise(torch.ones(2)).dtype == torch.float64
+    assert [has_float64(torch.device(d)) for d in ("cpu", "cuda", "mps")] == [True, True, False]
 
 
 # --- where ----------------------------------------------------------------------------------------

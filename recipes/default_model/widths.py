@@ -8,11 +8,15 @@ from compose import Joined, name_clip
 
 from mien.calibration import LEVEL, Calibration, half_width, name_modalities
 from mien.predictions import Predictions
-from mien.types import Modality, Task
+from mien.types import Modality, Scale, Task
 
 
 def calibrate_alone(
-    found: Predictions, joined: Sequence[Joined], *, without: Collection[str] = ()
+    found: Predictions,
+    joined: Sequence[Joined],
+    *,
+    without: Collection[str] = (),
+    scale: Scale = Scale(-3, 3),
 ) -> Calibration:
     """Take the widths from clips of valid; each rests on clips with exactly its modalities.
 
@@ -26,6 +30,7 @@ def calibrate_alone(
         found: Scores of the clips of valid.
         joined: What they are composed of, among others.
         without: Groups of items that the model has learned from; clips with one are left out.
+        scale: Scores are cut to it first, as predictions are.
     """
     fusion: dict[str, float] = {}
     own: dict[Modality, float] = {}
@@ -33,7 +38,8 @@ def calibrate_alone(
     for present, rows in rows_by_modalities(found, joined, without).items():
         name = name_modalities(present)
         task = Task(present[0]) if len(present) == 1 else Task.FUSION
-        width = half_width((found.scores[task] - found.targets[task])[rows], LEVEL)
+        scores = np.clip(found.scores[task], *scale)
+        width = half_width((scores - found.targets[task])[rows], LEVEL)
         counts[name] = len(rows)
         if len(present) == 1:
             counts[f"only {name}"] = len(rows)

@@ -108,18 +108,31 @@ def half_width(errors: Float[np.ndarray, " N"], level: float) -> float:
     return math.inf if place > len(errors) else float(np.sort(np.abs(errors))[place - 1])
 
 
-def calibrate(model: MultimodalModel, dataset: ClipDataset, *, level: float = LEVEL) -> Calibration:
+def calibrate(
+    model: MultimodalModel,
+    dataset: ClipDataset,
+    *,
+    scale: Scale | None = None,
+    level: float = LEVEL,
+) -> Calibration:
     """Measure the errors on clips that the model has not been trained on, and return the widths.
 
     Every set of modalities is tried on the clips that have them all, the others taken away. A
     unimodal score is compared with the unimodal annotation where there is one, else with the
     multimodal one; so is the multimodal score of one modality alone, which is the same score.
+
+    Args:
+        model: The model.
+        dataset: The clips.
+        scale: Range to which scores are cut before they are compared, as predictions are; None
+            compares them as they are.
+        level: Share of clips whose annotation should lie inside.
     """
     fusion: dict[str, float] = {}
     unimodal: dict[Modality, float] = {}
     num_clips: dict[str, int] = {}
     for present in _sets(model.modalities):
-        found = _report(predict(model, _keep(dataset, present)))
+        found = _cut(_report(predict(model, _keep(dataset, present))), scale)
         name, is_lone = name_modalities(present), len(present) == 1
         task = Task(present[0]) if is_lone else Task.FUSION
         errors = _errors(found, task, _complete(found, present))
@@ -134,26 +147,39 @@ def coverage(
 ) -> dict[str, dict[str, float | int]]:
     """Return, per task, the share of annotated clips that lie in their interval, and how many.
 
+    Clips whose modalities have no width, because validation had too few such clips, have no
+    interval; they are counted apart.
+
     Args:
         calibration: The widths.
         predictions: Scores of clips that neither training nor calibration has seen, with all
             modalities that each has.
         scale: Range of the annotations.
+
+    Returns:
+        Per task ``share``, ``num_clips`` that have an interval, and ``num_without_width``; tasks in
+        which no clip has one are absent.
     """
     result: dict[str, dict[str, float | int]] = {}
-    predictions = _report(predictions)
+    predictions = _cut(_report(predictions), scale)
     for task, scores in predictions.scores.items():
         targets = _targets(predictions, task)
-        rows = np.flatnonzero(~np.isnan(targets))
-        inside = []
-        for row in rows.tolist():
+        inside, num_without = [], 0
+        for row in np.flatnonzero(~np.isnan(targets)).tolist():
             present = [m for m, has in predictions.present.items() if has[row]]
             if task is not Task.FUSION and Modality(task) not in present:
                 continue
-            low, high = calibration.interval(task, _cut(float(scores[row]), scale), present, scale)
+            if math.isinf(calibration.width(task, present)):
+                num_without += 1
+                continue
+            low, high = calibration.interval(task, float(scores[row]), present, scale)
             inside.append(low <= targets[row] <= high)
         if inside:
-            result[str(task)] = {"share": float(np.mean(inside)), "num_clips": len(inside)}
+            result[str(task)] = {
+                "share": float(np.mean(inside)),
+                "num_clips": len(inside),
+                "num_without_width": num_without,
+            }
     return result
 
 
@@ -217,5 +243,8 @@ def _put(
     return len(errors)
 
 
-def _cut(value: float, scale: Scale) -> float:
-    return min(max(value, scale.low), scale.high)
+def _cut(found: Predictions, scale: Scale | None) -> Predictions:
+    """Cut the scores to the scale, as they are shown."""
+    if scale is None:
+        return found
+    return replace(found, scores={t: one.clip(*scale) for t, one in found.scores.items()})

@@ -16,8 +16,8 @@ class Centres(nn.Module):
     """Mean state of the train clips of either class, for each task, kept up step by step.
 
     Sums are in float64 and changed by what a batch changes: O(batch) a step. ``rebuild`` makes them
-    anew from the states, once an epoch, so that rounding does not add up. Only clips that have been
-    seen count.
+    anew from the states, once an epoch, so that rounding does not add up. On a device without
+    float64 they are in float32 (``mien.tensors.move_to``). Only clips that have been seen count.
 
     Source: yu2021, eqs. 8 and 9.
 
@@ -84,10 +84,10 @@ class Centres(nn.Module):
         classes = self._get("classes", task)
         after = torch.where(seen, self.classify(labels), 2)
         before = classes[index]
-        sums.index_add_(0, before, old[index].double(), alpha=-1)
-        counts.index_add_(0, before, torch.ones_like(before, dtype=torch.float64), alpha=-1)
-        sums.index_add_(0, after, states.double())
-        counts.index_add_(0, after, torch.ones_like(after, dtype=torch.float64))
+        sums.index_add_(0, before, old[index].to(sums.dtype), alpha=-1)
+        counts.index_add_(0, before, torch.ones_like(before, dtype=counts.dtype), alpha=-1)
+        sums.index_add_(0, after, states.to(sums.dtype))
+        counts.index_add_(0, after, torch.ones_like(after, dtype=counts.dtype))
         old[index] = states
         classes[index] = after
         self._get("seen", task)[index] = seen
@@ -98,8 +98,8 @@ class Centres(nn.Module):
         for task in self.tasks:
             states, classes = self._get("states", task), self._get("classes", task)
             sums, counts = self._get("sums", task), self._get("counts", task)
-            sums.zero_().index_add_(0, classes, states.double())
-            counts.copy_(torch.bincount(classes, minlength=3).double())
+            sums.zero_().index_add_(0, classes, states.to(sums.dtype))
+            counts.copy_(torch.bincount(classes, minlength=3).to(counts.dtype))
 
     def states_of(self, task: Task) -> tuple[Float[Tensor, "N H"], Bool[Tensor, "N"]]:
         """Return every clip's last state, and whether it has been seen."""

@@ -124,4 +124,4 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> 
                 f"{where}: {key!r} is {tuple(state[key].shape)}, the model of these settings has "
                 f"{tuple(tensor.shape)}"
             )
-    module.load_state_dict(dict(state))
+    module.load_state_dict({key: state[key].to(tensor.dtype) for key, tensor in own.items()})

@@ -1,8 +1,8 @@
 """Several runs on the same clips: how they differ, and how sure that is."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -66,6 +66,8 @@ class RunComparison:
         runs: Name of each run, the first one being the one to compare with.
         num_seeds: Seeds of each run.
         metrics: Per metric one entry for each run, in their order.
+        failed_seeds: Seeds that diverged and are in no number, by the name of their run; runs
+            without one are absent.
     """
 
     corpus: str
@@ -78,6 +80,7 @@ class RunComparison:
     runs: tuple[str, ...]
     num_seeds: tuple[int, ...]
     metrics: dict[str, tuple[ComparedRun, ...]]
+    failed_seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,11 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
         metrics={
             name: _compare_metric(judged, metric, videos if has_videos else None)
             for name, metric in METRICS[str(facts[0]["family"])].items()
+        },
+        failed_seeds={
+            name: tuple(run.failed_seeds)
+            for name, run in zip(names, runs, strict=True)
+            if run.failed_seeds
         },
     )
 

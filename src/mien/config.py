@@ -2,17 +2,54 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 
 from mien.errors import ConfigError
 from mien.inputs import parse_toml, read_limited
 
-__all__ = ["Settings", "apply_overrides", "dump_toml", "read_settings", "read_toml"]
+__all__ = [
+    "LARGEST_SEED",
+    "Seeds",
+    "Settings",
+    "apply_overrides",
+    "dump_toml",
+    "read_settings",
+    "read_toml",
+]
+
+#: The largest whole number of TOML, and the largest seed that torch takes without a sign.
+LARGEST_SEED: Final = 2**63 - 1
+
+
+def _check_seeds(values: object, check: Callable[[object], tuple[int, ...]]) -> tuple[int, ...]:
+    """Refuse seeds that no generator takes, and a seed that is given twice."""
+    wanted = "must be whole numbers from 0 to 2**63 - 1, such as [1111, 1112]"
+    has_truth = isinstance(values, Sequence) and any(isinstance(one, bool) for one in values)
+    try:
+        seeds = check(values)
+    except ValidationError:
+        raise ValueError(wanted) from None
+    if has_truth or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
+        raise ValueError(wanted)
+    twice = [seed for place, seed in enumerate(seeds) if seed in seeds[:place]]
+    if twice:
+        raise ValueError(f"names {twice[0]} twice; give every seed once")
+    return seeds
+
+
+#: One training each.
+Seeds = Annotated[tuple[int, ...], WrapValidator(_check_seeds)]
 
 
 #: Characters of a value that a message shows.

@@ -26,7 +26,7 @@ from mien.cache import cache_folder, hash_of, locked, versions_of
 from mien.checkpoint import read_tensors, write_tensors
 from mien.code import code_fingerprint
 from mien.config import Settings
-from mien.errors import CheckpointError, TrainingError
+from mien.errors import CheckpointError, DivergenceError
 from mien.evaluation import predict
 from mien.evidence import Evidence, latent_labels
 from mien.experiment import ExperimentConfig, FeaturesConfig
@@ -345,7 +345,7 @@ def _epochs(
         mean = {task: kept * mean.get(task, 0.0) + (1 - kept) * s for task, s in said.items()}
         error = float((mean[Task.FUSION] - annotated).abs().mean())
         if not np.isfinite(error):
-            raise TrainingError(f"evidence of the modalities diverged in epoch {epoch}")
+            raise DivergenceError(f"evidence of the modalities diverged in epoch {epoch}")
         evidence = _take_down(mean, made, dataset)
         yield EvidenceEpoch(
             epoch=epoch,

@@ -5,6 +5,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "CorpusError",
+    "DivergenceError",
     "ExtractionError",
     "FeatureError",
     "MediaError",
@@ -86,3 +87,7 @@ class MetricError(MienError, ValueError):
 
 class TrainingError(MienError, ValueError):
     """A training cannot start, diverged, or cannot be continued."""
+
+
+class DivergenceError(TrainingError):
+    """A training came to numbers that are not finite; with another seed it may go well."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mien.tensors import precise
 from mien.types import Modality, Task
 
 __all__ = ["Confidence", "Evidence", "held_out_prediction", "latent_labels"]
@@ -58,8 +59,8 @@ def latent_labels(
     Returns:
         Labels, not cut to the scale; the annotation where a clip does not have the modality.
     """
-    scores = torch.stack(list(evidence.scores.values())).double()  # (M, N)
-    has, y = ~scores.isnan(), annotated.double()
+    scores = precise(torch.stack(list(evidence.scores.values())))  # (M, N)
+    has, y = ~scores.isnan(), precise(annotated)
     weights = torch.tensor(list(evidence.weights.values()), dtype=torch.float64, device=y.device)
     counted = torch.where(has, weights.unsqueeze(-1), 0.0)
     shares = counted / counted.sum(dim=0).clamp(min=1e-12)
@@ -71,7 +72,7 @@ def latent_labels(
     labels = {}
     for modality, u, h, spread in zip(evidence.scores, moved, has, spreads, strict=True):
         middle = y[h].mean() + common * (u - u[h].mean()) / spread.clamp(min=1e-12)
-        labels[modality] = torch.where(h, middle, y).to(annotated.dtype)
+        labels[modality] = torch.where(h, middle, y).to(annotated)
     return labels
 
 

@@ -1,12 +1,8 @@
 """An experiment carried out: every seed trained, evaluated, and written to a run folder."""
 
-import hashlib
 import json
 import logging
-import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +11,9 @@ import torch
 
 from mien.batch import ClipDataset
 from mien.calibration import calibrate, coverage
-from mien.checkpoint import add_to_header, read_header, read_tensors, split_states
-from mien.config import dump_toml, read_settings, read_toml
+from mien.checkpoint import add_to_header
 from mien.crossfit import cross_fit
-from mien.errors import CheckpointError, TrainingError
+from mien.errors import DivergenceError, TrainingError
 from mien.evaluation import predict
 from mien.evidence import Evidence
 from mien.experiment import ExperimentConfig
@@ -34,13 +29,12 @@ from mien.label_bank import LabelGenerator
 from mien.labels import build_labels
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
-from mien.packing import videos_seen
 from mien.predictions import Predictions, write_predictions
 from mien.preparation import Prepared, build, fit_scales, prepare, require_labels
-from mien.run import RunFolder, SeedFolder, open_run
+from mien.run import RunFolder, SeedFolder
+from mien.starting import Start, describe_run, make_header, open_folder, read_start, take_over
+from mien.steps import check_steps, make_accelerator
 from mien.store import Store, open_store
-from mien.temporaries import sweep, sweep_folder
-from mien.trained import find_checkpoint
 from mien.training import Listener, Trainer
 from mien.types import Modality, Split, Task
 
@@ -66,11 +60,14 @@ def train(
 ) -> RunFolder:
     """Train with every seed of the settings, evaluate on valid and test, and write a run folder.
 
+    A seed that diverges is named in ``metrics.json`` and is in no number of it; the others go on.
+
     Args:
         config: The settings.
         store: The data.
         out: The run folder to make.
-        resume: Whether a run folder that is already there goes on where it stopped.
+        resume: Whether a run folder that is already there goes on where it stopped; seeds that
+            diverged are not trained again.
         init: A run folder or checkpoint whose weights to start from, as far as they fit.
         exclude: Stores whose videos are left out of train and valid: those on which the weights
             learned here will be evaluated later.
@@ -78,26 +75,25 @@ def train(
 
     Raises:
         ConfigError: If the settings do not fit the store.
-        TrainingError: If the run cannot start, or diverges.
+        TrainingError: If the run cannot start, or every seed diverges.
         CheckpointError: If ``out`` belongs to another run.
     """
     store = store if isinstance(store, Store) else open_store(store)
     require_labels(store)
     prepared = prepare(store, config, excluded_videos=_videos_of(exclude))
-    for split in ("train", "valid"):
-        if split not in prepared.datasets:
-            raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
-    left_out = len(store.rows("train")) - len(prepared.datasets["train"])
-    left_out += len(store.rows("valid")) - len(prepared.datasets["valid"])
+    left_out = _check_clips(prepared, config)
     if exclude:
         logger.info("left out %d clips whose videos are in the excluded stores", left_out)
-    start = _read_init(init, prepared) if init is not None else None
-    run = _open_folder(Path(out), config, resume=resume)
+    make_accelerator(config.train)  # whether the device is here
+    start = read_start(init, prepared, config) if init is not None else None
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    _write_environment(run, prepared, config, left_out, start)
+    run = open_folder(
+        Path(out), config, describe_run(prepared, config, left_out, start), resume=resume
+    )
     for seed in config.train.seeds:
         _train_seed(run.seed(seed), seed, config, prepared, start, listener)
+    _require_numbers(run)
     summarise_run(run, prepared.family, store.meta.name, is_synthetic=store.meta.is_synthetic)
     return run
 
@@ -106,70 +102,26 @@ def _videos_of(stores: Sequence[str | Path]) -> frozenset[str]:
     return frozenset(clip.video_id for path in stores for clip in open_store(path).clips)
 
 
-def _open_folder(out: Path, config: ExperimentConfig, *, resume: bool) -> RunFolder:
-    text = dump_toml(config)
-    sweep(out / "config.toml")
-    if (out / "config.toml").exists():
-        if not resume:
-            raise TrainingError(
-                f"{out}: already holds a run; say --resume to go on with it, or another --out"
-            )
-        before = read_settings(ExperimentConfig, read_toml(out / "config.toml"))
-        same = before.model_copy(
-            update={"train": before.train.model_copy(update={"seeds": config.train.seeds})}
-        )
-        if same != config:
-            raise CheckpointError(
-                f"{out / 'config.toml'}: differs from the settings given now; resume with the same "
-                "settings, or give another --out"
-            )
-        seeds = dict.fromkeys((*before.train.seeds, *config.train.seeds))
-        merged = config.train.model_copy(update={"seeds": tuple(seeds)})
-        text = dump_toml(config.model_copy(update={"train": merged}))
-    elif out.exists() and any(out.iterdir()):
-        raise TrainingError(f"{out}: exists and is not a run folder; give another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    _sweep(out)
-    write_text(out / "config.toml", text)
-    return open_run(out)
+def _check_clips(prepared: Prepared, config: ExperimentConfig) -> int:
+    """Check that there are clips to learn from; return how many were left out on purpose."""
+    store, datasets = prepared.store, prepared.datasets
+    for split in ("train", "valid"):
+        if split not in datasets:
+            raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
+    check_steps(config.train, len(datasets["train"]))
+    return sum(len(store.rows(split)) - len(datasets[split]) for split in ("train", "valid"))
 
 
-def _sweep(out: Path) -> None:
-    """Remove what a process that was killed left of the files of a run."""
-    for folder in (out, out / "figures", *out.glob("seed-*"), *out.glob("seed-*/labels")):
-        sweep_folder(folder)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Start:
-    """Weights to start from, and where they come from."""
-
-    path: Path
-    tensors: dict[str, torch.Tensor]
-    fingerprint: str
-
-
-def _read_init(init: str | Path, prepared: Prepared) -> _Start:
-    """Read the weights to start from; refuse those that have seen this store's valid or test."""
-    path = find_checkpoint(Path(init))
-    header = read_header(path)
-    judged = {
-        prepared.store.clips[row].video_id
-        for split in _JUDGED
-        for row in prepared.store.rows(split)
-    }
-    seen = videos_seen(header, judged)
-    if seen:
-        raise TrainingError(
-            f"{path}: was trained on {len(seen)} of the {len(judged)} videos in valid and test of "
-            f"{prepared.store.path}; train it again with --exclude {prepared.store.path}"
-        )
-    tensors = split_states(read_tensors(path), "model")
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        digest.update(key.encode())
-        digest.update(tensors[key].contiguous().view(torch.uint8).numpy().tobytes())
-    return _Start(path=path, tensors=tensors, fingerprint=digest.hexdigest())
+def _require_numbers(run: RunFolder) -> None:
+    """Refuse a run of which no seed has ended, for then there is nothing to report."""
+    if any(seed.is_finished for seed in run.seeds):
+        return
+    failed = [seed for seed in run.seeds if seed.failure is not None]
+    num = len(failed) - 1
+    others = f", as {num} other seed{'s' * (num > 1)} did" if num else ""
+    raise TrainingError(
+        f"{failed[0].path}: {failed[0].failure}{others}; remove the folder to try again"
+    )
 
 
 def _train_seed(
@@ -177,22 +129,44 @@ def _train_seed(
     seed: int,
     config: ExperimentConfig,
     prepared: Prepared,
-    start: _Start | None,
+    start: Start | None,
     listener: Listener | None,
 ) -> None:
+    """Train and evaluate one seed, unless it has ended; where it diverges, write why."""
+    if folder.failure is None and not folder.is_finished:
+        folder.path.mkdir(exist_ok=True)
+        try:
+            evidence = _evidence(config, prepared, seed, listener)
+            trainer = _make_trainer(folder, seed, config, prepared, start, evidence)
+            trainer.resume()
+            trainer.run(listener)
+        except DivergenceError as error:
+            write_text(folder.path / "failed.json", json.dumps({"reason": str(error)}))
+        else:
+            trainer.load_best()
+            _finish(folder, trainer, prepared)
     if folder.failure is not None:
-        raise TrainingError(f"{folder.path}: {folder.failure}; remove the folder to try again")
-    if folder.is_finished:
-        return
-    folder.path.mkdir(exist_ok=True)
-    evidence = _evidence(config, prepared, seed, listener)
+        logger.warning(
+            "seed %d is in no number: %s; remove %s to train it again",
+            seed, folder.failure, folder.path,
+        )  # fmt: skip
+
+
+def _make_trainer(
+    folder: SeedFolder,
+    seed: int,
+    config: ExperimentConfig,
+    prepared: Prepared,
+    start: Start | None,
+    evidence: Evidence | None,
+) -> Trainer:
     torch.manual_seed(seed)
     model = build(prepared, config)
     if start is not None:
-        _take_over(model, start)
+        take_over(model, start)
     if config.model.standardise:
         fit_scales(model, prepared.datasets["train"])
-    trainer = Trainer(
+    return Trainer(
         model=model,
         objective=MultitaskObjective(_labels(config, prepared, model, evidence)),
         train=prepared.datasets["train"],
@@ -201,16 +175,8 @@ def _train_seed(
         config=config.train,
         seed=seed,
         folder=folder.path,
-        header=_header(config, prepared, start),
+        header=make_header(config, prepared, start),
     )
-    trainer.resume()
-    try:
-        trainer.run(listener)
-    except TrainingError as error:
-        write_text(folder.path / "failed.json", json.dumps({"reason": str(error)}))
-        raise
-    trainer.load_best()
-    _finish(folder, trainer, prepared)
 
 
 def _evidence(
@@ -232,51 +198,10 @@ def _labels(
     return build_labels(config.labels, labels, prepared.scale, model.state_sizes, evidence)
 
 
-def _header(config: ExperimentConfig, prepared: Prepared, start: _Start | None) -> dict[str, Any]:
-    """Say in a checkpoint all that its use depends on."""
-    meta = prepared.store.meta
-    kept = config.model_dump(mode="json", exclude_none=True)
-    kept["train"] = {
-        k: v for k, v in kept["train"].items() if k not in ("seeds", "device", "threads")
-    }
-    return {
-        "format": 1,
-        "config": kept,
-        "corpus": meta.name,
-        "language": meta.language,
-        "scale": list(meta.scale),
-        "is_synthetic": meta.is_synthetic,
-        "sizes": {str(m): size for m, size in prepared.sizes.items()},
-        "series": {
-            name: one.model_dump(
-                mode="json", include={"size", "extractor", "step_seconds", "feature_names"}
-            )
-            for name, one in meta.series.items()
-        },
-        "extraction": meta.extraction,
-        "text_encoder": prepared.text.name if prepared.text else None,
-        "text_encoder_fingerprint": prepared.text.fingerprint if prepared.text else None,
-        "text_prefix": prepared.text.prefix if prepared.text else "",
-        "store": meta.fingerprint,
-        "init": start.fingerprint if start else None,
-        "videos": sorted({clip.video_id for clip in prepared.datasets["train"].clips}),
-    }
-
-
-def _take_over(model: MultimodalModel, start: _Start) -> None:
-    """Load the tensors that fit by name and shape, and say how many did."""
-    own = model.state_dict()
-    fits = {k: t for k, t in start.tensors.items() if k in own and own[k].shape == t.shape}
-    if not fits:
-        raise TrainingError(f"{start.path}: no weight in it fits the model of these settings")
-    model.load_state_dict({**own, **fits})
-    logger.info("took over %d of %d tensors from %s", len(fits), len(own), start.path)
-
-
 def _finish(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> None:
     """Evaluate the best epoch and write what a seed leaves; ``metrics.json`` comes last."""
     splits, attention, covered = {}, {}, {}
-    calibration = calibrate(trainer.model, prepared.datasets["valid"])
+    calibration = calibrate(trainer.model, prepared.datasets["valid"], scale=prepared.scale)
     add_to_header(folder.best, {"calibration": calibration.model_dump(mode="json")})
     for split in _JUDGED:
         if split not in prepared.datasets:
@@ -353,31 +278,3 @@ def _examples(
             }
         )
     return examples
-
-
-def _write_environment(
-    run: RunFolder,
-    prepared: Prepared,
-    config: ExperimentConfig,
-    left_out: int,
-    start: _Start | None,
-) -> None:
-    names = ("mien", "torch", "numpy", "transformers", "accelerate", "safetensors")
-    values = {
-        "versions": {name: metadata.version(name) for name in names},
-        "python": platform.python_version(),
-        "platform": platform.system(),
-        "device": config.train.device,
-        "threads": torch.get_num_threads(),
-        "store": {
-            "corpus": prepared.store.meta.name,
-            "fingerprint": prepared.store.meta.fingerprint,
-        },
-        "text_encoder": prepared.text.name if prepared.text else None,
-        "text_encoder_fingerprint": prepared.text.fingerprint if prepared.text else None,
-        "num_clips": {split: len(one) for split, one in prepared.datasets.items()},
-        "num_left_out": left_out,
-        "num_truncated_transcripts": prepared.text.num_truncated if prepared.text else 0,
-        "init": start.fingerprint if start else None,
-    }
-    write_text(run.path / "environment.json", json.dumps(values, indent=1))

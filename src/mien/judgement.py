@@ -166,6 +166,7 @@ def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synth
     )
     values["labels"] = _merge([one["labels"] for one in judged])
     values["best_epochs"] = [one["best_epoch"] for one in judged]
+    values["failed_seeds"] = run.failed_seeds
     write_text(run.path / "metrics.json", json.dumps(values, indent=1))
 
 

@@ -3,7 +3,8 @@
 RUN/
     config.toml               the settings, with every default spelled out
     environment.json          versions, device, fingerprints of the store and the text encoder
-    metrics.json              over seeds: mean, deviation, every value, interval over clips
+    metrics.json              over seeds: mean, deviation, every value, interval over clips; which
+                              seeds diverged, and why
     report.md  figures/       what people read
     seed-1111/
         epochs.jsonl          one line per epoch: losses, validation metrics
@@ -82,7 +83,8 @@ class SeedFolder:
 
         Modalities are in the order of ``train.json``'s ``modalities``.
         """
-        files = sorted((self.path / "labels").glob("epoch-*.npy"))[: len(self.epochs())]
+        files = sorted((self.path / "labels").glob("epoch-*.npy"), key=_epoch_of)
+        files = files[: len(self.epochs())]
         if not files:
             raise CheckpointError(f"{self.path / 'labels'}: has no labels of any epoch")
         return np.stack([np.load(file, allow_pickle=False) for file in files])
@@ -105,6 +107,10 @@ class SeedFolder:
         return examples
 
 
+def _epoch_of(file: Path) -> int:
+    return int(file.stem.removeprefix("epoch-"))
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The files of a run.
@@ -120,6 +126,11 @@ class RunFolder:
         """The folders of the seeds, by seed."""
         found = [SeedFolder(p) for p in self.path.glob("seed-*") if p.is_dir()]
         return tuple(sorted(found, key=lambda s: s.seed))
+
+    @property
+    def failed_seeds(self) -> dict[str, str]:
+        """Why each seed that diverged did; they are in no number, and ``metrics.json`` says so."""
+        return {str(seed.seed): seed.failure for seed in self.seeds if seed.failure is not None}
 
     def seed(self, seed: int) -> SeedFolder:
         """Return the folder of a seed, which need not exist yet."""

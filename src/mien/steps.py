@@ -1,8 +1,9 @@
 """Steps of training: which parameters move, how fast, and one pass over the clips."""
 
+import logging
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,11 +14,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mien.batch import ClipDataset, windows
-from mien.config import Settings
-from mien.errors import TrainingError
+from mien.config import Seeds, Settings
+from mien.errors import ConfigError, DivergenceError, TrainingError
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
-from mien.tensors import Output
+from mien.tensors import Output, move_to
 from mien.types import Task
 
 __all__ = [
@@ -25,12 +26,16 @@ __all__ = [
     "Stepper",
     "TrainConfig",
     "WeightDecays",
+    "check_steps",
     "has_bf16",
     "make_accelerator",
     "make_optimizer",
     "mix_seeds",
+    "norms_of",
     "parameter_groups",
 ]
+
+logger = logging.getLogger(__name__)
 
 _WARMUP = 0.1  # share of all steps in which the rates of the linear schedule rise
 
@@ -75,7 +80,8 @@ class TrainConfig(Settings):
     """How a model is trained.
 
     Attributes:
-        seeds: One training each; seed of initial weights, dropout and the order of clips.
+        seeds: One training each; seed of initial weights, dropout and the order of clips, a whole
+            number from 0 to 2**63 - 1.
         epochs: Most epochs to run.
         patience: Epochs without a better ``monitor`` before training stops.
         monitor: Validation metric of the multimodal task that picks the best epoch.
@@ -100,7 +106,7 @@ class TrainConfig(Settings):
             the same number.
     """
 
-    seeds: tuple[int, ...] = Field((1111,), min_length=1)
+    seeds: Annotated[Seeds, Field(min_length=1)] = (1111,)
     epochs: int = Field(100, ge=1)
     patience: int = Field(8, ge=1)
     monitor: Literal["mae", "corr"] = "mae"
@@ -116,17 +122,21 @@ class TrainConfig(Settings):
     clip_norm: float = Field(0.0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["float32", "bf16"] = "float32"
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=1024)
 
 
 def parameter_groups(
-    groups: dict[str, list[tuple[str, nn.Parameter]]], config: TrainConfig
+    groups: dict[str, list[tuple[str, nn.Parameter]]],
+    config: TrainConfig,
+    *,
+    norms: Collection[int] = (),
 ) -> list[dict[str, Any]]:
     """Make optimizer groups from named parameters; those without decay are a group of their own.
 
     Args:
         groups: Names and parameters by group, of the model and of the objective.
         config: Gives each group its learning rate and weight decay.
+        norms: ``id`` of the parameters of norms, as ``norms_of`` gives them.
 
     Raises:
         ValueError: If a parameter is in two groups.
@@ -138,7 +148,8 @@ def parameter_groups(
             if id(parameter) in seen:
                 raise ValueError(f"parameter {key!r} is in more than one group")
             seen.add(id(parameter))
-        bare = [p for key, p in named if name == "text" and _has_no_decay(key)]
+        is_text = name == "text"
+        bare = [p for key, p in named if is_text and (key.endswith("bias") or id(p) in norms)]
         bare_ids = {id(p) for p in bare}
         full = [p for _, p in named if id(p) not in bare_ids]
         rate, decay = getattr(config.learning_rate, name), getattr(config.weight_decay, name)
@@ -149,17 +160,43 @@ def parameter_groups(
     return result
 
 
-def _has_no_decay(name: str) -> bool:
-    return name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
+def norms_of(model: nn.Module) -> frozenset[int]:
+    """Return the ``id`` of every parameter of a norm: LayerNorm, RMSNorm, and all that end so.
+
+    The type of a module tells, for encoders name theirs differently (``attn_norm``, ``ln_1``).
+    """
+    return frozenset(
+        id(parameter)
+        for module in model.modules()
+        if any(kind.__name__.lower().endswith("norm") for kind in type(module).mro())
+        for parameter in module.parameters(recurse=False)
+    )
 
 
 def make_optimizer(
     model: MultimodalModel, objective: MultitaskObjective, config: TrainConfig
 ) -> torch.optim.Optimizer:
     """Build the optimizer over the model's groups and the label generator's."""
-    groups = parameter_groups({**model.parameter_groups(), **objective.parameter_groups()}, config)
+    groups = parameter_groups(
+        {**model.parameter_groups(), **objective.parameter_groups()}, config, norms=norms_of(model)
+    )
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, lr=1e-3, fused=True)
+
+
+def check_steps(config: TrainConfig, num_clips: int) -> None:
+    """Check that an epoch over so many clips takes a step.
+
+    Raises:
+        ConfigError: If its batches do not fill one, and what does not is dropped.
+    """
+    num_batches = math.ceil(num_clips / config.batch_size)
+    if config.leftover == "drop" and num_batches < config.accumulate:
+        raise ConfigError(
+            f"setting train.leftover is 'drop', but {num_clips} clips of train make {num_batches} "
+            f"batches and a step takes {config.accumulate} (train.accumulate), so that nothing "
+            "would ever be learned; say train.leftover=step, or make batches or steps smaller"
+        )
 
 
 class Stepper:
@@ -181,8 +218,11 @@ class Stepper:
         config: TrainConfig,
     ) -> None:
         self.accelerator = make_accelerator(config)
-        self.model = model.to(self.accelerator.device)
-        self.objective = objective.to(self.accelerator.device)
+        device = self.accelerator.device
+        is_less = [move_to(module, device) for module in (model, objective)]
+        if any(is_less):
+            logger.info("%s has no float64: class centres are summed in float32", device)
+        self.model, self.objective = model, objective
         self.optimizer = make_optimizer(model, objective, config)
         self.train, self.config = train, config
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
@@ -249,7 +289,7 @@ class Stepper:
             output = _in_float32(self.model(batch))
         loss = self.objective(output, targets, batch.index, epoch)
         if not torch.isfinite(loss.total):
-            raise TrainingError(
+            raise DivergenceError(
                 f"training diverged in epoch {epoch}: the loss is {float(loss.total.detach())}; "
                 "lower train.learning_rate, or set train.clip_norm=1"
             )

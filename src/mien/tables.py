@@ -126,6 +126,8 @@ def format_run(run_metrics: Mapping[str, Any]) -> str:
     family, corpus = run_metrics["family"], name_corpus(run_metrics)
     head = f"{corpus}: {_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
     parts = [wrap(head)]
+    for seed, reason in run_metrics.get("failed_seeds", {}).items():
+        parts.append(wrap(f"seed {seed} is in no number: {reason}"))
     for split in ("test", "valid"):
         metrics = run_metrics["splits"].get(split, {}).get(str(Task.FUSION))
         if metrics:
@@ -224,6 +226,8 @@ def format_comparison(comparison: RunComparison) -> str:
     lines = [wrap(f"{comparison.split} of {corpus}: {_count(comparison.num_clips, 'clip')}")]
     for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
         lines.append(wrap(f"{letter}: {name} ({_count(num, 'seed')})", indent="   "))
+        failed = comparison.failed_seeds.get(name, ())
+        lines += [f"   seed {seed} diverged and is in no number" for seed in failed]
     heading = ["metric", "run", "mean", "deviation", f"less {letters[0]}", "interval", "p", "Holm"]
     rows = [
         _compare_row(name, letter, run, comparison.family)

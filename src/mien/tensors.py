@@ -10,12 +10,22 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Num
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mien.types import Modality, Task
 
-__all__ = ["Batch", "Output", "Sequence", "Targets", "pad", "reported_scores"]
+__all__ = [
+    "Batch",
+    "Output",
+    "Sequence",
+    "Targets",
+    "has_float64",
+    "move_to",
+    "pad",
+    "precise",
+    "reported_scores",
+]
 
 
 class Sequence(NamedTuple):
@@ -54,6 +64,31 @@ def pad(series: list[Num[Tensor, "_ D"]]) -> Sequence:
         values = values.new_zeros(len(series), 1, values.shape[2])
     mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
     return Sequence(values, mask)
+
+
+def has_float64(device: torch.device) -> bool:
+    """Return whether a device computes in float64; all do but Apple's (MPS)."""
+    return device.type != "mps"
+
+
+def move_to(module: nn.Module, device: torch.device) -> bool:
+    """Move a module to a device, in place; where that has no float64, in float32.
+
+    Returns:
+        Whether something had to become float32.
+    """
+    is_less = not has_float64(device) and any(
+        one.dtype == torch.float64 for one in (*module.parameters(), *module.buffers())
+    )
+    if is_less:
+        module.float()
+    module.to(device)
+    return is_less
+
+
+def precise(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64, on its device if that computes in it, else on the CPU."""
+    return (tensor if has_float64(tensor.device) else tensor.cpu()).double()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

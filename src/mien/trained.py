@@ -1,6 +1,7 @@
 """A trained model and a store: found, checked, loaded, and evaluated."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mien.evaluation import predict
 from mien.experiment import ExperimentConfig
 from mien.files import write_text
 from mien.judgement import judge_attention, judge_run
+from mien.matching import check_data
 from mien.models.multitask import MultimodalModel
 from mien.predictions import Predictions, write_predictions
 from mien.preparation import Prepared, build, prepare, require_labels
@@ -28,12 +30,16 @@ __all__ = [
     "load_model",
 ]
 
+logger = logging.getLogger(__name__)
+
 
 def find_checkpoint(path: Path) -> Path:
     """Return the checkpoint at ``path``: a file, a seed's folder, or a run folder's first seed.
 
+    Seeds of a run folder that diverged are passed over.
+
     Raises:
-        CheckpointError: If there is none, or its training diverged.
+        CheckpointError: If there is none, or every training there is diverged.
     """
     if path.is_file():
         return path
@@ -42,7 +48,7 @@ def find_checkpoint(path: Path) -> Path:
     seeds = open_run(path).seeds
     if not seeds:
         raise CheckpointError(f"{path}: has no seed that was trained")
-    return _sound(seeds[0])
+    return _sound(next((seed for seed in seeds if seed.failure is None), seeds[0]))
 
 
 def _sound(seed: SeedFolder) -> Path:
@@ -67,22 +73,37 @@ def load_model(
 ) -> tuple[MultimodalModel, Prepared]:
     """Load a trained model for the data of a store.
 
+    A series that another extractor made than that of the training is used with a warning.
+
     Args:
-        path: A checkpoint, a seed's folder, or a run folder (its first seed).
+        path: A checkpoint, a seed's folder, or a run folder (its first seed that did not diverge).
         store: Data with the series that the model was trained on.
         with_unlabelled: Whether clips without a multimodal label stay, to be scored.
 
     Raises:
-        CheckpointError: If there is no sound checkpoint, or the store does not fit it.
+        CheckpointError: If there is no sound checkpoint, or the store does not fit it: features of
+            another size, of other names or in another order, labels on another scale, or other
+            weights of the text encoder.
     """
+    model, prepared, warnings = _load(path, store, with_unlabelled=with_unlabelled)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return model, prepared
+
+
+def _load(
+    path: str | Path, store: Store, *, with_unlabelled: bool = False
+) -> tuple[MultimodalModel, Prepared, list[str]]:
+    """Load a trained model, and say what may be wrong with using it on a store."""
     checkpoint = find_checkpoint(Path(path))
     header = read_header(checkpoint)
     config = read_settings(ExperimentConfig, {**header["config"], "corpus": store.meta.name})
     prepared = prepare(store, config, online=False, with_unlabelled=with_unlabelled)
     _check_fit(checkpoint, header, prepared)
+    warnings = check_data(checkpoint, header, store, config)
     model = build(prepared, config)
     load_weights(model, split_states(read_tensors(checkpoint), "model"), str(checkpoint))
-    return model.eval(), prepared
+    return model.eval(), prepared, warnings
 
 
 def _check_fit(checkpoint: Path, header: Mapping[str, Any], prepared: Prepared) -> None:
@@ -112,7 +133,8 @@ def evaluate(
         out: Folder for predictions and ``metrics.json``; None writes nothing.
 
     Returns:
-        What a run's ``metrics.json`` holds, for this split alone.
+        What a run's ``metrics.json`` holds, for this split alone. Seeds that diverged are named
+        in ``failed_seeds`` and are in no number.
 
     Raises:
         CheckpointError: If no seed has ended, or the data do not fit.
@@ -130,12 +152,17 @@ def evaluate(
             raise CheckpointError(
                 f"{run.path}: has no predictions on {split}; give its store (--store)"
             )
-        return _select_split(run.metrics(), split)
+        values = _select_split(run.metrics(), split)
+        if out is not None:
+            made = [one for seed in seeds if (one := seed.predictions(split)) is not None]
+            _write_evaluation(Path(out), split, values, made)
+        return values
     store = store if isinstance(store, Store) else open_store(store)
     require_labels(store)
-    predictions, attention = [], []
+    predictions, attention, warnings = [], [], []
     for seed in seeds:
-        model, prepared = load_model(seed.path, store)
+        model, prepared, said = _load(seed.path, store)
+        warnings += said
         dataset = dataset_of(prepared, split)
         predictions.append(predict(model, dataset))
         attention.append(judge_attention(predictions[-1], dataset.clips, prepared.tokens))
@@ -147,6 +174,9 @@ def evaluate(
         predictions={split: predictions},
         attention=[{split: one} for one in attention],
     )
+    values["failed_seeds"] = run.failed_seeds
+    for warning in dict.fromkeys(warnings):
+        logger.warning("%s", warning)
     if out is not None:
         _write_evaluation(Path(out), split, values, predictions)
     return values

@@ -22,7 +22,7 @@ from mien.checkpoint import (
     write_tensors,
 )
 from mien.corpora import MetricFamily
-from mien.errors import CheckpointError, TrainingError
+from mien.errors import CheckpointError, DivergenceError
 from mien.evaluation import predict
 from mien.files import write_text
 from mien.metrics import METRICS, evaluate_all
@@ -136,7 +136,7 @@ class Trainer(Stepper):
         """Train until it is finished, from the epoch after the last whole one.
 
         Raises:
-            TrainingError: If the loss or a validation score is no longer a finite number.
+            DivergenceError: If the loss or a validation score is no longer a finite number.
         """
         while not self.is_finished:
             record = self._run_epoch(len(self.history) + 1, listener)
@@ -165,7 +165,7 @@ class Trainer(Stepper):
         predictions = predict(self.model, self.valid)
         scores = predictions.scores[Task.FUSION]
         if not np.isfinite(scores).all():
-            raise TrainingError(
+            raise DivergenceError(
                 f"training diverged in epoch {epoch}: {np.sum(~np.isfinite(scores))} validation "
                 "scores are not finite; lower train.learning_rate, or set train.clip_norm=1"
             )

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mien.centres import Centres, propose_by_distance
 from mien.evidence import Confidence, held_out_prediction
 from mien.label_bank import Generated, LabelGenerator, LabelsConfig
-from mien.tensors import Output
+from mien.tensors import Output, precise
 from mien.types import Modality, Scale, Task
 
 __all__ = ["DistanceLabels", "ReleasedUlagLabels", "UlagLabels"]
@@ -50,13 +50,11 @@ class DistanceLabels(LabelGenerator):
         if self.moves_labels and epoch > self.config.warmup_epochs:
             self._move_labels(output, index, epoch)
         for task, states in output.states.items():
-            is_fusion = task is Task.FUSION
-            seen = (
-                torch.ones_like(index, dtype=torch.bool)
-                if is_fusion
-                else output.present[Modality(task)]
-            )
-            self.centres.update(task, index, states, self.bank(task)[index], seen)
+            seen = torch.ones_like(index, dtype=torch.bool)
+            if task is not Task.FUSION:
+                seen = output.present[Modality(task)]
+            rows = index[seen]  # a modality that dropout took away counts by its last state
+            self.centres.update(task, rows, states[seen], self.bank(task)[rows], seen[seen])
 
     def finish_epoch(self, epoch: int) -> None:
         """Make the centres anew."""
@@ -76,6 +74,17 @@ class DistanceLabels(LabelGenerator):
             bank = self.bank(modality)
             moved = (1 - step) * bank[index] + step * proposals
             bank[index] = torch.where(output.present[modality], moved, bank[index])
+
+    def _note(
+        self,
+        modality: Modality,
+        index: Int[Tensor, "B"],
+        targets: Float[Tensor, "B"],
+        seen: Bool[Tensor, "B"],
+    ) -> None:
+        """Keep the targets on which a task is trained, of the clips that have the modality."""
+        latest = self.latest(modality)
+        latest[index] = torch.where(seen, targets.detach(), latest[index])
 
     def propose_from_centres(
         self, task: Task, output: Output, annotated: Float[Tensor, "B"]
@@ -165,7 +174,7 @@ class UlagLabels(DistanceLabels):
             proposals = trust * y + (1 - trust) * evidence
             target = (self.bank(modality)[index] + proposals) / 2
             targets[modality] = torch.where(seen, target, y)
-            self.latest(modality)[index] = targets[modality]
+            self._note(modality, index, target, seen)
         return Generated(targets, torch.stack(losses).sum())
 
     def propose_from_centres(
@@ -184,11 +193,11 @@ class UlagLabels(DistanceLabels):
             if int(seen.sum()) < 2 * self.config.folds:
                 continue
             judged = held_out_prediction(
-                states[seen].double(), self.annotated[seen].double(), folds=self.config.folds
+                precise(states[seen]), precise(self.annotated[seen]), folds=self.config.folds
             )
             old = self.evidence(modality)
             step = 2 / (int(self.num_judgements) + 2)
-            old[seen] = torch.lerp(old[seen], judged.clamp(*self.scale).float(), step)
+            old[seen] = torch.lerp(old[seen], judged.clamp(*self.scale).to(old), step)
         self.num_judgements += 1
 
 
@@ -232,7 +241,7 @@ class ReleasedUlagLabels(DistanceLabels):
         proposals = self.propose(experts, self.annotated[index])
         targets = {m: (self.bank(m)[index] + proposals[m]) / 2 for m in self.modalities}
         for modality, target in targets.items():
-            self.latest(modality)[index] = target.detach()
+            self._note(modality, index, target, output.present[modality])
         return Generated(targets, self.annotated.new_zeros(()))
 
     def propose(

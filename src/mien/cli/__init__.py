@@ -60,8 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0 if all is well; 1 if too many clips failed in an extraction; 2, after one sentence on
-        stderr, for what the user can mend; 130 after Ctrl-C.
+        0 if all is well; 1 if too many clips failed in an extraction, or a seed of a training
+        diverged and is missing from its numbers; 2, after one sentence on stderr, for what the user
+        can mend; 130 after Ctrl-C.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("matplotlib", "fontTools", "PIL", "httpx", "urllib3", "faster_whisper"):

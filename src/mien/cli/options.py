@@ -10,7 +10,7 @@ from mien.errors import ConfigError
 if TYPE_CHECKING:
     from mien.types import Scale, Split
 
-__all__ = ["ReplaceOption", "SetOption", "StoreOption", "read_scale", "read_split"]
+__all__ = ["ReplaceOption", "SetOption", "StoreOption", "read_scale", "read_seeds", "read_split"]
 
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Store to use.")]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what is already there.")]
@@ -18,6 +18,8 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; may be given repeatedly."),
 ]
+
+_MOST_SEEDS = 1000  # that a range may name
 
 
 def read_scale(text: str | None) -> "Scale":
@@ -31,6 +33,27 @@ def read_scale(text: str | None) -> "Scale":
     if not low < high:
         raise ConfigError(f"--scale {text!r}: LOW must be below HIGH")
     return Scale(low, high)
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds that ``1111,1112`` or ``1111-1115`` names; both may be mixed."""
+    from mien.config import LARGEST_SEED
+
+    seeds: list[int] = []
+    for part in text.split(","):
+        ends = [end.strip() for end in part.split("-")]
+        numbers = [int(end) for end in ends if end.isascii() and end.isdecimal()]
+        first, last = (numbers[0], numbers[-1]) if len(numbers) == len(ends) <= 2 else (1, 0)
+        if not first <= last <= LARGEST_SEED or last - first >= _MOST_SEEDS:
+            raise ConfigError(
+                f"--seeds {text!r}: must be whole numbers from 0 to 2**63 - 1, or ranges of at "
+                f"most {_MOST_SEEDS}, such as 1111,1112 or 1111-1115"
+            )
+        seeds += range(first, last + 1)
+    twice = [seed for place, seed in enumerate(seeds) if seed in seeds[:place]]
+    if twice:
+        raise ConfigError(f"--seeds {text!r}: names {twice[0]} twice; give every seed once")
+    return tuple(seeds)
 
 
 def read_split(text: str) -> "Split":

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import read_seeds
 from mien.cli.terminal import stoppable
 from mien.errors import ConfigError
 
@@ -28,7 +29,7 @@ def study(
         typer.Option("--store", metavar="NAME=PATH", help="Store of a corpus; repeatable."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="1111,1112", help="Seeds, instead of the study's.")
+        str | None, typer.Option(metavar="1111-1115", help="Seeds, instead of the study's.")
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="A variant to keep, beside the baseline; repeatable.")
@@ -66,7 +67,7 @@ def study(
     chosen = read_study(
         name,
         stores=_read_stores(stores or []),
-        seeds=_read_seeds(seeds),
+        seeds=() if seeds is None else read_seeds(seeds),
         only=only or [],
         corpora=corpora or [],
         overrides=settings or [],
@@ -100,10 +101,3 @@ def _read_stores(values: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(f"--store {value!r}: must be NAME=PATH, NAME being the study's name")
         stores[name] = Path(path)
     return stores
-
-
-def _read_seeds(text: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise ConfigError(f"--seeds {text!r}: must be whole numbers, such as 1111,1112") from None

@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import SetOption, StoreOption, read_split
+from mien.cli.options import SetOption, StoreOption, read_seeds, read_split
 from mien.cli.terminal import busy, stoppable
 from mien.errors import ConfigError
 
 __all__ = ["configs", "evaluate", "train"]
+
+#: What the command returns where a seed diverged and others are in the numbers.
+_INCOMPLETE = 1
 
 
 def configs() -> None:
@@ -25,7 +28,10 @@ def train(
     store: StoreOption = None,
     settings: SetOption = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="1111,1112", help="Train once with each of these seeds.")
+        str | None,
+        typer.Option(
+            metavar="1111,1112", help="Train once with each of these seeds; or 1111-1115."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Run folder to make [default: runs/CONFIG].")
@@ -53,7 +59,7 @@ def train(
 
     overrides = list(settings or [])
     if seeds is not None:
-        overrides.append(f"train.seeds=[{seeds}]")
+        overrides.append(f"train.seeds={list(read_seeds(seeds))}")
     chosen = read_config(config, overrides)
     place = store or _default_store(chosen.corpus)
     folder = out or Path("runs") / Path(config).stem
@@ -75,6 +81,8 @@ def train(
         report = write_report(run)
     print(format_run(run.metrics()))
     print(f"\nreport: {report}")
+    if run.failed_seeds:
+        raise typer.Exit(_INCOMPLETE)
 
 
 def _default_store(corpus: str | None) -> Path:

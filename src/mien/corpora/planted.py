@@ -45,7 +45,6 @@ from mien.corpora.places import Position, place_bursts
 from mien.corpora.sentences import GRADES, write_sentence
 from mien.types import (
     ID_SEPARATOR,
-    SPLITS,
     Clip,
     Corpus,
     Material,
@@ -61,7 +60,7 @@ _FACTS = KNOWN["planted"]
 _SERIES = (Modality.AUDIO, Modality.VIDEO)
 _CUE, _LURE, _VALENCE = 0, 1, 2
 # Each use of randomness draws from its own stream, so that one setting does not disturb another.
-_LABELS, _PLACES, _WORDS, _VALUES, _ROTATION = range(5)
+_LABELS, _PLACES, _WORDS, _VALUES, _ROTATION, _VIDEOS = range(6)
 _ROUNDING = 1024  # values are multiples of 1/1024: libraries that sum in another order agree
 
 
@@ -75,6 +74,10 @@ class PlantedConfig(Settings):
         train: Share of the clips in the train split.
         valid: Share in the valid split; the rest is the test split.
         clips_per_video: Clips cut from one video; a video lies in one split.
+        video_effect: Share of the variance of a modality's sentiment that all clips of a video have
+            in common, before it is cut and rounded and where modalities agree: the correlation of
+            two clips of one video. With 0, the default, clips of a video have nothing in common,
+            and intervals over videos are as wide as those over clips.
         agreement: Correlation of the modalities' sentiments in clips where they agree.
         disagreement: Share of clips in which one modality, drawn at random, says the opposite.
         spread: Standard deviation of a modality's sentiment before it is cut to the scale.
@@ -113,6 +116,7 @@ class PlantedConfig(Settings):
     train: float = Field(default=0.64, gt=0, lt=1)
     valid: float = Field(default=0.16, gt=0, lt=1)
     clips_per_video: int = Field(default=15, ge=1)
+    video_effect: float = Field(default=0.0, ge=0, lt=1)
     agreement: float = Field(default=0.6, ge=0, le=1)
     disagreement: float = Field(default=0.3, ge=0, le=1)
     spread: float = Field(default=1.5, gt=0, le=10)
@@ -181,7 +185,8 @@ def make_planted(settings: PlantedConfig | None = None) -> Material:
         settings: How it is made; the defaults if left out.
     """
     settings = settings or PlantedConfig()
-    plans = [_plan_clip(settings, row) for row in range(settings.num_clips)]
+    videos = _number_videos(settings)
+    plans = [_plan_clip(settings, row, video) for row, video in enumerate(videos)]
     corpus = Corpus(
         name="planted",
         language=_FACTS.language,
@@ -209,9 +214,18 @@ def _split_sizes(settings: PlantedConfig) -> dict[Split, int]:
     return {"train": train, "valid": valid, "test": settings.num_clips - train - valid}
 
 
-def _plan_clip(settings: PlantedConfig, row: int) -> _Plan:
+def _number_videos(settings: PlantedConfig) -> list[int]:
+    """Return the number, from 1, of the video of each clip; a video lies in one split."""
+    numbers: list[int] = []
+    for size in _split_sizes(settings).values():
+        first = numbers[-1] + 1 if numbers else 1
+        numbers += [first + place // settings.clips_per_video for place in range(size)]
+    return numbers
+
+
+def _plan_clip(settings: PlantedConfig, row: int, video: int) -> _Plan:
     generator = _stream(settings, _LABELS, row)
-    sentiments = _draw_sentiments(settings, generator)
+    sentiments = _draw_sentiments(settings, generator, video)
     noise = settings.label_noise * float(generator.standard_normal())
     shortest, longest = settings.shortest_seconds, settings.longest_seconds
     duration = round(float(generator.uniform(shortest, longest)), 2)
@@ -228,12 +242,17 @@ def _plan_clip(settings: PlantedConfig, row: int) -> _Plan:
 
 
 def _draw_sentiments(
-    settings: PlantedConfig, generator: np.random.Generator
+    settings: PlantedConfig, generator: np.random.Generator, video_number: int
 ) -> dict[Modality, float]:
     """Draw what each modality says: correlated, or one of them against the two others."""
     own, common = generator.standard_normal(3), generator.standard_normal()
     shared = np.sqrt(settings.agreement)
-    drawn = settings.spread * (shared * common + np.sqrt(1 - settings.agreement) * own)
+    drawn = shared * common + np.sqrt(1 - settings.agreement) * own
+    if settings.video_effect:
+        of_video = float(_stream(settings, _VIDEOS, video_number).standard_normal())
+        share = settings.video_effect
+        drawn = np.sqrt(1 - share) * drawn + np.sqrt(share) * of_video
+    drawn = settings.spread * drawn
     odd, size = generator.integers(3), generator.standard_normal()
     if generator.random() < settings.disagreement:
         others = drawn.sum() - drawn[odd]
@@ -280,17 +299,15 @@ def _plan_part(
 
 
 def _make_clips(settings: PlantedConfig, plans: list[_Plan]) -> tuple[Clip, ...]:
-    clips, rows = [], iter(enumerate(plans))
-    videos = itertools.count(1)
-    for split in SPLITS:
-        kept = list(itertools.islice(rows, _split_sizes(settings)[split]))
-        for first in range(0, len(kept), settings.clips_per_video):
-            video, start = f"video-{next(videos):04d}", 0.0
-            of_video = kept[first : first + settings.clips_per_video]
-            for number, (row, plan) in enumerate(of_video, start=1):
-                clip_id = f"{video}{ID_SEPARATOR}{number}"
-                clips.append(_make_clip(settings, clip_id, split, row, plan, start))
-                start = round(start + plan.duration, 2)
+    clips = []
+    splits = [split for split, size in _split_sizes(settings).items() for _ in range(size)]
+    rows = zip(_number_videos(settings), itertools.count(), splits, plans, strict=False)
+    for video, of_video in itertools.groupby(rows, key=lambda row: row[0]):
+        start = 0.0
+        for number, (_, row, split, plan) in enumerate(of_video, start=1):
+            clip_id = f"video-{video:04d}{ID_SEPARATOR}{number}"
+            clips.append(_make_clip(settings, clip_id, split, row, plan, start))
+            start = round(start + plan.duration, 2)
     return tuple(clips)
 
 

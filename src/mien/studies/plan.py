@@ -45,11 +45,11 @@ file is looked for in the folder of the study's file first.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from mien.config import Settings, apply_overrides, read_settings, read_toml
+from mien.config import Seeds, Settings, apply_overrides, read_settings, read_toml
 from mien.corpora.planted import PlantedConfig
 from mien.errors import ConfigError
 from mien.experiment import ExperimentConfig, read_config
@@ -104,7 +104,7 @@ class CorpusConfig(Settings):
     planted: PlantedConfig | None = None
     config: str | None = None
     set: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
+    seeds: Seeds = ()
     variants: tuple[str, ...] = ()
     references: tuple[ReferenceName, ...] = ()
 
@@ -127,7 +127,7 @@ class SweepConfig(Settings):
     planted: dict[str, Any] = Field(default_factory=dict)
     points: tuple[dict[str, float], ...] = Field(min_length=2)
     set: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
+    seeds: Seeds = ()
     variants: tuple[str, ...] = ()
 
     def corpora(self) -> Iterator[tuple[float, CorpusConfig]]:
@@ -175,7 +175,7 @@ class StudyConfig(Settings):
     question: str = Field(min_length=1)
     config: str = Field(min_length=1)
     set: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: Annotated[Seeds, Field(min_length=1)]
     measures: tuple[Measure, ...] = Field(min_length=1)
     baseline: str
     against: tuple[str, ...] = ()
