@@ -125,7 +125,7 @@ def test_where_the_encoder_itself_reads_no_more_that_is_told(tmp_path, tiny_bert
     assert f"text encoder {tiny_bert} reads no more" in caplog.text
 
 
-def test_a_run_remembers_how_many_transcripts_were_cut(store, tiny_bert, tmp_path):
+def test_a_run_remembers_how_many_transcripts_were_cut(store, tiny_bert):
     text = {"name": str(tiny_bert), "input": "transcript", "max_tokens": 5}
     config = make_config(text_encoder=text)
     environment = describe_run(prepare(store, config), config, 0, None)

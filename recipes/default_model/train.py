@@ -64,7 +64,7 @@ def complete_header(
     model, prepared = load_model(seed.path, store)
     widths = calibrate_alone(predict(model, prepared.datasets["valid"]), joined)
     known = read_header(seed.best).get("videos", [])
-    facts = {"videos": sorted(videos.union(known))}
+    facts = {"videos": sorted(videos.union(known)), "videos_of_init": True}
     add_to_header(seed.best, {**facts, "calibration": widths.model_dump(mode="json")})
 
 

@@ -10,13 +10,15 @@ from mien.calibration import LEVEL, Calibration, half_width, name_modalities
 from mien.predictions import Predictions
 from mien.types import Modality, Scale, Task
 
+_SCALE = Scale(-3, 3)
+
 
 def calibrate_alone(
     found: Predictions,
     joined: Sequence[Joined],
     *,
     without: Collection[str] = (),
-    scale: Scale = Scale(-3, 3),
+    scale: Scale = _SCALE,
 ) -> Calibration:
     """Take the widths from clips of valid; each rests on clips with exactly its modalities.
 
