@@ -31,7 +31,7 @@ def main(model: Path, data: Path, out: Path) -> Path:
     widths = calibrate_alone(valid.found, valid.clips, without=sources.trained)
     completed = out / "completed.safetensors"
     shutil.copyfile(model, completed)
-    facts = {"videos": sorted(videos), "videos_of_init": True}
+    facts = {"videos": sorted(videos), "video_hashes": [], "videos_of_init": True}
     add_to_header(completed, {**facts, "calibration": widths.model_dump(mode="json")})
     packed = pack(completed, out / "default.safetensors", replace=True)
     completed.unlink()
