@@ -87,7 +87,9 @@ def report_labels(run: RunFolder) -> LabelReport:
 
 def _judge(rows: LabelRows) -> dict[str, Any]:
     sources = {_GENERATED: rows.best, COPY: rows.annotated[None]}
-    return judge_agreement(sources, rows.truth, rows.annotated, rows.videos, against=(COPY,))
+    return judge_agreement(
+        sources, rows.truth, rows.annotated, rows.videos, against=(COPY,), fixed=(COPY,)
+    )
 
 
 def _draw(report: LabelReport, run: FinishedRun) -> Iterator[Path]:
