@@ -57,7 +57,7 @@ def test_the_headline_names_model_corpus_seeds_and_says_synthetic(reported):
 
 def test_the_main_table_holds_the_numbers_of_the_metrics_in_percent_for_shares(reported):
     run, text = reported
-    head, *rows = find_table(text, "**test of planted (synthetic corpus), 40 clips**")
+    head, *rows = find_table(text, "**test of planted (synthetic corpus), 40 clips")
     assert head[1:] == ["mean", "deviation", "95 % interval, clips", "95 % interval, videos"]
     metrics = run.metrics()["splits"]["test"]["fusion"]
     assert [row[0] for row in rows] == [

@@ -36,7 +36,14 @@ from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
 from mien.packing import videos_seen
 from mien.predictions import Predictions, write_predictions
-from mien.preparation import Prepared, build, fit_scales, prepare, require_labels
+from mien.preparation import (
+    Prepared,
+    build,
+    describe_lacks,
+    fit_scales,
+    prepare,
+    require_labels,
+)
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
 from mien.trained import find_checkpoint
@@ -88,6 +95,8 @@ def train(
             raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
     left_out = len(store.rows("train")) - len(prepared.datasets["train"])
     left_out += len(store.rows("valid")) - len(prepared.datasets["valid"])
+    for sentence in describe_lacks(prepared):
+        logger.warning("%s", sentence)
     if exclude:
         logger.info("left out %d clips whose videos are in the excluded stores", left_out)
     start = _read_init(init, prepared) if init is not None else None

@@ -77,7 +77,7 @@ def bootstrap_interval(
     narrow, and a t interval with the jackknife's standard error takes its place: ends are cut to
     the range of the metric. A single unit has no interval: its ends are NaN.
 
-    ``recipes/coverage.py`` simulates how often it holds the truth; docs/concepts.md has the table.
+    ``benchmarks/coverage.py`` simulates how often it holds the truth; docs/concepts.md has a table.
 
     Source: efron1993, chapters 11 and 13; field2007 for clusters.
 
