@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,18 @@ def test_the_pages_of_studies_rest_on_present_intervals(folder):
     assert restate_results(results) == results
     page = (folder / "index.md").read_text(encoding="utf-8")
     assert "cover both the videos, which are paired, and the seeds" in page
+
+
+def test_a_page_is_written_again_from_its_results(tmp_path, capsys):
+    from mien.cli import main
+
+    folder = STUDIES / "fusion-ravdess"
+    shutil.copy(folder / "results.json", tmp_path)
+    assert main(["study", "--rewrite", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "index.md")
+    assert (tmp_path / "index.md").read_text() == (folder / "index.md").read_text()
+    assert (tmp_path / "results.json").read_text() == (folder / "results.json").read_text()
+    assert (tmp_path / "ravdess-scores.png").is_file()
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path):

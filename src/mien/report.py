@@ -109,6 +109,12 @@ def _main_results(run: FinishedRun) -> str:
             parts.append(_metric_table(metrics, run))
             parts.append(f"**{split} of {run.corpus}, every seed**")
             parts.append(_seed_table(metrics, run))
+    judged = [one.get(str(Task.FUSION)) for one in run.metrics["splits"].values()]
+    if any(metrics and not count_units(metrics) for metrics in judged):
+        parts.append(
+            "**The numbers are of an earlier version, whose intervals are percentiles however few "
+            "the videos: below 20 of them they are too narrow.**"
+        )
     parts.append(
         "Mean, and standard deviation of a sample, over the seeds. Intervals are 95 % intervals of "
         "the mean over the seeds, by clips and, where several clips come from one video, by whole "
