@@ -11,7 +11,7 @@ from mien.errors import CheckpointError
 from mien.metrics import METRICS
 from mien.predictions import Predictions, write_predictions
 from mien.run import RunFolder
-from mien.significance import paired_bootstrap
+from mien.significance import paired_difference
 from mien.types import Task
 
 
@@ -50,16 +50,15 @@ def stack(run):
     return np.stack([s.predictions("test").scores[Task.FUSION] for s in run.seeds])
 
 
-def test_the_difference_is_that_of_the_paired_bootstrap_over_videos(pair):
+def test_the_difference_is_that_over_videos_and_seeds(pair):
     first, second = pair
     result = compare_runs(pair)
     predictions = first.seeds[0].predictions("test")
-    expected = paired_bootstrap(
+    expected = paired_difference(
         stack(second),
         stack(first),
         predictions.targets[Task.FUSION],
         METRICS["mosi"]["mae"],
-        seed=1111,
         clusters=np.array([name.split("$_$")[0] for name in predictions.ids]),
     )
     assert result.metrics["mae"][1].to_first == expected

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from mien.agreement import AGREEMENT, _spearman_of_counts, fit_monotone
 from mien.contrast import clusters_of, contrast
 from mien.metrics import METRICS, corr, mae
-from mien.resampling import resample
-from mien.significance import bootstrap_interval, paired_bootstrap
+from mien.resampling import draw_units, resample
+from mien.significance import bootstrap_interval, paired_difference
 
 
-def make(seed, num=60, num_seeds=2):
+def make(seed, num=240, num_seeds=2):
     random = np.random.default_rng(seed)
     truth = random.normal(size=num).round(1)
     rows = {
@@ -21,20 +21,22 @@ def make(seed, num=60, num_seeds=2):
 
 
 @pytest.mark.parametrize("name", ["pearson", "mae", "sign"])
-def test_intervals_and_differences_are_those_of_the_bootstrap(name):
+def test_intervals_and_differences_are_those_of_significance(name):
     rows, truth, videos = make(1)
     judged = contrast(rows, truth, AGREEMENT[name], clusters=videos, against=["bad"])
-    options = {"seed": 1111, "clusters": videos}
-    interval = bootstrap_interval(rows["good"], truth, AGREEMENT[name], **options)
+    interval = bootstrap_interval(rows["good"], truth, AGREEMENT[name], seed=1111, clusters=videos)
     assert judged["good"]["mean"] == pytest.approx(interval.value)
     assert [judged["good"]["low"], judged["good"]["high"]] == [interval.low, interval.high]
-    paired = paired_bootstrap(rows["good"], rows["bad"], truth, AGREEMENT[name], **options)
+    paired = paired_difference(rows["good"], rows["bad"], truth, AGREEMENT[name], clusters=videos)
     assert judged["good"]["less"] == {
         "bad": {
             "difference": paired.difference,
             "low": paired.low,
             "high": paired.high,
             "p_value": paired.p_value,
+            "error_units": paired.error_units,
+            "error_seeds": paired.error_seeds,
+            "covers_seeds": True,
         }
     }
     assert judged["bad"]["less"] == {}
@@ -51,10 +53,25 @@ def test_every_seed_is_kept_and_the_deviation_is_over_them():
 def test_a_single_cluster_gives_values_without_intervals():
     rows, truth, _ = make(3)
     one = contrast(
-        rows, truth, METRICS["general"]["mae"], clusters=np.full(60, "v"), against=["bad"]
+        rows, truth, METRICS["general"]["mae"], clusters=np.full(240, "v"), against=["bad"]
     )["good"]
     assert one["mean"] > 0
-    assert (one["low"], one["high"], one["less"]) == (None, None, {})
+    assert (one["low"], one["high"]) == (None, None)
+    less = one["less"]["bad"]
+    assert less["difference"] < 0
+    assert (less["low"], less["high"], less["p_value"]) == (None, None, None)
+
+
+def test_a_source_without_a_training_needs_no_seeds():
+    rows, truth, videos = make(7)
+    rows["copy"] = truth[None] + 0.1
+    mae_of = METRICS["general"]["mae"]
+    options = {"clusters": videos, "against": ["copy"]}
+    alone = contrast(rows, truth, mae_of, **options)["good"]["less"]["copy"]
+    fixed = contrast(rows, truth, mae_of, fixed={"copy"}, **options)["good"]["less"]["copy"]
+    assert (alone["covers_seeds"], fixed["covers_seeds"]) == (False, True)
+    assert alone["error_seeds"] is None
+    assert fixed["error_seeds"] > 0
 
 
 def test_videos_are_resampled_only_where_several_clips_share_one():
@@ -79,9 +96,9 @@ def test_the_rank_correlation_of_a_resample_ranks_its_clips_anew(seed, num):
 def test_a_resampled_rank_correlation_is_that_of_a_loop():
     rows, truth, videos = make(4)
     spearman = AGREEMENT["spearman"]
-    options = {"seed": 3, "resamples": 50, "clusters": videos}
-    fast = resample(rows["good"], truth, spearman, **options)
-    slow = resample(rows["good"], truth, spearman.function, **options)
+    draws = draw_units(len(truth), videos, seed=3, resamples=50)
+    fast = resample(rows["good"], truth, spearman, draws)
+    slow = resample(rows["good"], truth, spearman.function, draws)
     assert fast.value == pytest.approx(slow.value)
     assert fast.replicates == pytest.approx(slow.replicates)
 
@@ -89,16 +106,16 @@ def test_a_resampled_rank_correlation_is_that_of_a_loop():
 def test_the_monotone_map_is_held_while_clips_are_resampled():
     rows, truth, videos = make(5, num_seeds=1)
     mapped = fit_monotone(rows["good"][0], truth)
-    options = {"seed": 3, "resamples": 50, "clusters": videos}
-    found = resample(rows["good"], truth, AGREEMENT["mae_monotone"], **options)
+    draws = draw_units(len(truth), videos, seed=3, resamples=50)
+    found = resample(rows["good"], truth, AGREEMENT["mae_monotone"], draws)
     assert found.value == pytest.approx(mae(mapped, truth))
-    held = resample(mapped[None], truth, METRICS["general"]["mae"], **options)
+    held = resample(mapped[None], truth, METRICS["general"]["mae"], draws)
     assert found.replicates == pytest.approx(held.replicates)
 
 
-def test_different_numbers_of_resamples_cannot_be_paired():
-    rows, truth, _ = make(6)
-    first = resample(rows["good"], truth, corr, seed=1, resamples=20)
-    second = resample(rows["bad"], truth, corr, seed=1, resamples=30)
-    with pytest.raises(ValueError, match="20 and 30 resamples cannot be paired"):
+def test_different_numbers_of_units_cannot_be_paired():
+    rows, truth, videos = make(6)
+    first = resample(rows["good"], truth, corr, draw_units(240, videos, seed=1))
+    second = resample(rows["bad"], truth, corr, draw_units(240, videos == "v0", seed=1))
+    with pytest.raises(ValueError, match="40 and 2 units cannot be paired"):
         first.less(second)

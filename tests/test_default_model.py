@@ -298,7 +298,11 @@ def test_a_width_rests_on_clips_with_exactly_its_modalities(recipe, sources):
     clips += [joined(name=f"e{i}", kind="ravdess", voice=other) for i in range(3)]
     errors = [*(0.1 * np.arange(1, 10)), *[2.0] * 9, *[0.5] * 8, *[0.01] * 9, *[5.0] * 3]
     found = make_found(recipe, clips, errors)
-    widths = recipe.widths.calibrate_alone(found, clips, without={other.group + "x"})
+    without = {other.group + "x"}
+    cut = recipe.widths.calibrate_alone(found, clips, without=without)
+    assert cut.unimodal == {AUDIO: pytest.approx(3.0)}  # scores are cut to the scale, as shown
+    scale = Scale(-30, 30)
+    widths = recipe.widths.calibrate_alone(found, clips, without=without, scale=scale)
     assert widths.num_clips == {
         "text": 8, "only text": 8, "audio": 12, "only audio": 12, "text+audio": 9,
     }  # fmt: skip

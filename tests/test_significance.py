@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from mien import resampling
 from mien.errors import MetricError
 from mien.metrics import METRICS, Metric, mae, polarity_accuracy
-from mien.significance import bootstrap_interval, holm, paired_bootstrap, summarise_seeds
+from mien.resampling import draw_units, resample
+from mien.significance import (
+    bootstrap_interval,
+    holm,
+    paired_bootstrap,
+    paired_difference,
+    summarise_seeds,
+)
+from mien.student import t_p_value, t_quantile
 
 MAE, CORR = METRICS["mosi"]["mae"], METRICS["mosi"]["corr"]
 ENTRIES = [(family, name) for family in METRICS for name in METRICS[family]]
@@ -48,19 +56,57 @@ def unchecked_shapes():
 
 
 def test_the_interval_of_two_clips_by_hand():
-    """Errors 0 and 1: a quarter of the resamples has mean 0, half 1/2, a quarter 1."""
-    result = bootstrap_interval(array(0, 1), array(0, 0), MAE, seed=1, level=0.4)
-    assert (result.value, result.low, result.high) == (0.5, 0.5, 0.5)
-    result = bootstrap_interval(array(0, 1), array(0, 0), MAE, seed=1, level=0.6)
-    assert (result.low, result.high) == (0, 1)
+    """Errors 1 and 2: standard error 1/2; half of Student's t with 1 degree lies within 1."""
+    result = bootstrap_interval(array(1, 2), array(0, 0), MAE, seed=1, level=0.5)
+    assert (result.value, result.low, result.high) == pytest.approx((1.5, 1, 2))
+    assert (result.num_units, result.num_resamples) == (2, 0)
+
+
+def test_the_interval_of_few_equal_videos_is_the_t_interval_of_their_means():
+    scores, targets = make_scores(30, 60)
+    result = bootstrap_interval(scores, targets, MAE, seed=1, clusters=np.arange(60) % 6)
+    means = np.abs(scores - targets).reshape(10, 6).mean(axis=0)
+    expected = scipy.stats.ttest_1samp(means, 0).confidence_interval()
+    assert (result.low, result.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_percentiles_begin_at_twenty_units():
+    scores, targets = make_scores(31, 20)
+    many = bootstrap_interval(scores, targets, MAE, seed=1)
+    few = bootstrap_interval(scores[:19], targets[:19], MAE, seed=1)
+    assert (many.num_units, many.num_resamples) == (20, 2000)
+    assert (few.num_units, few.num_resamples) == (19, 0)
+
+
+def test_the_interval_of_few_clips_stays_in_the_range_of_the_metric():
+    result = bootstrap_interval(
+        array(1, 2, 3, 5), array(1, 2, 3, -1), METRICS["mosi"]["acc2_has0"], seed=1
+    )
+    assert (result.value, result.high) == (0.75, 1)
+    scores, targets = make_scores(32, 4)
+    result = bootstrap_interval(scores, targets, CORR, seed=1)
+    assert -1 <= result.low <= result.value <= result.high <= 1
+
+
+@pytest.mark.parametrize(("size", "clusters"), [(1, None), (3, np.zeros(3))])
+def test_one_clip_or_one_video_has_a_value_and_no_interval(size, clusters):
+    result = bootstrap_interval(np.ones(size), np.zeros(size), MAE, seed=1, clusters=clusters)
+    assert (result.value, result.num_units) == (1, 1)
+    assert math.isnan(result.low)
+    assert math.isnan(result.high)
+    compared = paired_difference(
+        np.ones((2, size)), np.zeros((2, size)), np.zeros(size), MAE, clusters=clusters
+    )
+    assert (compared.difference, compared.num_units) == (1, 1)
+    assert all(map(math.isnan, (compared.low, compared.high, compared.p_value, compared.degrees)))
 
 
 @pytest.mark.parametrize(("family", "name"), ENTRIES)
 @pytest.mark.parametrize("seeds", [None, 3])
 @pytest.mark.parametrize("clustered", ["clips", "videos"])
 def test_sums_give_the_same_interval_as_evaluating_every_resample(family, name, seeds, clustered):
-    scores, targets = make_scores(3, 24, seeds=seeds)
-    clusters = None if clustered == "clips" else np.arange(24) % 7
+    scores, targets = make_scores(3, 36, seeds=seeds)
+    clusters = None if clustered == "clips" else np.arange(36) % 7
     metric = METRICS[family][name]
     quick, slow = (
         bootstrap_interval(scores, targets, m, seed=4, resamples=80, clusters=clusters)
@@ -72,7 +118,7 @@ def test_sums_give_the_same_interval_as_evaluating_every_resample(family, name, 
 
 def test_resamples_are_clips_drawn_as_often_as_there_are_clips(monkeypatch):
     """Against the oracle, from the numbers of times that each clip was drawn."""
-    scores, targets = make_scores(5, 12)
+    scores, targets = make_scores(5, 32)
     drawn = []
 
     def remember(*how):
@@ -83,7 +129,7 @@ def test_resamples_are_clips_drawn_as_often_as_there_are_clips(monkeypatch):
     draw = resampling._draw
     monkeypatch.setattr(resampling, "_draw", remember)
     result = bootstrap_interval(scores, targets, MAE, seed=6, resamples=50, level=0.9)
-    assert {int(counts.sum()) for counts in drawn} == {12}
+    assert {int(counts.sum()) for counts in drawn} == {32}
     values = [oracles.resampled(scores, targets, oracles.mae, counts) for counts in drawn]
     assert len(values) == 50
     np.testing.assert_allclose([result.low, result.high], np.quantile(values, [0.05, 0.95]))
@@ -238,16 +284,25 @@ def test_all_metrics_of_the_largest_test_split_take_seconds_and_little_memory():
 
 
 def test_resamples_without_a_value_are_counted_and_left_out():
-    """Of three clips one is drawn throughout in a ninth of the resamples."""
-    result = bootstrap_interval(array(1, 2, 4), array(2, 1, 3), CORR, seed=1)
-    assert result.num_undefined == pytest.approx(2000 / 9, rel=0.2)
-    assert -1 <= result.low <= result.value <= result.high <= 1
+    """Of 30 clips one counts; it is not drawn in (29/30)^30 of the resamples."""
+    targets = np.zeros(30)
+    targets[7] = 1
+    result = bootstrap_interval(np.ones(30), targets, METRICS["mosi"]["acc2_non0"], seed=1)
+    assert result.num_undefined == pytest.approx(2000 * (29 / 30) ** 30, rel=0.08)
+    assert (result.value, result.low, result.high) == (1, 1, 1)
+
+
+def test_a_metric_that_rests_on_one_of_few_clips_has_no_interval():
+    """Without that clip it is undefined, so that nothing says how far it depends on it."""
+    result = bootstrap_interval(array(1, -1), array(1, 0), METRICS["mosi"]["acc2_non0"], seed=1)
+    assert result.value == 1
+    assert math.isnan(result.low)
 
 
 @pytest.mark.parametrize("metric", [CORR, without_sums(CORR)])
 def test_the_interval_of_an_undefined_metric_is_undefined(metric):
-    scores = np.array([[1.0, 1, 1], [1, 2, 3]])
-    result = bootstrap_interval(scores, array(1, 2, 3), metric, seed=1)
+    scores = np.array([np.ones(30), np.arange(30)])
+    result = bootstrap_interval(scores, np.arange(30.0), metric, seed=1)
     assert math.isnan(result.value)
     assert math.isnan(result.low)
     assert math.isnan(result.high)
@@ -261,13 +316,6 @@ def test_all_targets_zero_has_no_interval_of_non0():
     assert math.isnan(result.low)
 
 
-def test_resamples_in_which_every_target_is_zero_are_left_out():
-    metric = METRICS["mosi"]["acc2_non0"]
-    result = bootstrap_interval(array(1, -1), array(1, 0), metric, seed=1)
-    assert (result.value, result.low, result.high) == (1, 1, 1)
-    assert result.num_undefined == pytest.approx(500, rel=0.15)
-
-
 def test_a_value_without_any_defined_resample_has_no_interval():
     def only_in_order(scores, _):
         return 1.0 if np.array_equal(scores, np.arange(30)) else math.nan
@@ -277,13 +325,9 @@ def test_a_value_without_any_defined_resample_has_no_interval():
     assert math.isnan(result.low)
 
 
-@pytest.mark.parametrize(
-    ("size", "clusters", "found"),
-    [(1, None, "is 1 clip,"), (0, None, "is 0 clip,"), (3, np.zeros(3), "is 1 cluster,")],
-)
-def test_one_clip_or_cluster_cannot_be_resampled(size, clusters, found):
-    with pytest.raises(MetricError, match=rf"there {found} at least 2 are wanted to resample"):
-        bootstrap_interval(np.zeros(size), np.zeros(size), MAE, seed=1, clusters=clusters)
+def test_no_clip_is_an_error():
+    with pytest.raises(MetricError, match=r"intervals: there is no clip, at least 1 is expected"):
+        bootstrap_interval(np.zeros(0), np.zeros(0), MAE, seed=1)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
@@ -300,7 +344,7 @@ def test_too_few_resamples_for_the_level_are_an_error():
 
 def test_scores_that_are_not_finite_are_an_error():
     with pytest.raises(MetricError, match=r"1 of 2 scores are not finite"):
-        paired_bootstrap(array(1, 2), array(1, math.nan), array(1, 2), MAE, seed=1)
+        paired_difference(array(1, 2), array(1, math.nan), array(1, 2), MAE)
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
@@ -321,14 +365,14 @@ def test_clusters_of_another_number_are_an_error():
 
 def test_a_difference_by_hand():
     """Errors 1 1 1 1 against 0 0 0 0: the difference is 1 in every resample."""
-    result = paired_bootstrap(np.ones(4), np.zeros(4), np.zeros(4), MAE, seed=1)
+    result = paired_difference(np.ones(4), np.zeros(4), np.zeros(4), MAE)
     assert (result.difference, result.low, result.high) == (1, 1, 1)
-    assert result.p_value == 2 / 2001
+    assert (result.p_value, result.error_units) == (0, 0)
 
 
 def test_a_model_does_not_differ_from_itself():
     scores, targets = make_scores(16, 50)
-    result = paired_bootstrap(scores, scores, targets, METRICS["mosi"]["f1_non0"], seed=1)
+    result = paired_difference(scores, scores, targets, METRICS["mosi"]["f1_non0"])
     assert (result.difference, result.low, result.high, result.p_value) == (0, 0, 0, 1)
 
 
@@ -336,8 +380,8 @@ def test_a_model_does_not_differ_from_itself():
 def test_swapping_the_models_turns_the_sign_and_nothing_else(name):
     scores, targets = make_scores(17, 60)
     other, metric = scores + 0.3, METRICS["mosi"][name]
-    one = paired_bootstrap(scores, other, targets, metric, seed=1)
-    two = paired_bootstrap(other, scores, targets, metric, seed=1)
+    one = paired_difference(scores, other, targets, metric)
+    two = paired_difference(other, scores, targets, metric)
     assert one.difference == pytest.approx(-two.difference)
     assert (one.low, one.high) == pytest.approx((-two.high, -two.low))
     assert one.p_value == two.p_value
@@ -348,7 +392,7 @@ def test_clips_are_resampled_in_pairs():
     generator = np.random.default_rng(18)
     difficulty, targets = np.abs(generator.normal(size=100)), np.zeros(100)
     better, worse = difficulty, difficulty + 0.02 + 0.01 * generator.normal(size=100)
-    result = paired_bootstrap(worse, better, targets, MAE, seed=1)
+    result = paired_difference(worse, better, targets, MAE)
     assert result.low > 0
     assert result.p_value < 0.01
     alone = bootstrap_interval(better, targets, MAE, seed=1)
@@ -358,12 +402,12 @@ def test_clips_are_resampled_in_pairs():
 def test_models_with_several_and_different_numbers_of_seeds_are_compared_by_their_means():
     runs, targets = make_scores(19, 80, seeds=5)
     runs[0] *= 4  # one run that is far off: the resamples must hold all the others too
-    result = paired_bootstrap(runs, 0.9 * runs[:3], targets, MAE, seed=1)
+    result = paired_difference(runs, 0.9 * runs[:3], targets, MAE)
     expected = np.mean([mae(run, targets) for run in runs])
     expected -= np.mean([mae(0.9 * run, targets) for run in runs[:3]])
     assert result.difference == pytest.approx(expected)
     assert result.low < result.difference < result.high
-    slow = paired_bootstrap(runs, 0.9 * runs[:3], targets, without_sums(MAE), seed=1)
+    slow = paired_difference(runs, 0.9 * runs[:3], targets, without_sums(MAE))
     assert dataclasses.astuple(slow) == pytest.approx(dataclasses.astuple(result))
 
 
@@ -371,28 +415,120 @@ def test_the_p_value_is_below_five_percent_where_the_interval_leaves_zero_out():
     for seed in range(40):
         scores, targets = make_scores(seed, 60)
         other = scores + 0.3 * np.random.default_rng(seed + 99).normal(size=60)
-        result = paired_bootstrap(scores, other, targets, MAE, seed=seed)
+        result = paired_difference(scores, other, targets, MAE)
         if result.low > 0 or result.high < 0:
-            assert result.p_value < 0.05 + 2 / 2001
+            assert result.p_value < 0.05
         else:
-            assert result.p_value > 0.05 - 2 / 2001
+            assert result.p_value >= 0.05
 
 
 @pytest.mark.parametrize("name", ["mae", "corr", "acc2_has0"])
 def test_p_values_of_equally_good_models_are_about_uniform(name):
     """400 pairs of models with the same kind of error; 5 % of 400 has a deviation of 1.1 points."""
     generator, p_values = np.random.default_rng(20), []
-    for split in range(400):
+    for _ in range(400):
         targets, *noises = generator.normal(size=(3, 150))
         one, two = (targets + 0.7 * noise for noise in noises)
         metric = METRICS["mosi"][name]
-        p_values.append(
-            paired_bootstrap(one, two, targets, metric, seed=split, resamples=400).p_value
-        )
+        p_values.append(paired_difference(one, two, targets, metric).p_value)
     below = {level: np.mean(np.array(p_values) <= level) for level in (0.05, 0.2, 0.5)}
     assert 0.02 <= below[0.05] <= 0.09
     assert 0.13 <= below[0.2] <= 0.27
     assert 0.40 <= below[0.5] <= 0.60
+
+
+def test_the_p_value_of_one_seed_and_equal_videos_is_that_of_a_paired_t_test_of_their_means():
+    scores, targets = make_scores(33, 60)
+    other, videos = scores + np.random.default_rng(34).normal(size=60), np.arange(60) % 5
+    result = paired_difference(scores, other, targets, MAE, clusters=videos)
+    one, two = (np.abs(s - targets).reshape(12, 5).mean(axis=0) for s in (scores, other))
+    expected = scipy.stats.ttest_rel(one, two)
+    assert result.p_value == pytest.approx(expected.pvalue)
+    ends = expected.confidence_interval()
+    assert (result.low, result.high) == pytest.approx((ends.low, ends.high))
+    assert (result.covers_seeds, result.degrees, result.num_units) == (False, 4, 5)
+    assert math.isnan(result.error_seeds)
+
+
+def test_where_clips_say_nothing_the_p_value_is_that_of_welchs_test_over_the_seeds():
+    """Every clip of a run has the same error, so that all that varies is the seed."""
+    one, two = array(0.5, 0.7, 0.4), array(0.8, 0.9, 1.3, 0.9)
+    rows = [np.repeat(errors[:, None], 40, axis=1) for errors in (one, two)]
+    result = paired_difference(*rows, np.zeros(40), MAE)
+    expected = scipy.stats.ttest_ind(one, two, equal_var=False)
+    assert result.p_value == pytest.approx(expected.pvalue)
+    assert result.degrees == pytest.approx(expected.df)
+    assert result.covers_seeds
+    ends = expected.confidence_interval()
+    assert (result.low, result.high) == pytest.approx((ends.low, ends.high))
+
+
+def test_errors_over_videos_and_seeds_are_added_as_variances():
+    generator = np.random.default_rng(35)
+    rows = np.abs(generator.normal(size=(2, 4, 60)))
+    rows += np.abs(generator.normal(scale=0.1, size=(2, 4, 1)))
+    videos, targets = np.arange(60) % 6, np.zeros(60)
+    result = paired_difference(rows[0], rows[1], targets, MAE, clusters=videos)
+    means = (rows[0] - rows[1]).mean(axis=0).reshape(10, 6).mean(axis=0)
+    units = means.var(ddof=1) / 6
+    seeds = [one.mean(axis=1).var(ddof=1) / 4 for one in rows]
+    assert result.error_units**2 == pytest.approx(units)
+    assert result.error_seeds**2 == pytest.approx(sum(seeds))
+    total = units + sum(seeds)
+    degrees = total**2 / (units**2 / 5 + sum(one**2 for one in seeds) / 3)
+    assert result.degrees == pytest.approx(degrees)
+    p = 2 * scipy.stats.t.sf(abs(result.difference) / math.sqrt(total), degrees)
+    assert result.p_value == pytest.approx(p)
+
+
+def test_one_seed_on_either_side_compares_weights():
+    runs, targets = make_scores(36, 50, seeds=3)
+    several = paired_difference(runs, 0.9 * runs, targets, MAE)
+    alone = paired_difference(runs, 0.9 * runs[0], targets, MAE)
+    assert (several.covers_seeds, alone.covers_seeds) == (True, False)
+    assert alone.degrees == 49
+
+
+def test_scores_without_a_training_need_no_seeds():
+    runs, targets = make_scores(37, 50, seeds=3)
+    draws = draw_units(50, seed=1)
+    trained = resample(runs, targets, MAE, draws)
+    copied = resample(0.9 * runs[0], targets, MAE, draws, is_fixed=True)
+    result = trained.less(copied)
+    assert result.covers_seeds
+    values = [mae(run, targets) for run in runs]
+    assert result.error_seeds == pytest.approx(np.std(values, ddof=1) / math.sqrt(3))
+
+
+@pytest.mark.usefixtures("unchecked_shapes")  # checks would take most of the time
+@pytest.mark.parametrize(("num_videos", "num_seeds"), [(3, 3), (6, 3), (31, 3), (31, 5)])
+def test_equal_methods_differ_about_as_often_as_the_level_says(num_videos, num_seeds):
+    """Errors share an effect of the video and of the seed: 600 pairs, 5 % of them +- 0.9."""
+    generator = np.random.default_rng([38, num_videos, num_seeds])
+    shape = (600, 2, num_seeds, num_videos)
+    cells = generator.normal(size=(600, 2, 1, num_videos)) * 0.05  # of method and video
+    cells = cells + generator.normal(size=(600, 2, num_seeds, 1)) * 0.02  # of the seed
+    cells = np.abs(1 + cells + generator.normal(size=shape) * 0.05)
+    targets = np.zeros(num_videos)
+    found = [paired_difference(*pair, targets, MAE).p_value < 0.05 for pair in cells]
+    assert np.mean(found) < 0.08
+
+
+def test_the_earlier_name_compares_in_the_same_way():
+    scores, targets = make_scores(39, 40, seeds=2)
+    with pytest.warns(DeprecationWarning, match="is now paired_difference, which covers the seeds"):
+        earlier = paired_bootstrap(scores, 0.5 * scores, targets, MAE, seed=3, resamples=50)
+    assert earlier == paired_difference(scores, 0.5 * scores, targets, MAE)
+
+
+@pytest.mark.parametrize("degrees", [0.3, 1, 2.7, 30, 4653.3])
+def test_students_t_is_that_of_scipy(degrees):
+    for t in (0.0, 1e-9, 0.1, -1.0, 2.0, 40.0):
+        expected = 2 * scipy.stats.t.sf(abs(t), degrees)
+        assert t_p_value(t, degrees) == pytest.approx(expected, rel=1e-8)
+    assert t_p_value(math.inf, degrees) == 0
+    quantile = scipy.stats.t.ppf(0.975, degrees)
+    assert t_quantile(0.95, degrees) == pytest.approx(quantile, rel=1e-9)
 
 
 def test_clusters_make_a_comparison_more_careful():
@@ -400,8 +536,8 @@ def test_clusters_make_a_comparison_more_careful():
     videos, targets = np.repeat(np.arange(12), 20), np.zeros(240)
     better = np.abs(generator.normal(size=240))
     worse = better + 0.3 * generator.normal(size=12)[videos] + 0.1
-    clips = paired_bootstrap(worse, better, targets, MAE, seed=1)
-    clustered = paired_bootstrap(worse, better, targets, MAE, seed=1, clusters=videos)
+    clips = paired_difference(worse, better, targets, MAE)
+    clustered = paired_difference(worse, better, targets, MAE, clusters=videos)
     assert clustered.difference == clips.difference
     assert clustered.high - clustered.low > 2 * (clips.high - clips.low)
     assert clustered.p_value > clips.p_value
@@ -409,11 +545,10 @@ def test_clusters_make_a_comparison_more_careful():
 
 def test_a_comparison_with_an_undefined_metric_is_undefined():
     scores, targets = make_scores(22, 20)
-    result = paired_bootstrap(scores, np.ones(20), targets, CORR, seed=1)
+    result = paired_difference(scores, np.ones(20), targets, CORR)
     assert math.isnan(result.difference)
     assert math.isnan(result.low)
     assert math.isnan(result.p_value)
-    assert result.num_undefined == 2000
 
 
 def test_a_metric_of_ones_own_is_compared():
@@ -424,7 +559,7 @@ def test_a_metric_of_ones_own_is_compared():
         description="polarity of scores that are 0.1 too high",
     )
     scores, targets = make_scores(23, 40)
-    result = paired_bootstrap(scores + 0.1, scores, targets, own, seed=1, resamples=60)
+    result = paired_difference(scores + 0.1, scores, targets, own)
     assert result.difference == pytest.approx(own(scores + 0.1, targets) - own(scores, targets))
 
 

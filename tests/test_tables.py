@@ -198,8 +198,22 @@ def test_a_comparison_over_few_videos_warns_and_one_over_many_clips_does_not(run
     def note(name):
         return " ".join(format_comparison(compare_runs([runs[name]] * 2)).split())
 
-    assert "with fewer than 30 videos they are too sure of themselves" in note("planted")
-    assert "too sure" not in note("sims")
+    assert "paired over 8 videos (few) and over the seeds" in note("planted")
+    assert "(few)" not in note("sims")
+
+
+def test_one_seed_on_a_side_is_said_to_compare_weights(runs, tmp_path):
+    single = write_run(tmp_path / "single", seeds=(1,), clips_per_video=5)
+    text = " ".join(format_comparison(compare_runs([single, single])).split())
+    assert ": a comparison of these weights, not of the methods, which takes several" in text
+    mixed = compare_runs([runs["planted"], single, runs["worse"]])
+    text = " ".join(format_comparison(mixed).split())
+    assert "with one seed on a side they compare these weights, not the methods" in text
+
+
+def test_the_table_of_a_run_says_on_how_many_clips_and_videos_it_rests(runs):
+    text = " ".join(format_run(runs["planted"].metrics()).split())
+    assert "multimodal task, 40 clips, 8 videos (few: t intervals with 7 degrees" in text
 
 
 def test_the_fake_run_is_not_better_than_it_claims(runs):

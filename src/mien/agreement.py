@@ -188,6 +188,7 @@ AGREEMENT: Final[dict[str, Metric]] = {
         is_share=False,
         description="correlation of ranks, equal values sharing the mean of theirs",
         weighted=_spearman_of_counts,
+        limits=(-1.0, 1.0),
     ),
     "mae": METRICS["general"]["mae"],
     "mae_monotone": Metric(
@@ -197,6 +198,7 @@ AGREEMENT: Final[dict[str, Metric]] = {
         description="mean absolute error after the increasing map that fits these clips best; "
         "resampled with the map held as it is",
         sums=Sums(terms=_mapped_errors, combine=mean_of_sums),
+        limits=(0.0, math.inf),
     ),
     "sign": Metric(
         function=_sign,

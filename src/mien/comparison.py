@@ -11,16 +11,9 @@ from jaxtyping import Float
 from mien.errors import CheckpointError
 from mien.metrics import METRICS, Metric, Scores
 from mien.predictions import Predictions
-from mien.resampling import come_from_videos
+from mien.resampling import Comparison, Draws, Resampled, come_from_videos, draw_units, resample
 from mien.run import RunFolder
-from mien.significance import (
-    Comparison,
-    SeedSummary,
-    bootstrap_interval,
-    holm,
-    paired_bootstrap,
-    summarise_seeds,
-)
+from mien.significance import SeedSummary, holm, summarise_seeds
 from mien.types import ID_SEPARATOR, Split, Task
 
 __all__ = ["ComparedRun", "RunComparison", "compare_runs"]
@@ -36,7 +29,7 @@ class ComparedRun:
     Attributes:
         name: The run, as in ``RunComparison.runs``.
         seeds: The metric over the seeds of the run.
-        low: Lower end of the 95 % interval of the mean over resampled clips.
+        low: Lower end of the 95 % interval of the mean over units; NaN if there is none.
         high: Upper end.
         to_first: This run less the first one; None for the first run itself.
         p_corrected: The p value after Holm's correction across the runs that are compared with
@@ -62,7 +55,7 @@ class RunComparison:
         split: Part of the corpus.
         unit: What is resampled: ``video`` where several clips come from one video, else ``clip``.
         num_clips: Clips that were judged.
-        num_units: Clips or videos to resample from.
+        num_units: Clips or videos that intervals rest on.
         runs: Name of each run, the first one being the one to compare with.
         num_seeds: Seeds of each run.
         metrics: Per metric one entry for each run, in their order.
@@ -96,10 +89,10 @@ class _Judged:
 def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunComparison:
     """Compare every run with the first one, metric by metric, on the same clips.
 
-    The difference of two runs is that of their means over seeds. Its interval and p value come
-    from a paired bootstrap in which all seeds of both runs see the same resampled clips; whole
-    videos are resampled where several clips come from one video. They say how far the difference
-    depends on the clips; how far it depends on the seed is said by the deviation over seeds.
+    The difference of two runs is that of their means over seeds. Its interval and p value cover
+    both the clips (whole videos where several clips come from one) and the seeds, as
+    ``mien.significance.paired_difference`` says; where a run has one seed only, they hold for these
+    weights alone.
 
     Args:
         runs: Two run folders or more, whose trainings have ended.
@@ -119,6 +112,9 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
     judged = [judged[0], *(_align(one, judged[0], split) for one in judged[1:])]
     videos = np.array([one.split(ID_SEPARATOR)[0] for one in judged[0].ids])
     has_videos = come_from_videos(videos)
+    draws = draw_units(
+        len(videos), videos if has_videos else None, seed=_BOOTSTRAP_SEED, resamples=_RESAMPLES
+    )
     return RunComparison(
         corpus=str(facts[0]["corpus"]),
         is_synthetic=bool(facts[0]["is_synthetic"]),
@@ -126,11 +122,11 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
         split=split,
         unit="video" if has_videos else "clip",
         num_clips=len(videos),
-        num_units=len(np.unique(videos)) if has_videos else len(videos),
+        num_units=draws.num_units,
         runs=names,
         num_seeds=tuple(len(one.scores) for one in judged),
         metrics={
-            name: _compare_metric(judged, metric, videos if has_videos else None)
+            name: _compare_metric(judged, metric, draws)
             for name, metric in METRICS[str(facts[0]["family"])].items()
         },
         failed_seeds={
@@ -203,26 +199,16 @@ def _align(run: _Judged, first: _Judged, split: Split) -> _Judged:
 
 
 def _compare_metric(
-    runs: Sequence[_Judged], metric: Metric, videos: np.ndarray | None
+    runs: Sequence[_Judged], metric: Metric, draws: Draws
 ) -> tuple[ComparedRun, ...]:
-    first, *others = runs
-    comparisons = [
-        paired_bootstrap(
-            one.scores,
-            first.scores,
-            first.targets,
-            metric,
-            seed=_BOOTSTRAP_SEED,
-            resamples=_RESAMPLES,
-            clusters=videos,
-        )
-        for one in others
-    ]
+    """Resample every run once, and compare each with the first."""
+    first, *others = [resample(one.scores, one.targets, metric, draws) for one in runs]
+    comparisons = [one.less(first) for one in others]
     corrected = _correct([one.p_value for one in comparisons])
-    results = [_summarise(first, metric, videos, None, math.nan)]
-    for run, comparison, p_value in zip(others, comparisons, corrected, strict=True):
-        results.append(_summarise(run, metric, videos, comparison, p_value))
-    return tuple(results)
+    return (
+        _summarise(runs[0], first, None, math.nan),
+        *map(_summarise, runs[1:], others, comparisons, corrected),
+    )
 
 
 def _correct(p_values: Sequence[float]) -> list[float]:
@@ -233,23 +219,12 @@ def _correct(p_values: Sequence[float]) -> list[float]:
 
 
 def _summarise(
-    run: _Judged,
-    metric: Metric,
-    videos: np.ndarray | None,
-    to_first: Comparison | None,
-    p_corrected: float,
+    run: _Judged, drawn: Resampled, to_first: Comparison | None, p_corrected: float
 ) -> ComparedRun:
-    interval = bootstrap_interval(
-        run.scores,
-        run.targets,
-        metric,
-        seed=_BOOTSTRAP_SEED,
-        resamples=_RESAMPLES,
-        clusters=videos,
-    )
+    interval = drawn.interval()
     return ComparedRun(
         name=run.name,
-        seeds=summarise_seeds([metric(row, run.targets) for row in run.scores]),
+        seeds=summarise_seeds(drawn.values.tolist()),
         low=interval.low,
         high=interval.high,
         to_first=to_first,

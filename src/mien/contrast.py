@@ -1,6 +1,6 @@
 """Several sources of scores on the same clips: means over seeds, intervals, paired differences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -8,10 +8,10 @@ from jaxtyping import Float, Shaped
 
 from mien.judgement import plain
 from mien.metrics import Metric, Scores
-from mien.resampling import Comparison, come_from_videos, resample
+from mien.resampling import Comparison, come_from_videos, draw_units, resample
 from mien.significance import summarise_seeds
 
-__all__ = ["clusters_of", "contrast"]
+__all__ = ["clusters_of", "contrast", "describe_difference"]
 
 _SEED: Final = 1111
 _RESAMPLES: Final = 2000
@@ -29,10 +29,11 @@ def contrast(
     *,
     clusters: Shaped[np.ndarray, " N"],
     against: Sequence[str] = (),
+    fixed: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Judge several sources on the same clips, each of them over its seeds.
 
-    All see the same resampled clusters, so that their differences are paired.
+    All lose and see the same clusters, so that their differences are paired.
 
     Args:
         rows: Scores of each source, one row for each seed.
@@ -41,41 +42,42 @@ def contrast(
         clusters: Name of each clip's cluster, from ``clusters_of``.
         against: Sources that are subtracted from every other one; those that are not there are
             passed over.
+        fixed: Sources without a training, such as copies of the annotation: another seed would not
+            change them.
 
     Returns:
         Per source ``mean``, ``deviation`` (over seeds), ``values`` (one for each seed), ``low``
-        and ``high`` (95 % interval of the mean), and ``less``: per source subtracted
-        ``difference``, ``low``, ``high`` and ``p_value``. None stands for what is undefined, such
-        as an interval over fewer than two clusters.
+        and ``high`` (95 % interval of the mean over the clusters), and ``less``: per source
+        subtracted ``difference``, ``low``, ``high`` and ``p_value`` as ``paired_difference`` gives
+        them, ``covers_seeds`` (if False, they hold for these weights alone), ``error_units`` and
+        ``error_seeds``. None stands for what is undefined, such as an interval of one cluster.
     """
+    draws = draw_units(len(targets), clusters, seed=_SEED, resamples=_RESAMPLES)
+    drawn = {
+        name: resample(one, targets, metric, draws, is_fixed=name in fixed)
+        for name, one in rows.items()
+    }
     judged = {}
-    drawn = {}
-    if len(np.unique(clusters)) > 1:
-        for name, one in rows.items():
-            drawn[name] = resample(
-                one, targets, metric, seed=_SEED, resamples=_RESAMPLES, clusters=clusters
-            )
-    for name, one in rows.items():
-        values = [metric(row, targets) for row in one]
-        summary = summarise_seeds(values)
-        interval = drawn[name].interval() if name in drawn else None
+    for name, one in drawn.items():
+        summary = summarise_seeds(one.values.tolist())
+        interval = one.interval()
         judged[name] = {
             "mean": plain(summary.mean),
             "deviation": plain(summary.deviation),
-            "values": [plain(value) for value in values],
-            "low": plain(interval.low) if interval else None,
-            "high": plain(interval.high) if interval else None,
+            "values": [plain(value) for value in one.values.tolist()],
+            "low": plain(interval.low),
+            "high": plain(interval.high),
             "less": {
-                other: _difference(drawn[name].less(drawn[other]))
+                other: describe_difference(one.less(drawn[other]))
                 for other in against
                 if other != name and other in drawn
-            }
-            if drawn
-            else {},
+            },
         }
     return judged
 
 
-def _difference(comparison: Comparison) -> dict[str, Any]:
-    keys = ("difference", "low", "high", "p_value")
-    return {key: plain(getattr(comparison, key)) for key in keys}
+def describe_difference(comparison: Comparison) -> dict[str, Any]:
+    """Return a difference as JSON holds it."""
+    keys = ("difference", "low", "high", "p_value", "error_units", "error_seeds")
+    found: dict[str, Any] = {key: plain(getattr(comparison, key)) for key in keys}
+    return {**found, "covers_seeds": comparison.covers_seeds}

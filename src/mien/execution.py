@@ -30,7 +30,14 @@ from mien.labels import build_labels
 from mien.models.multitask import MultimodalModel
 from mien.objectives import MultitaskObjective
 from mien.predictions import Predictions, write_predictions
-from mien.preparation import Prepared, build, fit_scales, prepare, require_labels
+from mien.preparation import (
+    Prepared,
+    build,
+    describe_lacks,
+    fit_scales,
+    prepare,
+    require_labels,
+)
 from mien.run import RunFolder, SeedFolder
 from mien.starting import Start, describe_run, make_header, open_folder, read_start, take_over
 from mien.steps import check_steps, make_accelerator
@@ -82,6 +89,8 @@ def train(
     require_labels(store)
     prepared = prepare(store, config, excluded_videos=_videos_of(exclude))
     left_out = _check_clips(prepared, config)
+    for sentence in describe_lacks(prepared):
+        logger.warning("%s", sentence)
     if exclude:
         logger.info("left out %d clips whose videos are in the excluded stores", left_out)
     make_accelerator(config.train)  # whether the device is here

@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float
 from mien.agreement import AttentionShare, LabelAgreement, agreement, attention_share
 from mien.corpora import MetricFamily
 from mien.files import write_text
-from mien.metrics import METRICS, evaluate_all
+from mien.metrics import METRICS, Metric, evaluate_all
 from mien.predictions import Predictions
-from mien.resampling import come_from_videos
+from mien.resampling import Draws, come_from_videos, draw_units, resample
 from mien.run import RunFolder
-from mien.significance import bootstrap_interval, summarise_seeds
+from mien.significance import summarise_seeds
 from mien.types import ID_SEPARATOR, Clip, Modality, Split, Task
 
 __all__ = [
@@ -197,8 +197,9 @@ def judge_seeds(predictions: Sequence[Predictions], family: MetricFamily) -> dic
 
     Returns:
         ``mean``, ``deviation`` (over seeds), ``values`` (one per seed), ``low`` and ``high`` (95 %
-        bootstrap interval of the mean over clips) and, where the clips come from several videos,
-        ``low_videos`` and ``high_videos`` (the same, whole videos resampled).
+        interval of the mean over clips), ``num_clips`` and, where the clips come from several
+        videos, ``low_videos``, ``high_videos`` and ``num_videos`` (the same over videos). None
+        stands for what is undefined, such as an interval over a single clip.
     """
     first = predictions[0]
     videos = np.array([name.split(ID_SEPARATOR)[0] for name in first.ids])
@@ -209,38 +210,43 @@ def judge_seeds(predictions: Sequence[Predictions], family: MetricFamily) -> dic
             continue
         scores = np.stack([one.scores[task][kept] for one in predictions])
         targets = first.targets[task][kept]
-        each = [evaluate_all(row, targets, family) for row in scores]
+        draws = _draw(videos[kept])
         judged[str(task)] = {
-            name: _over_seeds(
-                [one[name] for one in each], scores, targets, name, family, videos[kept]
-            )
-            for name in each[0]
+            name: _over_seeds(scores, targets, metric, draws)
+            for name, metric in METRICS[family].items()
         }
     return judged
 
 
+def _draw(videos: np.ndarray) -> dict[str, Draws]:
+    """Return resampled clips and, where several clips come from one video, whole videos."""
+    clusters = {"clips": None, "videos": videos if come_from_videos(videos) else None}
+    return {
+        unit: draw_units(len(videos), one, seed=_BOOTSTRAP_SEED, resamples=_RESAMPLES)
+        for unit, one in clusters.items()
+        if unit == "clips" or one is not None
+    }
+
+
 def _over_seeds(
-    values: list[float],
     scores: Float[np.ndarray, "K N"],
     targets: Float[np.ndarray, "N"],
-    name: str,
-    family: MetricFamily,
-    videos: np.ndarray,
+    metric: Metric,
+    draws: Mapping[str, Draws],
 ) -> dict[str, Any]:
-    metric = METRICS[family][name]
+    drawn = {unit: resample(scores, targets, metric, one) for unit, one in draws.items()}
+    values = drawn["clips"].values.tolist()
     summary = summarise_seeds(values)
-    options: dict[str, Any] = {"seed": _BOOTSTRAP_SEED, "resamples": _RESAMPLES}
-    clips = bootstrap_interval(scores, targets, metric, **options)
-    result = {
+    result: dict[str, Any] = {
         "mean": plain(summary.mean),
         "deviation": plain(summary.deviation),
         "values": [plain(value) for value in values],
-        "low": plain(clips.low),
-        "high": plain(clips.high),
     }
-    if come_from_videos(videos):
-        whole = bootstrap_interval(scores, targets, metric, clusters=videos, **options)
-        result |= {"low_videos": plain(whole.low), "high_videos": plain(whole.high)}
+    for unit, one in drawn.items():
+        interval = one.interval()
+        end = "" if unit == "clips" else "_videos"
+        result |= {f"low{end}": plain(interval.low), f"high{end}": plain(interval.high)}
+        result[f"num_{unit}"] = interval.num_units
     return result
 
 

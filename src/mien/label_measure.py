@@ -7,7 +7,7 @@ and fail on the second.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +140,7 @@ def judge_agreement(
     videos: Shaped[np.ndarray, " N"],
     *,
     against: Sequence[str] = (),
+    fixed: Collection[str] = (),
 ) -> dict[str, Any]:
     """Compare labels of one modality, from several sources, with its truth.
 
@@ -149,6 +150,7 @@ def judge_agreement(
         annotated: The multimodal annotation.
         videos: Video of each clip; whole videos are resampled.
         against: Sources that are subtracted from every other one.
+        fixed: Sources without a training.
 
     Returns:
         For ``everywhere`` and ``conflicting``: ``num_clips``, ``num_clusters`` and ``metrics``,
@@ -164,7 +166,9 @@ def judge_agreement(
             "num_clips": int(kept.sum()),
             "num_clusters": len(np.unique(clusters)),
             "metrics": {
-                name: contrast(rows, truth[kept], metric, clusters=clusters, against=against)
+                name: contrast(
+                    rows, truth[kept], metric, clusters=clusters, against=against, fixed=fixed
+                )
                 for name, metric in AGREEMENT.items()
             }
             if kept.any()

@@ -21,7 +21,14 @@ from mien.label_measure import (
 from mien.reading import FinishedRun, read_run
 from mien.run import RunFolder
 from mien.significance import summarise_seeds
-from mien.tables import UNDEFINED, format_interval, format_table, format_value, wrap
+from mien.tables import (
+    UNDEFINED,
+    describe_units,
+    format_interval,
+    format_table,
+    format_value,
+    wrap,
+)
 from mien.types import Modality
 
 __all__ = ["LabelReport", "format_label_report", "report_labels"]
@@ -87,7 +94,9 @@ def report_labels(run: RunFolder) -> LabelReport:
 
 def _judge(rows: LabelRows) -> dict[str, Any]:
     sources = {_GENERATED: rows.best, COPY: rows.annotated[None]}
-    return judge_agreement(sources, rows.truth, rows.annotated, rows.videos, against=(COPY,))
+    return judge_agreement(
+        sources, rows.truth, rows.annotated, rows.videos, against=(COPY,), fixed=(COPY,)
+    )
 
 
 def _draw(report: LabelReport, run: FinishedRun) -> Iterator[Path]:
@@ -122,7 +131,7 @@ def _draw_agreement(report: LabelReport) -> Any:  # noqa: ANN401  # a figure of 
         for part, called in PARTS.items()
     ]
     title = f"Labels of train against the truth: {report.title}"
-    note = "bars: 95 % bootstrap of the mean over the seeds, resampling whole videos"
+    note = "bars: 95 % intervals of the mean over the seeds, by whole videos, for these weights"
     return draw_intervals(rows, [_GENERATED, COPY], title, note)
 
 
@@ -219,9 +228,24 @@ def _agreement_tables(report: LabelReport) -> Iterator[str]:
         yield wrap(
             "contradicting: the truth of the modality and the annotation have opposite signs; "
             "mapped: mae after the increasing map that fits best; copy: the annotation itself; "
-            "intervals: 95 % bootstrap of the mean over the seeds, resampling whole videos where "
-            "several clips come from one"
+            "intervals: 95 %, of the mean over the seeds, by whole videos where several clips come "
+            f"from one; of a difference also over the seeds, where there are several; "
+            f"{_describe_parts(report)}"
         )
+
+
+def _describe_parts(report: LabelReport) -> str:
+    """Say on how many videos or clips the intervals rest."""
+    return "; ".join(
+        f"{modality}, {called}: {describe_units(one[part]['num_clusters'], _unit(one[part]))}"
+        for modality, one in report.agreement.items()
+        for part, called in PARTS.items()
+        if one[part]["num_clips"]
+    )
+
+
+def _unit(part: Mapping[str, Any]) -> str:
+    return "clip" if part["num_clusters"] == part["num_clips"] else "video"
 
 
 def _difference_table(report: LabelReport) -> str:
@@ -239,7 +263,9 @@ def _difference_table(report: LabelReport) -> str:
                     cells.append(format_value(less["difference"], metric))
                     cells.append(format_interval(less["low"], less["high"], metric))
             rows.append(cells)
-    return f"generated less copy, on the same resamples\n{format_table(heading, rows)}"
+    several = len(report.seeds) > 1
+    meaning = "over clips and seeds" if several else "one seed: a comparison of these weights"
+    return f"generated less copy, {meaning}\n{format_table(heading, rows)}"
 
 
 def _epoch_table(report: LabelReport) -> str:

@@ -322,6 +322,8 @@ class Metric:
         sums: How it follows from sums over clips; without it, resampling works, but slowly.
         weighted: The metric of every resample at once, from how often each clip is in it, for a
             metric that does not follow from sums; NaN where it is undefined.
+        limits: The least and the largest value that it can have; None for those of its kind: 0
+            and 1 for a share, none for others.
     """
 
     function: Callable[[Scores, Scores], float]
@@ -332,6 +334,14 @@ class Metric:
     weighted: Callable[[Scores, Scores, Int[np.ndarray, "_ N"]], Float[np.ndarray, " _"]] | None = (
         None
     )
+    limits: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value that it can have; infinite where there is none."""
+        if self.limits is not None:
+            return self.limits
+        return (0.0, 1.0) if self.is_share else (-math.inf, math.inf)
 
     def __call__(self, scores: Scores, targets: Scores) -> float:
         """Return the metric; NaN if no clip is left to count.
@@ -368,6 +378,7 @@ _MAE: Final = Metric(
     is_share=False,
     description="mean absolute error, on the scale of the annotations",
     sums=Sums(terms=_error_terms, combine=mean_of_sums),
+    limits=(0.0, math.inf),
 )
 
 _CORR: Final = Metric(
@@ -376,6 +387,7 @@ _CORR: Final = Metric(
     is_share=False,
     description="correlation coefficient of Pearson; undefined where all values are the same",
     sums=Sums(terms=_moments, combine=_corr_of_moments),
+    limits=(-1.0, 1.0),
 )
 
 _ZEROS: Final[dict[Neutral, str]] = {

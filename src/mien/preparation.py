@@ -1,7 +1,7 @@
 """A store brought into the form that the settings of a run ask for."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from mien.types import SPLITS, Clip, Modality, Scale, Split, Task
 __all__ = [
     "Prepared",
     "build",
+    "describe_lacks",
     "fit_scales",
     "prepare",
     "require_labels",
@@ -67,6 +68,23 @@ def require_labels(store: Store) -> None:
             f"{store.path}: its clips have no labels, training and evaluating need them; extract "
             "it again from a CSV with the columns label and mode, or use it for prediction alone"
         )
+
+
+def describe_lacks(prepared: Prepared) -> Iterator[str]:
+    """Yield a sentence for each split and task that evaluation can say little or nothing about."""
+    for split in ("valid", "test"):
+        dataset = prepared.datasets.get(split)
+        if dataset is None:
+            yield f"{prepared.store.path}: has no clips in {split}: nothing is evaluated there"
+            continue
+        for task, labels in dataset.labels.items():
+            is_single = int((~torch.isnan(labels)).sum()) == 1
+            if is_single and (task is Task.FUSION or len(dataset) > 1):
+                what = "" if task is Task.FUSION else f" annotated for {task}"
+                yield (
+                    f"{prepared.store.path}: {split} has 1 clip{what}: no interval can be given, "
+                    "and no correlation"
+                )
 
 
 def prepare(

@@ -7,9 +7,11 @@ from typing import Any, Final
 from mien.files import write_text
 from mien.metrics import METRICS
 from mien.reading import FinishedRun, Picture, read_run
+from mien.resampling import FEW_UNITS
 from mien.run import RunFolder
 from mien.tables import (
     UNDEFINED,
+    count_units,
     describe_metrics,
     format_interval,
     format_value,
@@ -102,16 +104,23 @@ def _main_results(run: FinishedRun) -> str:
         metrics = run.metrics["splits"].get(split, {}).get(str(Task.FUSION))
         if metrics:
             num = run.environment.get("num_clips", {}).get(split)
-            clips = f", {num} clips" if num else ""
+            clips = count_units(metrics) or (f", {num} clips" if num else "")
             parts.append(f"**{split} of {run.corpus}{clips}**")
             parts.append(_metric_table(metrics, run))
             parts.append(f"**{split} of {run.corpus}, every seed**")
             parts.append(_seed_table(metrics, run))
+    judged = [one.get(str(Task.FUSION)) for one in run.metrics["splits"].values()]
+    if any(metrics and not count_units(metrics) for metrics in judged):
+        parts.append(
+            "**The numbers are of an earlier version, whose intervals are percentiles however few "
+            "the videos: below 20 of them they are too narrow.**"
+        )
     parts.append(
-        "Mean, and standard deviation of a sample, over the seeds. Intervals are 95 % bootstrap "
-        "intervals of the mean over the seeds, by resampling clips and, where several clips come "
-        "from one video, by resampling whole videos; they say how far a number depends on the "
-        "clips of the split. "
+        "Mean, and standard deviation of a sample, over the seeds. Intervals are 95 % intervals of "
+        "the mean over the seeds, by clips and, where several clips come from one video, by whole "
+        f"videos: percentiles of a bootstrap, or t intervals below {FEW_UNITS} of them. They say "
+        "how far a number depends on the clips of the split, for these weights; not how far it "
+        "depends on the seed. "
         "Columns with % are shares of clips in percent."
     )
     parts.append("How each metric counts:\n\n" + _bullets(describe_metrics(run.family)))

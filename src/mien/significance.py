@@ -1,16 +1,20 @@
-"""How sure a number is: intervals and paired comparisons by resampling clips, spread over seeds.
+"""How sure a number is: intervals, paired comparisons, spread over seeds.
 
-All intervals are percentile intervals of a bootstrap over clips. They need no formula for the
-metric, stay inside its range, and do not depend on a jackknife, as the BCa interval does, which
-breaks down where a metric is undefined once a certain clip is left out. At the size of the usual
-test splits the two hardly differ: for a correlation of 0.75 on 457 clips, in 40 simulated splits,
-the ends differed by 0.002 on average and by 0.006 at most.
+An interval of one method says how far its number depends on which clips, or videos, are in the
+split: ``bootstrap_interval``. From 20 units on it is the percentile interval of a bootstrap, which
+needs no formula for the metric, stays inside its range, and does not depend on a jackknife, as the
+BCa interval does, which breaks down where a metric is undefined once a certain clip is left out.
+At the size of the usual test splits the two hardly differ: for a correlation of 0.75 on 457 clips,
+in 40 simulated splits, the ends differed by 0.002 on average and by 0.006 at most. Below 20 units
+percentiles are too narrow, and a t interval is given.
 
-A bootstrap over clips says how far a number depends on which clips are in the split. How far it
-depends on the seed of the training is another question, which ``summarise_seeds`` answers.
+A difference between two methods depends on the seeds of their trainings as well: its interval and
+its p value cover both, ``paired_difference``. With one seed on a side they cannot, and what is
+compared is these weights.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +23,7 @@ from jaxtyping import Float, Shaped
 
 from mien.errors import MetricError
 from mien.metrics import Metric, Scores
-from mien.resampling import Comparison, Interval, resample
+from mien.resampling import Comparison, Interval, draw_units, resample
 
 __all__ = [
     "Comparison",
@@ -28,6 +32,7 @@ __all__ = [
     "bootstrap_interval",
     "holm",
     "paired_bootstrap",
+    "paired_difference",
     "summarise_seeds",
 ]
 
@@ -61,19 +66,20 @@ def bootstrap_interval(
     resamples: int = 2000,
     clusters: Shaped[np.ndarray, " N"] | None = None,
 ) -> Interval:
-    """Return a metric with its percentile interval over resampled clips.
+    """Return a metric with its interval over clips, or over clusters of them.
 
     Clips cut from one video share a speaker, a camera and often a mood, so that they tell less than
     as many clips of different videos. With ``clusters``, whole videos are drawn instead of clips,
     which leaves in place what their clips share; the interval is usually wider. Without, the
-    interval speaks only of further clips from the same videos.
+    interval speaks only of further clips from the same videos. Neither speaks of other seeds.
 
-    Like any bootstrap of few units it is too narrow for few clusters. In a simulation (``mae``, 20
-    clips per cluster, a fifth of the errors' variance between clusters) the 95 % interval held the
-    truth in 88 % of 1000 splits with 10 clusters, 91 % with 31, 92 % with 100; without ``clusters``
-    in 85 to 87 %.
+    From 20 units on (clips, or clusters) it is a percentile interval. With fewer, that would be too
+    narrow, and a t interval with the jackknife's standard error takes its place: ends are cut to
+    the range of the metric. A single unit has no interval: its ends are NaN.
 
-    Source: efron1993, chapter 13; field2007 for clusters.
+    ``benchmarks/coverage.py`` simulates how often it holds the truth; docs/concepts.md has a table.
+
+    Source: efron1993, chapters 11 and 13; field2007 for clusters.
 
     Args:
         scores: Predicted scores of one run, or one row for each seed. With several, all rows see
@@ -86,12 +92,56 @@ def bootstrap_interval(
         clusters: Name of each clip's cluster, such as its video.
 
     Raises:
-        MetricError: If there are fewer than two clips or clusters, a value is not finite, shapes
-            differ, or the resamples are too few for the level.
+        MetricError: If there is no clip, a value is not finite, shapes differ, or the resamples are
+            too few for the level.
     """
-    _check_level(level, resamples)
-    drawn = resample(scores, targets, metric, seed=seed, resamples=resamples, clusters=clusters)
-    return drawn.interval(level)
+    _check_level(level)
+    _check_resamples(level, resamples)
+    draws = draw_units(len(targets), clusters, seed=seed, resamples=resamples)
+    return resample(scores, targets, metric, draws).interval(level)
+
+
+def paired_difference(
+    scores_a: Float[np.ndarray, "*K N"],
+    scores_b: Float[np.ndarray, "*J N"],
+    targets: Scores,
+    metric: Metric | Callable[[Scores, Scores], float],
+    *,
+    level: float = 0.95,
+    clusters: Shaped[np.ndarray, " N"] | None = None,
+) -> Comparison:
+    """Compare two methods on the same clips, each over the seeds of its trainings.
+
+        t = (mean of A - mean of B) / error
+        error^2 = error_units^2 + s_A^2 / K_A + s_B^2 / K_B
+
+    ``error_units`` is the jackknife's standard error of the difference: clips (or clusters) are
+    left out for both methods at once, so that what makes a clip hard for both cancels out. s are
+    deviations over the seeds, K their numbers; seeds of the same number are no pairs, since the
+    methods draw different numbers from them. t has Satterthwaite's degrees of freedom. Interval and
+    p value come from the same t, so that they agree.
+
+    With one seed on a side, the error over seeds is unknown; the result has ``covers_seeds`` False,
+    holds for these weights alone, and says nothing about the methods.
+
+    Source: efron1993, chapter 11; satterthwaite1946. Where many comparisons are made, correct their
+    p values by ``holm``.
+
+    Args:
+        scores_a: Scores of the first method: one run, or one row for each seed.
+        scores_b: Scores of the second; it may have another number of seeds.
+        targets: Annotated scores.
+        metric: Entry of ``METRICS``; a plain function works as well, but slowly.
+        level: Confidence level.
+        clusters: Name of each clip's cluster, as in ``bootstrap_interval``.
+
+    Raises:
+        MetricError: If there is no clip, a value is not finite, or shapes differ.
+    """
+    _check_level(level)
+    draws = draw_units(len(targets), clusters, seed=0, resamples=0)
+    a, b = (resample(one, targets, metric, draws) for one in (scores_a, scores_b))
+    return a.less(b, level)
 
 
 def paired_bootstrap(
@@ -105,38 +155,18 @@ def paired_bootstrap(
     resamples: int = 2000,
     clusters: Shaped[np.ndarray, " N"] | None = None,
 ) -> Comparison:
-    """Compare two models on the same clips.
+    """Compare two methods: an earlier name of ``paired_difference``, which draws nothing.
 
-    Every resample holds the same clips for both models, so that what makes a clip hard for both
-    cancels out. With R resampled differences d, the p value is that of the percentile interval:
-
-        p = min(1, 2 (1 + min(number of d <= 0, number of d >= 0)) / (R + 1))
-
-    It is 1 for two models that score alike, at least 2 / (R + 1), and below 1 - level where the
-    interval leaves 0 out, to the accuracy of the resampling. Where many comparisons are made,
-    correct their p values by ``holm``.
-
-    Source: efron1993, chapter 15; davison1997, chapter 4 for the added 1.
-
-    Args:
-        scores_a: Scores of the first model: one run, or one row for each seed.
-        scores_b: Scores of the second; it may have another number of seeds.
-        targets: Annotated scores.
-        metric: Entry of ``METRICS``; a plain function works as well, but slowly.
-        seed: Seed of the resampling.
-        level: Confidence level.
-        resamples: Number of resamples.
-        clusters: Name of each clip's cluster, as in ``bootstrap_interval``.
-
-    Raises:
-        MetricError: As ``bootstrap_interval``.
+    Its interval and p value left out the seeds; two equal methods differed with p < 0.05 in up to
+    a third of the cases. ``seed`` and ``resamples`` have no effect any more.
     """
-    _check_level(level, resamples)
-    first, second = (
-        resample(one, targets, metric, seed=seed, resamples=resamples, clusters=clusters)
-        for one in (scores_a, scores_b)
+    del seed, resamples
+    warnings.warn(
+        "paired_bootstrap is now paired_difference, which covers the seeds and draws nothing",
+        DeprecationWarning,
+        stacklevel=2,
     )
-    return first.less(second, level)
+    return paired_difference(scores_a, scores_b, targets, metric, level=level, clusters=clusters)
 
 
 def summarise_seeds(values: Sequence[float]) -> SeedSummary:
@@ -190,9 +220,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def _check_level(level: float, resamples: int) -> None:
+def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        raise MetricError(f"bootstrap: level is {level!r}, must be between 0 and 1, such as 0.95")
+        raise MetricError(f"interval: level is {level!r}, must be between 0 and 1, such as 0.95")
+
+
+def _check_resamples(level: float, resamples: int) -> None:
     least = math.ceil(round(2 / (1 - level), 6))
     if resamples < least:
         raise MetricError(

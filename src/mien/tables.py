@@ -8,11 +8,14 @@ from typing import Any, Final
 from mien.assets import AssetStatus
 from mien.comparison import ComparedRun, RunComparison
 from mien.metrics import METRICS, Metric
+from mien.resampling import FEW_UNITS
 from mien.types import Task
 
 __all__ = [
     "UNDEFINED",
+    "count_units",
     "describe_metrics",
+    "describe_units",
     "format_assets",
     "format_comparison",
     "format_interval",
@@ -29,7 +32,7 @@ __all__ = [
 UNDEFINED: Final = "-"
 
 _WIDTH: Final = 80
-_FEW: Final = 30  # units below which the intervals are clearly too narrow
+_FEW: Final = 30  # units below which percentile intervals are somewhat too narrow
 
 
 def format_value(value: float | None, metric: Metric | None = None) -> str:
@@ -66,6 +69,24 @@ def label_metric(name: str, family: str) -> str:
 def describe_metrics(family: str) -> list[str]:
     """Return a sentence for each metric of a family: what it says and how it counts zeros."""
     return [f"{name}: {metric.description}" for name, metric in METRICS[family].items()]
+
+
+def describe_units(number: int, unit: str) -> str:
+    """Return on how many units an interval rests, and of which kind it is therefore.
+
+    >>> describe_units(3, "video")
+    '3 videos (few: t intervals with 2 degrees of freedom)'
+    >>> describe_units(31, "video"), describe_units(1, "clip")
+    ('31 videos', '1 clip (no interval can be given)')
+    """
+    if number < 2:
+        note = " (no interval can be given)"
+    elif number < FEW_UNITS:
+        degrees = _count(number - 1, "degree")
+        note = f" (few: t intervals with {degrees} of freedom)"
+    else:
+        note = " (few: intervals are somewhat too narrow)" if number < _FEW else ""
+    return f"{_count(number, unit)}{note}"
 
 
 def name_corpus(facts: Mapping[str, Any]) -> str:
@@ -131,20 +152,28 @@ def format_run(run_metrics: Mapping[str, Any]) -> str:
     for split in ("test", "valid"):
         metrics = run_metrics["splits"].get(split, {}).get(str(Task.FUSION))
         if metrics:
-            title = f"{split} of {corpus}, multimodal task"
+            title = f"{split} of {corpus}, multimodal task{count_units(metrics)}"
             parts.append(f"{wrap(title)}\n{_format_metrics(metrics, family)}")
     parts += _format_unimodal(run_metrics, family)
     parts += _format_agreement(run_metrics)
     parts += _format_attention(run_metrics)
     parts.append(
         wrap(
-            "deviation: standard deviation over the seeds; intervals: 95 % bootstrap of the mean "
-            "over the seeds, resampling clips or whole videos"
+            "deviation: standard deviation over the seeds; intervals: 95 %, of the mean over the "
+            "seeds, by clips or whole videos; they hold for these weights, not for other seeds"
         )
         + "\n"
         + _describe(family)
     )
     return "\n\n".join(parts)
+
+
+def count_units(metrics: Mapping[str, Any]) -> str:
+    """Return on what the intervals of a task rest, after a comma; nothing for an older run."""
+    one = next(iter(metrics.values()))
+    units = [(f"num_{unit}s", unit) for unit in ("clip", "video")]
+    found = [describe_units(one[key], unit) for key, unit in units if key in one]
+    return f", {', '.join(found)}" if found else ""
 
 
 def _format_metrics(metrics: Mapping[str, Any], family: str) -> str:
@@ -223,6 +252,7 @@ def format_comparison(comparison: RunComparison) -> str:
     letters = [_letter(number) for number in range(len(comparison.runs))]
     corpus = name_corpus({"corpus": comparison.corpus, "is_synthetic": comparison.is_synthetic})
     units = _count(comparison.num_units, comparison.unit)
+    units += " (few)" * (1 < comparison.num_units < _FEW)
     lines = [wrap(f"{comparison.split} of {corpus}: {_count(comparison.num_clips, 'clip')}")]
     for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
         lines.append(wrap(f"{letter}: {name} ({_count(num, 'seed')})", indent="   "))
@@ -236,10 +266,9 @@ def format_comparison(comparison: RunComparison) -> str:
     ]
     note = (
         f"deviation: standard deviation over the seeds; less {letters[0]}: difference of the means "
-        f"to {letters[0]}, with a 95 % interval and a two-sided p value by paired bootstrap over "
-        f"{units}, all seeds on the same ones; Holm: p corrected for the number of runs compared "
-        f"with {letters[0]}; {_better(comparison.family)}; interval and p speak of other clips, "
-        f"not of other seeds{_warn_of_few(comparison)}"
+        f"to {letters[0]}, with a 95 % interval and a two-sided p value by Student's t, paired "
+        f"over {units}{_describe_seeds(comparison)}; Holm: p corrected for the number of runs "
+        f"compared with {letters[0]}; {_better(comparison.family)}"
     )
     table = format_table(heading, rows)
     return "\n\n".join(["\n".join(lines), table, f"{wrap(note)}\n{_describe(comparison.family)}"])
@@ -260,11 +289,20 @@ def _compare_row(name: str, letter: str, run: ComparedRun, family: str) -> list[
     ]
 
 
-def _warn_of_few(comparison: RunComparison) -> str:
-    """Say where the bootstrap has too little to draw from; see ``bootstrap_interval``."""
-    if comparison.num_units >= _FEW:
-        return ""
-    return f"; with fewer than {_FEW} {comparison.unit}s they are too sure of themselves"
+def _describe_seeds(comparison: RunComparison) -> str:
+    """Say whether differences hold for further trainings, or for these weights alone."""
+    if comparison.num_units < 2:
+        return ", too few for an interval"
+    compared = [one.to_first for one in next(iter(comparison.metrics.values()))]
+    covers = [one.covers_seeds for one in compared if one is not None]
+    if all(covers):
+        return " and over the seeds"
+    if any(covers):
+        return (
+            " and, where both runs have several, over the seeds; with one seed on a side they "
+            "compare these weights, not the methods"
+        )
+    return ": a comparison of these weights, not of the methods, which takes several seeds each"
 
 
 def _better(family: str) -> str:

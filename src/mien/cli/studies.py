@@ -46,6 +46,13 @@ def study(
         ),
     ] = None,
     *,
+    rewrite: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Train nothing: write the page in FOLDER again, from its results.json.",
+        ),
+    ] = None,
     any_code: Annotated[
         bool,
         typer.Option("--any-code", help="Take cached runs that other code made; the page says so."),
@@ -57,6 +64,11 @@ def study(
     """
     from mien.studies.plan import describe_studies, read_study
 
+    if rewrite is not None:
+        from mien.studies.study import rewrite_study
+
+        print(rewrite_study(rewrite).page)
+        return
     if name is None:
         for known, title in describe_studies().items():
             print(f"{known:28} {title}")

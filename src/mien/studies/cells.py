@@ -1,14 +1,12 @@
 """Cells and captions of a study's tables."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from mien.metrics import Metric
-from mien.tables import format_interval, format_value
+from mien.tables import describe_units, format_interval, format_value
 
 __all__ = ["caption", "count_clips", "count_seeds", "ends", "less", "spread"]
-
-_FEW: Final = 30  # videos below which the intervals are clearly too narrow
 
 
 def caption(name: str, judged: Mapping[str, Any], results: Mapping[str, Any], clips: str) -> str:
@@ -19,10 +17,10 @@ def caption(name: str, judged: Mapping[str, Any], results: Mapping[str, Any], cl
 
 def count_clips(one: Mapping[str, Any], word: str) -> str:
     """Say how many clips and videos a part of the results rests on."""
-    units = one["num_clusters"]
-    inside = f" in {units} videos" if units != one["num_clips"] else ""
-    few = " (few: intervals are too narrow)" if units < _FEW else ""
-    return f"{one['num_clips']} clips of {word}{inside}{few}"
+    units, clips = one["num_clusters"], one["num_clips"]
+    if units != clips:
+        return f"{word} {clips} clips in {describe_units(units, 'video')}"
+    return f"{word} {describe_units(clips, 'clip')}"
 
 
 def count_seeds(entry: Mapping[str, Any], judged: Mapping[str, Any], name: str) -> str:
@@ -46,12 +44,22 @@ def ends(entry: Mapping[str, Any], metric: Metric) -> str:
 
 
 def less(entry: Mapping[str, Any], other: str, metric: Metric) -> str:
-    """Return the difference to another source, bold where its interval leaves out zero."""
+    """Return the difference to another source, with its interval.
+
+    Bold, with the word ``better`` or ``worse``, where the interval covers the seeds and leaves out
+    zero; ``(weights)`` where it does not cover the seeds.
+    """
     found = entry["less"].get(other)
     if found is None or found["difference"] is None:
         return ""
     sign = "+" if found["difference"] > 0 else ""
     text = f"{sign}{format_value(found['difference'], metric)}"
     both = format_interval(found["low"], found["high"], metric)
-    is_clear = found["low"] is not None and (found["low"] > 0 or found["high"] < 0)
-    return f"**{text}** {both}" if is_clear else f"{text} {both}"
+    if found["low"] is None:
+        return text
+    if not found["covers_seeds"]:
+        return f"{text} {both} (weights)"
+    if found["low"] <= 0 <= found["high"]:
+        return f"{text} {both}"
+    is_better = (found["difference"] > 0) == metric.higher_is_better
+    return f"**{text} {'better' if is_better else 'worse'}** {both}"

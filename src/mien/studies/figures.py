@@ -23,7 +23,7 @@ from mien.types import Modality, Task
 
 __all__ = ["draw_corpus", "draw_sweep"]
 
-_INTERVALS = "bars: 95 % bootstrap of the mean over the seeds, resampling whole videos"
+_INTERVALS = "bars: 95 % intervals of the mean over the seeds, by whole videos, for these weights"
 
 
 def draw_corpus(name: str, judged: Mapping[str, Any], out: Path) -> list[Picture]:

@@ -63,6 +63,7 @@ RATIO: Final = Metric(
     is_share=False,
     description="share of attention inside the known moments, over what equal weights get",
     sums=Sums(terms=_share_terms, combine=_ratio),
+    limits=(0.0, math.inf),
 )
 
 
@@ -177,6 +178,7 @@ def _agreement(
     references: Mapping[str, Scores],
 ) -> dict[str, Any]:
     sources = {name: one.best for name, one in own.items()}
+    fixed = (set(references) | {COPY}) - set(sources)
     if COPY not in sources:
         sources[COPY] = first.annotated[None]
     truth = first.truth
@@ -190,6 +192,7 @@ def _agreement(
         first.annotated,
         first.videos,
         against=tuple(against),
+        fixed=fixed,
     )
 
 

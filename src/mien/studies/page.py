@@ -6,6 +6,7 @@ from typing import Any, Final
 from mien.label_measure import PARTS
 from mien.metrics import METRICS
 from mien.reading import Picture
+from mien.resampling import FEW_UNITS
 from mien.studies.cells import caption, count_clips, count_seeds, ends, less, spread
 from mien.studies.judging import INSIDE, RATIO
 from mien.studies.label_tables import label_tables
@@ -70,11 +71,20 @@ def _how(results: Mapping[str, Any]) -> str:
     lines = [
         f"Written by `{results['command']}`; no number in it is typed. Versions: {versions}; code "
         f"`{results['code']}`.",
-        f"Deviations (±) are over seeds. Intervals are 95 % percentile bootstraps of the mean over "
-        "the seeds, resampling whole videos (clips where each is a video of its own). Differences "
-        f"are to `{results['baseline']}` where no other is named, paired on the same resamples; "
-        "they speak of other clips, not of other seeds.",
+        "Deviations (±) are over seeds. Intervals of one variant are 95 % intervals of its mean "
+        "over the seeds, by whole videos (clips where each is a video of its own): percentiles of "
+        f"a bootstrap, t intervals below {FEW_UNITS} videos; they hold for these weights. "
+        f"Differences are to `{results['baseline']}` where no other is named. Their 95 % intervals "
+        "are by Student's t and cover both the videos, which are paired, and the seeds, which are "
+        "not; `(weights)` marks those of a variant with one seed, which hold for these weights "
+        "alone. Bold: the interval leaves 0 out. Intervals are not corrected for their number.",
     ]
+    if results.get("is_restated"):
+        lines.append(
+            "The runs were judged by an earlier version, without the seeds. The intervals of "
+            "differences, and those over few videos, were worked out again by `mien study "
+            "--rewrite` from the values and intervals it had stored; they are approximate."
+        )
     if other:
         lines.append(
             f"**{other} of {results['num_runs']} runs were made by other code than the present.**"

@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.code import code_fingerprint
-from mien.errors import TrainingError
+from mien.errors import CheckpointError, TrainingError
 from mien.files import write_text
+from mien.run import read_json
 from mien.studies.judging import judge_corpus
 from mien.studies.page import write_page
 from mien.studies.plan import Study
 from mien.studies.ready import ReadyCorpus, make_ready
+from mien.studies.restating import restate_results
 from mien.studies.runner import Outcome, plan_jobs, run_jobs
 from mien.studies.workers import StudyListener
 
-__all__ = ["StudyReport", "run_study"]
+__all__ = ["StudyReport", "rewrite_study", "run_study"]
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +121,27 @@ def run_study(
         "num_runs": len(outcomes),
         "num_other_code": sum(one.job.code != _present_code() for one in outcomes),
     }
-    return StudyReport(page=_write(Path(out), study, results), results=results)
+    return StudyReport(page=_write(Path(out), results), results=results)
+
+
+def rewrite_study(folder: str | Path) -> StudyReport:
+    """Write the page and figures of a study again, from the ``results.json`` in its folder alone.
+
+    Nothing is trained or read from a store. Results of an earlier version get the intervals of
+    now, as far as what they hold allows; see ``restate_results``.
+
+    Raises:
+        CheckpointError: If the folder has no such file, or it cannot be read.
+    """
+    folder = Path(folder)
+    results = read_json(folder / "results.json")
+    if not isinstance(results.get("corpora"), dict) or "baseline" not in results:
+        raise CheckpointError(
+            f"{folder / 'results.json'}: does not hold the results of a study; give the folder "
+            "that mien study wrote"
+        )
+    results = restate_results(results)
+    return StudyReport(page=_write(folder, results), results=results)
 
 
 def _present_code() -> str:
@@ -162,7 +184,7 @@ def _judge(
     }
 
 
-def _write(out: Path, study: Study, results: Mapping[str, Any]) -> Path:
+def _write(out: Path, results: Mapping[str, Any]) -> Path:
     from mien.studies.figures import draw_corpus, draw_sweep  # matplotlib takes a while
 
     out.mkdir(parents=True, exist_ok=True)
@@ -173,7 +195,7 @@ def _write(out: Path, study: Study, results: Mapping[str, Any]) -> Path:
         for name, judged in corpora.items()
         if judged["sweep"] is None
     }
-    variants = [one.name for one in study.config.variant]
+    variants = dict.fromkeys(name for one in corpora.values() for name in one["variants"])
     for sweep in results["sweeps"]:
         points = [(one["at"], corpora[one["corpus"]]) for one in sweep["points"]]
         drawn = {name for _, judged in points for name in judged["variants"]}
