@@ -113,13 +113,13 @@ def test_blank_lines_are_skipped_and_lines_are_counted_from_the_first_of_a_row(t
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("v,1,good,1.0,,,,x,dev", r":2: mode is 'dev', must be train, valid, test$"),
+        ("v,1,good,1.0,,,,x,held", r":2: mode is 'held', must be train, valid, test$"),
         ("v,1,good,x,,,,x,train", r":2: label is 'x', must be a number from -1 to 1$"),
-        ("v,1,good,,,,,x,train", r":2: label is '', must be a number"),
-        ("v,1,good,nan,,,,x,train", r":2: label is 'nan', must be a number"),
+        ("v,1,good,nan,,,,x,train", r":2: label is 'nan', must be a number .*; leave it empty"),
+        ("v,1,good,Positive,,,,x,train", r":2: label is 'Positive', must be .*; classes are not"),
         ("v,1,good,1_0,,,,x,train", r":2: label is '1_0', must be a number"),
         ("v,1,good,0,1.2,,,x,train", r":2: label_T is '1.2', must be a number from -1 to 1$"),
-        ('v,1,good,0,,"0,4",,x,train', r":2: label_A is '0,4', must be a number"),
+        ('v,1,good,0,,"1,0,4",,x,train', r":2: label_A is '1,0,4', must be a number"),
         (",1,good,0,,,,x,train", r":2: video_id is '', must be a name"),
         ("v$_$w,1,good,0,,,,x,train", r":2: video_id is 'v\$_\$w', must be a name without '\$_\$'"),
         (
@@ -177,7 +177,7 @@ def test_a_column_that_occurs_twice_is_refused(table):
 
 
 def test_files_that_are_not_tables_are_refused(tmp_path, table):
-    with pytest.raises(CorpusError, match=r"nothing\.csv: cannot be read .* check the path"):
+    with pytest.raises(CorpusError, match=r"nothing\.csv: is not there; check the path"):
         read(tmp_path / "nothing.csv")
     with pytest.raises(CorpusError, match=r"has no clips"):
         read(table())

@@ -17,6 +17,7 @@ from mien.cli.studies import study
 from mien.cli.terminal import Stopped, second_interrupt_ends
 from mien.cli.training import configs, evaluate, train
 from mien.errors import MienError
+from mien.inputs import as_printable
 
 __all__ = ["app", "main"]
 
@@ -52,6 +53,15 @@ app.add_typer(assets_app, name="assets")
 
 logger = logging.getLogger(__name__)
 
+
+class _Formatter(logging.Formatter):
+    """Writes out what would steer a terminal: messages hold names of files, and text of them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # as logging has it
+        """Return the message of a record in characters that can be shown."""
+        return as_printable(super().formatMessage(record))
+
+
 #: What the command returns after Ctrl-C.
 _INTERRUPTED = 130
 
@@ -64,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         diverged and is missing from its numbers; 2, after one sentence on stderr, for what the user
         can mend; 130 after Ctrl-C.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("matplotlib", "fontTools", "PIL", "httpx", "urllib3", "faster_whisper"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     how = ""
@@ -74,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MienError, typer.TyperException) as error:
         sentence = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         if sentence:
-            print(f"mien: {sentence}", file=sys.stderr)
+            print(f"mien: {as_printable(sentence)}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort, Stopped) as stop:
         code = _INTERRUPTED

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mien.cli.options import ReplaceOption, read_scale
+from mien.cli.options import EncodingOption, ReplaceOption, UnlabelledOption, read_scale
 from mien.cli.stores import print_summary
 from mien.cli.terminal import busy, stoppable
 
@@ -28,7 +28,7 @@ def extract(
         Path | None, typer.Option("--out", help="Store to make [default: stores/NAME].")
     ] = None,
     corpus: Annotated[
-        str | None, typer.Option(help="mosi, mosei, sims, or a name of your own.")
+        str | None, typer.Option(help="mosi, mosei, sims, sims2, or a name of your own.")
     ] = None,
     scale: Annotated[
         str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
@@ -36,6 +36,8 @@ def extract(
     language: Annotated[
         str | None, typer.Option(help="Language that is spoken, such as en or zh.")
     ] = None,
+    encoding: EncodingOption = None,
+    unlabelled: UnlabelledOption = "keep",
     audio: Annotated[
         str, typer.Option(metavar="NAME", help="A name from mien extractors, or none.")
     ] = "librosa-sims",
@@ -112,13 +114,15 @@ def extract(
     from mien.files import resumable
 
     if inspect is not None:
-        _inspect(source, video, inspect)
+        _inspect(source, video, inspect, encoding)
         return
     found = read_request(
         source,
         corpus=corpus,
         language=language,
         scale=None if scale is None else read_scale(scale),
+        encoding=encoding,
+        unlabelled=unlabelled,
     )
     settings = make_settings(
         audio=audio,
@@ -172,7 +176,7 @@ def _read_words(path: Path, found: "Recordings") -> "dict[str, tuple[Word, ...]]
     return read_words(path, [clip.id for clip in found.corpus.clips])
 
 
-def _inspect(source: Path, video: str, out: Path) -> None:
+def _inspect(source: Path, video: str, out: Path, encoding: str | None) -> None:
     """Draw what the video extractor sees in the first clip."""
     from mien.corpora.recordings import read_recordings
     from mien.extraction.clipwork import find_extractor
@@ -180,7 +184,9 @@ def _inspect(source: Path, video: str, out: Path) -> None:
     from mien.media.recording import Source
     from mien.types import Modality, Scale
 
-    found = read_recordings(source, name="one", language="en", scale=Scale(-1e9, 1e9))
+    found = read_recordings(
+        source, name="one", language="en", scale=Scale(-1e9, 1e9), encoding=encoding
+    )
     clip = found.corpus.clips[0]
     piece = Source(path=found.paths[0], start=clip.start or 0.0, end=clip.end)
     with busy(f"inspecting {clip.id}"):

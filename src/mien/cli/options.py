@@ -1,7 +1,8 @@
 """Options that several commands have, and how they are read."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,13 +11,32 @@ from mien.errors import ConfigError
 if TYPE_CHECKING:
     from mien.types import Scale, Split
 
-__all__ = ["ReplaceOption", "SetOption", "StoreOption", "read_scale", "read_seeds", "read_split"]
+__all__ = [
+    "EncodingOption",
+    "ReplaceOption",
+    "SetOption",
+    "StoreOption",
+    "UnlabelledOption",
+    "read_scale",
+    "read_seeds",
+    "read_split",
+]
 
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Store to use.")]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what is already there.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; may be given repeatedly."),
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Encoding of a .csv, such as gb18030 or latin-1 [default: found out]."
+    ),
+]
+UnlabelledOption = Annotated[
+    Literal["keep", "drop"],
+    typer.Option(help="What becomes of clips without a label where others have one."),
 ]
 
 _MOST_SEEDS = 1000  # that a range may name
@@ -32,6 +52,8 @@ def read_scale(text: str | None) -> "Scale":
         raise ConfigError(f"--scale {text!r}: must be LOW,HIGH, for example -3,3") from None
     if not low < high:
         raise ConfigError(f"--scale {text!r}: LOW must be below HIGH")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ConfigError(f"--scale {text!r}: must be finite, for example -3,3")
     return Scale(low, high)
 
 

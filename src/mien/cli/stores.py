@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mien.cli.options import ReplaceOption, SetOption, read_scale
+from mien.cli.options import (
+    EncodingOption,
+    ReplaceOption,
+    SetOption,
+    UnlabelledOption,
+    read_scale,
+)
 from mien.cli.terminal import busy
 from mien.errors import ConfigError
 
@@ -21,7 +27,7 @@ def import_(
     out: Annotated[Path, typer.Option("--out", help="Store to make.")],
     corpus: Annotated[
         str | None,
-        typer.Option(help="mosi, mosei, sims, or a name of your own."),
+        typer.Option(help="mosi, mosei, sims, sims2, or a name of your own."),
     ] = None,
     features: Annotated[
         list[str] | None,
@@ -35,20 +41,19 @@ def import_(
     language: Annotated[
         str | None, typer.Option(help="Language of your own corpus, such as en or zh.")
     ] = None,
-    unlabelled: Annotated[
-        Literal["keep", "drop"],
-        typer.Option(help="What becomes of clips of a .pkl that have no label."),
-    ] = "keep",
+    encoding: EncodingOption = None,
+    unlabelled: UnlabelledOption = "keep",
     *,
     replace: ReplaceOption = False,
 ) -> None:
     """Read a feature file in the published layout, or your own clips and features, into a store."""
     from mien.corpora import KNOWN
+    from mien.corpora.recording_table import is_table
     from mien.corpora.released import read_released
     from mien.corpora.table import read_table
     from mien.store import write_store
 
-    if file.suffix.lower() == ".csv":
+    if is_table(file):
         facts = _facts_for(corpus, scale, language)
         series = _read_features(features or [])
         material = read_table(
@@ -57,14 +62,16 @@ def import_(
             name=corpus or file.stem,
             language=facts.language,
             scale=facts.scale,
+            encoding=encoding,
+            unlabelled=unlabelled,
         )
     else:
         if corpus is None:
             raise ConfigError(
-                "--corpus: a feature file needs it: mosi, mosei, sims, or a name of your own"
+                "--corpus: a feature file needs it: mosi, mosei, sims, sims2, or a name of your own"
             )
-        if features:
-            raise ConfigError("--features goes with a .csv")
+        if features or encoding:
+            raise ConfigError(f"{'--features' if features else '--encoding'} goes with a .csv")
         if corpus in KNOWN and (scale or language):
             raise ConfigError(f"--scale and --language are fixed for {corpus}; leave them out")
         own = None if corpus in KNOWN else _facts_for(corpus, scale, language)

@@ -34,6 +34,7 @@ KNOWN: dict[str, Facts] = {
     "mosi": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
     "mosei": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
     "sims": Facts(scale=Scale(-1, 1), language="zh", metrics="sims"),
+    "sims2": Facts(scale=Scale(-1, 1), language="zh", metrics="sims"),
     "planted": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
 }
 

@@ -165,8 +165,11 @@ def _join(
     found: Sequence[str], ids: Sequence[str], where: str, name: str
 ) -> list[int | None] | None:
     """Return for each clip its place in ``found``, or None; None for all if no clip is there."""
-    places = {one: place for place, one in enumerate(found)}
-    ways = [[places.get(one) for one in spelled] for spelled in _spellings(ids)]
+    places = [{one: place for place, one in enumerate(found)}]
+    whole = [one.removesuffix(".0") for one in found]  # pandas has made 1.0 of 1
+    if len(set(whole)) == len(found):
+        places.append({one: place for place, one in enumerate(whole)})
+    ways = [[at.get(one) for one in spelled] for spelled in _spellings(ids) for at in places]
     best = max(ways, key=_count)
     if not _count(best):
         return None

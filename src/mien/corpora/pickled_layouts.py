@@ -21,6 +21,7 @@ from mien.corpora.pickled_array import PickledArray, text_of
 from mien.corpora.pickled_names import Opaque
 from mien.corpora.pickled_numpy import advise, describe
 from mien.corpora.pickled_table import as_items
+from mien.corpora.splits import MIXED, find_split
 from mien.errors import CorpusError
 from mien.types import ID_SEPARATOR, Split
 
@@ -28,14 +29,6 @@ __all__ = ["Layout", "find_layout"]
 
 Columns = Mapping[str, object]
 
-_SPLITS: Mapping[str, Split] = MappingProxyType(
-    {
-        **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
-        **dict.fromkeys(("valid", "val", "dev", "validation", "devel", "development"), "valid"),
-        **dict.fromkeys(("test", "testing", "tst", "te"), "test"),
-    }
-)
-_MIXED = ("train_mix", "trainmix", "mix")
 #: Other names of columns, used where a file does not have the published one.
 _SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -93,7 +86,7 @@ def find_layout(file: FeatureFile, value: object) -> Layout:
             splits[split], found_spans = _read_columns(file, value[names[split]], where)
             if found_spans:
                 spans[split] = found_spans
-    mixed = next((key for key in value if str(key).lower() in _MIXED), None)
+    mixed = next((key for key in value if str(key).lower() in MIXED), None)
     if mixed is not None:
         where = f"{file.path}: {mixed}"
         columns, _ = _read_columns(file, value[mixed], where)
@@ -107,7 +100,7 @@ def _name_splits(path: Path, value: Mapping[str | int, object]) -> dict[Split, s
     """Return the key of each split."""
     names: dict[Split, str | int] = {}
     for key in value:
-        split = _SPLITS.get(str(key).strip().lower())
+        split = find_split(str(key))
         if split is None:
             continue
         if split in names:

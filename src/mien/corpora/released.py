@@ -9,12 +9,11 @@ are brought into this one first (``mien.corpora.pickled_layouts``).
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Num
@@ -31,6 +30,7 @@ from mien.corpora.pickled_lengths import Spans, find_spans, find_text_spans, is_
 from mien.corpora.pickled_numpy import advise, describe
 from mien.corpora.pickled_series import make_features, make_tokens
 from mien.corpora.pickled_table import Table, as_items, read_numbers, squeeze
+from mien.corpora.unlabelled import Unlabelled, choose_clips
 from mien.errors import CorpusError
 from mien.types import SPLITS, Clip, Corpus, Material, Scale, SeriesSource, Split, Task
 
@@ -94,13 +94,16 @@ PUBLISHED: dict[str, Published] = {
     ),
 }
 
+#: Corpora of which feature files are published; of CH-SIMS v2 no hashes are.
+_CORPORA = (*sorted({published.corpus for published in PUBLISHED.values()}), "sims2")
+
 
 def read_released(
     path: str | Path,
     corpus: str,
     facts: Facts | None = None,
     *,
-    unlabelled: Literal["keep", "drop"] = "keep",
+    unlabelled: Unlabelled = "keep",
 ) -> Material:
     """Read a feature pickle in a layout of the field, of protocol 2 to 5, by Python 2 or 3.
 
@@ -130,7 +133,7 @@ def read_released(
 
     Args:
         path: The file.
-        corpus: ``mosi``, ``mosei`` or ``sims``, or a name of your own.
+        corpus: ``mosi``, ``mosei``, ``sims`` or ``sims2``, or a name of your own.
         facts: What is fixed for a corpus of your own; ``mien export`` writes such files.
         unlabelled: Whether clips without a multimodal label are kept; training and evaluation
             leave them out.
@@ -145,11 +148,12 @@ def read_released(
             clips, labels or lengths that cannot be right.
         FeatureError: If the clips of a series differ in the number of values per step.
     """
-    names = sorted({published.corpus for published in PUBLISHED.values()})
     if facts is None:
         facts = facts_of(corpus)
-        if corpus not in names:
-            raise CorpusError(f"{corpus!r} has no published feature file; {', '.join(names)} have")
+        if corpus not in _CORPORA:
+            raise CorpusError(
+                f"{corpus!r} has no published feature file; {', '.join(_CORPORA)} have"
+            )
     with FeatureFile(Path(path)) as file:
         layout = find_layout(file, load_closed(file))
         parts = _read_parts(file, layout)
@@ -159,7 +163,10 @@ def read_released(
         file.check_unchanged()
     is_annotated = any(Task.FUSION in clip.labels for clip in clips)
     if is_annotated:
-        clips, series = _sort_out(file, clips, series, unlabelled)
+        stays = choose_clips(file.path, clips, unlabelled)
+        if not all(stays):
+            clips = tuple(compress(clips, stays))
+            series = tuple(replace(one, read=_Chosen(one.read, stays)) for one in series)
     return Material(
         corpus=Corpus(
             name=corpus,
@@ -171,33 +178,6 @@ def read_released(
         series=series,
         origin=origin,
     )
-
-
-def _sort_out(
-    file: FeatureFile,
-    clips: tuple[Clip, ...],
-    series: tuple[SeriesSource, ...],
-    unlabelled: Literal["keep", "drop"],
-) -> tuple[tuple[Clip, ...], tuple[SeriesSource, ...]]:
-    """Count the clips that nobody annotated, and leave them out if that is asked for."""
-    labelled = [Task.FUSION in clip.labels for clip in clips]
-    if all(labelled):
-        return clips, series
-    counts = Counter(c.split for c, has in zip(clips, labelled, strict=True) if not has)
-    logger.warning(
-        "%s: %d of %d clips have no multimodal label (%s); %s",
-        file.path,
-        len(clips) - sum(labelled),
-        len(clips),
-        ", ".join(f"{split} {count}" for split, count in counts.items()),
-        "they are left out"
-        if unlabelled == "drop"
-        else "they are kept, and training and evaluation leave them out",
-    )
-    if unlabelled == "keep":
-        return clips, series
-    kept = tuple(compress(clips, labelled))
-    return kept, tuple(replace(one, read=_Chosen(one.read, labelled)) for one in series)
 
 
 @dataclass(frozen=True, slots=True)

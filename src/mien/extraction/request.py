@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from mien.assets import default_text_encoder
 from mien.corpora import KNOWN
 from mien.corpora.recordings import Recordings, read_recordings
+from mien.corpora.unlabelled import Unlabelled
 from mien.errors import ConfigError, MienError
 from mien.extraction.alignment import Pooling, read_pooling
 from mien.extraction.clipwork import ExtractionSettings, build_extractor, find_extractor
@@ -41,7 +42,13 @@ def list_extractors() -> Iterator[ExtractorStatus]:
 
 
 def read_request(
-    source: Path, *, corpus: str | None, language: str | None, scale: Scale | None
+    source: Path,
+    *,
+    corpus: str | None,
+    language: str | None,
+    scale: Scale | None,
+    encoding: str | None = None,
+    unlabelled: Unlabelled = "keep",
 ) -> Recordings:
     """Find the clips of ``source``; what is fixed for a published corpus need not be said.
 
@@ -50,6 +57,8 @@ def read_request(
         corpus: Its name; by default that of the folder or file.
         language: ISO 639-1 code of what is said.
         scale: Range of the labels.
+        encoding: Encoding of a CSV file; None finds it out.
+        unlabelled: Whether clips without a label are kept where others have one.
 
     Raises:
         CorpusError: If nothing is found, or a CSV is not as it should be.
@@ -61,6 +70,8 @@ def read_request(
         name=name,
         language=language or (known.language if known else "en"),
         scale=scale or (known.scale if known else None),
+        encoding=encoding,
+        unlabelled=unlabelled,
     )
 
 

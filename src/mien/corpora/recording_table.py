@@ -1,0 +1,237 @@
+"""A table of clips with their recordings: by a column of paths, or in the field's folders."""
+
+import logging
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from mien.corpora.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
+from mien.corpora.columns import list_names, normalise
+from mien.corpora.rows import TableRows, read_rows
+from mien.corpora.splits import Piece, check_pieces, report_shared
+from mien.errors import CorpusError
+from mien.inputs import show
+from mien.types import ID_SEPARATOR, Clip, Scale, Split
+
+__all__ = ["SUFFIXES", "Found", "is_recording", "is_table", "read_recording_table"]
+
+logger = logging.getLogger(__name__)
+
+#: How the names of files end that are taken for recordings, pictures with sound before sound.
+SUFFIXES = (
+    *(".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts"),
+    *(".mts", ".m2ts", ".3gp", ".ogv", ".vob", ".mxf", ".f4v", ".asf", ".nut"),
+    *(".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac", ".wma", ".aif", ".aiff", ".ac3"),
+)
+#: How the names of tables end.
+_TABLES = (".csv", ".tsv")
+_KNOWN = (
+    *("video_id", "clip_id", "path", "start", "end", "text", "label"),
+    *(*UNIMODAL, "mode", "speaker"),
+)
+_WHOLE = re.compile(r"[0-9]+")
+
+
+class Found(NamedTuple):
+    """A clip and its recording."""
+
+    clip: Clip
+    path: Path
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is a table by its name."""
+    return _suffix(path.name) in _TABLES
+
+
+def is_recording(name: str) -> bool:
+    """Return whether a file is a recording by its name."""
+    return not name.startswith(".") and _suffix(name) in SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name).suffix.lower()
+
+
+def read_recording_table(path: Path, scale: Scale | None, encoding: str | None) -> list[Found]:
+    """Read the clips of a table, and find their recordings.
+
+    Args:
+        path: The table.
+        scale: Range of the annotations; needed if there are any.
+        encoding: Its encoding; None finds it out.
+
+    Raises:
+        CorpusError: If it is not as it should be; the sentence has file and line.
+    """
+    table = read_rows(path, required=(), known=_KNOWN, encoding=encoding)
+    if not table.rows:
+        return []
+    _check_columns(path, table)
+    is_annotated = _is_annotated(path, table, scale)
+    folder = _Raw(path.parent / "Raw")
+    rows = [(line, _mend_path(row, path.parent)) for line, row in table.rows]
+    naming = _Naming(rows)
+    lines: dict[str, int] = {}
+    found: list[Found] = []
+    pieces = []
+    for line, row in rows:
+        where = f"{path}:{line}"
+        clip_id, recording, media = _name_clip(row, where, path.parent, folder, naming)
+        if clip_id in lines:
+            raise CorpusError(
+                f"{where}: clip {show(clip_id)} is already in line {lines[clip_id]}; clips must be "
+                "unique"
+            )
+        lines[clip_id] = line
+        clip = _read_clip(row, where, clip_id, media, scale if is_annotated else None)
+        found.append(Found(clip, recording))
+        place = os.path.normpath(recording)
+        pieces.append(Piece(place, clip.start or 0.0, clip.end or math.inf, clip.split, line))
+    check_pieces(path, pieces)
+    report_shared(path, [one.clip for one in found], [row.get("speaker", "") for _, row in rows])
+    return found
+
+
+def _check_columns(path: Path, table: TableRows) -> None:
+    columns = table.columns.places
+    if "path" not in columns and not {"video_id", "clip_id"} <= columns.keys():
+        raise CorpusError(
+            f"{path}:1: names no recordings; it needs the column path, or video_id and clip_id "
+            "with the recordings in Raw/VIDEO_ID/CLIP_ID.mp4; there are: "
+            f"{list_names(table.header)}"
+        )
+
+
+def _is_annotated(path: Path, table: TableRows, scale: Scale | None) -> bool:
+    """Return whether the clips of a table have labels that can be read.
+
+    A column that is only by a synonym the label is left alone where no scale is given.
+    """
+    has_labels = any(row.get("label") for _, row in table.rows)
+    if not has_labels or scale is not None:
+        return has_labels
+    written = table.columns.names["label"]
+    if normalise(written) != "label":
+        logger.warning(
+            "%s: column %s is not used; if it is the label, state its range (--scale LOW,HIGH)",
+            path,
+            show(written),
+        )
+        return False
+    raise CorpusError(
+        f"{path}: has labels; say their range (--scale LOW,HIGH), or the corpus (--corpus mosi, "
+        "mosei, sims or sims2)"
+    )
+
+
+def _mend_path(row: dict[str, str], base: Path) -> dict[str, str]:
+    """Turn the back-slashes of a path into slashes where the file is found so."""
+    written = row.get("path", "")
+    if "\\" not in written or "\0" in written or (base / written).exists():
+        return row
+    turned = written.replace("\\", "/")
+    return {**row, "path": turned} if (base / turned).exists() else row
+
+
+def _name_clip(
+    row: Mapping[str, str], where: str, base: Path, raw: "_Raw", naming: "_Naming"
+) -> tuple[str, Path, Path]:
+    """Return the id of a row's clip, its recording, and how the store names that."""
+    if "path" in row:
+        if not row["path"] or "\0" in row["path"]:
+            raise CorpusError(f"{where}: path is {show(row['path'])}, must name a recording")
+        media = Path(row["path"])
+        if "video_id" in row and "clip_id" in row:
+            return join_id(row, where), base / media, media
+        return naming.name(media), base / media, media
+    clip_id = join_id(row, where)
+    for column in ("video_id", "clip_id"):
+        if row[column] in (".", "..") or any(sign in row[column] for sign in "/\\\0"):
+            raise CorpusError(
+                f"{where}: {column} is {show(row[column])}, must be the name of a file; put other "
+                "places into a column path"
+            )
+    recording = raw.find(row["video_id"], row["clip_id"])
+    return clip_id, recording, recording.relative_to(base)
+
+
+class _Naming:
+    """Names clips by their recordings: the stem, or all of the path where stems are the same."""
+
+    def __init__(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> None:
+        paths = {Path(row["path"]) for _, row in rows if row.get("path")}
+        self._stems = Counter(path.stem for path in paths)
+        self._clips: Counter[Path] = Counter()
+
+    def name(self, media: Path) -> str:
+        """Return the id of the next clip of a recording."""
+        self._clips[media] += 1
+        video = media.stem if self._stems[media.stem] == 1 else media.as_posix()
+        return f"{video}{ID_SEPARATOR}{self._clips[media]}"
+
+
+class _Raw:
+    """The folder of a video's clips in the field's layout; each is listed once.
+
+    Programs that take ``0001`` for a number leave ``1`` of it; that finds ``0001.mp4`` where only
+    one name is that number.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._listed: dict[str, dict[str, list[str]]] = {}
+        self._folders: dict[str, list[str]] | None = None
+
+    def find(self, video: str, clip: str) -> Path:
+        """Return the recording of a clip, or where it should be."""
+        if self._folders is None:
+            names = [one.name for one in self._root.iterdir()] if self._root.is_dir() else []
+            self._folders = {name: [name] for name in names}
+        video = (_look_up(self._folders, video) or [video])[0]
+        if video not in self._listed:
+            self._listed[video] = self._list(self._root / video)
+        names = _look_up(self._listed[video], clip) or [f"{clip}.mp4"]
+        if len(names) > 1:
+            logger.warning("%s: of %s the first is taken", self._root / video, ", ".join(names))
+        return self._root / video / names[0]
+
+    @staticmethod
+    def _list(folder: Path) -> dict[str, list[str]]:
+        by_stem: dict[str, list[str]] = {}
+        if folder.is_dir():
+            names = [one.name for one in folder.iterdir() if is_recording(one.name)]
+            for name in sorted(names, key=lambda one: (SUFFIXES.index(_suffix(one)), one)):
+                by_stem.setdefault(Path(name).stem, []).append(name)
+        return by_stem
+
+
+def _look_up(names: Mapping[str, list[str]], wanted: str) -> list[str] | None:
+    """Return what is called so, or else is the same whole number if only one name is."""
+    if wanted in names or not _WHOLE.fullmatch(wanted):
+        return names.get(wanted)
+    number = wanted.lstrip("0")
+    same = [one for one in names if _WHOLE.fullmatch(one) and one.lstrip("0") == number]
+    return names[same[0]] if len(same) == 1 else None
+
+
+def _read_clip(
+    row: Mapping[str, str], where: str, clip_id: str, media: Path, scale: Scale | None
+) -> Clip:
+    """Read a clip; without a scale it has no labels."""
+    has_label = scale is not None and bool(row.get("label"))
+    start, end = read_piece(row, where, begin=0.0)
+    default: Split = "test" if scale is None else "train"
+    return Clip(
+        id=clip_id,
+        split=read_mode(row, where, default=None if has_label else default),
+        transcript=row.get("text", ""),
+        labels={} if scale is None else read_labels(row, where, scale),
+        start=start,
+        end=end,
+        media=media,
+    )

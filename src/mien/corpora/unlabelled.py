@@ -1,0 +1,41 @@
+"""Clips that nobody annotated: they are counted, and kept or left out."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from mien.types import Clip, Task
+
+__all__ = ["Unlabelled", "choose_clips"]
+
+logger = logging.getLogger(__name__)
+
+#: What becomes of clips without a multimodal label.
+Unlabelled = Literal["keep", "drop"]
+
+
+def choose_clips(path: Path, clips: Sequence[Clip], unlabelled: Unlabelled) -> list[bool]:
+    """Return which clips stay; if some have no multimodal label, that is logged.
+
+    Args:
+        path: The file, for messages.
+        clips: Its clips; if none has a label, they are there to be predicted, and all stay.
+        unlabelled: Whether clips without a label are kept; training and evaluation leave them out.
+    """
+    labelled = [Task.FUSION in clip.labels for clip in clips]
+    if all(labelled) or not any(labelled):
+        return [True] * len(clips)
+    counts = Counter(c.split for c, has in zip(clips, labelled, strict=True) if not has)
+    logger.warning(
+        "%s: %d of %d clips have no multimodal label (%s); %s",
+        path,
+        len(clips) - sum(labelled),
+        len(clips),
+        ", ".join(f"{split} {count}" for split, count in counts.items()),
+        "they are left out"
+        if unlabelled == "drop"
+        else "they are kept, and training and evaluation leave them out",
+    )
+    return labelled if unlabelled == "drop" else [True] * len(clips)
