@@ -202,9 +202,9 @@ def spoil(rows, line, column, value):
 @pytest.mark.parametrize(
     ("line", "column", "value", "sentence"),
     [
-        (4, "pose_Tx", "nan", r"clip\.csv:4: pose_Tx is 'nan', must be a finite number"),
         (4, "AU45_c", "1e39", r"clip\.csv:4: AU45_c is '1e39', must be a finite number"),
         (5, "x_3", "left", r"clip\.csv:5: x_3 is 'left', must be a finite number"),
+        (5, "x_3", "nano", r"clip\.csv:5: x_3 is 'nano', must be a finite number"),
         (3, "timestamp", "", r"clip\.csv:3: timestamp is '', must be a finite number"),
         (3, "timestamp", 0, r"clip\.csv:3: timestamp 0 follows 0, must be a later one"),
         (3, "frame", 1, r"clip\.csv:3: frame 1 at 0\.04 s follows frame 1 at 0 s"),
@@ -215,6 +215,27 @@ def test_what_is_no_number_is_an_error_with_its_line(tmp_path, line, column, val
     write_csv(tmp_path / "clip.csv", spoil(make_rows(), line, column, value))
     with pytest.raises(FeatureError, match=sentence):
         extract(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["pose_Tx", "AU45_c", "confidence"])
+@pytest.mark.parametrize(
+    "value", ["nan", "-nan", "inf", "-inf", "-nan(ind)", "nan(snan)", "1.#IND", "-1.#QNAN", "", " "]
+)
+def test_a_row_with_a_value_that_is_none_is_absent(tmp_path, column, value):
+    write_csv(tmp_path / "clip.csv", spoil(make_rows(), 4, column, value), leave_out=("success",))
+    np.testing.assert_allclose(extract(tmp_path).values[:, 0], [1.5, 5.0, 8.0])
+
+
+def test_a_first_file_that_is_empty_is_the_business_of_its_own_clip(tmp_path):
+    (tmp_path / "a.csv").write_text("")
+    write_csv(tmp_path / "clip.csv", make_rows())
+    extractor = EXTRACTORS["openface/1"].build(str(tmp_path))
+    assert len(extractor.extract(Source(path=Path("v/clip.mp4"))).values) == 3
+    with pytest.raises(FeatureError, match=r"a\.csv:1: column 'frame' is missing"):
+        extractor.extract(Source(path=Path("v/a.mp4")))
+    (tmp_path / "clip.csv").write_text("frame,timestamp,confidence\n")
+    with pytest.raises(FeatureError, match=r"a\.csv:1: column 'frame' is missing"):
+        EXTRACTORS["openface/1"].build(str(tmp_path))
 
 
 def test_what_stands_in_a_row_without_success_does_not_matter(tmp_path):

@@ -115,11 +115,11 @@ def build_openface_709(settings: str) -> OpenFace:
 
 
 def build_openface(settings: str) -> OpenFace:
-    """Make ``openface/1``: the columns that the first CSV file of a folder has.
+    """Make ``openface/1``: the columns that the first CSV file of OpenFace in a folder has.
 
     Raises:
         ConfigError: If the settings do not name a folder with CSV files.
-        FeatureError: If the first of them is no OpenFace file.
+        FeatureError: If none of them is OpenFace's.
     """
     chosen = _read_settings("openface/1", settings)
     if not chosen.path.is_dir():
@@ -127,13 +127,25 @@ def build_openface(settings: str) -> OpenFace:
             f"openface/1: {chosen.path} must be a folder of CSV files; "
             "a program goes with openface-709/1"
         )
-    first = min(chosen.path.rglob("*.csv"), default=None)
-    if first is None:
-        raise ConfigError(f"openface/1: {chosen.path} has no CSV files")
-    columns = feature_names(read_header(first))
-    if not columns:
-        raise FeatureError(f"{first}:1: has no columns of features")
-    return OpenFace("openface/1", columns, chosen)
+    return OpenFace("openface/1", _find_columns(chosen.path), chosen)
+
+
+def _find_columns(folder: Path) -> tuple[str, ...]:
+    """Return the columns of the first file of a folder that is OpenFace's.
+
+    A file that is not, such as an empty one, is the business of its own clip.
+    """
+    first: FeatureError | None = None
+    for path in sorted(folder.rglob("*.csv")):
+        try:
+            columns = feature_names(read_header(path))
+        except FeatureError as error:
+            first = first or error
+            continue
+        if columns:
+            return columns
+        first = first or FeatureError(f"{path}:1: has no columns of features")
+    raise first or ConfigError(f"openface/1: {folder} has no CSV files")
 
 
 def _read_settings(name: str, settings: str) -> Settings:

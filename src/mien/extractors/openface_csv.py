@@ -1,6 +1,8 @@
 """The CSV files that OpenFace leaves: 2.x with and without face ids, and the older layout."""
 
 import csv
+import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -10,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from mien.errors import FeatureError, MediaError
+from mien.inputs import open_regular, show
 
 __all__ = [
     "OPENFACE_709",
@@ -21,6 +24,8 @@ __all__ = [
 ]
 
 _BOOKKEEPING = ("frame", "face_id", "timestamp", "confidence", "success")
+#: What says whether a face was tracked; without a number it was not.
+_TRACKING = frozenset({"confidence", "success"})
 _NEEDED = ("frame", "timestamp", "confidence")
 #: Confidence from which a row counts as a face where the program did not say ``success``; OpenFace
 #: itself is sure from 0.7 on, and gives at most 0.98.
@@ -100,10 +105,13 @@ def feature_names(header: Sequence[str]) -> tuple[str, ...]:
 def read_table(path: Path, names: Sequence[str]) -> OpenFaceTable:
     """Read the columns ``names`` of a file; rows in which no face was tracked are left out.
 
+    So are rows with a value that is none: OpenFace writes ``-nan(ind)``, ``inf`` and the like where
+    a fit has failed.
+
     Raises:
         MediaError: If the file cannot be read.
-        FeatureError: If it is no OpenFace file, lacks a column, has a row that is torn, text or a
-            value that is not finite where a number belongs, or times that run backwards.
+        FeatureError: If it is no OpenFace file, lacks a column, has a row that is torn, text where
+            a number belongs, or times that run backwards.
     """
     with _opened(path) as rows:
         header = _check_header(next(rows, []), path)
@@ -124,12 +132,8 @@ class _opened:  # noqa: N801
         self._path = path
 
     def __enter__(self) -> Iterator[list[str]]:
-        try:
-            self._file = self._path.open(encoding="utf-8-sig", newline="")
-        except OSError as error:
-            raise MediaError(
-                f"{self._path}: cannot be read ({error.strerror}); check the path"
-            ) from error
+        file = open_regular(self._path, MediaError)
+        self._file = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         self._reader = csv.reader(self._file)
         return self._reader
 
@@ -152,11 +156,13 @@ def _check_header(cells: Sequence[str], path: Path) -> tuple[str, ...]:
     if missing:
         raise FeatureError(
             f"{path}:1: column {missing[0]!r} is missing, the header begins with "
-            f"{', '.join(header[:5])[:80]!r}; must be a CSV file of OpenFace's FeatureExtraction"
+            f"{show(', '.join(header[:5]))}; must be a CSV file of OpenFace's FeatureExtraction"
         )
     twice = [name for name in header if header.count(name) > 1]
     if twice:
-        raise FeatureError(f"{path}:1: column {twice[0]!r} occurs {header.count(twice[0])} times")
+        raise FeatureError(
+            f"{path}:1: column {show(twice[0])} occurs {header.count(twice[0])} times"
+        )
     return header
 
 
@@ -192,11 +198,14 @@ def _gather(
         where = f"{path}:{line}"
         if len(cells) != len(header):
             raise FeatureError(f"{where}: has {len(cells)} cells, the header has {len(header)}")
-        row = {name: _read_number(cells[at], name, where) for name, at in place.items()}
+        row = {name: _read_bookkeeping(cells[at], name, where) for name, at in place.items()}
         frame, time = int(row["frame"]), row["timestamp"]
         _check_time(times, frame, time, where)
         times[frame] = time
         if not (row["success"] == 1 if "success" in row else row["confidence"] >= _SURE):
+            continue
+        values = _read_values(pick(cells)[:-1], names, where)
+        if values is None:
             continue
         face = faces.setdefault(int(row.get("face_id", 0)), _Face())
         if face.frames and face.frames[-1] >= frame:
@@ -207,7 +216,7 @@ def _gather(
         face.frames.append(frame)
         face.times.append(time)
         face.confidence.append(row["confidence"])
-        face.values.append(_read_values(pick(cells)[:-1], names, where))
+        face.values.append(values)
     return OpenFaceTable(
         names=names,
         frames=np.array(list(times), dtype=np.int64),
@@ -237,21 +246,36 @@ def _read_number(cell: str, name: str, where: str) -> float:
     except ValueError:
         value = float("nan")
     if not abs(value) < _LARGEST:  # also if it is not a number at all
-        raise FeatureError(f"{where}: {name} is {cell.strip()[:40]!r}, must be a finite number")
+        raise FeatureError(f"{where}: {name} is {show(cell.strip())}, must be a finite number")
     return value
+
+
+def _read_bookkeeping(cell: str, name: str, where: str) -> float:
+    return 0.0 if name in _TRACKING and _is_none(cell) else _read_number(cell, name, where)
+
+
+def _is_none(cell: str) -> bool:
+    return _NONE.fullmatch(cell.strip()) is not None
 
 
 def _read_values(
     cells: Sequence[str], names: Sequence[str], where: str
-) -> Float32[np.ndarray, " D"]:
+) -> Float32[np.ndarray, " D"] | None:
+    """Return the values of a row; None if one of them is none, so that the row is absent.
+
+    Raises:
+        FeatureError: If a cell is neither a number nor what a program writes for none.
+    """
     try:
         values = np.array(cells, dtype=np.float64)
     except ValueError:
         values = np.full(1, np.nan)
-    if not (np.abs(values) < _LARGEST).all():
-        for cell, name in zip(cells, names, strict=True):
+    if (np.abs(values) < _LARGEST).all():
+        return values.astype(np.float32)
+    for cell, name in zip(cells, names, strict=True):
+        if not _is_none(cell):
             _read_number(cell, name, where)
-    return values.astype(np.float32)
+    return None
 
 
 def _in_short(missing: Sequence[str], names: Sequence[str]) -> str:
@@ -270,4 +294,6 @@ def _in_short(missing: Sequence[str], names: Sequence[str]) -> str:
     return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
+#: What C's libraries write for a number that is none or infinite, and an empty cell.
+_NONE = re.compile(r"|[+-]?(nan|inf(inity)?)(\([a-z_]*\))?|[+-]?1\.#[a-z]+[0-9]*", re.IGNORECASE)
 _LARGEST = float(np.finfo(np.float32).max)
