@@ -452,3 +452,13 @@ def test_nothing_in_a_store_says_how_it_was_made(tmp_path):
     assert str(tmp_path).encode() not in everything
     assert json.loads((tmp_path / "store" / "notes.jsonl").read_text())["seconds"] == 0.5
     assert open_store(tmp_path / "store").meta.labels == ()
+
+
+def test_an_end_behind_the_end_of_the_recording_is_noted(tmp_path, caplog):
+    write_sound(tmp_path / "a.wav", seconds=1.0)
+    table = tmp_path / "clips.csv"
+    table.write_text("path,start,end\na.wav,0.2,5\na.wav,0,1.1\na.wav,0.5,\n")
+    out = run(table, tmp_path / "store").store.path
+    notes = [json.loads(line) for line in (out / "notes.jsonl").read_text().splitlines()]
+    assert [one.get("seconds_beyond") for one in notes] == [4.0, None, None]
+    assert "1 clips should end behind the end of their recordings, such as 'a$_$1'" in caplog.text

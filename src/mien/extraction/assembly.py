@@ -14,6 +14,7 @@ from mien.errors import ExtractionError
 from mien.extraction.clipwork import ExtractionSettings, build_extractor
 from mien.extraction.results import Facts, read_series
 from mien.extraction.workplace import Skipped, Work, facts_of, format_skipped, name_media
+from mien.inputs import show
 from mien.types import Clip, Material, SeriesSource, Word
 
 __all__ = ["collect", "describe_origin", "describe_series"]
@@ -101,6 +102,7 @@ def collect(
             "(is_truncated in notes.jsonl)",
             truncated,
         )
+    _report_ends(kept)
     results = tuple(work.result for work in kept)
     series = []
     for source in sources.values():
@@ -122,6 +124,18 @@ def collect(
     return made, records
 
 
+def _report_ends(works: Sequence[Work]) -> None:
+    """Log how many clips of a table end behind the end of their recordings."""
+    beyond = [work.clip.id for work in works if facts_of(work).seconds_beyond]
+    if beyond:
+        logger.warning(
+            "%d clips should end behind the end of their recordings, such as %s; they end with "
+            "them (seconds_beyond in notes.jsonl)",
+            len(beyond),
+            show(beyond[0]),
+        )
+
+
 def _complete(work: Work, facts: Facts, settings: ExtractionSettings) -> Clip:
     transcript = work.clip.transcript if facts.transcript is None else facts.transcript
     words = () if facts.words is None else tuple(Word(*word) for word in facts.words)
@@ -132,6 +146,8 @@ def _format_notes(clip: Clip, facts: Facts) -> str:
     values: dict[str, object] = {"id": clip.id, "seconds": facts.seconds}
     if facts.is_truncated:
         values["is_truncated"] = True
+    if facts.seconds_beyond:
+        values["seconds_beyond"] = facts.seconds_beyond
     return json.dumps(values | facts.notes, ensure_ascii=False) + "\n"
 
 

@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 
+#: Seconds by which the end of a clip may be rounded: tables have whole frames, or tenths.
+_ROUNDING_SECONDS = 0.25
 #: What the table of extractors holds.
 AnyExtractor = AudioExtractor | VideoExtractor | FileExtractor
 
@@ -250,11 +252,20 @@ def extract_clip(task: ClipTask, tools: Tools) -> tuple[Facts, dict[str, Feature
         reason="" if is_left else _explain(settings, decoded, features, words),
         seconds=0.0 if decoded is None else decoded.seconds,
         is_truncated=decoded is not None and decoded.is_truncated,
+        seconds_beyond=_measure_beyond(task, decoded),
         transcript=transcript,
         words=words,
         notes={name: dict(one.notes) for name, one in series.items() if one.notes},
     )
     return facts, series if is_left else {}
+
+
+def _measure_beyond(task: ClipTask, decoded: Decoded | None) -> float:
+    """Return how far the stated end lies behind the end of the recording; 0 for mere rounding."""
+    if task.end is None or decoded is None or decoded.is_truncated:
+        return 0.0
+    beyond = task.end - task.start - decoded.seconds
+    return round(beyond, 3) if beyond > _ROUNDING_SECONDS else 0.0
 
 
 class _Speech:

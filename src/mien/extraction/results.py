@@ -25,6 +25,7 @@ class Facts(Settings):
         is_lost: Whether it was skipped because its worker ended.
         seconds: Length of the clip.
         is_truncated: Whether some of the recording could not be decoded.
+        seconds_beyond: How far the stated end of the clip lies behind the end of the recording.
         transcript: What was recognised; None if no speech was.
         words: What is said when; None if that is not known.
         notes: What the extractors note, by modality.
@@ -35,6 +36,7 @@ class Facts(Settings):
     is_lost: bool = False
     seconds: float = 0.0
     is_truncated: bool = False
+    seconds_beyond: float = 0.0
     transcript: str | None = None
     words: tuple[tuple[str, float, float], ...] | None = None
     notes: dict[str, dict[str, float | int | str]] = Field(default_factory=dict)
