@@ -686,6 +686,35 @@ def test_mixed_clips_of_sims_are_the_train_clips_and_those_without_a_label(tmp_p
     refuse(tmp_path, {**data, "train_mix": mixed}, "train_mix: lacks clip 'train0", "sims")
 
 
+def test_a_mask_says_which_mixed_clips_have_no_label_whatever_stands_there(tmp_path):
+    data = make_file(corpus="sims")
+    mixed = make_split("train", 6, corpus="sims")
+    mixed["id"][:4] = data["train"]["id"]
+    mixed["mask"] = np.array([1, 1, 1, 1, 0, 0])
+    for key in [one for one in mixed if one.startswith("regression_labels")]:
+        mixed[key][4:] = 0
+    del mixed["raw_text"]
+    corpus = read_released(save(tmp_path, {**data, "train_mix": mixed}), "sims2").corpus
+    clips = [clip for clip in corpus.clips if clip.split == "train"]
+    assert [len(clip.labels) for clip in clips] == [4, 4, 4, 4, 0, 0]
+    assert [clip.transcript for clip in clips] == [*data["train"]["raw_text"], "", ""]
+    assert (corpus.name, corpus.language, corpus.scale) == ("sims2", "zh", Scale(-1, 1))
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+def test_clips_without_splits_and_labels_are_train_clips_that_nobody_annotated(tmp_path, has_ids):
+    part = make_split("train", 4)
+    part = {key: part[key] for key in ("audio", "vision", "text_bert", "raw_text", "id")}
+    ids = part["id"] if has_ids else [f"features$_${row}" for row in range(4)]
+    if not has_ids:
+        del part["id"], part["raw_text"]
+    material = read_released(save(tmp_path, part), "sims2")
+    assert [clip.id for clip in material.corpus.clips] == ids
+    assert {clip.split for clip in material.corpus.clips} == {"train"}
+    assert not material.corpus.is_annotated
+    assert [len(one) for one in read_all(material).values()] == [4, 4, 4]
+
+
 def test_the_layout_of_mult_is_read(tmp_path):
     data = {}
     for split, part in make_file().items():

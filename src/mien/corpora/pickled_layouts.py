@@ -4,7 +4,8 @@ Published: a dict of ``train``, ``valid`` and ``test``, each a dict of columns w
 clip. Others are
 
 - splits under other names (``dev``), or fewer of them, beside anything else;
-- ``train_mix`` of CH-SIMS v2: the train clips again, with clips that nobody annotated;
+- ``train_mix`` of CH-SIMS v2: the train clips again, with clips that nobody annotated (``mask``
+  0), or these clips alone in a file without splits;
 - MulT (tsai2019): ``labels`` of shape (N, 1, 1), and ids of video, start and end;
 - MAG-BERT (rahman2020): a list of clips ``((words, vision, audio), label, segment)``;
 - one recording without a split, as feature toolkits write it: for prediction.
@@ -16,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from mien.corpora.feature_file import FeatureFile
 from mien.corpora.pickled_array import PickledArray, text_of
 from mien.corpora.pickled_names import Opaque
 from mien.corpora.pickled_numpy import advise, describe
-from mien.corpora.pickled_table import as_items
+from mien.corpora.pickled_table import as_items, read_numbers
 from mien.corpora.splits import MIXED, find_split
 from mien.errors import CorpusError
 from mien.types import ID_SEPARATOR, Split
@@ -72,7 +75,7 @@ def find_layout(file: FeatureFile, value: object) -> Layout:
         )
     names = _name_splits(file.path, value)
     if not names and any(key in value for key in _SERIES):
-        return _read_single(file, value)
+        return _read_unlabelled(file, value) if _holds_clips(value) else _read_single(file, value)
     if not names:
         found = ", ".join(describe(key) for key in list(value)[:8]) or "nothing"
         raise CorpusError(
@@ -202,19 +205,62 @@ def _name_segment(segment: str | None, number: int, where: str) -> str:
 
 def _join_mixed(file: FeatureFile, train: Columns, mixed: Columns, where: str) -> Columns:
     """Take the mixed clips for train; they must hold all clips of train, annotated alike."""
+    mixed = _mask_labels(file, mixed, where)
     if not train:
         return mixed
     own, all_ids = (
         [text_of(file, one) for one in as_items(file, columns.get("id", ()))]
         for columns in (train, mixed)
     )
-    lacking = [one for one in own if one not in set(all_ids)]
+    lacking = sorted(set(map(str, own)) - set(map(str, all_ids)))
     if lacking:
         raise CorpusError(
             f"{where}: lacks clip {lacking[0]!r} of train; it must hold all clips of train and "
             "those that are not annotated"
         )
+    if "raw_text" in train and "raw_text" not in mixed:
+        texts = dict(zip(own, as_items(file, train["raw_text"]), strict=False))
+        return {**mixed, "raw_text": [texts.get(one, "") for one in all_ids]}
     return mixed
+
+
+def _mask_labels(file: FeatureFile, mixed: Columns, where: str) -> Columns:
+    """Take away the labels that ``mask`` says are none; the file has numbers in their places."""
+    if "mask" not in mixed or "id" not in mixed:
+        return mixed
+    count = len(as_items(file, mixed["id"]))
+    has_label = read_numbers(file, mixed["mask"], count, f"{where}: mask") != 0
+    masked = {
+        key: np.where(
+            has_label,
+            read_numbers(file, value, count, f"{where}: {key}", may_lack=True),
+            np.nan,
+        ).tolist()
+        for key, value in mixed.items()
+        if key.startswith("regression_labels")
+    }
+    return {**{key: one for key, one in mixed.items() if key != "mask"}, **masked}
+
+
+def _holds_clips(value: Mapping[str | int, object]) -> bool:
+    """Return whether features without a split are those of many clips."""
+    series = [one for key in _SERIES if isinstance(one := value.get(key), PickledArray)]
+    return "id" in value or any(len(one.shape) == 3 for one in series)
+
+
+def _read_unlabelled(file: FeatureFile, value: Mapping[str | int, object]) -> Layout:
+    """Read clips that nobody annotated, as CH-SIMS v2 has them for training."""
+    columns, _ = _read_columns(file, value, str(file.path))
+    labels = sorted(key for key in columns if str(key).startswith("regression_labels"))
+    columns = {key: one for key, one in columns.items() if key not in labels}
+    if "id" not in columns:
+        first = next(columns[key] for key in _SERIES if key in columns)
+        count = (
+            len(as_items(file, first)) if not isinstance(first, PickledArray) else first.shape[0]
+        )
+        columns["id"] = [f"{file.path.stem}{ID_SEPARATOR}{row}" for row in range(count)]
+    ignored = tuple(f"{key} (labels without a split)" for key in labels)
+    return Layout(splits={"train": columns}, spans={}, ignored=ignored, is_annotated=False)
 
 
 def _read_single(file: FeatureFile, value: Mapping[str | int, object]) -> Layout:
