@@ -555,3 +555,45 @@ def test_real_recordings_are_decoded_whole():
         assert decoded.seconds == pytest.approx(recording.duration, abs=0.1), path
         assert bool(decoded.num_frames) == recording.has_video, path
         assert bool(seconds) == recording.has_audio, path
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_a_clock_that_begins_before_zero_is_followed(tmp_path, start):
+    """Ffmpeg gives the frames of such a picture no time before 0; the sound has its times."""
+    path = tmp_path / "early.mkv"
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(path), "w", container_options=options) as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width = video.height = 64
+        video.pix_fmt = "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        packets = []
+        for number in range(75):
+            grey = np.full((64, 64, 3), 3 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+            frame.pts, frame.time_base = 40 * number - 2000, Fraction(1, 1000)
+            packets += video.encode(frame)
+        for number in range(48):
+            wave = np.sin(np.arange(1024)) if number == 32 else np.zeros(1024)
+            heard = av.AudioFrame.from_ndarray(wave.astype(np.float32)[None], "fltp", "mono")
+            heard.sample_rate, heard.pts = 16000, 1024 * number - 32000
+            heard.time_base = Fraction(1, 16000)
+            packets += sound.encode(heard)
+        packets += [*video.encode(None), *sound.encode(None)]
+        for packet in sorted(packets, key=lambda one: one.dts * one.time_base):
+            container.mux(packet)
+    assert probe(path).duration == pytest.approx(3.1, abs=0.2)
+    samples, frames = [], []
+    decoded = decode(
+        Source(path=path, start=start),
+        audio=[AudioSink(16000, samples.append)],
+        frames=[FrameSink(5, lambda image, time: frames.append((time, float(image.mean()))))],
+    )
+    assert not decoded.is_truncated
+    assert decoded.seconds == pytest.approx(3.1 - start, abs=0.2)
+    tone = np.argmax(np.abs(np.concatenate(samples)) > 0.4) / 16000
+    assert tone == pytest.approx(2.048 - start, abs=0.1)
+    assert len(frames) >= 5 * (3.0 - start)
+    for time, grey in frames:
+        assert grey / 75 == pytest.approx(time + start, abs=0.3)

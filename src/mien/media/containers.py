@@ -129,7 +129,7 @@ def duration_of(container: InputContainer) -> float | None:
     """Return the seconds that the file says it lasts, if it does."""
     if container.duration is None or container.duration <= 0:
         return None
-    begins = max(0, container.start_time or 0)
+    begins = container.start_time or 0  # before 0 in some files
     if "matroska" in container.format.name and begins < container.duration:
         return (container.duration - begins) / _MICROSECONDS  # it says when it ends
     return container.duration / _MICROSECONDS
@@ -221,7 +221,8 @@ def _is_in_time(container: InputContainer, streams: Streams, target: float) -> b
     """Whether the first frame of every stream, read from here, lies before the target."""
     waiting = {stream.index for stream in streams}
     for packet in PacketReader(container, streams):
-        if (time_of(packet) or 0.0) > target + INTERLEAVING or not waiting:
+        time = time_of(packet)
+        if (time is not None and time > target + INTERLEAVING) or not waiting:
             break
         frames = decode_packet(packet) if packet.stream.index in waiting else None
         if frames:

@@ -69,7 +69,9 @@ def decode(
         if video_stream is not None and frames:
             rate = video_stream.average_rate
             lasts = 1 / float(rate) if rate else 0.0
-            tracks[video_stream.index] = VideoTrack(source.path, zero, length, frames, lasts)
+            tracks[video_stream.index] = VideoTrack(
+                source, zero, length, sinks=frames, frame_seconds=lasts
+            )
         is_damaged = _fill(container, tracks, source) if tracks else False
         seconds, is_short = _measure(container, tracks, source)
         return Decoded(
@@ -88,7 +90,8 @@ def _fill(container: InputContainer, tracks: Tracks, source: Source) -> bool:
     seek(container, streams, source.start, source.path)
     for packet in reader:
         track = tracks[packet.stream.index]
-        if (time_of(packet) or 0.0) - track.zero > track.length + INTERLEAVING:
+        time = time_of(packet)
+        if time is not None and time - track.zero > track.length + INTERLEAVING:
             break
         if not track.is_done:
             track.push(decode_packet(packet))

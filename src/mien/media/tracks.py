@@ -16,7 +16,7 @@ from jaxtyping import Float32, Num, UInt8
 from soxr import ResampleStream
 
 from mien.errors import MediaError
-from mien.media.recording import AudioSink, FrameSink
+from mien.media.recording import AudioSink, FrameSink, Source
 
 __all__ = ["AudioTrack", "VideoTrack", "check_size", "turns_of"]
 
@@ -232,7 +232,7 @@ class VideoTrack:
     """The picture of a clip.
 
     Args:
-        path: The recording, for messages.
+        source: The clip.
         zero: Where the clip begins, in seconds of the stream's clock.
         length: Seconds of the clip; infinite for the rest of the recording.
         sinks: Who wants it.
@@ -241,9 +241,10 @@ class VideoTrack:
 
     def __init__(
         self,
-        path: Path,
+        source: Source,
         zero: float,
         length: float,
+        *,
         sinks: Sequence[FrameSink],
         frame_seconds: float,
     ) -> None:
@@ -253,7 +254,8 @@ class VideoTrack:
         self.is_damaged = False
         self.num_frames = 0
         self.seconds = 0.0
-        self._path = path
+        self._path = source.path
+        self._begin = -source.start  # of the recording
         self._sinks = sinks
         self._next = [0] * len(sinks)  # number of the next sampling instant, by sink
         self._frame_seconds = frame_seconds
@@ -305,7 +307,7 @@ class VideoTrack:
         if frame.pts is not None and frame.time_base is not None:
             return float(frame.pts * frame.time_base) - self.zero
         if self._shown is None:
-            return -self.zero
+            return self._begin
         return self._shown.time + (self._frame_seconds or 0.04)
 
     def _show_until(self, time: float) -> None:
