@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mien.cli import main
+from mien.store import open_store
 
 TINY = ["--set", "num_clips=60", "--set", "seed=3"]
 QUICK = [
@@ -70,6 +71,12 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         (["import", "nothing.pkl", "--corpus", "mosi", "--out", "x"], "nothing.pkl"),
         (["import", "nothing.csv", "--out", "x"], "--scale"),
         (["import", "nothing.csv", "--scale", "3,-3", "--out", "x"], "LOW must be below HIGH"),
+        (["import", "nothing.csv", "--scale=-inf,inf", "--out", "x"], "'-inf,inf': must be finite"),
+        (["import", "a\x1b[31m\n.csv", "--scale=-3,3", "--out", "x"], r"a\x1b[31m\n.csv: is not"),
+        (
+            ["import", "a.pkl", "--corpus", "sims2", "--encoding", "gbk", "--out", "x"],
+            "with a .csv",
+        ),
         (
             ["import", "n.csv", "--corpus", "mosi", "--features", "a", "--out", "x"],
             "--features 'a'",
@@ -161,3 +168,20 @@ def test_assets_are_listed_with_licence_hash_and_place(capsys):
 def test_configs_are_listed_with_what_they_are(capsys):
     assert main(["configs"]) == 0
     assert "TAM-ULAG on CMU-MOSI, published settings" in said(capsys)[0]
+
+
+def test_a_table_of_another_program_becomes_a_store_of_train_clips_and_others(here, capsys):
+    rows = "Video;Clip;Text;Score;Split\nv;1;schön;1,5;train\nw;1;übel;;\nx;1;gut;1;Test\n"
+    (here / "clips.csv").write_text(rows, encoding="latin-1")
+    command = ["import", "clips.csv", "--scale=-3,3", "--encoding", "latin-1"]
+    assert main([*command, "--out", "kept"]) == 0
+    clips = open_store(here / "kept").clips
+    assert [(clip.transcript, clip.split, len(clip.labels)) for clip in clips] == [
+        ("schön", "train", 1),
+        ("übel", "train", 0),
+        ("gut", "test", 1),
+    ]
+    assert main([*command, "--unlabelled", "drop", "--out", "left"]) == 0
+    assert len(open_store(here / "left").clips) == 2
+    assert main([*command[:3], "--out", "x"]) == 2
+    assert "state its encoding, for example --encoding latin-1" in said(capsys)[1]

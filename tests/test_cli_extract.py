@@ -10,8 +10,9 @@ from test_extraction import write_folder, write_sound
 from mien.cli import main
 from mien.errors import ConfigError
 from mien.extraction.clipwork import ExtractionSettings
-from mien.extraction.request import make_settings
+from mien.extraction.request import make_settings, read_request
 from mien.store import open_store
+from mien.types import Scale
 
 HEARD = ["--video", "none", "--text", "none", "--jobs", "1"]
 
@@ -73,7 +74,7 @@ def test_recordings_become_a_store_and_go_back_to_a_pickle(here, capsys):
         (["raw", *HEARD, "--pool", "x"], "--pool 'x': must be a whole number"),
         (["raw", *HEARD, "--align", "words", "--pool", "2"], "--align words: joins the steps"),
         (["raw", *HEARD, "--encoder", "minilm"], "--encoder 'minilm': goes with --align words"),
-        (["raw", *HEARD, "--words", "none.json"], "none.json: cannot be read"),
+        (["raw", *HEARD, "--words", "none.json"], "none.json: is not there; check the path"),
         (["raw", *HEARD, "--backend", "spark"], "spark"),
         (["raw", *HEARD, "--jobs", "0"], "'--jobs'"),
     ],
@@ -123,3 +124,27 @@ def test_an_encoder_that_is_not_wanted_is_left_out():
     assert ask(align="words", encoder="none").encoder == ""
     with pytest.raises(ConfigError, match="goes with --align words"):
         ask(encoder="e5-small")
+
+
+def test_clips_without_a_label_are_kept_or_left_out(here):
+    rows = "Filename\tLabel\tSplit\na.wav\t1,5\ttrain\nb.wav\t\t\n"
+    (here / "clips.csv").write_text(rows, encoding="utf-16")
+    facts = {"corpus": "sims2", "language": None, "scale": Scale(-3, 3)}
+    corpus = read_request(here / "clips.csv", **facts).corpus
+    assert corpus.language == "zh"
+    assert [(clip.id, clip.split, len(clip.labels)) for clip in corpus.clips] == [
+        ("a$_$1", "train", 1),
+        ("b$_$1", "train", 0),
+    ]
+    left = read_request(here / "clips.csv", **facts, encoding="utf-16", unlabelled="drop")
+    assert [path.name for path in left.paths] == ["a.wav"]
+
+
+def test_the_options_of_a_table_reach_its_reader(here, capsys):
+    (here / "clips.csv").write_text("path,text\na.wav,schön\n", encoding="latin-1")
+    assert main(["extract", "clips.csv", *HEARD]) == 2
+    assert "is not UTF-8" in capsys.readouterr().err
+    assert main(["extract", "clips.csv", *HEARD, "--encoding", "klingon"]) == 2
+    assert "--encoding 'klingon': there is no such encoding" in capsys.readouterr().err
+    assert main(["extract", "clips.csv", *HEARD, "--unlabelled", "guess"]) == 2
+    assert "'guess' is not one of 'keep', 'drop'" in capsys.readouterr().err
