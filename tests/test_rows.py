@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from mien.corpora import KNOWN, metric_family
 from mien.corpora.recordings import read_recordings
 from mien.corpora.table import read_table
 from mien.errors import ConfigError, CorpusError
@@ -206,6 +207,8 @@ def test_encodings_of_chinese_tables_are_found_and_said(write, caplog, encoding)
         ("это было очень хорошо", "cp1251"),
         ("ήταν πολύ καλό", "cp1253"),
         ("schöne Grüße, größer", "cp1252"),
+        ("그것은 정말 좋은 영화였고 나는 매우 행복했습니다 " * 3, "euc-kr"),
+        ("これは本当に良い映画でした", "euc-jp"),
     ],
 )
 def test_an_encoding_that_is_not_found_can_be_given(write, text, encoding):
@@ -214,6 +217,7 @@ def test_an_encoding_that_is_not_found_can_be_given(write, text, encoding):
         CorpusError, match=r"is not UTF-8 \(.*\); save it as UTF-8, or state its enc"
     ):
         read(path)
+    text = text.strip()
     assert read(path, encoding=encoding)[0].transcript == text
     path = write(f'path,text\na.wav,"{text}"\n', encoding)
     assert find(path, None, encoding=encoding).corpus.clips[0].transcript == text
@@ -350,3 +354,8 @@ def test_a_folder_of_ch_sims_v2_is_found_by_its_meta_csv(tmp_path):
     found = find(tmp_path)
     assert found.paths[0] == tmp_path / "Raw" / "v" / "0001.mp4"
     assert [len(clip.labels) for clip in found.corpus.clips] == [1, 0]
+
+
+def test_ch_sims_v2_is_reported_as_ch_sims_is():
+    assert KNOWN["sims2"] == KNOWN["sims"]
+    assert metric_family("sims2", Scale(-1, 1)) == "sims"

@@ -23,6 +23,7 @@ from jaxtyping import Float32, Int, Num, Shaped
 
 from mien.corpora.npz import NpzFile, open_npz
 from mien.errors import FeatureError
+from mien.inputs import show
 from mien.types import ID_SEPARATOR, SeriesSource
 
 __all__ = ["read_arrays"]
@@ -73,7 +74,7 @@ def read_arrays(features: Path, *, name: str, ids: Sequence[str]) -> SeriesSourc
     if "id" not in file.arrays:
         if key is not None:
             raise FeatureError(
-                f"{path}: has no array 'id' that says which clip a row of {key!r} is; "
+                f"{path}: has no array 'id' that says which clip a row of {show(key)} is; "
                 f"there are: {file.describe()}"
             )
         return _make_source_of_clips(file, name, ids)
@@ -123,12 +124,12 @@ def _choose_key(file: NpzFile, name: str, lengths: Int[np.ndarray, " N"]) -> str
 
 def _check_key(file: NpzFile, key: str) -> str:
     if key not in file.arrays:
-        raise FeatureError(f"{file.path}: has no array {key!r}; there are: {file.describe()}")
+        raise FeatureError(f"{file.path}: has no array {show(key)}; there are: {file.describe()}")
     array = file.arrays[key]
     if not array.is_series:
         raise FeatureError(
-            f"{file.path}: array {key!r} is {array}, must be numbers with 2 axes (clips or steps, "
-            "features) or 3 (clips, steps, features)"
+            f"{file.path}: array {show(key)} is {array}, must be numbers with 2 axes (clips or "
+            "steps, features) or 3 (clips, steps, features)"
         )
     return key
 
@@ -140,7 +141,7 @@ def _load_ids(file: NpzFile) -> list[str]:
     names = _as_texts(ids, f"{file.path}: array 'id'")
     twice = [one for one, count in Counter(names).items() if count > 1]
     if twice:
-        raise FeatureError(f"{file.path}: id {twice[0]!r} occurs twice; ids must be unique")
+        raise FeatureError(f"{file.path}: id {show(twice[0])} occurs twice; ids must be unique")
     return names
 
 
@@ -195,7 +196,7 @@ def _count(rows: Sequence[int | None]) -> int:
 
 
 def _first(names: Sequence[str]) -> str:
-    return repr(names[0]) if names else "none"
+    return show(names[0]) if names else "none"
 
 
 def _make_source(file: NpzFile, key: str, name: str, join: _Join) -> SeriesSource:
@@ -213,7 +214,7 @@ def _make_source(file: NpzFile, key: str, name: str, join: _Join) -> SeriesSourc
                 continue
             begin, end = join.bounds[row]
             series = values[row, begin:end] if values.ndim == 3 else values[begin:end]
-            yield _check_finite(series, f"{file.path}:{key}: clip {clip!r}", names)
+            yield _check_finite(series, f"{file.path}:{key}: clip {show(clip)}", names)
 
     return SeriesSource(
         name=name,
@@ -240,24 +241,24 @@ def _find_bounds(file: NpzFile, key: str, lengths: Int[np.ndarray, " N"]) -> Int
         return np.stack([ends - 1, ends], axis=1)
     wanted = f"{num_ids} (one a clip)"
     wanted += f" or {lengths.sum()} (the sum of 'length')" if "length" in file.arrays else ""
-    raise FeatureError(f"{file.path}: array {key!r} has {shape[0]} rows, must have {wanted}")
+    raise FeatureError(f"{file.path}: array {show(key)} has {shape[0]} rows, must have {wanted}")
 
 
 def _check_padded(file: NpzFile, key: str, lengths: Int[np.ndarray, " N"]) -> None:
     num_ids, num_steps, _ = file.arrays[key].shape
     if "length" not in file.arrays:
         raise FeatureError(
-            f"{file.path}: array {key!r} is padded {file.arrays[key]}; "
+            f"{file.path}: array {show(key)} is padded {file.arrays[key]}; "
             "needs an array 'length' with the steps of each clip"
         )
     if num_ids != len(lengths):
         raise FeatureError(
-            f"{file.path}: array {key!r} has {num_ids} clips, 'id' has {len(lengths)}"
+            f"{file.path}: array {show(key)} has {num_ids} clips, 'id' has {len(lengths)}"
         )
     if lengths.max(initial=0) > num_steps:
         raise FeatureError(
             f"{file.path}: 'length' goes up to {lengths.max()}, "
-            f"array {key!r} has {num_steps} steps a clip"
+            f"array {show(key)} has {num_steps} steps a clip"
         )
 
 
@@ -282,7 +283,7 @@ def _load_feature_names(file: NpzFile, key: str, name: str, size: int) -> tuple[
             continue
         array = file.arrays[candidate]
         if array.shape == (size,) and array.dtype.kind in "US":
-            return tuple(_as_texts(file.load(candidate), f"{file.path}: array {candidate!r}"))
+            return tuple(_as_texts(file.load(candidate), f"{file.path}: array {show(candidate)}"))
         logger.warning(
             "%s: %s is %s and does not name the %d features; they stay unnamed",
             file.path, candidate, array, size,
@@ -321,7 +322,7 @@ def _make_source_of_clips(file: NpzFile, name: str, ids: Sequence[str]) -> Serie
             if row is None:
                 yield np.zeros((0, size), np.float32)
             else:
-                yield _check_finite(next(arrays), f"{file.path}: clip {clip!r}", None)
+                yield _check_finite(next(arrays), f"{file.path}: clip {show(clip)}", None)
 
     return SeriesSource(
         name=name,
@@ -339,12 +340,12 @@ def _common_size(file: NpzFile, keys: Sequence[str]) -> int:
         array = file.arrays[key]
         if not array.is_series or len(array.shape) != 2:
             raise FeatureError(
-                f"{file.path}: array {key!r} is {array}, must be numbers (steps, features)"
+                f"{file.path}: array {show(key)} is {array}, must be numbers (steps, features)"
             )
         if array.shape[-1:] != size:
             raise FeatureError(
-                f"{file.path}: array {key!r} has {array.shape[-1]} features, "
-                f"{keys[0]!r} has {size[0]}; all clips must have the same"
+                f"{file.path}: array {show(key)} has {array.shape[-1]} features, "
+                f"{show(keys[0])} has {size[0]}; all clips must have the same"
             )
     return size[0]
 

@@ -36,6 +36,12 @@ _OTHERS = re.compile(r"[^\x00-\x7f]+")
 #: Share of common characters, and length of a run of characters that are no ASCII, from which text
 #: is Chinese: what other encodings give when they are read so is rare characters among letters.
 _COMMON_SHARE, _RUN = 0.6, 1.8
+#: The most frequent characters of Chinese, and their least share of a text that is not short:
+#: Korean text that is read so is made of common characters too, but of others.
+_FREQUENT = frozenset(
+    "的一是不了在人有我他这个们来到时大说就那你也要对没好去都自己很吗呢啊什么会能看想知道给"
+)
+_LEAST_FREQUENT, _NOT_SHORT = 0.05, 50
 #: Share of the characters beyond ASCII that are sound in UTF-8 of which a part is damaged.
 _SOUND_SHARE = 0.9
 
@@ -164,12 +170,14 @@ def _is_chinese(file: IO[bytes]) -> bool:
     runs = _OTHERS.findall(_read_sample(file, _CHINESE))
     text = "".join(runs)
     hanzi = [one for one in text if "\u4e00" <= one <= "\u9fff"]
+    frequent = sum(one in _FREQUENT for one in hanzi)
     codes = (one.encode("gb2312", "ignore") for one in hanzi)
     common = sum(code[0] in _COMMON for code in codes if code)
     return (
         len(hanzi) > len(text) / 2
         and common >= _COMMON_SHARE * len(hanzi)
         and len(text) >= _RUN * len(runs)
+        and (len(hanzi) < _NOT_SHORT or frequent >= _LEAST_FREQUENT * len(hanzi))
     )
 
 
