@@ -185,3 +185,11 @@ def test_a_table_of_another_program_becomes_a_store_of_train_clips_and_others(he
     assert len(open_store(here / "left").clips) == 2
     assert main([*command[:3], "--out", "x"]) == 2
     assert "state its encoding, for example --encoding latin-1" in said(capsys)[1]
+
+
+@pytest.mark.parametrize("argv", [[], ["assets"]])
+def test_without_a_command_the_commands_are_listed(capsys, argv):
+    assert main(argv) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("Usage: ")
+    assert any(line.strip() == "Commands:" for line in said)

@@ -84,9 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with second_interrupt_ends():
             code = app(args=None if argv is None else list(argv), standalone_mode=False)
     except (MienError, typer.TyperException) as error:
-        sentence = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        if sentence:
-            print(f"mien: {as_printable(sentence)}", file=sys.stderr)
+        _complain(error)
         return 2
     except (KeyboardInterrupt, typer.Abort, Stopped) as stop:
         code = _INTERRUPTED
@@ -100,3 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if code == _INTERRUPTED:  # typer takes Ctrl-C inside a command for an exit with this code
         print(f"mien: stopped{how}", file=sys.stderr)
     return code if isinstance(code, int) else 0
+
+
+def _complain(error: MienError | typer.TyperException) -> None:
+    """Print what is wrong in one sentence; where only a command is missing, which there are."""
+    if not isinstance(error, typer.TyperException):
+        print(f"mien: {as_printable(str(error))}", file=sys.stderr)
+    elif type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+    elif sentence := error.format_message():
+        print(f"mien: {as_printable(sentence)}", file=sys.stderr)
