@@ -63,10 +63,12 @@ def test_a_pipe_as_the_source_is_not_said_to_be_missing(tmp_path):
         read_recordings(tmp_path / "talk.mp4", name="own", language="en", scale=None)
 
 
-def test_a_table_with_other_separators_shows_what_was_found(tmp_path):
+def test_a_table_with_separators_that_are_not_known_shows_what_was_found(tmp_path):
     table = tmp_path / "clips.csv"
-    table.write_text("video_id;clip_id;text\nv;1;hello\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match=r"there are: 'video_id;clip_id;text'; columns are sep"):
+    table.write_text("video_id|clip_id|text\nv|1|hello\n", encoding="utf-8")
+    with pytest.raises(
+        CorpusError, match=r"there are: video_id\|clip_id\|text; cells are separated"
+    ):
         read_recordings(table, name="own", language="en", scale=None)
 
 

@@ -103,7 +103,7 @@ def _check_columns(path: Path, table: TableRows) -> None:
         raise CorpusError(
             f"{path}:1: names no recordings; it needs the column path, or video_id and clip_id "
             "with the recordings in Raw/VIDEO_ID/CLIP_ID.mp4; there are: "
-            f"{list_names(table.header)}"
+            f"{list_names(table.header)}; cells are separated by commas, semicolons or tabs"
         )
 
 
