@@ -105,8 +105,13 @@ def test_points_beyond_the_edge_of_a_frame_do_not_cover_the_words_below():
 
 def test_ctrl_c_in_a_command_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     write_sound(tmp_path / "a.wav")
-    monkeypatch.setattr("mien.extraction.request.read_request", Mock(side_effect=KeyboardInterrupt))
-    assert main(["extract", str(tmp_path), "--out", str(tmp_path / "store")]) == 130
-    assert capsys.readouterr().err == (
-        "mien: stopped; a training or an extraction goes on with --resume\n"
+    command = ["extract", str(tmp_path), "--out", str(tmp_path / "store"), "--video", "none"]
+    stop = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr("mien.extraction.pipeline.extract", stop)
+    assert main(command) == 130
+    assert capsys.readouterr().err.endswith(
+        "mien: stopped; the clips that are done are kept; the same command goes on with --resume\n"
     )
+    monkeypatch.setattr("mien.extraction.request.read_request", stop)  # nothing has begun
+    assert main(command) == 130
+    assert capsys.readouterr().err == "mien: stopped\n"
