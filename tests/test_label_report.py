@@ -104,16 +104,17 @@ def test_a_truth_that_is_partly_known_is_judged_where_it_is(run):
     assert report_labels(run).agreement["text"]["everywhere"]["num_clips"] == 40
 
 
-def test_figures_are_written_and_older_ones_removed(run):
+def test_figures_are_written_over_older_ones_and_other_files_stay(run):
     (run.path / "figures").mkdir()
-    (run.path / "figures" / "labels-old.png").write_bytes(b"old")
+    (run.path / "figures" / "labels-epochs.png").write_bytes(b"old")
+    (run.path / "figures" / "labels-mine.png").write_bytes(b"a user's own")
     (run.path / "figures" / "scores.png").write_bytes(b"kept")
     report = report_labels(run)
     names = ["labels-agreement.png", "labels-epochs.png"]
     assert [path.name for path in report.figures] == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in report.figures)
     left = sorted(path.name for path in (run.path / "figures").iterdir())
-    assert left == [*names, "scores.png"]
+    assert left == [*names, "labels-mine.png", "scores.png"]
 
 
 def test_the_text_fits_80_columns_and_calls_a_synthetic_corpus_so(run):
