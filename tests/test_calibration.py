@@ -23,12 +23,13 @@ def make_predictions(scores, targets, **present):
 
 def test_clips_without_a_width_are_not_counted_as_covered():
     """Their interval was the whole scale, which holds every annotation."""
-    calibration = Calibration(level=0.9, fusion={"text": 1.0}, unimodal={}, num_clips={})
+    calibration = Calibration(level=0.9, fusion={"text+audio": 1.0}, unimodal={}, num_clips={})
     found = make_predictions(
         [0.0, 0.0, 0.0, 0.0],
         [0.5, 2.0, 2.0, np.nan],
-        text=[True, True, False, False],
-        audio=[False, False, True, True],
+        text=[True, True, True, True],
+        audio=[True, True, False, False],
+        video=[False, False, True, True],
     )
     assert coverage(calibration, found, SCALE) == {
         "fusion": {"share": 0.5, "num_clips": 2, "num_without_width": 1}
@@ -38,8 +39,8 @@ def test_clips_without_a_width_are_not_counted_as_covered():
 
 
 def test_scores_beyond_the_scale_are_cut_before_they_are_compared():
-    calibration = Calibration(level=0.9, fusion={"text": 0.5}, unimodal={}, num_clips={})
-    found = make_predictions([9.0, 9.0], [2.6, 2.4], text=[True, True])
+    calibration = Calibration(level=0.9, fusion={"text+audio": 0.5}, unimodal={}, num_clips={})
+    found = make_predictions([9.0, 9.0], [2.6, 2.4], text=[True, True], audio=[True, True])
     assert coverage(calibration, found, SCALE)["fusion"]["share"] == 0.5
 
 
