@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from mien.errors import ConfigError
-from mien.inputs import parse_toml, read_limited
+from mien.inputs import parse_toml, read_limited, show
 
 __all__ = [
     "LARGEST_SEED",
@@ -164,16 +164,9 @@ def read_settings(kind: type[SettingsT], values: Mapping[str, Any], where: str =
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if isinstance(first["input"], (dict, Settings)):  # it is about several settings together
             raise ConfigError(f"settings{f' of {name}' if name else ''}: {message}") from None
-        raise ConfigError(f"setting {name} is {_shorten(first['input'])}, {message}") from None
-
-
-def _shorten(value: object) -> str:
-    """Return a value as a message shows it; a file can hold texts and numbers without end."""
-    try:
-        shown = repr(value)
-    except ValueError:  # a number with thousands of digits
-        return "a number with thousands of digits"
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        raise ConfigError(
+            f"setting {name} is {show(first['input'], most=_SHOWN)}, {message}"
+        ) from None
 
 
 def _misspelt(names: list[str], name: str) -> str:

@@ -1,21 +1,69 @@
 """Files of users, opened so that they cannot block, grow without end or end in a traceback.
 
 A path may lead to a pipe, a device or a folder; a file may promise more than it holds, or hold more
-than memory does. Whatever is wrong with it becomes one sentence.
+than memory does. Whatever is wrong with it becomes one sentence, in which text of the file is short
+and cannot steer a terminal.
 """
 
 import json
 import os
+import reprlib
 import stat
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import IO, Any
 
 from mien.errors import MienError
 
-__all__ = ["open_regular", "parse_json", "parse_toml", "read_limited"]
+__all__ = ["as_printable", "open_regular", "parse_json", "parse_toml", "read_limited", "show"]
 
 _MEGABYTE = 1 << 20
+#: Kinds of characters that a terminal acts on instead of showing them.
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+#: What turns the direction of writing.
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def show(value: object, *, most: int = 80) -> str:
+    r"""Return a value of a file as a message shows it: as Python writes it, and short.
+
+    Args:
+        value: A file can hold texts and numbers without end.
+        most: Characters that are shown.
+
+    >>> show("a" * 100, most=4), show("\x1b[31m")
+    ("'aaaa'...", "'\\x1b[31m'")
+    """
+    if isinstance(value, str | bytes):
+        return f"{value[:most]!r}{'...' if len(value) > most else ''}"
+    shortened = reprlib.Repr()
+    shortened.maxlist = shortened.maxtuple = shortened.maxdict = shortened.maxset = most
+    shortened.maxstring = shortened.maxother = most
+    try:
+        text = shortened.repr(value)
+    except ValueError:
+        return "a number with thousands of digits"
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def as_printable(text: str, *, most: int = 6000) -> str:
+    r"""Return a message with control characters written out, and no longer than it may be.
+
+    Args:
+        text: May hold names of files, and text out of them.
+        most: Characters that are left of it; a path alone can have four thousand.
+
+    >>> as_printable("a\x1b[2Jb\nc")
+    'a\\x1b[2Jb\\nc'
+    """
+    shown = text if len(text) <= most else f"{text[:most]}..."
+    return "".join(
+        one.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(one) in _CONTROLS or one in _TURNS
+        else one
+        for one in shown
+    )
 
 
 def open_regular(path: Path, error: type[MienError]) -> IO[bytes]:
