@@ -557,7 +557,7 @@ def test_subtitles_give_words_their_times(tmp_path):
 
 @pytest.mark.parametrize("name", ["gone.srt", "gone.txt"])
 def test_a_transcript_that_is_not_there_is_no_transcript(name):
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is not there; check the path"):
         read_transcript(Path(name))
 
 

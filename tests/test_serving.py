@@ -1,5 +1,6 @@
 """The server of predictions: what it takes, what it refuses, and what is left behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -175,6 +176,89 @@ def test_an_upload_that_stalls_is_given_up(server):
         )
         raw.sendall(head.encode())
         assert raw.recv(20).startswith(b"HTTP/1.1 408")
+
+
+def receive_until(raw, sentence):
+    """Return what a server sends, up to a sentence."""
+    said = b""
+    while sentence not in said:
+        more = raw.recv(4096)
+        assert more, said
+        said += more
+    return said
+
+
+def test_uploads_that_drip_keep_no_sentence_out_and_are_given_up():
+    head = (
+        "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n--"
+    ).encode()
+    with served(upload_grace=3.0) as one, contextlib.ExitStack() as stack:
+        dripping = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", one.port), timeout=20))
+            for _ in range(9)
+        ]
+        for raw in dripping:
+            raw.sendall(head)
+        one.wait_until(lambda: one.get("/health")["inside"] == 9)
+        status, _, said = one.send(b"fine")
+        assert (status, said["detail"]) == (429, "9 requests are waiting already; try later")
+        assert one.say("so good")[0] == 200
+        for letter in BOUNDARY.encode()[:4]:
+            for raw in dripping:
+                raw.sendall(bytes([letter]))
+        for raw in dripping:
+            said = receive_until(raw, b"the upload brings less than 50 kB a second")
+            assert said.startswith(b"HTTP/1.1 408")
+        one.wait_until(lambda: one.get("/health")["inside"] == 0)
+        assert one.send(b"fine")[0] == 200
+
+
+def test_a_sentence_that_stalls_is_given_up(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as raw:
+        head = (
+            "POST /predict/text HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n"
+            'Content-Type: application/json\r\n\r\n{"text": "'
+        )
+        raw.sendall(head.encode())
+        said = receive_until(raw, b"the body did not arrive within 2 seconds")
+        assert said.startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("is_second", [False, True])
+def test_a_head_that_does_not_come_to_its_end_is_given_up(server, is_second):
+    """It waited for ever, also where more of it came now and then."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as raw:
+        if is_second:
+            raw.sendall(b"GET /progress/0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert raw.recv(4096).startswith(b"HTTP/1.1 404")
+        raw.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.")
+        ended = threading.Event()
+
+        def drip():
+            while not ended.wait(0.2):
+                with contextlib.suppress(OSError):
+                    raw.sendall(b"0")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            with contextlib.suppress(ConnectionResetError):
+                while raw.recv(4096):
+                    pass
+        finally:
+            ended.set()
+            dripping.join()
+
+
+def test_what_a_request_says_is_short_and_harmless_in_a_sentence(server):
+    body = json.dumps({"text": "a", "\x1b[2J" + "b" * 5_000: 1})
+    status, _, said = server.ask(
+        "POST", "/predict/text", body, {"Content-Type": "application/json"}
+    )
+    assert status == 422
+    assert said["detail"].startswith(r"body.\x1b[2Jbbb")
+    assert len(said["detail"]) < 300
 
 
 def test_more_requests_than_the_queue_holds_are_turned_away_and_the_rest_answered(server):

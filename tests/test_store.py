@@ -295,7 +295,7 @@ def test_a_damaged_description_is_refused(store, text, message):
 
 def test_a_file_is_not_a_store(tmp_path):
     (tmp_path / "s").write_text("", encoding="utf-8")
-    with pytest.raises(StoreError, match=r"cannot be read"):
+    with pytest.raises(StoreError, match=r"s: is not a store"):
         open_store(tmp_path / "s")
 
 

@@ -13,10 +13,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field, FiniteFloat
 
 from mien.batch import ClipDataset
 from mien.config import Settings
@@ -33,6 +35,7 @@ __all__ = ["LEVEL", "Calibration", "calibrate", "coverage", "half_width", "name_
 LEVEL = 0.9
 #: Before the name of a modality whose unimodal score is meant.
 _ONLY = "only "
+_Width = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class Calibration(Settings):
@@ -48,9 +51,9 @@ class Calibration(Settings):
             by ``only MODALITY``.
     """
 
-    level: float
-    fusion: dict[str, float]
-    unimodal: dict[Modality, float]
+    level: float = Field(gt=0, lt=1)
+    fusion: dict[str, _Width]
+    unimodal: dict[Modality, _Width]
     num_clips: dict[str, int]
 
     def width(self, task: Task, present: Sequence[Modality]) -> float:

@@ -1,11 +1,13 @@
 """Whether data are of the kind on which a checkpoint was trained: scale, features, their makers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mien.errors import CheckpointError
 from mien.experiment import ExperimentConfig
+from mien.header import Header, SeriesFacts
+from mien.inputs import show
 from mien.store import SeriesMeta, Store
 from mien.types import Modality
 
@@ -15,16 +17,16 @@ __all__ = ["check_data"]
 class _Pair(NamedTuple):
     """A series of the store, and what the checkpoint says of the one in its place.
 
-    What a checkpoint does not say, as those of earlier versions may not, is not in ``then``.
+    What a checkpoint does not say, as those of earlier versions may not, is None in ``then``.
     """
 
     modality: Modality
-    then: Mapping[str, Any]
+    then: SeriesFacts
     now: SeriesMeta
 
 
 def check_data(
-    checkpoint: Path, header: Mapping[str, Any], store: Store, config: ExperimentConfig
+    checkpoint: Path, header: Header, store: Store, config: ExperimentConfig
 ) -> list[str]:
     """Check that a store holds data of the kind on which a checkpoint was trained.
 
@@ -52,11 +54,11 @@ def check_data(
     return warnings
 
 
-def _check_scale(checkpoint: Path, header: Mapping[str, Any], store: Store) -> None:
+def _check_scale(checkpoint: Path, header: Header, store: Store) -> None:
     """Refuse labels on another scale; the clips of a store for prediction alone have none."""
-    if "scale" not in header or not store.meta.labels:
+    if header.scale is None or not store.meta.labels:
         return
-    low, high = header["scale"]
+    low, high = header.scale
     if (low, high) != store.meta.scale:
         raise CheckpointError(
             f"{checkpoint}: was trained on labels from {low:g} to {high:g}, those of {store.path} "
@@ -65,43 +67,40 @@ def _check_scale(checkpoint: Path, header: Mapping[str, Any], store: Store) -> N
         )
 
 
-def _pairs(header: Mapping[str, Any], store: Store, config: ExperimentConfig) -> Iterator[_Pair]:
-    used = header.get("sizes", {})
-    before = _series_names(header.get("config", {}))
-    present = _series_names(config.model_dump(mode="json"))
-    for modality in Modality:
-        then = header.get("series", {}).get(before.get(modality))
+def _pairs(header: Header, store: Store, config: ExperimentConfig) -> Iterator[_Pair]:
+    before, present = header.series_names(), _series_names(config)
+    for modality in header.sizes:
+        then = header.series.get(before.get(modality, ""))
         now = store.meta.series.get(present.get(modality, ""))
-        if str(modality) not in used or then is None or now is None:
+        if then is None or now is None:
             continue
-        if then.get("size", now.size) == now.size:
+        if then.size in (None, now.size):
             yield _Pair(modality, then, now)
 
 
-def _series_names(config: Mapping[str, Any]) -> dict[Modality, str]:
+def _series_names(config: ExperimentConfig) -> dict[Modality, str]:
     """Return which series the settings read; a text that an encoder reads is none."""
-    features = config.get("features", {})
-    names = {m: features.get(m, str(m)) for m in (Modality.AUDIO, Modality.VIDEO)}
-    if config.get("text_encoder", {}).get("input") == "embeddings":
+    names = {Modality.AUDIO: config.features.audio, Modality.VIDEO: config.features.video}
+    if config.text_encoder.input == "embeddings":
         names[Modality.TEXT] = str(Modality.TEXT)
     return names
 
 
 def _check_names(checkpoint: Path, pair: _Pair, store: Store) -> None:
-    found, known = pair.now.feature_names, pair.then.get("feature_names")
+    found, known = pair.now.feature_names, pair.then.feature_names
     if found is None or known is None or len(found) != len(known) or list(found) == list(known):
         return
     place = next(i for i, (a, b) in enumerate(zip(known, found, strict=True)) if a != b)
     what = "the same features in another order" if set(found) == set(known) else "other features"
     raise CheckpointError(
         f"{checkpoint}: was trained on {what} of {pair.modality} than {store.path} has: feature "
-        f"{place + 1} was {known[place]!r}, there it is {found[place]!r}; make the store with "
-        f"{pair.then.get('extractor', 'the extractor of the training')!r}, or train on it"
+        f"{place + 1} was {show(known[place])}, there it is {show(found[place])}; make the store "
+        f"with {pair.then.extractor or 'the extractor of the training'!r}, or train on it"
     )
 
 
 def _compare_makers(pair: _Pair, store: Store) -> list[str]:
-    before = pair.then.get("extractor"), pair.then.get("step_seconds")
+    before = pair.then.extractor, pair.then.step_seconds
     found = pair.now.extractor, pair.now.step_seconds
     if not any(None not in both and both[0] != both[1] for both in zip(before, found, strict=True)):
         return []
@@ -111,7 +110,7 @@ def _compare_makers(pair: _Pair, store: Store) -> list[str]:
     ]
 
 
-def _describe(maker: Sequence[Any]) -> str:
+def _describe(maker: tuple[str | None, float | None]) -> str:
     extractor, step_seconds = maker
     every = "" if step_seconds is None else f", a step every {step_seconds:g} s"
     return f"{extractor!r}{every}"

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mien.checkpoint import read_header, read_tensors, split_states, write_tensors
+from mien.checkpoint import check_finite, read_header, read_tensors, split_states, write_tensors
 from mien.corpora.recordings import SUFFIXES
 from mien.errors import CheckpointError
 from mien.files import refuse_existing
+from mien.header import check_header
 from mien.trained import find_checkpoint
 
 __all__ = ["join_videos", "knows_all_videos", "pack", "videos_seen"]
@@ -59,11 +60,15 @@ def pack(
     state = split_states(read_tensors(source), "model")
     if not state:
         raise CheckpointError(f"{source}: holds no network; give a run that was trained")
+    check_header(header, source).read_config(source)
+    check_finite(state, str(source))
     packed = {f"model/{key}": _halve(one) if half else one for key, one in state.items()}
     facts: dict[str, Any] = {"packed": {"half": half, "tensors": len(packed)}}
     facts |= {key: text for key, text in (("licence", licence), ("name", name)) if text}
+    ready = {**_shorten_videos(header), **facts}
+    check_header(ready, out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(out, packed, {**_shorten_videos(header), **facts})
+    write_tensors(out, packed, ready)
     return out
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from mien.errors import MetricError
 from mien.files import write_text
+from mien.inputs import open_regular
 from mien.types import Modality, Task
 
 __all__ = ["Predictions", "read_predictions", "write_predictions"]
@@ -69,7 +70,7 @@ def read_predictions(path: Path) -> Predictions:
         MetricError: If the file is not of that form.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with io.TextIOWrapper(open_regular(path, MetricError), "utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         columns = list(rows[0]) if rows else []
         values = {

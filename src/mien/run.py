@@ -18,7 +18,7 @@ RUN/
         failed.json           why the training diverged; then there are no metrics
 """
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ import numpy as np
 from jaxtyping import Float
 
 from mien.errors import CheckpointError
+from mien.inputs import parse_json, read_limited
 from mien.predictions import Predictions, read_predictions
 from mien.types import Split
 
 __all__ = ["RunFolder", "SeedFolder", "open_run"]
+
+_LARGEST = 1 << 30  # bytes of a file of JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,9 @@ class SeedFolder:
     def failure(self) -> str | None:
         """Why the training diverged, if it did."""
         path = self.path / "failed.json"
-        return str(read_json(path)["reason"]) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return str(read_json(path).get("reason", "its training failed"))
 
     def metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""
@@ -70,8 +75,11 @@ class SeedFolder:
 
     def epochs(self) -> list[dict[str, Any]]:
         """Read ``epochs.jsonl``: epoch, losses, valid, clipped, is_best, seconds."""
-        lines = (self.path / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        path = self.path / "epochs.jsonl"
+        lines = read_limited(path, CheckpointError, most=_LARGEST).splitlines()
+        return [
+            _parse_object(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)
+        ]
 
     def predictions(self, split: Split) -> Predictions | None:
         """Read the predictions on a split, if there are any."""
@@ -101,9 +109,13 @@ class SeedFolder:
         where it is known, else null.
         """
         path = self.path / "examples.json"
-        examples: list[dict[str, Any]] = (
-            json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        if not path.is_file():
+            return []
+        examples = parse_json(
+            read_limited(path, CheckpointError, most=_LARGEST), path, CheckpointError
         )
+        if not isinstance(examples, list):
+            raise CheckpointError(f"{path}: is damaged (no JSON list)")
         return examples
 
 
@@ -124,7 +136,11 @@ class RunFolder:
     @property
     def seeds(self) -> tuple[SeedFolder, ...]:
         """The folders of the seeds, by seed."""
-        found = [SeedFolder(p) for p in self.path.glob("seed-*") if p.is_dir()]
+        found = [
+            SeedFolder(path)
+            for path in self.path.glob("seed-*")
+            if path.is_dir() and path.name.removeprefix("seed-").isdecimal()
+        ]
         return tuple(sorted(found, key=lambda s: s.seed))
 
     @property
@@ -163,12 +179,13 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: If the file is not there or is damaged.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: is not there; has the training ended?") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged ({error})") from error
+    if not os.path.lexists(path):
+        raise CheckpointError(f"{path}: is not there; has the training ended?")
+    return _parse_object(read_limited(path, CheckpointError, most=_LARGEST), path)
+
+
+def _parse_object(text: str, where: object) -> dict[str, Any]:
+    values = parse_json(text, f"{where}: is damaged: it", CheckpointError)
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: is damaged (no JSON object)")
+        raise CheckpointError(f"{where}: is damaged (no JSON object)")
     return values

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
-from mien.checkpoint import read_header, read_tensors, split_states
+from mien.checkpoint import check_finite, fits_in, read_tensors, split_states
 from mien.config import dump_toml, read_settings, read_toml
 from mien.errors import CheckpointError, TrainingError
 from mien.experiment import ExperimentConfig
 from mien.files import write_text
+from mien.header import Header, open_header
 from mien.matching import check_data
 from mien.models.multitask import MultimodalModel
 from mien.packing import join_videos, knows_all_videos, videos_seen
@@ -120,7 +121,7 @@ class Start:
     """
 
     path: Path
-    header: Mapping[str, Any]
+    header: Header
     tensors: dict[str, torch.Tensor]
     fingerprint: str
 
@@ -135,33 +136,34 @@ def read_start(init: str | Path, prepared: Prepared, config: ExperimentConfig) -
             valid or test.
     """
     path = find_checkpoint(Path(init))
-    header = read_header(path)
+    header = open_header(path)
     for warning in check_data(path, header, prepared.store, config):
         logger.warning("%s", warning)
     _refuse_seen(path, header, prepared)
     tensors = split_states(read_tensors(path), "model")
+    check_finite(tensors, str(path))
     digest = hashlib.sha256()
     for key in sorted(tensors):
         digest.update(key.encode())
-        digest.update(tensors[key].contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensors[key].reshape(-1).view(torch.uint8).numpy().tobytes())
     return Start(path=path, header=header, tensors=tensors, fingerprint=digest.hexdigest())
 
 
-def _refuse_seen(path: Path, header: Mapping[str, Any], prepared: Prepared) -> None:
+def _refuse_seen(path: Path, header: Header, prepared: Prepared) -> None:
     judged = {
         prepared.store.clips[row].video_id
         for split in _JUDGED
         for row in prepared.store.rows(split)
     }
-    seen = videos_seen(header, judged)
+    seen = videos_seen(header.given(), judged)
     store = prepared.store.path
     if seen:
-        before = ", and so the weights that it started from" if header.get("init") else ""
+        before = ", and so the weights that it started from" if header.init else ""
         raise TrainingError(
             f"{path}: was trained on {len(seen)} of the {len(judged)} videos in valid and test of "
             f"{store}, such as {min(seen)!r}; train it again with --exclude {store}{before}"
         )
-    if not knows_all_videos(header):
+    if not knows_all_videos(header.given()):
         logger.warning(
             "%s: does not list the videos of the weights that it started from; whether they have "
             "seen valid or test of %s cannot be checked", path, store,
@@ -199,7 +201,7 @@ def make_header(
         "init": start.fingerprint if start else None,
         **join_videos(
             (clip.video_id for clip in prepared.datasets["train"].clips),
-            start.header if start else None,
+            start.header.given() if start else None,
         ),
     }
 
@@ -207,7 +209,7 @@ def make_header(
 def take_over(model: MultimodalModel, start: Start) -> None:
     """Load the tensors that fit by name and shape, and say how many did."""
     own = model.state_dict()
-    fits = {k: t for k, t in start.tensors.items() if k in own and own[k].shape == t.shape}
+    fits = {k: t for k, t in start.tensors.items() if k in own and fits_in(own[k], t)}
     if not fits:
         raise TrainingError(f"{start.path}: no weight in it fits the model of these settings")
     model.load_state_dict({**own, **fits})

@@ -10,8 +10,10 @@ STORE/
 """
 
 import hashlib
+import io
 import json
 import logging
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +27,7 @@ from pydantic import ValidationError
 from mien.config import Settings
 from mien.errors import CorpusError, FeatureError, StoreError
 from mien.folders import FolderKind, staged
+from mien.inputs import open_regular, parse_json, read_limited, show
 from mien.npy import append_array, save_array, write_header
 from mien.types import (
     SPLITS,
@@ -42,6 +45,13 @@ from mien.types import (
 __all__ = ["STORE", "Series", "SeriesMeta", "Store", "StoreMeta", "open_store", "write_store"]
 
 logger = logging.getLogger(__name__)
+
+_LARGEST_META = 1 << 28
+#: What files that are not what they should be make readers raise.
+_DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, SyntaxError,
+    RecursionError, OverflowError, MemoryError,
+)  # fmt: skip
 
 _FORMAT = 1
 
@@ -162,10 +172,12 @@ class Store:
         """All clips, in the order of the series."""
         path = self.path / "clips.jsonl"
         try:
-            with path.open(encoding="utf-8") as lines:
+            with io.TextIOWrapper(open_regular(path, StoreError), encoding="utf-8") as lines:
                 clips = tuple(_clip_from_json(json.loads(line)) for line in lines)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"{path}: is damaged ({error}); import the corpus again") from error
+        except StoreError as error:
+            raise StoreError(f"{error}; import the corpus again") from None
+        except _DAMAGE as error:
+            raise _damaged(path, error) from error
         if len(clips) != sum(self.meta.num_clips.values()):
             raise StoreError(
                 f"{path}: has {len(clips)} clips, meta.json says "
@@ -193,13 +205,11 @@ class Store:
             raise StoreError(f"{self.path}: has no series {name!r}; there are: {there}")
         meta, folder = self.meta.series[name], self.path / name
         try:
-            values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
-            offsets = np.load(folder / "offsets.npy", allow_pickle=False)
-            times = None
-            if meta.has_times:
-                times = np.load(folder / "times.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise StoreError(f"{folder}: is damaged ({error}); import the corpus again") from error
+            values = _map_array(folder / "values.npy")
+            offsets = np.array(_map_array(folder / "offsets.npy"))
+            times = _map_array(folder / "times.npy") if meta.has_times else None
+        except (*_DAMAGE, StoreError) as error:
+            raise _damaged(folder, error) from error
         fits = (
             values.shape == (meta.num_steps, meta.size)
             and values.dtype == np.dtype(meta.dtype)
@@ -234,25 +244,39 @@ def open_store(path: str | Path) -> Store:
     """
     path = Path(path)
     meta = path / "meta.json"
-    try:
-        values = json.loads(meta.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(meta):
         raise StoreError(
             f"{path}: is not a store (it has no meta.json); mien import or mien planted makes one"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{meta}: cannot be read ({error})") from error
+        )
+    values = _read_meta(meta)
     if not isinstance(values, dict) or values.get("format") != _FORMAT:
-        found = values.get("format") if isinstance(values, dict) else values
+        found = show(values.get("format") if isinstance(values, dict) else values)
         raise StoreError(
-            f"{meta}: format is {found!r}, this version reads {_FORMAT}; import the corpus again"
+            f"{meta}: format is {found}, this version reads {_FORMAT}; import the corpus again"
         )
     try:
         return Store(path, StoreMeta.model_validate(values))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = show(".".join(str(part) for part in first["loc"]))[1:-1]
         raise StoreError(f"{meta}: {where}: {first['msg']}; import the corpus again") from error
+
+
+def _read_meta(meta: Path) -> Any:  # noqa: ANN401  # any JSON
+    text = read_limited(meta, StoreError, most=_LARGEST_META)
+    return parse_json(text, f"{meta}: cannot be read: it", StoreError)
+
+
+def _map_array(path: Path) -> np.ndarray:
+    """Map an array from disk, so that a promise of more than the file holds costs no memory."""
+    open_regular(path, StoreError).close()
+    values: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return values
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    reason = show(str(error), most=200)[1:-1]
+    return StoreError(f"{path}: is damaged ({reason}); import the corpus again")
 
 
 def write_store(
@@ -302,8 +326,8 @@ def write_store(
 def _list_files(folder: Path) -> Collection[str] | None:
     """Return which files the store in a folder may hold; None if there is none, of any version."""
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        meta = _read_meta(folder / "meta.json")
+    except StoreError:
         return None
     if not isinstance(meta, dict) or not meta.keys() >= _MARKS:
         return None

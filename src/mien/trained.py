@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from mien.batch import ClipDataset
-from mien.checkpoint import load_weights, read_header, read_tensors, split_states
-from mien.config import read_settings
+from mien.checkpoint import build_with, read_tensors, split_states
 from mien.errors import CheckpointError
 from mien.evaluation import predict
-from mien.experiment import ExperimentConfig
 from mien.files import write_text
+from mien.header import Header, open_header
 from mien.judgement import judge_attention, judge_run
 from mien.matching import check_data
+from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.predictions import Predictions, write_predictions
-from mien.preparation import Prepared, build, prepare, require_labels
+from mien.preparation import Prepared, prepare, require_labels
 from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
 from mien.text import check_encoder
@@ -96,24 +96,30 @@ def _load(
 ) -> tuple[MultimodalModel, Prepared, list[str]]:
     """Load a trained model, and say what may be wrong with using it on a store."""
     checkpoint = find_checkpoint(Path(path))
-    header = read_header(checkpoint)
-    config = read_settings(ExperimentConfig, {**header["config"], "corpus": store.meta.name})
+    header = open_header(checkpoint)
+    config = header.read_config(checkpoint, corpus=store.meta.name)
     prepared = prepare(store, config, online=False, with_unlabelled=with_unlabelled)
     _check_fit(checkpoint, header, prepared)
     warnings = check_data(checkpoint, header, store, config)
-    model = build(prepared, config)
-    load_weights(model, split_states(read_tensors(checkpoint), "model"), str(checkpoint))
+    encoder = prepared.text.build() if prepared.text is not None else None
+    model = build_with(
+        lambda: build_model(config.model, prepared.sizes, encoder, config.text_encoder.summary),
+        split_states(read_tensors(checkpoint), "model"),
+        str(checkpoint),
+    )
     return model.eval(), prepared, warnings
 
 
-def _check_fit(checkpoint: Path, header: Mapping[str, Any], prepared: Prepared) -> None:
-    sizes = {str(m): size for m, size in prepared.sizes.items()}
-    if sizes != header["sizes"]:
-        raise CheckpointError(
-            f"{checkpoint}: was trained on features of sizes {header['sizes']}, "
-            f"{prepared.store.path} has {sizes}"
+def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:
+    if dict(prepared.sizes) != header.sizes:
+        then, now = (
+            {str(m): size for m, size in sizes.items()} for sizes in (header.sizes, prepared.sizes)
         )
-    check_encoder(checkpoint, header, prepared.text)
+        raise CheckpointError(
+            f"{checkpoint}: was trained on features of sizes {then}, {prepared.store.path} has "
+            f"{now}"
+        )
+    check_encoder(checkpoint, header.given(), prepared.text)
 
 
 def evaluate(

@@ -13,6 +13,7 @@ import typer
 
 from mien.cli.terminal import busy, stoppable
 from mien.errors import AssetError, ConfigError, ExtractionError, FeatureError, MediaError
+from mien.inputs import open_regular
 
 if TYPE_CHECKING:
     from mien.prediction.journal import Recording
@@ -274,6 +275,7 @@ def _identify(transcript: str | Path) -> str:
             return transcript
         return f"{transcript[:_SHORT]}... {hashlib.sha256(transcript.encode()).hexdigest()}"
     try:
-        return f"{transcript} {hashlib.sha256(transcript.read_bytes()).hexdigest()}"
-    except OSError:
+        with open_regular(transcript, ConfigError) as file:
+            return f"{transcript} {hashlib.sha256(file.read()).hexdigest()}"
+    except (ConfigError, OSError):
         return str(transcript)  # what is wrong with it is said when it is read

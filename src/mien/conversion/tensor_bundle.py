@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from mien.conversion.checksum import crc32c, unmask
 from mien.errors import AssetError
+from mien.inputs import open_regular
 
 __all__ = ["TensorBundle", "Variable"]
 
@@ -99,9 +100,11 @@ class TensorBundle:
     def _contents(self) -> tuple[int, Mapping[str, Variable]]:
         path = _beside(self.prefix, ".index")
         try:
-            if path.stat().st_size > _MOST_INDEX_BYTES:
+            with open_regular(path, AssetError) as file:
+                content = file.read(_MOST_INDEX_BYTES + 1)
+            if len(content) > _MOST_INDEX_BYTES:
                 raise AssetError(f"{path}: is no index of a checkpoint: it is too large")
-            table = _read_table(memoryview(path.read_bytes()))
+            table = _read_table(memoryview(content))
             entries = dict(islice(table, _MOST_ENTRIES))
             num_shards = _read_header(entries.pop(b"", memoryview(b"")))
             return num_shards, {k.decode(): _read_entry(v) for k, v in entries.items()}
@@ -126,7 +129,7 @@ class TensorBundle:
         where = f"{path}: variable {name!r}"
         self._check(variable, where)
         try:
-            with path.open("rb") as file:
+            with open_regular(path, AssetError) as file:
                 end = variable.offset + variable.size
                 if end > (size := file.seek(0, 2)):
                     raise AssetError(

@@ -7,7 +7,6 @@ CKPT/
     vocab.txt                                 one word piece a line
 """
 
-import json
 import logging
 import re
 import shutil
@@ -28,6 +27,7 @@ from mien.conversion.bert_folder import (
 )
 from mien.conversion.tensor_bundle import TensorBundle
 from mien.errors import AssetError
+from mien.inputs import open_regular, parse_json
 
 __all__ = ["Casing", "convert_tensorflow_bert"]
 
@@ -49,6 +49,7 @@ _SPECIAL = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+_LARGEST = 1 << 26  # bytes of the sizes, and of the word pieces
 _NOT_NEEDED = re.compile(r"(^|/)(adam_[mv]|adamw?|lamb_[mv]|global_step|bad_steps|loss_scale.*)$")
 
 
@@ -100,26 +101,16 @@ def _casing_of(checkpoint: Path) -> Casing:
 
 def _read_sizes(path: Path) -> BertSizes:
     try:
-        return BertSizes.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise _unreadable(path, error) from error
+        return BertSizes.model_validate(parse_json(_read(path), path, AssetError))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise AssetError(f"{path}: {where} {first['msg']}".replace("Value error, ", "")) from error
-    except ValueError as error:
-        raise AssetError(f"{path}: is not JSON: {error}") from error
 
 
 def _read_vocabulary(path: Path, sizes: BertSizes) -> dict[str, int]:
     """Return the word pieces with their ids, which are the numbers of their lines."""
-    try:
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise AssetError(f"{path}: is not UTF-8: {error}") from error
-    lines = text.removesuffix("\n").split("\n")
+    lines = _read(path).removesuffix("\n").split("\n")
     if len(lines) != sizes.vocab_size:
         raise AssetError(
             f"{path}: has {len(lines)} lines, bert_config.json says vocab_size {sizes.vocab_size}"
@@ -130,11 +121,17 @@ def _read_vocabulary(path: Path, sizes: BertSizes) -> dict[str, int]:
     return pieces
 
 
-def _unreadable(path: Path, error: OSError) -> AssetError:
-    return AssetError(
-        f"{path}: cannot be read ({error.strerror}); a checkpoint is a folder with "
-        "bert_config.json, bert_model.ckpt.index, bert_model.ckpt.data-00000-of-00001 and vocab.txt"
-    )
+def _read(path: Path) -> str:
+    try:
+        with open_regular(path, AssetError) as file:
+            return file.read(_LARGEST).decode()  # a byte order mark would be of the first piece
+    except UnicodeDecodeError as error:
+        raise AssetError(f"{path}: is not UTF-8: {error}") from error
+    except (AssetError, OSError) as error:
+        raise AssetError(
+            f"{error}; a checkpoint is a folder with bert_config.json, bert_model.ckpt.index, "
+            "bert_model.ckpt.data-00000-of-00001 and vocab.txt"
+        ) from error
 
 
 def _check_variables(bundle: TensorBundle, shapes: dict[str, tuple[int, ...]]) -> None:

@@ -5,13 +5,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import Field
 
 from mien.config import Settings
+from mien.errors import ExtractionError
 from mien.extractors import Features
 from mien.files import write_bytes
+from mien.inputs import open_regular
 
 __all__ = ["Facts", "read_facts", "read_series", "write_result"]
 
@@ -56,9 +59,12 @@ def write_result(path: Path, facts: Facts, series: Mapping[str, Features]) -> No
 def read_facts(path: Path) -> Facts | None:
     """Return what a file of results says; None if there is none, or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with (
+            open_regular(path, ExtractionError) as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             return Facts.model_validate(json.loads(arrays["facts"].tobytes()))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RecursionError, BadZipFile):
         return None
 
 

@@ -27,6 +27,7 @@ from mien.extraction.guard import Outcome
 from mien.extraction.results import Facts, read_facts, write_result
 from mien.files import reported_as, write_text
 from mien.folders import FolderKind, refuse_foreign
+from mien.inputs import parse_json, read_limited
 from mien.temporaries import open_to_lock, remove_unlocked, sweep_folder, try_lock
 from mien.types import Clip, Word
 
@@ -113,11 +114,15 @@ def workplace(
 
 def _check_plan(plan: Path, wanted: Mapping[str, object]) -> None:
     try:
-        found = json.loads(plan.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = parse_json(read_limited(plan, ExtractionError, most=1 << 20), "it", ExtractionError)
+    except ExtractionError as error:
         raise ExtractionError(
             f"{plan}: is damaged ({error}); remove {plan.parent} to begin again"
         ) from error
+    if not isinstance(found, dict):
+        raise ExtractionError(
+            f"{plan}: is damaged (no JSON object); remove {plan.parent} to begin again"
+        )
     for key, value in wanted.items():
         if found.get(key) != value:
             raise ExtractionError(

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from mien.config import Settings
 from mien.errors import ConfigError
+from mien.inputs import open_regular
 
 __all__ = [
     "Entry",
@@ -114,10 +115,10 @@ def read_journal(path: Path) -> Journal | None:
     Raises:
         ConfigError: If it is damaged.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
+    with open_regular(path, ConfigError) as file:
+        content = file.read()
     *lines, torn = content.split(b"\n")
     origin: Origin | None = None
     entries: dict[str, Entry] = {}

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +11,14 @@ from jaxtyping import Float, Num
 
 from mien.assets import find_local_encoder, find_text_encoder
 from mien.calibration import Calibration
-from mien.checkpoint import load_weights, read_header, read_tensors, split_states
+from mien.checkpoint import build_with, read_tensors, split_states
 from mien.config import read_settings
 from mien.errors import CheckpointError, ConfigError
 from mien.experiment import ExperimentConfig
 from mien.extraction.clipwork import AnyExtractor, ExtractionSettings
 from mien.extractors import EXTRACTORS
+from mien.header import Header, SeriesFacts, open_header
+from mien.inputs import show
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.prediction.answer import ModelFacts
@@ -200,59 +201,65 @@ def load_network(checkpoint: Path) -> Network:
             encoder, or with extractors that this version does not have.
         AssetError: If its text encoder is not here.
     """
-    header = read_header(checkpoint)
-    config = read_settings(ExperimentConfig, header["config"])
-    sizes = {Modality(m): int(size) for m, size in header["sizes"].items()}
+    header = open_header(checkpoint)
+    config, scale = header.read_config(checkpoint), header.read_scale(checkpoint)
+    sizes = header.sizes
+    extraction = _read_extraction(checkpoint, header)
     text = _open_text(checkpoint, header, config) if Modality.TEXT in sizes else None
     encoder = text.build() if text is not None else None
-    model = build_model(config.model, sizes, encoder, config.text_encoder.summary)
-    load_weights(model, split_states(read_tensors(checkpoint), "model"), str(checkpoint))
-    found = header.get("calibration")
+    model = build_with(
+        lambda: build_model(config.model, sizes, encoder, config.text_encoder.summary),
+        split_states(read_tensors(checkpoint), "model"),
+        str(checkpoint),
+    )
     return Network(
         checkpoint=checkpoint,
         facts=ModelFacts(
-            name=header.get("name") or checkpoint.name,
+            name=header.name or checkpoint.name,
             sha256=_hash(checkpoint),
-            corpus=header["corpus"],
-            licence=header.get("licence", ""),
+            corpus=header.corpus,
+            licence=header.licence,
         ),
         config=config,
         model=model.eval(),
         sizes=sizes,
         feature_names=_read_names(header, config),
         text=text,
-        scale=Scale(*header["scale"]),
-        language=header["language"],
-        calibration=None if found is None else read_settings(Calibration, found),
-        extraction=_read_extraction(checkpoint, header),
+        scale=scale,
+        language=header.language,
+        calibration=header.calibration,
+        extraction=extraction,
         made_by=_name_makers(header, config),
     )
 
 
-def _open_text(
-    checkpoint: Path, header: Mapping[str, Any], config: ExperimentConfig
-) -> TextReader | None:
+def _open_text(checkpoint: Path, header: Header, config: ExperimentConfig) -> TextReader | None:
     if config.text_encoder.input == "embeddings":
         return None
-    named = config.text_encoder.model_copy(update={"name": header["text_encoder"]})
-    text = TextReader(named, header["language"], online=False)
-    check_encoder(checkpoint, header, text)
+    named = config.text_encoder.model_copy(update={"name": header.text_encoder})
+    text = TextReader(named, header.language, online=False)
+    check_encoder(checkpoint, header.given(), text)
     return text
 
 
-def _read_extraction(checkpoint: Path, header: Mapping[str, Any]) -> ExtractionSettings | None:
+def _read_extraction(checkpoint: Path, header: Header) -> ExtractionSettings | None:
     """Return how features are made; refuse extractors that are not those of the training."""
-    found = header.get("extraction")
-    if found is None:
+    if header.extraction is None:
         return None
-    settings = read_settings(ExtractionSettings, found)
+    try:
+        settings = read_settings(ExtractionSettings, header.extraction)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{checkpoint}: was trained on features of an extraction that this version of mien "
+            f"does not know: {error}"
+        ) from error
     for modality, name in settings.extractors().items():
         if name not in EXTRACTORS:
             there = [one for one, entry in EXTRACTORS.items() if entry.modality is modality]
             raise CheckpointError(
-                f"{checkpoint}: was trained on {modality} features of {name!r}, which this version "
-                f"of mien does not have (it has {', '.join(there)}); install the version that it "
-                "was trained with, or train it again"
+                f"{checkpoint}: was trained on {modality} features of {show(name)}, which this "
+                f"version of mien does not have (it has {', '.join(there)}); install the version "
+                "that it was trained with, or train it again"
             )
     return settings.model_copy(update={"encoder": _find_encoder(settings.encoder)})
 
@@ -278,25 +285,21 @@ def check_extractors(network: Network, extractors: Mapping[Modality, AnyExtracto
             )
 
 
-def _series_of(
-    header: Mapping[str, Any], config: ExperimentConfig
-) -> dict[Modality, dict[str, Any]]:
+def _series_of(header: Header, config: ExperimentConfig) -> dict[Modality, SeriesFacts]:
     """Return what the checkpoint says of the series of audio and video."""
     chosen = {Modality.AUDIO: config.features.audio, Modality.VIDEO: config.features.video}
-    return {m: header["series"][name] for m, name in chosen.items() if name in header["series"]}
+    return {m: header.series[name] for m, name in chosen.items() if name in header.series}
 
 
-def _read_names(
-    header: Mapping[str, Any], config: ExperimentConfig
-) -> dict[Modality, tuple[str, ...]]:
-    found = {m: one.get("feature_names") for m, one in _series_of(header, config).items()}
-    return {m: tuple(names) for m, names in found.items() if names is not None}
+def _read_names(header: Header, config: ExperimentConfig) -> dict[Modality, tuple[str, ...]]:
+    found = {m: one.feature_names for m, one in _series_of(header, config).items()}
+    return {m: names for m, names in found.items() if names is not None}
 
 
-def _name_makers(header: Mapping[str, Any], config: ExperimentConfig) -> dict[Modality, str]:
-    made = {m: one["extractor"] for m, one in _series_of(header, config).items()}
-    text = header["series"].get("text", {}).get("extractor", "")
-    return {Modality.TEXT: header["text_encoder"] or text, **made}
+def _name_makers(header: Header, config: ExperimentConfig) -> dict[Modality, str]:
+    made = {m: one.extractor or "" for m, one in _series_of(header, config).items()}
+    text = header.series.get("text", SeriesFacts()).extractor or ""
+    return {Modality.TEXT: header.text_encoder or text, **made}
 
 
 def _hash(path: Path) -> str:

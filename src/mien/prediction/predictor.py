@@ -22,6 +22,7 @@ from mien.errors import (
 )
 from mien.evaluation import predict as predict_split
 from mien.experiment import ExperimentConfig
+from mien.header import check_header
 from mien.prediction.answer import Answer
 from mien.prediction.answering import Shown, answer
 from mien.prediction.language import name_language
@@ -56,7 +57,9 @@ def load(path: str | Path | None = None) -> "TrainedModel":
         CheckpointError: If there is none, it is damaged, or its training diverged.
     """
     checkpoint = DEFAULT_MODEL if path is None else find_checkpoint(Path(path))
-    return TrainedModel(checkpoint=checkpoint, header=read_header(checkpoint))
+    header = read_header(checkpoint)
+    check_header(header, checkpoint).read_config(checkpoint)
+    return TrainedModel(checkpoint=checkpoint, header=header)
 
 
 @dataclass(frozen=True, kw_only=True)

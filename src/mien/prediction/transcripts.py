@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.errors import ConfigError
+from mien.inputs import read_limited
 from mien.types import Word
 
 __all__ = [
@@ -90,16 +91,7 @@ def read_transcript(given: str | Path) -> Given:
 
 
 def _read_file(path: Path) -> Given:
-    try:
-        if path.stat().st_size > 4 * _LARGEST:
-            raise ConfigError(f"{path}: is too large for a transcript")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); wanted is a transcript (.txt, .srt, .vtt)"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not text in UTF-8; save it as UTF-8") from error
+    text = read_limited(path, ConfigError, most=4 * _LARGEST)
     if path.suffix.lower() == ".txt":
         if not text.strip():
             raise ConfigError(f"{path}: is empty; say none to leave the words out")

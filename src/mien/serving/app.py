@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mien.config import Settings
+from mien.inputs import as_printable
 from mien.prediction.result import Prediction
 from mien.serving.child import Job, Loaded
 from mien.serving.guard import HEADERS, Guard
@@ -30,6 +31,8 @@ from mien.serving.worker import OnState, State, Worker
 __all__ = ["Health", "TextRequest", "create_app"]
 
 _STATIC = Path(__file__).parent / "static"
+_LONGEST_DETAIL = 2_000  # characters of a sentence
+_LONGEST_NAME = 200
 _TICKET = r"^[0-9a-f]{16,64}$"
 _FORM = {
     "required": True,
@@ -179,15 +182,14 @@ def _add_answers(app: FastAPI) -> None:
 
     @app.post(
         "/predict/text",
-        responses=answers | _problems(413, 415),
+        responses=answers | _problems(408, 413, 415),
         dependencies=[Depends(_want_json)],
     )
     async def predict_text(
         request: Request, sentence: TextRequest, x_ticket: Ticket = None
     ) -> Prediction:
         """Judge a sentence."""
-        with room.enter(x_ticket or secrets.token_hex(16)) as place:
-            place.stage = "waiting"
+        with room.enter(x_ticket or secrets.token_hex(16), is_here=True) as place:
             work = app.state.worker.answer(Job(text=sentence.text), place.move)
             return await while_connected(work, lambda: _gone(request))
 
@@ -213,7 +215,7 @@ def _add_facts(app: FastAPI) -> None:
             queue=settings.queue,
             max_upload_mb=settings.max_upload_mb,
             time_limit=settings.time_limit,
-            detail=worker.failure,
+            detail=as_printable(worker.failure, most=_LONGEST_DETAIL),
             loading_seconds=round(worker.loading_seconds, 1),
         )
 
@@ -242,24 +244,28 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(Refused)
     async def refuse(request: Request, error: Refused) -> Response:  # noqa: ARG001  # FastAPI's
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-        return JSONResponse({"detail": error.detail}, status_code=error.status, headers=headers)
+        return _say(error.detail, error.status, headers)
 
     @app.exception_handler(ClientDisconnect)
     async def leave(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001
-        return JSONResponse({"detail": "the upload broke off before its end"}, status_code=400)
+        return _say("the upload broke off before its end", 400)
 
     @app.exception_handler(HTTPException)
     async def fail(request: Request, error: HTTPException) -> Response:  # noqa: ARG001
-        body = {"detail": str(error.detail)}
-        return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+        return _say(str(error.detail), error.status_code, error.headers)
 
     @app.exception_handler(Exception)  # a fault of ours; it is raised again and logged
     async def break_down(request: Request, error: Exception) -> Response:  # noqa: ARG001
-        body = {"detail": "the server made a mistake; its console says which"}
-        return JSONResponse(body, status_code=500, headers=HEADERS)
+        return _say("the server made a mistake; its console says which", 500, HEADERS)
 
     @app.exception_handler(RequestValidationError)
     async def mend(request: Request, error: RequestValidationError) -> Response:  # noqa: ARG001
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return JSONResponse({"detail": f"{place}: {first['msg']}"}, status_code=422)
+        place = as_printable(".".join(str(part) for part in first["loc"]), most=_LONGEST_NAME)
+        return _say(f"{place}: {first['msg']}", 422)
+
+
+def _say(detail: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Answer with one sentence, in which nothing of a request is long or steers a terminal."""
+    body = {"detail": as_printable(detail, most=_LONGEST_DETAIL)}
+    return JSONResponse(body, status_code=status, headers=headers)

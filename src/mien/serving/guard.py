@@ -49,7 +49,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, None if scope["path"] == "/predict" else _MOST_BYTES)
+        is_upload = scope["path"] == "/predict"  # whose size and time its receiver limits
+        limit = None if is_upload else self._settings.stall_limit
+        body = _Body(receive, None if is_upload else _MOST_BYTES, limit)
         refusal = self._refuse(scope)
         answer = self._app if refusal is None else refusal
         await answer(scope, body.receive, _Sender(send, body).send)
@@ -88,16 +90,36 @@ def _forbid(detail: str) -> JSONResponse:
 
 
 class _Body:
-    """Knows whether the body of a request has come to its end, and stops one that is too long."""
+    """Knows whether the body of a request has come to its end.
 
-    def __init__(self, receive: Receive, most: int | None) -> None:
+    Args:
+        receive: Brings it.
+        most: Bytes that it may have; None for no limit.
+        limit: Seconds that it may take to arrive; None for no limit.
+    """
+
+    def __init__(self, receive: Receive, most: int | None, limit: float | None) -> None:
         self._receive = receive
         self._most = most
+        self._limit = limit
+        self._due = None if limit is None else asyncio.get_running_loop().time() + limit
         self._size = 0
         self.is_whole = False
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        """Return the next piece.
+
+        Raises:
+            HTTPException: If there is too much of it, or it takes too long.
+        """
+        try:
+            async with asyncio.timeout_at(None if self.is_whole else self._due):
+                message = await self._receive()
+        except TimeoutError:
+            self._due = None
+            raise HTTPException(
+                408, f"the body did not arrive within {self._limit:g} seconds"
+            ) from None
         if message["type"] != "http.request" or not message.get("more_body", False):
             self.is_whole = True
         self._size += len(message.get("body", b""))
@@ -108,6 +130,7 @@ class _Body:
 
     async def drain(self) -> None:
         """Throw the rest away, for a while."""
+        self._due = None
         try:
             async with asyncio.timeout(_LINGER):
                 while not self.is_whole:

@@ -25,8 +25,12 @@ class ServeSettings(Settings):
         port: Its port.
         max_upload_mb: Most bytes of an upload, in millions; counted as they arrive.
         time_limit: Most seconds that one prediction may take.
-        stall_limit: Most seconds without a byte of an upload.
-        queue: Most requests that wait or arrive while another is worked on.
+        stall_limit: Most seconds without a byte of an upload, for the head of any request, and for
+            a sentence to arrive.
+        slowest_upload: Thousands of bytes a second that an upload brings on average, at least.
+        upload_grace: Seconds from its start for which an upload may be slower.
+        queue: Most requests that wait or arrive while another is worked on; uploads that still
+            arrive keep no sentence from waiting.
         load_attempts: How often loading the model may fail in a row; until then the next request
             loads it once more. How long it takes to load is not limited.
     """
@@ -38,6 +42,8 @@ class ServeSettings(Settings):
     max_upload_mb: PositiveFloat = 500.0
     time_limit: PositiveFloat = 600.0
     stall_limit: PositiveFloat = 30.0
+    slowest_upload: PositiveFloat = 50.0
+    upload_grace: PositiveFloat = 60.0
     queue: PositiveInt = 8
     load_attempts: PositiveInt = 3
 

@@ -52,6 +52,7 @@ def make_server(settings: ServeSettings, on_state: "OnState | None" = None) -> "
     import uvicorn
 
     from mien.serving.app import create_app
+    from mien.serving.connection import limited_protocol
 
     config = uvicorn.Config(
         create_app(settings, on_state),
@@ -59,6 +60,7 @@ def make_server(settings: ServeSettings, on_state: "OnState | None" = None) -> "
         server_header=False,
         ws="none",
         lifespan="on",
+        http=limited_protocol(settings.stall_limit),
         timeout_graceful_shutdown=3,
     )
     return uvicorn.Server(config)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any
 
 from mien.serving.limits import LONGEST_TEXT, Refused, ServeSettings
@@ -127,14 +128,15 @@ class Receiver:
         """Read the whole form.
 
         Raises:
-            Refused: If it is too large, stalls, breaks off, or is not what it should be.
+            Refused: If it is too large or too slow, stalls, breaks off, or is not what it should
+                be.
         """
         from python_multipart.exceptions import FormParserError
 
         most = int(settings.max_upload_mb * 1e6)
-        size = 0
+        size, since = 0, monotonic()
         try:
-            while (chunk := await self._next(chunks, settings.stall_limit)) is not None:
+            while (chunk := await self._next(chunks, settings, size, since)) is not None:
                 size += len(chunk)
                 if size > most:
                     raise Refused(413, f"the upload is larger than {settings.max_upload_mb:g} MB")
@@ -144,11 +146,29 @@ class Receiver:
         return self._finish()
 
     @staticmethod
-    async def _next(chunks: AsyncIterator[bytes], limit: float) -> bytes | None:
+    async def _next(
+        chunks: AsyncIterator[bytes], settings: ServeSettings, size: int, since: float
+    ) -> bytes | None:
+        """Wait for bytes, but neither in silence nor for a trickle.
+
+        Args:
+            chunks: Bring them.
+            settings: How long.
+            size: Bytes that have come.
+            since: When the upload began.
+        """
+        due = since + settings.upload_grace + size / (1e3 * settings.slowest_upload)
+        left = due - monotonic()
         try:
-            return await asyncio.wait_for(anext(chunks, None), limit)
+            return await asyncio.wait_for(
+                anext(chunks, None), max(0.0, min(settings.stall_limit, left))
+            )
         except TimeoutError:
-            raise Refused(408, f"no byte of the upload came for {limit:g} seconds") from None
+            if left < settings.stall_limit:
+                least = f"{settings.slowest_upload:g} kB"
+                raise Refused(408, f"the upload brings less than {least} a second") from None
+            limit = f"{settings.stall_limit:g}"
+            raise Refused(408, f"no byte of the upload came for {limit} seconds") from None
 
     def _finish(self) -> Upload:
         if not self._is_whole:

@@ -56,6 +56,9 @@ class Place:
 class Room:
     """Holds one request that is worked on and so many that wait; more are turned away.
 
+    Uploads that still arrive take places of other uploads only: whoever sends them as slowly as may
+    be does not keep sentences out.
+
     Args:
         queue: How many may wait.
     """
@@ -69,19 +72,25 @@ class Room:
         return len(self._places)
 
     @contextmanager
-    def enter(self, ticket: str) -> Iterator[Place]:
+    def enter(self, ticket: str, *, is_here: bool = False) -> Iterator[Place]:
         """Take a place for the time of a request.
+
+        Args:
+            ticket: What its place is called.
+            is_here: Whether the request has arrived already.
 
         Raises:
             Refused: If all are taken, or the ticket is in use.
         """
-        if len(self._places) >= self._most:
+        if sum(not is_here or one.stage != "arriving" for one in self._places.values()) >= (
+            self._most
+        ):
             raise Refused(
                 429, f"{self._most} requests are waiting already; try later", retry_after=_RETRY
             )
         if ticket in self._places:
             raise Refused(409, "this ticket is in use; make another")
-        place = self._places[ticket] = Place()
+        place = self._places[ticket] = Place("waiting" if is_here else "arriving")
         try:
             yield place
         finally:
