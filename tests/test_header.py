@@ -199,7 +199,6 @@ def test_nothing_is_allocated_for_a_model_that_the_weights_do_not_fit(best, tmp_
     header = read_header(best)
     header["config"]["model"]["num_layers"] = 4
     header["config"]["model"]["lstm_size"] = {"audio": 4096, "video": 4096}
-    header["config"]["model"]["encoder"] = "steps"
     write_tensors(tmp_path / "m", read_tensors(best), header)
     limit = resource.getrlimit(resource.RLIMIT_AS)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
