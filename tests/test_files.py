@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import mien.temporaries
 from mien.cli import main
 from mien.config import dump_toml
 from mien.errors import CheckpointError, OutputError, StoreError
-from mien.execution import _open_folder, train
+from mien.execution import train
 from mien.export.layouts import export_store
 from mien.files import resumable, write_text, written_beside
 from mien.folders import FolderKind, staged
@@ -26,6 +27,7 @@ from mien.npy import write_array
 from mien.plots import make_figure, save_figure
 from mien.report import write_report
 from mien.run import open_run
+from mien.starting import open_folder
 from mien.store import STORE, open_store, write_store
 from mien.temporaries import temporary
 from mien.text import TextEncoderConfig, prepare_text
@@ -121,18 +123,18 @@ def test_a_run_removes_what_was_left_in_its_folder(tmp_path):
     config = make_config(train={"epochs": 1}, labels={"generator": "copy"})
     (run / "config.toml").write_text(dump_toml(make_config()), encoding="utf-8")
     with pytest.raises(CheckpointError, match="differs from the settings"):
-        _open_folder(run, config, resume=True)
+        open_folder(run, config, {}, resume=True)
     assert [name for name in left if (run / name).exists()] == left[:3]
     (run / "config.toml").write_text(dump_toml(config), encoding="utf-8")
-    _open_folder(run, config, resume=True)
+    open_folder(run, config, {}, resume=True)
     assert not list(run.rglob("*.partial"))
 
 
 def test_a_folder_in_which_only_a_killed_writer_began_is_no_other_run(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".config.toml.abcd1234.partial").write_text("half", encoding="utf-8")
-    _open_folder(tmp_path / "run", make_config(), resume=False)
-    assert names(tmp_path / "run") == ["config.toml"]
+    open_folder(tmp_path / "run", make_config(), {}, resume=False)
+    assert names(tmp_path / "run") == ["config.toml", "environment.json"]
 
 
 def test_a_folder_that_was_moved_away_by_a_killed_writer_is_put_back(tmp_path, monkeypatch, caplog):
@@ -536,3 +538,12 @@ def test_a_defect_is_not_made_a_sentence(monkeypatch):
     monkeypatch.setattr(mien.cli, "app", fail)
     with pytest.raises(ValueError, match="a defect"):
         main(["planted"])
+
+
+def test_the_working_directory_is_not_replaced(tiny_store, tmp_path, monkeypatch):
+    """The command wrote a store and then did not find it: it stood in the one of before."""
+    shutil.copytree(tiny_store.path, tmp_path / "store")
+    monkeypatch.chdir(tmp_path / "store")
+    with pytest.raises(StoreError, match=r"\.: is the working directory, which stays"):
+        write_store(make_material(), Path(), replace=True)
+    assert open_store(tmp_path / "store").meta.fingerprint == tiny_store.meta.fingerprint

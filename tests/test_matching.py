@@ -11,7 +11,7 @@ from mien.execution import train
 from mien.prediction.predictor import load
 from mien.store import open_store, write_store
 from mien.trained import evaluate, load_model
-from mien.types import Material, Scale
+from mien.types import Corpus, Material, Scale
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
 
@@ -140,3 +140,34 @@ def test_what_an_earlier_checkpoint_does_not_say_is_not_compared(run, tmp_path):
     plain = open_store(write_tiny_store(tmp_path / "unnamed").path)
     assert plain.meta.series["audio"].feature_names is None
     load_model(run, plain)
+
+
+def test_evaluation_on_videos_that_were_trained_on_is_warned_of(tmp_path, caplog):
+    """Numbers on clips that the model has learned by heart were given without a word."""
+    store = write_tiny_store(tmp_path / "store")
+    run = train(make_config(), store, tmp_path / "run")
+    evaluate(run, store=store)
+    assert "were trained on" not in caplog.text
+    evaluate(run, store=store, split="train")
+    assert "of the" in caplog.text
+    assert "videos evaluated here" in caplog.text
+    assert "were trained on" in caplog.text
+
+
+def test_videos_are_excluded_by_the_names_by_which_they_are_compared(tmp_path):
+    """The remedy for a leak compared names as they stand, and left nothing out."""
+    store = write_tiny_store(tmp_path / "store")
+    videos = {clip.video_id for clip in store.clips if clip.split == "train"}
+    chosen = min(videos)
+    other = write_tiny_store(tmp_path / "other", video_prefix="x")
+    clips = [replace(other.clips[0], id=f"{chosen.upper()}.MP4$_$1")]
+    material = Material(
+        corpus=Corpus(name="own", language="en", scale=store.scale, clips=tuple(clips)),
+        series=(),
+        origin={},
+    )
+    write_store(material, tmp_path / "excluded")
+    run = train(make_config(), store, tmp_path / "run", exclude=[tmp_path / "excluded"])
+    learned = read_header(run.seeds[0].best)["videos"]
+    assert chosen not in learned
+    assert len(learned) == len(videos) - 1

@@ -707,3 +707,10 @@ def test_no_voice_is_computed_where_nobody_speaks(model, face, monkeypatch):
 
     monkeypatch.setattr(type(model._watcher.tools.extractors[AUDIO]), "begin", refuse)
     assert model.predict(face).answers[0].absent[AUDIO]
+
+
+def test_json_has_the_overall_score_and_is_read_back(seen, tmp_path):
+    seen.write(tmp_path / "a.json")
+    values = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert values["overall"] == pytest.approx(seen.overall)
+    assert Prediction.model_validate(values) == seen

@@ -44,6 +44,7 @@ from mien.steps import check_steps, make_accelerator
 from mien.store import Store, open_store
 from mien.training import Listener, Trainer
 from mien.types import Modality, Split, Task
+from mien.videos import plain_name
 
 __all__ = [
     "train",
@@ -108,7 +109,8 @@ def train(
 
 
 def _videos_of(stores: Sequence[str | Path]) -> frozenset[str]:
-    return frozenset(clip.video_id for path in stores for clip in open_store(path).clips)
+    """Return the videos of some stores, by the names by which videos are compared."""
+    return frozenset(plain_name(c.video_id) for path in stores for c in open_store(path).clips)
 
 
 def _check_clips(prepared: Prepared, config: ExperimentConfig) -> int:

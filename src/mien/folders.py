@@ -88,6 +88,8 @@ def check_place(path: Path, kind: FolderKind, *, replace: bool) -> None:
     """
     if not path.exists():
         return
+    if path.resolve() == Path.cwd():
+        raise kind.error(f"{path}: is the working directory, which stays; run this from elsewhere")
     if not replace:
         raise kind.error(f"{path}: already exists; choose another path, or {kind.remedy}")
     refuse_foreign(path, kind)

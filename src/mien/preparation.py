@@ -17,6 +17,7 @@ from mien.models.multitask import MultimodalModel
 from mien.store import Series, Store
 from mien.text import TextInput, prepare_text
 from mien.types import SPLITS, Clip, Modality, Scale, Split, Task
+from mien.videos import plain_name
 
 __all__ = [
     "Prepared",
@@ -100,7 +101,7 @@ def prepare(
     Args:
         store: The store.
         config: The settings.
-        excluded_videos: Videos whose clips are left out of train and valid.
+        excluded_videos: Videos whose clips are left out of train and valid, by ``plain_name``.
         online: Whether a text encoder that the settings name may be downloaded from a hub.
         with_unlabelled: Whether clips without a multimodal label stay in an annotated store; there
             is nothing to learn from them, and nothing to be compared with.
@@ -125,7 +126,7 @@ def prepare(
     for split in SPLITS:
         rows = store.rows(split)
         if split != "test" and excluded_videos:
-            is_kept = [store.clips[row].video_id not in excluded_videos for row in rows]
+            is_kept = [plain_name(store.clips[row].video_id) not in excluded_videos for row in rows]
             rows = rows[np.array(is_kept, dtype=bool)]
         if not with_unlabelled:
             rows = _leave_out_unlabelled(store, rows, split)

@@ -20,12 +20,12 @@ from mien.files import write_text
 from mien.header import Header, open_header
 from mien.matching import check_data
 from mien.models.multitask import MultimodalModel
-from mien.packing import join_videos, knows_all_videos, videos_seen
 from mien.preparation import Prepared
 from mien.run import RunFolder, open_run, read_json
 from mien.temporaries import sweep, sweep_folder
 from mien.trained import find_checkpoint
 from mien.types import Split
+from mien.videos import join_videos, knows_all_videos, videos_seen
 
 __all__ = ["Start", "describe_run", "make_header", "open_folder", "read_start", "take_over"]
 

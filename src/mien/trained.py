@@ -22,6 +22,7 @@ from mien.run import RunFolder, SeedFolder, open_run
 from mien.store import Store, open_store
 from mien.text import check_encoder
 from mien.types import Split
+from mien.videos import videos_seen
 
 __all__ = [
     "dataset_of",
@@ -170,6 +171,7 @@ def evaluate(
         model, prepared, said = _load(seed.path, store)
         warnings += said
         dataset = dataset_of(prepared, split)
+        warnings += _warn_of_seen(seed.path, store, dataset)
         predictions.append(predict(model, dataset))
         attention.append(judge_attention(predictions[-1], dataset.clips, prepared.tokens))
     values = judge_run(
@@ -186,6 +188,18 @@ def evaluate(
     if out is not None:
         _write_evaluation(Path(out), split, values, predictions)
     return values
+
+
+def _warn_of_seen(path: Path, store: Store, dataset: ClipDataset) -> list[str]:
+    """Say if the weights have learned from videos on which they are evaluated."""
+    videos = {clip.video_id for clip in dataset.clips}
+    seen = videos_seen(open_header(find_checkpoint(path)).given(), videos)
+    if not seen:
+        return []
+    return [
+        f"{store.path}: {len(seen)} of the {len(videos)} videos evaluated here, such as "
+        f"{min(seen)!r}, were trained on; the numbers say nothing about new videos"
+    ]
 
 
 def _write_evaluation(

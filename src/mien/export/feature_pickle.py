@@ -82,6 +82,8 @@ def export_pickle(
 ) -> tuple[str, ...]:
     """Write the pickle; ``export_store`` says what is in it, and what its arguments are."""
     _check_pickle(store)
+    if out.is_dir():
+        raise StoreError(f"{out}: is a folder; give the name of the file to write, such as x.pkl")
     if out.exists() and not (replace and out.is_file()):
         raise StoreError(f"{out}: already exists; choose another path, or say --replace")
     tokens = None if encoder == "none" else _Tokens(store, encoder)

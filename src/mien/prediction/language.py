@@ -1,10 +1,14 @@
 """Texts that a model cannot read, or reads badly: no words, other letters, another language."""
 
+import math
+import tempfile
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mien.files import output_error
 from mien.prediction.transcripts import split_words
 
 if TYPE_CHECKING:
@@ -17,6 +21,8 @@ __all__ = ["Doubt", "find_doubt", "name_language"]
 _MARGIN: Final = 15.0
 #: How much likelier a language must be than the next one to be named, where letters are foreign.
 _NAMED: Final = 3.0
+#: From so many different words on a text is long enough to tell its language.
+_FEWEST_WORDS: Final = 4
 #: Below this share of words in the letters of the language, a text is taken for another one.
 _LEAST_SHARE: Final = 0.5
 
@@ -132,8 +138,8 @@ def find_doubt(text: str, language: str) -> Doubt | None:
 
     A text without a letter, or with none of the letters of the language, cannot be read. One that
     is mostly in other letters, or far likelier in another language by its character sequences,
-    can, but what is read means little. Names do not count. A word or two are too little to tell
-    languages apart that share their letters.
+    can, but what is read means little. Names do not count. One or two
+    words are too little to tell languages apart that share their letters, three nearly so.
 
     Source: lui2012.
 
@@ -160,7 +166,9 @@ def find_doubt(text: str, language: str) -> Doubt | None:
         other = _describe(words, wanted)
         extent = "" if share == 0 else "mostly "
         return Doubt(reason=f"the text is {extent}{other} {reads}", is_readable=share > 0)
-    other = _likelier_language(" ".join(_drop_names(words)), language)
+    told = _drop_names(words)
+    margin = _margin(len({word.casefold() for word in words}))
+    other = _likelier_language(" ".join(told), language, margin)
     if other:
         return Doubt(reason=f"the text is probably {other} {reads}", is_readable=True)
     return None
@@ -202,25 +210,45 @@ def _describe(words: list[str], wanted: list[str]) -> str:
 def _drop_names(words: list[str]) -> list[str]:
     """Return the words without those in the text that have one capital letter, as names have.
 
+    Where all words have one, as in a title, it says nothing.
+
     >>> _drop_names(["Then", "Penélope", "Cruz", "said", "NO."])
     ['Then', 'said', 'NO.']
     """
-    return [*words[:1], *(word for word in words[1:] if not word.lstrip(_OPENING).istitle())]
+    kept = [*words[:1], *(word for word in words[1:] if not word.lstrip(_OPENING).istitle())]
+    return kept if len(kept) > 1 else words
 
 
-def _likelier_language(text: str, language: str) -> str:
+def _margin(num_words: int) -> float:
+    """Return how much likelier another language must be in a text of so many different words.
+
+    Interjections, titles and loan words look like another language and are none.
+
+    >>> _margin(2), _margin(3), _margin(9)
+    (inf, 30.0, 15.0)
+    """
+    if num_words < _FEWEST_WORDS:
+        return math.inf if num_words < _FEWEST_WORDS - 1 else 2 * _MARGIN
+    return _MARGIN
+
+
+def _likelier_language(text: str, language: str, margin: float) -> str:
     """Return the name of a language that is far likelier than the model's; else nothing."""
-    scores = dict(_identifier().rank(text.lower()))
+    scores = dict(_identifier().rank(unicodedata.normalize("NFKC", text).lower()))
     if language not in scores:
         return ""
     best = max(scores, key=lambda code: scores[code])
-    return name_language(best) if scores[best] - scores[language] >= _MARGIN else ""
+    return name_language(best) if scores[best] - scores[language] >= margin else ""
 
 
 @cache
 def _identifier() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    folder = Path(tempfile.gettempdir())
+    try:
+        identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    except OSError as error:  # it unpacks its model there
+        raise output_error(folder, error) from error
     identifier.set_languages([code for code in _NAMES if code in identifier.labels])
     return identifier

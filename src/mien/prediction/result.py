@@ -6,6 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import computed_field, model_validator
+
 from mien.config import Settings
 from mien.files import write_text
 from mien.prediction.answer import Answer, ModelFacts, Score, name_sentiment
@@ -41,6 +43,14 @@ class Prediction(Settings):
     warnings: tuple[str, ...] = ()
     model: ModelFacts
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_overall(cls, values: Any) -> Any:  # noqa: ANN401  # whatever was given
+        """Read what ``to_dict`` gave: the overall score follows from the answers."""
+        if isinstance(values, dict) and "overall" in values:
+            return {key: value for key, value in values.items() if key != "overall"}
+        return values
+
     def __iter__(self) -> Iterator[Answer]:  # type: ignore[override]  # fields are of no use here
         """Give the answers one after the other."""
         return iter(self.answers)
@@ -49,6 +59,7 @@ class Prediction(Settings):
         """Return the number of utterances."""
         return len(self.answers)
 
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic has it
     @property
     def overall(self) -> float:
         """Mean of the multimodal scores, weighted by length: seconds, or words of a text."""
