@@ -245,7 +245,7 @@ def test_videos_are_known_by_their_plain_names(monkeypatch, hashed):
     header = join_videos(IDS, None)
     if hashed:
         monkeypatch.setattr(mien.videos, "_MOST_NAMES", 10)
-        header = mien.videos._shorten_videos(header)
+        header = mien.videos.shorten_videos(header)
         assert "videos" not in header
     for name in (*IDS, "03bSnISJMiM.mp4", "03BSNISJMIM", " 03bSnISJMiM ", "TALK.V2.WAV"):
         assert videos_seen(header, [name]) == {name}
