@@ -270,7 +270,9 @@ def test_a_torn_row_is_an_error_with_its_line(tmp_path):
 def test_a_cell_without_end_is_an_error(tmp_path):
     path = write_csv(tmp_path / "clip.csv", make_rows())
     path.write_text(path.read_text() + '"' + "1" * 200_000)
-    with pytest.raises(FeatureError, match=r"clip\.csv:\d+: is not CSV \(field larger than"):
+    # how large a cell may be is one setting for all readers of a process, and tables raise it
+    sentence = r"clip\.csv:\d+: is not CSV \((field larger than|unexpected end of data)"
+    with pytest.raises(FeatureError, match=sentence):
         extract(tmp_path)
 
 

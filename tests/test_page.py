@@ -69,7 +69,7 @@ def test_a_word_that_was_not_read_says_so_and_has_no_weight(page):
     page.locator("#result .verdict").wait_for()
     word = page.locator("#result .what span", has_text="unread")
     assert word.get_attribute("title") == "not read by the model"
-    assert page.locator("#result .what span[title$='times the average weight']").count() == 4
+    assert page.locator("#result .what span[title$='times the average']").count() == 4
 
 
 def test_a_recording_becomes_a_timeline_that_seeks_and_a_file(page, tmp_path):
