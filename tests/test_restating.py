@@ -124,7 +124,7 @@ def test_a_difference_is_marked_as_better_or_worse_only_where_it_is_clear():
 def test_a_part_says_on_how_many_videos_it_rests():
     few = {"num_clips": 180, "num_clusters": 3}
     assert count_clips(few, "test") == (
-        "test 180 clips in 3 videos (few: t intervals with 2 degrees of freedom)"
+        "180 clips of test in 3 videos (few: t intervals with 2 degrees of freedom)"
     )
-    assert count_clips({"num_clips": 80, "num_clusters": 80}, "test") == "test 80 clips"
+    assert count_clips({"num_clips": 80, "num_clusters": 80}, "test") == "80 clips of test"
     assert count_clips({"num_clips": 90, "num_clusters": 31}, "valid").endswith("videos")

@@ -25,6 +25,7 @@ __all__ = [
     "label_metric",
     "markdown_table",
     "name_corpus",
+    "note_on_units",
     "wrap",
 ]
 
@@ -79,14 +80,16 @@ def describe_units(number: int, unit: str) -> str:
     >>> describe_units(31, "video"), describe_units(1, "clip")
     ('31 videos', '1 clip (no interval can be given)')
     """
+    return f"{_count(number, unit)}{note_on_units(number)}"
+
+
+def note_on_units(number: int) -> str:
+    """Return a note in brackets where intervals rest on few units; else nothing."""
     if number < 2:
-        note = " (no interval can be given)"
-    elif number < FEW_UNITS:
-        degrees = _count(number - 1, "degree")
-        note = f" (few: t intervals with {degrees} of freedom)"
-    else:
-        note = " (few: intervals are somewhat too narrow)" if number < _FEW else ""
-    return f"{_count(number, unit)}{note}"
+        return " (no interval can be given)"
+    if number < FEW_UNITS:
+        return f" (few: t intervals with {_count(number - 1, 'degree')} of freedom)"
+    return " (few: intervals are somewhat too narrow)" if number < _FEW else ""
 
 
 def name_corpus(facts: Mapping[str, Any]) -> str:

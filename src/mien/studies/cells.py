@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mien.metrics import Metric
-from mien.tables import describe_units, format_interval, format_value
+from mien.tables import format_interval, format_value, note_on_units
 
 __all__ = ["caption", "count_clips", "count_seeds", "ends", "less", "spread"]
 
@@ -18,9 +18,8 @@ def caption(name: str, judged: Mapping[str, Any], results: Mapping[str, Any], cl
 def count_clips(one: Mapping[str, Any], word: str) -> str:
     """Say how many clips and videos a part of the results rests on."""
     units, clips = one["num_clusters"], one["num_clips"]
-    if units != clips:
-        return f"{word} {clips} clips in {describe_units(units, 'video')}"
-    return f"{word} {describe_units(clips, 'clip')}"
+    inside = "" if units == clips else f" in {units} video{'s' * (units != 1)}"
+    return f"{clips} clip{'s' * (clips != 1)} of {word}{inside}{note_on_units(units)}"
 
 
 def count_seeds(entry: Mapping[str, Any], judged: Mapping[str, Any], name: str) -> str:
