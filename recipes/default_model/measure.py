@@ -165,9 +165,9 @@ def _real(model: Path, clips: Path) -> Iterator[list[str]]:
             continue
         for one in answers:
             own = [one.unimodal.get(modality) for modality in Modality]
-            lone = [*one.unimodal.values()] if len(one.unimodal) == 1 else []
-            overall = lone[0] if lone else one.score  # a lone modality's score is its own head's
-            yield [path.name, _say(overall), *(_say(found) if found else "" for found in own)]
+            place = f" {one.start:.1f} to {one.end:.1f} s" if len(answers) > 1 else ""
+            scores = (_say(found) if found else "" for found in own)
+            yield [f"{path.name}{place}", _say(one.score), *scores]
 
 
 def _say(score: Score) -> str:
