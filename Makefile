@@ -23,6 +23,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null || true
 	touch $@
 
+# numba compiles parts of librosa when they are first used, and spoils its files if two processes do so
+# at once: one test compiles all of them before the tests run side by side.
+$(VENV)/.compiled: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --quiet -p no:cacheprovider tests/test_extractors_audio.py -k "librosa or long_recording"
+	touch $@
+
 demo: $(VENV)/.installed
 	$(BIN)/mien assets get minilm
 	test -f demo/store/meta.json || $(BIN)/mien planted --out demo/store
@@ -34,7 +40,7 @@ demo: $(VENV)/.installed
 	@echo "  $(BIN)/mien compare demo/run demo/self_mm"
 	@echo "  $(BIN)/mien import FILE.pkl --corpus mosi --out stores/mosi     your own published file"
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev $(VENV)/.compiled
 	if command -v ldconfig > /dev/null; then .ci/system; fi
 	$(BIN)/mien assets get minilm face-landmarker expression whisper-tiny-en silero-vad
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import talking
+from filelock import FileLock, Timeout
 
 from mien.errors import AssetError, ConfigError, FeatureError, MediaError
-from mien.extractors import EXTRACTORS, Source
+from mien.extractors import EXTRACTORS, Source, audio_librosa
 from mien.extractors.audio_encoder import TransformersEncoder, WhisperEncoder
 from mien.extractors.audio_librosa import LibrosaSims
 from mien.extractors.audio_opensmile import Egemaps
@@ -313,3 +314,27 @@ def test_a_missing_package_of_an_extra_is_named(monkeypatch):
         EXTRACTORS["egemaps/1"].build("")
     with pytest.raises(ConfigError, match=r"pip install mien\[extract\]"):
         EXTRACTORS["librosa-sims/1"].build("")
+
+
+def test_librosa_compiles_while_no_other_process_does(librosa_sims, monkeypatch, tmp_path):
+    """Two workers that compiled at once left files on which all later ones ended by a signal."""
+    monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
+    held = []
+
+    def compute(samples, rate):
+        lock = FileLock(tmp_path / "data" / ".librosa.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            held.append(True)
+        else:
+            lock.release()
+            held.append(False)
+        return np.zeros((1 + len(samples) // 512, 33))
+
+    monkeypatch.setattr(audio_librosa, "_values_of", compute)
+    audio_librosa._compile.cache_clear()
+    extract(librosa_sims, np.zeros(22050, np.float32))
+    extract(librosa_sims, np.zeros(22050, np.float32))
+    assert held == [True, False, False]  # locked for what is compiled first, and then no more
+    audio_librosa._compile.cache_clear()

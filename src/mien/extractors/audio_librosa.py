@@ -1,16 +1,23 @@
 """The 33 published acoustic values of CH-SIMS, by librosa."""
 
+import contextlib
+import logging
 import warnings
+from functools import cache
 
 import numpy as np
+from filelock import FileLock
 from jaxtyping import Float, Float32
 
+from mien.assets import data_folder
 from mien.extractors.pieces import Analysis, Piece, Pieces, PieceStream
 from mien.extractors.protocols import AudioExtractor, refuse_settings
 from mien.media.recording import Source
 from mien.packages import require
 
 __all__ = ["LibrosaSims", "build_librosa_sims"]
+
+logger = logging.getLogger(__name__)
 
 _HOP = 512
 _FRAME = 2048
@@ -65,12 +72,31 @@ class LibrosaSims:
         with warnings.catch_warnings():
             for message in _WARNINGS:
                 warnings.filterwarnings("ignore", message, UserWarning)
+            _compile(self.rate_hertz)
             values = _values_of(piece.samples, self.rate_hertz)
         first = (piece.begin - piece.first) // _HOP
         num_steps = None if piece.end is None else (piece.end - piece.begin) // _HOP
         values = values[first:][:num_steps]
         times = (piece.begin + _HOP * np.arange(len(values))) / self.rate_hertz
         return Analysis(values, times)
+
+
+@cache
+def _compile(rate: int) -> None:
+    """Have librosa compile what it needs while no other process does, once in each process.
+
+    numba keeps what it compiles beside librosa. Two processes that do so at once leave files there
+    that do not belong together, and every later process that reads them ends by a segmentation
+    fault.
+    """
+    lock = data_folder() / ".librosa.lock"
+    with contextlib.ExitStack() as stack:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(lock))
+        except OSError as error:
+            logger.warning("%s: cannot be locked (%s); run one process first", lock, error)
+        _values_of(np.sin(np.arange(rate, dtype=np.float32) / 20), rate)
 
 
 def _values_of(samples: Float32[np.ndarray, " S"], rate: int) -> Float[np.ndarray, "T 33"]:
