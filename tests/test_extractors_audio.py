@@ -321,7 +321,7 @@ def test_librosa_compiles_while_no_other_process_does(librosa_sims, monkeypatch,
     monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
     held = []
 
-    def compute(samples, rate):
+    def compute(samples, _):
         lock = FileLock(tmp_path / "data" / ".librosa.lock")
         try:
             lock.acquire(timeout=0)
