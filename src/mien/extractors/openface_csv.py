@@ -134,7 +134,7 @@ class _opened:  # noqa: N801
     def __enter__(self) -> Iterator[list[str]]:
         file = open_regular(self._path, MediaError)
         self._file = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        self._reader = csv.reader(self._file)
+        self._reader = csv.reader(self._file, strict=True)
         return self._reader
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
