@@ -8,12 +8,14 @@ import zipfile
 import numpy as np
 import pytest
 
+from mien.backbone import load_tokenizer
 from mien.config import read_toml
 from mien.corpora import npz
 from mien.corpora.arrays import read_arrays
 from mien.corpora.npz import open_npz
 from mien.corpora.recordings import read_words
-from mien.errors import ConfigError, CorpusError, FeatureError
+from mien.errors import AssetError, ConfigError, CorpusError, FeatureError
+from mien.extractors.audio_encoder import TransformersEncoder
 from mien.inputs import open_regular, read_limited
 
 READERS = {
@@ -39,6 +41,14 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path, name):
     ):
         with pytest.raises(error, match=match):
             read(path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.txt"])
+@pytest.mark.parametrize("load", [load_tokenizer, lambda path: TransformersEncoder(str(path))])
+def test_a_pretrained_folder_with_a_pipe_is_not_waited_for(tmp_path, name, load):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(AssetError, match=f"{name}: is not a regular file"):
+        load(tmp_path)
 
 
 def test_a_file_is_read_up_to_its_limit_and_no_further(tmp_path):

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mien.errors import AssetError, ConfigError
+from mien.inputs import open_regular, require_regular
 from mien.tensors import Sequence
 
 __all__ = [
@@ -122,6 +123,8 @@ def _load(
     quieten.disable_progress_bar()  # type: ignore[no-untyped-call]
     if isinstance(source, Path):
         options["local_files_only"] = True
+        if source.is_dir():
+            require_regular(source, AssetError)
     try:
         return getattr(transformers, what).from_pretrained(
             str(source), trust_remote_code=False, **options
@@ -213,14 +216,18 @@ def _layers_of(backbone: nn.Module) -> Several[nn.Module]:
 
 
 def fingerprint_of(source: Path | str) -> str:
-    """Return the SHA-256 of a local encoder's files; its name for one of a hub."""
+    """Return the SHA-256 of a local encoder's files; its name for one of a hub.
+
+    Raises:
+        AssetError: If a file cannot be read.
+    """
     if isinstance(source, str):
         return f"hub:{source}"
     digest = hashlib.sha256()
     files = sorted([*source.glob("*.safetensors"), *source.glob("*.bin"), *source.glob("*.json")])
     for file in files:
         digest.update(file.name.encode())
-        with file.open("rb") as handle:
+        with open_regular(file, AssetError) as handle:
             while block := handle.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

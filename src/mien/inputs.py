@@ -11,12 +11,21 @@ import reprlib
 import stat
 import tomllib
 import unicodedata
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mien.errors import MienError
 
-__all__ = ["as_printable", "open_regular", "parse_json", "parse_toml", "read_limited", "show"]
+__all__ = [
+    "as_printable",
+    "open_regular",
+    "parse_json",
+    "parse_toml",
+    "read_limited",
+    "require_regular",
+    "show",
+]
 
 _MEGABYTE = 1 << 20
 #: Kinds of characters that a terminal acts on instead of showing them.
@@ -66,7 +75,7 @@ def as_printable(text: str, *, most: int = 6000) -> str:
     )
 
 
-def open_regular(path: Path, error: type[MienError]) -> IO[bytes]:
+def open_regular(path: Path, error: type[MienError]) -> BufferedReader:
     """Open a regular file for reading; nothing else is waited for.
 
     Args:
@@ -88,6 +97,25 @@ def open_regular(path: Path, error: type[MienError]) -> IO[bytes]:
         kind = "a folder" if path.is_dir() else "not a regular file"
         raise error(f"{path}: is {kind}; expected is a file")
     return os.fdopen(handle, "rb")
+
+
+def require_regular(folder: Path, error: type[MienError]) -> None:
+    """Refuse a folder that holds a pipe or a device, before a library waits for its end.
+
+    Args:
+        folder: A folder whose files another library is going to open.
+        error: What is raised.
+
+    Raises:
+        MienError: Of the kind ``error``: if the folder cannot be listed, or a file in it is not a
+            regular one or cannot be read.
+    """
+    try:
+        files = sorted(path for path in folder.iterdir() if not path.is_dir())
+    except OSError as caught:
+        raise error(f"{folder}: cannot be read ({caught.strerror}); check the path") from caught
+    for path in files:
+        open_regular(path, error).close()
 
 
 def read_limited(path: Path, error: type[MienError], *, most: int) -> str:

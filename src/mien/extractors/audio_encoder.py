@@ -10,6 +10,7 @@ from mien.assets import find_asset
 from mien.errors import AssetError, ConfigError
 from mien.extractors.pieces import Analysis, Piece, Pieces, PieceStream
 from mien.extractors.protocols import AudioExtractor, refuse_settings
+from mien.inputs import open_regular, require_regular
 from mien.media.recording import Source
 from mien.packages import require
 
@@ -156,6 +157,8 @@ def _load(what: str, model: str, source: Path, **options: bool) -> Any:  # noqa:
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     is_local = source.is_dir()
+    if is_local:
+        require_regular(source, AssetError)
     try:
         return getattr(transformers, what).from_pretrained(
             str(source) if is_local else model,
@@ -182,7 +185,7 @@ def _identify(model: str, folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in {".json", ".safetensors", ".bin"}:
-            with path.open("rb") as file:
+            with open_regular(path, AssetError) as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
 
