@@ -223,6 +223,21 @@ def test_a_temporary_that_was_taken_for_one_left_is_made_again(tmp_path, monkeyp
     assert len(tried) == 2
 
 
+def test_a_folder_that_was_removed_before_it_was_opened_is_made_again(tmp_path, monkeypatch):
+    real, opened = mien.temporaries.open_to_lock, []
+
+    def lose_the_first(path):
+        opened.append(path)
+        if len(opened) == 1:
+            path.rmdir()
+        return real(path)
+
+    monkeypatch.setattr(mien.temporaries, "open_to_lock", lose_the_first)
+    with temporary(tmp_path / "folder", "folder", sweeps=False) as made:
+        assert made.is_dir()
+        assert made != opened[0]
+
+
 # --- what is replaced -----------------------------------------------------------------------------
 
 

@@ -136,7 +136,11 @@ def _make(path: Path, kind: Kind) -> tuple[Path, int | None]:
     """Make a temporary and lock it, before anybody takes it for one that was left."""
     while True:
         made, handle = _make_unlocked(path, kind)
-        if handle is None or (try_lock(handle) is not False and _is_open(made, handle)):
+        if handle is None:  # no locks here, or another process removed it before it could be opened
+            if made.exists():
+                return made, None
+            continue
+        if try_lock(handle) is not False and _is_open(made, handle):
             return made, handle
         os.close(handle)
 
