@@ -21,15 +21,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mien.extraction.clipwork import (
+from mien.extraction.clip import (
     ClipTask,
     ExtractionSettings,
     build_tools,
     extract_clip,
     find_extractor,
 )
-from mien.media import decode
-from mien.media.recording import AudioSink, FrameSink, Source
+from mien.extraction.media import decode
+from mien.extraction.media.segments import AudioSink, FrameSink, Source
 from mien.types import Modality
 
 _RATE = 22050
@@ -76,7 +76,7 @@ def _make_clip(path: Path, seconds: float) -> Path:
 def _measure_stages(path: Path, settings: ExtractionSettings) -> None:
     import librosa
 
-    from mien.extractors.landmarker import FaceFinder
+    from mien.extraction.extractors.face.landmarker import FaceFinder
 
     tools = build_tools(settings)
     audio = replace(tools, settings=_only(settings, "audio"), extractors=_pick(tools, "audio"))

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mien.metrics import METRICS
-from mien.resampling import Interval, draw_units, resample
+from mien.evaluation.bootstrap import Interval, draw_units, resample
+from mien.evaluation.metrics import METRICS
 
 
 def best_of(call: Callable[[], list[Interval]], rounds: int = 3) -> tuple[float, list[Interval]]:

@@ -20,10 +20,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from mien.onnx import OnnxNetwork, export_onnx
 from mien.prediction.network import load_network
+from mien.prediction.onnx import OnnxNetwork, export_onnx
 from mien.prediction.predictor import DEFAULT_MODEL
-from mien.trained import find_checkpoint
+from mien.training.loading import find_checkpoint
 from mien.types import Modality
 
 Way = Callable[[dict[str, np.ndarray]], float]

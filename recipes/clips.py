@@ -27,11 +27,11 @@ from typing import NamedTuple
 import numpy as np
 from speed import DECODING, Measured, find_recordings, measure, speed, use_one_core
 
-from mien.extractors import EXTRACTORS
-from mien.extractors.speech import SpeechRecogniser, Transcript
-from mien.files import write_text
-from mien.media import AudioSink, Source, decode
-from mien.tables import markdown_table
+from mien.extraction.extractors import EXTRACTORS
+from mien.extraction.extractors.speech import SpeechRecogniser, Transcript
+from mien.extraction.media import AudioSink, Source, decode
+from mien.files.atomic import write_text
+from mien.reports.text import markdown_table
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 GRID = (

@@ -26,18 +26,18 @@ import numpy as np
 import torch
 
 from mien.config import apply_overrides, read_settings
-from mien.corpora.planted import PlantedConfig, make_planted
-from mien.crossfit import EvidenceEpoch, cross_fit, evidence_by_epoch
-from mien.evaluation import predict
-from mien.evidence import Evidence, latent_labels
-from mien.experiment import ExperimentConfig, read_config
-from mien.preparation import Prepared, prepare
-from mien.store import Store, open_store, write_store
-from mien.tables import markdown_table
+from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.data.store import Store, open_store, write_store
+from mien.evaluation.predict import predict
+from mien.labels.evidence import Evidence, latent_labels
+from mien.reports.text import markdown_table
+from mien.training.out_of_fold import EvidenceEpoch, cross_fit, evidence_by_epoch
+from mien.training.preparation import Prepared, prepare
+from mien.training.settings import ExperimentConfig, read_config
 from mien.types import Task
 
 NOISE = 0.5  # standard deviation of what is added to annotations, on the scale of the corpus
-KEPT = 0.6  # of the running mean over the epochs, as in mien.crossfit
+KEPT = 0.6  # of the running mean over the epochs, as in mien.training.out_of_fold
 
 
 def measure_detour(

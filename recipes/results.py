@@ -16,16 +16,16 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mien.files import write_text
-from mien.metrics import METRICS
-from mien.run import RunFolder, open_run
-from mien.tables import (
+from mien.evaluation.metrics import METRICS
+from mien.files.atomic import write_text
+from mien.reports.text import (
     describe_metrics,
     format_interval,
     format_value,
     label_metric,
     markdown_table,
 )
+from mien.training.run_folder import RunFolder, open_run
 
 
 def write_results(plan: Path, runs: Path, out: Path, only: Collection[str] = ()) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from mien.corpora.recordings import SUFFIXES
-from mien.extractors import EXTRACTORS
-from mien.files import write_text
-from mien.media import AudioSink, FrameSink, Source, decode
-from mien.tables import markdown_table
+from mien.extraction.extractors import EXTRACTORS
+from mien.extraction.media import AudioSink, FrameSink, Source, decode
+from mien.files.atomic import write_text
+from mien.reports.text import markdown_table
 from mien.types import Modality
 
 DECODING = "decoding"

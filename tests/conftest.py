@@ -44,10 +44,10 @@ def shipped():
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave the figures of a report out, which take seconds to draw and are tested elsewhere."""
-    monkeypatch.setattr("mien.figures.draw_figures", lambda _: [])
+    monkeypatch.setattr("mien.reports.figures.run.draw_figures", lambda _: [])
 
 
 @pytest.fixture
 def quick_intervals(monkeypatch):
     """Draw few bootstrap samples, so that a run of a test ends soon."""
-    monkeypatch.setattr("mien.judgement._RESAMPLES", 40)
+    monkeypatch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)

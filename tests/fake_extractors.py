@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.extractors import EXTRACTORS, Entry, Features
+from mien.extraction.extractors import EXTRACTORS, Entry, Features
 from mien.types import Modality
 
 #: Command that starts such a worker.
@@ -137,7 +137,7 @@ def register():
 
 
 if __name__ == "__main__":
-    from mien.extraction.worker import main
+    from mien.extraction.processes.worker import main
 
     register()
     sys.exit(main())

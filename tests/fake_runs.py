@@ -8,11 +8,11 @@ import numpy as np
 
 from mien.config import dump_toml
 from mien.corpora import metric_family
-from mien.experiment import ExperimentConfig
-from mien.judgement import judge_labels, judge_scores, summarise_run
-from mien.metrics import evaluate_all
-from mien.predictions import Predictions, write_predictions
-from mien.run import RunFolder, open_run
+from mien.evaluation.evaluate import judge_labels, judge_scores, summarise_run
+from mien.evaluation.metrics import evaluate_all
+from mien.evaluation.predictions import Predictions, write_predictions
+from mien.training.run_folder import RunFolder, open_run
+from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
 
 SENTENCES = (

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mien.batch import make_dataset
-from mien.evidence import Evidence
-from mien.experiment import ExperimentConfig
-from mien.label_bank import LabelsConfig
+from mien.data.dataset import make_dataset
+from mien.data.store import write_store
 from mien.labels import build_labels
+from mien.labels.evidence import Evidence
+from mien.labels.generator import LabelsConfig
 from mien.models import MODELS, build_model
-from mien.store import write_store
 from mien.tensors import Batch, Output, Targets, pad
+from mien.training.settings import ExperimentConfig
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 TEXT, AUDIO, VIDEO = Modality
@@ -168,7 +168,7 @@ def make_evidence(modalities, num_clips, seed=9):
 
 
 def make_series(arrays):
-    from mien.store import Series
+    from mien.data.store import Series
 
     offsets = np.concatenate([[0], np.cumsum([len(a) for a in arrays])]).astype(np.int64)
     return Series(np.concatenate(arrays), offsets)

@@ -6,8 +6,8 @@ import threading
 import time
 from contextlib import contextmanager
 
-from mien.serving.limits import ServeSettings
-from mien.serving.server import make_server, open_socket
+from mien.prediction.server.limits import ServeSettings
+from mien.prediction.server.server import make_server, open_socket
 
 BOUNDARY = "0123456789abcdef"
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mien.errors import ConfigError
 from mien.extraction.alignment import Pooling, align_to_words, pool, read_pooling
-from mien.extractors import Features
+from mien.extraction.extractors import Features
 from mien.types import Word
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from helpers import limit_files
 
-from mien import assets, wheels
-from mien.assets import (
+from mien.cli import main
+from mien.errors import AssetError
+from mien.pretrained import assets, wheels
+from mien.pretrained.assets import (
     ASSETS,
     DEFAULT_TEXT_ENCODER,
     data_folder,
@@ -25,9 +27,7 @@ from mien.assets import (
     list_assets,
     text_prefix,
 )
-from mien.cli import main
-from mien.errors import AssetError
-from mien.pretrained import Asset, AssetFile, Package
+from mien.pretrained.registry import Asset, AssetFile, Package
 
 WEIGHTS = b"weights " * 1000
 CONTENT = {"config.json": b"{}", "model.bin": WEIGHTS}
@@ -561,7 +561,8 @@ def test_the_list_says_what_is_not_here():
 
 def test_importing_this_module_stays_light():
     code = (
-        "import mien.assets, sys; sys.exit(bool({'numpy', 'torch', 'pydantic'} & {*sys.modules}))"
+        "import mien.pretrained.assets, sys;"
+        "sys.exit(bool({'numpy', 'torch', 'pydantic'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

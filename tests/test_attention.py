@@ -4,7 +4,7 @@ from helpers import generator, make_states, open_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.attention import (
+from mien.models.attention import (
     ATTENTIONS,
     GatedAttention,
     MaxPooling,
@@ -15,7 +15,7 @@ from mien.attention import (
     SoftmaxAttention,
     make_attention,
 )
-from mien.layers import last_step
+from mien.models.encoders import last_step
 
 
 def slow_gates(layer, state):

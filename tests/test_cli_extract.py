@@ -8,10 +8,10 @@ import talking
 from test_extraction import write_folder, write_sound
 
 from mien.cli import main
+from mien.data.store import open_store
 from mien.errors import ConfigError
-from mien.extraction.clipwork import ExtractionSettings
+from mien.extraction.clip import ExtractionSettings
 from mien.extraction.request import make_settings, read_request
-from mien.store import open_store
 from mien.types import Scale
 
 HEARD = ["--video", "none", "--text", "none", "--jobs", "1"]

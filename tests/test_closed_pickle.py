@@ -26,11 +26,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.corpora import pickled_array
-from mien.corpora.closed_pickle import load_closed
-from mien.corpora.feature_file import FeatureFile
-from mien.corpora.pickled_array import LongText, PickledArray, text_of
-from mien.corpora.pickled_numpy import describe
+from mien.corpora.safe_pickle import lazy_array as pickled_array
+from mien.corpora.safe_pickle.feature_file import FeatureFile
+from mien.corpora.safe_pickle.lazy_array import LongText, PickledArray, text_of
+from mien.corpora.safe_pickle.machine import load_closed
+from mien.corpora.safe_pickle.numpy_objects import describe
 from mien.errors import CorpusError
 
 PROTOCOLS = [2, 3, 4, 5]
@@ -580,8 +580,8 @@ def test_a_million_marks_are_too_many(tmp_path):
 MEASURE = """
 import sys, time
 from pathlib import Path
-from mien.corpora import pickled_numpy
-from mien.corpora.released import read_released
+from mien.corpora.safe_pickle import numpy_objects as pickled_numpy
+from mien.corpora.published.reader import read_released
 from mien.errors import CorpusError
 
 def peak():  # ru_maxrss would count the process that started this one
@@ -634,7 +634,7 @@ def test_a_bomb_costs_little_time_and_memory(tmp_path, name, megabytes):
     "data", [b"N", b"]", b"K\x01\x94", b"}", b"Nq\x01", b"G12345678", b")\x85", b"\x88"]
 )
 def test_small_values_may_not_fill_the_memory(tmp_path, monkeypatch, data):
-    monkeypatch.setattr("mien.corpora.pickled_numpy._MOST_MEMORY", 1 << 20)
+    monkeypatch.setattr("mien.corpora.safe_pickle.numpy_objects._MOST_MEMORY", 1 << 20)
     refuse(tmp_path, START + b"(" + data * 40_000 + b"t.", "would fill more than 1 MB")
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from fake_runs import write_run
 
-from mien.comparison import compare_runs
 from mien.errors import CheckpointError
-from mien.metrics import METRICS
-from mien.predictions import Predictions, write_predictions
-from mien.run import RunFolder
-from mien.significance import paired_difference
+from mien.evaluation.metrics import METRICS
+from mien.evaluation.predictions import Predictions, write_predictions
+from mien.evaluation.significance import paired_difference
+from mien.reports.comparison import compare_runs
+from mien.training.run_folder import RunFolder
 from mien.types import Task
 
 

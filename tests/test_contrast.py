@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.agreement import AGREEMENT, _spearman_of_counts, fit_monotone
-from mien.contrast import clusters_of, contrast
-from mien.metrics import METRICS, corr, mae
-from mien.resampling import draw_units, resample
-from mien.significance import bootstrap_interval, paired_difference
+from mien.evaluation.bootstrap import draw_units, resample
+from mien.evaluation.contrast import clusters_of, contrast
+from mien.evaluation.label_agreement import AGREEMENT, _spearman_of_counts, fit_monotone
+from mien.evaluation.metrics import METRICS, corr, mae
+from mien.evaluation.significance import bootstrap_interval, paired_difference
 
 
 def make(seed, num=240, num_seeds=2):

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from mien.conversion.bert_folder import BertSizes, staged_folder, weight_shapes, write_bert
 from mien.errors import OutputError
+from mien.pretrained.conversion.bert_folder import (
+    BertSizes,
+    staged_folder,
+    weight_shapes,
+    write_bert,
+)
 
 SIZES = BertSizes(
     vocab_size=3,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.conversion import checksum
-from mien.conversion.checksum import crc32c, unmask
+from mien.pretrained.conversion import checksum
+from mien.pretrained.conversion.checksum import crc32c, unmask
 
 
 def slow_crc32c(data: bytes) -> int:

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.assets import data_folder
-from mien.conversion.nano_e5 import convert_nano_e5
 from mien.errors import AssetError
+from mien.pretrained.assets import data_folder
+from mien.pretrained.conversion.nano_e5 import convert_nano_e5
 
 STATE, LAYERS, HEADS, INNER, POSITIONS, SEGMENTS = 32, 2, 4, 64, 16, 2
 #: Pieces with their scores; the last is the mask token.

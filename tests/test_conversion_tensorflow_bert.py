@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.cli import main
-from mien.conversion.tensor_bundle import TensorBundle
-from mien.conversion.tensorflow_bert import convert_tensorflow_bert
 from mien.errors import AssetError
+from mien.pretrained.conversion.tensor_bundle import TensorBundle
+from mien.pretrained.conversion.tensorflow_bert import convert_tensorflow_bert
 
 STATE, INNER, LAYERS, POSITIONS = 8, 12, 2, 16
 VOCABULARY = [

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from mien import crossfit
 from mien.config import Settings
-from mien.crossfit import EvidenceEpoch, assign_folds, cross_fit, evidence_by_epoch
+from mien.data.store import Store, write_store
 from mien.errors import TrainingError
-from mien.evidence import Evidence
-from mien.experiment import ExperimentConfig
-from mien.models.late import Late
+from mien.labels.evidence import Evidence
+from mien.models.late_fusion import Late
 from mien.models.multitask import MultitaskConfig
-from mien.preparation import prepare
-from mien.store import Store, write_store
+from mien.training import out_of_fold as crossfit
+from mien.training.out_of_fold import EvidenceEpoch, assign_folds, cross_fit, evidence_by_epoch
+from mien.training.preparation import prepare
+from mien.training.settings import ExperimentConfig
 from mien.types import Material, Scale, Task
 
 LATENT = {"generator": "latent", "folds": 3, "evidence_epochs": 3}

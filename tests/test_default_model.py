@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mien.calibration import Calibration
-from mien.checkpoint import read_header
-from mien.packing import videos_seen
+from mien.data.store import write_store
+from mien.evaluation.conformal import Calibration
+from mien.evaluation.predictions import Predictions
+from mien.prediction.package import videos_seen
 from mien.prediction.predictor import DEFAULT_MODEL
-from mien.predictions import Predictions
-from mien.store import write_store
+from mien.training.checkpoints.checkpoint import read_header
 from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "default_model"

@@ -24,13 +24,13 @@ from helpers import (
 )
 from test_parity import GOLDENS, NAMES, load
 
-from mien.evidence import Confidence
-from mien.fusion import DimensionFusion, RankOneFusion
-from mien.label_bank import LabelsConfig
 from mien.labels import build_labels
-from mien.objectives import MultitaskObjective
-from mien.steps import TrainConfig
+from mien.labels.evidence import Confidence
+from mien.labels.generator import LabelsConfig
+from mien.models.fusion import DimensionFusion, RankOneFusion
 from mien.tensors import Output
+from mien.training.loop import TrainConfig
+from mien.training.objective import MultitaskObjective
 from mien.types import Modality, Scale, Task
 
 OURS = ("gated", "softmax", "none")

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import pytest
 import typer
 
-from mien.assets import DEFAULT_TEXT_ENCODER
 from mien.cli import app
 from mien.config import read_settings
-from mien.corpora.planted import PlantedConfig, make_planted
+from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.data.store import write_store
 from mien.errors import MienError
-from mien.experiment import ExperimentConfig, list_configs, read_config
-from mien.store import write_store
+from mien.pretrained.assets import DEFAULT_TEXT_ENCODER
 from mien.studies.plan import StudyConfig, list_studies, read_study
+from mien.training.settings import ExperimentConfig, list_configs, read_config
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -25,10 +25,9 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.checkpoint import read_header, read_tensors
 from mien.cli.options import read_seeds
-from mien.comparison import compare_runs
 from mien.config import apply_overrides, read_settings
+from mien.data.store import write_store
 from mien.errors import (
     CheckpointError,
     ConfigError,
@@ -37,17 +36,18 @@ from mien.errors import (
     StoreError,
     TrainingError,
 )
-from mien.evaluation import predict
-from mien.execution import train
-from mien.experiment import ExperimentConfig, read_config
-from mien.predictions import read_predictions
-from mien.preparation import _moments, prepare
-from mien.report import write_report
-from mien.run import SeedFolder, open_run
-from mien.steps import check_steps
-from mien.store import write_store
-from mien.tables import format_comparison, format_run
-from mien.trained import evaluate, find_checkpoint, load_model
+from mien.evaluation.predict import predict
+from mien.evaluation.predictions import read_predictions
+from mien.reports.comparison import compare_runs
+from mien.reports.page import write_report
+from mien.reports.text import format_comparison, format_run
+from mien.training.checkpoints.checkpoint import read_header, read_tensors
+from mien.training.experiment import train
+from mien.training.loading import evaluate, find_checkpoint, load_model
+from mien.training.loop import check_steps
+from mien.training.preparation import _moments, prepare
+from mien.training.run_folder import SeedFolder, open_run
+from mien.training.settings import ExperimentConfig, read_config
 from mien.types import Corpus, Material, Modality, Task
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
@@ -94,7 +94,7 @@ def assert_same_run(first, second, seeds=(1,)):
 def finished(tiny_store, tmp_path_factory):
     """A run with one seed that was not interrupted; do not alter."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("mien.judgement._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
     out = tmp_path_factory.mktemp("runs") / "finished"
     train(make_config(), tiny_store, out)
     patch.undo()
@@ -142,7 +142,7 @@ def test_a_run_that_was_stopped_while_it_was_judged_goes_on(
 
     out = tmp_path / "parts"
     with monkeypatch.context() as patched:
-        patched.setattr("mien.execution.judge_labels", interrupt)
+        patched.setattr("mien.training.experiment.judge_labels", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(make_config(), tiny_store, out)
     train(make_config(), tiny_store, out, resume=True)
@@ -153,10 +153,10 @@ CHILD = """
 import sys, torch
 sys.path.insert(0, sys.argv[3])
 torch.set_num_threads(1)
-import mien.judgement
-mien.judgement._RESAMPLES = 40
+import mien.evaluation.evaluate
+mien.evaluation.evaluate._RESAMPLES = 40
 from helpers import make_config
-from mien.execution import train
+from mien.training.experiment import train
 train(make_config(train={"epochs": 16, "patience": 16}), sys.argv[1], sys.argv[2], resume=True)
 """
 
@@ -478,7 +478,7 @@ class DivergeOnce:
 def partly_failed(tiny_store, tmp_path_factory):
     """A run of seeds 1, 2, 3, of which 2 diverged; do not alter."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("mien.judgement._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
     out = tmp_path_factory.mktemp("runs") / "failed"
     train(make_config(train={"seeds": [1, 2, 3]}), tiny_store, out, listener=DivergeOnce(2))
     patch.undo()
@@ -545,7 +545,7 @@ def test_evidence_that_diverges_is_a_seed_that_diverged(tiny_store, tmp_path, mo
     def diverge(*_, **__):
         raise DivergenceError("evidence of the modalities diverged in epoch 1")
 
-    monkeypatch.setattr("mien.execution.cross_fit", diverge)
+    monkeypatch.setattr("mien.training.experiment.cross_fit", diverge)
     config = make_config(labels={"generator": "latent"}, train={"seeds": [1, 2]})
     with pytest.raises(
         TrainingError,

@@ -4,13 +4,13 @@ import helpers
 import numpy as np
 import pytest
 
-from mien.corpora.arrays import read_arrays
-from mien.corpora.released import read_released
+from mien.corpora.npz_features import read_arrays
+from mien.corpora.published.reader import read_released
 from mien.corpora.table import read_table
+from mien.data.export.layouts import export_store
+from mien.data.export.pickle_writer import StreamedArray, write_pickle
+from mien.data.store import open_store, write_store
 from mien.errors import StoreError
-from mien.export.layouts import export_store
-from mien.export.pickle_writer import StreamedArray, write_pickle
-from mien.store import open_store, write_store
 from mien.types import Clip, Corpus, Material, Scale, SeriesSource, Task, Word
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from mien.export.layouts import export_store
-from mien.store import write_store
+from mien.data.export.layouts import export_store
+from mien.data.store import write_store
 from mien.types import SPLITS, Task
 
 UNIMODAL = {"T": Task.TEXT, "A": Task.AUDIO, "V": Task.VIDEO}

@@ -14,10 +14,10 @@ import pytest
 from helpers import limit_files
 
 from mien.corpora.recordings import read_recordings
+from mien.data.store import open_store
 from mien.errors import ConfigError, ExtractionError, OutputError, StoreError
-from mien.extraction.clipwork import ExtractionSettings, find_extractor
+from mien.extraction.clip import ExtractionSettings, find_extractor
 from mien.extraction.pipeline import extract
-from mien.store import open_store
 from mien.types import Modality, Word
 
 HEARD = ExtractionSettings(audio="loudness/2", text="none")
@@ -369,7 +369,7 @@ sys.path.insert(0, {tests!r})
 import fake_extractors
 fake_extractors.register()
 from pathlib import Path
-from mien.extraction.clipwork import ExtractionSettings
+from mien.extraction.clip import ExtractionSettings
 from mien.corpora.recordings import read_recordings
 from mien.extraction.pipeline import extract
 source, out, jobs = sys.argv[1:]

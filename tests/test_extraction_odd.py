@@ -17,8 +17,8 @@ from mien.cli import main
 from mien.corpora.recordings import read_recordings
 from mien.errors import ConfigError, CorpusError
 from mien.extraction.inspection import _Frame, _outlined, inspect
-from mien.media import decode, probe
-from mien.media.recording import AudioSink, Source
+from mien.extraction.media import decode, probe
+from mien.extraction.media.segments import AudioSink, Source
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,11 +7,11 @@ import talking
 from filelock import FileLock, Timeout
 
 from mien.errors import AssetError, ConfigError, FeatureError, MediaError
-from mien.extractors import EXTRACTORS, Source, audio_librosa
-from mien.extractors.audio_encoder import TransformersEncoder, WhisperEncoder
-from mien.extractors.audio_librosa import LibrosaSims
-from mien.extractors.audio_opensmile import Egemaps
-from mien.extractors.pieces import Analysis, Pieces, PieceStream
+from mien.extraction.extractors import EXTRACTORS, Source, audio_librosa
+from mien.extraction.extractors.audio_encoder import TransformersEncoder, WhisperEncoder
+from mien.extraction.extractors.audio_librosa import LibrosaSims
+from mien.extraction.extractors.audio_opensmile import Egemaps
+from mien.extraction.extractors.windows import Analysis, Pieces, PieceStream
 
 SOURCE = Source(path=Path("video/clip.mp4"))
 
@@ -127,7 +127,7 @@ def test_a_clip_shorter_than_a_frame_of_librosa_is_an_error(librosa_sims):
 
 def test_a_long_recording_is_analysed_in_pieces_on_the_same_grid(librosa_sims, monkeypatch):
     """Away from what librosa takes from the whole signal, a seam is not to be seen."""
-    monkeypatch.setattr("mien.extractors.audio_librosa._STEPS", 100)
+    monkeypatch.setattr("mien.extraction.extractors.audio_librosa._STEPS", 100)
     samples = make_voice(8.0, 22050)
     found = extract(librosa_sims, samples, 3000)
     expected = by_hand(samples)
@@ -186,7 +186,7 @@ def test_the_pitch_of_egemaps_follows_the_voice():
 
 def test_long_functionals_are_one_step_per_piece(monkeypatch):
     pytest.importorskip("opensmile", reason="pip install mien[opensmile]")
-    monkeypatch.setattr("mien.extractors.audio_opensmile._PIECE", 16000)
+    monkeypatch.setattr("mien.extraction.extractors.audio_opensmile._PIECE", 16000)
     found = extract(Egemaps("functionals"), make_voice(3.5, 16000))
     np.testing.assert_allclose(found.times, [0.5 + 0.03, 1.5 + 0.03, 2.5 + 0.03, 3.25])
     descriptors = extract(Egemaps("lld"), make_voice(3.5, 16000))
@@ -262,7 +262,7 @@ def test_an_encoder_of_transformers_equals_transformers_by_hand(tiny_encoder):
 
 
 def test_long_sound_is_encoded_in_windows_whose_steps_lie_on_one_grid(tiny_encoder, monkeypatch):
-    monkeypatch.setattr("mien.extractors.audio_encoder._WINDOW_SECONDS", 1)
+    monkeypatch.setattr("mien.extraction.extractors.audio_encoder._WINDOW_SECONDS", 1)
     samples = make_voice(3.3, 16000)
     found = extract(TransformersEncoder(str(tiny_encoder)), samples, 999)
     num_steps = (samples.size - 400) // 320 + 1
@@ -309,7 +309,7 @@ def test_an_extractor_without_settings_refuses_settings(name):
 
 
 def test_a_missing_package_of_an_extra_is_named(monkeypatch):
-    monkeypatch.setattr("mien.packages.find_spec", lambda _: None)
+    monkeypatch.setattr("mien.errors.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install mien\[opensmile\]"):
         EXTRACTORS["egemaps/1"].build("")
     with pytest.raises(ConfigError, match=r"pip install mien\[extract\]"):

@@ -11,13 +11,20 @@ import pytest
 import talking
 from PIL import Image
 
-from mien.assets import find_asset
 from mien.errors import AssetError, ConfigError
-from mien.extractors import EXTRACTORS, Source, landmarker
-from mien.extractors.expression import EXPRESSIONS, ExpressionModel
-from mien.extractors.face_tracking import FaceTracks
-from mien.extractors.geometry import align, eye_aspects, gaze_of, mouth_aspect, pose_of
-from mien.extractors.landmarker import FaceFinder, FaceSearch, overlap
+from mien.extraction.extractors import EXTRACTORS, Source
+from mien.extraction.extractors.face import landmarker
+from mien.extraction.extractors.face.expression import EXPRESSIONS, ExpressionModel
+from mien.extraction.extractors.face.geometry import (
+    align,
+    eye_aspects,
+    gaze_of,
+    mouth_aspect,
+    pose_of,
+)
+from mien.extraction.extractors.face.landmarker import FaceFinder, FaceSearch, overlap
+from mien.extraction.extractors.face.tracking import FaceTracks
+from mien.pretrained.assets import find_asset
 
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
 CLIP = Source(path=Path("clip.mp4"))
@@ -229,7 +236,7 @@ def test_mediapipe_is_given_no_certificate_with_which_to_report_usage(monkeypatc
 @needs_landmarker
 def test_loading_the_landmarker_and_leaving_is_quiet():
     code = (
-        "from mien.extractors import EXTRACTORS, Source; from pathlib import Path; "
+        "from mien.extraction.extractors import EXTRACTORS, Source; from pathlib import Path; "
         "import talking; s = EXTRACTORS['face/1'].build('').begin(Source(path=Path('x'))); "
         "s.feed(talking.portrait(0.0), 0.0); assert len(s.finish().values) == 1"
     )
@@ -437,7 +444,7 @@ def test_the_portrait_that_smiles_is_judged_happy():
 @pytest.mark.slow
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="no real clips at ../shared/data/clips")
 def test_an_actor_who_plays_happy_smiles_more_than_when_angry_or_neutral():
-    from mien.media import FrameSink, decode
+    from mien.extraction.media import FrameSink, decode
 
     smiles, happiness = {}, {}
     for played in ("HAP", "ANG", "NEU"):
@@ -457,6 +464,6 @@ def test_a_missing_library_of_the_system_is_named_with_what_to_install(monkeypat
     def fail(*_):
         raise OSError("libGLESv2.so.2: cannot open shared object file")
 
-    monkeypatch.setattr("mien.extractors.landmarker._load", fail)
+    monkeypatch.setattr("mien.extraction.extractors.face.landmarker._load", fail)
     with pytest.raises(ConfigError, match=r"libGLESv2\.so\.2.*install libegl1 libgles2"):
         FaceFinder()

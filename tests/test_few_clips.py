@@ -7,13 +7,13 @@ import logging
 import pytest
 from helpers import make_config, make_material
 
-from mien.comparison import compare_runs
-from mien.execution import train
-from mien.label_report import format_label_report, report_labels
-from mien.report import write_report
-from mien.store import write_store
-from mien.tables import format_comparison, format_run
-from mien.trained import evaluate
+from mien.data.store import write_store
+from mien.reports.comparison import compare_runs
+from mien.reports.labels import format_label_report, report_labels
+from mien.reports.page import write_report
+from mien.reports.text import format_comparison, format_run
+from mien.training.experiment import train
+from mien.training.loading import evaluate
 from mien.types import Task
 
 ENDS = ("low", "high")
@@ -27,7 +27,7 @@ def runs(tmp_path_factory):
     records = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())
-    logger = logging.getLogger("mien.execution")
+    logger = logging.getLogger("mien.training.experiment")
     logger.addHandler(handler)
     config = make_config(train={"seeds": [1, 2], "epochs": 1})
     run = train(config, store, folder / "run")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fake_runs import write_run
 
-from mien.agreement import agreement
-from mien.figures import _curves, draw_figures
-from mien.reading import read_labels, read_run
+from mien.evaluation.label_agreement import agreement
+from mien.reports.figures.run import _curves, draw_figures
+from mien.reports.finished_run import read_labels, read_run
 from mien.types import Modality, Scale
 
 
@@ -78,7 +78,8 @@ def test_a_figure_with_nothing_to_show_is_left_out_and_an_old_one_removed(tmp_pa
 def test_synthetic_is_said_in_the_title_of_every_figure(run, monkeypatch):
     titles = []
     monkeypatch.setattr(
-        "mien.figures.save_figure", lambda figure, _: titles.append(figure.get_suptitle())
+        "mien.reports.figures.run.save_figure",
+        lambda figure, _: titles.append(figure.get_suptitle()),
     )
     draw_figures(read_run(run))
     assert len(titles) == 5

@@ -14,23 +14,23 @@ from helpers import die, killed, limit_files, make_config, make_material
 from stand_in_models import StandIn
 
 import mien.cli
-import mien.folders
-import mien.temporaries
+import mien.files.folders
+import mien.files.temporaries
 from mien.cli import main
 from mien.config import dump_toml
+from mien.data.export.layouts import export_store
+from mien.data.store import STORE, open_store, write_store
+from mien.data.text import TextEncoderConfig, prepare_text
 from mien.errors import CheckpointError, OutputError, StoreError
-from mien.execution import train
-from mien.export.layouts import export_store
-from mien.files import resumable, write_text, written_beside
-from mien.folders import FolderKind, staged
-from mien.npy import write_array
-from mien.plots import make_figure, save_figure
-from mien.report import write_report
-from mien.run import open_run
-from mien.starting import open_folder
-from mien.store import STORE, open_store, write_store
-from mien.temporaries import temporary
-from mien.text import TextEncoderConfig, prepare_text
+from mien.files.atomic import resumable, write_text, written_beside
+from mien.files.folders import FolderKind, staged
+from mien.files.npy import write_array
+from mien.files.temporaries import temporary
+from mien.reports.figures.style import make_figure, save_figure
+from mien.reports.page import write_report
+from mien.training.experiment import train
+from mien.training.run_folder import open_run
+from mien.training.starting import open_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and locks of POSIX")
 
@@ -139,7 +139,7 @@ def test_a_folder_in_which_only_a_killed_writer_began_is_no_other_run(tmp_path):
 
 def test_a_folder_that_was_moved_away_by_a_killed_writer_is_put_back(tmp_path, monkeypatch, caplog):
     """Where the system cannot exchange two names, there is a moment without the folder."""
-    monkeypatch.setattr(mien.folders, "_exchange", lambda *_: False)
+    monkeypatch.setattr(mien.files.folders, "_exchange", lambda *_: False)
     stage(tmp_path / "f", "old")
     real = Path.rename
 
@@ -191,7 +191,7 @@ def test_of_two_writers_of_a_new_folder_the_second_to_end_is_told(tmp_path):
 @pytest.mark.parametrize("exchanges", [True, False])
 def test_of_two_that_replace_a_folder_the_last_one_is_kept(tmp_path, monkeypatch, exchanges):
     if not exchanges:
-        monkeypatch.setattr(mien.folders, "_exchange", lambda *_: False)
+        monkeypatch.setattr(mien.files.folders, "_exchange", lambda *_: False)
     stage(tmp_path / "f", "old")
     with staged(tmp_path / "f", ANY, replace=True) as folder:
         (folder / "file").write_text("late", encoding="utf-8")
@@ -202,7 +202,7 @@ def test_of_two_that_replace_a_folder_the_last_one_is_kept(tmp_path, monkeypatch
 
 
 def test_without_locks_nothing_that_others_may_write_is_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(mien.temporaries, "try_lock", lambda _: None)
+    monkeypatch.setattr(mien.files.temporaries, "try_lock", lambda _: None)
     assert killed(lambda: write_half(tmp_path / "file"))
     write_text(tmp_path / "file", "new")
     assert (tmp_path / "file").read_text(encoding="utf-8") == "new"
@@ -211,20 +211,20 @@ def test_without_locks_nothing_that_others_may_write_is_removed(tmp_path, monkey
 
 def test_a_temporary_that_was_taken_for_one_left_is_made_again(tmp_path, monkeypatch):
     """Another process may look between the making of a temporary and its locking."""
-    real, tried = mien.temporaries.try_lock, []
+    real, tried = mien.files.temporaries.try_lock, []
 
     def lose_the_first(handle):
         tried.append(handle)
         return False if len(tried) == 1 else real(handle)
 
-    monkeypatch.setattr(mien.temporaries, "try_lock", lose_the_first)
+    monkeypatch.setattr(mien.files.temporaries, "try_lock", lose_the_first)
     with temporary(tmp_path / "file", "file", sweeps=False) as made:
         assert made.exists()
     assert len(tried) == 2
 
 
 def test_a_folder_that_was_removed_before_it_was_opened_is_made_again(tmp_path, monkeypatch):
-    real, opened = mien.temporaries.open_to_lock, []
+    real, opened = mien.files.temporaries.open_to_lock, []
 
     def lose_the_first(path):
         opened.append(path)
@@ -232,7 +232,7 @@ def test_a_folder_that_was_removed_before_it_was_opened_is_made_again(tmp_path, 
             path.rmdir()
         return real(path)
 
-    monkeypatch.setattr(mien.temporaries, "open_to_lock", lose_the_first)
+    monkeypatch.setattr(mien.files.temporaries, "open_to_lock", lose_the_first)
     with temporary(tmp_path / "folder", "folder", sweeps=False) as made:
         assert made.is_dir()
         assert made != opened[0]
@@ -391,7 +391,7 @@ def test_arrays_are_written_as_numpy_writes_them(tmp_path, array):
 def trained(tiny_store, tmp_path_factory):
     """A run of one epoch; do not alter."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("mien.judgement._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
     config = make_config(train={"epochs": 1}, labels={"generator": "copy"})
     run = train(config, tiny_store.path, tmp_path_factory.mktemp("runs") / "run")
     patch.undo()
@@ -403,9 +403,9 @@ def place(tmp_path, monkeypatch, tiny_store, trained):
     """A folder with a store, a run, and what the commands below read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mien.judgement._RESAMPLES", 40)
+    monkeypatch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
     monkeypatch.setattr("mien.prediction.predictor.load", lambda _: StandIn())
-    monkeypatch.setattr("mien.cli.prediction.bring_missing", lambda *_, **__: None)
+    monkeypatch.setattr("mien.cli.predict.bring_missing", lambda *_, **__: None)
     (tmp_path / "store").symlink_to(tiny_store.path)
     (tmp_path / "run").symlink_to(trained)
     export_store(tiny_store, tmp_path / "x.pkl", encoder="none")

@@ -4,7 +4,7 @@ from helpers import AUDIO, TEXT, VIDEO, generator, open_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.fusion import FUSIONS, ConflictFusion, DimensionFusion, RankOneFusion
+from mien.models.fusion import FUSIONS, ConflictFusion, DimensionFusion, RankOneFusion
 from mien.types import Modality
 
 VECTORS = {TEXT: 4, AUDIO: 3, VIDEO: 2}

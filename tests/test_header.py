@@ -11,16 +11,16 @@ import torch
 from helpers import make_config, write_tiny_store
 from safetensors.torch import save_file
 
-from mien.checkpoint import read_header, read_tensors, write_tensors
 from mien.errors import CheckpointError, MienError
-from mien.execution import train
-from mien.header import Header, check_header, open_header
-from mien.packing import pack
 from mien.prediction.network import load_network
+from mien.prediction.package import pack
 from mien.prediction.predictor import DEFAULT_MODEL, load
-from mien.preparation import prepare
-from mien.starting import read_start
-from mien.trained import load_model
+from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.checkpoints.header import Header, check_header, open_header
+from mien.training.experiment import train
+from mien.training.loading import load_model
+from mien.training.preparation import prepare
+from mien.training.starting import read_start
 
 DEEP = json.loads("[" * 900 + "]" * 900)
 REMOVED = object()

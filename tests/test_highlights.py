@@ -5,8 +5,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from mien.highlights import can_draw_words, draw_attention, words_of
-from mien.plots import COLOURS, save_figure
+from mien.reports.figures.attention_maps import can_draw_words, draw_attention, words_of
+from mien.reports.figures.style import COLOURS, save_figure
 from mien.types import Task
 
 LONG = "this clip goes on and on " * 12

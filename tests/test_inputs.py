@@ -8,15 +8,15 @@ import zipfile
 import numpy as np
 import pytest
 
-from mien.backbone import load_tokenizer
 from mien.config import read_toml
-from mien.corpora import npz
-from mien.corpora.arrays import read_arrays
-from mien.corpora.npz import open_npz
+from mien.corpora import npz_file
+from mien.corpora.npz_features import read_arrays
+from mien.corpora.npz_file import open_npz
 from mien.corpora.recordings import read_words
 from mien.errors import AssetError, ConfigError, CorpusError, FeatureError
-from mien.extractors.audio_encoder import TransformersEncoder
-from mien.inputs import open_regular, read_limited
+from mien.extraction.extractors.audio_encoder import TransformersEncoder
+from mien.files.reading import open_regular, read_limited
+from mien.pretrained.text_encoder import load_tokenizer
 
 READERS = {
     "words": (lambda path: read_words(path, ["a"]), CorpusError),
@@ -142,7 +142,7 @@ def test_an_array_that_lies_about_itself_is_an_error(tmp_path, raw, match):
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "_LARGEST_PACKED", 1000)
+    monkeypatch.setattr(npz_file, "_LARGEST_PACKED", 1000)
     np.savez_compressed(tmp_path / "a.npz", values=np.zeros((1000, 1000)))
     with pytest.raises(FeatureError, match=r"'values' unpacks \d+ bytes to 8000000"):
         open_npz(tmp_path / "a.npz")

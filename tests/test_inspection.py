@@ -8,10 +8,10 @@ import talking
 from PIL import Image
 from test_openface import make_rows, write_csv
 
-from mien.assets import find_asset
 from mien.errors import AssetError, ConfigError, MediaError
 from mien.extraction.inspection import _Sampler, inspect
-from mien.media.recording import Source
+from mien.extraction.media.segments import Source
+from mien.pretrained.assets import find_asset
 
 GREEN, RED = (80, 255, 120), (255, 90, 80)
 

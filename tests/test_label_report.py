@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 from fake_runs import write_run
 
-from mien.agreement import agreement
 from mien.cli import main
 from mien.errors import CheckpointError
-from mien.label_measure import (
+from mien.evaluation.label_agreement import agreement
+from mien.reports.label_measure import (
     flipped_share,
     judge_agreement,
     judge_moves,
     judge_trajectories,
     read_label_rows,
 )
-from mien.label_report import format_label_report, report_labels
-from mien.run import open_run
+from mien.reports.labels import format_label_report, report_labels
+from mien.training.run_folder import open_run
 from mien.types import Modality, Task
 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr("mien.contrast._RESAMPLES", 60)
+    monkeypatch.setattr("mien.evaluation.contrast._RESAMPLES", 60)
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mien.centres import Centres, propose_by_distance
 from mien.errors import ConfigError
-from mien.evidence import Confidence, held_out_prediction
-from mien.label_bank import LabelsConfig
 from mien.labels import build_labels
+from mien.labels.centroids import Centres, propose_by_distance
+from mien.labels.evidence import Confidence, held_out_prediction
+from mien.labels.generator import LabelsConfig
 from mien.types import Modality, Task
 
 numbers = st.floats(-1e6, 1e6, width=32)
@@ -313,7 +313,7 @@ def test_the_share_of_clipped_proposals_counts_those_that_left_the_scale(monkeyp
     labels = make_generator("distance", make_annotation(1, 12))
     live(labels, [1])
     proposals = torch.tensor([5.0, -3.0, 3.0, -3.5])
-    monkeypatch.setattr("mien.ulag.propose_by_distance", lambda *_: proposals)
+    monkeypatch.setattr("mien.labels.ulag.propose_by_distance", lambda *_: proposals)
     labels.observe(make_output(1, 4), torch.arange(4), 2)
     assert labels.pop_clipped_share() == 0.5
     wanted = labels.annotated[:2] / 3 + torch.tensor([2.0, -2.0])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.prediction.language import find_doubt
+from mien.prediction.spoken.language import find_doubt
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from mien.attention import ATTENTIONS
-from mien.layers import (
+from mien.models.attention import ATTENTIONS
+from mien.models.encoders import (
     AbsentState,
     Head,
     SeriesEncoder,

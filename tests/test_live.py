@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mien.live import LiveLine
+from mien.cli.progress import LiveLine
 
 
 @pytest.fixture

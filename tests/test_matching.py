@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from helpers import SIZES, make_config, make_material, write_tiny_store
 
-from mien.checkpoint import read_header, read_tensors, write_tensors
+from mien.data.store import open_store, write_store
 from mien.errors import CheckpointError
-from mien.execution import train
 from mien.prediction.predictor import load
-from mien.store import open_store, write_store
-from mien.trained import evaluate, load_model
+from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.experiment import train
+from mien.training.loading import evaluate, load_model
 from mien.types import Corpus, Material, Scale
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
@@ -42,7 +42,7 @@ def run(tmp_path_factory):
     """A run on the tiny store with named features; do not alter."""
     folder = tmp_path_factory.mktemp("matching")
     patch = pytest.MonkeyPatch()
-    patch.setattr("mien.judgement._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
     config = make_config(train={"epochs": 1, "seeds": [1, 2]})
     train(config, write_variant(folder / "s"), folder / "r")
     patch.undo()

@@ -10,7 +10,7 @@ import talking
 from av.stream import Disposition
 
 from mien.errors import MediaError
-from mien.media import AudioSink, FrameSink, Source, containers, decode, probe
+from mien.extraction.media import AudioSink, FrameSink, Source, containers, decode, probe
 
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
 LEVELS = 200  # grey levels told apart after lossless coding
@@ -483,7 +483,7 @@ def test_words_in_the_metadata_that_are_not_unicode_do_no_harm(tmp_path):
 
 
 def test_a_picture_of_absurd_size_is_refused(plain, monkeypatch):
-    monkeypatch.setattr("mien.media.tracks._LARGEST_PIXELS", 200 * 200)
+    monkeypatch.setattr("mien.extraction.media.tracks._LARGEST_PIXELS", 200 * 200)
     for look in (probe, see):
         with pytest.raises(MediaError, match=r"picture has 240 x 240 pixels, must have at most"):
             look(plain)
@@ -531,7 +531,7 @@ def test_a_recording_with_a_stream_but_nothing_in_it_is_an_error(tmp_path):
 def test_a_missing_package_is_named_with_the_line_that_installs_it(plain, monkeypatch):
     from mien.errors import ConfigError
 
-    monkeypatch.setattr("mien.packages.find_spec", lambda _: None)
+    monkeypatch.setattr("mien.errors.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"'av' is not installed; .* pip install mien\[extract\]"):
         probe(plain)
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import f1_score
 
-from mien.agreement import agreement, attention_share, fit_monotone, rank
 from mien.errors import MetricError
-from mien.metrics import (
+from mien.evaluation.label_agreement import agreement, attention_share, fit_monotone, rank
+from mien.evaluation.metrics import (
     METRICS,
     class_accuracy,
     clip_metric,
@@ -280,7 +280,8 @@ def test_a_metric_without_sums_can_be_clipped():
 
 
 def test_importing_metrics_does_not_import_torch():
-    code = "import sys, mien.metrics, mien.significance; sys.exit('torch' in sys.modules)"
+    modules = "mien.evaluation.metrics, mien.evaluation.significance"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

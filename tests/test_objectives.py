@@ -12,8 +12,8 @@ from helpers import (
     make_targets,
 )
 
-from mien.objectives import MultitaskObjective
 from mien.tensors import Output
+from mien.training.objective import MultitaskObjective
 from mien.types import Modality, Task
 
 

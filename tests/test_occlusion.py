@@ -8,8 +8,8 @@ import pytest
 import torch
 from helpers import SIZES, make_config
 
-from mien.calibration import Calibration
 from mien.errors import ConfigError
+from mien.evaluation.conformal import Calibration
 from mien.models import build_model
 from mien.prediction.occlusion import Part, leave_out, measure_effects
 from mien.tensors import Sequence, reported_scores

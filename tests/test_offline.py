@@ -8,8 +8,8 @@ from pathlib import Path
 
 from helpers import make_config
 
-from mien.checkpoint import read_header, read_tensors, write_tensors
-from mien.execution import train
+from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.experiment import train
 
 NAME = "nobody-at-all/no-such-model"
 #: Opens a checkpoint in every way there is, and reports each address that was looked for.
@@ -26,8 +26,8 @@ def hook(event, args):
 sys.addaudithook(hook)
 from mien.errors import MienError
 from mien.prediction.network import load_network
-from mien.trained import evaluate
-from mien.onnx import export_onnx
+from mien.training.loading import evaluate
+from mien.prediction.onnx import export_onnx
 
 encoder, words, run, store = map(Path, sys.argv[1:])
 ways = {

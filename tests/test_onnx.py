@@ -13,15 +13,15 @@ import torch
 from helpers import SIZES, limit_files, make_config, write_tiny_store
 from tokenizers import Tokenizer
 
-import mien.onnx
-from mien.attention import ATTENTIONS
+import mien.prediction.onnx
 from mien.cli import main
 from mien.errors import CheckpointError
-from mien.execution import train
-from mien.fusion import FUSIONS
 from mien.models import build_model
-from mien.onnx import OPSET, OnnxNetwork, export_onnx
+from mien.models.attention import ATTENTIONS
+from mien.models.fusion import FUSIONS
 from mien.prediction.network import load_network
+from mien.prediction.onnx import OPSET, OnnxNetwork, export_onnx
+from mien.training.experiment import train
 from mien.types import Modality, Task
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -172,8 +172,8 @@ def make_network(reads_text):
 )
 def test_every_model_can_be_written(settings, make_network, tmp_path):
     graph, path = OnnxNetwork(make_network(settings)), tmp_path / "m.onnx"
-    mien.onnx._write(graph, path, {}, tmp_path)
-    assert mien.onnx._compare(graph, path).largest < 1e-6
+    mien.prediction.onnx._write(graph, path, {}, tmp_path)
+    assert mien.prediction.onnx._compare(graph, path).largest < 1e-6
     given = {one.name for one in open_session(path).get_outputs()}
     has_weights = settings.get("attention") != "none" and settings.get("name") != "self_mm"
     weights = {f"weights_{m}" for m in Modality} if has_weights else set()
@@ -183,8 +183,8 @@ def test_every_model_can_be_written(settings, make_network, tmp_path):
 @pytest.mark.parametrize("modalities", [(TEXT,), (AUDIO, VIDEO), (TEXT, AUDIO)])
 def test_a_model_has_inputs_for_its_own_modalities(modalities, make_network, tmp_path):
     graph, path = OnnxNetwork(make_network(modalities=modalities)), tmp_path / "m.onnx"
-    mien.onnx._write(graph, path, {}, tmp_path)
-    assert mien.onnx._compare(graph, path).largest < 1e-6
+    mien.prediction.onnx._write(graph, path, {}, tmp_path)
+    assert mien.prediction.onnx._compare(graph, path).largest < 1e-6
     inputs = [one.name for one in open_session(path).get_inputs()]
     assert inputs == [name for m in modalities for name in (str(m), f"{m}_mask")]
 
@@ -258,7 +258,7 @@ def test_the_page_shows_how_to_use_it_without_us(exported, tmp_path, monkeypatch
 
 
 def test_a_file_that_differs_from_torch_is_not_written(reads_text, tmp_path, monkeypatch):
-    write = mien.onnx._write
+    write = mien.prediction.onnx._write
 
     def write_another(graph, path, *rest):
         with torch.no_grad():
@@ -267,21 +267,21 @@ def test_a_file_that_differs_from_torch_is_not_written(reads_text, tmp_path, mon
             write(graph, path, *rest)
             weight -= 0.01
 
-    monkeypatch.setattr(mien.onnx, "_write", write_another)
+    monkeypatch.setattr(mien.prediction.onnx, "_write", write_another)
     with pytest.raises(CheckpointError, match=r"as ONNX, a score differs from torch by 0\.17%"):
         export_onnx(reads_text, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_8_bits_that_are_too_rough_are_not_written(reads_text, tmp_path, monkeypatch):
-    monkeypatch.setattr(mien.onnx, "_ROUGH", 0.0)
+    monkeypatch.setattr(mien.prediction.onnx, "_ROUGH", 0.0)
     with pytest.raises(CheckpointError, match=r"in 8 bits, the mean score differs from torch"):
         export_onnx(reads_text, tmp_path / "m.onnx", int8=True)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_network_beyond_what_a_file_holds_is_refused(reads_text, tmp_path, monkeypatch):
-    monkeypatch.setattr(mien.onnx, "_LARGEST", 1000)
+    monkeypatch.setattr(mien.prediction.onnx, "_LARGEST", 1000)
     with pytest.raises(CheckpointError, match=r"GB of weights; a file of ONNX holds 2 GB"):
         export_onnx(reads_text, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
@@ -318,7 +318,7 @@ def test_without_room_it_is_a_sentence_and_nothing_is_left(trained, tmp_path, ca
 
 
 def test_without_the_packages_it_says_what_to_install(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("mien.packages.find_spec", lambda _: None)
+    monkeypatch.setattr("mien.errors.find_spec", lambda _: None)
     assert main(["export-onnx", "run", str(tmp_path / "m.onnx")]) == 2
     assert "pip install mien[onnx]" in capsys.readouterr().err
 
@@ -329,6 +329,6 @@ def test_difference_is_worst_and_mean(reads_text, exported, monkeypatch):
         run=lambda names, feeds: [np.full(len(feeds["text"]), np.nan, np.float32) for _ in names]
     )
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: off)
-    found = mien.onnx._compare(graph, exported.path)
+    found = mien.prediction.onnx._compare(graph, exported.path)
     with pytest.raises(CheckpointError, match="differs from torch by nan"):
-        mien.onnx._refuse_far(found.largest, 1.0, "x")
+        mien.prediction.onnx._refuse_far(found.largest, 1.0, "x")

@@ -13,8 +13,8 @@ import pytest
 import talking
 
 from mien.errors import ConfigError, FeatureError, MediaError
-from mien.extractors import EXTRACTORS, Source
-from mien.extractors.openface_csv import OPENFACE_709, read_header, read_table
+from mien.extraction.extractors import EXTRACTORS, Source
+from mien.extraction.extractors.openface.csv_files import OPENFACE_709, read_header, read_table
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "openface"
 needs_real_files = pytest.mark.skipif(

@@ -349,7 +349,7 @@ def test_a_full_disk_is_said_and_what_is_answered_stays(monkeypatch, capsys):
         return usual(handle, piece[: max(1, len(piece) // 2)] if left[0] == 0 else piece)
 
     with monkeypatch.context() as patch:
-        patch.setattr("mien.prediction.appending.os.write", write)
+        patch.setattr("mien.prediction.output_files.appending.os.write", write)
         assert predict(clips) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "mien: o.csv.partial: cannot be written (No space left on device); what was answered "
@@ -392,7 +392,7 @@ def test_a_command_that_cannot_go_on_does_not_say_so(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("command", "place"),
     [
-        (["train", "tam_ulag-planted", "--store", "s"], "mien.execution.train"),
+        (["train", "tam_ulag-planted", "--store", "s"], "mien.training.experiment.train"),
         (["extract", "clip00.mp4", "--video", "none"], "mien.extraction.pipeline.extract"),
     ],
 )
@@ -409,7 +409,7 @@ def test_a_command_that_can_go_on_says_how(command, place, monkeypatch, capsys):
 def test_a_second_ctrl_c_ends_at_once():
     code = (
         "import os, signal, time\n"
-        "from mien.cli.terminal import second_interrupt_ends\n"
+        "from mien.cli.progress import second_interrupt_ends\n"
         "with second_interrupt_ends():\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"

@@ -8,16 +8,16 @@ import pytest
 import torch
 from helpers import SIZES, make_config, make_material, write_tiny_store
 
-import mien.videos
-from mien.checkpoint import read_header, read_tensors, write_tensors
+import mien.training.checkpoints.videos
 from mien.cli import main
+from mien.data.store import write_store
 from mien.errors import CheckpointError, TrainingError
-from mien.evaluation import predict
-from mien.execution import train
-from mien.packing import join_videos, knows_all_videos, pack, videos_seen
+from mien.evaluation.predict import predict
 from mien.prediction.network import load_network
-from mien.store import write_store
-from mien.trained import dataset_of, load_model
+from mien.prediction.package import join_videos, knows_all_videos, pack, videos_seen
+from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.experiment import train
+from mien.training.loading import dataset_of, load_model
 from mien.types import Corpus, Material, Modality, Task
 
 
@@ -116,7 +116,7 @@ def test_packing_twice_is_packing_once(finished, tmp_path):
 def test_few_videos_are_named_and_many_are_hashed(finished, tmp_path, monkeypatch):
     source = read_header(finished / "seed-1" / "best.safetensors")
     assert read_header(pack(finished, tmp_path / "a"))["videos"] == source["videos"]
-    monkeypatch.setattr(mien.videos, "_MOST_NAMES", 10)
+    monkeypatch.setattr(mien.training.checkpoints.videos, "_MOST_NAMES", 10)
     header = read_header(pack(finished, tmp_path / "b"))
     assert "videos" not in header
     assert len(header["video_hashes"]) == len(source["videos"])
@@ -134,7 +134,7 @@ def test_hashed_videos_are_still_refused_as_a_start(store, tmp_path, monkeypatch
     corpus = Corpus(name="tiny", language="en", scale=material.corpus.scale, clips=clips)
     other = write_store(Material(corpus=corpus, series=material.series, origin={}), tmp_path / "t")
     train(make_config(train={"epochs": 1}), other, tmp_path / "first")
-    monkeypatch.setattr(mien.videos, "_MOST_NAMES", 10)
+    monkeypatch.setattr(mien.training.checkpoints.videos, "_MOST_NAMES", 10)
     packed = pack(tmp_path / "first", tmp_path / "packed")
     with pytest.raises(TrainingError, match=r"packed: was trained on 3 of the 6 videos in valid"):
         train(make_config(), store, tmp_path / "second", init=packed)
@@ -198,7 +198,7 @@ def test_what_the_weights_before_have_seen_is_refused_too(
     """A -> B -> C: B was trained on other videos, and C was judged on those of A."""
     start, options = chain, make_config(train={"epochs": 1})
     if form in ("hashed", "parent hashed"):
-        monkeypatch.setattr(mien.videos, "_MOST_NAMES", 10)
+        monkeypatch.setattr(mien.training.checkpoints.videos, "_MOST_NAMES", 10)
     if form == "parent hashed":
         other = write_tiny_store(tmp_path / "s", seed=5, video_prefix="w")
         start = train(options, other, tmp_path / "r", init=pack(finished, tmp_path / "a")).path
@@ -244,8 +244,8 @@ def test_videos_are_known_by_their_plain_names(monkeypatch, hashed):
     """The ids of CMU-MOSI are names of files, which come with endings and in other cases."""
     header = join_videos(IDS, None)
     if hashed:
-        monkeypatch.setattr(mien.videos, "_MOST_NAMES", 10)
-        header = mien.videos.shorten_videos(header)
+        monkeypatch.setattr(mien.training.checkpoints.videos, "_MOST_NAMES", 10)
+        header = mien.training.checkpoints.videos.shorten_videos(header)
         assert "videos" not in header
     for name in (*IDS, "03bSnISJMiM.mp4", "03BSNISJMIM", " 03bSnISJMiM ", "TALK.V2.WAV"):
         assert videos_seen(header, [name]) == {name}

@@ -11,18 +11,18 @@ import pytest
 import torch
 from helpers import AUDIO, TEXT, VIDEO, make_split
 
-from mien.backbone import TokenEncoder
-from mien.evaluation import predict
-from mien.label_bank import LabelsConfig
+from mien.evaluation.predict import predict
 from mien.labels import build_labels
-from mien.layers import SeriesEncoder
+from mien.labels.generator import LabelsConfig
 from mien.models import build_model
+from mien.models.encoders import SeriesEncoder
 from mien.models.self_mm import SelfMMConfig
 from mien.models.tam_ulag import TamUlagConfig
-from mien.objectives import MultitaskObjective
-from mien.steps import TrainConfig
+from mien.pretrained.text_encoder import TokenEncoder
 from mien.tensors import Batch, Output, Sequence, Targets, pad
-from mien.training import Trainer
+from mien.training.loop import TrainConfig
+from mien.training.objective import MultitaskObjective
+from mien.training.trainer import Trainer
 from mien.types import Modality, Scale, Task
 
 GOLDENS = Path(__file__).parents[2] / "shared" / "goldens"

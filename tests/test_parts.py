@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mien.errors import ConfigError
 from mien.prediction.answer import Answer, ModelFacts, Score
-from mien.prediction.pieces import cut_text
 from mien.prediction.result import Prediction
-from mien.prediction.transcripts import place_cues, read_transcript
-from mien.prediction.utterances import cut
+from mien.prediction.spoken.text_parts import cut_text
+from mien.prediction.spoken.transcripts import place_cues, read_transcript
+from mien.prediction.spoken.utterances import cut
 from mien.types import Scale, Word
 
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from mien.assets import find_asset
 from mien.config import read_settings
-from mien.corpora import planted
-from mien.corpora.planted import PlantedConfig, make_planted
-from mien.corpora.sentences import GRADES, phrases, vocabulary, write_sentence
-from mien.crossfit import assign_folds
+from mien.corpora.planted import corpus
+from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.corpora.planted.sentences import GRADES, phrases, vocabulary, write_sentence
+from mien.data.store import write_store
 from mien.errors import AssetError, ConfigError
-from mien.significance import bootstrap_interval
-from mien.store import write_store
+from mien.evaluation.significance import bootstrap_interval
+from mien.pretrained.assets import find_asset
+from mien.training.out_of_fold import assign_folds
 from mien.types import SPLITS, Modality, Scale, Task
 
 SMALL = PlantedConfig(num_clips=40)
@@ -29,7 +29,7 @@ def material():
 
 @cache
 def rotation_of(modality, size):
-    return planted._make_rotation(modality, size)
+    return corpus._make_rotation(modality, size)
 
 
 _READ = {}
@@ -605,9 +605,9 @@ def labels_by_video(video_effect):
         **OF_VIDEOS, video_effect=video_effect, disagreement=0, spread=0.8, agreement=0.5
     )
     plans = [
-        planted._plan_clip(settings, r, v) for r, v in enumerate(planted._number_videos(settings))
+        corpus._plan_clip(settings, r, v) for r, v in enumerate(corpus._number_videos(settings))
     ]
-    clips = [clip for clip in planted._make_clips(settings, plans) if clip.split == "train"]
+    clips = [clip for clip in corpus._make_clips(settings, plans) if clip.split == "train"]
     videos = np.array([clip.video_id for clip in clips]).reshape(-1, 10)
     assert (videos == videos[:, :1]).all()
     return {t: np.array([c.labels[t] for c in clips]).reshape(-1, 10) for t in Task}

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.plots import (
+from mien.evaluation.predictions import Predictions
+from mien.reports.figures.style import (
     COLOURS,
     AgreementCurves,
     _bin_edges,
@@ -15,8 +16,7 @@ from mien.plots import (
     make_figure,
     save_figure,
 )
-from mien.predictions import Predictions
-from mien.reading import TrainLabels
+from mien.reports.finished_run import TrainLabels
 from mien.types import Modality, Scale, Task
 
 MOSI, SIMS = Scale(-3.0, 3.0), Scale(-1.0, 1.0)

@@ -13,24 +13,29 @@ import talking
 from helpers import make_config, write_tiny_store
 
 import mien
-from mien.batch import ClipDataset
-from mien.calibration import Calibration, calibrate, coverage, half_width
-from mien.checkpoint import read_header, read_tensors, write_tensors
 from mien.cli import main
-from mien.cli.prediction import name_transcript
+from mien.cli.predict import name_transcript
+from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, ConfigError, MediaError
-from mien.evaluation import predict
-from mien.execution import train
-from mien.media import Source
-from mien.media.stills import grab_frames
+from mien.evaluation.conformal import Calibration, calibrate, coverage, half_width
+from mien.evaluation.predict import predict
+from mien.extraction.media import Source
+from mien.extraction.media.stills import grab_frames
 from mien.prediction.answer import Score, find_conflicts, name_sentiment
-from mien.prediction.answering import Shown, answer
+from mien.prediction.explain import Shown, answer
 from mien.prediction.predictor import DEFAULT_MODEL
+from mien.prediction.presentation.text import (
+    format_answers,
+    format_legend,
+    format_prediction,
+    to_rows,
+)
 from mien.prediction.result import Prediction
-from mien.prediction.transcripts import place_words, read_transcript
-from mien.prediction.utterances import LONGEST, SILENT_PIECE, cut
-from mien.prediction.wording import format_answers, format_legend, format_prediction, to_rows
-from mien.trained import load_model
+from mien.prediction.spoken.transcripts import place_words, read_transcript
+from mien.prediction.spoken.utterances import LONGEST, SILENT_PIECE, cut
+from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.experiment import train
+from mien.training.loading import load_model
 from mien.types import Modality, Scale, Task, Word
 
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from helpers import write_tiny_store
 
-from mien.checkpoint import read_header, read_tensors
-from mien.conversion.tensorflow_bert import _read_sizes
+from mien.data.store import open_store
 from mien.errors import (
     AssetError,
     CheckpointError,
@@ -18,14 +17,15 @@ from mien.errors import (
     MetricError,
     StoreError,
 )
-from mien.extraction.results import read_facts
-from mien.extraction.workplace import _check_plan
-from mien.media.containers import open_container
-from mien.prediction.journal import read_journal
-from mien.prediction.transcripts import read_transcript
-from mien.predictions import read_predictions
-from mien.run import SeedFolder, open_run, read_json
-from mien.store import open_store
+from mien.evaluation.predictions import read_predictions
+from mien.extraction.clip_results import read_facts
+from mien.extraction.media.containers import open_container
+from mien.extraction.workspace import _check_plan
+from mien.prediction.output_files.journal import read_journal
+from mien.prediction.spoken.transcripts import read_transcript
+from mien.pretrained.conversion.tensorflow_bert import _read_sizes
+from mien.training.checkpoints.checkpoint import read_header, read_tensors
+from mien.training.run_folder import SeedFolder, open_run, read_json
 
 TOO_DEEP = "[" * 100_000
 

@@ -5,7 +5,7 @@ import pytest
 from fake_runs import write_run
 
 from mien.errors import CheckpointError
-from mien.reading import read_labels, read_run
+from mien.reports.finished_run import read_labels, read_run
 from mien.types import Modality, Scale
 
 

@@ -3,9 +3,9 @@ import sys
 import numpy as np
 import pytest
 
+from mien.data.store import write_store
 from mien.errors import MetricError, StoreError
-from mien.store import write_store
-from mien.studies.references import fit_reference
+from mien.studies.baselines import fit_reference
 from mien.types import Clip, Corpus, Material, Scale, SeriesSource, Task
 
 

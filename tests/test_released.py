@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.cli import main
-from mien.corpora import KNOWN, Facts, released
-from mien.corpora.released import PUBLISHED, Published, read_released
+from mien.corpora import KNOWN, Facts
+from mien.corpora.published import reader
+from mien.corpora.published.reader import PUBLISHED, Published, read_released
+from mien.data.store import open_store, write_store
 from mien.errors import CorpusError, FeatureError, MienError
-from mien.preparation import prepare
-from mien.store import open_store, write_store
+from mien.training.preparation import prepare
 from mien.types import SPLITS, Scale, Task
 
 PROTOCOLS = [2, 3, 4, 5]
@@ -1100,24 +1101,24 @@ def test_a_file_that_changes_before_it_is_stored_is_an_error_and_leaves_nothing(
 
 
 def test_a_clip_that_would_not_fit_into_memory_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("mien.corpora.pickled_table.MOST_CLIP_BYTES", 50)
+    monkeypatch.setattr("mien.corpora.published.matrices.MOST_CLIP_BYTES", 50)
     refuse(tmp_path, make_file(), "audio: a clip has 0 MB, must have at most 0 MB")
     refuse(tmp_path, separate(make_file()), "audio: clip 0: a clip has 0 MB")
 
 
 def test_too_many_clips_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(released, "_MOST_CLIPS", 3)
+    monkeypatch.setattr(reader, "_MOST_CLIPS", 3)
     refuse(tmp_path, make_file(), "train: id: has 4 clips, must have at most 3")
 
 
 def test_too_much_text_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(released, "_MOST_CHARACTERS", 50)
+    monkeypatch.setattr(reader, "_MOST_CHARACTERS", 50)
     refuse(tmp_path, make_file(), "raw_text: has more than 50 characters")
 
 
 def test_parts_that_are_used_again_and_again_are_an_error(tmp_path, monkeypatch):
     """A file of some kilobytes must not become a store of gigabytes."""
-    monkeypatch.setattr("mien.corpora.pickled_table.MOST_CLIP_BYTES", 10_000)
+    monkeypatch.setattr("mien.corpora.published.matrices.MOST_CLIP_BYTES", 10_000)
     step = [0.0] * 1000
     for clip in ([step] * 1000, [step] * 100_000, np.zeros((300, 3))):
         data = make_file()

@@ -8,9 +8,9 @@ import pytest
 from fake_runs import CHINESE, write_run
 
 from mien.errors import CheckpointError
-from mien.metrics import METRICS
-from mien.report import write_report
-from mien.run import RunFolder
+from mien.evaluation.metrics import METRICS
+from mien.reports.page import write_report
+from mien.training.run_folder import RunFolder
 from mien.types import Modality, Scale
 
 
@@ -230,7 +230,7 @@ def test_a_run_with_little_has_a_report_without_the_rest(tmp_path):
 @pytest.mark.usefixtures("undrawn")
 def test_words_without_a_font_stand_in_the_text_with_a_note(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "mien.highlights.find_font",
+        "mien.reports.figures.attention_maps.find_font",
         lambda characters: None if any(ord(c) > 0x2E80 for c in characters) else _OWN,
     )
     run = write_run(
@@ -259,7 +259,8 @@ def test_a_run_that_has_not_ended_has_no_report(copied):
 @pytest.mark.slow
 def test_a_report_needs_neither_torch_nor_pyplot(copied):
     code = (
-        "import sys; from mien.report import write_report; from mien.run import open_run;"
+        "import sys; from mien.reports.page import write_report;"
+        "from mien.training.run_folder import open_run;"
         "assert 'matplotlib' not in sys.modules;"
         f"write_report(open_run({str(copied.path)!r}));"
         "assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"

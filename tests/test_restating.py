@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from mien.errors import CheckpointError
-from mien.metrics import METRICS
+from mien.evaluation.metrics import METRICS
 from mien.studies.cells import count_clips, less
 from mien.studies.restating import restate_results
 from mien.studies.study import rewrite_study

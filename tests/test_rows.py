@@ -259,7 +259,8 @@ def test_what_has_no_end_is_an_error_in_bounded_memory(tmp_path, unit):
         for _ in range(64):
             file.write(unit * ((1 << 20) // len(unit)))
     code = (
-        "import resource, sys; from mien.corpora.rows import read_rows; from pathlib import Path\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from mien.corpora.clip_table.rows import read_rows\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: read_rows(Path(sys.argv[1]), required=(), known=('text',))\n"
         "except Exception as error: print(type(error).__name__, error)\n"

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from served import BOUNDARY, form, served
 
-import mien.serving
-from mien.cli.serving import _announce
+import mien.prediction.server
+from mien.cli.serve import _announce
 from mien.errors import ConfigError
 from mien.prediction.result import Prediction
-from mien.serving.limits import ServeSettings
-from mien.serving.server import open_socket
+from mien.prediction.server.limits import ServeSettings
+from mien.prediction.server.server import open_socket
 
-STATIC = Path(mien.serving.__file__).parent / "static"
+STATIC = Path(mien.prediction.server.__file__).parent / "static"
 TICKET = "0123456789abcdef"
 
 
@@ -481,15 +481,15 @@ def _send_and_lose(one):
 def test_a_killed_server_takes_its_worker_along_and_the_uploads(tmp_path):
     """The worker went on with its job to the end, and the upload stayed until then."""
     code = (
-        "from mien.serving.limits import ServeSettings as S; "
-        "from mien.serving.server import open_socket, serve\n"
+        "from mien.prediction.server.limits import ServeSettings as S; "
+        "from mien.prediction.server.server import open_socket, serve\n"
         "if __name__ == '__main__':\n"
         "    s = S(loader='stand_in_models:load', port=0); t = open_socket(s)\n"
         "    print(t.getsockname()[1], flush=True); serve(s, t)\n"
     )
     script = tmp_path / "run.py"
     script.write_text(code)
-    paths = [str(Path(__file__).parent), str(Path(mien.serving.__file__).parents[2])]
+    paths = [str(Path(__file__).parent), str(Path(mien.prediction.server.__file__).parents[2])]
     home = tmp_path / "uploads"
     home.mkdir()
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(home)}

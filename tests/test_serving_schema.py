@@ -6,9 +6,9 @@ import pytest
 from served import BOUNDARY, form
 from stand_in_models import FACTS, SCALE, StandIn
 
-from mien.serving.app import create_app
-from mien.serving.child import Advance, Failure, Loaded, _answer
-from mien.serving.limits import Refused, ServeSettings
+from mien.prediction.server.app import create_app
+from mien.prediction.server.limits import Refused, ServeSettings
+from mien.prediction.server.worker_process import Advance, Failure, Loaded, _answer
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs the package schemathesis")
 
@@ -63,7 +63,7 @@ class InProcess:
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch):
-    monkeypatch.setattr("mien.serving.app.Worker", InProcess)
+    monkeypatch.setattr("mien.prediction.server.app.Worker", InProcess)
 
 
 @api.parametrize()

@@ -11,18 +11,18 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien import resampling
 from mien.errors import MetricError
-from mien.metrics import METRICS, Metric, mae, polarity_accuracy
-from mien.resampling import draw_units, resample
-from mien.significance import (
+from mien.evaluation import bootstrap as resampling
+from mien.evaluation.bootstrap import draw_units, resample
+from mien.evaluation.metrics import METRICS, Metric, mae, polarity_accuracy
+from mien.evaluation.significance import (
     bootstrap_interval,
     holm,
     paired_bootstrap,
     paired_difference,
     summarise_seeds,
 )
-from mien.student import t_p_value, t_quantile
+from mien.evaluation.student import t_p_value, t_quantile
 
 MAE, CORR = METRICS["mosi"]["mae"], METRICS["mosi"]["corr"]
 ENTRIES = [(family, name) for family in METRICS for name in METRICS[family]]

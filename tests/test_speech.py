@@ -6,8 +6,8 @@ import pytest
 import talking
 
 from mien.errors import AssetError, ConfigError
-from mien.extractors.speech import SpeechRecogniser, SpeechStream, Transcript
-from mien.media import AudioSink, Source, decode
+from mien.extraction.extractors.speech import SpeechRecogniser, SpeechStream, Transcript
+from mien.extraction.media import AudioSink, Source, decode
 from mien.types import Word
 
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
@@ -180,6 +180,6 @@ def test_a_recogniser_that_is_none_is_an_error(tmp_path):
 
 
 def test_without_the_package_the_sentence_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("mien.packages.find_spec", lambda _: None)
+    monkeypatch.setattr("mien.errors.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install mien\[extract\]"):
         SpeechRecogniser()

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from mien.data.store import STORE, open_store, write_store
+from mien.data.summary import format_summary, summarise
 from mien.errors import CorpusError, FeatureError, StoreError
-from mien.folders import staged
-from mien.preparation import require_labels
-from mien.store import STORE, open_store, write_store
-from mien.summary import format_summary, summarise
+from mien.files.folders import staged
+from mien.training.preparation import require_labels
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task, Word
 
 VALUES = [

@@ -8,16 +8,16 @@ import pytest
 from helpers import write_tiny_store
 
 import mien.studies.runner
-from mien.agreement import agreement
 from mien.cli import main
 from mien.errors import ConfigError, OutputError, TrainingError
-from mien.run import open_run
-from mien.studies.code import code_fingerprint, modules_of
+from mien.evaluation.label_agreement import agreement
+from mien.files.source_code import code_fingerprint, modules_of
+from mien.studies.corpora import make_ready
 from mien.studies.plan import describe_studies, list_studies, read_study
-from mien.studies.ready import make_ready
 from mien.studies.runner import plan_jobs, run_jobs
 from mien.studies.study import run_study
 from mien.studies.workers import side_by_side
+from mien.training.run_folder import open_run
 
 TINY = """
 title = "Tiny"
@@ -68,8 +68,8 @@ def place(tmp_path, monkeypatch):
     """A folder of its own with the tiny study, an empty cache and quick intervals."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mien.judgement._RESAMPLES", 40)
-    monkeypatch.setattr("mien.contrast._RESAMPLES", 40)
+    monkeypatch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
+    monkeypatch.setattr("mien.evaluation.contrast._RESAMPLES", 40)
     (tmp_path / "tiny.toml").write_text(TINY)
     return tmp_path
 
@@ -210,8 +210,8 @@ def carried_out(tmp_path_factory):
     place = tmp_path_factory.mktemp("study")
     patch = pytest.MonkeyPatch()
     patch.setenv("MIEN_CACHE", str(place / "cache"))
-    patch.setattr("mien.judgement._RESAMPLES", 40)
-    patch.setattr("mien.contrast._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.contrast._RESAMPLES", 40)
     (place / "tiny.toml").write_text(TINY)
     write_tiny_store(place / "store")
     study = read_study(place / "tiny.toml", stores={"real": place / "store"})
@@ -470,9 +470,19 @@ def test_the_key_of_a_run_is_the_same_in_every_plan(place):
 
 
 def test_code_is_known_by_what_a_training_imports_and_not_by_its_pages():
-    modules = modules_of("mien.execution")
-    assert {"mien.labels", "mien.layers", "mien.training", "mien.centres"} <= set(modules)
-    assert not {"mien.report", "mien.plots", "mien.cli", "mien.studies.study"} & set(modules)
+    modules = modules_of("mien.training.experiment")
+    assert {
+        "mien.labels",
+        "mien.models.encoders",
+        "mien.training.trainer",
+        "mien.labels.centroids",
+    } <= set(modules)
+    assert not {
+        "mien.reports.page",
+        "mien.reports.figures.style",
+        "mien.cli",
+        "mien.studies.study",
+    } & set(modules)
 
 
 @pytest.mark.slow

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from mien.corpora.planted import PlantedConfig, make_planted
+from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.data.store import open_store, write_store
+from mien.data.summary import format_summary, summarise, verify
 from mien.errors import StoreError
-from mien.store import open_store, write_store
-from mien.summary import format_summary, summarise, verify
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 

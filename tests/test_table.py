@@ -7,8 +7,8 @@ import pytest
 
 from mien.corpora import KNOWN
 from mien.corpora.table import read_table
+from mien.data.store import write_store
 from mien.errors import CorpusError, FeatureError
-from mien.store import write_store
 from mien.types import Modality, Scale, Task
 
 HEADER = "video_id,clip_id,text,label,label_T,label_A,label_V,annotation,mode"

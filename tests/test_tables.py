@@ -6,11 +6,10 @@ from fake_runs import write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.comparison import compare_runs
-from mien.metrics import METRICS
-from mien.progress import format_epoch, format_epoch_heading
-from mien.steps import TrainConfig
-from mien.tables import (
+from mien.cli.progress import format_epoch, format_epoch_heading
+from mien.evaluation.metrics import METRICS
+from mien.reports.comparison import compare_runs
+from mien.reports.text import (
     describe_metrics,
     format_comparison,
     format_interval,
@@ -20,7 +19,8 @@ from mien.tables import (
     label_metric,
     markdown_table,
 )
-from mien.training import EpochRecord
+from mien.training.loop import TrainConfig
+from mien.training.trainer import EpochRecord
 from mien.types import Modality, Scale
 
 VALID = {

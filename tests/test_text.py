@@ -12,15 +12,15 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
-import mien.states
-import mien.text
-from mien.backbone import GivenStates, TokenEncoder
+import mien.data.text
+import mien.data.text_states
+from mien.data.store import Series, write_store
+from mien.data.text import TextEncoderConfig, TextReader, check_encoder, prepare_text
 from mien.errors import AssetError, CheckpointError, ConfigError
-from mien.preparation import prepare
-from mien.starting import describe_run
-from mien.store import Series, write_store
+from mien.pretrained.text_encoder import GivenStates, TokenEncoder
 from mien.tensors import pad
-from mien.text import TextEncoderConfig, TextReader, check_encoder, prepare_text
+from mien.training.preparation import prepare
+from mien.training.starting import describe_run
 from mien.types import Corpus, Material, SeriesSource
 
 MODES = ("finetune", "frozen", "last-1", "last-2")
@@ -179,7 +179,7 @@ def test_tokens_say_which_characters_they_cover(store, tiny_bert):
 
 
 def test_a_prefix_of_the_encoder_is_read_and_not_counted(store, tiny_bert, monkeypatch):
-    monkeypatch.setattr(mien.text, "text_prefix", lambda _: "so good ")
+    monkeypatch.setattr(mien.data.text, "text_prefix", lambda _: "so good ")
     text = prepare_text(store, make_settings(tiny_bert))
     clip = store.clips[0]
     tokens = text.tokens(clip)
@@ -274,13 +274,13 @@ def test_building_twice_starts_from_the_same_weights(store, tiny_bert):
 
 def count_computations(monkeypatch):
     calls = []
-    compute = mien.text.compute_states
+    compute = mien.data.text.compute_states
 
     def counted(*args):
         calls.append(args[3])
         return compute(*args)
 
-    monkeypatch.setattr(mien.text, "compute_states", counted)
+    monkeypatch.setattr(mien.data.text, "compute_states", counted)
     return calls
 
 
@@ -311,7 +311,7 @@ def test_a_cache_that_was_left_half_written_is_not_taken(store, tiny_bert, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(mien.states, "states_of", interrupt)
+        patched.setattr(mien.data.text_states, "states_of", interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepare_text(store, make_settings(tiny_bert, mode="frozen"))
     assert [path for path in (tmp_path / "cache" / "states").iterdir() if path.is_dir()] == []
@@ -326,7 +326,7 @@ def test_states_of_texts_with_a_prefix_are_not_those_of_texts_without(
     """The prefix is none of the settings: the same encoder may have one by one of its names."""
     settings = make_settings(tiny_bert, mode="frozen")
     bare = prepare_text(store, settings)
-    monkeypatch.setattr(mien.text, "text_prefix", lambda _: "so good ")
+    monkeypatch.setattr(mien.data.text, "text_prefix", lambda _: "so good ")
     text = prepare_text(store, settings)
     assert (text.prefix, bare.prefix) == ("so good ", "")
     assert text.key != bare.key
@@ -345,11 +345,13 @@ def test_states_of_texts_with_a_prefix_are_not_those_of_texts_without(
 def test_whatever_changes_the_states_changes_their_key(change, monkeypatch):
     def key(fingerprint="f", revision=None, layer=2, ids=((2,), (10,), (3,)), offsets=(0, 2, 3),
             code="c", **versions):  # fmt: skip
-        monkeypatch.setattr(mien.text, "code_fingerprint", lambda _: code)
-        monkeypatch.setattr(mien.text, "versions_of", lambda *n: dict.fromkeys(n, 1) | versions)
+        monkeypatch.setattr(mien.data.text, "code_fingerprint", lambda _: code)
+        monkeypatch.setattr(
+            mien.data.text, "versions_of", lambda *n: dict.fromkeys(n, 1) | versions
+        )
         reader = object.__new__(TextReader)
         reader.fingerprint, reader.revision = fingerprint, revision
-        return mien.text._key(Series(np.array(ids), np.array(offsets)), reader, layer)
+        return mien.data.text._key(Series(np.array(ids), np.array(offsets)), reader, layer)
 
     assert key() == key()
     assert key(**change) != key()
@@ -395,10 +397,10 @@ def test_damaged_states_in_the_cache_are_computed_again(
 
 
 def test_where_states_are_kept_can_be_chosen(monkeypatch, tmp_path):
-    assert mien.text.cache_folder() == tmp_path / "cache"
+    assert mien.data.text.cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("MIEN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert str(mien.text.cache_folder()) == os.path.join("/somewhere", "mien")  # noqa: PTH118
+    assert str(mien.data.text.cache_folder()) == os.path.join("/somewhere", "mien")  # noqa: PTH118
 
 
 def test_another_weight_file_is_another_fingerprint(store, tiny_bert, tmp_path):

@@ -20,17 +20,23 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import mien.steps
 import mien.tensors
-import mien.training
-from mien.backbone import TokenEncoder
-from mien.batch import batches
-from mien.checkpoint import read_header, read_tensors
+import mien.training.loop
+import mien.training.trainer
+from mien.data.dataset import batches
 from mien.errors import CheckpointError, TrainingError
-from mien.objectives import MultitaskObjective
-from mien.steps import TrainConfig, make_accelerator, make_optimizer, norms_of, parameter_groups
+from mien.pretrained.text_encoder import TokenEncoder
 from mien.tensors import has_float64, move_to, precise
-from mien.training import Trainer
+from mien.training.checkpoints.checkpoint import read_header, read_tensors
+from mien.training.loop import (
+    TrainConfig,
+    make_accelerator,
+    make_optimizer,
+    norms_of,
+    parameter_groups,
+)
+from mien.training.objective import MultitaskObjective
+from mien.training.trainer import Trainer
 from mien.types import Modality, Task
 
 STATES = dict(zip(Task, (12, 8, 8, 8), strict=True))
@@ -391,7 +397,7 @@ def test_validation_sees_every_clip_once_and_changes_nothing(tmp_path):
 def test_validation_is_a_metric_over_the_split_not_a_mean_over_batches(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path)
     whole = trainer._validate(1)
-    monkeypatch.setattr("mien.evaluation._BATCH_SIZE", 2)
+    monkeypatch.setattr("mien.evaluation.predict._BATCH_SIZE", 2)
     for name, value in trainer._validate(1).items():
         assert value == pytest.approx(whole[name], abs=1e-5)
     scores = torch.cat(
@@ -575,7 +581,9 @@ def test_a_kill_between_the_files_of_an_epoch_loses_that_epoch_and_no_more(
 
     with monkeypatch.context() as patched:
         for name in ("write_tensors", "write_text"):
-            patched.setattr(mien.training, name, counting(getattr(mien.training, name)))
+            patched.setattr(
+                mien.training.trainer, name, counting(getattr(mien.training.trainer, name))
+            )
         script_validation(interrupted, [3.0, 2.0, 1.0])
         with pytest.raises(KeyboardInterrupt):
             interrupted.run()
@@ -745,14 +753,14 @@ def test_several_processes_are_refused(monkeypatch):
     class Several:
         num_processes = 2
 
-    monkeypatch.setattr(mien.steps, "Accelerator", lambda **_: Several())
+    monkeypatch.setattr(mien.training.loop, "Accelerator", lambda **_: Several())
     with pytest.raises(TrainingError, match=r"2 processes train together"):
         make_accelerator(TrainConfig(device="cpu"))
 
 
 def test_one_process_can_train_in_one_precision_after_another(monkeypatch):
     """A second run of a notebook was refused, or kept the device of the first."""
-    monkeypatch.setattr(mien.steps, "has_bf16", lambda _: True)
+    monkeypatch.setattr(mien.training.loop, "has_bf16", lambda _: True)
     kinds = [make_accelerator(TrainConfig(device="cpu", precision=p)).mixed_precision
              for p in ("float32", "bf16", "float32")]  # fmt: skip
     assert kinds == ["no", "bf16", "no"]
@@ -760,13 +768,14 @@ def test_one_process_can_train_in_one_precision_after_another(monkeypatch):
 
 def test_a_processor_without_bf16_is_said_to_be_one(monkeypatch):
     """A training ended with a complaint of oneDNN about a primitive descriptor."""
-    monkeypatch.setattr(mien.steps, "has_bf16", lambda _: False)
+    monkeypatch.setattr(mien.training.loop, "has_bf16", lambda _: False)
     with pytest.raises(TrainingError, match=r"cannot run an LSTM; say train\.precision=float32"):
         make_accelerator(TrainConfig(device="cpu", precision="bf16"))
 
 
 @pytest.mark.skipif(
-    not mien.steps.has_bf16(TrainConfig(device="cpu")), reason="this processor has no LSTM in bf16"
+    not mien.training.loop.has_bf16(TrainConfig(device="cpu")),
+    reason="this processor has no LSTM in bf16",
 )
 def test_a_training_in_lower_precision_keeps_its_labels_in_full(tmp_path):
     trainer = make_trainer(tmp_path, precision="bf16", epochs=2)

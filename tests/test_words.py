@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.words import find_font, keep_printable, merge_tokens
+from mien.reports.figures.words import find_font, keep_printable, merge_tokens
 
 
 def texts(tokens):

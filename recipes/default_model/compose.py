@@ -18,7 +18,7 @@ from faces import Animator
 from items import SCALE, Item, Look, Text, Voice
 from scipy.stats import norm
 
-from mien.extraction.clipwork import ExtractionSettings
+from mien.extraction.clip import ExtractionSettings
 from mien.types import (
     ID_SEPARATOR,
     Clip,

@@ -32,10 +32,10 @@ from items import (
 )
 
 import mien
-from mien.extraction.clipwork import ExtractionSettings
+from mien.data.store import Store
+from mien.extraction.clip import ExtractionSettings
+from mien.extraction.extractors import EXTRACTORS
 from mien.extraction.request import make_settings
-from mien.extractors import EXTRACTORS
-from mien.store import Store
 from mien.types import SPLITS, Modality, Split
 
 SEED = 1111

@@ -17,9 +17,9 @@ from measure import score
 from train import videos_read
 from widths import calibrate_alone
 
-from mien.checkpoint import add_to_header
-from mien.packing import pack
+from mien.prediction.package import pack
 from mien.prediction.predictor import DEFAULT_MODEL
+from mien.training.checkpoints.checkpoint import add_to_header
 
 
 def main(model: Path, data: Path, out: Path) -> Path:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from faces import Face, Jitter
 
-from mien.store import open_store
+from mien.data.store import open_store
 from mien.types import SPLITS, Split
 
 SCALE = (-3.0, 3.0)

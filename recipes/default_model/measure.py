@@ -28,14 +28,14 @@ from tables import (
 from widths import rows_by_modalities
 
 import mien
-from mien.calibration import LEVEL, Calibration, half_width
-from mien.checkpoint import read_header
 from mien.errors import MienError
-from mien.evaluation import predict
-from mien.packing import videos_seen
+from mien.evaluation.conformal import LEVEL, Calibration, half_width
+from mien.evaluation.predict import predict
 from mien.prediction.answer import Score
+from mien.prediction.package import videos_seen
 from mien.prediction.predictor import DEFAULT_MODEL
-from mien.trained import load_model
+from mien.training.checkpoints.checkpoint import read_header
+from mien.training.loading import load_model
 from mien.types import SPLITS, Modality, Scale, Split, Task
 
 #: Rows of the table of accuracy with one item each, by its source.

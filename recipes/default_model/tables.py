@@ -9,8 +9,8 @@ from compose import Joined
 from jaxtyping import Float
 from widths import rows_by_modalities
 
-from mien.calibration import Calibration, half_width, name_modalities
-from mien.predictions import Predictions
+from mien.evaluation.conformal import Calibration, half_width, name_modalities
+from mien.evaluation.predictions import Predictions
 from mien.types import Modality, Scale, Task
 
 #: The head that a source's annotation is of.

@@ -23,12 +23,12 @@ from measure import measure
 from widths import calibrate_alone
 
 import mien
-from mien.checkpoint import add_to_header, read_header
-from mien.evaluation import predict
-from mien.packing import pack
-from mien.run import SeedFolder
-from mien.store import Store
-from mien.trained import load_model
+from mien.data.store import Store
+from mien.evaluation.predict import predict
+from mien.prediction.package import pack
+from mien.training.checkpoints.checkpoint import add_to_header, read_header
+from mien.training.loading import load_model
+from mien.training.run_folder import SeedFolder
 from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Scale, Task
 
 HERE = Path(__file__).parent

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from compose import Joined, name_clip
 
-from mien.calibration import LEVEL, Calibration, half_width, name_modalities
-from mien.predictions import Predictions
+from mien.evaluation.conformal import LEVEL, Calibration, half_width, name_modalities
+from mien.evaluation.predictions import Predictions
 from mien.types import Modality, Scale, Task
 
 _SCALE = Scale(-3, 3)
@@ -22,8 +22,8 @@ def calibrate_alone(
 ) -> Calibration:
     """Take the widths from clips of valid; each rests on clips with exactly its modalities.
 
-    ``mien.calibration`` takes modalities away from clips that have more. Their annotation is then
-    still that of the whole clip: right where people have seen the whole, but the label of a
+    ``mien.evaluation.conformal`` takes modalities away from clips that have more. Their annotation
+    is then still that of the whole clip: right where people have seen the whole, but the label of a
     composed clip is made of all of its items, and a lone voice is labelled as the voice that it is.
     The score of a lone modality is that of its own head. CMU-MOSEI's transcripts are left out: they
     are easier than CMU-MOSI's, and more.

@@ -11,18 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.comparison import compare_runs as compare
-    from mien.corpora.planted import PlantedConfig, make_planted
-    from mien.corpora.released import read_released
+    from mien.corpora.planted.corpus import PlantedConfig, make_planted
+    from mien.corpora.published.reader import read_released
     from mien.corpora.table import read_table
+    from mien.data.store import open_store, write_store
     from mien.errors import MienError
-    from mien.execution import train
-    from mien.experiment import read_config
     from mien.prediction.predictor import load
-    from mien.report import write_report
-    from mien.run import open_run
-    from mien.store import open_store, write_store
-    from mien.trained import evaluate
+    from mien.reports.comparison import compare_runs as compare
+    from mien.reports.page import write_report
+    from mien.training.experiment import train
+    from mien.training.loading import evaluate
+    from mien.training.run_folder import open_run
+    from mien.training.settings import read_config
 
 __all__ = [
     "MienError",
@@ -44,19 +44,19 @@ __all__ = [
 #: Where each public name is defined; modules are imported when a name is first used.
 _HOMES = {
     "MienError": ("mien.errors", "MienError"),
-    "PlantedConfig": ("mien.corpora.planted", "PlantedConfig"),
-    "compare": ("mien.comparison", "compare_runs"),
-    "evaluate": ("mien.trained", "evaluate"),
+    "PlantedConfig": ("mien.corpora.planted.corpus", "PlantedConfig"),
+    "compare": ("mien.reports.comparison", "compare_runs"),
+    "evaluate": ("mien.training.loading", "evaluate"),
     "load": ("mien.prediction.predictor", "load"),
-    "make_planted": ("mien.corpora.planted", "make_planted"),
-    "open_run": ("mien.run", "open_run"),
-    "open_store": ("mien.store", "open_store"),
-    "read_config": ("mien.experiment", "read_config"),
-    "read_released": ("mien.corpora.released", "read_released"),
+    "make_planted": ("mien.corpora.planted.corpus", "make_planted"),
+    "open_run": ("mien.training.run_folder", "open_run"),
+    "open_store": ("mien.data.store", "open_store"),
+    "read_config": ("mien.training.settings", "read_config"),
+    "read_released": ("mien.corpora.published.reader", "read_released"),
     "read_table": ("mien.corpora.table", "read_table"),
-    "train": ("mien.execution", "train"),
-    "write_report": ("mien.report", "write_report"),
-    "write_store": ("mien.store", "write_store"),
+    "train": ("mien.training.experiment", "train"),
+    "write_report": ("mien.reports.page", "write_report"),
+    "write_store": ("mien.data.store", "write_store"),
 }
 
 

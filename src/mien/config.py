@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from mien.errors import ConfigError
-from mien.inputs import parse_toml, read_limited, show
+from mien.files.reading import parse_toml, read_limited, show
 
 __all__ = [
     "LARGEST_SEED",

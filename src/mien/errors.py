@@ -1,5 +1,7 @@
 """The errors that a user can cause and mend; the command line prints them as one sentence."""
 
+from importlib.util import find_spec
+
 __all__ = [
     "AssetError",
     "CheckpointError",
@@ -14,6 +16,7 @@ __all__ = [
     "OutputError",
     "StoreError",
     "TrainingError",
+    "require",
 ]
 
 
@@ -91,3 +94,19 @@ class TrainingError(MienError, ValueError):
 
 class DivergenceError(TrainingError):
     """A training came to numbers that are not finite; with another seed it may go well."""
+
+
+def require(*packages: str, extra: str) -> None:
+    """Check that packages of an extra are installed, without importing them.
+
+    Raises:
+        ConfigError: If one is not; the sentence has the line that installs it.
+
+    >>> require("json", extra="extract")
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise ConfigError(
+                f"the package {package!r} is not installed; install it with: "
+                f"pip install mien[{extra}]"
+            )

@@ -10,11 +10,11 @@ from helpers import AUDIO, TEXT, VIDEO, make_annotation, make_evidence
 import mien
 from mien.config import dump_toml, read_toml
 from mien.corpora import KNOWN
-from mien.experiment import ExperimentConfig, list_configs, read_config
 from mien.labels import build_labels
 from mien.models import MODELS, build_model
-from mien.objectives import MultitaskObjective
-from mien.steps import make_optimizer
+from mien.training.loop import make_optimizer
+from mien.training.objective import MultitaskObjective
+from mien.training.settings import ExperimentConfig, list_configs, read_config
 from mien.types import Scale, Task
 
 FOLDER = Path(mien.__file__).parent / "configs"

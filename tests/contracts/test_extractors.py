@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a program
 import talking
 
 from mien.errors import AssetError, ConfigError
-from mien.extractors import EXTRACTORS, Source
-from mien.extractors.openface_csv import OPENFACE_709
+from mien.extraction.extractors import EXTRACTORS, Source
+from mien.extraction.extractors.openface.csv_files import OPENFACE_709
 from mien.types import Modality
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "extractors.json"

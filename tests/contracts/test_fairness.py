@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import mien
-from mien.attention import ATTENTIONS
-from mien.fusion import FUSIONS
 from mien.models import build_model
+from mien.models.attention import ATTENTIONS
+from mien.models.fusion import FUSIONS
 from mien.studies.plan import read_study
 from mien.types import Modality, Task
 

@@ -21,8 +21,8 @@ from helpers import (
 )
 
 from mien.labels import GENERATORS
-from mien.objectives import MultitaskObjective
-from mien.steps import TrainConfig, parameter_groups
+from mien.training.loop import TrainConfig, parameter_groups
+from mien.training.objective import MultitaskObjective
 from mien.types import Modality, Task
 
 #: The released form breaks some promises on purpose; tests/test_differences.py shows how.

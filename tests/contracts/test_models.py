@@ -20,9 +20,9 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.attention import ATTENTIONS
-from mien.fusion import FUSIONS
 from mien.models import MODELS
+from mien.models.attention import ATTENTIONS
+from mien.models.fusion import FUSIONS
 from mien.tensors import Batch, Sequence
 from mien.types import Modality, Task
 

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import typer
 
-from mien.cli.extraction import extract, extractors
-from mien.cli.judging import compare, labels, report
-from mien.cli.prediction import predict
-from mien.cli.pretrained import assets_app, convert_bert
-from mien.cli.serving import serve
-from mien.cli.shipping import export_onnx, pack
-from mien.cli.stores import export, import_, info, planted
-from mien.cli.studies import study
-from mien.cli.terminal import Stopped, second_interrupt_ends
-from mien.cli.training import configs, evaluate, train
+from mien.cli.assets import assets_app, convert_bert
+from mien.cli.data import export, import_, info, planted
+from mien.cli.extract import extract, extractors
+from mien.cli.predict import predict
+from mien.cli.progress import Stopped, second_interrupt_ends
+from mien.cli.report import compare, labels, report
+from mien.cli.serve import serve
+from mien.cli.ship import export_onnx, pack
+from mien.cli.study import study
+from mien.cli.train import configs, evaluate, train
 from mien.errors import MienError
-from mien.inputs import as_printable
+from mien.files.reading import as_printable
 
 __all__ = ["app", "main"]
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from mien.corpora.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
-from mien.corpora.columns import list_names, normalise
-from mien.corpora.rows import TableRows, read_rows
-from mien.corpora.splits import Piece, check_pieces, report_shared
+from mien.corpora.clip_table.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
+from mien.corpora.clip_table.columns import list_names, normalise
+from mien.corpora.clip_table.rows import TableRows, read_rows
+from mien.corpora.clip_table.splits import Piece, check_pieces, report_shared
 from mien.errors import CorpusError
-from mien.inputs import show
+from mien.files.reading import show
 from mien.types import ID_SEPARATOR, Clip, Scale, Split
 
 __all__ = ["SUFFIXES", "Found", "is_recording", "is_table", "read_recording_table"]

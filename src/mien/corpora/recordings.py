@@ -23,7 +23,7 @@ from mien.corpora.recording_table import (
 )
 from mien.corpora.unlabelled import Unlabelled, choose_clips
 from mien.errors import CorpusError
-from mien.inputs import parse_json, read_limited, show
+from mien.files.reading import parse_json, read_limited, show
 from mien.types import ID_SEPARATOR, Clip, Corpus, Scale, Task, Word
 
 __all__ = ["SUFFIXES", "Recordings", "read_recordings", "read_words"]
@@ -69,7 +69,7 @@ def read_recordings(
       ``Raw/VIDEO_ID/CLIP_ID`` with any suffix. A CSV with a column ``path`` names the recordings
       itself, relative to its folder; its columns ``start`` and ``end`` cut them, and without
       ``video_id`` and ``clip_id`` the video is named by the file and the clips are counted. Columns
-      are found by whatever the field calls them (``mien.corpora.columns``).
+      are found by whatever the field calls them (``mien.corpora.clip_table.columns``).
     - A clip without a ``label`` is one that nobody annotated; a clip with one needs a ``mode``.
       Where no clip has a label, clips without a ``mode`` are in ``test``, else in ``train``.
     - A folder without such a table: every file below it whose name ends like a recording's. Its

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mien.corpora.arrays import read_arrays
-from mien.corpora.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
-from mien.corpora.rows import read_rows
-from mien.corpora.splits import Piece, check_pieces, report_shared
+from mien.corpora.clip_table.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
+from mien.corpora.clip_table.rows import read_rows
+from mien.corpora.clip_table.splits import Piece, check_pieces, report_shared
+from mien.corpora.npz_features import read_arrays
 from mien.corpora.unlabelled import Unlabelled, choose_clips
 from mien.errors import CorpusError, FeatureError
-from mien.inputs import show
+from mien.files.reading import show
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 __all__ = ["UNIMODAL", "read_table"]
@@ -36,15 +36,15 @@ def read_table(
     """Read a CSV file of clips and join npz files of features to it.
 
     The columns are found by their names, or by what else the field calls them, in any case
-    (``mien.corpora.columns``): ``video_id, clip_id, label, mode`` are needed; ``text`` is the
-    transcript; ``label_T, label_A, label_V`` are unimodal labels; ``start, end`` are seconds of the
-    video, or times such as ``00:01:02.5``; ``speaker`` is only compared over the splits. An empty
-    label is one that nobody annotated. Other columns are listed.
+    (``mien.corpora.clip_table.columns``): ``video_id, clip_id, label, mode`` are needed; ``text``
+    is the transcript; ``label_T, label_A, label_V`` are unimodal labels; ``start, end`` are seconds
+    of the video, or times such as ``00:01:02.5``; ``speaker`` is only compared over the splits. An
+    empty label is one that nobody annotated. Other columns are listed.
 
     Args:
         path: The CSV file; its cells are separated by commas, semicolons or tabs.
         features: An npz file per modality (``text``, ``audio``, ``video``); ``FILE.npz:NAME``
-            chooses an array in it. ``mien.corpora.arrays`` has the layouts.
+            chooses an array in it. ``mien.corpora.npz_features`` has the layouts.
         name: What the corpus is called.
         language: ISO 639-1 code of the transcripts.
         scale: Range of the annotations.

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from mien.errors import ConfigError
-from mien.extractors import Features
+from mien.extraction.extractors import Features
 from mien.types import Word
 
 __all__ = ["Pooling", "align_to_words", "pool", "read_pooling"]

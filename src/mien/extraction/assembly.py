@@ -11,10 +11,10 @@ from jaxtyping import Float32, Float64
 
 from mien.corpora.recordings import Recordings
 from mien.errors import ExtractionError
-from mien.extraction.clipwork import ExtractionSettings, build_extractor
-from mien.extraction.results import Facts, read_series
-from mien.extraction.workplace import Skipped, Work, facts_of, format_skipped, name_media
-from mien.inputs import show
+from mien.extraction.clip import ExtractionSettings, build_extractor
+from mien.extraction.clip_results import Facts, read_series
+from mien.extraction.workspace import Skipped, Work, facts_of, format_skipped, name_media
+from mien.files.reading import show
 from mien.types import Clip, Material, SeriesSource, Word
 
 __all__ = ["collect", "describe_origin", "describe_series"]
@@ -43,7 +43,7 @@ def describe_series(settings: ExtractionSettings) -> dict[str, SeriesSource]:
             step_seconds=step,
         )
     if settings.encoder:
-        from mien.extraction.embedding import WordEncoder
+        from mien.extraction.word_states import WordEncoder
 
         sources["text"] = SeriesSource(
             name="text",

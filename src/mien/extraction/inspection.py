@@ -10,15 +10,15 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mien.errors import ConfigError, MediaError
-from mien.extractors import EXTRACTORS, Features, VideoExtractor
-from mien.extractors.face import BlendshapeExtractor, FaceExtractor, FaceStream
-from mien.extractors.face_tracking import Track
-from mien.extractors.landmarker import FaceFinder, overlap
-from mien.extractors.landmarks import LandmarksExtractor
-from mien.extractors.openface import OpenFace
-from mien.files import write_bytes
-from mien.media import decode
-from mien.media.recording import FrameSink, Source
+from mien.extraction.extractors import EXTRACTORS, Features, VideoExtractor
+from mien.extraction.extractors.face.features import BlendshapeExtractor, FaceExtractor, FaceStream
+from mien.extraction.extractors.face.landmarker import FaceFinder, overlap
+from mien.extraction.extractors.face.landmarks import LandmarksExtractor
+from mien.extraction.extractors.face.tracking import Track
+from mien.extraction.extractors.openface.program import OpenFace
+from mien.extraction.media import decode
+from mien.extraction.media.segments import FrameSink, Source
+from mien.files.atomic import write_bytes
 from mien.types import Modality
 
 if TYPE_CHECKING:

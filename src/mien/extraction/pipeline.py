@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mien.corpora.recordings import Recordings
+from mien.data.store import STORE, Store, open_store, write_store
 from mien.errors import StoreError
 from mien.extraction.assembly import collect, describe_origin, describe_series
-from mien.extraction.backends import Backend, Job, run_all
-from mien.extraction.clipwork import ExtractionSettings
-from mien.extraction.guard import Outcome
-from mien.extraction.workplace import (
+from mien.extraction.clip import ExtractionSettings
+from mien.extraction.processes.backends import Backend, Job, run_all
+from mien.extraction.processes.supervisor import Outcome
+from mien.extraction.workspace import (
     Skipped,
     is_done,
     list_skipped,
@@ -31,8 +32,7 @@ from mien.extraction.workplace import (
     workplace,
     write_task,
 )
-from mien.folders import check_place
-from mien.store import STORE, Store, open_store, write_store
+from mien.files.folders import check_place
 from mien.types import Word
 
 __all__ = ["Extracted", "Listener", "Skipped", "extract"]

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mien.assets import default_text_encoder
 from mien.corpora import KNOWN
 from mien.corpora.recordings import Recordings, read_recordings
 from mien.corpora.unlabelled import Unlabelled
 from mien.errors import ConfigError, MienError
 from mien.extraction.alignment import Pooling, read_pooling
-from mien.extraction.clipwork import ExtractionSettings, build_extractor, find_extractor
-from mien.extractors import EXTRACTORS
+from mien.extraction.clip import ExtractionSettings, build_extractor, find_extractor
+from mien.extraction.extractors import EXTRACTORS
+from mien.pretrained.assets import default_text_encoder
 from mien.types import Modality, Scale
 
 __all__ = ["ExtractorStatus", "list_extractors", "make_settings", "read_request"]
@@ -125,7 +125,7 @@ def make_settings(
 
 
 def _choose_recogniser(name: str, language: str) -> str:
-    from mien.extractors.speech import default_recogniser
+    from mien.extraction.extractors.speech import default_recogniser
 
     return default_recogniser(language) if name == "auto" else name
 

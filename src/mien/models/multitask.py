@@ -8,11 +8,18 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from mien.attention import AttentionName
-from mien.backbone import GivenStates
 from mien.config import Settings
-from mien.fusion import FUSIONS, FusionName
-from mien.layers import AbsentState, EncoderName, Head, SeriesEncoder, StepEncoder, Summarise
+from mien.models.attention import AttentionName
+from mien.models.encoders import (
+    AbsentState,
+    EncoderName,
+    Head,
+    SeriesEncoder,
+    StepEncoder,
+    Summarise,
+)
+from mien.models.fusion import FUSIONS, FusionName
+from mien.pretrained.text_encoder import GivenStates
 from mien.tensors import Batch, Output, Sequence
 from mien.types import Modality, Task
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from torch import nn
 
-from mien.attention import AttentionName
-from mien.fusion import FusionName
+from mien.models.attention import AttentionName
+from mien.models.fusion import FusionName
 from mien.models.multitask import Multitask, MultitaskConfig
 from mien.types import Modality
 

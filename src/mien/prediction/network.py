@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from jaxtyping import Float, Num
 
-from mien.assets import find_local_encoder, find_text_encoder
-from mien.calibration import Calibration
-from mien.checkpoint import build_with, read_tensors, split_states
 from mien.config import read_settings
+from mien.data.text import TextReader, check_encoder
 from mien.errors import CheckpointError, ConfigError
-from mien.experiment import ExperimentConfig
-from mien.extraction.clipwork import AnyExtractor, ExtractionSettings
-from mien.extractors import EXTRACTORS
-from mien.header import Header, SeriesFacts, open_header
-from mien.inputs import show
+from mien.evaluation.conformal import Calibration
+from mien.extraction.clip import AnyExtractor, ExtractionSettings
+from mien.extraction.extractors import EXTRACTORS
+from mien.files.reading import show
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.prediction.answer import ModelFacts
+from mien.pretrained.assets import find_local_encoder, find_text_encoder
 from mien.tensors import Batch, Output, pad, reported_scores
-from mien.text import TextReader, check_encoder
+from mien.training.checkpoints.checkpoint import build_with, read_tensors, split_states
+from mien.training.checkpoints.header import Header, SeriesFacts, open_header
+from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
 
 __all__ = ["ClipSeries", "Judged", "Network", "check_extractors", "load_network"]

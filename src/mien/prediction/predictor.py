@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Num
 
-from mien.checkpoint import read_header
 from mien.config import read_settings
+from mien.data.store import Store, open_store
 from mien.errors import (
     CheckpointError,
     ConfigError,
@@ -20,22 +20,22 @@ from mien.errors import (
     MediaError,
     MienError,
 )
-from mien.evaluation import predict as predict_split
-from mien.experiment import ExperimentConfig
-from mien.header import check_header
+from mien.evaluation.predict import predict as predict_split
+from mien.evaluation.predictions import Predictions
 from mien.prediction.answer import Answer
-from mien.prediction.answering import Shown, answer
-from mien.prediction.language import name_language
-from mien.prediction.listening import Heard
+from mien.prediction.explain import Shown, answer
+from mien.prediction.first_pass import Heard
 from mien.prediction.network import ClipSeries, Network, load_network
-from mien.prediction.pieces import cut_text
+from mien.prediction.recording import Listener, Watcher
 from mien.prediction.result import Prediction
-from mien.prediction.text_input import TextRead, count_notes, read_text, widen
-from mien.prediction.transcripts import read_transcript
-from mien.prediction.watching import Listener, Watcher
-from mien.predictions import Predictions
-from mien.store import Store, open_store
-from mien.trained import dataset_of, find_checkpoint, load_model
+from mien.prediction.spoken.language import name_language
+from mien.prediction.spoken.text_input import TextRead, count_notes, read_text, widen
+from mien.prediction.spoken.text_parts import cut_text
+from mien.prediction.spoken.transcripts import read_transcript
+from mien.training.checkpoints.checkpoint import read_header
+from mien.training.checkpoints.header import check_header
+from mien.training.loading import dataset_of, find_checkpoint, load_model
+from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Split
 
 __all__ = ["DEFAULT_MODEL", "TrainedModel", "load"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import computed_field, model_validator
 
 from mien.config import Settings
-from mien.files import write_text
+from mien.files.atomic import write_text
 from mien.prediction.answer import Answer, ModelFacts, Score, name_sentiment
 from mien.types import Modality, Scale
 
@@ -85,8 +85,8 @@ class Prediction(Settings):
         Raises:
             MediaError: If ``recording`` cannot be read.
         """
-        from mien.plots import save_figure
-        from mien.prediction.picture import draw_timeline
+        from mien.prediction.presentation.figure import draw_timeline
+        from mien.reports.figures.style import save_figure
 
         figure = draw_timeline(
             self.answers,
@@ -102,8 +102,8 @@ class Prediction(Settings):
 
     def _grab(self, recording: Path) -> "list[tuple[float, np.ndarray]]":
         """Return frames at which the face moved the score most: one of each utterance first."""
-        from mien.media import Source
-        from mien.media.stills import grab_frames
+        from mien.extraction.media import Source
+        from mien.extraction.media.stills import grab_frames
 
         spans = [_frames_of(one) for one in self.answers]
         ranked = sorted(

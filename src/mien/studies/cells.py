@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mien.metrics import Metric
-from mien.tables import format_interval, format_value, note_on_units
+from mien.evaluation.metrics import Metric
+from mien.reports.text import format_interval, format_value, note_on_units
 
 __all__ = ["caption", "count_clips", "count_seeds", "ends", "less", "spread"]
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mien.label_measure import COPY, PARTS
-from mien.panels import (
+from mien.reports.figures.panels import (
     Estimate,
     IntervalPanel,
     Line,
@@ -16,9 +15,10 @@ from mien.panels import (
     draw_lines,
     estimate,
 )
-from mien.plots import save_figure
-from mien.reading import Picture
-from mien.tables import name_corpus
+from mien.reports.figures.style import save_figure
+from mien.reports.finished_run import Picture
+from mien.reports.label_measure import COPY, PARTS
+from mien.reports.text import name_corpus
 from mien.types import Modality, Task
 
 __all__ = ["draw_corpus", "draw_sweep"]

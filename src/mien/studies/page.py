@@ -3,14 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from mien.label_measure import PARTS
-from mien.metrics import METRICS
-from mien.reading import Picture
-from mien.resampling import FEW_UNITS
-from mien.studies.cells import caption, count_clips, count_seeds, ends, less, spread
-from mien.studies.judging import INSIDE, RATIO
-from mien.studies.label_tables import label_tables
-from mien.tables import (
+from mien.evaluation.bootstrap import FEW_UNITS
+from mien.evaluation.metrics import METRICS
+from mien.reports.finished_run import Picture
+from mien.reports.label_measure import PARTS
+from mien.reports.text import (
     UNDEFINED,
     describe_metrics,
     format_interval,
@@ -19,6 +16,9 @@ from mien.tables import (
     markdown_table,
     name_corpus,
 )
+from mien.studies.cells import caption, count_clips, count_seeds, ends, less, spread
+from mien.studies.results import INSIDE, RATIO
+from mien.studies.tables import label_tables
 from mien.types import Modality, Task
 
 __all__ = ["write_page"]

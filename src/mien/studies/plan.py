@@ -50,10 +50,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from mien.config import Seeds, Settings, apply_overrides, read_settings, read_toml
-from mien.corpora.planted import PlantedConfig
+from mien.corpora.planted.corpus import PlantedConfig
 from mien.errors import ConfigError
-from mien.experiment import ExperimentConfig, read_config
-from mien.studies.references import ReferenceName
+from mien.studies.baselines import ReferenceName
+from mien.training.settings import ExperimentConfig, read_config
 
 __all__ = [
     "Measure",

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from mien.agreement import AGREEMENT
-from mien.contrast import describe_difference
-from mien.judgement import plain
-from mien.metrics import METRICS, Metric
-from mien.resampling import FEW_UNITS, compare_values, t_interval
-from mien.studies.judging import INSIDE, RATIO
+from mien.evaluation.bootstrap import FEW_UNITS, compare_values, t_interval
+from mien.evaluation.contrast import describe_difference
+from mien.evaluation.evaluate import plain
+from mien.evaluation.label_agreement import AGREEMENT
+from mien.evaluation.metrics import METRICS, Metric
+from mien.studies.results import INSIDE, RATIO
 
 __all__ = ["restate_results"]
 

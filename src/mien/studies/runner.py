@@ -20,20 +20,20 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
-from mien.cache import cache_folder
-from mien.code import code_fingerprint
+from mien.data.store import open_store
 from mien.errors import MienError, OutputError
-from mien.evaluation import predict
-from mien.execution import train
-from mien.experiment import ExperimentConfig
-from mien.files import write_text
-from mien.judgement import share_attention
-from mien.run import SeedFolder
-from mien.store import open_store
+from mien.evaluation.evaluate import share_attention
+from mien.evaluation.predict import predict
+from mien.files.atomic import write_text
+from mien.files.cache import cache_folder
+from mien.files.source_code import code_fingerprint
+from mien.studies.corpora import ReadyCorpus, hash_of, plain_settings
 from mien.studies.plan import Study
-from mien.studies.ready import ReadyCorpus, hash_of, plain_settings
 from mien.studies.workers import StudyListener, side_by_side
-from mien.trained import dataset_of, load_model
+from mien.training.experiment import train
+from mien.training.loading import dataset_of, load_model
+from mien.training.run_folder import SeedFolder
+from mien.training.settings import ExperimentConfig
 from mien.types import Split
 
 __all__ = ["Job", "Outcome", "plan_jobs", "run_jobs"]
@@ -113,7 +113,7 @@ def plan_jobs(
         code: Whether only runs made by the ``same`` code are taken from the cache, or, where there
             is one of the same settings, data and versions, that of ``any``.
     """
-    present = code_fingerprint("mien.execution")[:12]
+    present = code_fingerprint("mien.training.experiment")[:12]
     jobs = []
     for ready in corpora:
         for name, variant in ready.variants.items():

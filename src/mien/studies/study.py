@@ -14,17 +14,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.code import code_fingerprint
 from mien.errors import CheckpointError, TrainingError
-from mien.files import write_text
-from mien.run import read_json
-from mien.studies.judging import judge_corpus
+from mien.files.atomic import write_text
+from mien.files.source_code import code_fingerprint
+from mien.studies.corpora import ReadyCorpus, make_ready
 from mien.studies.page import write_page
 from mien.studies.plan import Study
-from mien.studies.ready import ReadyCorpus, make_ready
 from mien.studies.restating import restate_results
+from mien.studies.results import judge_corpus
 from mien.studies.runner import Outcome, plan_jobs, run_jobs
 from mien.studies.workers import StudyListener
+from mien.training.run_folder import read_json
 
 __all__ = ["StudyReport", "rewrite_study", "run_study"]
 
@@ -145,7 +145,7 @@ def rewrite_study(folder: str | Path) -> StudyReport:
 
 
 def _present_code() -> str:
-    return code_fingerprint("mien.execution")[:12]
+    return code_fingerprint("mien.training.experiment")[:12]
 
 
 def _judge(

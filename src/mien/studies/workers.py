@@ -9,8 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from mien.children import safe_spawn
 from mien.errors import TrainingError
+from mien.processes import safe_spawn
 
 __all__ = ["StudyListener", "side_by_side"]
 

@@ -1,0 +1,187 @@
+"""Commands that make a store without recordings, describe one, and write it for other programs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mien.cli.options import (
+    EncodingOption,
+    ReplaceOption,
+    SetOption,
+    UnlabelledOption,
+    read_scale,
+)
+from mien.cli.progress import busy
+from mien.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mien.corpora import Facts
+
+__all__ = ["export", "import_", "info", "planted", "print_summary"]
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .pkl as published, or a .csv of clips.")],
+    out: Annotated[Path, typer.Option("--out", help="Store to make.")],
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="mosi, mosei, sims, sims2, or a name of your own."),
+    ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODALITY=FILE.npz[:KEY]", help="Features of a .csv's clips; repeatable."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of your own corpus, such as en or zh.")
+    ] = None,
+    encoding: EncodingOption = None,
+    unlabelled: UnlabelledOption = "keep",
+    *,
+    replace: ReplaceOption = False,
+) -> None:
+    """Read a feature file in the published layout, or your own clips and features, into a store."""
+    from mien.corpora import KNOWN
+    from mien.corpora.published.reader import read_released
+    from mien.corpora.recording_table import is_table
+    from mien.corpora.table import read_table
+    from mien.data.store import write_store
+
+    if is_table(file):
+        facts = _facts_for(corpus, scale, language)
+        series = _read_features(features or [])
+        material = read_table(
+            file,
+            features=series,
+            name=corpus or file.stem,
+            language=facts.language,
+            scale=facts.scale,
+            encoding=encoding,
+            unlabelled=unlabelled,
+        )
+    else:
+        if corpus is None:
+            raise ConfigError(
+                "--corpus: a feature file needs it: mosi, mosei, sims, sims2, or a name of your own"
+            )
+        if features or encoding:
+            raise ConfigError(f"{'--features' if features else '--encoding'} goes with a .csv")
+        if corpus in KNOWN and (scale or language):
+            raise ConfigError(f"--scale and --language are fixed for {corpus}; leave them out")
+        own = None if corpus in KNOWN else _facts_for(corpus, scale, language)
+        material = read_released(file, corpus, own, unlabelled=unlabelled)
+    with busy(f"importing {file.name}"):
+        write_store(material, out, replace=replace)
+    print_summary(out)
+
+
+def _facts_for(corpus: str | None, scale: str | None, language: str | None) -> "Facts":
+    """Return what is fixed for a published corpus, or what the user states of another."""
+    from mien.corpora import KNOWN, Facts
+
+    known = KNOWN.get(corpus or "")
+    if scale is None and known is None:
+        named = f"{corpus!r}, " if corpus else ""
+        known_names = ", ".join(KNOWN)
+        raise ConfigError(
+            f"--scale: {named}a corpus of your own, needs it, for example --scale -3,3 "
+            f"(known are {known_names})"
+        )
+    return Facts(
+        scale=read_scale(scale) if scale is not None or known is None else known.scale,
+        language=language or (known.language if known else "en"),
+        metrics=known.metrics if known else "general",
+    )
+
+
+def _read_features(values: Sequence[str]) -> dict[str, Path]:
+    result: dict[str, Path] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals or not name or not path:
+            raise ConfigError(f"--features {value!r}: must be MODALITY=FILE.npz")
+        if name in result:
+            raise ConfigError(f"--features {value!r}: {name} was given twice")
+        result[name] = Path(path)
+    return result
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="Store to export.")],
+    out: Annotated[Path, typer.Argument(help="File to write; for npz and parquet, a folder.")],
+    form: Annotated[
+        Literal["pickle", "npz", "parquet"],
+        typer.Option("--format", help="pickle: the published layout of feature files."),
+    ] = "pickle",
+    max_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="With pickle: cut longer series to this many steps."),
+    ] = None,
+    tokenizer: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="With pickle: text encoder of text_bert and text."),
+    ] = "auto",
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace what is already there.")
+    ] = False,
+) -> None:
+    """Write a store in the layout of other programs: published pickle, npz or parquet."""
+    from mien.data.export.layouts import export_store
+
+    with busy(f"exporting {store}"):
+        lost = export_store(
+            store, out, form=form, max_steps=max_steps, encoder=tokenizer, replace=replace
+        )
+    print(out)
+    for one in lost:
+        print(f"not in it: {one}")
+
+
+def planted(
+    out: Annotated[Path, typer.Option("--out", help="Store to make.")] = Path("stores/planted"),
+    settings: SetOption = None,
+    *,
+    replace: ReplaceOption = False,
+) -> None:
+    """Make the planted corpus: synthetic clips whose unimodal truth and moments are known."""
+    from mien.config import apply_overrides, read_settings
+    from mien.corpora.planted.corpus import PlantedConfig, make_planted
+    from mien.data.store import write_store
+
+    config = read_settings(PlantedConfig, apply_overrides({}, settings or []))
+    with busy("making the planted corpus"):
+        write_store(make_planted(config), out, replace=replace)
+    print_summary(out)
+
+
+def info(
+    store: Annotated[Path, typer.Argument(help="Store to describe.")],
+    *,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read everything and check the fingerprint.")
+    ] = False,
+) -> None:
+    """Say what is in a store."""
+    from mien.data.store import open_store
+    from mien.data.summary import verify as verify_store
+
+    print_summary(store)
+    if verify:
+        with busy("verifying"):
+            verify_store(open_store(store))
+        print("fingerprint: checked, nothing is damaged")
+
+
+def print_summary(path: Path) -> None:
+    """Print what is in a store."""
+    from mien.data.store import open_store
+    from mien.data.summary import format_summary, summarise
+
+    print(format_summary(summarise(open_store(path))))

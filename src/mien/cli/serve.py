@@ -1,0 +1,68 @@
+"""The command that serves a page on which to try a model."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mien.prediction.server.worker import OnState
+
+__all__ = ["serve"]
+
+
+def serve(
+    model: Annotated[
+        Path | None, typer.Option(help="Run folder or checkpoint; else the model that comes along.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8000,
+    max_upload_mb: Annotated[float, typer.Option(help="Largest upload.")] = 500.0,
+    time_limit: Annotated[float, typer.Option(help="Most seconds for one prediction.")] = 600.0,
+    queue: Annotated[int, typer.Option(help="How many requests may wait.")] = 8,
+) -> None:
+    """Serve a page and an HTTP API that predict recordings and sentences."""
+    from mien.config import read_settings
+    from mien.errors import require
+    from mien.prediction.server.limits import ServeSettings
+
+    require("fastapi", "python_multipart", "uvicorn", extra="serve")
+    from mien.prediction.predictor import load
+    from mien.prediction.server.server import open_socket
+    from mien.prediction.server.server import serve as run
+
+    given = {
+        "model": model,
+        "host": host,
+        "port": port,
+        "max_upload_mb": max_upload_mb,
+        "time_limit": time_limit,
+        "queue": queue,
+    }
+    settings = read_settings(ServeSettings, given, where="serve")
+    load(model)  # a wrong path is said now, not by the page
+    taken = open_socket(settings)
+    if not settings.is_loopback:
+        print(
+            f"mien: {host} may be reached by other machines, and nobody is asked who they are",
+            file=sys.stderr,
+        )
+    shown = f"[{host}]" if ":" in host else host
+    run(settings, taken, _announce(f"http://{shown}:{taken.getsockname()[1]}/"))
+
+
+def _announce(url: str) -> "OnState":
+    """Return what prints how the model is."""
+
+    def announce(state: str, seconds: float, failure: str) -> None:
+        if state == "loading":
+            print(
+                f"loading the model ...   ({url} shows it too; Ctrl-C stops the server)", flush=True
+            )
+        elif state == "ready":
+            print(f"ready at {url}   (loaded in {seconds:.1f} s)", flush=True)
+        else:
+            print(f"mien: there is no model: {failure}", file=sys.stderr)
+
+    return announce

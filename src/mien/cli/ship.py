@@ -1,0 +1,60 @@
+"""Commands that write a trained model for others to use."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.options import ReplaceOption
+
+__all__ = ["export_onnx", "pack"]
+
+RunArgument = Annotated[Path, typer.Argument(help="Run folder (its first seed) or checkpoint.")]
+
+
+def pack(
+    run: RunArgument,
+    out: Annotated[Path, typer.Argument(help="File to write, such as model.safetensors.")],
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
+    name: Annotated[str, typer.Option(help="What the model is called.")] = "",
+    *,
+    full_precision: Annotated[
+        bool, typer.Option("--full-precision", help="Keep 32 bits; 16 are the default.")
+    ] = False,
+    replace: ReplaceOption = False,
+) -> None:
+    """Write what prediction needs of a run as one small file."""
+    from mien.prediction.package import pack as pack_run
+
+    made = pack_run(run, out, half=not full_precision, licence=licence, name=name, replace=replace)
+    print(f"{made} ({made.stat().st_size / 1e6:.1f} MB)")
+
+
+def export_onnx(
+    run: RunArgument,
+    out: Annotated[Path, typer.Argument(help="File to write, such as model.onnx.")],
+    *,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Write it in 8 bits too, for CPUs: OUT.int8.onnx.")
+    ] = False,
+    replace: ReplaceOption = False,
+) -> None:
+    """Write a trained network as ONNX, checked against torch.
+
+    For the model that ships, give default as RUN.
+    """
+    from mien.prediction.onnx import export_onnx as export
+    from mien.prediction.predictor import DEFAULT_MODEL
+
+    source = DEFAULT_MODEL if str(run) == "default" and not run.exists() else run
+    made = export(source, out, int8=int8, replace=replace)
+    rows = [(made.path, made.difference), (made.int8, made.int8_difference)]
+    for file, apart in rows:
+        if file is not None and apart is not None:
+            print(
+                f"{file} ({file.stat().st_size / 1e6:.1f} MB): on {made.num_clips} random clips, "
+                f"scores differ from torch by {apart.largest:.1e} of the scale at most, "
+                f"{apart.mean:.1e} on average"
+            )
+    if made.tokenizer is not None:
+        print(f"{made.tokenizer} (tokenizer of the text)")

@@ -1,0 +1,114 @@
+"""Commands that list settings, train with them, and evaluate what was trained."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.options import SetOption, StoreOption, read_seeds, read_split
+from mien.cli.progress import busy, stoppable
+from mien.errors import ConfigError
+
+__all__ = ["configs", "evaluate", "train"]
+
+#: What the command returns where a seed diverged and others are in the numbers.
+_INCOMPLETE = 1
+
+
+def configs() -> None:
+    """List the settings that come with the package."""
+    from mien.training.settings import describe_configs
+
+    for name, text in describe_configs().items():
+        print(f"{name:28} {text}")
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="A name from mien configs, or a TOML file.")],
+    store: StoreOption = None,
+    settings: SetOption = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1111,1112", help="Train once with each of these seeds; or 1111-1115."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run folder to make [default: runs/CONFIG].")
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", help="Run or checkpoint whose weights to start from."),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option(help="Leave out the videos of this store; repeatable."),
+    ] = None,
+    *,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped.")
+    ] = False,
+) -> None:
+    """Train, evaluate on valid and test, and write a run folder with a report."""
+    from mien.cli.progress import TrainingProgress
+    from mien.files.atomic import resumable
+    from mien.reports.page import write_report
+    from mien.reports.text import format_run
+    from mien.training.experiment import train as run_training
+    from mien.training.settings import read_config
+
+    overrides = list(settings or [])
+    if seeds is not None:
+        overrides.append(f"train.seeds={list(read_seeds(seeds))}")
+    chosen = read_config(config, overrides)
+    place = store or _default_store(chosen.corpus)
+    folder = out or Path("runs") / Path(config).stem
+    with (
+        stoppable(lambda: "the same command goes on with --resume"),
+        resumable(),
+        TrainingProgress() as progress,
+    ):
+        run = run_training(
+            chosen,
+            place,
+            folder,
+            resume=resume,
+            init=init,
+            exclude=exclude or (),
+            listener=progress,
+        )
+    with resumable():
+        report = write_report(run)
+    print(format_run(run.metrics()))
+    print(f"\nreport: {report}")
+    if run.failed_seeds:
+        raise typer.Exit(_INCOMPLETE)
+
+
+def _default_store(corpus: str | None) -> Path:
+    place = Path("stores") / (corpus or "")
+    if corpus is None or not place.exists():
+        name = corpus or "NAME"
+        how = "mien planted" if corpus == "planted" else f"mien import FILE --corpus {name}"
+        raise ConfigError(
+            f"--store: not given, and there is no stores/{name}; give one, or make it with: "
+            f"{how} --out stores/{name}"
+        )
+    return place
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    store: StoreOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for predictions and metrics.")
+    ] = None,
+) -> None:
+    """Evaluate every seed of a run, on its own store's split or on another store."""
+    from mien.reports.text import format_run
+    from mien.training.loading import evaluate as run_evaluation
+
+    with busy(f"evaluating {run}"):
+        metrics = run_evaluation(run, split=read_split(split), store=store, out=out)
+    print(format_run(metrics))

@@ -1,0 +1,103 @@
+"""Which split a clip is in, by the names of the field, and what splits may not share."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from mien.errors import CorpusError
+from mien.files.reading import show
+from mien.types import Clip, Split
+
+__all__ = ["MIXED", "Piece", "check_pieces", "find_split", "report_shared"]
+
+logger = logging.getLogger(__name__)
+
+_SPLITS: Mapping[str, Split] = MappingProxyType(
+    {
+        **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
+        **dict.fromkeys(("valid", "val", "dev", "validation", "devel", "development"), "valid"),
+        **dict.fromkeys(("test", "testing", "tst", "te"), "test"),
+    }
+)
+#: What CH-SIMS v2 calls its training clips together with those that nobody annotated.
+MIXED = ("train_mix", "trainmix", "mix")
+#: Seconds by which pieces in two splits may overlap: cuts are rounded.
+_TOLERANCE = 0.25
+
+
+def find_split(text: str) -> Split | None:
+    """Return the split that a name stands for, whatever its case.
+
+    >>> find_split("Dev"), find_split("held out")
+    ('valid', None)
+    """
+    return _SPLITS.get(text.strip().lower())
+
+
+class Piece(NamedTuple):
+    """A clip's place in a recording.
+
+    Attributes:
+        recording: What the recording is called.
+        start: Where the clip begins, in seconds.
+        end: Where it ends; infinite for the end of the recording.
+        split: The split of the clip.
+        line: Its line in the table.
+    """
+
+    recording: str
+    start: float
+    end: float
+    split: Split
+    line: int
+
+
+def check_pieces(path: Path, pieces: Iterable[Piece]) -> None:
+    """Check that no piece of a recording is in two splits.
+
+    Raises:
+        CorpusError: If one is; the sentence has both lines.
+    """
+    by_recording = defaultdict[str, list[Piece]](list)
+    for piece in pieces:
+        by_recording[piece.recording].append(piece)
+    for recording, of_one in by_recording.items():
+        last: dict[Split, Piece] = {}  # of those that begin before, the one that ends last
+        for piece in sorted(of_one, key=lambda one: (one.start, one.line)):
+            for other in last.values():
+                shared = min(piece.end, other.end) - piece.start
+                if other.split != piece.split and shared > _TOLERANCE:
+                    first, second = sorted((other, piece), key=lambda one: one.line)
+                    raise CorpusError(
+                        f"{path}:{second.line}: this piece of {show(recording)} is in "
+                        f"{second.split}, and in line {first.line} in {first.split}; a model "
+                        "would be tested on what it has learned: put it into one split"
+                    )
+            if piece.split not in last or piece.end > last[piece.split].end:
+                last[piece.split] = piece
+
+
+def report_shared(path: Path, clips: Sequence[Clip], speakers: Sequence[str]) -> None:
+    """Log how many videos, and speakers, have clips in more than one split.
+
+    Args:
+        path: The table.
+        clips: Its clips.
+        speakers: Who speaks in each; empty where that is not known.
+    """
+    videos = [clip.video_id for clip in clips]
+    for kind, names in (("videos", videos), ("speakers", speakers)):
+        splits = defaultdict[str, set[Split]](set)
+        for name, clip in zip(names, clips, strict=True):
+            if name:
+                splits[name].add(clip.split)
+        shared = [name for name, found in splits.items() if len(found) > 1]
+        if shared:
+            logger.warning(
+                "%s: %d of %d %s have clips in more than one split, such as %s; there a model can "
+                "know the speaker from training",
+                path, len(shared), len(splits), kind, show(shared[0]),
+            )  # fmt: skip

@@ -1,0 +1,5 @@
+"""The feature pickles that the field publishes: ``reader`` turns one into clips and series.
+
+``variants`` brings the field's other layouts into the published one, ``padding`` finds the real
+steps of each clip, ``series`` reads time series and ``matrices`` a matrix per clip.
+"""

@@ -1,0 +1,130 @@
+"""A store to padded batches."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mien.data.store import Series
+from mien.tensors import Batch, Targets, pad
+from mien.types import Clip, Modality, Task
+
+__all__ = ["ClipDataset", "batches", "measure_costs", "windows"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipDataset:
+    """The clips of a split, their series and their labels.
+
+    Attributes:
+        clips: The clips, in the order of the split.
+        rows: Row of each clip in the series, ``(N,)``.
+        series: One ragged series per modality that the corpus has and the settings use.
+        labels: Annotated label per task, ``(N,)``; NaN where a clip is not annotated. ``fusion``
+            is always there, and has no NaN if the store is annotated.
+        costs: How much work a clip is, ``(N,)``; clips of like cost are padded together.
+    """
+
+    clips: tuple[Clip, ...]
+    rows: Int[np.ndarray, "N"]
+    series: Mapping[Modality, Series]
+    labels: Mapping[Task, Float[Tensor, "N"]]
+    costs: Int[np.ndarray, "N"]
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.clips)
+
+    def batch(self, index: Int[np.ndarray, "B"]) -> tuple[Batch, Targets]:
+        """Read and pad the clips at ``index``."""
+        sequences = {}
+        for modality, series in self.series.items():
+            read = [torch.from_numpy(np.array(series[row])) for row in self.rows[index].tolist()]
+            sequences[modality] = pad(read)
+        chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
+        labels = {task: labels[chosen] for task, labels in self.labels.items()}
+        return Batch(index=chosen, sequences=sequences), Targets(labels=labels)
+
+
+def make_dataset(
+    clips: tuple[Clip, ...],
+    rows: Int[np.ndarray, "N"],
+    series: Mapping[Modality, Series],
+    costs: Mapping[Modality, float],
+) -> ClipDataset:
+    """Join clips, series and labels.
+
+    Args:
+        clips: All clips of the store.
+        rows: Which of them are in the split.
+        series: Series of the store by modality.
+        costs: Work of one step of each modality, in any unit.
+    """
+    chosen = tuple(clips[row] for row in rows)
+    labels = {}
+    for task in Task:
+        values = [clip.labels.get(task, float("nan")) for clip in chosen]
+        if task is Task.FUSION or not np.isnan(values).all():
+            labels[task] = torch.tensor(values, dtype=torch.float32)
+    return ClipDataset(
+        clips=chosen,
+        rows=rows,
+        series=series,
+        labels=labels,
+        costs=measure_costs(series, rows, costs),
+    )
+
+
+def measure_costs(
+    series: Mapping[Modality, Series],
+    rows: Int[np.ndarray, "N"],
+    costs: Mapping[Modality, float],
+) -> Int[np.ndarray, "N"]:
+    """Return how much work each clip is.
+
+    Args:
+        series: Series of the store by modality.
+        rows: Rows of the clips.
+        costs: Work of one step of each modality, in any unit.
+    """
+    work = np.zeros(len(rows))
+    for modality, one in series.items():
+        work += costs.get(modality, 1.0) * one.lengths[rows]
+    return work.astype(np.int64)
+
+
+def windows(
+    order: Int[np.ndarray, "N"],
+    *,
+    batch_size: int,
+    accumulate: int,
+    costs: Int[np.ndarray, "_"] | None = None,
+) -> Iterator[list[Int[np.ndarray, "_"]]]:
+    """Cut an order of clips into the batches of each optimizer step.
+
+    A window is the ``batch_size * accumulate`` clips of one step. Its gradient is a mean over its
+    clips, so that which of them share a batch changes no gradient: with ``costs``, clips of like
+    cost share one, and little padding is made.
+
+    Args:
+        order: Clips in the order in which they are to be seen.
+        batch_size: Clips padded together.
+        accumulate: Batches of one step.
+        costs: Work of each clip of the split.
+    """
+    size = batch_size * accumulate
+    for start in range(0, len(order), size):
+        window = order[start : start + size]
+        if costs is not None:
+            window = window[np.argsort(costs[window], kind="stable")]
+        yield [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+
+
+def batches(dataset: ClipDataset, batch_size: int) -> Iterator[tuple[Batch, Targets]]:
+    """Give every clip of a split once, clips of like cost together; ``Batch.index`` says which."""
+    order = np.argsort(dataset.costs, kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield dataset.batch(order[start : start + batch_size])

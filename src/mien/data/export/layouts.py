@@ -1,0 +1,195 @@
+"""A store in the layout of other programs: the field's feature pickle, npz with CSV, or parquet."""
+
+import csv
+from collections.abc import Collection, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mien.corpora.table import UNIMODAL
+from mien.data.export.feature_pickle import export_pickle
+from mien.data.store import Series, Store, open_store
+from mien.errors import require
+from mien.files.folders import FolderKind, staged
+from mien.types import ID_SEPARATOR, Clip, Task
+
+__all__ = ["Form", "export_store"]
+
+Form = Literal["pickle", "npz", "parquet"]
+
+_COLUMNS = {Task.FUSION: "label", **{task: column for column, task in UNIMODAL.items()}}
+_SERIES = ("text", "tokens", "audio", "video")
+_HEADER = ("video_id", "clip_id", "text", *_COLUMNS.values(), "mode", "start", "end")
+#: Rows of a parquet row group, as far as whole clips allow.
+_GROUP = 65_536
+
+
+def export_store(
+    store: Store | str | Path,
+    out: str | Path,
+    *,
+    form: Form = "pickle",
+    max_steps: int | None = None,
+    encoder: str = "auto",
+    replace: bool = False,
+) -> tuple[str, ...]:
+    """Write a store in another layout.
+
+    ``pickle`` is one file in the field's layout: a dict of ``train``, ``valid`` and ``test``, each
+    with ``id``, ``raw_text``, ``audio`` and ``vision`` padded with zeros to the longest clip,
+    ``audio_lengths``, ``vision_lengths``, ``text_bert`` (ids, mask, segments), ``text`` (the
+    store's, if it has one step per token, else the states of the text encoder), ``annotations``,
+    ``classification_labels`` and ``regression_labels`` (``_T``, ``_A``, ``_V`` where every clip has
+    them). ``npz`` is a folder with ``clips.csv`` and a file per series, as ``mien import`` reads
+    them. ``parquet`` is a folder with ``clips.parquet`` and a file per series, a row per step.
+
+    Args:
+        store: The store.
+        out: File (pickle) or folder to make.
+        form: Which layout.
+        max_steps: With ``pickle``, longer series of audio and video are cut to their first steps.
+        encoder: With ``pickle``, the text encoder whose tokenizer makes ``text_bert``: ``auto``
+            for the one of the language, ``none`` to leave it out. A store that has token ids
+            keeps them.
+        replace: Whether what is at ``out`` may be replaced.
+
+    Returns:
+        What the layout cannot hold and the store has, in words.
+
+    Raises:
+        StoreError: If ``out`` exists, or the store lacks what the layout cannot be without.
+        AssetError: If the text encoder is not here.
+        ConfigError: If a package is missing.
+    """
+    store = store if isinstance(store, Store) else open_store(store)
+    out = Path(out)
+    if form == "pickle":
+        return export_pickle(store, out, max_steps, encoder, replace=replace)
+    kind = FolderKind("an export", partial(_list_files, series={*_SERIES, *store.meta.series}))
+    with staged(out, kind, replace=replace) as folder:
+        if form == "npz":
+            return _export_npz(store, folder)
+        return _export_parquet(store, folder)
+
+
+def _list_files(folder: Path, series: Collection[str]) -> set[str] | None:
+    """Return what an export in a folder may hold; None if there is none, as by its file of clips.
+
+    A table of clips that somebody else wrote, with features beside it, is not taken for one.
+    """
+    table, columns = folder / "clips.csv", folder / "clips.parquet"
+    ending = ""
+    if table.is_file():
+        with table.open("rb") as file:
+            first = file.readline(1000)
+        ending = ".npz" if first == (",".join(_HEADER) + "\n").encode() else ""
+    elif columns.is_file():
+        with columns.open("rb") as file:
+            ending = ".parquet" if file.read(4) == b"PAR1" else ""
+    if not ending:
+        return None
+    return {table.name if ending == ".npz" else columns.name} | {one + ending for one in series}
+
+
+def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
+    with (folder / "clips.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_HEADER)
+        writer.writerows(_csv_row(clip) for clip in store.clips)
+    ids = np.array([clip.id for clip in store.clips])
+    for name, meta in store.meta.series.items():
+        series = store.series(name)
+        arrays: dict[str, Any] = {"id": ids, "values": series.values, "length": series.lengths}
+        if meta.feature_names is not None:
+            arrays["values_cols"] = np.array(meta.feature_names)
+        if meta.step_seconds is not None:
+            arrays["step_seconds"] = np.float64(meta.step_seconds)
+        if series.times is not None:
+            arrays["times"] = series.times
+        np.savez(folder / f"{name}.npz", **arrays)
+    lost = ["known moments"] if any(clip.moments for clip in store.clips) else []
+    if any(clip.words for clip in store.clips):
+        lost.append("words with their times")
+    return tuple(lost)
+
+
+def _csv_row(clip: Clip) -> list[object]:
+    video, _, name = clip.id.partition(ID_SEPARATOR)
+    labels = [clip.labels.get(task, "") for task in _COLUMNS]
+    times = ["" if one is None else one for one in (clip.start, clip.end)]
+    return [video, name, clip.transcript, *labels, clip.split, *times]
+
+
+def _export_parquet(store: Store, folder: Path) -> tuple[str, ...]:
+    require("pyarrow", extra="extract")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(_clip_columns(store, pa)), folder / "clips.parquet")
+    for name in store.meta.series:
+        _write_series(store, name, folder / f"{name}.parquet", pa, pq)
+    return ("known moments",) if any(clip.moments for clip in store.clips) else ()
+
+
+def _clip_columns(store: Store, pa: Any) -> dict[str, Any]:  # noqa: ANN401  # has no types
+    word = pa.struct([("text", pa.string()), ("start", pa.float64()), ("end", pa.float64())])
+    clips = store.clips
+    columns = {
+        "id": pa.array([clip.id for clip in clips], pa.string()),
+        "video_id": pa.array([clip.video_id for clip in clips], pa.string()),
+        "split": pa.array([clip.split for clip in clips], pa.string()),
+        "text": pa.array([clip.transcript for clip in clips], pa.string()),
+        "start": pa.array([clip.start for clip in clips], pa.float64()),
+        "end": pa.array([clip.end for clip in clips], pa.float64()),
+        "words": pa.array([[w._asdict() for w in clip.words] for clip in clips], pa.list_(word)),
+    }
+    for task, column in _COLUMNS.items():
+        if task in store.meta.labels:
+            columns[column] = pa.array([clip.labels.get(task) for clip in clips], pa.float64())
+    return columns
+
+
+def _write_series(
+    store: Store,
+    name: str,
+    path: Path,
+    pa: Any,  # noqa: ANN401
+    pq: Any,  # noqa: ANN401
+) -> None:
+    """Write a series with a row per step: ``id, step, time`` and a column per feature."""
+    meta, series = store.meta.series[name], store.series(name)
+    names = meta.feature_names or tuple(f"{name}_{number}" for number in range(meta.size))
+    kind = pa.float32() if meta.dtype == "float32" else pa.int32()
+    schema = pa.schema(
+        [("id", pa.dictionary(pa.int32(), pa.string())), ("step", pa.int32())]
+        + [("time", pa.float64())]
+        + [(one, kind) for one in names],
+        metadata={"extractor": meta.extractor},
+    )
+    ids = pa.array([clip.id for clip in store.clips], pa.string())
+    with pq.ParquetWriter(path, schema) as writer:
+        for first, stop in _group_clips(series):
+            begin, end = series.offsets[first], series.offsets[stop]
+            lengths = series.lengths[first:stop]
+            rows = pa.array(np.repeat(np.arange(first, stop, dtype=np.int32), lengths))
+            steps = np.concatenate([np.arange(one, dtype=np.int32) for one in lengths])
+            values = np.asarray(series.values[begin:end])
+            times = pa.nulls(len(values), pa.float64())
+            if series.times is not None:
+                times = pa.array(np.asarray(series.times[begin:end]))
+            columns = [pa.DictionaryArray.from_arrays(rows, ids), pa.array(steps), times]
+            columns += [pa.array(np.ascontiguousarray(values[:, one])) for one in range(meta.size)]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _group_clips(series: Series) -> Iterator[tuple[int, int]]:
+    """Yield runs of clips with about as many steps as a row group should have."""
+    first = 0
+    while first < len(series):
+        target = series.offsets[first] + _GROUP
+        stop = int(np.searchsorted(series.offsets, target, side="right")) - 1
+        stop = min(max(stop, first + 1), len(series))
+        yield first, stop
+        first = stop

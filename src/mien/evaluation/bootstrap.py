@@ -1,0 +1,483 @@
+"""A metric with some units left out or drawn again: intervals and differences are read from it.
+
+Units are clips, or clusters of clips such as videos. Two ways lead from units to an interval:
+
+- 20 units or more: the percentile interval of a bootstrap. It needs no formula for the metric and
+  stays inside the metric's range.
+- fewer: the jackknife's standard error, with a quantile of Student's t. For the mean of clusters of
+  equal size this is the t interval of the clusters' means.
+
+A difference between two methods always takes the second way, with the error of the seeds added.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from mien.errors import MetricError
+from mien.evaluation.metrics import Metric, Scores
+from mien.evaluation.student import t_p_value, t_quantile
+
+__all__ = [
+    "FEW_UNITS",
+    "Comparison",
+    "Draws",
+    "Interval",
+    "Resampled",
+    "come_from_videos",
+    "compare_values",
+    "draw_units",
+    "resample",
+    "t_interval",
+]
+
+#: Units below which a percentile interval is clearly too narrow.
+FEW_UNITS: Final = 20
+#: Clips (or clusters) times resamples that are drawn at once: 16 MB for each array of that size.
+_CHUNK: Final = 1 << 21
+
+
+def come_from_videos(videos: Shaped[np.ndarray, " N"]) -> bool:
+    """Return whether whole videos can be resampled: several, and one of them with several clips."""
+    return 1 < len(np.unique(videos)) < len(videos)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A metric and how far it depends on which clips or videos are in the split.
+
+    Attributes:
+        value: The metric on the clips as they are, the mean over seeds; NaN if it is undefined.
+        low: Lower end of the interval; NaN if there is none, as for a single unit.
+        high: Upper end.
+        level: Confidence level, such as 0.95.
+        num_units: Clips or clusters that it rests on. Below ``FEW_UNITS`` it is a t interval, else
+            a percentile interval.
+        num_resamples: Resamples that were drawn; 0 for a t interval.
+        num_undefined: Resamples without a value, such as ``corr`` where one clip was drawn
+            throughout; they are left out of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    num_units: int
+    num_resamples: int
+    num_undefined: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How two methods, or two sets of weights, differ on the same clips.
+
+    Attributes:
+        difference: Metric of the first less that of the second; NaN if one is undefined. Which
+            sign is the better one depends on the metric's ``higher_is_better``.
+        low: Lower end of the interval of the difference; NaN if there is none.
+        high: Upper end.
+        p_value: Two-sided: how well the data agree with no difference at all. It is below
+            1 - level exactly where the interval leaves 0 out; NaN if there is none.
+        level: Confidence level.
+        covers_seeds: Whether interval and p value hold for further trainings with other seeds. If
+            not, since a side has one seed only, they compare these weights and not the methods.
+        num_units: Clips or clusters that it rests on.
+        degrees: Degrees of freedom of Student's t; NaN if there is no interval.
+        error_units: Standard error over the units.
+        error_seeds: Standard error over the seeds; NaN if it is unknown.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    level: float
+    covers_seeds: bool
+    num_units: int
+    degrees: float
+    error_units: float
+    error_seeds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """Units, and how often each is in every resample: drawn once, used for any number of metrics.
+
+    Attributes:
+        units: Which unit, counted from 0, each clip belongs to.
+        counts: Resamples in several parts, ``(resamples, units)`` each; none below ``FEW_UNITS``.
+    """
+
+    units: Int[np.ndarray, " N"]
+    counts: tuple[Int[np.ndarray, "_ G"], ...]
+
+    @property
+    def num_units(self) -> int:
+        """Number of clips or clusters."""
+        return int(self.units.max()) + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampled:
+    """A metric of one model on the clips as they are, and on resampled ones; the mean over seeds.
+
+    Two of them can be compared where they come from the same draws.
+
+    Attributes:
+        values: The metric of each seed on the clips as they are; NaN where it is undefined.
+        left_out: The metric without each unit in turn, the mean over seeds.
+        replicates: The metric on each resample; NaN where it is undefined.
+        bounds: The least and the largest value that the metric can have.
+        is_fixed: Whether the scores involve no training, so that another seed would not change
+            them.
+    """
+
+    values: Float[np.ndarray, " K"]
+    left_out: Float[np.ndarray, " G"]
+    replicates: Float[np.ndarray, " R"]
+    bounds: tuple[float, float]
+    is_fixed: bool = False
+
+    @property
+    def value(self) -> float:
+        """The metric on the clips as they are; NaN if it is undefined for a seed."""
+        return float(self.values.mean())
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Return the interval over units: percentiles, or Student's t where units are few.
+
+        Source: efron1993, chapter 11 for the jackknife, chapter 13 for percentiles.
+        """
+        num_units = len(self.left_out)
+        if num_units >= FEW_UNITS:
+            low, high = _read_percentiles(self.value, self.replicates, level)
+        else:
+            error = _jackknife(self.left_out)
+            low, high = t_interval(self.value, error, num_units - 1, level, self.bounds)
+        return Interval(
+            value=self.value,
+            low=low,
+            high=high,
+            level=level,
+            num_units=num_units,
+            num_resamples=len(self.replicates),
+            num_undefined=int(np.isnan(self.replicates).sum()),
+        )
+
+    def less(self, other: "Resampled", level: float = 0.95) -> Comparison:
+        """Return the difference to another model on the same draws, as ``paired_difference`` does.
+
+        Raises:
+            ValueError: If the numbers of units differ.
+        """
+        if len(self.left_out) != len(other.left_out):
+            raise ValueError(
+                f"{len(self.left_out)} and {len(other.left_out)} units cannot be paired"
+            )
+        sides = [None if one.is_fixed else one.values for one in (self, other)]
+        return compare_values(
+            self.value - other.value,
+            _jackknife(self.left_out - other.left_out),
+            len(self.left_out),
+            sides,
+            level,
+        )
+
+
+def compare_values(
+    difference: float,
+    error_units: float,
+    num_units: int,
+    sides: Sequence[Float[np.ndarray, " _"] | None],
+    level: float = 0.95,
+) -> Comparison:
+    """Return a difference with the interval and p value that its two standard errors give.
+
+        error^2 = error_units^2 + s_A^2 / K_A + s_B^2 / K_B
+
+    s is the deviation of a method's K values, one for each seed. Degrees of freedom are
+    Satterthwaite's: (sum of v)^2 / sum of (v^2 / d), over the terms v with d = units - 1, K_A - 1
+    and K_B - 1. Where clips and seeds act together, that part is in both errors, so that the sum
+    is on the safe side.
+
+    Source: satterthwaite1946.
+
+    Args:
+        difference: Mean of the first side less that of the second.
+        error_units: Its standard error over the units; NaN if there is none.
+        num_units: Clips or clusters that this rests on.
+        sides: Values of each side, one for each seed; None for a side without a training.
+        level: Confidence level.
+    """
+    trained = [values for values in sides if values is not None]
+    covers_seeds = all(len(values) > 1 for values in trained)
+    of_seeds = [float(v.var(ddof=1)) / len(v) for v in trained] if covers_seeds else []
+    parts = [(error_units**2, num_units - 1)]
+    parts += [(v, len(x) - 1) for v, x in zip(of_seeds, trained, strict=bool(of_seeds))]
+    degrees = _satterthwaite(parts)
+    error = math.sqrt(sum(variance for variance, _ in parts))
+    low, high = t_interval(difference, error, degrees, level)
+    return Comparison(
+        difference=difference,
+        low=low,
+        high=high,
+        p_value=_t_test(difference, error, degrees),
+        level=level,
+        covers_seeds=covers_seeds,
+        num_units=num_units,
+        degrees=math.nan if math.isnan(low) else float(degrees),
+        error_units=error_units,
+        error_seeds=math.sqrt(sum(of_seeds)) if covers_seeds else math.nan,
+    )
+
+
+def t_interval(
+    value: float,
+    error: float,
+    degrees: float | int,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> tuple[float, float]:
+    """Return a value's t interval, cut to the bounds; NaN where there is none.
+
+    Args:
+        value: The middle.
+        error: Its standard error.
+        degrees: Degrees of freedom; there is no interval without any.
+        level: Confidence level.
+        bounds: The least and the largest value that it can have.
+    """
+    if math.isnan(value) or math.isnan(error) or not degrees > 0:
+        return math.nan, math.nan
+    width = t_quantile(level, degrees) * error
+    return max(bounds[0], value - width), min(bounds[1], value + width)
+
+
+def _t_test(value: float, error: float, degrees: float | int) -> float:
+    if math.isnan(value) or math.isnan(error) or not degrees > 0:
+        return math.nan
+    if value == 0:
+        return 1.0
+    return t_p_value(value / error if error else math.inf, degrees)
+
+
+def _satterthwaite(parts: Sequence[tuple[float, int]]) -> float | int:
+    """Return the degrees of freedom of a sum of variances; those of the units if all are 0."""
+    below = sum(variance**2 / degrees for variance, degrees in parts if degrees > 0)
+    return sum(variance for variance, _ in parts) ** 2 / below if below else parts[0][1]
+
+
+def _jackknife(left_out: Float[np.ndarray, " G"]) -> float:
+    """Return the standard error from values without each unit; NaN for a single unit.
+
+    Source: efron1993, chapter 11.
+    """
+    num = len(left_out)
+    if num < 2:
+        return math.nan
+    return math.sqrt((num - 1) / num * float(((left_out - left_out.mean()) ** 2).sum()))
+
+
+def draw_units(
+    num_clips: int,
+    clusters: Shaped[np.ndarray, " N"] | None = None,
+    *,
+    seed: int,
+    resamples: int = 2000,
+) -> Draws:
+    """Draw resamples of clips, or of clusters of them, for any number of metrics and models.
+
+    Args:
+        num_clips: Clips of the split.
+        clusters: Name of each clip's cluster, as in ``bootstrap_interval``.
+        seed: Seed of the resampling.
+        resamples: Number of resamples.
+
+    Raises:
+        MetricError: If there is no clip, or not one cluster name per clip.
+    """
+    if clusters is not None and clusters.shape != (num_clips,):
+        raise MetricError(
+            f"clusters: shape is {clusters.shape!r}, must be {(num_clips,)!r}: one name per clip"
+        )
+    if not num_clips:
+        raise MetricError("intervals: there is no clip, at least 1 is expected")
+    if clusters is None:
+        units, num_units = np.arange(num_clips), num_clips
+    else:
+        names, units = np.unique(clusters, return_inverse=True)
+        num_units = len(names)
+    if num_units < FEW_UNITS:
+        return Draws(units=units, counts=())
+    parts = _draw(num_units, seed, resamples)
+    return Draws(units=units, counts=tuple(part.astype(np.int16) for part in parts))
+
+
+def resample(
+    scores: Float[np.ndarray, "*K N"],
+    targets: Scores,
+    metric: Metric | Callable[[Scores, Scores], float],
+    draws: Draws,
+    *,
+    is_fixed: bool = False,
+) -> Resampled:
+    """Compute a metric on resampled clips, for intervals and any number of paired differences.
+
+    Where many models are compared on the same clips, each is resampled once.
+
+    Args:
+        scores: Scores of one run, or one row for each seed.
+        targets: Annotated scores.
+        metric: Entry of ``METRICS``; a plain function works as well, but slowly.
+        draws: From ``draw_units``, for these clips.
+        is_fixed: Whether the scores involve no training, such as copies of an annotation.
+
+    Raises:
+        MetricError: If shapes differ or a value is not finite.
+    """
+    metric = _as_metric(metric)
+    values = _evaluate_rows(scores, targets, metric)
+    rows = _as_rows(scores)
+    if np.isnan(values).any():
+        num = sum(len(part) for part in draws.counts)
+        left_out, replicates = np.full(draws.num_units, np.nan), np.full(num, np.nan)
+    else:
+        left_out = _leave_out(rows, targets, metric, draws.units).mean(axis=0)
+        replicates = _resample(rows, targets, metric, draws).mean(axis=0)
+    return Resampled(
+        values=values,
+        left_out=left_out,
+        replicates=replicates,
+        bounds=metric.bounds,
+        is_fixed=is_fixed,
+    )
+
+
+def _as_metric(metric: Metric | Callable[[Scores, Scores], float]) -> Metric:
+    if isinstance(metric, Metric):
+        return metric
+    return Metric(function=metric, higher_is_better=True, is_share=False, description="")
+
+
+def _as_rows(scores: Float[np.ndarray, "*K N"]) -> Float[np.ndarray, "_ N"]:
+    return scores.reshape(-1, scores.shape[-1])
+
+
+def _evaluate_rows(
+    scores: Float[np.ndarray, "*K N"], targets: Scores, metric: Metric
+) -> Float[np.ndarray, " _"]:
+    if scores.ndim not in (1, 2) or not scores.size or scores.shape[-1:] != targets.shape:
+        raise MetricError(
+            f"bootstrap: scores have shape {scores.shape!r} and targets {targets.shape!r}, must "
+            "be (clips,) or (seeds, clips), and (clips,)"
+        )
+    return np.array([metric(row, targets) for row in _as_rows(scores)])
+
+
+def _draw(num_units: int, seed: int, resamples: int) -> Iterator[Int[np.ndarray, "_ _"]]:
+    """Yield how often each unit occurs in each resample, some resamples at a time."""
+    generator = np.random.default_rng(seed)
+    at_once = max(1, _CHUNK // num_units)
+    for start in range(0, resamples, at_once):
+        size = min(at_once, resamples - start)
+        drawn = generator.integers(num_units, size=(size, num_units))
+        drawn += np.arange(size)[:, None] * num_units
+        counts = np.bincount(drawn.ravel(), minlength=size * num_units)
+        yield counts.reshape(size, num_units)
+
+
+def _resample(
+    rows: Float[np.ndarray, "K N"], targets: Scores, metric: Metric, draws: Draws
+) -> Float[np.ndarray, "K R"]:
+    """Return the metric of every run in every resample."""
+    if not draws.counts:
+        return np.empty((len(rows), 0))
+    if metric.sums is None or metric.weighted is not None:
+        return _by_counts(rows, targets, metric, draws.counts, draws.units)
+    terms = [_add_up(metric.sums.terms(row, targets), draws.units) for row in rows]
+    parts = []
+    for counts in draws.counts:
+        drawn = counts.astype(np.float64)
+        parts.append(np.stack([metric.sums.combine(drawn @ term) for term in terms]))
+    return np.concatenate(parts, axis=1)
+
+
+def _leave_out(
+    rows: Float[np.ndarray, "K N"], targets: Scores, metric: Metric, units: Int[np.ndarray, " N"]
+) -> Float[np.ndarray, "K G"]:
+    """Return the metric of every run without each unit in turn; NaN for a single unit."""
+    num_units = int(units.max()) + 1
+    if num_units < 2:
+        return np.full((len(rows), 1), np.nan)
+    if metric.sums is None or metric.weighted is not None:
+        at_once = max(1, _CHUNK // num_units)
+        without = (
+            1 - np.eye(min(at_once, num_units - start), num_units, start, dtype=np.int64)
+            for start in range(0, num_units, at_once)
+        )
+        return _by_counts(rows, targets, metric, without, units)
+    terms = [_add_up(metric.sums.terms(row, targets), units) for row in rows]
+    return np.stack([metric.sums.combine(term.sum(axis=0) - term) for term in terms])
+
+
+def _by_counts(
+    rows: Float[np.ndarray, "K N"],
+    targets: Scores,
+    metric: Metric,
+    parts: Iterable[Int[np.ndarray, "_ _"]],
+    units: Int[np.ndarray, " N"],
+) -> Float[np.ndarray, "K _"]:
+    """Return the metric of every run from how often each unit occurs."""
+    found = []
+    for counts in parts:
+        if metric.weighted is None:
+            found.append(_by_loop(rows, targets, metric, counts[:, units]))
+        else:
+            found.append(_by_weights(rows, targets, metric.weighted, counts, units))
+    return np.concatenate(found, axis=1)
+
+
+def _add_up(
+    terms: Float[np.ndarray, "N C"], units: Int[np.ndarray, " N"]
+) -> Float[np.ndarray, "_ C"]:
+    sums = np.zeros((int(units.max()) + 1, terms.shape[1]))
+    np.add.at(sums, units, terms)
+    return sums
+
+
+def _by_weights(
+    rows: Float[np.ndarray, "K N"],
+    targets: Scores,
+    weighted: Callable[[Scores, Scores, Int[np.ndarray, "_ N"]], Float[np.ndarray, " _"]],
+    counts: Int[np.ndarray, "R _"],
+    units: Int[np.ndarray, " N"],
+) -> Float[np.ndarray, "K R"]:
+    at_once = max(1, _CHUNK // len(units))
+    starts = range(0, len(counts), at_once)
+    parts = [counts[start : start + at_once, units].astype(np.int64) for start in starts]
+    return np.stack([np.concatenate([weighted(row, targets, p) for p in parts]) for row in rows])
+
+
+def _by_loop(
+    rows: Float[np.ndarray, "K N"],
+    targets: Scores,
+    metric: Metric,
+    counts: Int[np.ndarray, "_ N"],
+) -> Float[np.ndarray, "K _"]:
+    clips = np.arange(len(targets))
+    drawn = [np.repeat(clips, times) for times in counts]
+    return np.array([[metric(row[some], targets[some]) for some in drawn] for row in rows])
+
+
+def _read_percentiles(
+    value: float, replicates: Float[np.ndarray, " R"], level: float
+) -> tuple[float, float]:
+    defined = replicates[~np.isnan(replicates)]
+    if math.isnan(value) or not defined.size:
+        return math.nan, math.nan
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,253 @@
+"""How far a score may be off: intervals from the errors on validation clips.
+
+Split conformal prediction: among n clips that the training has not seen, the half width of an
+interval of level L is the ceil((n + 1) L)-th smallest absolute error. If a new clip comes from
+where these come from, the chance that its annotation lies inside is at least L, whatever the model
+is worth; a model without skill gets wide intervals. Each set of present modalities has a width of
+its own, since a face alone says less than a face with words.
+
+Source: papadopoulos2002, lei2018.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field, FiniteFloat
+
+from mien.config import Settings
+from mien.data.dataset import ClipDataset
+from mien.data.store import Series
+from mien.evaluation.predict import predict
+from mien.evaluation.predictions import Predictions
+from mien.models.multitask import MultimodalModel
+from mien.tensors import reported_scores
+from mien.types import Modality, Scale, Task
+
+__all__ = ["LEVEL", "Calibration", "calibrate", "coverage", "half_width", "name_modalities"]
+
+#: Share of clips whose annotation should lie inside.
+LEVEL = 0.9
+#: Before the name of a modality whose unimodal score is meant.
+_ONLY = "only "
+_Width = Annotated[FiniteFloat, Field(ge=0)]
+
+
+class Calibration(Settings):
+    """Half widths of intervals.
+
+    Attributes:
+        level: Share of clips whose annotation should lie inside.
+        fusion: Of the multimodal score, by the modalities that are present, such as
+            ``text+video``; absent where validation has too few clips to tell. Where one modality
+            is present, its unimodal width counts: the scores are one.
+        unimodal: Of each unimodal score.
+        num_clips: Validation clips that each width rests on, by the same names; unimodal scores
+            by ``only MODALITY``.
+    """
+
+    level: float = Field(gt=0, lt=1)
+    fusion: dict[str, _Width]
+    unimodal: dict[Modality, _Width]
+    num_clips: dict[str, int]
+
+    def width(self, task: Task, present: Sequence[Modality]) -> float:
+        """Return the half width of a score's interval; infinite where nothing is known."""
+        if task is Task.FUSION and len(present) != 1:
+            return self.fusion.get(name_modalities(present), math.inf)
+        modality = present[0] if task is Task.FUSION else Modality(task)
+        if self._knows_one:
+            return self.fusion.get(str(modality), math.inf)
+        return self.unimodal.get(modality, math.inf)
+
+    def settle(self) -> "Calibration":
+        """Return the same widths, where those of a modality alone are equal in both tables.
+
+        Files that were written before this was so have other ones for the multimodal score.
+        """
+        known = [m for m in Modality if f"{_ONLY}{m}" in self.num_clips]
+        lone = {m: self.width(Task(m), [m]) for m in known}
+        lone = {m: width for m, width in lone.items() if math.isfinite(width)}
+        others = {name: width for name, width in self.fusion.items() if name not in known}
+        named = {str(m): width for m, width in lone.items()}
+        return self.model_copy(update={"fusion": {**named, **others}, "unimodal": lone})
+
+    @property
+    def _knows_one(self) -> bool:
+        """Whether the model knows one modality only, so that its multimodal score is reported."""
+        return sum(not name.startswith(_ONLY) for name in self.num_clips) == 1
+
+    def interval(
+        self, task: Task, value: float, present: Sequence[Modality], scale: Scale
+    ) -> tuple[float, float]:
+        """Return the interval around a score, cut to the scale."""
+        width = self.width(task, present)
+        return max(scale.low, value - width), min(scale.high, value + width)
+
+
+def name_modalities(present: Sequence[Modality]) -> str:
+    """Return the name of a set of modalities.
+
+    >>> name_modalities([Modality.VIDEO, Modality.TEXT])
+    'text+video'
+    """
+    return "+".join(str(m) for m in Modality if m in present)
+
+
+def half_width(errors: Float[np.ndarray, " N"], level: float) -> float:
+    """Return the ceil((N + 1) level)-th smallest absolute error; infinite if N is too small.
+
+    >>> half_width(np.array([0.1, -0.4, 0.2, 0.3]), 0.8)
+    0.4
+    >>> half_width(np.array([0.1, -0.4, 0.2, 0.3]), 0.9)
+    inf
+    """
+    place = math.ceil((len(errors) + 1) * level - 1e-9)
+    return math.inf if place > len(errors) else float(np.sort(np.abs(errors))[place - 1])
+
+
+def calibrate(
+    model: MultimodalModel,
+    dataset: ClipDataset,
+    *,
+    scale: Scale | None = None,
+    level: float = LEVEL,
+) -> Calibration:
+    """Measure the errors on clips that the model has not been trained on, and return the widths.
+
+    Every set of modalities is tried on the clips that have them all, the others taken away. A
+    unimodal score is compared with the unimodal annotation where there is one, else with the
+    multimodal one; so is the multimodal score of one modality alone, which is the same score.
+
+    Args:
+        model: The model.
+        dataset: The clips.
+        scale: Range to which scores are cut before they are compared, as predictions are; None
+            compares them as they are.
+        level: Share of clips whose annotation should lie inside.
+    """
+    fusion: dict[str, float] = {}
+    unimodal: dict[Modality, float] = {}
+    num_clips: dict[str, int] = {}
+    for present in _sets(model.modalities):
+        found = _cut(_report(predict(model, _keep(dataset, present))), scale)
+        name, is_lone = name_modalities(present), len(present) == 1
+        task = Task(present[0]) if is_lone else Task.FUSION
+        errors = _errors(found, task, _complete(found, present))
+        num_clips[name] = _put(fusion, name, errors, level)
+        if is_lone:
+            num_clips[f"{_ONLY}{name}"] = _put(unimodal, present[0], errors, level)
+    return Calibration(level=level, fusion=fusion, unimodal=unimodal, num_clips=num_clips)
+
+
+def coverage(
+    calibration: Calibration, predictions: Predictions, scale: Scale
+) -> dict[str, dict[str, float | int]]:
+    """Return, per task, the share of annotated clips that lie in their interval, and how many.
+
+    Clips whose modalities have no width, because validation had too few such clips, have no
+    interval; they are counted apart.
+
+    Args:
+        calibration: The widths.
+        predictions: Scores of clips that neither training nor calibration has seen, with all
+            modalities that each has.
+        scale: Range of the annotations.
+
+    Returns:
+        Per task ``share``, ``num_clips`` that have an interval, and ``num_without_width``; tasks in
+        which no clip has one are absent.
+    """
+    result: dict[str, dict[str, float | int]] = {}
+    predictions = _cut(_report(predictions), scale)
+    for task, scores in predictions.scores.items():
+        targets = _targets(predictions, task)
+        inside, num_without = [], 0
+        for row in np.flatnonzero(~np.isnan(targets)).tolist():
+            present = [m for m, has in predictions.present.items() if has[row]]
+            if task is not Task.FUSION and Modality(task) not in present:
+                continue
+            if math.isinf(calibration.width(task, present)):
+                num_without += 1
+                continue
+            low, high = calibration.interval(task, float(scores[row]), present, scale)
+            inside.append(low <= targets[row] <= high)
+        if inside:
+            result[str(task)] = {
+                "share": float(np.mean(inside)),
+                "num_clips": len(inside),
+                "num_without_width": num_without,
+            }
+    return result
+
+
+def _report(found: Predictions) -> Predictions:
+    """Put the scores that are reported in the place of the raw ones."""
+    scores = {task: torch.from_numpy(values) for task, values in found.scores.items()}
+    present = {m: torch.from_numpy(has) for m, has in found.present.items()}
+    reported = {task: one.numpy() for task, one in reported_scores(scores, present).items()}
+    return replace(found, scores=reported)
+
+
+def _sets(modalities: Sequence[Modality]) -> Iterator[tuple[Modality, ...]]:
+    for size in range(1, len(modalities) + 1):
+        yield from combinations(modalities, size)
+
+
+def _keep(dataset: ClipDataset, present: Sequence[Modality]) -> ClipDataset:
+    """Take all other modalities away; nothing is computed on them."""
+    series = {m: s if m in present else _empty(s) for m, s in dataset.series.items()}
+    return replace(dataset, series=series)
+
+
+def _empty(series: Series) -> Series:
+    return Series(series.values[:0], np.zeros_like(series.offsets))
+
+
+def _complete(found: Predictions, present: Sequence[Modality]) -> Bool[np.ndarray, " N"]:
+    rows = np.ones(len(found), dtype=bool)
+    for modality in present:
+        rows &= found.present[modality]
+    return rows
+
+
+def _errors(
+    found: Predictions, task: Task, rows: Bool[np.ndarray, " N"]
+) -> Float[np.ndarray, " _"]:
+    errors = (found.scores[task] - _targets(found, task))[rows]
+    kept: Float[np.ndarray, " _"] = errors[~np.isnan(errors)]
+    return kept
+
+
+def _targets(found: Predictions, task: Task) -> Float[np.ndarray, " N"]:
+    """Return what a task is compared with: its own annotation, or the clip's."""
+    whole = found.targets[Task.FUSION]
+    if task not in found.targets:
+        return whole
+    own = found.targets[task]
+    return np.where(np.isnan(own), whole, own)
+
+
+def _put(
+    widths: dict[str, float] | dict[Modality, float],
+    name: str | Modality,
+    errors: Float[np.ndarray, " _"],
+    level: float,
+) -> int:
+    """Keep the half width, if there are enough clips for one; return how many there are."""
+    width = half_width(errors, level)
+    if math.isfinite(width):
+        widths[name] = width  # type: ignore[index]  # a Modality is a str
+    return len(errors)
+
+
+def _cut(found: Predictions, scale: Scale | None) -> Predictions:
+    """Cut the scores to the scale, as they are shown."""
+    if scale is None:
+        return found
+    return replace(found, scores={t: one.clip(*scale) for t, one in found.scores.items()})

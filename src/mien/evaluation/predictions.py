@@ -1,0 +1,96 @@
+"""Predicted scores of a split beside what was annotated, in memory and as a table."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from mien.errors import MetricError
+from mien.files.atomic import write_text
+from mien.files.reading import open_regular
+from mien.types import Modality, Task
+
+__all__ = ["Predictions", "read_predictions", "write_predictions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """Scores of a split, beside what was annotated.
+
+    Attributes:
+        ids: Name of each clip, in the order of the split.
+        scores: Predicted score per task, ``(N,)``.
+        targets: Annotated label per task, ``(N,)``; NaN where a clip is not annotated.
+        present: Whether each clip has the modality, ``(N,)``.
+        attention: Weight of every real step of each clip, for the modalities that have weights;
+            kept in memory only.
+    """
+
+    ids: tuple[str, ...]
+    scores: Mapping[Task, Float[np.ndarray, "N"]]
+    targets: Mapping[Task, Float[np.ndarray, "N"]]
+    present: Mapping[Modality, Bool[np.ndarray, "N"]]
+    attention: Mapping[Modality, tuple[Float[np.ndarray, "_"], ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.ids)
+
+
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    """Write scores and targets as CSV: ``id, score_TASK..., target_TASK..., has_MODALITY...``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    parts = (
+        ("score", predictions.scores),
+        ("target", predictions.targets),
+        ("has", predictions.present),
+    )
+    columns = {f"{what}_{key}": values for what, table in parts for key, values in table.items()}
+    writer.writerow(["id", *columns])
+    for row, name in enumerate(predictions.ids):
+        writer.writerow([name, *(_cell(values[row]) for values in columns.values())])
+    write_text(path, text.getvalue())
+
+
+def _cell(value: float | bool | np.bool_) -> str:  # noqa: FBT001  # a cell of either kind
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
+    return "" if np.isnan(value) else repr(float(value))
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read what ``write_predictions`` wrote.
+
+    Raises:
+        MetricError: If the file is not of that form.
+    """
+    try:
+        with io.TextIOWrapper(open_regular(path, MetricError), "utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        columns = list(rows[0]) if rows else []
+        values = {
+            name: np.array([float(row[name] or "nan") for row in rows])
+            for name in columns
+            if name != "id"
+        }
+        return Predictions(
+            ids=tuple(row["id"] for row in rows),
+            scores={
+                Task(n.removeprefix("score_")): v for n, v in values.items() if n[:6] == "score_"
+            },
+            targets={
+                Task(n.removeprefix("target_")): v for n, v in values.items() if n[:7] == "target_"
+            },
+            present={
+                Modality(n.removeprefix("has_")): v == 1
+                for n, v in values.items()
+                if n[:4] == "has_"
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MetricError(f"{path}: is not a table of predictions ({error})") from error

@@ -1,0 +1,215 @@
+"""The last hidden states of pretrained speech encoders: Whisper, wav2vec 2.0, HuBERT, WavLM."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.errors import AssetError, ConfigError, require
+from mien.extraction.extractors.protocols import AudioExtractor, refuse_settings
+from mien.extraction.extractors.windows import Analysis, Piece, Pieces, PieceStream
+from mien.extraction.media.segments import Source
+from mien.files.reading import open_regular, require_regular
+from mien.pretrained.assets import find_asset
+
+__all__ = [
+    "TransformersEncoder",
+    "WhisperEncoder",
+    "build_wav2vec2",
+    "build_whisper_base",
+    "build_whisper_tiny_en",
+]
+
+_WINDOW_SECONDS = 30
+#: What only training uses, and published files may lack.
+_UNUSED = frozenset({"masked_spec_embed"})
+
+
+class WhisperEncoder:
+    """What Whisper's encoder makes of sound, 50 steps a second.
+
+    Sound is encoded in windows of 30 seconds, as Whisper was trained: the last one is filled up
+    with silence, whose steps are not returned. Step k covers the samples from 320 k to 320 k + 320
+    at 16 kHz; a last step that is not full is there too. Computed in 32-bit floats on one thread,
+    whatever the weights are stored in, so that results do not depend on the processor's 8-bit
+    instructions.
+
+    Source: radford2023.
+
+    Args:
+        asset: The model, by the name in ``ASSETS``.
+    """
+
+    rate_hertz = 16000
+    step_seconds: float | None = 0.02
+
+    def __init__(self, asset: str) -> None:
+        require("faster_whisper", extra="extract")
+        folder = find_asset(asset)
+        from faster_whisper import WhisperModel
+
+        self._model = WhisperModel(
+            str(folder), device="cpu", compute_type="float32", cpu_threads=1, num_workers=1
+        )
+        self.name = f"{asset}/1"
+        self.feature_names = _name_states(self._encode(np.zeros(320, np.float32)).shape[1])
+
+    def begin(self, source: Source) -> PieceStream:
+        """Begin a clip."""
+        return PieceStream(
+            Pieces(hop=_WINDOW_SECONDS * self.rate_hertz),
+            self._analyse,
+            source=source,
+            name=self.name,
+            size=len(self.feature_names),
+            rate_hertz=self.rate_hertz,
+        )
+
+    def _analyse(self, piece: Piece) -> Analysis:
+        states = self._encode(piece.samples)
+        centres = piece.begin + 320 * np.arange(len(states)) + 160.0
+        return Analysis(states, centres / self.rate_hertz)
+
+    def _encode(self, samples: np.ndarray) -> np.ndarray:
+        silence = _WINDOW_SECONDS * self.rate_hertz - samples.size
+        filled = np.pad(samples, (0, silence))
+        frames = _WINDOW_SECONDS * 100
+        spectrum = self._model.feature_extractor(filled)[:, :frames]
+        states = np.asarray(self._model.encode(np.ascontiguousarray(spectrum)))[0]
+        kept: np.ndarray = states[: -(-samples.size // 320)]
+        return kept
+
+
+class TransformersEncoder:
+    """What a wav2vec 2.0, HuBERT or WavLM model of transformers makes of sound.
+
+    These encoders take the raw wave through convolutions; the step and the samples that it sees
+    (20 ms and 25 ms for the published ones) are read from the model's settings, the rate and
+    whether sound is brought to unit variance from its preprocessor. Sound is encoded in windows
+    of 30 seconds, whose steps lie on one grid.
+
+    Source: baevski2020.
+
+    Args:
+        model: A local folder in the layout of transformers, or a name on a model hub.
+    """
+
+    def __init__(self, model: str) -> None:
+        require("torch", "transformers", extra="extract")
+        source = Path(model).expanduser()
+        self._prepare = _load("AutoFeatureExtractor", model, source)
+        self._model = _load_model(model, source)
+        settings = self._model.config
+        strides = getattr(settings, "conv_stride", None)
+        kernels = getattr(settings, "conv_kernel", None)
+        if not strides or not kernels:
+            raise AssetError(
+                f"audio encoder {model!r} is a {settings.model_type} model; wanted is one that "
+                "takes the raw wave through convolutions: wav2vec2, hubert, wavlm"
+            )
+        self._step, self._seen = 1, 1  # samples from step to step, and that a step sees
+        for stride, kernel in zip(strides, kernels, strict=True):
+            self._seen += (kernel - 1) * self._step
+            self._step *= stride
+        self.rate_hertz = int(self._prepare.sampling_rate)
+        self.step_seconds: float | None = self._step / self.rate_hertz
+        self.name = f"wav2vec2/1:{_identify(model, source)}"
+        self.feature_names = _name_states(int(settings.hidden_size))
+
+    def begin(self, source: Source) -> PieceStream:
+        """Begin a clip."""
+        num_steps = _WINDOW_SECONDS * self.rate_hertz // self._step
+        return PieceStream(
+            Pieces(hop=num_steps * self._step, after=self._seen - self._step, least=self._seen),
+            self._analyse,
+            source=source,
+            name=self.name,
+            size=len(self.feature_names),
+            rate_hertz=self.rate_hertz,
+        )
+
+    def _analyse(self, piece: Piece) -> Analysis:
+        import torch
+
+        prepared = self._prepare(
+            piece.samples, sampling_rate=self.rate_hertz, return_tensors="pt", padding=False
+        )
+        with torch.inference_mode():
+            states = self._model(prepared.input_values).last_hidden_state[0].numpy()
+        centres = piece.begin + self._step * np.arange(len(states)) + self._seen / 2
+        return Analysis(states, centres / self.rate_hertz)
+
+
+def _load_model(model: str, source: Path) -> Any:  # noqa: ANN401  transformers has no types
+    """Load an encoder with all of its weights, in float32."""
+    loaded, found = _load("AutoModel", model, source, output_loading_info=True)
+    lacking = sorted(key for key in found["missing_keys"] if key not in _UNUSED)
+    if lacking:  # transformers would go on with random ones
+        raise _cannot_load(model, f"weights are missing: {', '.join(lacking[:3])}")
+    return loaded.float().eval()
+
+
+def _load(what: str, model: str, source: Path, **options: bool) -> Any:  # noqa: ANN401
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    is_local = source.is_dir()
+    if is_local:
+        require_regular(source, AssetError)
+    try:
+        return getattr(transformers, what).from_pretrained(
+            str(source) if is_local else model,
+            trust_remote_code=False,
+            local_files_only=is_local,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise _cannot_load(model, reason.splitlines()[0]) from error
+
+
+def _cannot_load(model: str, reason: str) -> AssetError:
+    return AssetError(
+        f"audio encoder {model!r} cannot be loaded ({reason}); give a local folder, or a hub name "
+        "where a hub can be reached"
+    )
+
+
+def _identify(model: str, folder: Path) -> str:
+    """Return a hub's name as it is; for a folder its name and what its files are."""
+    if not folder.is_dir():
+        return model
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in {".json", ".safetensors", ".bin"}:
+            with open_regular(path, AssetError) as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
+
+
+def _name_states(size: int) -> tuple[str, ...]:
+    return tuple(f"state_{number}" for number in range(size))
+
+
+def build_whisper_tiny_en(settings: str) -> AudioExtractor:
+    """Build ``whisper-tiny-en/1``."""
+    refuse_settings("whisper-tiny-en/1", settings)
+    return WhisperEncoder("whisper-tiny-en")
+
+
+def build_whisper_base(settings: str) -> AudioExtractor:
+    """Build ``whisper-base/1``."""
+    refuse_settings("whisper-base/1", settings)
+    return WhisperEncoder("whisper-base")
+
+
+def build_wav2vec2(settings: str) -> AudioExtractor:
+    """Build ``wav2vec2/1`` from a folder or the name of a model on a hub."""
+    if not settings:
+        raise ConfigError(
+            "wav2vec2/1 needs a model: write wav2vec2/1:FOLDER, or wav2vec2/1:NAME for one on a "
+            "model hub"
+        )
+    return TransformersEncoder(settings)

@@ -1,0 +1,196 @@
+"""What is said, and when each word is said: speech recognition by Whisper."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+
+from mien.errors import AssetError, ConfigError, require
+from mien.extraction.media.segments import Source
+from mien.pretrained.assets import ASSETS, find_asset
+from mien.types import Word
+
+__all__ = ["SpeechRecogniser", "SpeechStream", "Transcript", "default_recogniser"]
+
+_RATE = 16000
+#: Longest piece that is recognised at once, and its end, in which it is cut where it is quietest.
+_PIECE, _CUT_FROM = 300 * _RATE, 270 * _RATE
+_QUIET = _RATE // 5
+_LEAST = _RATE // 10
+#: Compression from which on a text is a loop, by radford2023; and how many tokens must not come
+#: again when it is.
+_CIRCLING, _UNREPEATED = 2.4, 3
+
+Samples = Float32[np.ndarray, " S"]
+
+
+class Transcript(NamedTuple):
+    """What was recognised.
+
+    Attributes:
+        text: As it is written, with punctuation; empty if nobody speaks.
+        words: Its words with their times in seconds of the clip: in order, without overlap, each
+            with the punctuation that follows it.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+
+
+def default_recogniser(language: str) -> str:
+    """Return the asset that recognises a language.
+
+    >>> default_recogniser("en"), default_recogniser("zh")
+    ('whisper-tiny-en', 'whisper-base')
+    """
+    return "whisper-tiny-en" if language == "en" else "whisper-base"
+
+
+class SpeechRecogniser:
+    """Whisper, by faster-whisper, without anything that is drawn by chance.
+
+    Where nobody speaks is found first (Silero VAD) and left out, since Whisper makes up words for
+    silence. Where it repeats itself without end, it is asked again without being allowed to, and
+    what is then still a loop is left out. Recordings of more than five minutes are recognised in
+    pieces, cut at the quietest place of the last half minute. One thread, 8-bit: the same sound
+    gives the same words.
+
+    Source: radford2023.
+
+    Args:
+        recogniser: ``auto``, an asset, or a folder with a Whisper model for faster-whisper.
+        language: ISO 639-1 code of what is spoken.
+
+    Raises:
+        AssetError: If the model is not here or cannot be loaded.
+        ConfigError: If faster-whisper is not installed, or the model does not know the language.
+    """
+
+    rate_hertz = _RATE
+
+    def __init__(self, recogniser: str = "auto", language: str = "en") -> None:
+        require("faster_whisper", extra="extract")
+        from faster_whisper import WhisperModel
+
+        self.name = default_recogniser(language) if recogniser == "auto" else recogniser
+        folder = _find(self.name)
+        try:
+            self._model = WhisperModel(
+                str(folder), device="cpu", compute_type="int8", cpu_threads=1, num_workers=1
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise AssetError(
+                f"speech recogniser {folder} cannot be loaded ({str(error).splitlines()[0]}); "
+                "wanted is a Whisper model for faster-whisper"
+            ) from error
+        if language not in self._model.supported_languages:
+            raise ConfigError(
+                f"speech recogniser {self.name!r} does not know language {language!r}; it knows: "
+                f"{', '.join(sorted(self._model.supported_languages))}"
+            )
+        self._language = language
+
+    def begin(self, source: Source | None = None) -> "SpeechStream":  # noqa: ARG002
+        """Begin a clip."""
+        return SpeechStream(self.recognise)
+
+    def recognise(self, samples: Samples) -> Transcript:
+        """Return what is said in a piece of sound of a few minutes at most."""
+        if samples.size < _LEAST:
+            return Transcript("", ())
+        segments = self._transcribe(samples)
+        if any(_is_circling(segment.compression_ratio) for segment in segments):
+            segments = self._transcribe(samples, no_repeat_ngram_size=_UNREPEATED)
+        segments = [one for one in segments if not _is_circling(one.compression_ratio)]
+        found = [word for segment in segments for word in segment.words or ()]
+        text = "".join(word.word for word in found).strip()
+        words = tuple(Word(w.word.strip(), w.start, w.end) for w in found if w.word.strip())
+        return Transcript(text, words)
+
+    def _transcribe(self, samples: Samples, **options: int) -> list[Any]:
+        segments, _ = self._model.transcribe(
+            samples,
+            language=self._language,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            word_timestamps=True,
+            vad_filter=True,
+            **options,
+        )
+        return list(segments)
+
+
+class SpeechStream:
+    """A clip's sound on its way to words.
+
+    Args:
+        recognise: Returns what is said in a piece of sound.
+    """
+
+    def __init__(self, recognise: Callable[[Samples], Transcript]) -> None:
+        self._transcribe = recognise
+        self._waiting: list[Samples] = []
+        self._num_waiting = 0
+        self._first = 0  # number of the first sample that waits
+        self._texts: list[str] = []
+        self._words: list[Word] = []
+
+    def feed(self, samples: Samples) -> None:
+        """Take the next samples: mono, -1 to 1, 16 kHz."""
+        self._waiting.append(samples.copy())
+        self._num_waiting += samples.size
+        while self._num_waiting > _PIECE:
+            waiting = np.concatenate(self._waiting)
+            cut = _CUT_FROM + _find_quiet(waiting[_CUT_FROM:_PIECE])
+            self._recognise(waiting[:cut])
+            self._waiting, self._num_waiting = [waiting[cut:].copy()], waiting.size - cut
+
+    def finish(self) -> Transcript:
+        """Return what was said; however the sound was cut, it is the same."""
+        if self._waiting:
+            self._recognise(np.concatenate(self._waiting))
+            self._waiting, self._num_waiting = [], 0
+        return Transcript(" ".join(text for text in self._texts if text), tuple(self._words))
+
+    def _recognise(self, samples: Samples) -> None:
+        found = self._transcribe(samples)
+        self._texts.append(found.text)
+        self._words.extend(self._place(found.words, samples.size))
+        self._first += samples.size
+
+    def _place(self, words: tuple[Word, ...], size: int) -> Iterator[Word]:
+        """Put the words of a piece where they are in the clip, in order and inside the piece."""
+        offset, last = self._first / _RATE, (self._first + size) / _RATE
+        earliest = offset
+        for text, start, end in words:
+            begin = min(max(offset + float(start), earliest), last)
+            earliest = min(max(offset + float(end), begin), last)
+            yield Word(text, begin, earliest)
+
+
+def _is_circling(compression_ratio: float) -> bool:
+    """Whether Whisper went on repeating itself: then its text compresses far too well."""
+    return compression_ratio > _CIRCLING
+
+
+def _find_quiet(samples: Samples) -> int:
+    """Return the middle of the quietest fifth of a second."""
+    energy = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    return int(np.argmin(energy[_QUIET:] - energy[:-_QUIET])) + _QUIET // 2
+
+
+def _find(name: str) -> Path:
+    if name in ASSETS:
+        if ASSETS[name].need != "speech to text":
+            raise AssetError(f"asset {name!r} is for {ASSETS[name].need}, not speech to text")
+        return find_asset(name)
+    folder = Path(name).expanduser()
+    if not (folder / "model.bin").is_file():
+        known = [asset.name for asset in ASSETS.values() if asset.need == "speech to text"]
+        raise AssetError(
+            f"speech recogniser {name!r} is neither an asset nor a folder with a model.bin; "
+            f"assets are: {', '.join(known)}"
+        )
+    return folder

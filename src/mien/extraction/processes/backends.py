@@ -1,0 +1,262 @@
+"""Where clips are worked on: in processes of this machine, or on a Dask or Ray cluster.
+
+Whichever it is, a clip is given to a guarded worker process of the machine that has its turn, and
+what comes back is an outcome. Results go through files, so a cluster must see the recordings and
+the folder of results under the same paths.
+"""
+
+import contextlib
+import logging
+import os
+import queue
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from mien.errors import ConfigError, ExtractionError, require
+from mien.extraction.processes.supervisor import Guard, Outcome
+
+__all__ = ["Backend", "Job", "run_all"]
+
+Backend = Literal["local", "dask", "ray"]
+
+#: Seconds in which a cluster must answer.
+_CONNECT = 20
+_LOST = Outcome(state="lost", reason="the cluster lost the machine that had it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker must know beside the clip; it travels to a cluster.
+
+    Attributes:
+        settings: What is made of every clip, as JSON.
+        limit: Longest time for a clip in seconds, None for one that grows with its length.
+        command: How a worker is started; empty for the usual way.
+        folder: Where results go.
+    """
+
+    settings: str
+    limit: float | None
+    command: tuple[str, ...]
+    folder: str
+
+    def make_guard(self) -> Guard:
+        """Make a guard that has no worker yet."""
+        return Guard(self.settings, limit=self.limit, command=self.command or None)
+
+
+def run_all(
+    job: Job,
+    tasks: Sequence[str],
+    *,
+    backend: Backend = "local",
+    address: str | None = None,
+    jobs: int,
+) -> Generator[tuple[int, Outcome]]:
+    """Work on clips, and yield the place of each and what came of it, in the order they end.
+
+    A clip whose worker ended is tried once more when all others are through, with nothing beside
+    it: if it was another's hunger for memory that ended the worker, it now gets through.
+
+    Args:
+        job: What is made of every clip.
+        tasks: The clips, as JSON.
+        backend: Where.
+        address: Of the scheduler, or of the head of the cluster.
+        jobs: Clips that are worked on at the same time.
+
+    Raises:
+        ConfigError: If the packages for the cluster are not installed, or no address is given.
+        ExtractionError: If the cluster does not answer.
+    """
+    if not tasks:
+        return
+    again: list[int] = []
+    with _open(backend, job, address, jobs) as pool:
+        for place, outcome in _drive(pool, tasks, range(len(tasks)), jobs):
+            if outcome.state == "lost":
+                again.append(place)
+            else:
+                yield place, outcome
+        yield from _drive(pool, tasks, sorted(again), 1)
+
+
+@runtime_checkable
+class _Pool(Protocol):
+    """Takes clips, and gives back what came of them."""
+
+    def submit(self, place: int, task: str) -> None:
+        """Begin to work on a clip."""
+        ...
+
+    def wait(self) -> tuple[int, Outcome]:
+        """Wait for any clip."""
+        ...
+
+
+def _drive(
+    pool: _Pool, tasks: Sequence[str], places: Sequence[int], jobs: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Keep ``jobs`` clips in work."""
+    num_running = 0
+    for place in places:
+        pool.submit(place, tasks[place])
+        num_running += 1
+        if num_running == jobs:
+            yield pool.wait()
+            num_running -= 1
+    for _ in range(num_running):
+        yield pool.wait()
+
+
+@contextlib.contextmanager
+def _open(backend: Backend, job: Job, address: str | None, jobs: int) -> Iterator[_Pool]:
+    if backend == "local":
+        with contextlib.closing(_LocalPool(job, jobs)) as pool:
+            yield pool
+    elif backend == "dask":
+        with contextlib.closing(_DaskPool(job, address)) as dask:
+            yield dask
+    else:
+        with contextlib.closing(_RayPool(job, address)) as ray:
+            yield ray
+
+
+class _LocalPool:
+    """Worker processes of this machine, each with a thread that waits for it."""
+
+    def __init__(self, job: Job, jobs: int) -> None:
+        self._todo: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
+        self._guards = [job.make_guard() for _ in range(jobs)]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(guard,), daemon=True)
+            for guard in self._guards
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, place: int, task: str) -> None:
+        self._todo.put((place, task))
+
+    def wait(self) -> tuple[int, Outcome]:
+        return self._ended.get()
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._todo.put(None)
+        for guard in self._guards:
+            guard.stop()
+        for thread in self._threads:
+            thread.join()
+        for guard in self._guards:
+            guard.close()
+
+    def _serve(self, guard: Guard) -> None:
+        while (item := self._todo.get()) is not None:
+            self._ended.put((item[0], guard.run(item[1])))
+
+
+# --- on a cluster ---------------------------------------------------------------------------------
+
+_here = threading.local()  # one guard per thread of a machine of the cluster
+
+
+def _run_there(job: Job, task: str) -> str:
+    """Work on a clip on the machine of a cluster that has its turn."""
+    if not Path(job.folder).is_dir():
+        return Outcome(
+            state="failed",
+            reason=f"{job.folder}: a machine of the cluster does not see this folder; the "
+            "recordings and the folder of --out must be shared by all of them",
+        ).model_dump_json()
+    known: tuple[Job, Guard] | None = getattr(_here, "guard", None)
+    if known is None or known[0] != job:
+        if known is not None:
+            known[1].close()
+        known = (job, job.make_guard())
+        _here.guard = known
+    return known[1].run(task).model_dump_json()
+
+
+class _DaskPool:
+    """A Dask cluster."""
+
+    def __init__(self, job: Job, address: str | None) -> None:
+        require("distributed", extra="dask")
+        if address is None:
+            raise ConfigError("--address: the dask backend needs it, such as tcp://HOST:8786")
+        import distributed
+
+        self._distributed: Any = distributed
+        try:
+            self._client = self._distributed.Client(address, timeout=_CONNECT, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ExtractionError(
+                f"--address {address!r}: no Dask scheduler answers ({error}); start one with: "
+                "dask scheduler"
+            ) from error
+        self._job = job
+        self._places: dict[Any, int] = {}
+        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def submit(self, place: int, task: str) -> None:
+        future = self._client.submit(_run_there, self._job, task, pure=False)
+        self._places[future] = place
+        future.add_done_callback(self._ended.put)
+
+    def wait(self) -> tuple[int, Outcome]:
+        future = self._ended.get()
+        place = self._places.pop(future)
+        try:
+            return place, Outcome.model_validate_json(future.result())
+        except self._distributed.KilledWorker:
+            return place, _LOST
+
+    def close(self) -> None:
+        self._client.cancel(list(self._places), force=True)
+        self._client.close()
+
+
+class _RayPool:
+    """A Ray cluster."""
+
+    def __init__(self, job: Job, address: str | None) -> None:
+        require("ray", extra="ray")
+        if address is None:
+            raise ConfigError("--address: the ray backend needs it, such as HOST:6379 or auto")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        try:
+            ray.init(
+                address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="mien"
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ExtractionError(
+                f"--address {address!r}: no Ray cluster answers ({str(error).splitlines()[0]}); "
+                "start one with: ray start --head"
+            ) from error
+        self._ray = ray
+        self._run = ray.remote(max_retries=0)(_run_there)
+        self._job = ray.put(job)
+        self._places: dict[Any, int] = {}
+
+    def submit(self, place: int, task: str) -> None:
+        self._places[self._run.remote(self._job, task)] = place
+
+    def wait(self) -> tuple[int, Outcome]:
+        done, _ = self._ray.wait(list(self._places), num_returns=1)
+        place = self._places.pop(done[0])
+        try:
+            return place, Outcome.model_validate_json(self._ray.get(done[0]))
+        except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.NodeDiedError):
+            return place, _LOST
+
+    def close(self) -> None:
+        for reference in self._places:
+            self._ray.cancel(reference, force=True)
+        self._ray.shutdown()

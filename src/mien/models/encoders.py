@@ -1,0 +1,251 @@
+"""Parts of models: standard units, encoders of series and text, heads."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mien.models.attention import AttentionName, growth_of, make_attention
+from mien.tensors import Sequence
+
+__all__ = [
+    "AbsentState",
+    "EncoderName",
+    "Head",
+    "SeriesEncoder",
+    "Standardise",
+    "StepEncoder",
+    "Summarise",
+    "last_step",
+    "mean_step",
+]
+
+EncoderName = Literal["lstm", "steps"]
+
+#: Standard units beyond which a value says no more; rare features have long tails.
+_FARTHEST = 5.0
+
+
+def last_step(states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B H"]:
+    """Return the state of each clip's last real step; zero for a clip without one.
+
+    >>> last_step(torch.tensor([[[1.0], [2.0], [0.0]]]), torch.tensor([[True, True, False]]))
+    tensor([[2.]])
+    """
+    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    last = (mask * steps).argmax(dim=1)  # (B,)
+    picked = states.gather(1, last[:, None, None].expand(-1, 1, states.shape[2])).squeeze(1)
+    return picked * mask.any(dim=1, keepdim=True)
+
+
+def mean_step(states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B H"]:
+    """Return the mean of each clip's real states; zero for a clip without one.
+
+    >>> mean_step(torch.tensor([[[1.0], [2.0], [9.0]]]), torch.tensor([[True, True, False]]))
+    tensor([[1.5000]])
+    """
+    count = mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.einsum("bt,bth->bh", mask.to(states.dtype) / count, states)
+
+
+class Standardise(nn.Module):
+    """Bring every feature to mean 0 and standard deviation 1 over the real steps of train.
+
+    Mean and scale are buffers: they travel with the checkpoint, so that a clip seen later is
+    treated as the clips of the training were. A feature that is constant in train becomes 0.
+
+    Args:
+        size: Number of features, D.
+    """
+
+    mean: Float[Tensor, "D"]
+    scale: Float[Tensor, "D"]
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+
+    @torch.no_grad()
+    def fit(self, mean: Float[Tensor, "D"], deviation: Float[Tensor, "D"]) -> None:
+        """Take over the mean and standard deviation of each feature in train."""
+        self.mean.copy_(mean)
+        is_constant = deviation <= 1e-6 * mean.abs().clamp(min=1e-6)
+        self.scale.copy_(torch.where(is_constant, torch.zeros_like(deviation), 1 / deviation))
+
+    def forward(self, sequence: Sequence) -> Sequence:
+        """Return the sequence in standard units, still zero at padding."""
+        values = (sequence.values - self.mean) * self.scale
+        return Sequence(values * sequence.mask.unsqueeze(-1), sequence.mask)
+
+
+class AbsentState(nn.Module):
+    """Stand in, with a learned vector, for the vector of a clip that does not have the modality.
+
+    Args:
+        size: Size of the vector, H.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.vector = nn.Parameter(torch.zeros(size))
+
+    def forward(
+        self, vectors: Float[Tensor, "B H"], is_present: Bool[Tensor, "B"]
+    ) -> Float[Tensor, "B H"]:
+        """Return ``vectors``, with the learned one in the rows where ``is_present`` is False."""
+        return torch.where(is_present.unsqueeze(-1), vectors, self.vector)
+
+
+class SeriesEncoder(nn.Module):
+    """Turn a series of features into one vector: standardise, LSTM, temporal attention, linear.
+
+    The LSTM runs over the padded batch and its states are masked: being causal, a real step never
+    sees the padding behind it, and on a CPU the padded kernel is many times faster than the packed
+    one (``benchmarks/recurrent.py``).
+
+    Source: yu2021, eq. 2 (LSTM, last state, linear); sun2024 for the attention between.
+
+    Args:
+        size: Size of an input feature, D.
+        state_size: Size of the LSTM's state, H.
+        output_size: Size of the vector.
+        num_layers: LSTM layers.
+        dropout: Share dropped between LSTM layers and before the linear layer.
+        attention: How the states become one vector.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        state_size: int,
+        output_size: int,
+        num_layers: int,
+        dropout: float,
+        attention: AttentionName,
+    ) -> None:
+        super().__init__()
+        self.standardise = Standardise(size)
+        between = dropout if num_layers > 1 else 0.0
+        self.rnn = nn.LSTM(size, state_size, num_layers, batch_first=True, dropout=between)
+        self.attention = make_attention(attention, state_size, recurrent=True)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(growth_of(attention) * state_size, output_size)
+        self.output_size = output_size
+
+    def forward(
+        self, sequence: Sequence
+    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        """Return one vector per clip, and the weight of each step if the attention has weights."""
+        values, mask = self.standardise(sequence)
+        states, _ = self.rnn(values)  # (B, T, H)
+        vectors, weights = self.attention(states, last_step(states, mask), mask)
+        return self.linear(self.dropout(vectors)), weights
+
+
+class StepEncoder(nn.Module):
+    """Turn a series of features into one vector, step by step: no step sees another.
+
+        h_t = tanh(W dropout(x_t) + b),   x_t in standard units, cut at 5 of them
+        z   = attention over the h_t, beside their mean
+
+    A recurrent state learns how the series of its corpus begin, go on and end. Where training has
+    other series than use will have, such as stills made into series, or clips of one length, steps
+    that know nothing of each other carry over better, and the order and number of steps change
+    nothing but the weights.
+
+    Source: ours; see docs/decisions.md.
+
+    Args:
+        size: Size of an input feature, D.
+        state_size: Size of a state, H.
+        output_size: Size of the vector.
+        dropout: Share dropped of the features and before the linear layer.
+        attention: How the states become one vector.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        state_size: int,
+        output_size: int,
+        dropout: float,
+        attention: AttentionName,
+    ) -> None:
+        super().__init__()
+        self.standardise = Standardise(size)
+        self.step = nn.Linear(size, state_size)
+        self.attention = make_attention(attention, state_size, recurrent=True)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(growth_of(attention) * state_size, output_size)
+        self.output_size = output_size
+
+    def forward(
+        self, sequence: Sequence
+    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        """Return one vector per clip, and the weight of each step if the attention has weights."""
+        values, mask = self.standardise(sequence)
+        values = values.clamp(-_FARTHEST, _FARTHEST)
+        states = torch.tanh(self.step(self.dropout(values)))  # (B, T, H)
+        vectors, weights = self.attention(states, mean_step(states, mask), mask)
+        return self.linear(self.dropout(vectors)), weights
+
+
+class Summarise(nn.Module):
+    """Turn the states of a text encoder into one vector: its summary and temporal attention.
+
+    Args:
+        size: Size of a state, d.
+        attention: How the states become one vector.
+        summary: What the encoder's own summary is: the first state (``cls``) or the mean of the
+            real ones (``mean``).
+    """
+
+    def __init__(
+        self, size: int, *, attention: AttentionName, summary: Literal["cls", "mean"]
+    ) -> None:
+        super().__init__()
+        self.attention = make_attention(attention, size, recurrent=False)
+        self.summary = summary
+        self.output_size = growth_of(attention) * size
+
+    def forward(
+        self, states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]
+    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        """Return one vector per clip, and the weight of each step if the attention has weights."""
+        summary = states[:, 0] if self.summary == "cls" else mean_step(states, mask)
+        vectors, weights = self.attention(states, summary, mask)
+        return vectors, weights
+
+
+class Head(nn.Module):
+    """Read a state and a score from a vector.
+
+        state = ReLU(W1 dropout(x)),   score = w3·ReLU(W2 state) + b3
+
+    Source: yu2021, eqs. 4 to 7.
+
+    Args:
+        size: Size of the vector.
+        state_size: Size of the state, H.
+        dropout: Share of the vector that is dropped.
+    """
+
+    def __init__(self, size: int, state_size: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.enter = nn.Linear(size, state_size)
+        self.middle = nn.Linear(state_size, state_size)
+        self.leave = nn.Linear(state_size, 1)
+
+    def forward(
+        self, vectors: Float[Tensor, "B _"]
+    ) -> tuple[Float[Tensor, "B H"], Float[Tensor, "B"]]:
+        """Return the states and the scores."""
+        states = F.relu(self.enter(self.dropout(vectors)))
+        scores = self.leave(F.relu(self.middle(states))).squeeze(-1)
+        return states, scores

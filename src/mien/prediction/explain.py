@@ -1,0 +1,231 @@
+"""Scores and attention of one utterance to an answer that people can read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from mien.prediction.answer import (
+    Answer,
+    Moment,
+    Score,
+    Steps,
+    WordWeight,
+    find_conflicts,
+    name_sentiment,
+)
+from mien.prediction.network import ClipSeries, Judged, Network
+from mien.prediction.occlusion import Effects, Part, measure_effects
+from mien.prediction.spoken.transcripts import place_words, split_words
+from mien.reports.text import clock_tenths
+from mien.types import Modality, Scale, Task, Word
+
+__all__ = ["Shown", "answer"]
+
+_NUM_MOMENTS = 3
+#: The smallest effect that is a moment of its own: a share of the end of the scale.
+_LEAST = 0.01
+#: Among so many steps or more, one with more than this share of the attention has nearly all.
+_LEAST_STEPS, _NEARLY_ALL = 5, 0.9
+_NAMES = {Modality.TEXT: "text", Modality.AUDIO: "voice", Modality.VIDEO: "face"}
+
+Token = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the network was shown of one utterance.
+
+    Attributes:
+        start: Where the utterance begins in the recording, in seconds; None without a recording.
+        end: Where it ends.
+        transcript: What is said.
+        words: Words with times of the recording, as far as they are known.
+        tokens: Token of each step of the text, with the characters that it covers; None if the
+            steps are the words themselves.
+        times: Centre of each step of audio and video, in seconds of the recording.
+        absent: Why a modality is not there.
+        is_doubtful: Whether scores that rest on the text mean little.
+        notes: What a user should know about the text.
+    """
+
+    start: float | None = None
+    end: float | None = None
+    transcript: str = ""
+    words: tuple[Word, ...] = ()
+    tokens: tuple[Token, ...] | None = None
+    times: Mapping[Modality, Float[np.ndarray, " _"]] = field(default_factory=dict)
+    absent: Mapping[Modality, str] = field(default_factory=dict)
+    is_doubtful: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def answer(network: Network, judged: Judged, shown: Shown, series: ClipSeries) -> Answer:
+    """Return what scores and weights of an utterance mean, and what moved its score.
+
+    Args:
+        network: What scored it.
+        judged: Its scores and weights.
+        shown: What it was.
+        series: What the network was shown of it.
+    """
+    present = [m for m in network.modalities if Task(m) in judged.scores]
+    fused = judged.scores[Task.FUSION]
+    unimodal = {m: _score(network, Task(m), judged.scores[Task(m)], [m]) for m in present}
+    parts = _find_parts(shown) if Modality.TEXT in present else []
+    effects = measure_effects(
+        network,
+        series,
+        fused,
+        transcript=shown.transcript,
+        words=[part for _, part in parts],
+        times=shown.times,
+        span=(shown.start or 0.0, np.inf if shown.end is None else shown.end),
+    )
+    words = _describe_words(judged, parts, effects)
+    steps = {m: _describe_steps(judged, shown, effects, m) for m in present if m in shown.times}
+    steps = {m: one for m, one in steps.items() if one.times}
+    return Answer(
+        start=shown.start,
+        end=shown.end,
+        transcript=shown.transcript,
+        score=_score(network, Task.FUSION, fused, present),
+        unimodal=unimodal,
+        absent={m: shown.absent[m] for m in network.modalities if m not in present},
+        influence={m: fused - value for m, value in judged.without.items()},
+        conflicts=find_conflicts(unimodal),
+        words=words,
+        steps=steps,
+        moments=_rank(words, steps, network.scale),
+        notes=tuple(_notice(judged, shown, steps)),
+    )
+
+
+def _score(network: Network, task: Task, value: float, present: Sequence[Modality]) -> Score:
+    low, high = None, None
+    if network.calibration is not None:
+        low, high = network.calibration.interval(task, value, present, network.scale)
+    return Score(value=value, low=low, high=high, words=name_sentiment(value, network.scale))
+
+
+def _relative(weights: Float[np.ndarray, " T"]) -> list[float]:
+    """Return weights as multiples of what equal weights of the same size would be."""
+    total = float(np.abs(weights).sum())
+    return [float(w) * len(weights) / total if total else 0.0 for w in weights]
+
+
+def _find_parts(shown: Shown) -> list[tuple[WordWeight, Part]]:
+    """Return the words of the transcript, still without a weight, and the steps of each."""
+    if shown.tokens is None:
+        return [
+            (
+                WordWeight(text=text, start=start, end=end, weight=None),
+                Part(begin=0, end=0, steps=(step,)),
+            )
+            for step, (text, start, end) in enumerate(shown.words)
+        ]
+    texts = split_words(shown.transcript)
+    result, at, token = [], 0, 0
+    for text, (start, end) in zip(texts, _times_of(texts, shown.words), strict=True):
+        begin = shown.transcript.index(text, at)
+        at = begin + len(text)
+        own = []
+        while token < len(shown.tokens) and shown.tokens[token][1] < at:
+            _, first, last = shown.tokens[token]
+            own += [token] if last > max(first, begin) else []
+            token += 1
+        word = WordWeight(text=text, start=start, end=end, weight=None)
+        result.append((word, Part(begin=begin, end=at, steps=tuple(own))))
+    return result
+
+
+def _describe_words(
+    judged: Judged, parts: Sequence[tuple[WordWeight, Part]], effects: Effects
+) -> tuple[WordWeight, ...]:
+    """Return the words, each with its effect and the mean weight of its steps."""
+    weights = _relative(judged.attention.get(Modality.TEXT, np.zeros(0)))
+    result = []
+    for (word, part), effect in zip(parts, effects.words, strict=True):
+        own = [weights[step] for step in part.steps if step < len(weights)]
+        weight = float(np.mean(own)) if own else None
+        result.append(word.model_copy(update={"weight": weight, "effect": effect}))
+    return tuple(result)
+
+
+def _describe_steps(judged: Judged, shown: Shown, effects: Effects, modality: Modality) -> Steps:
+    weights = _relative(judged.attention.get(modality, np.zeros(0)))
+    times = shown.times[modality]
+    return Steps(
+        times=tuple(float(t) for t in (times[: len(weights)] if weights else times)),
+        weights=tuple(weights[: len(times)]),
+        windows=effects.windows.get(modality, ()),
+    )
+
+
+def _times_of(
+    texts: Sequence[str], words: Sequence[Word]
+) -> list[tuple[float | None, float | None]]:
+    """Return when each word of the transcript is said, as far as that is known."""
+    if not words:
+        return [(None, None)] * len(texts)
+    if [word.text for word in words] == list(texts):
+        return [(word.start, word.end) for word in words]
+    return [(word.start, word.end) for word in place_words(texts, words, ())]
+
+
+def _rank(
+    words: Sequence[WordWeight], steps: Mapping[Modality, Steps], scale: Scale
+) -> tuple[Moment, ...]:
+    """Return the moments with the largest effects, at most three of a modality."""
+    found = {m: _weigh_windows(m, one) for m, one in steps.items()}
+    found[Modality.TEXT] = [Moment(modality=Modality.TEXT, **one.model_dump()) for one in words]
+    least = _LEAST * max(abs(scale.low), abs(scale.high))
+    best: list[Moment] = []
+    for modality in Modality:
+        large = [m for m in found.get(modality, ()) if abs(m.effect or 0.0) >= least]
+        best += sorted(large, key=_size)[:_NUM_MOMENTS]
+    return tuple(sorted(best, key=_size))
+
+
+def _size(moment: Moment) -> float:
+    return -abs(moment.effect or 0.0)
+
+
+def _weigh_windows(modality: Modality, steps: Steps) -> list[Moment]:
+    """Return the windows of a series, each with the mean weight of its steps."""
+    times, weights = np.array(steps.times), np.array(steps.weights)
+    moments = []
+    for window in steps.windows:
+        inside = (times >= window.start) & (times < window.end)
+        weight = float(weights[inside].mean()) if len(weights) and inside.any() else None
+        moments.append(Moment(modality=modality, weight=weight, **window.model_dump()))
+    return moments
+
+
+def _notice(judged: Judged, shown: Shown, steps: Mapping[Modality, Steps]) -> Iterator[str]:
+    """Warn where the attention to a modality lies on a single step."""
+    for modality, weights in judged.attention.items():
+        total = float(np.abs(weights).sum())
+        if len(weights) < _LEAST_STEPS or not total:
+            continue
+        step = int(np.argmax(np.abs(weights)))
+        share = float(np.abs(weights[step])) / total
+        if share <= _NEARLY_ALL:
+            continue
+        where = _name_step(modality, step, shown, steps)
+        if where:
+            yield (
+                f"the {_NAMES[modality]} score rests mainly on one {where}, which has "
+                f"{100 * share:.0f} % of the attention"
+            )
+
+
+def _name_step(modality: Modality, step: int, shown: Shown, steps: Mapping[Modality, Steps]) -> str:
+    """Return which word or moment a step is; empty if that is not known."""
+    if modality in steps and step < len(steps[modality].times):
+        return f"moment ({clock_tenths(steps[modality].times[step])})"
+    if modality is Modality.TEXT:
+        words = [word.text for word, part in _find_parts(shown) if step in part.steps]
+        return f'word ("{words[0]}")' if words else ""
+    return ""

@@ -1,0 +1,137 @@
+"""The first pass over a recording: how long it is, where somebody speaks, and what is said."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from mien.errors import require
+from mien.extraction.extractors.speech import SpeechRecogniser, SpeechStream, Transcript
+from mien.extraction.media import AudioSink, FrameSink, Source, decode, probe
+from mien.types import Word
+
+__all__ = ["Heard", "listen"]
+
+_RATE = SpeechRecogniser.rate_hertz
+#: A pause in speech lasts at least so long, and speech is widened by so much on either side.
+_PAUSE_MS, _PAD_MS = 300, 100
+#: Less speech than this in a whole recording is a click or a cough.
+_LEAST_SPEECH = 0.25
+
+Samples = Float32[np.ndarray, " S"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the first pass found.
+
+    Attributes:
+        seconds: Length of the recording, as far as it can be decoded.
+        has_audio: Whether it has a sound track.
+        has_video: Whether it has a moving picture.
+        is_truncated: Whether some of it cannot be decoded.
+        speech: Where somebody speaks, as pairs of seconds, in order and without overlap.
+        transcript: What was recognised; empty if that was not asked for.
+    """
+
+    seconds: float
+    has_audio: bool
+    has_video: bool
+    is_truncated: bool
+    speech: tuple[tuple[float, float], ...]
+    transcript: Transcript
+
+
+def listen(
+    path: Path,
+    recogniser: SpeechRecogniser | None,
+    *,
+    on_seconds: Callable[[float], None] | None = None,
+) -> Heard:
+    """Decode the sound of a recording once.
+
+    A recording of any length takes the memory of five minutes: it is heard piece by piece.
+
+    Args:
+        path: The recording.
+        recogniser: Recognises what is said; None if that is not asked for.
+        on_seconds: Is told, now and then, how many seconds have been heard.
+
+    Raises:
+        MediaError: If the recording cannot be read.
+        ConfigError: If a package is missing.
+    """
+    require("faster_whisper", extra="extract")
+    recording = probe(path)
+    activity = _Activity(recogniser)
+    stream = SpeechStream(activity.hear)
+    meter = _Meter(on_seconds)
+
+    def feed(samples: Samples) -> None:
+        meter.add(samples.size / _RATE)
+        stream.feed(samples)
+
+    audio = [AudioSink(_RATE, feed)] if recording.has_audio else []
+    has_length = recording.has_audio or recording.duration is not None
+    frames = [] if has_length else [FrameSink(1.0, lambda _image, _time: None)]
+    decoded = decode(Source(path=path), audio=audio, frames=frames)
+    transcript = stream.finish()
+    seconds = max(decoded.seconds, recording.duration or 0.0)
+    speech = activity.speech
+    if sum(end - start for start, end in speech) < _LEAST_SPEECH:
+        speech = []
+    return Heard(
+        seconds=seconds,
+        has_audio=recording.has_audio,
+        has_video=recording.has_video,
+        is_truncated=decoded.is_truncated,
+        speech=tuple(speech),
+        transcript=transcript if speech else Transcript("", ()),
+    )
+
+
+class _Activity:
+    """Hears a recording piece by piece: where somebody speaks, and what is said there."""
+
+    def __init__(self, recogniser: SpeechRecogniser | None) -> None:
+        self.speech: list[tuple[float, float]] = []
+        self._recogniser = recogniser
+        self._first = 0
+
+    def hear(self, samples: Samples) -> Transcript:
+        offset = self._first / _RATE
+        self._first += samples.size
+        found = _find_speech(samples)
+        for start, end in found:
+            begin = offset + start / _RATE
+            if self.speech and begin <= self.speech[-1][1]:
+                begin = self.speech.pop()[0]
+            self.speech.append((begin, offset + end / _RATE))
+        if self._recogniser is None or not found:
+            return Transcript("", (tuple[Word, ...]()))
+        return self._recogniser.recognise(samples)
+
+
+def _find_speech(samples: Samples) -> list[tuple[int, int]]:
+    """Return where somebody speaks, in samples (Silero VAD)."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    options = VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=_PAD_MS)
+    found: list[dict[str, Any]] = get_speech_timestamps(samples, options)
+    return [(int(one["start"]), min(int(one["end"]), samples.size)) for one in found]
+
+
+class _Meter:
+    """Tells how much was heard, every few seconds of it."""
+
+    def __init__(self, tell: Callable[[float], None] | None) -> None:
+        self._tell, self._heard, self._told = tell, 0.0, 0.0
+
+    def add(self, seconds: float) -> None:
+        self._heard += seconds
+        if self._tell is not None and self._heard - self._told >= 5.0:
+            self._told = self._heard
+            self._tell(self._heard)

@@ -1,0 +1,373 @@
+"""A trained network as one file of ONNX, checked against torch; and smaller, in 8 bits, for CPUs.
+
+The file holds the network with the whole of its text encoder: token ids, and series of audio and
+video as they were extracted, to scores on the scale of the corpus. Lengths and the number of clips
+are free. What is needed to use it without this package is in its metadata under ``mien``, and the
+tokenizer lies beside it.
+
+The exporter is torch's older one, which traces. The newer one writes the length of the example
+into the inner shapes of an LSTM; see docs/decisions.md.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien.errors import CheckpointError, require
+from mien.files.atomic import refuse_existing, written_beside
+from mien.models.encoders import Standardise
+from mien.prediction.network import Network, load_network
+from mien.tensors import Batch, reported_scores
+from mien.tensors import Sequence as Steps
+from mien.training.loading import find_checkpoint
+from mien.types import Modality
+
+__all__ = ["OPSET", "Exported", "OnnxNetwork", "export_onnx"]
+
+logger = logging.getLogger(__name__)
+
+#: Version of the operators; the first with layer normalisation. onnxruntime 1.12 and later read it.
+OPSET = 17
+
+_KEY = "mien"  # of the metadata
+_LARGEST = 2**31 - 2**20  # bytes that a file of ONNX can hold
+_CLOSE = 1e-4  # of the scale, by which any score may differ from torch's
+_ROUGH = 0.05  # of the scale, by which scores in 8 bits may differ on average
+
+#: Clips and steps of each modality on which a file is checked; the letters of missing modalities.
+_TRIALS: tuple[tuple[int, tuple[int, int, int], str], ...] = (
+    (1, (1, 1, 1), ""),
+    (3, (5, 40, 90), ""),
+    (1, (48, 300, 7), ""),
+    (3, (17, 11, 13), "t"),
+    (1, (13, 17, 11), "a"),
+    (2, (11, 13, 17), "v"),
+    (2, (9, 9, 9), "tv"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How far scores are from torch's, in shares of the scale.
+
+    Attributes:
+        largest: Of any score.
+        mean: Over all scores.
+    """
+
+    largest: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What was written, and how near it comes to torch on random clips.
+
+    Attributes:
+        path: The network in 32 bits.
+        int8: The network in 8 bits; None if it was not asked for.
+        tokenizer: The tokenizer; None if the network reads no token ids.
+        difference: Of the network in 32 bits.
+        int8_difference: Of the network in 8 bits.
+        num_clips: Clips of random values on which they were compared.
+    """
+
+    path: Path
+    int8: Path | None
+    tokenizer: Path | None
+    difference: Difference
+    int8_difference: Difference | None
+    num_clips: int
+
+
+class OnnxNetwork(nn.Module):
+    """A network as ONNX sees it: values and mask of each modality, to scores and weights.
+
+    Args:
+        network: A trained network. If its text encoder reads states that are computed ahead, the
+            layers that compute them are put before it, for good.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.modalities = network.modalities
+        self.scale = network.scale
+        self.sizes = dict(network.sizes)
+        self.vocabulary = 0 if network.text is None else network.text.vocabulary
+        self.max_tokens = None if network.text is None else network.text.max_tokens
+        self.model = network.model
+        if network.text is not None:
+            self.model.text_encoder = network.text.join(self.model.text_encoder)
+        self.eval()
+
+    @property
+    def reads_ids(self) -> bool:
+        """Whether the text comes as token ids, and not as states."""
+        return self.vocabulary > 0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs: ``text``, ``text_mask`` and so on."""
+        return tuple(name for m in self.modalities for name in (str(m), f"{m}_mask"))
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Return the score of each task, cut to the scale, and the weights of those that have any.
+
+        Scores are those that ``mien predict`` reports: of a clip with one modality alone, the
+        multimodal score is that modality's.
+
+        Args:
+            given: Values and mask of each modality, in the order of ``inputs``. Token ids are
+                ``(B, T)``, everything else is ``(B, T, D)``; masks are ``(B, T)``. A clip lacks a
+                modality if no step of its mask is true; there is at least one step in any case.
+        """
+        output = self.model(self._batch(given))
+        low, high = self.scale
+        reported = reported_scores(output.scores, output.present)
+        scores = [reported[task].clamp(low, high) for task in self.model.tasks]
+        weights = [output.attention[m] for m in self.modalities if m in output.attention]
+        return (*scores, *weights)
+
+    def _batch(self, given: Sequence[Tensor]) -> Batch:
+        sequences = {}
+        for i, modality in enumerate(self.modalities):
+            values, mask = given[2 * i], given[2 * i + 1]
+            is_ids = modality is Modality.TEXT and self.reads_ids
+            sequences[modality] = Steps(values.unsqueeze(-1) if is_ids else values, mask)
+        return Batch(index=torch.arange(given[0].shape[0]), sequences=sequences)
+
+    @torch.no_grad()
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of the outputs: ``score_fusion``, ``weights_audio`` and so on."""
+        found = self.model(self._batch(self.draw(1, (2, 2, 2), "", seed=0))).attention
+        tasks = tuple(f"score_{task}" for task in self.model.tasks)
+        return tasks + tuple(f"weights_{m}" for m in self.modalities if m in found)
+
+    def draw(
+        self, num_clips: int, steps: Sequence[int], missing: str, *, seed: int
+    ) -> tuple[Tensor, ...]:
+        """Draw inputs as training had them: random tokens, and values around the mean of train.
+
+        Args:
+            num_clips: Clips.
+            steps: Of text, audio and video; the first clip has them all, the others fewer.
+            missing: First letters of the modalities that no clip has.
+            seed: Of the random numbers.
+        """
+        drawn = torch.Generator().manual_seed(seed)
+        result: list[Tensor] = []
+        for modality, length in zip(Modality, steps, strict=True):
+            if modality not in self.modalities:
+                continue
+            if modality is Modality.TEXT and self.max_tokens is not None:
+                length = min(length, self.max_tokens)
+            lengths = torch.randint(1, length + 1, (num_clips, 1), generator=drawn)
+            lengths[0] = length
+            if modality[0] in missing:
+                lengths[:] = 0
+            mask = torch.arange(length) < lengths
+            result += [self._values(modality, num_clips, length, drawn), mask]
+        return tuple(result)
+
+    def _values(
+        self, modality: Modality, num_clips: int, length: int, drawn: torch.Generator
+    ) -> Tensor:
+        if modality is Modality.TEXT and self.reads_ids:
+            return torch.randint(0, self.vocabulary, (num_clips, length), generator=drawn)
+        values = torch.randn(num_clips, length, self.sizes[modality], generator=drawn)
+        if modality is Modality.TEXT:
+            return values
+        units = cast("Standardise", self.model.encoders[modality].standardise)
+        deviation = torch.where(units.scale > 0, 1 / units.scale, 0.0)
+        return values * deviation + units.mean
+
+
+def export_onnx(
+    path: str | Path, out: str | Path, *, int8: bool = False, replace: bool = False
+) -> Exported:
+    """Write a trained network as ONNX, check it against torch, and write its tokenizer beside.
+
+    Nothing is written under its final name before it was checked on random inputs of several
+    lengths, with missing modalities among them.
+
+    Args:
+        path: A checkpoint, a seed's folder, or a run folder (its first seed).
+        out: File to write, such as ``model.onnx``; its folder is made. The tokenizer becomes
+            ``model.tokenizer.json``, the network in 8 bits ``model.int8.onnx``.
+        int8: Whether it is written in 8 bits too: the matrices of the text encoder and of LSTMs,
+            and the table of tokens. What is small stays in 32 bits.
+        replace: Whether files that are already there are replaced.
+
+    Raises:
+        CheckpointError: If there is no sound checkpoint, a file is there, the network cannot be
+            written as ONNX, or what was written differs too much from torch.
+        ConfigError: If a package of the extra ``onnx`` is missing.
+    """
+    require("onnx", "onnxruntime", extra="onnx")
+    source, out = find_checkpoint(Path(path)), Path(out)
+    network = load_network(source)
+    graph = OnnxNetwork(network)
+    tokenizer = network.text.tokenizer_json() if network.text is not None else None
+    beside = {
+        ".onnx": out,
+        **({".int8.onnx": out.with_name(f"{out.stem}.int8.onnx")} if int8 else {}),
+        **({".tokenizer.json": out.with_name(f"{out.stem}.tokenizer.json")} if tokenizer else {}),
+    }
+    for file in beside.values():
+        refuse_existing(file, replace=replace)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    about = _describe(network, graph)
+    with ExitStack() as stack:
+        made = {name: stack.enter_context(written_beside(file)) for name, file in beside.items()}
+        logger.info("writing ONNX and comparing it with torch")
+        _write(graph, made[".onnx"], about, source)
+        difference = _compare(graph, made[".onnx"])
+        _refuse_far(difference.largest, _CLOSE, f"{source}: as ONNX, a score")
+        rough = None
+        if int8:
+            logger.info("writing it in 8 bits")
+            _quantise(made[".onnx"], made[".int8.onnx"], about)
+            rough = _compare(graph, made[".int8.onnx"])
+            _refuse_far(rough.mean, _ROUGH, f"{source}: in 8 bits, the mean score")
+        if tokenizer:
+            made[".tokenizer.json"].write_text(tokenizer, encoding="utf-8")
+    return Exported(
+        path=out,
+        int8=beside.get(".int8.onnx"),
+        tokenizer=beside.get(".tokenizer.json"),
+        difference=difference,
+        int8_difference=rough,
+        num_clips=sum(num_clips for num_clips, _, _ in _TRIALS),
+    )
+
+
+def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
+    """Return what a program needs to know to use the file."""
+    about: dict[str, Any] = {
+        "format": 1,
+        "name": network.facts.name,
+        "corpus": network.facts.corpus,
+        "licence": network.facts.licence,
+        "checkpoint_sha256": network.facts.sha256,
+        "scale": list(network.scale),
+        "language": network.language,
+        "max_steps": network.config.features.max_steps or None,
+        "modalities": {},
+    }
+    if network.calibration is not None:
+        about["calibration"] = network.calibration.settle().model_dump(mode="json")
+    for modality in network.modalities:
+        one: dict[str, Any] = {"made_by": network.made_by.get(modality, "")}
+        if modality is Modality.TEXT and network.text is not None:
+            one |= {"input": "token ids", "prefix": network.text.prefix}
+            one |= {"max_tokens": network.text.max_tokens, "sha256": network.text.fingerprint}
+        else:
+            one |= {"input": "series", "size": graph.sizes[modality]}
+            one |= {"feature_names": list(network.feature_names.get(modality, ()))}
+        about["modalities"][str(modality)] = one
+    return about
+
+
+def _write(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source: Path) -> None:
+    num_bytes = sum(one.nbytes for one in graph.state_dict().values())
+    if num_bytes > _LARGEST:
+        raise CheckpointError(
+            f"{source}: has {num_bytes / 1e9:.1f} GB of weights; a file of ONNX holds 2 GB, so "
+            "take a smaller text encoder"
+        )
+    outputs = graph.outputs()
+    free = {name: {0: "clips", 1: f"{name.removesuffix('_mask')}_steps"} for name in graph.inputs}
+    free |= {name: {0: "clips"} for name in outputs}
+    free |= {n: {0: "clips", 1: f"{n[8:]}_steps"} for n in outputs if n.startswith("weights_")}
+    with warnings.catch_warnings(), torch.no_grad():
+        _expect_what_tracing_warns_of()
+        try:
+            torch.onnx.export(
+                graph,
+                graph.draw(3, (7, 11, 13), "", seed=1),
+                path,
+                input_names=list(graph.inputs),
+                output_names=list(outputs),
+                dynamic_axes=free,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(f"{source}: cannot be written as ONNX ({reason})") from error
+    _label(path, about)
+
+
+def _label(path: Path, about: Mapping[str, Any]) -> None:
+    """Write into a file of ONNX what it is."""
+    import onnx
+
+    made = onnx.load(path)
+    onnx.helper.set_model_props(made, {_KEY: json.dumps(about)})
+    onnx.save(made, path)
+
+
+def _expect_what_tracing_warns_of() -> None:
+    """Silence what is known of the exporter; the file is compared with torch in any case."""
+    for category, message in (
+        (DeprecationWarning, ""),  # that the older exporter is the older one
+        (torch.jit.TracerWarning, ""),  # type: ignore[attr-defined]
+        (UserWarning, "Exporting aten::index operator"),
+        (UserWarning, "Exporting a model to ONNX with a batch_size other than 1"),
+    ):
+        warnings.filterwarnings("ignore", message, category)
+
+
+@torch.no_grad()
+def _compare(graph: OnnxNetwork, path: Path) -> Difference:
+    """Compare the scores of a file with torch's."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [f"score_{task}" for task in graph.model.tasks]
+    width = graph.scale.high - graph.scale.low
+    apart: list[np.ndarray] = []
+    for seed, (num_clips, steps, missing) in enumerate(_TRIALS):
+        given = graph.draw(num_clips, steps, missing, seed=seed)
+        wanted = graph(*given)[: len(names)]
+        feeds = {name: one.numpy() for name, one in zip(graph.inputs, given, strict=True)}
+        found = session.run(names, feeds)
+        apart += [np.abs(a.numpy() - b) / width for a, b in zip(wanted, found, strict=True)]
+    joined = np.concatenate(apart)
+    return Difference(largest=float(joined.max()), mean=float(joined.mean()))
+
+
+def _refuse_far(difference: float, most: float, what: str) -> None:
+    if not difference <= most:
+        raise CheckpointError(
+            f"{what} differs from torch by {difference:.2%} of the scale, more than {most:.2%}; "
+            "nothing was written"
+        )
+
+
+def _quantise(path: Path, out: Path, about: Mapping[str, Any]) -> None:
+    """Write the matrices of a file in 8 bits, with a scale for each column."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.disable(logging.WARNING)  # it has a line for every matrix, by the root logger
+    try:
+        quantize_dynamic(
+            path,
+            out,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,  # else sums overflow on processors without 8-bit instructions
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    _label(out, about)

@@ -1,0 +1,86 @@
+"""A checkpoint for prediction alone: the network and its header, small enough to send to others."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mien.errors import CheckpointError
+from mien.files.atomic import refuse_existing
+from mien.training.checkpoints.checkpoint import (
+    check_finite,
+    read_header,
+    read_tensors,
+    split_states,
+    write_tensors,
+)
+from mien.training.checkpoints.header import check_header
+from mien.training.checkpoints.videos import (
+    join_videos,
+    knows_all_videos,
+    shorten_videos,
+    videos_seen,
+)
+from mien.training.loading import find_checkpoint
+
+__all__ = ["join_videos", "knows_all_videos", "pack", "videos_seen"]
+
+#: Sizes of the largest value of a matrix between which float16 keeps three digits of it.
+_LOWEST, _HIGHEST = 2.0**-10, 2.0**14
+
+
+def pack(
+    path: str | Path,
+    out: str | Path,
+    *,
+    half: bool = True,
+    licence: str = "",
+    name: str = "",
+    replace: bool = False,
+) -> Path:
+    """Write what prediction needs of a trained model as one file.
+
+    Label banks, class centres and all else that only training needs are left out. The header
+    stays, so that the file is loaded, checked and refused as the checkpoint is.
+
+    Args:
+        path: A checkpoint, a seed's folder, or a run folder (its first seed).
+        out: File to write; its folder is made.
+        half: Whether matrices are written in 16 bits. Vectors stay in 32 bits, for they are small
+            and hold the units of the features; so does a matrix whose values float16 would cut or
+            round to nothing. A loaded network computes in 32 bits in any case.
+        licence: Under which licence the weights are; shown with every prediction.
+        name: What the model is called; empty stands for the name of the file.
+        replace: Whether a file that is already there is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        CheckpointError: If there is no sound checkpoint, it holds no network, or ``out`` exists.
+    """
+    source, out = find_checkpoint(Path(path)), Path(out)
+    refuse_existing(out, replace=replace)
+    header = read_header(source)
+    state = split_states(read_tensors(source), "model")
+    if not state:
+        raise CheckpointError(f"{source}: holds no network; give a run that was trained")
+    check_header(header, source).read_config(source)
+    check_finite(state, str(source))
+    packed = {f"model/{key}": _halve(one) if half else one for key, one in state.items()}
+    facts: dict[str, Any] = {"packed": {"half": half, "tensors": len(packed)}}
+    facts |= {key: text for key, text in (("licence", licence), ("name", name)) if text}
+    ready = {**shorten_videos(header), **facts}
+    check_header(ready, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(out, packed, ready)
+    return out
+
+
+def _halve(tensor: Tensor) -> Tensor:
+    """Return a matrix in 16 bits, if that keeps its values."""
+    if tensor.dtype != torch.float32 or tensor.ndim < 2 or not tensor.numel():
+        return tensor
+    largest = float(tensor.abs().max())  # NaN and infinite values are outside too
+    return tensor.half() if _LOWEST <= largest <= _HIGHEST else tensor

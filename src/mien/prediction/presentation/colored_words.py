@@ -1,0 +1,90 @@
+"""Words in a picture: coloured by their effect on the score, underlined by attention."""
+
+import textwrap
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from mien.prediction.answer import Answer, WordWeight
+from mien.reports.figures.style import INK, MUTED
+from mien.reports.figures.words import find_font, keep_printable
+
+__all__ = ["LINE", "LOWERS", "RAISES", "Placed", "colour_of", "wrap_words", "write_words"]
+
+#: Colours of what raises a score and of what lowers it, safe for colour-blind readers.
+RAISES: Final = "#2166ac"
+LOWERS: Final = "#b2182b"
+LINE: Final = 0.3  # height of a line, in inches, like all lengths here
+_FONT_SIZE: Final = 10.0
+_MOST_LINES: Final = 4
+_PALEST, _DARKEST = 0.04, 0.6  # opacity; a paler word has no colour
+
+#: Lines of words: each word with its left edge and its width.
+Placed = list[list[tuple[WordWeight, float, float]]]
+
+
+def colour_of(effect: float) -> str:
+    """Return the colour of an effect, by its sign."""
+    return RAISES if effect > 0 else LOWERS
+
+
+def wrap_words(one: Answer, figure: Figure, room: float) -> Placed:
+    """Set the words of an utterance in lines of a width.
+
+    Args:
+        one: The answer; its transcript takes the place of words that it does not have.
+        figure: Measures the words.
+        room: Width of a line.
+    """
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    words = one.words or tuple(WordWeight(text=w, weight=None) for w in one.transcript.split())
+    lines: Placed = []
+    left = 0.0
+    for word in words:
+        text = keep_printable(textwrap.shorten(word.text, 40, placeholder="…"))
+        font = _font_of(text)
+        pixels, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
+        width = pixels / figure.dpi + 0.09
+        if not lines or left + width > room:
+            if len(lines) == _MOST_LINES:
+                lines[-1].append((WordWeight(text="…", weight=None), left, 0.2))
+                return lines
+            lines.append([])
+            left = 0.0
+        lines[-1].append((word.model_copy(update={"text": text}), left, width))
+        left += width + 0.02
+    return lines
+
+
+def _font_of(text: str) -> Any:  # noqa: ANN401  # matplotlib has no types
+    from matplotlib.font_manager import FontProperties
+
+    file = find_font(frozenset(text))
+    return FontProperties(fname=file, size=_FONT_SIZE) if file else FontProperties(size=_FONT_SIZE)
+
+
+def write_words(axes: Axes, line: list[tuple[WordWeight, float, float]], full: float) -> None:
+    """Write a line of words.
+
+    Args:
+        axes: As wide and as high as the line, in inches.
+        line: The words.
+        full: The effect that has the darkest colour.
+    """
+    axes.set_axis_off()
+    axes.set_ylim(0, LINE)
+    for word, left, width in line:
+        effect, weight = word.effect or 0.0, abs(word.weight or 0.0)
+        strength = _DARKEST * min(abs(effect) / full, 1.0)
+        if strength >= _PALEST:
+            shade = Rectangle((left, 0.06), width, LINE - 0.08, linewidth=0)
+            shade.set(facecolor=colour_of(effect), alpha=strength)
+            axes.add_patch(shade)
+        if weight > 1:
+            line_below = Rectangle((left, 0.0), width, 0.035, linewidth=0)
+            line_below.set(facecolor=MUTED, alpha=min((weight - 1) / 2, 1.0))
+            axes.add_patch(line_below)
+        axes.text(left + width / 2, LINE / 2 + 0.02, word.text, ha="center", va="center_baseline",
+                  fontproperties=_font_of(word.text), color=INK, parse_math=False)  # fmt: skip

@@ -1,0 +1,299 @@
+"""Answers drawn: scores with intervals, effects of words, voice and face, attention, frames."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from mien.prediction.answer import Answer
+from mien.prediction.presentation.colored_words import LINE, LOWERS, RAISES, wrap_words, write_words
+from mien.prediction.presentation.strips import NAMES, draw_attention, draw_effects, label_times
+from mien.reports.figures.style import COLOURS, INK, MUTED, make_figure, style_axes
+from mien.reports.figures.words import keep_printable
+from mien.reports.text import clock
+from mien.types import Modality, Scale, Task
+
+__all__ = ["draw_timeline"]
+
+_WIDTH: Final = 12.0  # inches, like all lengths below
+_MARGIN: Final = 0.35
+_LABELS: Final = 1.25  # room for the names of sentiments
+_SCORES: Final = 2.6
+_ROW: Final = 0.36  # of a score of the only utterance
+_STRIP: Final = 0.36
+_GAP: Final = 0.12
+_FRAMES: Final = 1.15
+#: Words are written out for so many utterances; more would not be read.
+_MOST_WRITTEN: Final = 14
+_MANY: Final = 60  # utterances whose lines must be thin
+_BAND: Final = "#22222222"
+#: The darkest colour is that of the largest effect, or of this share of the end of the scale.
+_FULL: Final = 0.1
+_SENTIMENTS: Final = (
+    *("strongly negative", "negative", "neutral", "positive", "strongly positive"),
+)
+
+Frame = tuple[float, UInt8[np.ndarray, "H W 3"]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A part of the figure across its width: how high it is, and what draws it."""
+
+    height: float
+    draw: Callable[[Axes], None]
+    has_times: bool = True
+
+
+def draw_timeline(
+    answers: Sequence[Answer],
+    *,
+    seconds: float | None,
+    scale: Scale,
+    title: str,
+    level: float | None,
+    frames: Sequence[Frame] = (),
+) -> Figure:
+    """Draw a prediction.
+
+    From top to bottom: frames of the face, scores (over time with the interval of the multimodal
+    one as a band; of a single utterance, a dot and an interval for each score), effects of and
+    attention to voice and face over time, and what is said, each word coloured by its effect and
+    underlined by attention.
+
+    Args:
+        answers: The answers, in the order of time.
+        seconds: Length of the recording; None if there is none.
+        scale: Range of the scores.
+        title: Stands above the figure.
+        level: Share of annotations that should lie in the intervals.
+        frames: Seconds and pictures.
+    """
+    span = seconds if seconds else float(len(answers))
+    full = _largest_effect(answers, scale)
+    rows = [_score_row(answers, scale, span, has_times=bool(seconds))]
+    rows += _strips(answers, span, full)
+    written = list(answers) if len(answers) <= _MOST_WRITTEN else []
+    measure = make_figure("", _WIDTH, 1.0)
+    lines = [wrap_words(one, measure, _WIDTH - 2 * _MARGIN - 0.4) for one in written]
+    top = 0.95 + _FRAMES * bool(frames)
+    room = sum(len(one) * LINE + 0.32 for one in lines)
+    height = top + sum(row.height + _GAP for row in rows) + 0.7 + room
+    figure = make_figure("", _WIDTH, height)
+    figure.set_layout_engine("none")
+    _draw_head(figure, answers, title, level)
+    if frames:
+        _draw_frames(figure, frames, span, height - 0.95)
+    at = _draw_rows(figure, rows, height - top)
+    _write_key(figure, written, at)
+    at -= 0.25
+    for number, (one, placed) in enumerate(zip(written, lines, strict=True), start=1):
+        _write_head(figure, one, at, number if len(answers) > 1 else None)
+        at -= 0.24
+        for line in placed:
+            axes = _add_axes(figure, _MARGIN + 0.2, at, _WIDTH - 2 * _MARGIN - 0.2, LINE)
+            axes.set_xlim(0, _WIDTH - 2 * _MARGIN - 0.2)
+            write_words(axes, line, full)
+            at -= LINE
+        at -= 0.08
+    return figure
+
+
+def _largest_effect(answers: Sequence[Answer], scale: Scale) -> float:
+    """Return the effect that has the darkest colour, the same in all parts of a figure."""
+    found = [abs(word.effect or 0.0) for one in answers for word in one.words]
+    series = [steps for one in answers for steps in one.steps.values()]
+    found += [abs(window.effect) for steps in series for window in steps.windows]
+    return max(_FULL * max(abs(scale.low), abs(scale.high)), *found, 1e-6)
+
+
+def _score_row(answers: Sequence[Answer], scale: Scale, span: float, *, has_times: bool) -> _Row:
+    if len(answers) == 1:
+        height = _ROW * (len(_tasks_of(answers[0])) + 0.5)
+        return _Row(height, partial(_draw_dots, one=answers[0], scale=scale), has_times=False)
+    draw = partial(_draw_scores, answers=answers, scale=scale, span=span, has_times=has_times)
+    return _Row(_SCORES, draw, has_times=has_times)
+
+
+def _strips(answers: Sequence[Answer], span: float, full: float) -> list[_Row]:
+    rows = []
+    for modality in (Modality.AUDIO, Modality.VIDEO):
+        there = [one.steps[modality] for one in answers if modality in one.steps]
+        if any(steps.windows for steps in there):
+            effects = partial(
+                draw_effects, modality=modality, answers=answers, span=span, full=full
+            )
+            rows.append(_Row(_STRIP, effects))
+        if any(steps.weights for steps in there):
+            attention = partial(draw_attention, modality=modality, answers=answers, span=span)
+            rows.append(_Row(_STRIP * 0.7, attention))
+    return rows
+
+
+def _draw_rows(figure: Figure, rows: Sequence[_Row], top: float) -> float:
+    """Draw one row below the other, with times under the lowest, and return where they end."""
+    timed = [place for place, row in enumerate(rows) if row.has_times]
+    for place, row in enumerate(rows):
+        axes = _add_axes(figure, _LABELS, top, _WIDTH - _LABELS - _MARGIN, row.height)
+        row.draw(axes)
+        if timed and place == timed[-1]:
+            axes.tick_params(labelbottom=True)
+        top -= row.height + _GAP + (0.25 if not row.has_times else 0.0)
+    return top - 0.2
+
+
+def _add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    tall = figure.get_figheight()
+    axes: Axes = figure.add_axes(
+        (left / _WIDTH, (top - height) / tall, width / _WIDTH, height / tall)
+    )
+    return axes
+
+
+def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: float | None) -> None:
+    height = figure.get_figheight()
+    figure.text(
+        _MARGIN / _WIDTH, 1 - 0.16 / height, keep_printable(title), va="top", fontsize=12,
+        fontweight="bold", color=INK, parse_math=False,
+    )  # fmt: skip
+    keys: list[Any] = [Patch(color=COLOURS[Task.FUSION], label="overall")]
+    there = [m for m in Modality if any(m in one.unimodal for one in answers)]
+    keys += [Patch(color=COLOURS[Task(m)], label=f"{NAMES[m]} alone") for m in there]
+    if level is not None:
+        keys.append(Patch(color=_BAND, label=f"{100 * level:g} % prediction interval"))
+    keys.append(Patch(color=RAISES, label="raises the score"))
+    keys.append(Patch(color=LOWERS, label="lowers it"))
+    figure.legend(
+        handles=keys, loc="upper left", ncols=7,
+        bbox_to_anchor=(_MARGIN / _WIDTH - 0.006, 1 - 0.45 / height),
+        frameon=False, fontsize=9, labelcolor=INK, handlelength=1.2,
+    )  # fmt: skip
+
+
+def _draw_frames(figure: Figure, frames: Sequence[Frame], span: float, top: float) -> None:
+    """Put each frame above its time, moved aside where the one before is in the way."""
+    width, tall = _WIDTH - _LABELS - _MARGIN, _FRAMES - 0.3
+    wide = [min(image.shape[1] / image.shape[0], 1.8) * tall for _, image in frames]
+    left = _LABELS
+    for place, ((time, image), size) in enumerate(zip(frames, wide, strict=True)):
+        rest = sum(wide[place:]) + 0.06 * (len(wide) - place)
+        wanted = _LABELS + width * min(time / span, 1.0) - size / 2
+        left = min(max(wanted, left), max(_LABELS + width - rest + 0.06, left))
+        axes = _add_axes(figure, left, top, size, tall)
+        axes.imshow(image, aspect="auto", interpolation="antialiased")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color(COLOURS[Task.VIDEO])
+        axes.set_xlabel(clock(time) if span >= 60 else f"{time:.1f} s", fontsize=8, color=INK)
+        left += size + 0.06
+
+
+def _tasks_of(one: Answer) -> list[Task]:
+    """Return the scores to show: of a modality alone there is one, since both are the same."""
+    own = [Task(m) for m in one.present]
+    return own if len(own) == 1 else [Task.FUSION, *own]
+
+
+def _ticks(scale: Scale) -> tuple[list[float], list[str]]:
+    most = max(abs(scale.low), abs(scale.high))
+    places = [-most, -2 * most / 3, 0.0, 2 * most / 3, most]
+    named = zip(places, _SENTIMENTS, strict=True)
+    shown = [(place, name) for place, name in named if scale.low <= place <= scale.high]
+    return [place for place, _ in shown], [name for _, name in shown]
+
+
+def _draw_dots(axes: Axes, *, one: Answer, scale: Scale) -> None:
+    """Draw a dot with its interval for each score of the only utterance."""
+    style_axes(axes)
+    axes.grid(visible=False, axis="y")
+    tasks = _tasks_of(one)
+    for row, task in enumerate(tasks):
+        score = one.score if task is Task.FUSION else one.unimodal[Modality(task)]
+        if score.low is not None and score.high is not None:
+            axes.plot([score.low, score.high], [row, row], color=COLOURS[task], alpha=0.3,
+                      linewidth=7, solid_capstyle="butt")  # fmt: skip
+        axes.plot(score.value, row, "o", color=COLOURS[task], markersize=8, clip_on=False)
+    names = ["overall" if t is Task.FUSION else f"{NAMES[Modality(t)]} alone" for t in tasks]
+    axes.set_yticks(range(len(tasks)), names)
+    axes.set_ylim(len(tasks) - 0.5, -0.6)
+    axes.set_xlim(*scale)
+    axes.set_xticks(*_ticks(scale))
+    for label, place in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True):
+        if place <= scale.low:
+            label.set_horizontalalignment("left")
+        elif place >= scale.high:
+            label.set_horizontalalignment("right")
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+
+
+def _draw_scores(
+    axes: Axes, *, answers: Sequence[Answer], scale: Scale, span: float, has_times: bool
+) -> None:
+    style_axes(axes)
+    axes.set_xlim(0, span)
+    axes.set_ylim(*scale)
+    axes.set_yticks(*_ticks(scale))
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    for place, one in enumerate(answers):
+        start, end = _span_of(one, place)
+        if one.score.low is not None and one.score.high is not None:
+            band = Rectangle((start, one.score.low), end - start, one.score.high - one.score.low)
+            band.set(facecolor=COLOURS[Task.FUSION], alpha=0.12, linewidth=0)
+            axes.add_patch(band)
+        _draw_levels(axes, one, (start, end), is_dense=len(answers) > _MANY)
+        if one.conflicts and len(answers) <= _MANY:
+            axes.text((start + end) / 2, scale.high - 0.04 * (scale.high - scale.low), "≠",
+                      ha="center", va="top", fontsize=11, color=INK)  # fmt: skip
+    if has_times:
+        label_times(axes, span)
+    else:
+        axes.set_xticks([])
+
+
+def _draw_levels(axes: Axes, one: Answer, span: tuple[float, float], *, is_dense: bool) -> None:
+    """Draw the scores of an utterance; those of the modalities stay visible on the overall one."""
+    axes.plot(span, [one.score.value] * 2, color=COLOURS[Task.FUSION],
+              linewidth=2.5 if is_dense else 4.5, solid_capstyle="butt", clip_on=False)  # fmt: skip
+    for modality, score in one.unimodal.items():
+        axes.plot(span, [score.value] * 2, color=COLOURS[Task(modality)],
+                  linewidth=1.0 if is_dense else 1.8, solid_capstyle="butt",
+                  clip_on=False)  # fmt: skip
+
+
+def _span_of(one: Answer, place: int) -> tuple[float, float]:
+    if one.start is None or one.end is None:
+        return place + 0.1, place + 0.9
+    return one.start, one.end
+
+
+def _write_key(figure: Figure, written: Sequence[Answer], top: float) -> None:
+    """Say what colours and lines of words mean, where there are any."""
+    words = [word for one in written for word in one.words]
+    parts = []
+    if any(word.effect is not None for word in words):
+        parts.append("colour of a word: what the overall score would change without it")
+    if any(word.weight is not None for word in words):
+        parts.append("line below it: attention above the average")
+    if parts:
+        figure.text(
+            _MARGIN / _WIDTH, top / figure.get_figheight(), "; ".join(parts), va="top",
+            fontsize=8.5, color=MUTED,
+        )  # fmt: skip
+
+
+def _write_head(figure: Figure, one: Answer, top: float, number: int | None) -> None:
+    """Write the line above the words of an utterance."""
+    head = f"{one.score.words} {one.score.value:+.2f}"
+    if number is not None and one.start is not None and one.end is not None:
+        head = f"{clock(one.start)} to {clock(one.end)}   {head}"
+    why = [f"{a} and {b} disagree" for a, b in one.conflicts]
+    why += [*one.notes, *(f"no {m}: {reason}" for m, reason in one.absent.items())]
+    figure.text(
+        _MARGIN / _WIDTH, top / figure.get_figheight(), "   ".join([head, *why])[:170], va="top",
+        fontsize=9, fontweight="bold" if not why else "normal", color=INK, parse_math=False,
+    )  # fmt: skip

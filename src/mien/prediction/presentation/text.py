@@ -1,0 +1,178 @@
+"""A prediction as text for a terminal, and as rows for a spreadsheet."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from mien.prediction.answer import Answer, Moment, Score
+from mien.prediction.result import Prediction
+from mien.reports.text import clock, clock_tenths
+from mien.types import Modality
+
+__all__ = ["format_answers", "format_legend", "format_prediction", "to_rows"]
+
+_WIDTH = 96
+#: Moments that are shown of an utterance.
+_NUM_MOMENTS = 5
+#: Words in a cell of a spreadsheet.
+_NUM_WORDS = 3
+#: What a spreadsheet would take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_COLUMNS = (
+    *("source", "utterance", "start", "end", "transcript", "sentiment", "score", "low", "high"),
+    *(f"{m}_{what}" for m in Modality for what in ("score", "low", "high")),
+    *("absent", "conflicts", "heaviest_words", "strongest_words"),
+    *(f"{m}_contribution" for m in Modality),
+    *("notes", "warnings"),
+)
+
+
+def format_prediction(prediction: Prediction) -> str:
+    """Return all that a terminal shows of one prediction: its answers and the legend."""
+    return f"{format_answers(prediction)}\n\n{format_legend(prediction)}"
+
+
+def format_answers(prediction: Prediction) -> str:
+    """Return a headline, then every utterance with its reasons."""
+    lines = [_headline(prediction)]
+    for number, one in enumerate(prediction.answers, start=1):
+        lines += ["", *_describe(one, number if len(prediction) > 1 else None)]
+    for warning in prediction.warnings:
+        lines += textwrap.wrap(f"note: {_clean(warning)}", _WIDTH, subsequent_indent="      ")
+    return "\n".join(lines)
+
+
+def format_legend(prediction: Prediction) -> str:
+    """Return what the numbers mean, and which model they are from."""
+    lines = []
+    if prediction.level is not None:
+        lines.append(
+            f"[low, high]: {100 * prediction.level:g} % prediction interval, calibrated on "
+            "validation clips"
+        )
+    if any(one.influence for one in prediction.answers):
+        lines.append("contribution: the overall score minus what it would be without the modality")
+    if any(moment.effect is not None for one in prediction.answers for moment in one.moments):
+        lines.append(
+            "moved the score most: the overall score minus what it would be without this word or "
+            "moment"
+        )
+    licence = f"; {prediction.model.licence}" if prediction.model.licence else ""
+    return "\n".join([*lines, f"model: {prediction.model.name}{licence}"])
+
+
+def _headline(prediction: Prediction) -> str:
+    facts = []
+    if prediction.seconds is not None:
+        facts.append(clock(prediction.seconds))
+    what = "parts" if prediction.seconds is None else "utterances"
+    if len(prediction) > 1:
+        facts.append(f"{len(prediction)} {what}, mean {prediction.overall:+.2f}")
+    low, high = prediction.scale
+    facts.append(f"scale {low:g} to {high:g}")
+    return f"{_clean(prediction.source)}   {', '.join(facts)}"
+
+
+def _describe(one: Answer, number: int | None) -> Iterator[str]:
+    if number is not None:
+        yield f"{number}. {_span(one)}".rstrip()
+    if one.transcript:
+        said = f'"{_clean(one.transcript)}"'
+        yield from textwrap.wrap(said, _WIDTH, initial_indent="  ", subsequent_indent="   ")
+    yield f"  {one.score.words:20} {_number(one.score)}"
+    for modality in Modality:
+        yield from _describe_modality(one, modality)
+    for first, second in one.conflicts:
+        yield f"    {first} and {second} disagree"
+    moved = [_moment(moment) for moment in one.moments if moment.effect is not None]
+    if moved:
+        yield from _wrap(f"moved the score most: {', '.join(moved[:_NUM_MOMENTS])}")
+    for note in one.notes:
+        yield from _wrap(f"note: {_clean(note)}")
+
+
+def _describe_modality(one: Answer, modality: Modality) -> Iterator[str]:
+    if modality in one.unimodal:
+        score = one.unimodal[modality]
+        line = f"    {modality:5}  {score.words:18} {_number(score)}"
+        if modality in one.influence:
+            line += f"   contribution {one.influence[modality]:+.2f}"
+        yield line
+    elif modality in one.absent:
+        yield f"    {modality:5}  not judged: {one.absent[modality]}"
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="      ")
+
+
+def _span(one: Answer) -> str:
+    if one.start is None or one.end is None:
+        return ""
+    return f"{clock_tenths(one.start)} to {clock_tenths(one.end)}"
+
+
+def _number(score: Score) -> str:
+    if score.low is None or score.high is None:
+        return f"{score.value:+.2f}"
+    return f"{score.value:+.2f}  [{score.low:+.2f}, {score.high:+.2f}]"
+
+
+def _moment(moment: Moment) -> str:
+    if moment.modality is Modality.TEXT:
+        what = f'"{_clean(moment.text)}"'
+    else:
+        name = "voice" if moment.modality is Modality.AUDIO else "face"
+        what = name if moment.start is None else f"{name} at {clock_tenths(moment.start)}"
+    return f"{what} {moment.effect:+.2f}"
+
+
+def _clean(text: str) -> str:
+    """Leave out what would move a terminal's cursor or change its colours."""
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def to_rows(prediction: Prediction) -> list[list[str]]:
+    """Return a row of names, and a row for each utterance.
+
+    Scores and contributions have six digits; what is not there is empty. ``heaviest_words`` have
+    the most attention, ``strongest_words`` the largest effect on the score. Text that a spreadsheet
+    would take for a formula begins with an apostrophe.
+    """
+    rows = [list(_COLUMNS)]
+    for number, one in enumerate(prediction.answers, start=1):
+        cells: list[object] = [prediction.source, number, one.start, one.end, one.transcript]
+        cells += [one.score.words, *_cells(one.score)]
+        for modality in Modality:
+            cells += _cells(one.unimodal.get(modality))
+        cells.append("; ".join(f"{m}: {why}" for m, why in one.absent.items()))
+        cells.append("; ".join(f"{a} and {b}" for a, b in one.conflicts))
+        cells += [_heaviest(one), _strongest(one), *(one.influence.get(m) for m in Modality)]
+        cells += ["; ".join(one.notes), "; ".join(prediction.warnings)]
+        rows.append([_cell(value) for value in cells])
+    return rows
+
+
+def _heaviest(one: Answer) -> str:
+    """Return the words with the most attention."""
+    words = [word for word in one.words if word.weight is not None]
+    words = sorted(words, key=lambda word: -abs(word.weight or 0.0))[:_NUM_WORDS]
+    return " ".join(word.text for word in words)
+
+
+def _strongest(one: Answer) -> str:
+    """Return the words that moved the score most, with their effects."""
+    words = [m for m in one.moments if m.modality is Modality.TEXT and m.effect is not None]
+    return "; ".join(f"{word.text} {word.effect:+.2f}" for word in words)
+
+
+def _cells(score: Score | None) -> Sequence[object]:
+    return (None, None, None) if score is None else (score.value, score.low, score.high)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = _clean(str(value))
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,286 @@
+"""Recordings to what a network reads: heard once, cut into utterances, and looked at one by one."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from mien.errors import MediaError
+from mien.extraction.clip import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
+from mien.extraction.extractors import Features
+from mien.extraction.extractors.speech import SpeechRecogniser, default_recogniser
+from mien.prediction.explain import Shown
+from mien.prediction.first_pass import Heard, listen
+from mien.prediction.network import ClipSeries, Network, check_extractors
+from mien.prediction.parallel import extract_side_by_side
+from mien.prediction.spoken.text_input import TextRead, read_text
+from mien.prediction.spoken.transcripts import Given, place_cues, place_words, split_words
+from mien.prediction.spoken.utterances import Utterance, cut
+from mien.types import Modality
+
+__all__ = ["Cuts", "Listener", "Watcher"]
+
+Values = Num[np.ndarray, "_ _"]
+Times = Float[np.ndarray, " _"]
+
+#: From so many utterances on, and in recordings longer than this, processes that work side by side
+#: are worth their start.
+_MANY, _LONG = 4, 15.0
+#: Languages that are written without spaces.
+_SPACELESS = ("zh", "ja", "th")
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Is told how a prediction goes on."""
+
+    def on_heard(self, seconds: float) -> None:
+        """Take how many seconds of the sound have been heard."""
+        ...
+
+    def on_cut(self, num_utterances: int, seconds: float) -> None:
+        """Take into how many utterances a recording of so many seconds was cut."""
+        ...
+
+    def on_answer(self, number: int, seconds: float) -> None:
+        """Take how many utterances are done, and up to which second."""
+        ...
+
+
+class Cuts(NamedTuple):
+    """A recording cut into utterances.
+
+    Attributes:
+        utterances: In the order of time.
+        warnings: What a user should know about the transcript.
+    """
+
+    utterances: list[Utterance]
+    warnings: tuple[str, ...]
+
+
+class Watcher:
+    """Makes of every utterance just what ``mien extract`` would make of a clip.
+
+    Models of what is heard and seen are loaded when they are first needed, and kept.
+
+    Args:
+        network: What will read the series.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @cached_property
+    def tools(self) -> Tools:
+        """Extractors with their models.
+
+        Raises:
+            AssetError: If a model is not here.
+            ConfigError: If a package is not installed.
+            CheckpointError: If they make other values than those of the training.
+        """
+        settings = self._network.extraction or ExtractionSettings(language=self._network.language)
+        tools = build_tools(settings.model_copy(update={"text": "transcript"}))
+        check_extractors(self._network, tools.extractors)
+        return tools
+
+    @cached_property
+    def recogniser(self) -> SpeechRecogniser:
+        """The speech recogniser: that of the training, or the usual one of the language."""
+        settings, language = self._network.extraction, self._network.language
+        name = settings.recogniser if settings is not None else ""
+        return SpeechRecogniser(name or default_recogniser(language), language)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether what is said can be made into what the network reads."""
+        if Modality.TEXT not in self._network.modalities:
+            return False
+        return self._network.text is not None or self.tools.encoder is not None
+
+    @property
+    def computes(self) -> tuple[Modality, ...]:
+        """The modalities of sound and picture whose features can be made here."""
+        return tuple(m for m in self._network.modalities if m in self.tools.extractors)
+
+    def must_recognise(self, given: Given) -> bool:
+        """Whether speech must be recognised, for the text or for the times of its words."""
+        is_aligned = self.tools.settings.align == "words"
+        if given.kind == "auto":
+            return self.reads_text or is_aligned
+        return is_aligned and given.kind != "cues"
+
+    def listen(self, path: Path, given: Given, listener: Listener | None) -> Heard:
+        """Hear a recording once."""
+        recogniser = self.recogniser if self.must_recognise(given) else None
+        on_seconds = None if listener is None else listener.on_heard
+        return listen(path, recogniser, on_seconds=on_seconds)
+
+    def cut(self, heard: Heard, given: Given) -> Cuts:
+        """Cut what was heard into utterances.
+
+        Raises:
+            ConfigError: If all cues of the transcript lie beyond the end of the recording.
+        """
+        text, words, num_outside = heard.transcript.text, heard.transcript.words, 0
+        if given.kind == "cues":
+            words, num_outside = place_cues(given, heard.seconds)
+            text = " ".join(word.text for word in words)
+        elif given.kind == "text":
+            text, words = given.text, place_words(split_words(given.text), words, heard.speech)
+        reader = self._network.text if self.reads_text else None
+        utterances = cut(
+            heard.seconds,
+            words,
+            heard.speech,
+            transcript=text,
+            with_silence=Modality.VIDEO in self.computes and heard.has_video,
+            separator="" if self._network.language in _SPACELESS else " ",
+            fits=None if reader is None else reader.fits,
+            are_given=given.kind in ("text", "cues"),
+        )
+        return Cuts(utterances, _warn_of(given, heard, utterances, num_outside))
+
+    def watch(
+        self,
+        path: Path,
+        utterances: Sequence[Utterance],
+        heard: Heard,
+        given: Given,
+        *,
+        jobs: int = 1,
+    ) -> Iterator[tuple[ClipSeries, Shown]]:
+        """Give the series of one utterance after the other; all are empty if nothing is in it.
+
+        Args:
+            path: The recording.
+            utterances: Its utterances.
+            heard: What was heard.
+            given: How what is said is known.
+            jobs: How many utterances are worked on at a time, each in a process of its own.
+
+        Raises:
+            MediaError: If the only utterance cannot be read.
+        """
+        for one, features in self._extract(path, utterances, jobs):
+            read = read_text(self._network, one.transcript if self.reads_text else "")
+            series, times = self._select(features, one, read)
+            absent = self._explain(one, heard, given)
+            if read.unreadable:
+                absent[Modality.TEXT] = read.unreadable
+            yield (
+                series,
+                Shown(
+                    start=one.start,
+                    end=heard.seconds if one.end is None else one.end,
+                    transcript=one.transcript,
+                    words=one.words,
+                    tokens=read.tokens,
+                    times=times,
+                    absent=absent,
+                    is_doubtful=read.is_doubtful,
+                    notes=read.notes,
+                ),
+            )
+
+    def _extract(
+        self, path: Path, utterances: Sequence[Utterance], jobs: int
+    ) -> Iterator[tuple[Utterance, Mapping[str, Features]]]:
+        """Give the features of every utterance; none of a stretch that cannot be decoded."""
+        if jobs > 1 and len(utterances) >= _MANY and (utterances[-1].end or 0.0) > _LONG:
+            names = [str(m) for m in self.tools.extractors]
+            names += ["text"] if self.tools.encoder is not None else []
+            tasks = [_task(path, one) for one in utterances]
+            found = extract_side_by_side(tasks, self.tools.settings, names, jobs)
+            with contextlib.closing(found):
+                yield from zip(utterances, found, strict=True)
+            return
+        for one in utterances:
+            try:
+                _, features = extract_clip(_task(path, one), self.tools)
+            except MediaError:
+                if len(utterances) == 1:
+                    raise
+                features = {}
+            yield one, features
+
+    def _select(
+        self, features: Mapping[str, Features], one: Utterance, read: TextRead
+    ) -> tuple[dict[Modality, Values], dict[Modality, Times]]:
+        """Return the series that the network knows."""
+        kept = {m: features[str(m)] for m in self._network.modalities if str(m) in features}
+        series: dict[Modality, Values] = {m: found.values for m, found in kept.items()}
+        is_reader = Modality.TEXT in self._network.modalities and self._network.text is not None
+        if is_reader or read.unreadable:
+            series[Modality.TEXT] = read.values
+        times: dict[Modality, Times] = {
+            m: found.times + one.start for m, found in kept.items() if m is not Modality.TEXT
+        }
+        return series, times
+
+    def _explain(self, one: Utterance, heard: Heard, given: Given) -> dict[Modality, str]:
+        """Say of each modality why it would be missing."""
+        unheard = "nobody speaks" if heard.has_audio else "no sound track"
+        is_left_out = given.kind == "none"
+        unsaid = "no words were recognised" if one.is_spoken else unheard
+        reasons = {
+            Modality.TEXT: "left out" if is_left_out else unsaid,
+            Modality.AUDIO: "too little sound" if one.is_spoken and heard.has_audio else unheard,
+            Modality.VIDEO: "no face is seen" if heard.has_video else "no picture",
+        }
+        for modality in self._network.modalities:
+            can = self.reads_text if modality is Modality.TEXT else modality in self.computes
+            if not can:
+                maker = self._network.made_by.get(modality) or "its features"
+                reasons[modality] = f"{maker} cannot be made of a recording"
+        return reasons
+
+
+def _warn_of(
+    given: Given, heard: Heard, utterances: Sequence[Utterance], num_outside: int
+) -> tuple[str, ...]:
+    """Say what does not fit between a given transcript and its recording."""
+    warnings = []
+    num_cues = len(given.cues)
+    if num_outside:
+        warnings.append(
+            f"{num_outside} of {num_cues} cues begin after the end of the recording and were left "
+            "out"
+        )
+    if given.num_early:
+        warnings.append(
+            f"{given.num_early} of {num_cues} cues begin before the one above them ends; they were "
+            "put in the order of time, without overlap"
+        )
+    said = [one for one in utterances if one.transcript]
+    silent = [one for one in said if not one.is_spoken]
+    if given.kind == "text" and not said:
+        warnings.append(
+            "a transcript is given, but nobody speaks in the recording, so its words have no times "
+            "and were left out"
+        )
+    elif given.kind in ("text", "cues") and heard.has_audio and silent:
+        share = "" if len(silent) == len(said) else f" in {len(silent)} of {len(said)} utterances"
+        warnings.append(f"a transcript is given, but nobody speaks{share or ' in the recording'}")
+    return tuple(warnings)
+
+
+def _task(path: Path, one: Utterance) -> ClipTask:
+    words = tuple(
+        (text, max(0.0, start - one.start), max(0.0, end - one.start))
+        for text, start, end in one.words
+    )
+    return ClipTask(
+        path=path,
+        start=one.start,
+        end=one.end,
+        transcript=one.transcript,
+        words=words,
+        out=Path(),
+        without=() if one.is_spoken else (Modality.AUDIO,),  # sound where nobody speaks is no voice
+    )

@@ -1,0 +1,271 @@
+"""The web application: the page, and the HTTP API behind it."""
+
+import contextlib
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from mien.config import Settings
+from mien.files.reading import as_printable
+from mien.prediction.result import Prediction
+from mien.prediction.server.limits import LONGEST_TEXT, Problem, Refused, ServeSettings
+from mien.prediction.server.middleware import HEADERS, Guard
+from mien.prediction.server.request_queue import Progress, Room, while_connected
+from mien.prediction.server.uploads import receive_upload
+from mien.prediction.server.worker import OnState, State, Worker
+from mien.prediction.server.worker_process import Job, Loaded
+
+__all__ = ["Health", "TextRequest", "create_app"]
+
+_STATIC = Path(__file__).parent / "static"
+_LONGEST_DETAIL = 2_000  # characters of a sentence
+_LONGEST_NAME = 200
+_TICKET = r"^[0-9a-f]{16,64}$"
+_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "additionalProperties": False,
+                "properties": {
+                    "file": {
+                        "type": "string",
+                        "format": "binary",
+                        "minLength": 1,
+                        "description": "Any recording with sound or a moving picture.",
+                    },
+                    "transcript": {
+                        "type": "string",
+                        "maxLength": LONGEST_TEXT,
+                        "description": "auto: it is recognised; none: it is left out; or the "
+                        "words themselves.",
+                    },
+                },
+            }
+        }
+    },
+}
+
+Ticket = Annotated[
+    # a header is absent or a text, never null
+    Annotated[str, Field(pattern=_TICKET)] | SkipJsonSchema[None],
+    Header(
+        alias="X-Ticket",
+        description="Hex digits of your choice, with which GET /progress says how it goes on.",
+    ),
+]
+
+
+class TextRequest(Settings):
+    """A sentence to judge.
+
+    Attributes:
+        text: The sentence.
+    """
+
+    text: str = Field(min_length=1, max_length=LONGEST_TEXT, description="The sentence.")
+
+
+class Health(Settings):
+    """How the server is.
+
+    Attributes:
+        state: ``ready``; ``loading``: requests wait for the model; ``failed``: it could not be
+            loaded, and the next request tries once more.
+        loading_seconds: Seconds for which the model has been loading, or that loading it took.
+        inside: Requests that wait or are worked on.
+        queue: How many may wait.
+        max_upload_mb: Most bytes of an upload, in millions.
+        time_limit: Most seconds that one prediction may take.
+        detail: Why it failed.
+    """
+
+    state: State
+    inside: int
+    queue: int
+    max_upload_mb: float
+    time_limit: float
+    detail: str = ""
+    loading_seconds: float = 0.0
+
+
+def create_app(settings: ServeSettings, on_state: OnState | None = None) -> FastAPI:
+    """Make the application; its worker lives from the start of the server to its end.
+
+    Args:
+        settings: How the server behaves.
+        on_state: Is told when the model begins to load, is ready, or could not be loaded.
+    """
+    app = FastAPI(
+        title="mien",
+        summary="Sentiment of recordings and sentences, with intervals and what moved them.",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_live,
+    )
+    app.state.settings = settings
+    app.state.on_state = on_state
+    app.state.room = Room(settings.queue)
+    _add_answers(app)
+    _add_facts(app)
+    _add_pages(app)
+    _add_refusals(app)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _live(app: FastAPI) -> AsyncIterator[None]:
+    with tempfile.TemporaryDirectory(prefix="mien-serve-", ignore_cleanup_errors=True) as folder:
+        app.state.folder = Path(folder)
+        worker = Worker(app.state.settings, Path(folder), app.state.on_state)
+        app.state.worker = worker
+        worker.start()
+        try:
+            yield
+        finally:
+            await worker.stop()
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {n: {"model": Problem, "description": HTTPStatus(n).phrase} for n in statuses}
+
+
+async def _want_json(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refused(415, "the body must be application/json with a field named text")
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _add_answers(app: FastAPI) -> None:
+    room: Room = app.state.room
+    settings: ServeSettings = app.state.settings
+    answers = _problems(400, 403, 409, 422, 429, 500, 503, 504)
+
+    @app.post(
+        "/predict",
+        responses=answers | _problems(408, 413, 415),
+        openapi_extra={"requestBody": _FORM},
+    )
+    async def predict(request: Request, x_ticket: Ticket = None) -> Prediction:
+        """Judge a recording, utterance by utterance."""
+        with (
+            room.enter(x_ticket or secrets.token_hex(16)) as place,
+            receive_upload(app.state.folder, request.headers.get("content-type", "")) as receiver,
+        ):
+            upload = await receiver.read(aiter(request.stream()), settings)
+            place.stage = "waiting"
+            job = Job(path=upload.path, name=upload.name, transcript=upload.transcript)
+            work = app.state.worker.answer(job, place.move)
+            return await while_connected(work, lambda: _gone(request))
+
+    @app.post(
+        "/predict/text",
+        responses=answers | _problems(408, 413, 415),
+        dependencies=[Depends(_want_json)],
+    )
+    async def predict_text(
+        request: Request, sentence: TextRequest, x_ticket: Ticket = None
+    ) -> Prediction:
+        """Judge a sentence."""
+        with room.enter(x_ticket or secrets.token_hex(16), is_here=True) as place:
+            work = app.state.worker.answer(Job(text=sentence.text), place.move)
+            return await while_connected(work, lambda: _gone(request))
+
+    @app.get("/progress/{ticket}", responses=_problems(404, 422))
+    async def progress(
+        ticket: Annotated[str, InPath(description="The X-Ticket that the request was sent with.")],
+    ) -> Progress:
+        """Say how a request goes on that was sent with a ticket."""
+        return room.ask(ticket)
+
+
+def _add_facts(app: FastAPI) -> None:
+    room: Room = app.state.room
+    settings: ServeSettings = app.state.settings
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Say whether the model is ready, and how many requests there are."""
+        worker: Worker = app.state.worker
+        return Health(
+            state=worker.state,
+            inside=len(room),
+            queue=settings.queue,
+            max_upload_mb=settings.max_upload_mb,
+            time_limit=settings.time_limit,
+            detail=as_printable(worker.failure, most=_LONGEST_DETAIL),
+            loading_seconds=round(worker.loading_seconds, 1),
+        )
+
+    @app.get("/model", responses=_problems(503))
+    async def model() -> Loaded:
+        """Say which model answers, and on which scale."""
+        worker: Worker = app.state.worker
+        if worker.loaded is None:
+            raise Refused(503, worker.failure or "the model is loading; try later", retry_after=5)
+        return worker.loaded
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(_STATIC / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(_STATIC / "docs.html")
+
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(Refused)
+    async def refuse(request: Request, error: Refused) -> Response:  # noqa: ARG001  # FastAPI's
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return _say(error.detail, error.status, headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def leave(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001
+        return _say("the upload broke off before its end", 400)
+
+    @app.exception_handler(HTTPException)
+    async def fail(request: Request, error: HTTPException) -> Response:  # noqa: ARG001
+        return _say(str(error.detail), error.status_code, error.headers)
+
+    @app.exception_handler(Exception)  # a fault of ours; it is raised again and logged
+    async def break_down(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        return _say("the server made a mistake; its console says which", 500, HEADERS)
+
+    @app.exception_handler(RequestValidationError)
+    async def mend(request: Request, error: RequestValidationError) -> Response:  # noqa: ARG001
+        first = error.errors()[0]
+        place = as_printable(".".join(str(part) for part in first["loc"]), most=_LONGEST_NAME)
+        return _say(f"{place}: {first['msg']}", 422)
+
+
+def _say(detail: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Answer with one sentence, in which nothing of a request is long or steers a terminal."""
+    body = {"detail": as_printable(detail, most=_LONGEST_DETAIL)}
+    return JSONResponse(body, status_code=status, headers=headers)

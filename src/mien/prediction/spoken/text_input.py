@@ -1,0 +1,112 @@
+"""A text to what a network reads of it, and what a user should know about that."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Num
+
+from mien.prediction.answer import Answer, Score
+from mien.prediction.explain import Token
+from mien.prediction.network import Network
+from mien.prediction.spoken.language import Doubt, find_doubt
+from mien.prediction.spoken.transcripts import find_words
+from mien.types import Modality, Scale
+
+__all__ = ["TextRead", "count_notes", "read_text", "widen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRead:
+    """What a network reads of a text.
+
+    Attributes:
+        values: Token ids or states, ``(T, 1)`` or ``(T, d)``; without a step if nothing is read.
+        tokens: Token of each step, with the characters that it covers; None if the steps of the
+            text are words.
+        unreadable: Why nothing of it is read; empty if it is.
+        is_doubtful: Whether scores that rest on it mean little.
+        notes: What a user should know about it.
+    """
+
+    values: Num[np.ndarray, "_ _"]
+    tokens: tuple[Token, ...] | None
+    unreadable: str = ""
+    is_doubtful: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def read_text(network: Network, text: str) -> TextRead:
+    """Read a text, unless it is none that the network can read."""
+    reader = network.text
+    is_read = Modality.TEXT in network.modalities and bool(text.strip())
+    doubt = _find_doubt(network, text) if is_read else None
+    unreadable = doubt.reason if doubt is not None and not doubt.is_readable else ""
+    seen = text if is_read and not unreadable else ""
+    values = network.read_text(seen)
+    tokens: tuple[Token, ...] | None = None
+    if reader is not None:
+        tokens = tuple(reader.tokens(seen)) if seen else ()
+    notes = []
+    if unreadable:
+        notes.append(f"{unreadable}; it is left out")
+    elif doubt is not None:
+        notes.append(f"{doubt.reason}; do not rely on scores that rest on it")
+    if reader is not None and seen and not reader.fits(seen):
+        notes.append(_count_unread(seen, reader.reach(seen), reader.max_tokens))
+    return TextRead(
+        values=values,
+        tokens=tokens,
+        unreadable=unreadable,
+        is_doubtful=doubt is not None and not unreadable,
+        notes=tuple(notes),
+    )
+
+
+def _find_doubt(network: Network, text: str) -> Doubt | None:
+    doubt = find_doubt(text, network.language)
+    if doubt is None and network.text is not None and not network.text.knows(text):
+        reason = f"no word of the text is in the vocabulary of {network.text.name}"
+        return Doubt(reason=reason, is_readable=False)
+    return doubt
+
+
+def _count_unread(text: str, reach: int, max_tokens: int) -> str:
+    words = find_words(text)
+    num_unread = sum(end > reach for _, end in words)
+    return (
+        f"the last {num_unread} of {len(words)} words are not read, since the model reads at most "
+        f"{max_tokens} tokens at a time"
+    )
+
+
+def count_notes(notes: Sequence[Sequence[str]], what: str) -> tuple[str, ...]:
+    """Return each note once, with the number of texts that it is about if there are several.
+
+    >>> count_notes([("odd",), ()], "parts"), count_notes([("odd",)], "parts")
+    (('1 of 2 parts: odd',), ('odd',))
+    """
+    counted = Counter(note for of_one in notes for note in of_one)
+    if len(notes) == 1:
+        return tuple(counted)
+    return tuple(f"{num} of {len(notes)} {what}: {note}" for note, num in counted.items())
+
+
+def widen(answer: Answer, scale: Scale) -> Answer:
+    """Return an answer whose scores that rest on the text may lie anywhere on the scale.
+
+    The text then disagrees with nothing.
+    """
+    unimodal = {
+        m: _widen(one, scale) if m is Modality.TEXT else one for m, one in answer.unimodal.items()
+    }
+    conflicts = tuple(pair for pair in answer.conflicts if Modality.TEXT not in pair)
+    score = _widen(answer.score, scale)
+    return answer.model_copy(update={"score": score, "unimodal": unimodal, "conflicts": conflicts})
+
+
+def _widen(score: Score, scale: Scale) -> Score:
+    if score.low is None:
+        return score
+    return score.model_copy(update={"low": scale.low, "high": scale.high})

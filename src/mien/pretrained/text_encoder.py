@@ -1,0 +1,233 @@
+"""Pretrained text encoders: found on disk or by name, loaded whole, and as parts of a model."""
+
+import hashlib
+from collections.abc import Sequence as Several
+from pathlib import Path
+from pickle import UnpicklingError  # named, to be caught; nothing is unpickled here
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from mien.errors import AssetError, ConfigError
+from mien.files.reading import open_regular, require_regular
+from mien.tensors import Sequence
+
+__all__ = [
+    "GivenStates",
+    "StackedEncoder",
+    "TokenEncoder",
+    "TopLayers",
+    "fingerprint_of",
+    "load_backbone",
+    "load_bottom",
+    "load_settings",
+    "load_tokenizer",
+    "load_top",
+]
+
+
+class TokenEncoder(nn.Module):
+    """A whole pretrained encoder: token ids to states.
+
+    Args:
+        backbone: A model of transformers whose output has ``last_hidden_state``.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
+        """Return the states; those at padding have no meaning."""
+        ids = sequence.values.squeeze(-1).long()
+        mask = _never_empty(sequence.mask)
+        output = self.backbone(input_ids=ids, attention_mask=mask)
+        states: Tensor = output.last_hidden_state
+        return states
+
+
+class TopLayers(nn.Module):
+    """The last layers of a pretrained encoder: states below them to states.
+
+    Args:
+        layers: The layers, in their order.
+        settings: The encoder's own configuration; the form of its attention mask depends on it.
+    """
+
+    def __init__(self, layers: nn.ModuleList, settings: Any) -> None:
+        super().__init__()
+        self.layers = layers
+        self.settings = settings
+
+    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
+        """Return the states; those at padding have no meaning."""
+        from transformers.masking_utils import create_bidirectional_mask
+
+        states = sequence.values
+        mask = create_bidirectional_mask(
+            config=self.settings, inputs_embeds=states, attention_mask=_never_empty(sequence.mask)
+        )
+        for layer in self.layers:
+            states = layer(states, mask)
+        return states
+
+
+class GivenStates(nn.Module):
+    """No encoder: the sequence holds states already."""
+
+    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
+        """Return the states as they are."""
+        return sequence.values
+
+
+class StackedEncoder(nn.Module):
+    """A whole encoder in two parts, pretrained layers and trained ones: token ids to states.
+
+    What a model with ``last-k`` or ``frozen`` layers reads are states that were computed ahead;
+    with this in place of its encoder it reads token ids.
+
+    Args:
+        bottom: The pretrained part, token ids to states.
+        top: The trained part, states to states.
+    """
+
+    def __init__(self, bottom: nn.Module, top: nn.Module) -> None:
+        super().__init__()
+        self.bottom = bottom
+        self.top = top
+
+    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
+        """Return the states; those at padding have no meaning."""
+        states: Tensor = self.top(Sequence(self.bottom(sequence), sequence.mask))
+        return states
+
+
+def _never_empty(mask: Tensor) -> Tensor:
+    """Let a clip without text attend to its first padding, for a softmax over nothing is NaN."""
+    first = torch.zeros_like(mask)
+    first[:, 0] = ~mask.any(dim=1)
+    return (mask | first).long()
+
+
+def _load(
+    source: Path | str, what: Literal["AutoTokenizer", "AutoConfig", "AutoModel"], **options: Any
+) -> Any:
+    """Load a part of a pretrained encoder from a local folder or, by name, from a hub."""
+    import transformers
+
+    quieten = transformers.logging
+    quieten.set_verbosity_error()  # type: ignore[no-untyped-call]
+    quieten.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if isinstance(source, Path):
+        options["local_files_only"] = True
+        if source.is_dir():
+            require_regular(source, AssetError)
+    try:
+        return getattr(transformers, what).from_pretrained(
+            str(source), trust_remote_code=False, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise _cannot_load(source, reason.splitlines()[0]) from error
+
+
+def _cannot_load(source: Path | str, reason: str) -> AssetError:
+    return AssetError(
+        f"text encoder {str(source)!r} cannot be loaded ({reason}); give a local folder, a name "
+        "that mien assets lists, or a hub name where a hub can be reached"
+    )
+
+
+def load_tokenizer(source: Path | str) -> Any:
+    """Load the tokenizer of a text encoder.
+
+    Raises:
+        AssetError: If it cannot be loaded, or has no vocabulary.
+    """
+    tokenizer = _load(source, "AutoTokenizer")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up where its files are missing
+        raise _cannot_load(source, "its tokenizer has no vocabulary")
+    return tokenizer
+
+
+def load_settings(source: Path | str) -> Any:
+    """Load the configuration of a text encoder.
+
+    Raises:
+        AssetError: If it cannot be loaded.
+    """
+    return _load(source, "AutoConfig")
+
+
+def load_backbone(source: Path | str) -> Any:
+    """Load a text encoder in float32, with all of its weights.
+
+    Raises:
+        AssetError: If it cannot be loaded, or weights are missing.
+    """
+    backbone, found = _load(source, "AutoModel", output_loading_info=True)
+    lacking = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    if lacking:  # transformers would go on with random ones
+        raise _cannot_load(source, f"it lacks {len(lacking)} weights, such as {lacking[0]!r}")
+    backbone = backbone.float()
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None  # read by nothing, so never trained
+    return backbone
+
+
+def load_bottom(source: Path | str, layers: int) -> TokenEncoder:
+    """Load a text encoder that ends after so many layers; none is computed that nobody reads.
+
+    It is not for training: it drops nothing.
+
+    Raises:
+        AssetError: If it cannot be loaded.
+        ConfigError: If it has more layers, which cannot be told apart.
+    """
+    backbone = load_backbone(source)
+    if layers < backbone.config.num_hidden_layers:
+        backbone.encoder.layer = nn.ModuleList(_layers_of(backbone)[:layers])
+    return TokenEncoder(backbone).eval()
+
+
+def load_top(source: Path | str, layers: int) -> nn.Module:
+    """Load the last layers of a text encoder, with their pretrained weights.
+
+    Raises:
+        AssetError: If it cannot be loaded.
+        ConfigError: If its layers cannot be told apart.
+    """
+    backbone = load_backbone(source)
+    return TopLayers(nn.ModuleList(_layers_of(backbone)[-layers:]), backbone.config)
+
+
+def _layers_of(backbone: nn.Module) -> Several[nn.Module]:
+    encoder = getattr(backbone, "encoder", None)
+    layers = getattr(encoder, "layer", None)
+    if not isinstance(layers, nn.ModuleList):
+        raise ConfigError(
+            f"setting text_encoder.mode: the layers of {type(backbone).__name__} cannot be told "
+            "apart; say finetune or frozen"
+        )
+    return list(layers)
+
+
+def fingerprint_of(source: Path | str) -> str:
+    """Return the SHA-256 of a local encoder's files; its name for one of a hub.
+
+    Raises:
+        AssetError: If a file cannot be read.
+    """
+    if isinstance(source, str):
+        return f"hub:{source}"
+    digest = hashlib.sha256()
+    files = sorted([*source.glob("*.safetensors"), *source.glob("*.bin"), *source.glob("*.json")])
+    for file in files:
+        digest.update(file.name.encode())
+        with open_regular(file, AssetError) as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,239 @@
+"""Several runs on the same clips: how they differ, and how sure that is."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from mien.errors import CheckpointError
+from mien.evaluation.bootstrap import (
+    Comparison,
+    Draws,
+    Resampled,
+    come_from_videos,
+    draw_units,
+    resample,
+)
+from mien.evaluation.metrics import METRICS, Metric, Scores
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.significance import SeedSummary, holm, summarise_seeds
+from mien.training.run_folder import RunFolder
+from mien.types import ID_SEPARATOR, Split, Task
+
+__all__ = ["ComparedRun", "RunComparison", "compare_runs"]
+
+_BOOTSTRAP_SEED: Final = 1111
+_RESAMPLES: Final = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedRun:
+    """One metric of one run, beside that of the first run.
+
+    Attributes:
+        name: The run, as in ``RunComparison.runs``.
+        seeds: The metric over the seeds of the run.
+        low: Lower end of the 95 % interval of the mean over units; NaN if there is none.
+        high: Upper end.
+        to_first: This run less the first one; None for the first run itself.
+        p_corrected: The p value after Holm's correction across the runs that are compared with
+            the first; NaN where the difference is undefined, and for the first run itself.
+    """
+
+    name: str
+    seeds: SeedSummary
+    low: float
+    high: float
+    to_first: Comparison | None
+    p_corrected: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunComparison:
+    """Runs on the same clips of one split, the multimodal task.
+
+    Attributes:
+        corpus: Name of the corpus.
+        is_synthetic: Whether its clips were made by a program.
+        family: Key of ``METRICS``.
+        split: Part of the corpus.
+        unit: What is resampled: ``video`` where several clips come from one video, else ``clip``.
+        num_clips: Clips that were judged.
+        num_units: Clips or videos that intervals rest on.
+        runs: Name of each run, the first one being the one to compare with.
+        num_seeds: Seeds of each run.
+        metrics: Per metric one entry for each run, in their order.
+        failed_seeds: Seeds that diverged and are in no number, by the name of their run; runs
+            without one are absent.
+    """
+
+    corpus: str
+    is_synthetic: bool
+    family: str
+    split: Split
+    unit: Literal["clip", "video"]
+    num_clips: int
+    num_units: int
+    runs: tuple[str, ...]
+    num_seeds: tuple[int, ...]
+    metrics: dict[str, tuple[ComparedRun, ...]]
+    failed_seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """The scores of a run on a split: one row per seed."""
+
+    name: str
+    ids: tuple[str, ...]
+    scores: Float[np.ndarray, "K N"]
+    targets: Scores
+
+
+def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunComparison:
+    """Compare every run with the first one, metric by metric, on the same clips.
+
+    The difference of two runs is that of their means over seeds. Its interval and p value cover
+    both the clips (whole videos where several clips come from one) and the seeds, as
+    ``mien.evaluation.significance.paired_difference`` says; where a run has one seed only, they
+    hold for these weights alone.
+
+    Args:
+        runs: Two run folders or more, whose trainings have ended.
+        split: Part of the corpus on which to compare.
+
+    Raises:
+        CheckpointError: If there are fewer than two runs, one has no predictions on the split, or
+            they were not made on the same clips with the same annotations.
+    """
+    if len(runs) < 2:
+        raise CheckpointError(f"compare: there is {len(runs)} run, must be at least 2")
+    facts = [run.metrics() for run in runs]
+    for key in ("corpus", "family"):
+        _check_same(runs, key, [str(one[key]) for one in facts])
+    names = _name_runs(runs)
+    judged = [_read_scores(*pair, split) for pair in zip(runs, names, strict=True)]
+    judged = [judged[0], *(_align(one, judged[0], split) for one in judged[1:])]
+    videos = np.array([one.split(ID_SEPARATOR)[0] for one in judged[0].ids])
+    has_videos = come_from_videos(videos)
+    draws = draw_units(
+        len(videos), videos if has_videos else None, seed=_BOOTSTRAP_SEED, resamples=_RESAMPLES
+    )
+    return RunComparison(
+        corpus=str(facts[0]["corpus"]),
+        is_synthetic=bool(facts[0]["is_synthetic"]),
+        family=str(facts[0]["family"]),
+        split=split,
+        unit="video" if has_videos else "clip",
+        num_clips=len(videos),
+        num_units=draws.num_units,
+        runs=names,
+        num_seeds=tuple(len(one.scores) for one in judged),
+        metrics={
+            name: _compare_metric(judged, metric, draws)
+            for name, metric in METRICS[str(facts[0]["family"])].items()
+        },
+        failed_seeds={
+            name: tuple(run.failed_seeds)
+            for name, run in zip(names, runs, strict=True)
+            if run.failed_seeds
+        },
+    )
+
+
+def _check_same(runs: Sequence[RunFolder], what: str, values: Sequence[str]) -> None:
+    for run, value in zip(runs, values, strict=True):
+        if value != values[0]:
+            raise CheckpointError(
+                f"{run.path}: {what} is {value!r}, must be {values[0]!r} as in {runs[0].path}; "
+                "compare runs on the same data"
+            )
+
+
+def _name_runs(runs: Sequence[RunFolder]) -> tuple[str, ...]:
+    """Name runs by their folders; by their paths if two folders are called the same."""
+    names = tuple(run.path.resolve().name for run in runs)
+    return names if len(set(names)) == len(names) else tuple(str(run.path) for run in runs)
+
+
+def _read_scores(run: RunFolder, name: str, split: Split) -> _Judged:
+    each: list[Predictions] = []
+    for seed in run.metrics()["seeds"]:
+        predictions = run.seed(int(seed)).predictions(split)
+        if predictions is None:
+            raise CheckpointError(
+                f"{run.seed(int(seed)).path}: has no predictions on {split}; choose another split"
+            )
+        if each and predictions.ids != each[0].ids:
+            raise CheckpointError(
+                f"{run.seed(int(seed)).path}: its {split} clips are not those of the run's other "
+                "seeds; train the run again"
+            )
+        each.append(predictions)
+    if not each:
+        raise CheckpointError(f"{run.path}: has no finished seed; train it first")
+    return _Judged(
+        name=name,
+        ids=each[0].ids,
+        scores=np.stack([one.scores[Task.FUSION] for one in each]),
+        targets=each[0].targets[Task.FUSION],
+    )
+
+
+def _align(run: _Judged, first: _Judged, split: Split) -> _Judged:
+    """Bring the clips of a run into the order of the first one's."""
+    missing = sorted(set(first.ids) ^ set(run.ids))
+    if missing:
+        lacks, has = (run, first) if missing[0] in first.ids else (first, run)
+        raise CheckpointError(
+            f"{split} of {lacks.name} lacks clip {missing[0]!r}, which {has.name} has "
+            f"({len(missing)} clips are in one of them only); compare runs on the same clips"
+        )
+    row_of = {name: row for row, name in enumerate(run.ids)}
+    rows = np.array([row_of[name] for name in first.ids], dtype=np.int64)
+    targets = run.targets[rows]
+    unlike = np.flatnonzero(~np.isclose(targets, first.targets, rtol=0, atol=1e-6))
+    if unlike.size:
+        row = unlike[0]
+        raise CheckpointError(
+            f"{split} clip {first.ids[row]!r}: annotated {float(targets[row])!r} in {run.name}, "
+            f"{float(first.targets[row])!r} in {first.name}; compare runs on the same annotations"
+        )
+    return _Judged(name=run.name, ids=first.ids, scores=run.scores[:, rows], targets=first.targets)
+
+
+def _compare_metric(
+    runs: Sequence[_Judged], metric: Metric, draws: Draws
+) -> tuple[ComparedRun, ...]:
+    """Resample every run once, and compare each with the first."""
+    first, *others = [resample(one.scores, one.targets, metric, draws) for one in runs]
+    comparisons = [one.less(first) for one in others]
+    corrected = _correct([one.p_value for one in comparisons])
+    return (
+        _summarise(runs[0], first, None, math.nan),
+        *map(_summarise, runs[1:], others, comparisons, corrected),
+    )
+
+
+def _correct(p_values: Sequence[float]) -> list[float]:
+    """Correct the p values that are defined; the others stay NaN."""
+    defined = [p for p in p_values if not math.isnan(p)]
+    corrected = iter(holm(defined))
+    return [math.nan if math.isnan(p) else next(corrected) for p in p_values]
+
+
+def _summarise(
+    run: _Judged, drawn: Resampled, to_first: Comparison | None, p_corrected: float
+) -> ComparedRun:
+    interval = drawn.interval()
+    return ComparedRun(
+        name=run.name,
+        seeds=summarise_seeds(drawn.values.tolist()),
+        low=interval.low,
+        high=interval.high,
+        to_first=to_first,
+        p_corrected=p_corrected,
+    )

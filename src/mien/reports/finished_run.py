@@ -1,0 +1,142 @@
+"""A run folder whose training has ended, read for its page and figures."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mien.config import read_toml
+from mien.corpora import KNOWN
+from mien.errors import CheckpointError
+from mien.evaluation.metrics import Scores
+from mien.reports.text import name_corpus
+from mien.training.run_folder import RunFolder, SeedFolder
+from mien.types import Modality, Scale
+
+__all__ = ["FinishedRun", "Picture", "TrainLabels", "read_labels", "read_run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """What the files of a run say.
+
+    Attributes:
+        folder: Where they are.
+        config: The settings, as in ``config.toml``.
+        metrics: ``metrics.json``.
+        environment: ``environment.json``.
+        seeds: The seeds that are in the metrics, in their order.
+    """
+
+    folder: RunFolder
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    environment: dict[str, Any]
+    seeds: tuple[SeedFolder, ...]
+
+    @property
+    def family(self) -> str:
+        """The family of metrics."""
+        return str(self.metrics["family"])
+
+    @property
+    def corpus(self) -> str:
+        """Name of the corpus; a synthetic one is called so."""
+        return name_corpus(self.metrics)
+
+    @property
+    def title(self) -> str:
+        """Model and corpus."""
+        return f"{self.config['model']['name']} on {self.corpus}"
+
+    @property
+    def scale(self) -> Scale:
+        """Range of the annotations; where the corpus does not say it, as far as train reaches."""
+        if self.metrics["corpus"] in KNOWN:
+            return KNOWN[self.metrics["corpus"]].scale
+        if self.family == "mosi":
+            return Scale(-3, 3)
+        largest = float(np.abs(read_labels(self.seeds[0]).annotated).max()) or 1.0
+        return Scale(-largest, largest)
+
+    def best_epoch(self, seed: SeedFolder) -> int:
+        """Return the epoch of a seed that validation picked, counted from 1."""
+        return int(self.metrics["best_epochs"][self.seeds.index(seed)])
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Return the clips whose attention is shown: those of the first seed that have some."""
+        return [one for one in self.seeds[0].examples() if one["attention"]]
+
+
+class Picture(NamedTuple):
+    """A figure that was written.
+
+    Attributes:
+        file: Its path, relative to the run folder.
+        title: What it is called, in a few words.
+        caption: What it shows, in a sentence.
+    """
+
+    file: str
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainLabels:
+    """What is known of the train clips.
+
+    Attributes:
+        modalities: Those with a task of their own, in the order of the label trajectory.
+        annotated: The multimodal annotation.
+        truth: What is known of a modality alone, NaN where it is not; modalities of which nothing
+            is known are absent.
+    """
+
+    modalities: tuple[Modality, ...]
+    annotated: Scores
+    truth: dict[Modality, Scores]
+
+
+def read_run(folder: RunFolder) -> FinishedRun:
+    """Read a run whose training has ended.
+
+    Raises:
+        CheckpointError: If it has not, or a file of the run is missing or damaged.
+    """
+    metrics = folder.metrics()
+    if not metrics["seeds"]:
+        raise CheckpointError(f"{folder.path}: has no finished seed; train it first")
+    seeds = tuple(folder.seed(int(seed)) for seed in metrics["seeds"])
+    for seed in seeds:
+        for name in ("metrics.json", "epochs.jsonl", "train.json"):
+            if not (seed.path / name).is_file():
+                raise CheckpointError(
+                    f"{seed.path / name}: is not there, but {folder.path / 'metrics.json'} counts "
+                    "the seed; bring the file back, or train the run again"
+                )
+    return FinishedRun(
+        folder=folder,
+        config=read_toml(folder.path / "config.toml"),
+        metrics=metrics,
+        environment=folder.environment(),
+        seeds=seeds,
+    )
+
+
+def read_labels(seed: SeedFolder) -> TrainLabels:
+    """Read what is known of the train clips of a seed."""
+    clips = seed.train_clips()
+    modalities = tuple(Modality(name) for name in clips["modalities"])
+    known = {m: _array(clips["truth"][str(m)]) for m in modalities if str(m) in clips["truth"]}
+    return TrainLabels(
+        modalities=modalities,
+        annotated=_array(clips["annotated"]),
+        truth={m: values for m, values in known.items() if not np.isnan(values).all()},
+    )
+
+
+def _array(values: Sequence[float | None]) -> Scores:
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)

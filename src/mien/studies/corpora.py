@@ -1,0 +1,124 @@
+"""The corpora of a study made ready: stores, text states, and a look at every variant."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from mien.config import Settings
+from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.data.store import Store, open_store, write_store
+from mien.errors import MienError, OutputError
+from mien.files.cache import cache_folder, hash_of
+from mien.files.source_code import code_fingerprint
+from mien.files.temporaries import sweep_folder
+from mien.studies.plan import Study, StudyCorpus
+from mien.studies.workers import StudyListener, side_by_side
+from mien.training.preparation import Prepared, build, prepare
+from mien.training.settings import ExperimentConfig
+
+__all__ = ["ReadyCorpus", "ReadyVariant", "hash_of", "make_ready", "plain_settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyVariant:
+    """What is known of a variant on a corpus before it is trained.
+
+    Attributes:
+        config: Its settings, with one thread and the corpus of the store.
+        text: Fingerprint of the text encoder; None without one.
+        num_parameters: Parameters of the model, the trained part of its text encoder included.
+        refusal: Why the settings do not fit the corpus; None if they do.
+    """
+
+    config: ExperimentConfig
+    text: str | None = None
+    num_parameters: int | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyCorpus:
+    """A corpus of a study whose store is there, and its variants.
+
+    Attributes:
+        corpus: What the study says of it.
+        store: Where the store is.
+        fingerprint: That of the store.
+        variants: What is known of each variant.
+    """
+
+    corpus: StudyCorpus
+    store: Path
+    fingerprint: str
+    variants: Mapping[str, ReadyVariant]
+
+
+def make_ready(
+    study: Study, corpora: Sequence[StudyCorpus], *, num_workers: int, listener: StudyListener
+) -> list[ReadyCorpus]:
+    """Make the planted stores and text states, and look at every variant, without training.
+
+    Raises:
+        MienError: If a store is not what it should be.
+    """
+    listener.on_stage(f"{study.name}: corpora and text states", len(corpora))
+    ready = {}
+    for corpus, one in side_by_side(_make_ready, corpora, num_workers):
+        ready[corpus.name] = one
+        listener.on_done(corpus.name)
+    return [ready[corpus.name] for corpus in corpora]
+
+
+def _make_ready(corpus: StudyCorpus) -> ReadyCorpus:
+    store = open_store(_planted_store(corpus.planted) if corpus.planted else corpus.store or "")
+    prepared: dict[str, Prepared] = {}
+    return ReadyCorpus(
+        corpus=corpus,
+        store=store.path,
+        fingerprint=store.meta.fingerprint,
+        variants={
+            name: _look_at(store, config, prepared) for name, config in corpus.configs.items()
+        },
+    )
+
+
+def _planted_store(settings: PlantedConfig) -> Path:
+    """Return the store of a planted corpus, which is made if it is not in the cache."""
+    key = hash_of([plain_settings(settings), code_fingerprint("mien.corpora.planted.corpus")])
+    path = cache_folder() / "stores" / f"planted-{key}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_folder(path.parent)
+    with FileLock(f"{path}.lock"):
+        if not (path / "meta.json").is_file():
+            write_store(make_planted(settings), path)
+    return path
+
+
+def _look_at(store: Store, config: ExperimentConfig, prepared: dict[str, Prepared]) -> ReadyVariant:
+    """Prepare the data of a variant and build its model, to see whether they fit."""
+    train_config = config.train.model_copy(update={"threads": 1})
+    config = config.model_copy(update={"corpus": store.meta.name, "train": train_config})
+    key = json.dumps([plain_settings(config.text_encoder), plain_settings(config.features)])
+    try:
+        if key not in prepared:
+            prepared[key] = prepare(store, config)
+        model = build(prepared[key], config)
+    except OutputError:  # no fault of the variant
+        raise
+    except MienError as error:
+        return ReadyVariant(config=config, refusal=str(error))
+    text = prepared[key].text
+    return ReadyVariant(
+        config=config,
+        text=text.fingerprint if text else None,
+        num_parameters=sum(one.numel() for one in model.parameters()),
+    )
+
+
+def plain_settings(settings: Settings) -> dict[str, Any]:
+    """Return settings as JSON holds them, with every default spelled out."""
+    return settings.model_dump(mode="json", exclude_none=True)

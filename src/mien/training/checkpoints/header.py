@@ -1,0 +1,209 @@
+"""What a checkpoint says of itself: one model of the header, by which every reader takes it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
+
+from mien.config import read_settings
+from mien.errors import CheckpointError, ConfigError
+from mien.evaluation.conformal import Calibration
+from mien.files.reading import show
+from mien.training.checkpoints.checkpoint import read_header
+from mien.training.settings import ExperimentConfig
+from mien.types import Modality, Scale
+
+__all__ = ["Header", "SeriesFacts", "check_header", "open_header"]
+
+_LARGEST = 1_000_000  # of a size, and of the names of features
+#: A name of one line, and a text of several; neither has characters that steer a terminal.
+_Name = Annotated[str, Field(max_length=1_000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+_Text = Annotated[
+    str, Field(max_length=100_000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")
+]
+_Size = Annotated[int, Field(ge=1, le=_LARGEST)]
+_End = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
+
+
+class _Facts(BaseModel):
+    """What it does not know it leaves alone: other versions say more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SeriesFacts(_Facts):
+    """What a checkpoint says of a series of the store that it was trained on.
+
+    What it does not say, as those of earlier versions may not, is None.
+
+    Attributes:
+        size: Values per step.
+        extractor: What made them.
+        step_seconds: Time from one step to the next.
+        feature_names: Name of each value.
+    """
+
+    size: _Size | None = None
+    extractor: _Name | None = None
+    step_seconds: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    feature_names: Annotated[tuple[_Name, ...], Field(max_length=_LARGEST)] | None = None
+
+    @model_validator(mode="after")
+    def _compare_names(self) -> "SeriesFacts":
+        names = self.feature_names
+        if names is not None and self.size is not None and len(names) != self.size:
+            raise ValueError(f"has {len(names)} feature_names and a size of {self.size}")
+        return self
+
+
+class _Features(_Facts):
+    audio: _Name = Modality.AUDIO
+    video: _Name = Modality.VIDEO
+
+
+class _TextEncoder(_Facts):
+    input: _Name = ""
+
+
+class _Read(_Facts):
+    features: _Features = _Features()
+    text_encoder: _TextEncoder = _TextEncoder()
+
+
+class Header(_Facts):
+    """What a checkpoint says of itself.
+
+    Attributes:
+        format: Version of the layout.
+        config: The settings of the training, which ``read_config`` checks.
+        read: What ``series_names`` needs of them, of whatever version they are.
+        corpus: Name of the corpus.
+        language: ISO 639-1 code of its transcripts.
+        scale: Range of its annotations.
+        sizes: Size of an input feature of each modality; for text, of a state.
+        series: The series of its store, by name.
+        extraction: Settings of the extraction of its series; None if they came from elsewhere.
+        text_encoder: Name of the text encoder; None if no text was encoded.
+        text_encoder_fingerprint: SHA-256 of its weights.
+        text_prefix: How texts began; None in headers of the time when the encoder decided it.
+        init: SHA-256 of the weights that the training started from; None if there were none.
+        videos: Names of the videos of the training.
+        video_hashes: Hashes in the place of very many names.
+        videos_of_init: Whether those of all weights before are among them.
+        calibration: Widths of intervals; None in headers of the time before there were any.
+        name: What the model is called; empty stands for the name of the file.
+        licence: Under which licence the weights are.
+    """
+
+    format: Literal[1] = 1
+    config: dict[str, Any]
+    read: _Read = Field(validation_alias=AliasPath("config"))
+    corpus: _Name
+    language: _Name
+    scale: tuple[_End, _End] | None = None
+    sizes: Annotated[dict[Modality, _Size], Field(min_length=1)]
+    series: dict[str, SeriesFacts] = {}
+    extraction: dict[str, Any] | None = None
+    text_encoder: _Name | None
+    text_encoder_fingerprint: _Name | None
+    text_prefix: _Text | None = None
+    init: _Name | None = None
+    videos: tuple[str, ...] = ()
+    video_hashes: tuple[str, ...] = ()
+    videos_of_init: bool = False
+    calibration: Calibration | None = None
+    name: _Name = ""
+    licence: _Text = ""
+
+    @model_validator(mode="after")
+    def _order_scale(self) -> "Header":
+        if self.scale is not None and not self.scale[0] < self.scale[1]:
+            raise ValueError(f"scale is {list(self.scale)}, must be [LOW, HIGH]")
+        return self
+
+    def given(self) -> dict[str, Any]:
+        """Return what the file says, by name; what it does not say is not in it."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+    def series_names(self) -> dict[Modality, str]:
+        """Return which series the training read; a text that an encoder reads is none."""
+        names = {Modality.AUDIO: self.read.features.audio, Modality.VIDEO: self.read.features.video}
+        if self.read.text_encoder.input == "embeddings":
+            names[Modality.TEXT] = str(Modality.TEXT)
+        return names
+
+    def read_config(self, checkpoint: Path, **changes: object) -> ExperimentConfig:
+        """Return the settings of the training.
+
+        Args:
+            checkpoint: Named in errors.
+            changes: Settings that take the place of those of the file.
+
+        Raises:
+            CheckpointError: If this version of mien does not take them.
+        """
+        try:
+            return read_settings(ExperimentConfig, {**self.config, **changes})
+        except ConfigError as error:
+            raise CheckpointError(
+                f"{checkpoint}: was trained with settings that this version of mien does not take: "
+                f"{error}"
+            ) from error
+
+    def read_scale(self, checkpoint: Path) -> Scale:
+        """Return the range of the scores.
+
+        Raises:
+            CheckpointError: If the file does not say it.
+        """
+        if self.scale is None:
+            raise CheckpointError(f"{checkpoint}: its header lacks 'scale'; {_HINT}")
+        return Scale(*self.scale)
+
+
+_HINT = "is it damaged, or of another version of mien?"
+
+
+def open_header(checkpoint: Path) -> Header:
+    """Read the header of a checkpoint.
+
+    Raises:
+        CheckpointError: If the file is not there, is damaged, is not a checkpoint of mien, or says
+            of itself what cannot be.
+    """
+    return check_header(read_header(checkpoint), checkpoint)
+
+
+def check_header(values: Mapping[str, Any], checkpoint: Path) -> Header:
+    """Check what a checkpoint says of itself.
+
+    Args:
+        values: The header, as JSON holds it.
+        checkpoint: Named in errors.
+
+    Raises:
+        CheckpointError: One sentence for the first thing that is wrong.
+    """
+    try:
+        return Header.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    name = show(".".join(str(part) for part in first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        raise CheckpointError(f"{checkpoint}: its header lacks {name}; {_HINT}")
+    if first["type"] == "value_error":
+        where = f" {name}" if first["loc"] else ""
+        raise CheckpointError(f"{checkpoint}: its header{where}: {message}; {_HINT}")
+    raise CheckpointError(
+        f"{checkpoint}: its header has {show(first['input'])} for {name}: {message}; {_HINT}"
+    )

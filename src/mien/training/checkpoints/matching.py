@@ -1,0 +1,116 @@
+"""Whether data are of the kind on which a checkpoint was trained: scale, features, their makers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mien.data.store import SeriesMeta, Store
+from mien.errors import CheckpointError
+from mien.files.reading import show
+from mien.training.checkpoints.header import Header, SeriesFacts
+from mien.training.settings import ExperimentConfig
+from mien.types import Modality
+
+__all__ = ["check_data"]
+
+
+class _Pair(NamedTuple):
+    """A series of the store, and what the checkpoint says of the one in its place.
+
+    What a checkpoint does not say, as those of earlier versions may not, is None in ``then``.
+    """
+
+    modality: Modality
+    then: SeriesFacts
+    now: SeriesMeta
+
+
+def check_data(
+    checkpoint: Path, header: Header, store: Store, config: ExperimentConfig
+) -> list[str]:
+    """Check that a store holds data of the kind on which a checkpoint was trained.
+
+    Only the series that the model reads count, and of those what the checkpoint says of them.
+    Series of another size are not looked at here: no weight of the model fits them.
+
+    Args:
+        checkpoint: File of the checkpoint.
+        header: What it says of itself.
+        store: The data.
+        config: The settings with which the data are read.
+
+    Returns:
+        A sentence for every series that something else made, so that its values may be others.
+
+    Raises:
+        CheckpointError: If the labels of the store are on another scale, or a series has other
+            features or has them in another order.
+    """
+    _check_scale(checkpoint, header, store)
+    warnings = []
+    for pair in _pairs(header, store, config):
+        _check_names(checkpoint, pair, store)
+        warnings += _compare_makers(pair, store)
+    return warnings
+
+
+def _check_scale(checkpoint: Path, header: Header, store: Store) -> None:
+    """Refuse labels on another scale; the clips of a store for prediction alone have none."""
+    if header.scale is None or not store.meta.labels:
+        return
+    low, high = header.scale
+    if (low, high) != store.meta.scale:
+        raise CheckpointError(
+            f"{checkpoint}: was trained on labels from {low:g} to {high:g}, those of {store.path} "
+            f"go from {store.scale.low:g} to {store.scale.high:g}; take a model and a store of one "
+            "scale"
+        )
+
+
+def _pairs(header: Header, store: Store, config: ExperimentConfig) -> Iterator[_Pair]:
+    before, present = header.series_names(), _series_names(config)
+    for modality in header.sizes:
+        then = header.series.get(before.get(modality, ""))
+        now = store.meta.series.get(present.get(modality, ""))
+        if then is None or now is None:
+            continue
+        if then.size in (None, now.size):
+            yield _Pair(modality, then, now)
+
+
+def _series_names(config: ExperimentConfig) -> dict[Modality, str]:
+    """Return which series the settings read; a text that an encoder reads is none."""
+    names = {Modality.AUDIO: config.features.audio, Modality.VIDEO: config.features.video}
+    if config.text_encoder.input == "embeddings":
+        names[Modality.TEXT] = str(Modality.TEXT)
+    return names
+
+
+def _check_names(checkpoint: Path, pair: _Pair, store: Store) -> None:
+    found, known = pair.now.feature_names, pair.then.feature_names
+    if found is None or known is None or len(found) != len(known) or list(found) == list(known):
+        return
+    place = next(i for i, (a, b) in enumerate(zip(known, found, strict=True)) if a != b)
+    what = "the same features in another order" if set(found) == set(known) else "other features"
+    raise CheckpointError(
+        f"{checkpoint}: was trained on {what} of {pair.modality} than {store.path} has: feature "
+        f"{place + 1} was {show(known[place])}, there it is {show(found[place])}; make the store "
+        f"with {pair.then.extractor or 'the extractor of the training'!r}, or train on it"
+    )
+
+
+def _compare_makers(pair: _Pair, store: Store) -> list[str]:
+    before = pair.then.extractor, pair.then.step_seconds
+    found = pair.now.extractor, pair.now.step_seconds
+    if not any(None not in both and both[0] != both[1] for both in zip(before, found, strict=True)):
+        return []
+    return [
+        f"{store.path}: {pair.modality} was made by {_describe(found)}, that of the training by "
+        f"{_describe(before)}; where their values differ, the model does not fit them"
+    ]
+
+
+def _describe(maker: tuple[str | None, float | None]) -> str:
+    extractor, step_seconds = maker
+    every = "" if step_seconds is None else f", a step every {step_seconds:g} s"
+    return f"{extractor!r}{every}"

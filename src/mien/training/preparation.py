@@ -1,0 +1,237 @@
+"""A store brought into the form that the settings of a run ask for."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from mien.corpora import MetricFamily, metric_family
+from mien.data.dataset import ClipDataset, make_dataset
+from mien.data.store import Series, Store
+from mien.data.text import TextInput, prepare_text
+from mien.errors import ConfigError, StoreError
+from mien.models import build_model
+from mien.models.multitask import MultimodalModel
+from mien.training.checkpoints.videos import plain_name
+from mien.training.settings import ExperimentConfig, FeaturesConfig
+from mien.types import SPLITS, Clip, Modality, Scale, Split, Task
+
+__all__ = [
+    "Prepared",
+    "build",
+    "describe_lacks",
+    "fit_scales",
+    "prepare",
+    "require_labels",
+]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A store, brought into the form that the settings ask for.
+
+    Attributes:
+        store: The store.
+        text: Its text, with the text encoder; None if there is no text.
+        sizes: Size of an input feature of each modality.
+        datasets: The clips of each split; splits without clips are absent.
+        scale: Range of the annotations.
+        family: Metrics that the literature reports on it.
+    """
+
+    store: Store
+    text: TextInput | None
+    sizes: Mapping[Modality, int]
+    datasets: Mapping[Split, ClipDataset]
+    scale: Scale
+    family: MetricFamily
+
+    def tokens(self, clip: Clip) -> list[tuple[str, int, int]] | None:
+        """Return the tokens of a clip's text steps, if they are known."""
+        if self.text is None or self.text.tokens is None:
+            return None
+        return self.text.tokens(clip)
+
+
+def require_labels(store: Store) -> None:
+    """Check that there is something to learn from or to be judged by.
+
+    Raises:
+        StoreError: If the clips of the store are not annotated.
+    """
+    if Task.FUSION not in store.meta.labels:
+        raise StoreError(
+            f"{store.path}: its clips have no labels, training and evaluating need them; extract "
+            "it again from a CSV with the columns label and mode, or use it for prediction alone"
+        )
+
+
+def describe_lacks(prepared: Prepared) -> Iterator[str]:
+    """Yield a sentence for each split and task that evaluation can say little or nothing about."""
+    for split in ("valid", "test"):
+        dataset = prepared.datasets.get(split)
+        if dataset is None:
+            yield f"{prepared.store.path}: has no clips in {split}: nothing is evaluated there"
+            continue
+        for task, labels in dataset.labels.items():
+            is_single = int((~torch.isnan(labels)).sum()) == 1
+            if is_single and (task is Task.FUSION or len(dataset) > 1):
+                what = "" if task is Task.FUSION else f" annotated for {task}"
+                yield (
+                    f"{prepared.store.path}: {split} has 1 clip{what}: no interval can be given, "
+                    "and no correlation"
+                )
+
+
+def prepare(
+    store: Store,
+    config: ExperimentConfig,
+    *,
+    excluded_videos: frozenset[str] = frozenset(),
+    online: bool = True,
+    with_unlabelled: bool = False,
+) -> Prepared:
+    """Bring a store into the form that the settings ask for.
+
+    Args:
+        store: The store.
+        config: The settings.
+        excluded_videos: Videos whose clips are left out of train and valid, by ``plain_name``.
+        online: Whether a text encoder that the settings name may be downloaded from a hub.
+        with_unlabelled: Whether clips without a multimodal label stay in an annotated store; there
+            is nothing to learn from them, and nothing to be compared with.
+
+    Raises:
+        ConfigError: If the settings do not fit the store.
+    """
+    if config.corpus is not None and config.corpus != store.meta.name:
+        raise ConfigError(
+            f"the settings are for corpus {config.corpus!r}, {store.path} holds "
+            f"{store.meta.name!r}; choose another store or set corpus={store.meta.name}"
+        )
+    text = prepare_text(store, config.text_encoder, online=online)
+    if text is not None and text.num_truncated:
+        _report_truncated(store, text, config.text_encoder.max_tokens)
+    series = {} if text is None else {Modality.TEXT: text.series}
+    series |= _series_of(store, config.features)
+    if not series:
+        raise ConfigError(f"{store.path}: nothing is left to learn from: no text, audio or video")
+    costs = {} if text is None else {Modality.TEXT: text.step_cost}
+    datasets = {}
+    for split in SPLITS:
+        rows = store.rows(split)
+        if split != "test" and excluded_videos:
+            is_kept = [plain_name(store.clips[row].video_id) not in excluded_videos for row in rows]
+            rows = rows[np.array(is_kept, dtype=bool)]
+        if not with_unlabelled:
+            rows = _leave_out_unlabelled(store, rows, split)
+        if len(rows):
+            datasets[split] = make_dataset(store.clips, rows, series, costs)
+    sizes = {
+        m: text.size if m is Modality.TEXT and text else s.values.shape[1]
+        for m, s in series.items()
+    }
+    return Prepared(
+        store=store,
+        text=text,
+        sizes=sizes,
+        datasets=datasets,
+        scale=store.scale,
+        family=metric_family(store.meta.name, store.scale),
+    )
+
+
+def _report_truncated(store: Store, text: TextInput, wanted: int) -> None:
+    """Log how many transcripts are not read to their end."""
+    num_clips = int((text.series.lengths > 0).sum())
+    is_encoder = text.max_tokens is not None and text.max_tokens < wanted
+    remedy = (
+        f"text encoder {text.name} reads no more"
+        if is_encoder
+        else "set text_encoder.max_tokens to read more"
+    )
+    logger.warning(
+        "%s: %d of %d clips have transcripts longer than %s tokens, which are cut there; %s",
+        *(store.meta.name, text.num_truncated, num_clips, text.max_tokens, remedy),
+    )
+
+
+def _leave_out_unlabelled(
+    store: Store, rows: Int[np.ndarray, " _"], split: Split
+) -> Int[np.ndarray, " _"]:
+    """Leave out clips that nobody annotated, in a store where others are annotated."""
+    if Task.FUSION not in store.meta.labels:
+        return rows
+    labelled = np.array([Task.FUSION in store.clips[row].labels for row in rows], dtype=bool)
+    if not labelled.all():
+        logger.info(
+            "%s: left out %d of %d clips of %s that have no multimodal label",
+            store.path, len(rows) - labelled.sum(), len(rows), split,
+        )  # fmt: skip
+    kept: Int[np.ndarray, " _"] = rows[labelled]
+    return kept
+
+
+def _series_of(store: Store, config: FeaturesConfig) -> dict[Modality, Series]:
+    """Map the series for audio and video, those that the store has or the settings insist on."""
+    found = {}
+    for modality in (Modality.AUDIO, Modality.VIDEO):
+        name = getattr(config, modality)
+        if name != "none" and (name in store.meta.series or name != str(modality)):
+            found[modality] = _cut(store.series(name), config.max_steps)
+    return found
+
+
+def _cut(series: Series, max_steps: int) -> Series:
+    """Keep the first ``max_steps`` steps of every clip; copies only if a clip is longer."""
+    if not max_steps or series.lengths.max(initial=0) <= max_steps:
+        return series
+    kept = np.minimum(series.lengths, max_steps)
+    offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    values = np.concatenate([series[i][:n] for i, n in enumerate(kept)])
+    return Series(values, offsets)
+
+
+def build(prepared: Prepared, config: ExperimentConfig) -> MultimodalModel:
+    """Build the model for prepared data; its weights come from torch's present seed."""
+    encoder = prepared.text.build() if prepared.text is not None else None
+    return build_model(config.model, prepared.sizes, encoder, config.text_encoder.summary)
+
+
+def fit_scales(model: MultimodalModel, dataset: ClipDataset) -> None:
+    """Let the model standardise every series by its mean and deviation over ``dataset``."""
+    for modality, encoder in model.encoders.items():
+        mean, deviation = _moments(dataset, Modality(modality))
+        encoder.standardise.fit(  # type: ignore[union-attr, operator]
+            torch.from_numpy(mean), torch.from_numpy(deviation)
+        )
+
+
+def _moments(
+    dataset: ClipDataset, modality: Modality
+) -> tuple[Float[np.ndarray, "D"], Float[np.ndarray, "D"]]:
+    """Return mean and standard deviation of every feature over the real steps, in one pass.
+
+    Moments of chunks are merged, so that large offsets lose no precision.
+
+    Source: chan1979.
+    """
+    series = dataset.series[modality]
+    count, size = 0, series.values.shape[1]
+    mean, squares = np.zeros(size), np.zeros(size)
+    for row in dataset.rows.tolist():
+        part = np.asarray(series[row], dtype=np.float64)
+        if not len(part):
+            continue
+        middle = part.mean(axis=0)
+        delta, total = middle - mean, count + len(part)
+        squares += ((part - middle) ** 2).sum(axis=0) + delta**2 * count * len(part) / total
+        mean += delta * len(part) / total
+        count = total
+    deviation = np.sqrt(squares / max(count, 1))
+    return mean.astype(np.float32), deviation.astype(np.float32)

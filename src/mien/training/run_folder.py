@@ -1,0 +1,191 @@
+"""A run folder: where its files are and what they hold.
+
+RUN/
+    config.toml               the settings, with every default spelled out
+    environment.json          versions, device, fingerprints of the store and the text encoder
+    metrics.json              over seeds: mean, deviation, every value, interval over clips; which
+                              seeds diverged, and why
+    report.md  figures/       what people read
+    seed-1111/
+        epochs.jsonl          one line per epoch: losses, validation metrics
+        best.safetensors      the best epoch on validation: weights, label bank, settings
+        last.safetensors      what the next epoch depends on; removed when the seed has ended
+        labels/epoch-001.npy  what each unimodal task was trained on in that epoch, (M, N)
+        train.json            ids, annotation and known unimodal truth of the train clips
+        predictions-test.csv  scores and annotations, also for valid
+        metrics.json          metrics, agreement of labels and attention of this seed
+        examples.json         attention over a few clips, with their words
+        failed.json           why the training diverged; then there are no metrics
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mien.errors import CheckpointError
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.files.reading import parse_json, read_limited
+from mien.types import Split
+
+__all__ = ["RunFolder", "SeedFolder", "open_run"]
+
+_LARGEST = 1 << 30  # bytes of a file of JSON
+
+
+@dataclass(frozen=True, slots=True)
+class SeedFolder:
+    """The files of one seed.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def seed(self) -> int:
+        """The seed, from the folder's name."""
+        return int(self.path.name.removeprefix("seed-"))
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch."""
+        return self.path / "best.safetensors"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training and evaluation have ended."""
+        return (self.path / "metrics.json").is_file()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the training diverged, if it did."""
+        path = self.path / "failed.json"
+        if not path.is_file():
+            return None
+        return str(read_json(path).get("reason", "its training failed"))
+
+    def metrics(self) -> dict[str, Any]:
+        """Read ``metrics.json``."""
+        return read_json(self.path / "metrics.json")
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Read ``epochs.jsonl``: epoch, losses, valid, clipped, is_best, seconds."""
+        path = self.path / "epochs.jsonl"
+        lines = read_limited(path, CheckpointError, most=_LARGEST).splitlines()
+        return [
+            _parse_object(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)
+        ]
+
+    def predictions(self, split: Split) -> Predictions | None:
+        """Read the predictions on a split, if there are any."""
+        path = self.path / f"predictions-{split}.csv"
+        return read_predictions(path) if path.is_file() else None
+
+    def label_trajectory(self) -> Float[np.ndarray, "_ M N"]:
+        """Read what each unimodal task was trained on, epoch by epoch.
+
+        Modalities are in the order of ``train.json``'s ``modalities``.
+        """
+        files = sorted((self.path / "labels").glob("epoch-*.npy"), key=_epoch_of)
+        files = files[: len(self.epochs())]
+        if not files:
+            raise CheckpointError(f"{self.path / 'labels'}: has no labels of any epoch")
+        return np.stack([np.load(file, allow_pickle=False) for file in files])
+
+    def train_clips(self) -> dict[str, Any]:
+        """Read ``train.json``: ids, modalities, annotated, truth (per task, null if unknown)."""
+        return read_json(self.path / "train.json")
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Read ``examples.json``.
+
+        Each example has id, transcript, target, scores (per task), and attention: per modality
+        ``weights``, one per step; for text ``tokens`` too; ``moment`` as ``[start, end)`` in steps
+        where it is known, else null.
+        """
+        path = self.path / "examples.json"
+        if not path.is_file():
+            return []
+        examples = parse_json(
+            read_limited(path, CheckpointError, most=_LARGEST), path, CheckpointError
+        )
+        if not isinstance(examples, list):
+            raise CheckpointError(f"{path}: is damaged (no JSON list)")
+        return examples
+
+
+def _epoch_of(file: Path) -> int:
+    return int(file.stem.removeprefix("epoch-"))
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of a run.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def seeds(self) -> tuple[SeedFolder, ...]:
+        """The folders of the seeds, by seed."""
+        found = [
+            SeedFolder(path)
+            for path in self.path.glob("seed-*")
+            if path.is_dir() and path.name.removeprefix("seed-").isdecimal()
+        ]
+        return tuple(sorted(found, key=lambda s: s.seed))
+
+    @property
+    def failed_seeds(self) -> dict[str, str]:
+        """Why each seed that diverged did; they are in no number, and ``metrics.json`` says so."""
+        return {str(seed.seed): seed.failure for seed in self.seeds if seed.failure is not None}
+
+    def seed(self, seed: int) -> SeedFolder:
+        """Return the folder of a seed, which need not exist yet."""
+        return SeedFolder(self.path / f"seed-{seed}")
+
+    def metrics(self) -> dict[str, Any]:
+        """Read ``metrics.json``."""
+        return read_json(self.path / "metrics.json")
+
+    def environment(self) -> dict[str, Any]:
+        """Read ``environment.json``."""
+        return read_json(self.path / "environment.json")
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """Open a run folder.
+
+    Raises:
+        CheckpointError: If there is none at ``path``.
+    """
+    path = Path(path)
+    if not (path / "config.toml").is_file():
+        raise CheckpointError(f"{path}: is not a run folder (it has no config.toml)")
+    return RunFolder(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: If the file is not there or is damaged.
+    """
+    if not os.path.lexists(path):
+        raise CheckpointError(f"{path}: is not there; has the training ended?")
+    return _parse_object(read_limited(path, CheckpointError, most=_LARGEST), path)
+
+
+def _parse_object(text: str, where: object) -> dict[str, Any]:
+    values = parse_json(text, f"{where}: is damaged: it", CheckpointError)
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{where}: is damaged (no JSON object)")
+    return values

@@ -1,0 +1,246 @@
+"""The loop: steps, epochs, early stopping, and a seed's folder from which a run can go on."""
+
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.corpora import MetricFamily
+from mien.data.dataset import ClipDataset
+from mien.errors import CheckpointError, DivergenceError
+from mien.evaluation.metrics import METRICS, evaluate_all
+from mien.evaluation.predict import predict
+from mien.files.atomic import write_text
+from mien.files.npy import write_array
+from mien.models.multitask import MultimodalModel
+from mien.training.checkpoints.checkpoint import (
+    join_states,
+    load_weights,
+    read_header,
+    read_tensors,
+    split_states,
+    write_tensors,
+)
+from mien.training.loop import Stepper, TrainConfig, mix_seeds
+from mien.training.objective import MultitaskObjective
+from mien.types import Task
+
+__all__ = [
+    "EpochRecord",
+    "Listener",
+    "Trainer",
+]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """What one epoch gave; a line of ``epochs.jsonl``.
+
+    Attributes:
+        epoch: Counted from 1.
+        losses: Mean training loss per task.
+        valid: Validation metrics of the multimodal task.
+        clipped: Share of proposed labels that left the scale and were cut.
+        is_best: Whether it is the best epoch so far.
+        seconds: Time it took.
+    """
+
+    epoch: int
+    losses: dict[str, float]
+    valid: dict[str, float]
+    clipped: float
+    is_best: bool
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, for ``epochs.jsonl``."""
+        return {field: getattr(self, field) for field in self.__slots__}
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Who wants to know how training goes on."""
+
+    def on_step(self, epoch: int, done: int, total: int) -> None:
+        """Take note that ``done`` of the ``total`` clips of an epoch have been seen."""
+
+    def on_evidence(self, epoch: int, done: int, total: int) -> None:
+        """Take note of the same while evidence of the modalities is gathered, before training."""
+
+    def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
+        """Take note that an epoch has ended."""
+
+
+class Trainer(Stepper):
+    """Train one model with one seed, epoch by epoch, in a folder from which it can go on.
+
+    The folder holds ``best.safetensors`` (the best epoch on validation), ``last.safetensors`` (all
+    that the next epoch depends on), ``epochs.jsonl`` and ``labels/epoch-NNN.npy`` (what the
+    unimodal tasks were trained on, ``(M, N)``). ``last`` is written after everything else of its
+    epoch: whatever is killed when, the next start finds a whole epoch. The randomness of an epoch
+    is made from the seed and its number alone.
+
+    Args:
+        model: The model, with its initial weights.
+        objective: What is minimised, with the label generator.
+        train: Clips to learn from.
+        valid: Clips that pick the best epoch.
+        family: Metrics to report.
+        config: Settings.
+        seed: Seed of this training.
+        folder: Where its files are.
+        header: What a checkpoint says of itself beside its epoch and seed.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: MultimodalModel,
+        objective: MultitaskObjective,
+        train: ClipDataset,
+        valid: ClipDataset,
+        family: MetricFamily,
+        config: TrainConfig,
+        seed: int,
+        folder: Path,
+        header: dict[str, Any],
+    ) -> None:
+        super().__init__(model=model, objective=objective, train=train, config=config)
+        self.valid, self.family = valid, family
+        self.seed, self.folder = seed, folder
+        self.header = {**header, "seed": seed}
+        self.history: list[EpochRecord] = []
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last epoch has been run, or patience is at its end."""
+        if len(self.history) >= self.config.epochs:
+            return True
+        return bool(self.history) and len(self.history) - self.best_epoch >= self.config.patience
+
+    @property
+    def best_epoch(self) -> int:
+        """The best epoch so far, counted from 1; 0 before the first."""
+        return max((r.epoch for r in self.history if r.is_best), default=0)
+
+    def run(self, listener: Listener | None = None) -> None:
+        """Train until it is finished, from the epoch after the last whole one.
+
+        Raises:
+            DivergenceError: If the loss or a validation score is no longer a finite number.
+        """
+        while not self.is_finished:
+            record = self._run_epoch(len(self.history) + 1, listener)
+            self.history.append(record)
+            self._keep(record)
+            if listener is not None:
+                listener.on_epoch(record, self.config)
+
+    def _run_epoch(self, epoch: int, listener: Listener | None) -> EpochRecord:
+        start = time.perf_counter()
+        torch.manual_seed(mix_seeds(self.seed, epoch))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
+        losses = self.run_order(order, epoch, listener.on_step if listener else None)
+        self.objective.finish_epoch(epoch)
+        valid = self._validate(epoch)
+        return EpochRecord(
+            epoch=epoch,
+            losses=losses,
+            valid=valid,
+            clipped=self.objective.labels.pop_clipped_share(),
+            is_best=self._is_best(valid),
+            seconds=time.perf_counter() - start,
+        )
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        predictions = predict(self.model, self.valid)
+        scores = predictions.scores[Task.FUSION]
+        if not np.isfinite(scores).all():
+            raise DivergenceError(
+                f"training diverged in epoch {epoch}: {np.sum(~np.isfinite(scores))} validation "
+                "scores are not finite; lower train.learning_rate, or set train.clip_norm=1"
+            )
+        return evaluate_all(scores, predictions.targets[Task.FUSION], self.family)
+
+    def _is_best(self, valid: dict[str, float]) -> bool:
+        value = valid[self.config.monitor]
+        if math.isnan(value):
+            return not self.history  # a constant score has no correlation: no better than any
+        higher = METRICS[self.family][self.config.monitor].higher_is_better
+        before = [r.valid[self.config.monitor] for r in self.history if r.is_best]
+        before = [v for v in before if not math.isnan(v)]
+        if not before:
+            return True
+        return value > max(before) if higher else value < min(before)
+
+    def _keep(self, record: EpochRecord) -> None:
+        """Write what the epoch gave; ``last`` comes last."""
+        modules = {"model": self.model, "objective": self.objective}
+        if record.is_best:
+            header = {**self.header, "epoch": record.epoch, "valid": record.valid}
+            write_tensors(self.folder / "best.safetensors", join_states(modules), header)
+        labels = self.objective.labels
+        (self.folder / "labels").mkdir(exist_ok=True)
+        given = [labels.latest(m).cpu().numpy() for m in labels.modalities]
+        write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", np.stack(given))
+        lines = "".join(json.dumps(r.to_json()) + "\n" for r in self.history)
+        write_text(self.folder / "epochs.jsonl", lines)
+        header = {**self.header, "history": [r.to_json() for r in self.history]}
+        tensors = {**join_states(modules), **_optimizer_tensors(self.optimizer)}
+        write_tensors(self.folder / "last.safetensors", tensors, header)
+
+    def resume(self) -> None:
+        """Go back to the last whole epoch; does nothing if there is none.
+
+        Raises:
+            CheckpointError: If ``last.safetensors`` belongs to other settings or data.
+        """
+        path = self.folder / "last.safetensors"
+        if not path.exists():
+            return
+        header = read_header(path)
+        for key, value in self.header.items():
+            if header.get(key) != value:
+                raise CheckpointError(
+                    f"{path}: was made with another {key.replace('_', ' ')}; give the settings and "
+                    "store of the first start, or another --out"
+                )
+        tensors = read_tensors(path)
+        load_weights(self.model, split_states(tensors, "model"), str(path))
+        load_weights(self.objective, split_states(tensors, "objective"), str(path))
+        _load_optimizer(self.optimizer, split_states(tensors, "optimizer"))
+        self.history = [EpochRecord(**record) for record in header["history"]]
+
+    def load_best(self) -> None:
+        """Load the weights and labels of the best epoch."""
+        path = self.folder / "best.safetensors"
+        tensors = read_tensors(path)
+        load_weights(self.model, split_states(tensors, "model"), str(path))
+        load_weights(self.objective, split_states(tensors, "objective"), str(path))
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer/{number}/{key}": value
+        for number, values in state.items()
+        for key, value in values.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    whole = optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split("/")
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({**whole, "state": state})
