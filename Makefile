@@ -26,7 +26,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 # numba compiles parts of librosa when they are first used, and spoils its files if two processes do so
 # at once: one test compiles all of them before the tests run side by side.
 $(VENV)/.compiled: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --quiet -p no:cacheprovider tests/test_extractors_audio.py -k "librosa or long_recording"
+	$(BIN)/python -m pytest --quiet -p no:cacheprovider tests/extraction/test_extractors_audio.py -k "librosa or long_recording"
 	touch $@
 
 demo: $(VENV)/.installed

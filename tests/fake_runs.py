@@ -8,10 +8,10 @@ import numpy as np
 
 from mien.config import dump_toml
 from mien.corpora import metric_family
-from mien.evaluation.evaluate import judge_labels, judge_scores, summarise_run
+from mien.evaluation.evaluate import judge_labels, judge_scores
 from mien.evaluation.metrics import evaluate_all
 from mien.evaluation.predictions import Predictions, write_predictions
-from mien.training.run_folder import RunFolder, open_run
+from mien.training.run_folder import RunFolder, open_run, summarise_run
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
 

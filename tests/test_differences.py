@@ -209,7 +209,7 @@ def test_ours_fusion_sees_in_which_dimension_another_modality_speaks():
 def test_released_steps_are_sums_and_the_rest_of_an_epoch_is_dropped():
     """Ours takes means over the clips of a step and a last step on what is left.
 
-    test_parity.py trains with the first, test_training.py shows the second.
+    test_parity.py trains with the first, training/test_trainer.py shows the second.
     """
     released = TrainConfig(gradient="sum", leftover="drop", group_lengths=False)
     ours = TrainConfig()

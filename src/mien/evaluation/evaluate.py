@@ -1,6 +1,5 @@
 """Predictions and labels to plain results, for one seed and over the seeds of a run."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -20,8 +19,6 @@ from mien.evaluation.label_agreement import (
 from mien.evaluation.metrics import METRICS, Metric, evaluate_all
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import summarise_seeds
-from mien.files.atomic import write_text
-from mien.training.run_folder import RunFolder
 from mien.types import ID_SEPARATOR, Clip, Modality, Split, Task
 
 __all__ = [
@@ -31,10 +28,10 @@ __all__ = [
     "judge_scores",
     "judge_seeds",
     "judged_rows",
+    "merge_seeds",
     "moment_in_steps",
     "plain",
     "share_attention",
-    "summarise_run",
 ]
 
 _BOOTSTRAP_SEED = 1111
@@ -152,29 +149,6 @@ def moment_in_steps(clip: Clip, modality: Modality, tokens: Tokens) -> tuple[int
     return (inside[0], inside[-1] + 1) if inside else None
 
 
-def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synthetic: bool) -> None:
-    """Write a run's ``metrics.json`` from those of its finished seeds."""
-    seeds = [seed for seed in run.seeds if seed.is_finished]
-    judged = [seed.metrics() for seed in seeds]
-    splits: tuple[Split, ...] = ("valid", "test")
-    predictions = {
-        split: [one for one in (seed.predictions(split) for seed in seeds) if one is not None]
-        for split in splits
-    }
-    values = judge_run(
-        family,
-        corpus,
-        is_synthetic=is_synthetic,
-        seeds=[seed.seed for seed in seeds],
-        predictions=predictions,
-        attention=[one["attention"] for one in judged],
-    )
-    values["labels"] = _merge([one["labels"] for one in judged])
-    values["best_epochs"] = [one["best_epoch"] for one in judged]
-    values["failed_seeds"] = run.failed_seeds
-    write_text(run.path / "metrics.json", json.dumps(values, indent=1))
-
-
 def judge_run(
     family: MetricFamily,
     corpus: str,
@@ -193,7 +167,7 @@ def judge_run(
         "best_epochs": [],
         "splits": {split: judge_seeds(p, family) for split, p in predictions.items() if p},
         "labels": {},
-        "attention": _merge(list(attention)),
+        "attention": merge_seeds(list(attention)),
     }
 
 
@@ -255,12 +229,12 @@ def _over_seeds(
     return result
 
 
-def _merge(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of dicts and numbers
+def merge_seeds(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of dicts and numbers
     """Turn trees of numbers, one per seed, into one tree of means, deviations and values."""
     if not trees:
         return {}
     if isinstance(trees[0], Mapping):
-        return {key: _merge([tree[key] for tree in trees]) for key in trees[0]}
+        return {key: merge_seeds([tree[key] for tree in trees]) for key in trees[0]}
     numbers = [math.nan if value is None else float(value) for value in trees]
     summary = summarise_seeds(numbers)
     return {

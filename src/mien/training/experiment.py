@@ -18,7 +18,6 @@ from mien.evaluation.evaluate import (
     judge_labels,
     judge_scores,
     moment_in_steps,
-    summarise_run,
 )
 from mien.evaluation.predict import predict
 from mien.evaluation.predictions import Predictions, write_predictions
@@ -40,7 +39,7 @@ from mien.training.preparation import (
     prepare,
     require_labels,
 )
-from mien.training.run_folder import RunFolder, SeedFolder
+from mien.training.run_folder import RunFolder, SeedFolder, summarise_run
 from mien.training.settings import ExperimentConfig
 from mien.training.starting import (
     Start,

@@ -18,6 +18,7 @@ RUN/
         failed.json           why the training diverged; then there are no metrics
 """
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mien.corpora import MetricFamily
 from mien.errors import CheckpointError
+from mien.evaluation.evaluate import judge_run, merge_seeds
 from mien.evaluation.predictions import Predictions, read_predictions
+from mien.files.atomic import write_text
 from mien.files.reading import parse_json, read_limited
 from mien.types import Split
 
-__all__ = ["RunFolder", "SeedFolder", "open_run"]
+__all__ = ["RunFolder", "SeedFolder", "open_run", "read_json", "summarise_run"]
 
 _LARGEST = 1 << 30  # bytes of a file of JSON
 
@@ -189,3 +193,26 @@ def _parse_object(text: str, where: object) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CheckpointError(f"{where}: is damaged (no JSON object)")
     return values
+
+
+def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synthetic: bool) -> None:
+    """Write a run's ``metrics.json`` from those of its finished seeds."""
+    seeds = [seed for seed in run.seeds if seed.is_finished]
+    judged = [seed.metrics() for seed in seeds]
+    splits: tuple[Split, ...] = ("valid", "test")
+    predictions = {
+        split: [one for one in (seed.predictions(split) for seed in seeds) if one is not None]
+        for split in splits
+    }
+    values = judge_run(
+        family,
+        corpus,
+        is_synthetic=is_synthetic,
+        seeds=[seed.seed for seed in seeds],
+        predictions=predictions,
+        attention=[one["attention"] for one in judged],
+    )
+    values["labels"] = merge_seeds([one["labels"] for one in judged])
+    values["best_epochs"] = [one["best_epoch"] for one in judged]
+    values["failed_seeds"] = run.failed_seeds
+    write_text(run.path / "metrics.json", json.dumps(values, indent=1))

@@ -11,37 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import talking
+from openface_rows import BOOKKEEPING, make_rows, write_csv
 
 from mien.errors import ConfigError, FeatureError, MediaError
 from mien.extraction.extractors import EXTRACTORS, Source
 from mien.extraction.extractors.openface.csv_files import OPENFACE_709, read_header, read_table
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "openface"
+REAL = Path(__file__).parents[3] / "shared" / "data" / "openface"
 needs_real_files = pytest.mark.skipif(
     not REAL.is_dir(), reason="no real OpenFace files at ../shared/data/openface"
 )
-BOOKKEEPING = ("frame", "face_id", "timestamp", "confidence", "success")
-
-
-def values_of(frame, face=0):
-    """Return made values of a frame: the first tells frame and face."""
-    return [100 * face + frame, *np.round(np.arange(1, 709) / 7 + frame, 3)]
-
-
-def make_rows(frames=range(1, 10), *, face=0, rate=25, success=1, confidence=0.9):
-    return [
-        [frame, face, round((frame - 1) / rate, 3), confidence, success, *values_of(frame, face)]
-        for frame in frames
-    ]
-
-
-def write_csv(path, rows, columns=(*BOOKKEEPING, *OPENFACE_709), *, leave_out=(), gap=","):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    places = [place for place, name in enumerate(columns) if name not in leave_out]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for row in [columns, *rows]:
-            file.write(gap.join(str(row[place]) for place in places) + "\n")
-    return path
 
 
 def extract(settings, source=None, name="openface-709/1"):

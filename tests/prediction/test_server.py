@@ -489,7 +489,7 @@ def test_a_killed_server_takes_its_worker_along_and_the_uploads(tmp_path):
     )
     script = tmp_path / "run.py"
     script.write_text(code)
-    paths = [str(Path(__file__).parent), str(Path(mien.prediction.server.__file__).parents[2])]
+    paths = [str(Path(__file__).parents[1]), str(Path(mien.__file__).parents[1])]
     home = tmp_path / "uploads"
     home.mkdir()
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(home)}

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import fake_extractors
 import pytest
-from test_extraction import bytes_of, run, write_folder
+from extracting import bytes_of, run, write_folder
 
 from mien.errors import ConfigError, ExtractionError
 
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": str(Path(__file__).parents[1] / "src"),
+    "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_RECORD_ACTOR_TASK_LOGGING": "0",
 }

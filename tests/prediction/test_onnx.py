@@ -245,7 +245,7 @@ def test_the_tokenizer_beside_it_makes_the_same_ids(exported, reads_text):
 
 
 def test_the_page_shows_how_to_use_it_without_us(exported, tmp_path, monkeypatch, capsys):
-    page = Path(__file__).parents[1] / "docs" / "howto" / "onnx.md"
+    page = Path(__file__).parents[2] / "docs" / "howto" / "onnx.md"
     [code] = re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
     for file in (exported.path, exported.tokenizer):
         (tmp_path / file.name.replace("m.", "mosi.")).symlink_to(file)

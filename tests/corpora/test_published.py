@@ -1229,7 +1229,7 @@ def test_an_attack_anywhere_in_a_file_is_refused_before_anything_is_written(
 
 @pytest.mark.slow
 def test_the_benchmark_of_memory_runs_and_stays_far_below_the_size_of_the_file(tmp_path):
-    script = Path(__file__).parents[1] / "benchmarks" / "import_memory.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "import_memory.py"
     for protocol in (2, 4):
         command = [sys.executable, script, "--gigabytes", "0.1", "--protocol", str(protocol)]
         command += ["--folder", tmp_path]

@@ -13,7 +13,7 @@ from mien.studies.cells import count_clips, less
 from mien.studies.restating import restate_results
 from mien.studies.study import rewrite_study
 
-STUDIES = Path(__file__).parent.parent / "docs" / "studies"
+STUDIES = Path(__file__).parents[2] / "docs" / "studies"
 MAE, CORR = METRICS["mosi"]["mae"], METRICS["mosi"]["corr"]
 
 

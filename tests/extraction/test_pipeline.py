@@ -11,16 +11,13 @@ from pathlib import Path
 import fake_extractors
 import numpy as np
 import pytest
+from extracting import HEARD, bytes_of, run, write_folder, write_sound
 from helpers import limit_files
 
-from mien.corpora.recordings import read_recordings
 from mien.data.store import open_store
 from mien.errors import ConfigError, ExtractionError, OutputError, StoreError
 from mien.extraction.clip import ExtractionSettings, find_extractor
-from mien.extraction.pipeline import extract
 from mien.types import Modality, Word
-
-HEARD = ExtractionSettings(audio="loudness/2", text="none")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,37 +25,6 @@ def _fakes():
     remove = fake_extractors.register()
     yield
     remove()
-
-
-def write_sound(path, *, seconds=0.5, seed=1, rate=8000):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).normal(scale=0.1, size=int(seconds * rate))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((values.clip(-1, 1) * 32767).astype("<i2").tobytes())
-    return path
-
-
-def write_folder(folder, *names):
-    for number, name in enumerate(names):
-        write_sound(folder / f"{name}.wav", seconds=0.5 + 0.1 * number, seed=number)
-    return folder
-
-
-def run(source, out, settings=HEARD, **options):
-    recordings = read_recordings(source, name="own", language="en", scale=None)
-    options = {"jobs": 1, "worker": fake_extractors.WORKER} | options
-    return extract(recordings, out, settings, **options)
-
-
-def bytes_of(folder):
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
 
 
 def test_features_of_every_clip_are_in_the_store_with_their_times(tmp_path):
@@ -381,7 +347,7 @@ extract(found, Path(out), settings, jobs=int(jobs), resume=True, max_skipped=1,
 
 
 def drive(source, out, jobs, **environment):
-    code = DRIVER.format(tests=str(Path(__file__).parent))
+    code = DRIVER.format(tests=str(Path(__file__).parents[1]))
     return subprocess.Popen(
         [sys.executable, "-c", code, str(source), str(out), str(jobs)],
         env={**os.environ, **environment},

@@ -122,7 +122,7 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(unbroken):
         "predictor.load = lambda _: stand_in_models.StandIn()\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
-    paths = [str(Path(__file__).parent), str(Path(mien.__file__).parents[1])]
+    paths = [str(Path(__file__).parents[1]), str(Path(mien.__file__).parents[1])]
     command = [sys.executable, "-c", code, "predict", *clips, "--json", "o.jsonl", "--csv", "o.csv"]
     done = subprocess.run(
         command,

@@ -26,7 +26,7 @@ from mien.extraction.extractors.face.landmarker import FaceFinder, FaceSearch, o
 from mien.extraction.extractors.face.tracking import FaceTracks
 from mien.pretrained.assets import find_asset
 
-CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
+CLIPS = Path(__file__).parents[3] / "shared" / "data" / "clips"
 CLIP = Source(path=Path("clip.mp4"))
 
 
@@ -240,7 +240,7 @@ def test_loading_the_landmarker_and_leaving_is_quiet():
         "import talking; s = EXTRACTORS['face/1'].build('').begin(Source(path=Path('x'))); "
         "s.feed(talking.portrait(0.0), 0.0); assert len(s.finish().values) == 1"
     )
-    paths = [str(Path(__file__).parent), *sys.path]
+    paths = [str(Path(__file__).parents[1]), *sys.path]
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -10,8 +10,8 @@ import fake_extractors
 import numpy as np
 import pytest
 import talking
+from extracting import HEARD, run, write_sound
 from PIL import Image
-from test_extraction import HEARD, run, write_sound
 
 from mien.cli import main
 from mien.corpora.recordings import read_recordings

@@ -17,7 +17,7 @@ ROWS = (
     'one,2,"slow, and long",-0.6,,,,Negative,train',
     "two,1,about average,0.0,,,,Neutral,test",
 )
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(
     not DATA.is_dir(), reason="needs the real label.csv files in ../shared/data"
 )

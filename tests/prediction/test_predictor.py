@@ -38,7 +38,7 @@ from mien.training.experiment import train
 from mien.training.loading import load_model
 from mien.types import Modality, Scale, Task, Word
 
-CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
+CLIPS = Path(__file__).parents[3] / "shared" / "data" / "clips"
 TEXT, AUDIO, VIDEO = Modality
 
 

@@ -12,7 +12,7 @@ from av.stream import Disposition
 from mien.errors import MediaError
 from mien.extraction.media import AudioSink, FrameSink, Source, containers, decode, probe
 
-CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
+CLIPS = Path(__file__).parents[3] / "shared" / "data" / "clips"
 LEVELS = 200  # grey levels told apart after lossless coding
 MATRIX = struct.Struct(">9i")
 UNTURNED = MATRIX.pack(1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)

@@ -10,7 +10,7 @@ from mien.extraction.extractors.speech import SpeechRecogniser, SpeechStream, Tr
 from mien.extraction.media import AudioSink, Source, decode
 from mien.types import Word
 
-CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
+CLIPS = Path(__file__).parents[3] / "shared" / "data" / "clips"
 RATE = 16000
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

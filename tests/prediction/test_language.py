@@ -7,7 +7,7 @@ import pytest
 
 from mien.prediction.spoken.language import find_doubt
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 #: Made-up sentences about films, six to a language.
 OTHERS = {

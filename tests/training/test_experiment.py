@@ -166,7 +166,7 @@ def test_a_run_that_was_killed_again_and_again_is_the_run_that_was_not(tiny_stor
     config = make_config(train={"epochs": 16, "patience": 16})
     train(config, tiny_store, tmp_path / "whole")
     out = tmp_path / "parts"
-    command = [sys.executable, "-c", CHILD, tiny_store.path, out, Path(__file__).parent]
+    command = [sys.executable, "-c", CHILD, tiny_store.path, out, Path(__file__).parents[1]]
     killed = 0
     for wanted in (1, 8):  # kill it when it has come so far
         with subprocess.Popen(command, env={**os.environ}) as process:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import talking
+from openface_rows import make_rows, write_csv
 from PIL import Image
-from test_openface import make_rows, write_csv
 
 from mien.errors import AssetError, ConfigError, MediaError
 from mien.extraction.inspection import _Sampler, inspect

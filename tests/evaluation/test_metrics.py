@@ -29,7 +29,7 @@ from mien.evaluation.metrics import (
     polarity_f1,
 )
 
-GOLDENS = Path(__file__).parents[2] / "shared" / "goldens"
+GOLDENS = Path(__file__).parents[3] / "shared" / "goldens"
 NEUTRALS = ("positive", "negative", "excluded")
 ENTRIES = [(family, name) for family in METRICS for name in METRICS[family]]
 

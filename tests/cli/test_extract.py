@@ -5,7 +5,7 @@ import importlib.util
 
 import pytest
 import talking
-from test_extraction import write_folder, write_sound
+from extracting import write_folder, write_sound
 
 from mien.cli import main
 from mien.data.store import open_store
