@@ -28,7 +28,7 @@ import torch
 from mien.config import apply_overrides, read_settings
 from mien.corpora.planted.corpus import PlantedConfig, make_planted
 from mien.data.store import Store, open_store, write_store
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.labels.evidence import Evidence, latent_labels
 from mien.reports.text import markdown_table
 from mien.training.out_of_fold import EvidenceEpoch, cross_fit, evidence_by_epoch

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import AUDIO, TEXT, VIDEO, make_split
 
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.labels import build_labels
 from mien.labels.generator import LabelsConfig
 from mien.models import build_model

@@ -30,7 +30,7 @@ from widths import rows_by_modalities
 import mien
 from mien.errors import MienError
 from mien.evaluation.conformal import LEVEL, Calibration, half_width
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.prediction.answer import Score
 from mien.prediction.package import videos_seen
 from mien.prediction.predictor import DEFAULT_MODEL

@@ -24,7 +24,7 @@ from widths import calibrate_alone
 
 import mien
 from mien.data.store import Store
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.prediction.package import pack
 from mien.training.checkpoints.checkpoint import add_to_header, read_header
 from mien.training.loading import load_model

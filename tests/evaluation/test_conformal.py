@@ -5,8 +5,8 @@ import pytest
 from helpers import AUDIO, TEXT, make_annotation, make_model, make_split
 
 from mien.evaluation.conformal import Calibration, calibrate, coverage
-from mien.evaluation.predict import predict
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.scoring import predict
 from mien.types import Modality, Scale, Task
 
 SCALE = Scale(-3.0, 3.0)

@@ -409,7 +409,7 @@ def test_a_command_that_can_go_on_says_how(command, place, monkeypatch, capsys):
 def test_a_second_ctrl_c_ends_at_once():
     code = (
         "import os, signal, time\n"
-        "from mien.cli.progress import second_interrupt_ends\n"
+        "from mien.cli.options import second_interrupt_ends\n"
         "with second_interrupt_ends():\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"

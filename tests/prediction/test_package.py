@@ -12,7 +12,7 @@ import mien.training.checkpoints.videos
 from mien.cli import main
 from mien.data.store import write_store
 from mien.errors import CheckpointError, TrainingError
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.prediction.network import load_network
 from mien.prediction.package import join_videos, knows_all_videos, pack, videos_seen
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors

@@ -18,7 +18,7 @@ from mien.cli.predict import name_transcript
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, ConfigError, MediaError
 from mien.evaluation.conformal import Calibration, calibrate, coverage, half_width
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.extraction.media import Source
 from mien.extraction.media.stills import grab_frames
 from mien.prediction.answer import Score, find_conflicts, name_sentiment

@@ -36,8 +36,8 @@ from mien.errors import (
     StoreError,
     TrainingError,
 )
-from mien.evaluation.predict import predict
 from mien.evaluation.predictions import read_predictions
+from mien.evaluation.scoring import predict
 from mien.reports.comparison import compare_runs
 from mien.reports.page import write_report
 from mien.reports.text import format_comparison, format_run

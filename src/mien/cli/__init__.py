@@ -6,16 +6,8 @@ from collections.abc import Sequence
 
 import typer
 
-from mien.cli.assets import assets_app, convert_bert
-from mien.cli.data import export, import_, info, planted
-from mien.cli.extract import extract, extractors
-from mien.cli.predict import predict
-from mien.cli.progress import Stopped, second_interrupt_ends
-from mien.cli.report import compare, labels, report
-from mien.cli.serve import serve
-from mien.cli.ship import export_onnx, pack
-from mien.cli.study import study
-from mien.cli.train import configs, evaluate, train
+from mien.cli import assets, data, extract, predict, report, serve, ship, study, train
+from mien.cli.options import Stopped, second_interrupt_ends
 from mien.errors import MienError
 from mien.files.reading import as_printable
 
@@ -30,25 +22,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order in which ``mien --help`` lists them.
-app.command()(predict)
-app.command("import")(import_)
-app.command()(extract)
-app.command()(extractors)
-app.command()(export)
-app.command()(planted)
-app.command()(info)
-app.command()(configs)
-app.command()(train)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(report)
-app.command()(labels)
-app.command()(study)
-app.command()(pack)
-app.command("export-onnx")(export_onnx)
-app.command()(serve)
-app.command("convert-bert")(convert_bert)
-app.add_typer(assets_app, name="assets")
+app.command()(predict.predict)
+app.command("import")(data.import_)
+app.command()(extract.extract)
+app.command()(extract.extractors)
+app.command()(data.export)
+app.command()(data.planted)
+app.command()(data.info)
+app.command()(train.configs)
+app.command()(train.train)
+app.command()(train.evaluate)
+app.command()(report.compare)
+app.command()(report.report)
+app.command()(report.labels)
+app.command()(study.study)
+app.command()(ship.pack)
+app.command("export-onnx")(ship.export_onnx)
+app.command()(serve.serve)
+app.command("convert-bert")(assets.convert_bert)
+app.add_typer(assets.assets_app, name="assets")
 
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, no_type_check
 
 import typer
 
-from mien.cli.progress import busy
+from mien.cli.options import busy
 
 __all__ = ["assets_app", "convert_bert"]
 

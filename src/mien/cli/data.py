@@ -11,9 +11,9 @@ from mien.cli.options import (
     ReplaceOption,
     SetOption,
     UnlabelledOption,
+    busy,
     read_scale,
 )
-from mien.cli.progress import busy
 from mien.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mien.cli.data import print_summary
-from mien.cli.options import EncodingOption, ReplaceOption, UnlabelledOption, read_scale
-from mien.cli.progress import busy, stoppable
+from mien.cli.options import (
+    EncodingOption,
+    ReplaceOption,
+    UnlabelledOption,
+    busy,
+    read_scale,
+    stoppable,
+)
 
 if TYPE_CHECKING:
     from mien.corpora.recordings import Recordings

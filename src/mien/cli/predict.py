@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.progress import busy, stoppable
+from mien.cli.options import busy, stoppable
 from mien.errors import AssetError, ConfigError, ExtractionError, FeatureError, MediaError
 from mien.files.reading import open_regular
 

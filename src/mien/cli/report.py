@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import read_split
-from mien.cli.progress import busy
+from mien.cli.options import busy, read_split
 
 __all__ = ["compare", "labels", "report"]
 

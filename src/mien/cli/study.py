@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import read_seeds
-from mien.cli.progress import stoppable
+from mien.cli.options import read_seeds, stoppable
 from mien.errors import ConfigError
 
 __all__ = ["study"]

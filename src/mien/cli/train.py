@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import SetOption, StoreOption, read_seeds, read_split
-from mien.cli.progress import busy, stoppable
+from mien.cli.options import SetOption, StoreOption, busy, read_seeds, read_split, stoppable
 from mien.errors import ConfigError
 
 __all__ = ["configs", "evaluate", "train"]

@@ -23,8 +23,8 @@ from pydantic import Field, FiniteFloat
 from mien.config import Settings
 from mien.data.dataset import ClipDataset
 from mien.data.store import Series
-from mien.evaluation.predict import predict
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.scoring import predict
 from mien.models.multitask import MultimodalModel
 from mien.tensors import reported_scores
 from mien.types import Modality, Scale, Task

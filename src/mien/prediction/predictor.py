@@ -20,8 +20,8 @@ from mien.errors import (
     MediaError,
     MienError,
 )
-from mien.evaluation.predict import predict as predict_split
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.scoring import predict as predict_split
 from mien.prediction.answer import Answer
 from mien.prediction.explain import Shown, answer
 from mien.prediction.first_pass import Heard

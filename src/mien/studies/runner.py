@@ -23,7 +23,7 @@ from filelock import FileLock
 from mien.data.store import open_store
 from mien.errors import MienError, OutputError
 from mien.evaluation.evaluate import share_attention
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.files.cache import cache_folder
 from mien.files.source_code import code_fingerprint

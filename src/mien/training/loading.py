@@ -11,8 +11,8 @@ from mien.data.store import Store, open_store
 from mien.data.text import check_encoder
 from mien.errors import CheckpointError
 from mien.evaluation.evaluate import judge_attention, judge_run
-from mien.evaluation.predict import predict
 from mien.evaluation.predictions import Predictions, write_predictions
+from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel

@@ -25,7 +25,7 @@ from mien.config import Settings
 from mien.data.dataset import ClipDataset, measure_costs
 from mien.data.text import TextEncoderConfig, TextInput, prepare_text
 from mien.errors import CheckpointError, DivergenceError
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.files.cache import cache_folder, hash_of, locked, versions_of
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder

@@ -16,7 +16,7 @@ from mien.corpora import MetricFamily
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError
 from mien.evaluation.metrics import METRICS, evaluate_all
-from mien.evaluation.predict import predict
+from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.files.npy import write_array
 from mien.models.multitask import MultimodalModel
