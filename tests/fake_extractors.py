@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.extraction.extractors import EXTRACTORS, Entry, Features
+from mien.extraction.extractors import EXTRACTORS, ExtractorEntry, Features
 from mien.types import Modality
 
 #: Command that starts such a worker.
@@ -118,12 +118,14 @@ def misbehave(path):
 def register():
     """Add the fakes to the table of extractors; returns what takes them out again."""
     fakes = {
-        "loudness/1": Entry(modality=Modality.AUDIO, summary="old", build=lambda _: None),
-        "loudness/2": Entry(
+        "loudness/1": ExtractorEntry(modality=Modality.AUDIO, summary="old", build=lambda _: None),
+        "loudness/2": ExtractorEntry(
             modality=Modality.AUDIO, summary="loudness", build=lambda _: Loudness()
         ),
-        "colour/1": Entry(modality=Modality.VIDEO, summary="colour", build=lambda _: Colour()),
-        "name-length/1": Entry(
+        "colour/1": ExtractorEntry(
+            modality=Modality.VIDEO, summary="colour", build=lambda _: Colour()
+        ),
+        "name-length/1": ExtractorEntry(
             modality=Modality.VIDEO, summary="name", build=lambda _: NameLength()
         ),
     }

@@ -14,10 +14,10 @@ POISON = ("json", "queue", "socket", "threading", "multiprocessing", "pip", "mie
 CHILDREN = {
     "extraction": """
 from mien.extraction.clip import ExtractionSettings
-from mien.extraction.processes.supervisor import Guard
-guard = Guard(ExtractionSettings().model_dump_json(), limit=60)
-print(guard._start().state)
-guard.close()
+from mien.extraction.processes.supervisor import WorkerSupervisor
+supervisor = WorkerSupervisor(ExtractionSettings().model_dump_json(), limit=60)
+print(supervisor._start().state)
+supervisor.close()
 """,
     "study": """
 from mien.studies.workers import side_by_side

@@ -11,7 +11,7 @@ from mien.extraction.extractors import EXTRACTORS, Source, audio_librosa
 from mien.extraction.extractors.audio_encoder import TransformersEncoder, WhisperEncoder
 from mien.extraction.extractors.audio_librosa import LibrosaSims
 from mien.extraction.extractors.audio_opensmile import Egemaps
-from mien.extraction.extractors.windows import Analysis, Pieces, PieceStream
+from mien.extraction.extractors.windows import Analysis, Windowing, WindowStream
 
 SOURCE = Source(path=Path("video/clip.mp4"))
 
@@ -31,56 +31,56 @@ def make_voice(seconds, rate, pitch=150.0):
     return (talking.voice(seconds, rate, pitch=pitch) + noise).astype(np.float32)
 
 
-# --- pieces ---------------------------------------------------------------------------------------
+# --- windows --------------------------------------------------------------------------------------
 
 
-def echo(pieces, total, chunk):
-    """Cut the numbers 0, 1, 2 ... and return the pieces."""
-    found = []
+def echo(windowing, total, chunk):
+    """Cut the numbers 0, 1, 2 ... and return the windows."""
+    windows = []
 
-    def analyse(piece):
-        found.append(piece)
-        end = piece.first + piece.samples.size if piece.end is None else piece.end
-        own = piece.samples[piece.begin - piece.first : end - piece.first]
+    def analyse(window):
+        windows.append(window)
+        end = window.first + window.samples.size if window.end is None else window.end
+        own = window.samples[window.begin - window.first : end - window.first]
         return Analysis(own[:, None].astype(float), own.astype(float))
 
-    stream = PieceStream(pieces, analyse, source=SOURCE, name="echo/1", size=1, rate_hertz=10)
+    stream = WindowStream(windowing, analyse, source=SOURCE, name="echo/1", size=1, rate_hertz=10)
     numbers = np.arange(total, dtype=np.float32)
-    for place in range(0, total, chunk):
-        stream.feed(numbers[place : place + chunk])
-    return stream.finish(), found
+    for start in range(0, total, chunk):
+        stream.feed(numbers[start : start + chunk])
+    return stream.finish(), windows
 
 
 @pytest.mark.parametrize("total", [1, 9, 10, 11, 13, 14, 20, 23, 24, 25, 57, 100])
 @pytest.mark.parametrize("chunk", [1, 3, 10, 1000])
-def test_pieces_follow_on_each_other_and_have_their_surroundings(total, chunk):
-    features, pieces = echo(Pieces(hop=10, before=4, after=3), total, chunk)
+def test_windows_follow_on_each_other_and_have_their_surroundings(total, chunk):
+    features, windows = echo(Windowing(hop=10, before=4, after=3), total, chunk)
     assert features.values[:, 0].tolist() == list(range(total))
-    for number, piece in enumerate(pieces):
-        assert piece.begin == 10 * number
-        assert piece.first == max(piece.begin - 4, 0)
-        assert piece.samples[0] == piece.first
-        is_last = number == len(pieces) - 1
-        assert piece.end == (None if is_last else piece.begin + 10)
-        assert piece.samples[-1] == (total - 1 if is_last else piece.begin + 12)
-    assert len(pieces) == 1 or pieces[-1].samples.size > 3
+    for number, window in enumerate(windows):
+        assert window.begin == 10 * number
+        assert window.first == max(window.begin - 4, 0)
+        assert window.samples[0] == window.first
+        is_last = number == len(windows) - 1
+        assert window.end == (None if is_last else window.begin + 10)
+        assert window.samples[-1] == (total - 1 if is_last else window.begin + 12)
+    assert len(windows) == 1 or windows[-1].samples.size > 3
 
 
 def test_less_sound_than_one_frame_is_an_error_that_says_so():
     with pytest.raises(MediaError, match=r"clip\.mp4: the clip has 4 samples .* shorter than one"):
-        echo(Pieces(hop=10, least=5), 4, 2)
-    assert echo(Pieces(hop=10, least=5), 5, 2)[0].values.shape == (5, 1)
-    assert echo(Pieces(hop=10, least=5), 0, 2)[0].values.shape == (0, 1)
+        echo(Windowing(hop=10, least=5), 4, 2)
+    assert echo(Windowing(hop=10, least=5), 5, 2)[0].values.shape == (5, 1)
+    assert echo(Windowing(hop=10, least=5), 0, 2)[0].values.shape == (0, 1)
 
 
 def test_a_value_that_is_not_finite_is_an_error_with_its_place():
-    def analyse(piece):
-        values = np.zeros((piece.samples.size, 2))
+    def analyse(window):
+        values = np.zeros((window.samples.size, 2))
         values[3, 1] = np.nan
-        return Analysis(values, np.arange(piece.samples.size) / 10)
+        return Analysis(values, np.arange(window.samples.size) / 10)
 
-    stream = PieceStream(
-        Pieces(hop=10), analyse, source=SOURCE, name="bad/1", size=2, rate_hertz=10
+    stream = WindowStream(
+        Windowing(hop=10), analyse, source=SOURCE, name="bad/1", size=2, rate_hertz=10
     )
     stream.feed(np.zeros(7, np.float32))
     with pytest.raises(FeatureError, match=r"bad/1 gives nan for feature 1 at 0\.30 s"):
@@ -186,7 +186,7 @@ def test_the_pitch_of_egemaps_follows_the_voice():
 
 def test_long_functionals_are_one_step_per_piece(monkeypatch):
     pytest.importorskip("opensmile", reason="pip install mien[opensmile]")
-    monkeypatch.setattr("mien.extraction.extractors.audio_opensmile._PIECE", 16000)
+    monkeypatch.setattr("mien.extraction.extractors.audio_opensmile.WINDOW_SIZE", 16000)
     found = extract(Egemaps("functionals"), make_voice(3.5, 16000))
     np.testing.assert_allclose(found.times, [0.5 + 0.03, 1.5 + 0.03, 2.5 + 0.03, 3.25])
     descriptors = extract(Egemaps("lld"), make_voice(3.5, 16000))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from mien.extraction.processes.supervisor import Outcome
+from mien.extraction.processes.supervisor import ClipOutcome
 from mien.reports.text import UNDEFINED, clock
 from mien.training.loop import TrainConfig
 from mien.training.trainer import EpochRecord
@@ -188,7 +188,7 @@ class ExtractionProgress(LiveLine):
         if done < total:
             self.show(total=total, completed=done)
 
-    def on_clip(self, outcome: Outcome) -> None:
+    def on_clip(self, outcome: ClipOutcome) -> None:
         """Count a clip."""
         self._done += 1
         self._num_skipped += outcome.state != "done" or outcome.is_skipped

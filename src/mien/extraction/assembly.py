@@ -12,7 +12,7 @@ from jaxtyping import Float32, Float64
 from mien.corpora.recordings import Recordings
 from mien.errors import ExtractionError
 from mien.extraction.clip import ExtractionSettings, build_extractor
-from mien.extraction.clip_results import Facts, read_series
+from mien.extraction.clip_results import ClipFacts, read_series
 from mien.extraction.workspace import Skipped, Work, facts_of, format_skipped, name_media
 from mien.files.reading import show
 from mien.types import Clip, Material, SeriesSource, Word
@@ -136,13 +136,13 @@ def _report_ends(works: Sequence[Work]) -> None:
         )
 
 
-def _complete(work: Work, facts: Facts, settings: ExtractionSettings) -> Clip:
+def _complete(work: Work, facts: ClipFacts, settings: ExtractionSettings) -> Clip:
     transcript = work.clip.transcript if facts.transcript is None else facts.transcript
     words = () if facts.words is None else tuple(Word(*word) for word in facts.words)
     return replace(work.clip, transcript="" if settings.text == "none" else transcript, words=words)
 
 
-def _format_notes(clip: Clip, facts: Facts) -> str:
+def _format_notes(clip: Clip, facts: ClipFacts) -> str:
     values: dict[str, object] = {"id": clip.id, "seconds": facts.seconds}
     if facts.is_truncated:
         values["is_truncated"] = True

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from mien.config import Settings
 from mien.errors import ConfigError, ExtractionError
 from mien.extraction.alignment import Pooling, align_to_words, pool
-from mien.extraction.clip_results import Facts
+from mien.extraction.clip_results import ClipFacts
 from mien.extraction.extractors import (
     EXTRACTORS,
     AudioExtractor,
@@ -218,7 +218,7 @@ def _build_encoder(name: str) -> EncodesWords:
 # --- one clip -------------------------------------------------------------------------------------
 
 
-def extract_clip(task: ClipTask, tools: Tools) -> tuple[Facts, dict[str, Features]]:
+def extract_clip(task: ClipTask, tools: Tools) -> tuple[ClipFacts, dict[str, Features]]:
     """Decode a clip once and make all of its series.
 
     Returns:
@@ -248,7 +248,7 @@ def extract_clip(task: ClipTask, tools: Tools) -> tuple[Facts, dict[str, Feature
     text = task.transcript if transcript is None else transcript
     is_left = any(len(one.times) for one in series.values())
     is_left |= settings.text != "none" and settings.align == "none" and bool(text.strip())
-    facts = Facts(
+    facts = ClipFacts(
         reason="" if is_left else _explain(settings, decoded, features, words),
         seconds=0.0 if decoded is None else decoded.seconds,
         is_truncated=decoded is not None and decoded.is_truncated,

@@ -16,10 +16,10 @@ from mien.extraction.extractors import Features
 from mien.files.atomic import write_bytes
 from mien.files.reading import open_regular
 
-__all__ = ["Facts", "read_facts", "read_series", "write_result"]
+__all__ = ["ClipFacts", "read_facts", "read_series", "write_result"]
 
 
-class Facts(Settings):
+class ClipFacts(Settings):
     """What a file of results says beside its series.
 
     Attributes:
@@ -45,7 +45,7 @@ class Facts(Settings):
     notes: dict[str, dict[str, float | int | str]] = Field(default_factory=dict)
 
 
-def write_result(path: Path, facts: Facts, series: Mapping[str, Features]) -> None:
+def write_result(path: Path, facts: ClipFacts, series: Mapping[str, Features]) -> None:
     """Write a file of results: whole, or not at all."""
     arrays: dict[str, Any] = {"facts": np.frombuffer(facts.model_dump_json().encode(), np.uint8)}
     for name, features in series.items():
@@ -56,14 +56,14 @@ def write_result(path: Path, facts: Facts, series: Mapping[str, Features]) -> No
     write_bytes(path, buffer.getbuffer(), sweeps=False)  # there may be very many beside it
 
 
-def read_facts(path: Path) -> Facts | None:
+def read_facts(path: Path) -> ClipFacts | None:
     """Return what a file of results says; None if there is none, or it is damaged."""
     try:
         with (
             open_regular(path, ExtractionError) as file,
             np.load(file, allow_pickle=False) as arrays,
         ):
-            return Facts.model_validate(json.loads(arrays["facts"].tobytes()))
+            return ClipFacts.model_validate(json.loads(arrays["facts"].tobytes()))
     except (OSError, ValueError, KeyError, EOFError, TypeError, RecursionError, BadZipFile):
         return None
 

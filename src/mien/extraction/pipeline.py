@@ -19,8 +19,8 @@ from mien.data.store import STORE, Store, open_store, write_store
 from mien.errors import StoreError
 from mien.extraction.assembly import collect, describe_origin, describe_series
 from mien.extraction.clip import ExtractionSettings
-from mien.extraction.processes.backends import Backend, Job, run_all
-from mien.extraction.processes.supervisor import Outcome
+from mien.extraction.processes.backends import Backend, ClipJob, run_all
+from mien.extraction.processes.supervisor import ClipOutcome
 from mien.extraction.workspace import (
     Skipped,
     is_done,
@@ -35,7 +35,7 @@ from mien.extraction.workspace import (
 from mien.files.folders import check_place
 from mien.types import Word
 
-__all__ = ["Extracted", "Listener", "Skipped", "extract"]
+__all__ = ["Extracted", "ExtractionListener", "Skipped", "extract"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ class Extracted:
 
 
 @runtime_checkable
-class Listener(Protocol):
+class ExtractionListener(Protocol):
     """Is told how an extraction goes on."""
 
     def on_begin(self, total: int, done: int) -> None:
         """Take the number of clips, and of those that an earlier run has done."""
         ...
 
-    def on_clip(self, outcome: Outcome) -> None:
+    def on_clip(self, outcome: ClipOutcome) -> None:
         """Take what came of one clip."""
         ...
 
@@ -81,7 +81,7 @@ def extract(
     max_skipped: int = 0,
     resume: bool = False,
     replace_store: bool = False,
-    listener: Listener | None = None,
+    listener: ExtractionListener | None = None,
     worker: Sequence[str] = (),
 ) -> Extracted:
     """Extract the features of recordings into a store.
@@ -127,7 +127,7 @@ def extract(
         todo = [work for work in works if not is_done(work, time_limit)]
         if listener is not None:
             listener.on_begin(len(works), len(works) - len(todo))
-        job = Job(
+        job = ClipJob(
             settings=settings.model_dump_json(),
             limit=time_limit,
             command=tuple(worker),

@@ -23,8 +23,8 @@ from typing import NamedTuple
 from mien.corpora.recordings import Recordings
 from mien.errors import ExtractionError
 from mien.extraction.clip import ClipTask, ExtractionSettings
-from mien.extraction.clip_results import Facts, read_facts, write_result
-from mien.extraction.processes.supervisor import Outcome
+from mien.extraction.clip_results import ClipFacts, read_facts, write_result
+from mien.extraction.processes.supervisor import ClipOutcome
 from mien.files.atomic import reported_as, write_text
 from mien.files.folders import FolderKind, refuse_foreign
 from mien.files.reading import parse_json, read_limited
@@ -204,7 +204,7 @@ def write_task(work: Work) -> str:
     ).model_dump_json()
 
 
-def settle(work: Work, outcome: Outcome, folder: Path) -> None:
+def settle(work: Work, outcome: ClipOutcome, folder: Path) -> None:
     """Keep what came of a clip whose worker could not do it by itself."""
     if outcome.state == "failed":
         raise ExtractionError(f"{outcome.reason}; what was done is kept, go on with --resume")
@@ -216,11 +216,11 @@ def settle(work: Work, outcome: Outcome, folder: Path) -> None:
             log.write(f"--- {work.clip.id!r}: {outcome.reason}\n{outcome.detail}\n")
     is_cut = outcome.state == "cut"
     reason = outcome.reason if is_cut else f"{outcome.reason}, twice"
-    facts = Facts(reason=reason, is_lost=not is_cut, cut=outcome.seconds if is_cut else 0.0)
+    facts = ClipFacts(reason=reason, is_lost=not is_cut, cut=outcome.seconds if is_cut else 0.0)
     write_result(work.result, facts, {})
 
 
-def facts_of(work: Work) -> Facts:
+def facts_of(work: Work) -> ClipFacts:
     """Return what the results of a clip say.
 
     Raises:

@@ -9,7 +9,7 @@ from mien.errors import ExtractionError
 from mien.extraction.clip import ClipTask, ExtractionSettings
 from mien.extraction.clip_results import read_series
 from mien.extraction.extractors import Features
-from mien.extraction.processes.backends import Job, run_all
+from mien.extraction.processes.backends import ClipJob, run_all
 
 __all__ = ["extract_side_by_side"]
 
@@ -37,7 +37,7 @@ def extract_side_by_side(
             task.model_copy(update={"out": result}).model_dump_json()
             for task, result in zip(tasks, results, strict=True)
         ]
-        job = Job(settings=settings.model_dump_json(), limit=None, command=(), folder=folder)
+        job = ClipJob(settings=settings.model_dump_json(), limit=None, command=(), folder=folder)
         ended: set[int] = set()
         place = 0
         with contextlib.closing(run_all(job, messages, jobs=jobs)) as outcomes:

@@ -158,7 +158,7 @@ class PlantedConfig(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class _PlannedSeries:
     """What one clip says in one modality: nothing is left to chance but the background."""
 
     sentiment: float
@@ -173,7 +173,7 @@ class _Plan:
 
     duration: float
     text: float
-    parts: dict[Modality, _Part]
+    parts: dict[Modality, _PlannedSeries]
     label: float
 
 
@@ -272,7 +272,9 @@ def _round_label(settings: PlantedConfig, value: float) -> float:
     return round(min(max(value, low), high), 6) + 0.0  # no negative zero
 
 
-def _mix(settings: PlantedConfig, text: float, parts: dict[Modality, _Part], noise: float) -> float:
+def _mix(
+    settings: PlantedConfig, text: float, parts: dict[Modality, _PlannedSeries], noise: float
+) -> float:
     """Return the multimodal label of what the clip has, and noise."""
     said = {Modality.TEXT: text} | {m: part.sentiment for m, part in parts.items()}
     if settings.mixing == "strongest":
@@ -290,13 +292,13 @@ def _plan_part(
     sentiment: float,
     duration: float,
     generator: np.random.Generator,
-) -> _Part:
+) -> _PlannedSeries:
     """Place the burst and the lures apart from one another; lures without room are left out."""
     num_steps = max(1, int(duration / _step_seconds(settings, modality)))
     shares = generator.uniform(settings.burst_low, settings.burst_high, 1 + settings.num_lures)
     lengths = [min(num_steps, max(1, round(num_steps * float(share)))) for share in shares]
     burst, *lures = place_bursts(lengths, num_steps, settings.burst_position, generator)
-    return _Part(sentiment=sentiment, num_steps=num_steps, burst=burst, lures=tuple(lures))
+    return _PlannedSeries(sentiment=sentiment, num_steps=num_steps, burst=burst, lures=tuple(lures))
 
 
 def _make_clips(settings: PlantedConfig, plans: list[_Plan]) -> tuple[Clip, ...]:
@@ -370,7 +372,7 @@ def _make_reader(
 
 def _make_steps(
     settings: PlantedConfig,
-    part: _Part,
+    part: _PlannedSeries,
     drift: Float[np.ndarray, "T T"],
     generator: np.random.Generator,
     size: int,

@@ -198,7 +198,7 @@ class _Chosen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class _SplitPart:
     """A split that has clips."""
 
     split: Split
@@ -208,7 +208,7 @@ class _Part:
     spans: Sequence[tuple[float, float]]
 
 
-def _read_parts(file: FeatureFile, layout: Layout) -> tuple[_Part, ...]:
+def _read_parts(file: FeatureFile, layout: Layout) -> tuple[_SplitPart, ...]:
     parts = []
     for split, values in layout.splits.items():
         where = f"{file.path}: {split}"
@@ -217,7 +217,7 @@ def _read_parts(file: FeatureFile, layout: Layout) -> tuple[_Part, ...]:
         ids = _read_ids(file, values, where)
         if ids:
             spans = layout.spans.get(split, ())
-            parts.append(_Part(split=split, where=where, ids=ids, values=values, spans=spans))
+            parts.append(_SplitPart(split=split, where=where, ids=ids, values=values, spans=spans))
     if not parts:
         raise CorpusError(f"{file.path}: has no clips")
     _check_keys(file, parts, is_annotated=layout.is_annotated)
@@ -238,7 +238,7 @@ def _list_keys(values: Mapping[str, object]) -> str:
     return ", ".join(describe(key) for key in list(values)[:20]) or "none"
 
 
-def _check_keys(file: FeatureFile, parts: Sequence[_Part], *, is_annotated: bool) -> None:
+def _check_keys(file: FeatureFile, parts: Sequence[_SplitPart], *, is_annotated: bool) -> None:
     present = set(parts[0].values)
     for part in parts:
         there = _list_keys(part.values)
@@ -256,7 +256,7 @@ def _check_keys(file: FeatureFile, parts: Sequence[_Part], *, is_annotated: bool
             )
 
 
-def _report_keys(file: FeatureFile, parts: Sequence[_Part], layout: Layout) -> None:
+def _report_keys(file: FeatureFile, parts: Sequence[_SplitPart], layout: Layout) -> None:
     """Say once which splits a file lacks, and which of its keys are not read."""
     lacking = [split for split in SPLITS if split not in layout.splits]
     if lacking and layout.is_annotated:
@@ -318,7 +318,7 @@ def _only(file: FeatureFile, value: object) -> object:
     return value
 
 
-def _read_clips(file: FeatureFile, parts: Sequence[_Part], facts: Facts) -> tuple[Clip, ...]:
+def _read_clips(file: FeatureFile, parts: Sequence[_SplitPart], facts: Facts) -> tuple[Clip, ...]:
     seen: dict[str, Split] = {}
     clips: list[Clip] = []
     for part in parts:
@@ -333,7 +333,7 @@ def _read_clips(file: FeatureFile, parts: Sequence[_Part], facts: Facts) -> tupl
     return tuple(clips)
 
 
-def _read_split(file: FeatureFile, part: _Part, scale: Scale) -> Iterator[Clip]:
+def _read_split(file: FeatureFile, part: _SplitPart, scale: Scale) -> Iterator[Clip]:
     count = len(part.ids)
     texts: Sequence[str] = [""] * count
     if "raw_text" in part.values:
@@ -355,7 +355,7 @@ def _read_split(file: FeatureFile, part: _Part, scale: Scale) -> Iterator[Clip]:
         )
 
 
-def _report_texts(part: _Part, texts: Sequence[str]) -> None:
+def _report_texts(part: _SplitPart, texts: Sequence[str]) -> None:
     num_empty = sum(not text.strip() for text in texts)
     if num_empty:
         logger.info("%s: %d of %d clips have no transcript", part.where, num_empty, len(texts))
@@ -369,7 +369,7 @@ def _report_texts(part: _Part, texts: Sequence[str]) -> None:
 
 
 def _read_labels(
-    file: FeatureFile, part: _Part, key: str, scale: Scale
+    file: FeatureFile, part: _SplitPart, key: str, scale: Scale
 ) -> Float64[np.ndarray, " N"]:
     where = f"{part.where}: {key}"
     labels = read_numbers(file, part.values[key], len(part.ids), where, may_lack=True)
@@ -404,7 +404,7 @@ def _identify(file: FeatureFile, corpus: str) -> dict[str, str]:
 
 
 def _make_series(
-    file: FeatureFile, parts: Sequence[_Part], origin: Mapping[str, str]
+    file: FeatureFile, parts: Sequence[_SplitPart], origin: Mapping[str, str]
 ) -> tuple[SeriesSource, ...]:
     splits = [part.values for part in parts]
     tables = {
@@ -449,7 +449,7 @@ def _name_extractor(key: str, origin: Mapping[str, str]) -> str:
     return f"{key} of {origin['published'] if known else origin['file']}"
 
 
-def _read_tables(file: FeatureFile, parts: Sequence[_Part], key: str) -> list[Table]:
+def _read_tables(file: FeatureFile, parts: Sequence[_SplitPart], key: str) -> list[Table]:
     return [
         Table.make(file, part.values[key], len(part.ids), f"{part.where}: {key}") for part in parts
     ]

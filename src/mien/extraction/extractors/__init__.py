@@ -24,7 +24,7 @@ from mien.extraction.extractors.openface.program import build_openface, build_op
 from mien.extraction.extractors.protocols import (
     AudioExtractor,
     AudioStream,
-    Entry,
+    ExtractorEntry,
     Features,
     FileExtractor,
     FrameStream,
@@ -37,7 +37,7 @@ __all__ = [
     "EXTRACTORS",
     "AudioExtractor",
     "AudioStream",
-    "Entry",
+    "ExtractorEntry",
     "Features",
     "FileExtractor",
     "FrameStream",
@@ -46,63 +46,63 @@ __all__ = [
 ]
 
 #: Every extractor, by name.
-EXTRACTORS: dict[str, Entry] = {
-    "librosa-sims/1": Entry(
+EXTRACTORS: dict[str, ExtractorEntry] = {
+    "librosa-sims/1": ExtractorEntry(
         modality=Modality.AUDIO,
         summary="the published 33 values: zero-crossing rate, 20 MFCC, 12 chroma, by librosa",
         build=build_librosa_sims,
     ),
-    "egemaps-lld/1": Entry(
+    "egemaps-lld/1": ExtractorEntry(
         modality=Modality.AUDIO,
         summary="25 eGeMAPS descriptors every 10 ms, by openSMILE (research and private use only)",
         build=build_egemaps_lld,
     ),
-    "egemaps/1": Entry(
+    "egemaps/1": ExtractorEntry(
         modality=Modality.AUDIO,
         summary="88 eGeMAPS functionals of a clip, by openSMILE (research and private use only)",
         build=build_egemaps,
     ),
-    "whisper-tiny-en/1": Entry(
+    "whisper-tiny-en/1": ExtractorEntry(
         modality=Modality.AUDIO,
         summary="384 hidden states of Whisper tiny's encoder, English, 50 steps a second",
         build=build_whisper_tiny_en,
     ),
-    "whisper-base/1": Entry(
+    "whisper-base/1": ExtractorEntry(
         modality=Modality.AUDIO,
         summary="512 hidden states of Whisper base's encoder, multilingual, 50 steps a second",
         build=build_whisper_base,
     ),
-    "wav2vec2/1": Entry(
+    "wav2vec2/1": ExtractorEntry(
         modality=Modality.AUDIO,
         summary="hidden states of a wav2vec 2.0, HuBERT or WavLM model: wav2vec2/1:FOLDER",
         build=build_wav2vec2,
     ),
-    "face/1": Entry(
+    "face/1": ExtractorEntry(
         modality=Modality.VIDEO,
         summary="52 blendshapes, head pose, gaze, eyes and mouth, by MediaPipe",
         build=build_face,
     ),
-    "face+expression/1": Entry(
+    "face+expression/1": ExtractorEntry(
         modality=Modality.VIDEO,
         summary="face/1 and the probabilities of seven expressions",
         build=build_face_expression,
     ),
-    "blendshapes/1": Entry(
+    "blendshapes/1": ExtractorEntry(
         modality=Modality.VIDEO,
         summary="the 52 blendshapes of face/1 alone, by MediaPipe",
         build=build_blendshapes,
     ),
-    "landmarks/1": Entry(
+    "landmarks/1": ExtractorEntry(
         modality=Modality.VIDEO,
         summary="478 points of the face, without its place, size and rotation, by MediaPipe",
         build=build_landmarks,
     ),
-    "openface-709/1": Entry(
+    "openface-709/1": ExtractorEntry(
         modality=Modality.VIDEO,
         summary="the 709 values of OpenFace 2 (academic use), by your own program or its CSV files",
         build=build_openface_709,
     ),
-    "openface/1": Entry(
+    "openface/1": ExtractorEntry(
         modality=Modality.VIDEO,
         summary="whatever columns a folder of OpenFace CSV files has (academic use)",
         build=build_openface,

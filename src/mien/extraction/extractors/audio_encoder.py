@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.errors import AssetError, ConfigError, require
 from mien.extraction.extractors.protocols import AudioExtractor, refuse_settings
-from mien.extraction.extractors.windows import Analysis, Piece, Pieces, PieceStream
+from mien.extraction.extractors.windows import Analysis, AudioWindow, Windowing, WindowStream
 from mien.extraction.media.segments import Source
 from mien.files.reading import open_regular, require_regular
 from mien.pretrained.assets import find_asset
@@ -55,10 +55,10 @@ class WhisperEncoder:
         self.name = f"{asset}/1"
         self.feature_names = _name_states(self._encode(np.zeros(320, np.float32)).shape[1])
 
-    def begin(self, source: Source) -> PieceStream:
+    def begin(self, source: Source) -> WindowStream:
         """Begin a clip."""
-        return PieceStream(
-            Pieces(hop=_WINDOW_SECONDS * self.rate_hertz),
+        return WindowStream(
+            Windowing(hop=_WINDOW_SECONDS * self.rate_hertz),
             self._analyse,
             source=source,
             name=self.name,
@@ -66,9 +66,9 @@ class WhisperEncoder:
             rate_hertz=self.rate_hertz,
         )
 
-    def _analyse(self, piece: Piece) -> Analysis:
-        states = self._encode(piece.samples)
-        centres = piece.begin + 320 * np.arange(len(states)) + 160.0
+    def _analyse(self, window: AudioWindow) -> Analysis:
+        states = self._encode(window.samples)
+        centres = window.begin + 320 * np.arange(len(states)) + 160.0
         return Analysis(states, centres / self.rate_hertz)
 
     def _encode(self, samples: np.ndarray) -> np.ndarray:
@@ -117,11 +117,11 @@ class TransformersEncoder:
         self.name = f"wav2vec2/1:{_identify(model, source)}"
         self.feature_names = _name_states(int(settings.hidden_size))
 
-    def begin(self, source: Source) -> PieceStream:
+    def begin(self, source: Source) -> WindowStream:
         """Begin a clip."""
         num_steps = _WINDOW_SECONDS * self.rate_hertz // self._step
-        return PieceStream(
-            Pieces(hop=num_steps * self._step, after=self._seen - self._step, least=self._seen),
+        return WindowStream(
+            Windowing(hop=num_steps * self._step, after=self._seen - self._step, least=self._seen),
             self._analyse,
             source=source,
             name=self.name,
@@ -129,15 +129,15 @@ class TransformersEncoder:
             rate_hertz=self.rate_hertz,
         )
 
-    def _analyse(self, piece: Piece) -> Analysis:
+    def _analyse(self, window: AudioWindow) -> Analysis:
         import torch
 
         prepared = self._prepare(
-            piece.samples, sampling_rate=self.rate_hertz, return_tensors="pt", padding=False
+            window.samples, sampling_rate=self.rate_hertz, return_tensors="pt", padding=False
         )
         with torch.inference_mode():
             states = self._model(prepared.input_values).last_hidden_state[0].numpy()
-        centres = piece.begin + self._step * np.arange(len(states)) + self._seen / 2
+        centres = window.begin + self._step * np.arange(len(states)) + self._seen / 2
         return Analysis(states, centres / self.rate_hertz)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 
 from mien.errors import require
 from mien.extraction.extractors.protocols import AudioExtractor, refuse_settings
-from mien.extraction.extractors.windows import Analysis, Piece, Pieces, PieceStream
+from mien.extraction.extractors.windows import Analysis, AudioWindow, Windowing, WindowStream
 from mien.extraction.media.segments import Source
 from mien.pretrained.assets import data_folder
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _HOP = 512
 _FRAME = 2048
-#: Steps of a piece, five minutes; and those that it overlaps with its neighbours, 1.5 seconds:
+#: Steps of a window, five minutes; and those that it overlaps with its neighbours, 1.5 seconds:
 #: the longest filter of the constant-Q transform reaches 0.8 seconds to either side.
 _STEPS, _OVERLAP = 12920, 64
 _PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -37,10 +37,10 @@ class LibrosaSims:
     the rate is a share of samples, the cepstral coefficients are in dB, and chroma is relative to
     the strongest pitch class of the step. Step k is centred at sample 512 k.
 
-    Recordings longer than five minutes are analysed in consecutive pieces of five minutes which
+    Recordings longer than five minutes are analysed in consecutive windows of five minutes which
     overlap by three seconds. At the seams nothing is cut off; but what librosa takes from the
     whole signal (the tuning, and the floor of the MFCC 80 dB below the loudest) it takes from the
-    piece.
+    window.
 
     Source: yu2020.
     """
@@ -57,10 +57,12 @@ class LibrosaSims:
     def __init__(self) -> None:
         require("librosa", extra="extract")
 
-    def begin(self, source: Source) -> PieceStream:
+    def begin(self, source: Source) -> WindowStream:
         """Begin a clip."""
-        return PieceStream(
-            Pieces(hop=_STEPS * _HOP, before=_OVERLAP * _HOP, after=_OVERLAP * _HOP, least=_FRAME),
+        return WindowStream(
+            Windowing(
+                hop=_STEPS * _HOP, before=_OVERLAP * _HOP, after=_OVERLAP * _HOP, least=_FRAME
+            ),
             self._analyse,
             source=source,
             name=self.name,
@@ -68,16 +70,16 @@ class LibrosaSims:
             rate_hertz=self.rate_hertz,
         )
 
-    def _analyse(self, piece: Piece) -> Analysis:
+    def _analyse(self, window: AudioWindow) -> Analysis:
         with warnings.catch_warnings():
             for message in _WARNINGS:
                 warnings.filterwarnings("ignore", message, UserWarning)
             _compile(self.rate_hertz)
-            values = _values_of(piece.samples, self.rate_hertz)
-        first = (piece.begin - piece.first) // _HOP
-        num_steps = None if piece.end is None else (piece.end - piece.begin) // _HOP
+            values = _values_of(window.samples, self.rate_hertz)
+        first = (window.begin - window.first) // _HOP
+        num_steps = None if window.end is None else (window.end - window.begin) // _HOP
         values = values[first:][:num_steps]
-        times = (piece.begin + _HOP * np.arange(len(values))) / self.rate_hertz
+        times = (window.begin + _HOP * np.arange(len(values))) / self.rate_hertz
         return Analysis(values, times)
 
 

@@ -7,14 +7,15 @@ import numpy as np
 
 from mien.errors import require
 from mien.extraction.extractors.protocols import AudioExtractor, refuse_settings
-from mien.extraction.extractors.windows import Analysis, Piece, Pieces, PieceStream
+from mien.extraction.extractors.windows import Analysis, AudioWindow, Windowing, WindowStream
 from mien.extraction.media.segments import Source
 
-__all__ = ["Egemaps", "build_egemaps", "build_egemaps_lld"]
+__all__ = ["WINDOW_SIZE", "Egemaps", "build_egemaps", "build_egemaps_lld"]
 
 _STEP = 160  # samples, 10 ms
 _FRAME = 960  # the longest frame, 60 ms, in which the pitch is found
-_PIECE = 300 * 16000
+#: Samples of a window, five minutes.
+WINDOW_SIZE = 300 * 16000
 
 Level = Literal["lld", "functionals"]
 
@@ -26,8 +27,8 @@ class Egemaps:
     loudness in sone-like units, ratios in dB. Sound is taken at 16 kHz. Functionals are one step
     per clip, at its middle.
 
-    Recordings longer than five minutes are analysed in pieces of five minutes, each on its own;
-    functionals are then one step per piece.
+    Recordings longer than five minutes are analysed in windows of five minutes, each on its own;
+    functionals are then one step per window.
 
     openSMILE may be used for research and in private; its makers (audEERING) sell licences for
     other use.
@@ -57,10 +58,10 @@ class Egemaps:
         self.feature_names = tuple(str(name) for name in self._smile.feature_names)
         self.step_seconds = _STEP / self.rate_hertz if level == "lld" else None
 
-    def begin(self, source: Source) -> PieceStream:
+    def begin(self, source: Source) -> WindowStream:
         """Begin a clip."""
-        return PieceStream(
-            Pieces(hop=_PIECE, after=_FRAME, least=_FRAME),
+        return WindowStream(
+            Windowing(hop=WINDOW_SIZE, after=_FRAME, least=_FRAME),
             self._analyse,
             source=source,
             name=self.name,
@@ -68,17 +69,17 @@ class Egemaps:
             rate_hertz=self.rate_hertz,
         )
 
-    def _analyse(self, piece: Piece) -> Analysis:
+    def _analyse(self, window: AudioWindow) -> Analysis:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="(audinterface|audformat|audeer|opensmile)")
-            table = self._smile.process_signal(piece.samples, self.rate_hertz)
+            table = self._smile.process_signal(window.samples, self.rate_hertz)
         values = np.asarray(table.values, np.float32)
         if self._level == "functionals":
-            middle = piece.begin + piece.samples.size / 2
+            middle = window.begin + window.samples.size / 2
             return Analysis(values, np.array([middle / self.rate_hertz]))
-        num_steps = None if piece.end is None else (piece.end - piece.begin) // _STEP
+        num_steps = None if window.end is None else (window.end - window.begin) // _STEP
         values = values[:num_steps]
-        centres = piece.begin + _STEP * (np.arange(len(values)) + 1.0)
+        centres = window.begin + _STEP * (np.arange(len(values)) + 1.0)
         return Analysis(values, centres / self.rate_hertz)
 
 

@@ -14,7 +14,7 @@ from mien.types import Modality
 __all__ = [
     "AudioExtractor",
     "AudioStream",
-    "Entry",
+    "ExtractorEntry",
     "Features",
     "FileExtractor",
     "FrameStream",
@@ -130,7 +130,7 @@ class FileExtractor(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ExtractorEntry:
     """An extractor that can be chosen by name.
 
     Attributes:

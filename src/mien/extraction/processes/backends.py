@@ -1,8 +1,8 @@
 """Where clips are worked on: in processes of this machine, or on a Dask or Ray cluster.
 
-Whichever it is, a clip is given to a guarded worker process of the machine that has its turn, and
-what comes back is an outcome. Results go through files, so a cluster must see the recordings and
-the folder of results under the same paths.
+Whichever it is, a clip is given to a supervised worker process of the machine that has its turn,
+and what comes back is an outcome. Results go through files, so a cluster must see the recordings
+and the folder of results under the same paths.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from mien.errors import ConfigError, ExtractionError, require
-from mien.extraction.processes.supervisor import Guard, Outcome
+from mien.extraction.processes.supervisor import ClipOutcome, WorkerSupervisor
 
-__all__ = ["Backend", "Job", "run_all"]
+__all__ = ["Backend", "ClipJob", "run_all"]
 
 Backend = Literal["local", "dask", "ray"]
 
 #: Seconds in which a cluster must answer.
 _CONNECT = 20
-_LOST = Outcome(state="lost", reason="the cluster lost the machine that had it")
+_LOST = ClipOutcome(state="lost", reason="the cluster lost the machine that had it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class ClipJob:
     """What a worker must know beside the clip; it travels to a cluster.
 
     Attributes:
@@ -43,19 +43,19 @@ class Job:
     command: tuple[str, ...]
     folder: str
 
-    def make_guard(self) -> Guard:
-        """Make a guard that has no worker yet."""
-        return Guard(self.settings, limit=self.limit, command=self.command or None)
+    def make_supervisor(self) -> WorkerSupervisor:
+        """Make a supervisor that has no worker yet."""
+        return WorkerSupervisor(self.settings, limit=self.limit, command=self.command or None)
 
 
 def run_all(
-    job: Job,
+    job: ClipJob,
     tasks: Sequence[str],
     *,
     backend: Backend = "local",
     address: str | None = None,
     jobs: int,
-) -> Generator[tuple[int, Outcome]]:
+) -> Generator[tuple[int, ClipOutcome]]:
     """Work on clips, and yield the place of each and what came of it, in the order they end.
 
     A clip whose worker ended is tried once more when all others are through, with nothing beside
@@ -92,14 +92,14 @@ class _Pool(Protocol):
         """Begin to work on a clip."""
         ...
 
-    def wait(self) -> tuple[int, Outcome]:
+    def wait(self) -> tuple[int, ClipOutcome]:
         """Wait for any clip."""
         ...
 
 
 def _drive(
     pool: _Pool, tasks: Sequence[str], places: Sequence[int], jobs: int
-) -> Iterator[tuple[int, Outcome]]:
+) -> Iterator[tuple[int, ClipOutcome]]:
     """Keep ``jobs`` clips in work."""
     num_running = 0
     for place in places:
@@ -113,7 +113,7 @@ def _drive(
 
 
 @contextlib.contextmanager
-def _open(backend: Backend, job: Job, address: str | None, jobs: int) -> Iterator[_Pool]:
+def _open(backend: Backend, job: ClipJob, address: str | None, jobs: int) -> Iterator[_Pool]:
     if backend == "local":
         with contextlib.closing(_LocalPool(job, jobs)) as pool:
             yield pool
@@ -128,13 +128,13 @@ def _open(backend: Backend, job: Job, address: str | None, jobs: int) -> Iterato
 class _LocalPool:
     """Worker processes of this machine, each with a thread that waits for it."""
 
-    def __init__(self, job: Job, jobs: int) -> None:
+    def __init__(self, job: ClipJob, jobs: int) -> None:
         self._todo: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
-        self._guards = [job.make_guard() for _ in range(jobs)]
+        self._ended: queue.SimpleQueue[tuple[int, ClipOutcome]] = queue.SimpleQueue()
+        self._supervisors = [job.make_supervisor() for _ in range(jobs)]
         self._threads = [
-            threading.Thread(target=self._serve, args=(guard,), daemon=True)
-            for guard in self._guards
+            threading.Thread(target=self._serve, args=(supervisor,), daemon=True)
+            for supervisor in self._supervisors
         ]
         for thread in self._threads:
             thread.start()
@@ -142,50 +142,50 @@ class _LocalPool:
     def submit(self, place: int, task: str) -> None:
         self._todo.put((place, task))
 
-    def wait(self) -> tuple[int, Outcome]:
+    def wait(self) -> tuple[int, ClipOutcome]:
         return self._ended.get()
 
     def close(self) -> None:
         for _ in self._threads:
             self._todo.put(None)
-        for guard in self._guards:
-            guard.stop()
+        for supervisor in self._supervisors:
+            supervisor.stop()
         for thread in self._threads:
             thread.join()
-        for guard in self._guards:
-            guard.close()
+        for supervisor in self._supervisors:
+            supervisor.close()
 
-    def _serve(self, guard: Guard) -> None:
+    def _serve(self, supervisor: WorkerSupervisor) -> None:
         while (item := self._todo.get()) is not None:
-            self._ended.put((item[0], guard.run(item[1])))
+            self._ended.put((item[0], supervisor.run(item[1])))
 
 
 # --- on a cluster ---------------------------------------------------------------------------------
 
-_here = threading.local()  # one guard per thread of a machine of the cluster
+_here = threading.local()  # one supervisor per thread of a machine of the cluster
 
 
-def _run_there(job: Job, task: str) -> str:
+def _run_there(job: ClipJob, task: str) -> str:
     """Work on a clip on the machine of a cluster that has its turn."""
     if not Path(job.folder).is_dir():
-        return Outcome(
+        return ClipOutcome(
             state="failed",
             reason=f"{job.folder}: a machine of the cluster does not see this folder; the "
             "recordings and the folder of --out must be shared by all of them",
         ).model_dump_json()
-    known: tuple[Job, Guard] | None = getattr(_here, "guard", None)
+    known: tuple[ClipJob, WorkerSupervisor] | None = getattr(_here, "supervisor", None)
     if known is None or known[0] != job:
         if known is not None:
             known[1].close()
-        known = (job, job.make_guard())
-        _here.guard = known
+        known = (job, job.make_supervisor())
+        _here.supervisor = known
     return known[1].run(task).model_dump_json()
 
 
 class _DaskPool:
     """A Dask cluster."""
 
-    def __init__(self, job: Job, address: str | None) -> None:
+    def __init__(self, job: ClipJob, address: str | None) -> None:
         require("distributed", extra="dask")
         if address is None:
             raise ConfigError("--address: the dask backend needs it, such as tcp://HOST:8786")
@@ -208,11 +208,11 @@ class _DaskPool:
         self._places[future] = place
         future.add_done_callback(self._ended.put)
 
-    def wait(self) -> tuple[int, Outcome]:
+    def wait(self) -> tuple[int, ClipOutcome]:
         future = self._ended.get()
         place = self._places.pop(future)
         try:
-            return place, Outcome.model_validate_json(future.result())
+            return place, ClipOutcome.model_validate_json(future.result())
         except self._distributed.KilledWorker:
             return place, _LOST
 
@@ -224,7 +224,7 @@ class _DaskPool:
 class _RayPool:
     """A Ray cluster."""
 
-    def __init__(self, job: Job, address: str | None) -> None:
+    def __init__(self, job: ClipJob, address: str | None) -> None:
         require("ray", extra="ray")
         if address is None:
             raise ConfigError("--address: the ray backend needs it, such as HOST:6379 or auto")
@@ -248,11 +248,11 @@ class _RayPool:
     def submit(self, place: int, task: str) -> None:
         self._places[self._run.remote(self._job, task)] = place
 
-    def wait(self) -> tuple[int, Outcome]:
+    def wait(self) -> tuple[int, ClipOutcome]:
         done, _ = self._ray.wait(list(self._places), num_returns=1)
         place = self._places.pop(done[0])
         try:
-            return place, Outcome.model_validate_json(self._ray.get(done[0]))
+            return place, ClipOutcome.model_validate_json(self._ray.get(done[0]))
         except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.NodeDiedError):
             return place, _LOST
 

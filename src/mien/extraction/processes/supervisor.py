@@ -23,7 +23,7 @@ from pydantic import Field
 from mien.config import Settings
 from mien.processes import python_command, safe_environment
 
-__all__ = ["AUTO_LIMIT", "AUTO_SHARE", "IDLE_CODE", "Guard", "Outcome"]
+__all__ = ["AUTO_LIMIT", "AUTO_SHARE", "IDLE_CODE", "ClipOutcome", "WorkerSupervisor"]
 
 #: Seconds that a clip may take without a limit of the user's: these, and so many times its length.
 AUTO_LIMIT, AUTO_SHARE = 600.0, 20.0
@@ -38,7 +38,7 @@ _THREADS = (
 )  # fmt: skip
 
 
-class Outcome(Settings):
+class ClipOutcome(Settings):
     """What came of a clip.
 
     Attributes:
@@ -59,7 +59,7 @@ class Outcome(Settings):
     is_skipped: bool = False
 
 
-class Guard:
+class WorkerSupervisor:
     """Starts a worker, gives it clips one by one, and ends it when it hangs.
 
     Args:
@@ -79,14 +79,14 @@ class Guard:
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._is_stopped = False
 
-    def run(self, task: str) -> Outcome:
+    def run(self, task: str) -> ClipOutcome:
         """Work on one clip, given as JSON; whatever happens, there is an outcome."""
         outcome = self._try(task)
         if outcome.state == "lost" and outcome.detail == _IDLED:
             outcome = self._try(task)
         return outcome
 
-    def _try(self, task: str) -> Outcome:
+    def _try(self, task: str) -> ClipOutcome:
         if self._process is None:
             started = self._start()
             if started.state != "ready":
@@ -109,7 +109,7 @@ class Guard:
         """End the worker, when nobody waits for it."""
         self._kill()
 
-    def _start(self) -> Outcome:
+    def _start(self) -> ClipOutcome:
         self._kill()
         source = str(Path(__file__).parents[3])
         paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -136,7 +136,7 @@ class Guard:
         outcome = self._receive(_START_LIMIT)
         if outcome.state in ("lost", "cut"):
             reason = outcome.detail.strip().splitlines()[-1:] or [outcome.reason]
-            return Outcome(
+            return ClipOutcome(
                 state="failed",
                 reason=f"a worker cannot start: {reason[0]}",
                 detail=outcome.detail,
@@ -149,32 +149,36 @@ class Guard:
                 self._process.stdin.write(line.encode() + b"\n")
                 self._process.stdin.flush()
 
-    def _receive(self, limit: float) -> Outcome:
+    def _receive(self, limit: float) -> ClipOutcome:
         try:
             line = self._answers.get(timeout=limit)
         except queue.Empty:
             self._kill()
-            return Outcome(state="cut", reason=f"took longer than {limit:g} seconds", seconds=limit)
+            return ClipOutcome(
+                state="cut", reason=f"took longer than {limit:g} seconds", seconds=limit
+            )
         if line:
-            return Outcome.model_validate_json(line)
+            return ClipOutcome.model_validate_json(line)
         return self._explain_end()
 
-    def _explain_end(self) -> Outcome:
+    def _explain_end(self) -> ClipOutcome:
         code = self._process.wait() if self._process is not None else 0
         detail = self._last_words()
         self._kill()
         if self._is_stopped:
-            return Outcome(state="lost", reason="the extraction was stopped")
+            return ClipOutcome(state="lost", reason="the extraction was stopped")
         if code == IDLE_CODE:
-            return Outcome(state="lost", reason="the worker was idle", detail=_IDLED)
+            return ClipOutcome(state="lost", reason="the worker was idle", detail=_IDLED)
         if code >= 0:
             last = detail.strip().splitlines()[-1:] or ["it said nothing"]
-            return Outcome(
+            return ClipOutcome(
                 state="lost", reason=f"the worker failed ({code}): {last[0]}", detail=detail
             )
         name = signal.Signals(-code).name
         hint = ", perhaps out of memory" if name == "SIGKILL" else ""
-        return Outcome(state="lost", reason=f"the worker was ended by {name}{hint}", detail=detail)
+        return ClipOutcome(
+            state="lost", reason=f"the worker was ended by {name}{hint}", detail=detail
+        )
 
     def _last_words(self) -> str:
         if self._said is None:

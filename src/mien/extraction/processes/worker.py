@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 
 from mien.errors import AssetError, ConfigError, MienError
 from mien.extraction.clip import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
-from mien.extraction.clip_results import Facts, write_result
+from mien.extraction.clip_results import ClipFacts, write_result
 from mien.extraction.extractors import Features
-from mien.extraction.processes.supervisor import AUTO_LIMIT, AUTO_SHARE, IDLE_CODE, Outcome
+from mien.extraction.processes.supervisor import AUTO_LIMIT, AUTO_SHARE, IDLE_CODE, ClipOutcome
 from mien.files.atomic import is_disk_full
 
 __all__ = ["main"]
@@ -24,7 +24,7 @@ _GRACE = 30.0
 #: Seconds without work after which a worker ends; another is started if need be.
 _IDLE = 120.0
 
-Answer = Callable[[Outcome], None]
+Answer = Callable[[ClipOutcome], None]
 
 
 def main() -> int:
@@ -36,16 +36,16 @@ def main() -> int:
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_follow, args=(lines,), daemon=True).start()
 
-    def answer(outcome: Outcome) -> None:
+    def answer(outcome: ClipOutcome) -> None:
         answers.write(outcome.model_dump_json() + "\n")
         answers.flush()
 
     try:
         tools = _build(ExtractionSettings.model_validate_json(lines.get()))
     except (MienError, MemoryError) as error:
-        answer(Outcome(state="failed", reason=_say(error)))
+        answer(ClipOutcome(state="failed", reason=_say(error)))
         return 2
-    answer(Outcome(state="ready"))
+    answer(ClipOutcome(state="ready"))
     with contextlib.suppress(queue.Empty):
         while True:
             message = json.loads(lines.get(timeout=_IDLE))
@@ -74,25 +74,25 @@ def _build(settings: ExtractionSettings) -> Tools:
     return build_tools(settings)
 
 
-def _work(task: ClipTask, limit: float | None, tools: Tools, answer: Answer) -> Outcome:
+def _work(task: ClipTask, limit: float | None, tools: Tools, answer: Answer) -> ClipOutcome:
     try:
         facts, series = _extract(task, limit, tools, answer)
         write_result(task.out, facts, series)
     except (MemoryError, AssetError, ConfigError) as error:
-        return Outcome(state="failed", reason=_say(error))
+        return ClipOutcome(state="failed", reason=_say(error))
     except OSError as error:
-        return Outcome(state="failed", reason=_as_text(f"{task.out.parent}: {error.strerror}"))
-    return Outcome(state="done", seconds=facts.seconds, is_skipped=bool(facts.reason))
+        return ClipOutcome(state="failed", reason=_as_text(f"{task.out.parent}: {error.strerror}"))
+    return ClipOutcome(state="done", seconds=facts.seconds, is_skipped=bool(facts.reason))
 
 
 def _extract(
     task: ClipTask, limit: float | None, tools: Tools, answer: Answer
-) -> tuple[Facts, Mapping[str, Features]]:
+) -> tuple[ClipFacts, Mapping[str, Features]]:
     """Make the series of a clip; what is wrong with this clip alone is the reason to skip it."""
     try:
         if limit is None:
             seconds = _measure(task)
-            answer(Outcome(state="length", seconds=seconds))
+            answer(ClipOutcome(state="length", seconds=seconds))
             limit = AUTO_LIMIT + AUTO_SHARE * seconds
         # ends this process even where native code holds the interpreter and the parent is gone
         faulthandler.dump_traceback_later(limit + _GRACE, exit=True)
@@ -102,9 +102,9 @@ def _extract(
     except OSError as error:
         if is_disk_full(error):
             raise
-        return Facts(reason=error.strerror or type(error).__name__), {}
+        return ClipFacts(reason=error.strerror or type(error).__name__), {}
     except MienError as error:
-        return Facts(reason=_as_text(str(error).removeprefix(f"{task.path}: "))), {}
+        return ClipFacts(reason=_as_text(str(error).removeprefix(f"{task.path}: "))), {}
 
 
 def _measure(task: ClipTask) -> float:

@@ -30,7 +30,7 @@ _SECONDS = 1800.0  # that the program may take for a recording
 _OUTPUTS = ("-2Dfp", "-3Dfp", "-pdmparams", "-pose", "-aus", "-gaze")
 
 
-class Settings(NamedTuple):
+class OpenFaceSettings(NamedTuple):
     """What stands after the name of the extractor: ``PATH?frames=5&seconds=600``.
 
     Attributes:
@@ -63,7 +63,7 @@ class OpenFace:
 
     step_seconds: float | None = None
 
-    def __init__(self, name: str, columns: Sequence[str], settings: Settings) -> None:
+    def __init__(self, name: str, columns: Sequence[str], settings: OpenFaceSettings) -> None:
         self.name = name if settings.frames == _FRAMES else f"{name}?frames={settings.frames}"
         self.feature_names = tuple(columns)
         self._settings = settings
@@ -148,7 +148,7 @@ def _find_columns(folder: Path) -> tuple[str, ...]:
     raise first or ConfigError(f"openface/1: {folder} has no CSV files")
 
 
-def _read_settings(name: str, settings: str) -> Settings:
+def _read_settings(name: str, settings: str) -> OpenFaceSettings:
     text, _, query = settings.partition("?")
     if not text:
         raise ConfigError(
@@ -166,7 +166,7 @@ def _read_settings(name: str, settings: str) -> Settings:
         numbers[key] = _read_positive(value, f"{name}: {key}")
     if numbers["frames"] % 1:
         raise ConfigError(f"{name}: frames is {numbers['frames']:g}, must be a whole number")
-    return Settings(path, int(numbers["frames"]), numbers["seconds"])
+    return OpenFaceSettings(path, int(numbers["frames"]), numbers["seconds"])
 
 
 def _read_positive(value: str, where: str) -> float:
@@ -197,7 +197,7 @@ def _find_csv(folder: Path, recording: Path) -> Path:
     raise MediaError(f"{recording}: OpenFace left no file for it in {folder}; looked for {names}")
 
 
-def _run(settings: Settings, recording: Path, columns: Sequence[str]) -> OpenFaceTable:
+def _run(settings: OpenFaceSettings, recording: Path, columns: Sequence[str]) -> OpenFaceTable:
     """Run the program on a recording, and read what it leaves in a folder that is then removed."""
     program = settings.path
     with tempfile.TemporaryDirectory(prefix="mien-openface-") as folder:
