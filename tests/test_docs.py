@@ -16,7 +16,8 @@ import typer
 
 from mien.cli import app
 from mien.config import read_settings
-from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.corpora.planted.corpus import make_planted
+from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store import write_store
 from mien.errors import MienError
 from mien.pretrained.assets import DEFAULT_TEXT_ENCODER

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.corpora.planted.corpus import PlantedConfig, make_planted
+    from mien.corpora.planted.corpus import make_planted
+    from mien.corpora.planted.planted_config import PlantedConfig
     from mien.corpora.published.reader import read_released
     from mien.corpora.table import read_table
     from mien.data.store import open_store, write_store
@@ -44,7 +45,7 @@ __all__ = [
 #: Where each public name is defined; modules are imported when a name is first used.
 _HOMES = {
     "MienError": ("mien.errors", "MienError"),
-    "PlantedConfig": ("mien.corpora.planted.corpus", "PlantedConfig"),
+    "PlantedConfig": ("mien.corpora.planted.planted_config", "PlantedConfig"),
     "compare": ("mien.reports.comparison", "compare_runs"),
     "evaluate": ("mien.training.loading", "evaluate"),
     "load": ("mien.prediction.predictor", "load"),

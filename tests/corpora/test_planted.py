@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from mien.config import read_settings
-from mien.corpora.planted import corpus
-from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.corpora.planted.corpus import make_planted
+from mien.corpora.planted.planted_config import PlantedConfig
 from mien.corpora.planted.sentences import GRADES, phrases, vocabulary, write_sentence
+from mien.corpora.planted.signals import make_rotation
 from mien.data.store import write_store
 from mien.errors import AssetError, ConfigError
 from mien.evaluation.significance import bootstrap_interval
@@ -27,9 +28,7 @@ def material():
     return make_planted(PlantedConfig())
 
 
-@cache
-def rotation_of(modality, size):
-    return corpus._make_rotation(modality, size)
+rotation_of = cache(make_rotation)
 
 
 _READ = {}
@@ -604,10 +603,7 @@ def labels_by_video(video_effect):
     settings = PlantedConfig(
         **OF_VIDEOS, video_effect=video_effect, disagreement=0, spread=0.8, agreement=0.5
     )
-    plans = [
-        corpus._plan_clip(settings, r, v) for r, v in enumerate(corpus._number_videos(settings))
-    ]
-    clips = [clip for clip in corpus._make_clips(settings, plans) if clip.split == "train"]
+    clips = [c for c in make_planted(settings).corpus.clips if c.split == "train"]
     videos = np.array([clip.video_id for clip in clips]).reshape(-1, 10)
     assert (videos == videos[:, :1]).all()
     return {t: np.array([c.labels[t] for c in clips]).reshape(-1, 10) for t in Task}

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.corpora.planted.corpus import make_planted
+from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store import open_store, write_store
 from mien.data.summary import format_summary, summarise, verify
 from mien.errors import StoreError

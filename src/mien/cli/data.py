@@ -152,7 +152,8 @@ def planted(
 ) -> None:
     """Make the planted corpus: synthetic clips whose unimodal truth and moments are known."""
     from mien.config import apply_overrides, read_settings
-    from mien.corpora.planted.corpus import PlantedConfig, make_planted
+    from mien.corpora.planted.corpus import make_planted
+    from mien.corpora.planted.planted_config import PlantedConfig
     from mien.data.store import write_store
 
     config = read_settings(PlantedConfig, apply_overrides({}, settings or []))

@@ -9,7 +9,8 @@ from typing import Any
 from filelock import FileLock
 
 from mien.config import Settings
-from mien.corpora.planted.corpus import PlantedConfig, make_planted
+from mien.corpora.planted.corpus import make_planted
+from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store import Store, open_store, write_store
 from mien.errors import MienError, OutputError
 from mien.files.cache import cache_folder, hash_of

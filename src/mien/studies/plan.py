@@ -50,7 +50,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from mien.config import Seeds, Settings, apply_overrides, read_settings, read_toml
-from mien.corpora.planted.corpus import PlantedConfig
+from mien.corpora.planted.planted_config import PlantedConfig
 from mien.errors import ConfigError
 from mien.studies.baselines import ReferenceName
 from mien.training.settings import ExperimentConfig, read_config

@@ -1,5 +1,6 @@
 """The planted corpus: synthetic clips whose unimodal truth and telling moments are known.
 
-``corpus`` makes it, of ``sentences`` whose wording carries a sentiment and of ``bursts`` in the
-series of voice and face.
+``corpus`` makes it, by the settings of ``planted_config``: of ``sentiments`` that each modality
+has and that are mixed into the label, of ``sentences`` whose wording carries one, and of the
+``signals`` of voice and face, in which ``bursts`` carry one.
 """
