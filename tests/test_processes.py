@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.processes import safe_spawn
+from mien.processes import num_processors, safe_spawn
 
 #: Modules that a child imports early, or that pip is; each leaves a mark when it is run.
 POISON = ("json", "queue", "socket", "threading", "multiprocessing", "pip", "mien", "wave")
@@ -96,3 +96,21 @@ def test_the_environment_is_as_before_when_processes_are_spawned(monkeypatch, be
     with safe_spawn():
         assert os.environ["PYTHONSAFEPATH"] == "1"
     assert os.environ.get("PYTHONSAFEPATH") == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a system that binds")
+def test_processors_are_those_that_the_process_may_use():
+    command = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from mien.processes import num_processors; print(num_processors())"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True)
+    assert int(done.stdout) == 1
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python itself knows")
+@pytest.mark.parametrize(("count", "expected"), [(3, 3), (None, 1)])
+def test_processors_are_those_of_the_machine_where_none_are_bound(monkeypatch, count, expected):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert num_processors() == expected

@@ -1,4 +1,4 @@
-"""How Python processes are started: what lies in the working directory is never imported.
+"""Processes: how many may run at once, and how Python is started without a stranger's modules.
 
 ``python -m`` and ``python -c``, by which processes are spawned, put the working directory first on
 the path of modules. A folder of recordings with a ``json.py`` in it would then have it run.
@@ -10,10 +10,19 @@ import sys
 import threading
 from collections.abc import Iterator
 
-__all__ = ["python_command", "safe_environment", "safe_spawn"]
+__all__ = ["num_processors", "python_command", "safe_environment", "safe_spawn"]
 
 _SAFE = "PYTHONSAFEPATH"
 _LOCK = threading.Lock()
+
+
+def num_processors() -> int:
+    """Return how many processors this process may use, which can be fewer than the machine has."""
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def python_command(module: str) -> list[str]:

@@ -14,6 +14,7 @@ import typer
 from mien.cli.options import busy, stoppable
 from mien.errors import AssetError, ConfigError, ExtractionError, FeatureError, MediaError
 from mien.files.reading import open_regular
+from mien.processes import num_processors
 
 if TYPE_CHECKING:
     from mien.prediction.output_files.journal import Recording
@@ -94,7 +95,7 @@ def predict(
     predictor = load(model)
     said = name_transcript(transcript)
     places = Places(json=json_out, csv=csv_out, pictures=plot)
-    num_jobs = jobs or len(os.sched_getaffinity(0))
+    num_jobs = jobs or num_processors()
     if text is not None:
         with busy("loading models"):
             bring_missing(predictor, "none", fetch=fetch)

@@ -1,6 +1,5 @@
 """The command that carries out a study."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from mien.cli.options import read_seeds, stoppable
 from mien.errors import ConfigError
+from mien.processes import num_processors
 
 __all__ = ["study"]
 
@@ -94,7 +94,7 @@ def study(
         report = run_study(
             chosen,
             out or Path("studies") / chosen.name,
-            num_workers=jobs or os.cpu_count() or 1,
+            num_workers=jobs or num_processors(),
             code="any" if any_code else "same",
             command=" ".join(["mien study", Path(name).name, *words]),
             listener=progress,

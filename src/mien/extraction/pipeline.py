@@ -8,7 +8,6 @@ that was not.
 import contextlib
 import csv
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from mien.extraction.workspace import (
     write_task,
 )
 from mien.files.folders import check_place
+from mien.processes import num_processors
 from mien.types import Word
 
 __all__ = ["Extracted", "ExtractionListener", "Skipped", "extract"]
@@ -170,4 +170,4 @@ def _reopen(out: Path) -> Extracted:
 
 def _count_processors(backend: Backend) -> int:
     """Return how many clips to work on at once; a cluster is given enough to keep it busy."""
-    return len(os.sched_getaffinity(0)) if backend == "local" else 256
+    return num_processors() if backend == "local" else 256
