@@ -4,13 +4,8 @@ import threading
 
 import pytest
 
-from mien.files.cache import hash_of, locked, versions_of
+from mien.files.cache import locked, versions_of
 from mien.files.source_code import code_fingerprint
-
-
-def test_a_key_depends_on_every_part_and_not_on_their_order():
-    assert hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1})
-    assert len({hash_of(one) for one in ({"a": 1}, {"a": 1.0}, {"a": "1"}, {"b": 1}, [])}) == 5
 
 
 def test_versions_are_those_that_are_installed():

@@ -13,7 +13,7 @@ import typer
 
 from mien.cli.options import busy, stoppable
 from mien.errors import AssetError, ConfigError, ExtractionError, FeatureError, MediaError
-from mien.files.reading import open_regular
+from mien.files.hashing import hash_file
 from mien.processes import num_processors
 
 if TYPE_CHECKING:
@@ -276,7 +276,6 @@ def _identify(transcript: str | Path) -> str:
             return transcript
         return f"{transcript[:_SHORT]}... {hashlib.sha256(transcript.encode()).hexdigest()}"
     try:
-        with open_regular(transcript, ConfigError) as file:
-            return f"{transcript} {hashlib.sha256(file.read()).hexdigest()}"
+        return f"{transcript} {hash_file(transcript, ConfigError)}"
     except (ConfigError, OSError):
         return str(transcript)  # what is wrong with it is said when it is read

@@ -5,7 +5,6 @@ clips.csv                                             a column path; start and e
 FOLDER/..., FILE                                      recordings without labels
 """
 
-import hashlib
 import itertools
 import logging
 import os
@@ -23,6 +22,7 @@ from mien.corpora.recording_table import (
 )
 from mien.corpora.unlabelled import Unlabelled, choose_clips
 from mien.errors import CorpusError
+from mien.files.hashing import hash_file
 from mien.files.reading import parse_json, read_limited, show
 from mien.types import ID_SEPARATOR, Clip, Corpus, Scale, Task, Word
 
@@ -97,9 +97,7 @@ def read_recordings(
         found = read_recording_table(source, scale, encoding)
         stays = choose_clips(source, [one.clip for one in found], unlabelled)
         found = list(itertools.compress(found, stays))
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        origin = {"source": _as_text(source.name), "sha256": digest}
+        origin = {"source": _as_text(source.name), "sha256": hash_file(source, CorpusError)}
     else:
         state = "is no file" if source.exists() else "is not there"
         raise CorpusError(f"{source}: {state}; give a folder, a CSV file or a recording")

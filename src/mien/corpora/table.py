@@ -1,6 +1,5 @@
 """A user's own corpus: a CSV file of clips in the field's columns, and npz files of features."""
 
-import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from mien.corpora.clip_table.splits import Piece, check_pieces, report_shared
 from mien.corpora.npz_features import read_arrays
 from mien.corpora.unlabelled import Unlabelled, choose_clips
 from mien.errors import CorpusError, FeatureError
+from mien.files.hashing import hash_file
 from mien.files.reading import show
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
@@ -126,15 +126,10 @@ def _read_clip(row: Mapping[str, str], where: str, scale: Scale) -> Clip:
 def _describe_origin(
     path: Path, series: Sequence[SeriesSource], features: Mapping[str, Path]
 ) -> dict[str, str]:
-    origin = {"file": path.name, "sha256": _hash(path)}
+    origin = {"file": path.name, "sha256": hash_file(path, CorpusError)}
     for one in series:
         file = features[one.name]
         if not file.exists():  # FILE.npz:NAME
             file = Path(str(file).rpartition(":")[0])
-        origin |= {one.name: one.extractor, f"{one.name} sha256": _hash(file)}
+        origin |= {one.name: one.extractor, f"{one.name} sha256": hash_file(file, CorpusError)}
     return origin
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

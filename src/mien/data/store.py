@@ -9,7 +9,6 @@ STORE/
     video/...            further series: video, text (embeddings), tokens (token ids)
 """
 
-import hashlib
 import io
 import json
 import logging
@@ -27,6 +26,7 @@ from pydantic import ValidationError
 from mien.config import Settings
 from mien.errors import CorpusError, FeatureError, StoreError
 from mien.files.folders import FolderKind, staged
+from mien.files.hashing import hash_files
 from mien.files.npy import append_array, save_array, write_header
 from mien.files.reading import open_regular, parse_json, read_limited, show
 from mien.types import (
@@ -225,15 +225,16 @@ class Store:
         return Series(values, offsets, times)
 
     def compute_fingerprint(self) -> str:
-        """Read everything and return the fingerprint that ``meta.json`` should hold."""
-        digest = hashlib.sha256()
-        _digest_file(digest, self.path / "clips.jsonl")
-        for name in sorted(self.meta.series):
-            _digest_file(digest, self.path / name / "offsets.npy")
-            if self.meta.series[name].has_times:
-                _digest_file(digest, self.path / name / "times.npy")
-            _digest_file(digest, self.path / name / "values.npy")
-        return digest.hexdigest()
+        """Read everything and return the fingerprint that ``meta.json`` should hold.
+
+        Raises:
+            StoreError: If a file is not there or cannot be read.
+        """
+        files = [self.path / "clips.jsonl"]
+        for name, series in sorted(self.meta.series.items()):
+            times = ["times.npy"] if series.has_times else []
+            files += [self.path / name / file for file in ("offsets.npy", *times, "values.npy")]
+        return hash_files(files, StoreError)
 
 
 def open_store(path: str | Path) -> Store:
@@ -494,9 +495,3 @@ def _describe(material: Material, series: dict[str, SeriesMeta]) -> StoreMeta:
         extraction=None if material.extraction is None else dict(material.extraction),
         fingerprint="",
     )
-
-
-def _digest_file(digest: Any, path: Path) -> None:  # noqa: ANN401  # hashlib's type has no name
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)

@@ -181,7 +181,7 @@ def verify(store: Store) -> None:
     """
     try:
         found = store.compute_fingerprint()
-    except OSError as error:
+    except (OSError, StoreError) as error:
         raise StoreError(
             f"{store.path}: cannot be read ({error}); import the corpus again"
         ) from error

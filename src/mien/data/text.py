@@ -21,8 +21,9 @@ from mien.config import Settings
 from mien.data.store import Series, Store
 from mien.data.text_states import compute_states, states_of
 from mien.errors import AssetError, CheckpointError, ConfigError
-from mien.files.cache import cache_folder, hash_of, locked, versions_of
+from mien.files.cache import cache_folder, locked, versions_of
 from mien.files.folders import FolderKind, staged
+from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
 from mien.pretrained.assets import (
@@ -32,11 +33,11 @@ from mien.pretrained.assets import (
     find_text_encoder,
     text_prefix,
 )
+from mien.pretrained.encoder_source import fingerprint_of
 from mien.pretrained.text_encoder import (
     GivenStates,
     StackedEncoder,
     TokenEncoder,
-    fingerprint_of,
     load_backbone,
     load_bottom,
     load_settings,
@@ -419,7 +420,7 @@ def _key(ids: Series, reader: TextReader, layer: int) -> str:
         "code": code_fingerprint("mien.data.text_states"),
         "versions": versions_of("torch", "transformers"),
     }
-    return hash_of(parts)
+    return hash_json(parts)
 
 
 def _read_states(folder: Path, shape: tuple[int, int]) -> Float[np.ndarray, "_ d"] | None:

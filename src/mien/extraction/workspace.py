@@ -9,7 +9,6 @@ STORE.extracting/      beside the store that it becomes
 
 import contextlib
 import csv
-import hashlib
 import io
 import json
 import logging
@@ -27,6 +26,7 @@ from mien.extraction.clip_results import ClipFacts, read_facts, write_result
 from mien.extraction.processes.supervisor import ClipOutcome
 from mien.files.atomic import reported_as, write_text
 from mien.files.folders import FolderKind, refuse_foreign
+from mien.files.hashing import hash_json
 from mien.files.reading import parse_json, read_limited
 from mien.files.temporaries import open_to_lock, remove_unlocked, sweep_folder, try_lock
 from mien.types import Clip, Word
@@ -181,7 +181,7 @@ def _make_key(
     parts = [
         clip.id, os.fsencode(path.absolute()).hex(), clip.start, clip.end, state, is_heard, words
     ]  # fmt: skip
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+    return hash_json(parts, digits=40)
 
 
 def is_done(work: Work, time_limit: float | None) -> bool:

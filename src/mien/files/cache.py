@@ -1,18 +1,15 @@
 """What is computed once and kept: in which folder, under which key, by one process at a time."""
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["cache_folder", "hash_of", "locked", "versions_of"]
+__all__ = ["cache_folder", "locked", "versions_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +19,6 @@ def cache_folder() -> Path:
     if "MIEN_CACHE" in os.environ:
         return Path(os.environ["MIEN_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
-
-
-def hash_of(parts: Any) -> str:  # noqa: ANN401  # whatever JSON can hold
-    """Return a short hash of plain values, for the name of a file or folder."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def versions_of(*packages: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """A trained network without its store: a checkpoint, and series made of any recording."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
 from mien.extraction.clip import AnyExtractor, ExtractionSettings
 from mien.extraction.extractors import EXTRACTORS
+from mien.files.hashing import hash_file
 from mien.files.reading import show
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
@@ -216,7 +216,7 @@ def load_network(checkpoint: Path) -> Network:
         checkpoint=checkpoint,
         facts=ModelFacts(
             name=header.name or checkpoint.name,
-            sha256=_hash(checkpoint),
+            sha256=hash_file(checkpoint, CheckpointError),
             corpus=header.corpus,
             licence=header.licence,
         ),
@@ -300,11 +300,3 @@ def _name_makers(header: Header, config: ExperimentConfig) -> dict[Modality, str
     made = {m: one.extractor or "" for m, one in _series_of(header, config).items()}
     text = header.series.get("text", SeriesFacts()).extractor or ""
     return {Modality.TEXT: header.text_encoder or text, **made}
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -9,7 +9,6 @@ DATA/assets/
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from typing import Literal
 from mien.errors import AssetError
 from mien.files.atomic import write_text
 from mien.files.folders import FolderKind, refuse_foreign
+from mien.files.hashing import hash_file
 from mien.files.temporaries import sweep_folder, temporary
 from mien.pretrained.registry import ASSETS, Asset, AssetFile, Need
 from mien.pretrained.wheels import collect, installed_path
@@ -343,8 +343,7 @@ def _digest_of(path: Path) -> str:
     match digests.get(str(path)):
         case [size, changed, str(digest)] if [size, changed] == seen:
             return digest
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hash_file(path, AssetError)
     digests[str(path)] = [*seen, digest]
     _write_digests({name: entry for name, entry in digests.items() if Path(name).exists()})
     return digest

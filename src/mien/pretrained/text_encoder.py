@@ -1,6 +1,5 @@
 """Pretrained text encoders: found on disk or by name, loaded whole, and as parts of a model."""
 
-import hashlib
 from collections.abc import Sequence as Several
 from pathlib import Path
 from pickle import UnpicklingError  # named, to be caught; nothing is unpickled here
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mien.errors import AssetError, ConfigError
-from mien.files.reading import open_regular, require_regular
+from mien.files.reading import require_regular
 from mien.tensors import Sequence
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "StackedEncoder",
     "TokenEncoder",
     "TopLayers",
-    "fingerprint_of",
     "load_backbone",
     "load_bottom",
     "load_settings",
@@ -213,21 +211,3 @@ def _layers_of(backbone: nn.Module) -> Several[nn.Module]:
             "apart; say finetune or frozen"
         )
     return list(layers)
-
-
-def fingerprint_of(source: Path | str) -> str:
-    """Return the SHA-256 of a local encoder's files; its name for one of a hub.
-
-    Raises:
-        AssetError: If a file cannot be read.
-    """
-    if isinstance(source, str):
-        return f"hub:{source}"
-    digest = hashlib.sha256()
-    files = sorted([*source.glob("*.safetensors"), *source.glob("*.bin"), *source.glob("*.json")])
-    for file in files:
-        digest.update(file.name.encode())
-        with open_regular(file, AssetError) as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

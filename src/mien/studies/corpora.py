@@ -13,7 +13,8 @@ from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store import Store, open_store, write_store
 from mien.errors import MienError, OutputError
-from mien.files.cache import cache_folder, hash_of
+from mien.files.cache import cache_folder
+from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
 from mien.studies.plan import Study, StudyCorpus
@@ -21,7 +22,7 @@ from mien.studies.workers import StudyListener, side_by_side
 from mien.training.preparation import Prepared, build, prepare
 from mien.training.settings import ExperimentConfig
 
-__all__ = ["ReadyCorpus", "ReadyVariant", "hash_of", "make_ready", "plain_settings"]
+__all__ = ["ReadyCorpus", "ReadyVariant", "make_ready", "plain_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def _make_ready(corpus: StudyCorpus) -> ReadyCorpus:
 
 def _planted_store(settings: PlantedConfig) -> Path:
     """Return the store of a planted corpus, which is made if it is not in the cache."""
-    key = hash_of([plain_settings(settings), code_fingerprint("mien.corpora.planted.corpus")])
+    key = hash_json([plain_settings(settings), code_fingerprint("mien.corpora.planted.corpus")])
     path = cache_folder() / "stores" / f"planted-{key}"
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_folder(path.parent)

@@ -26,8 +26,9 @@ from mien.evaluation.evaluate import share_attention
 from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.files.cache import cache_folder
+from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
-from mien.studies.corpora import ReadyCorpus, hash_of, plain_settings
+from mien.studies.corpora import ReadyCorpus, plain_settings
 from mien.studies.plan import Study
 from mien.studies.workers import StudyListener, side_by_side
 from mien.training.experiment import train
@@ -121,7 +122,7 @@ def plan_jobs(
                 train_config = variant.config.train.model_copy(update={"seeds": (seed,)})
                 config = variant.config.model_copy(update={"train": train_config})
                 versions = [metadata.version(one) for one in ("mien", "torch")]
-                key = hash_of([plain_settings(config), ready.fingerprint, variant.text, versions])
+                key = hash_json([plain_settings(config), ready.fingerprint, variant.text, versions])
                 jobs.append(
                     Job(
                         corpus=ready.corpus.name,

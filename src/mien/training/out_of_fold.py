@@ -26,7 +26,8 @@ from mien.data.dataset import ClipDataset, measure_costs
 from mien.data.text import TextEncoderConfig, TextInput, prepare_text
 from mien.errors import CheckpointError, DivergenceError
 from mien.evaluation.scoring import predict
-from mien.files.cache import cache_folder, hash_of, locked, versions_of
+from mien.files.cache import cache_folder, locked, versions_of
+from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
 from mien.labels import CopyLabels
@@ -225,7 +226,7 @@ def _key(
         "versions": versions_of("torch", "numpy", "accelerate"),
         "machine": _name_machine(settings.train),
     }
-    return hash_of(parts)
+    return hash_json(parts)
 
 
 def _name_machine(train: TrainConfig) -> list[str | int]:

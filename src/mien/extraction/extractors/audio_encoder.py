@@ -10,7 +10,8 @@ from mien.errors import AssetError, ConfigError, require
 from mien.extraction.extractors.protocols import AudioExtractor, refuse_settings
 from mien.extraction.extractors.windows import Analysis, AudioWindow, Windowing, WindowStream
 from mien.extraction.media.segments import Source
-from mien.files.reading import open_regular, require_regular
+from mien.files.hashing import hash_file
+from mien.files.reading import require_regular
 from mien.pretrained.assets import find_asset
 
 __all__ = [
@@ -184,8 +185,7 @@ def _identify(model: str, folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in {".json", ".safetensors", ".bin"}:
-            with open_regular(path, AssetError) as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(hash_file(path, AssetError)))
     return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
 
 
