@@ -26,8 +26,8 @@ def hook(event, args):
 sys.addaudithook(hook)
 from mien.errors import MienError
 from mien.prediction.network import load_network
-from mien.training.loading import evaluate
 from mien.prediction.onnx import export_onnx
+from mien.training.experiment import evaluate
 
 encoder, words, run, store = map(Path, sys.argv[1:])
 ways = {

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from mien.prediction.predictor import load
     from mien.reports.comparison import compare_runs as compare
     from mien.reports.page import write_report
-    from mien.training.experiment import train
-    from mien.training.loading import evaluate
+    from mien.training.experiment import evaluate, train
     from mien.training.run_folder import open_run
     from mien.training.settings import read_config
 
@@ -47,7 +46,7 @@ _HOMES = {
     "MienError": ("mien.errors", "MienError"),
     "PlantedConfig": ("mien.corpora.planted.planted_config", "PlantedConfig"),
     "compare": ("mien.reports.comparison", "compare_runs"),
-    "evaluate": ("mien.training.loading", "evaluate"),
+    "evaluate": ("mien.training.experiment", "evaluate"),
     "load": ("mien.prediction.predictor", "load"),
     "make_planted": ("mien.corpora.planted.corpus", "make_planted"),
     "open_run": ("mien.training.run_folder", "open_run"),

@@ -20,7 +20,7 @@ from mien.errors import AssetError, CheckpointError, ConfigError
 from mien.pretrained.text_encoder import GivenStates, TokenEncoder
 from mien.tensors import pad
 from mien.training.preparation import prepare
-from mien.training.starting import describe_run
+from mien.training.record import describe_run
 from mien.types import Corpus, Material, SeriesSource
 
 MODES = ("finetune", "frozen", "last-1", "last-2")

@@ -29,8 +29,8 @@ from mien.files.temporaries import temporary
 from mien.reports.figures.style import make_figure, save_figure
 from mien.reports.page import write_report
 from mien.training.experiment import train
+from mien.training.record import open_folder
 from mien.training.run_folder import open_run
-from mien.training.starting import open_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and locks of POSIX")
 

@@ -42,8 +42,8 @@ from mien.reports.comparison import compare_runs
 from mien.reports.page import write_report
 from mien.reports.text import format_comparison, format_run
 from mien.training.checkpoints.checkpoint import read_header, read_tensors
-from mien.training.experiment import train
-from mien.training.loading import evaluate, find_checkpoint, load_model
+from mien.training.experiment import evaluate, train
+from mien.training.loading import find_checkpoint, load_model
 from mien.training.loop import check_steps
 from mien.training.preparation import _moments, prepare
 from mien.training.run_folder import SeedFolder, open_run
@@ -142,7 +142,7 @@ def test_a_run_that_was_stopped_while_it_was_judged_goes_on(
 
     out = tmp_path / "parts"
     with monkeypatch.context() as patched:
-        patched.setattr("mien.training.experiment.judge_labels", interrupt)
+        patched.setattr("mien.training.record.judge_labels", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(make_config(), tiny_store, out)
     train(make_config(), tiny_store, out, resume=True)
@@ -156,7 +156,7 @@ torch.set_num_threads(1)
 import mien.evaluation.evaluate
 mien.evaluation.evaluate._RESAMPLES = 40
 from helpers import make_config
-from mien.training.experiment import train
+from mien.training.experiment import evaluate, train
 train(make_config(train={"epochs": 16, "patience": 16}), sys.argv[1], sys.argv[2], resume=True)
 """
 

@@ -12,8 +12,7 @@ from mien.reports.comparison import compare_runs
 from mien.reports.labels import format_label_report, report_labels
 from mien.reports.page import write_report
 from mien.reports.text import format_comparison, format_run
-from mien.training.experiment import train
-from mien.training.loading import evaluate
+from mien.training.experiment import evaluate, train
 from mien.types import Task
 
 ENDS = ("low", "high")

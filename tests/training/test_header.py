@@ -18,9 +18,8 @@ from mien.prediction.predictor import DEFAULT_MODEL, load
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.checkpoints.header import Header, check_header, open_header
 from mien.training.experiment import train
-from mien.training.loading import load_model
+from mien.training.loading import load_model, read_start
 from mien.training.preparation import prepare
-from mien.training.starting import read_start
 
 DEEP = json.loads("[" * 900 + "]" * 900)
 REMOVED = object()

@@ -9,8 +9,8 @@ from mien.data.store import open_store, write_store
 from mien.errors import CheckpointError
 from mien.prediction.predictor import load
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
-from mien.training.experiment import train
-from mien.training.loading import evaluate, load_model
+from mien.training.experiment import evaluate, train
+from mien.training.loading import load_model
 from mien.types import Corpus, Material, Scale
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")

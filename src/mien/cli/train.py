@@ -106,7 +106,7 @@ def evaluate(
 ) -> None:
     """Evaluate every seed of a run, on its own store's split or on another store."""
     from mien.reports.text import format_run
-    from mien.training.loading import evaluate as run_evaluation
+    from mien.training.experiment import evaluate as run_evaluation
 
     with busy(f"evaluating {run}"):
         metrics = run_evaluation(run, split=read_split(split), store=store, out=out)

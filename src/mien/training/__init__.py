@@ -1,7 +1,7 @@
 """One run: from settings and a store to a folder with everything that came of it.
 
-``experiment`` is the story and ``settings`` what it can be told; ``preparation`` readies the store,
-``out_of_fold`` the evidence for labels, ``starting`` the folder; ``objective`` is minimised by the
-``loop`` of ``trainer``; ``checkpoints`` and ``run_folder`` keep the result, and ``loading`` reads
-it.
+``experiment`` is the story of a run. ``settings`` holds what can be set; ``preparation`` brings a
+store into the form of the settings, ``out_of_fold`` gathers evidence for labels; ``objective`` is
+what ``optimizer``, ``loop`` and ``trainer`` minimise; ``record`` writes the ``run_folder``,
+``checkpoints`` are the trained weights, and ``loading`` reads them.
 """

@@ -1,34 +1,43 @@
-"""A trained model and a store: found, checked, loaded, and evaluated."""
+"""Trained weights, checked and loaded: a model for a store, or what a training starts from."""
 
-import json
+import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import torch
 
 from mien.data.dataset import ClipDataset
-from mien.data.store import Store, open_store
+from mien.data.store import Store
 from mien.data.text import check_encoder
-from mien.errors import CheckpointError
-from mien.evaluation.evaluate import judge_attention, judge_run
-from mien.evaluation.predictions import Predictions, write_predictions
-from mien.evaluation.scoring import predict
-from mien.files.atomic import write_text
+from mien.errors import CheckpointError, TrainingError
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
-from mien.training.checkpoints.checkpoint import build_with, read_tensors, split_states
+from mien.training.checkpoints.checkpoint import (
+    build_with,
+    check_finite,
+    fits_in,
+    read_tensors,
+    split_states,
+)
 from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.matching import check_data
-from mien.training.checkpoints.videos import videos_seen
-from mien.training.preparation import Prepared, prepare, require_labels
-from mien.training.run_folder import RunFolder, SeedFolder, open_run
+from mien.training.checkpoints.videos import knows_all_videos, videos_seen
+from mien.training.preparation import EVALUATED_SPLITS, Prepared, prepare
+from mien.training.run_folder import SeedFolder, open_run
+from mien.training.settings import ExperimentConfig
 from mien.types import Split
 
 __all__ = [
+    "LoadedModel",
+    "Start",
     "dataset_of",
-    "evaluate",
     "find_checkpoint",
     "load_model",
+    "load_trained",
+    "read_start",
+    "take_over",
 ]
 
 logger = logging.getLogger(__name__)
@@ -69,6 +78,34 @@ def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:
     return prepared.datasets[split]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A trained model, ready for the data of a store.
+
+    Attributes:
+        header: What its checkpoint says of itself.
+        model: The network, which does not drop out.
+        prepared: The data.
+        warnings: A sentence for every series that another extractor made than that of the training.
+    """
+
+    header: Header
+    model: MultimodalModel
+    prepared: Prepared
+    warnings: tuple[str, ...]
+
+    def warn_of_seen(self, dataset: ClipDataset) -> Iterator[str]:
+        """Yield a sentence if the weights have learned from videos of ``dataset``."""
+        videos = {clip.video_id for clip in dataset.clips}
+        seen = videos_seen(self.header.given(), videos)
+        if seen:
+            yield (
+                f"{self.prepared.store.path}: {len(seen)} of the {len(videos)} videos evaluated "
+                f"here, such as {min(seen)!r}, were trained on; the numbers say nothing about new "
+                "videos"
+            )
+
+
 def load_model(
     path: str | Path, store: Store, *, with_unlabelled: bool = False
 ) -> tuple[MultimodalModel, Prepared]:
@@ -86,16 +123,14 @@ def load_model(
             another size, of other names or in another order, labels on another scale, or other
             weights of the text encoder.
     """
-    model, prepared, warnings = _load(path, store, with_unlabelled=with_unlabelled)
-    for warning in warnings:
+    trained = load_trained(path, store, with_unlabelled=with_unlabelled)
+    for warning in trained.warnings:
         logger.warning("%s", warning)
-    return model, prepared
+    return trained.model, trained.prepared
 
 
-def _load(
-    path: str | Path, store: Store, *, with_unlabelled: bool = False
-) -> tuple[MultimodalModel, Prepared, list[str]]:
-    """Load a trained model, and say what may be wrong with using it on a store."""
+def load_trained(path: str | Path, store: Store, *, with_unlabelled: bool = False) -> LoadedModel:
+    """Load a trained model as ``load_model`` does; warnings are returned and not logged."""
     checkpoint = find_checkpoint(Path(path))
     header = open_header(checkpoint)
     config = header.read_config(checkpoint, corpus=store.meta.name)
@@ -108,7 +143,9 @@ def _load(
         split_states(read_tensors(checkpoint), "model"),
         str(checkpoint),
     )
-    return model.eval(), prepared, warnings
+    return LoadedModel(
+        header=header, model=model.eval(), prepared=prepared, warnings=tuple(warnings)
+    )
 
 
 def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:
@@ -123,99 +160,82 @@ def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:
     check_encoder(checkpoint, header.given(), prepared.text)
 
 
-def evaluate(
-    run: RunFolder | str | Path,
-    *,
-    split: Split = "test",
-    store: Store | str | Path | None = None,
-    out: str | Path | None = None,
-) -> dict[str, Any]:
-    """Evaluate every finished seed of a run on one split.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Weights to start from, and where they come from.
+
+    Attributes:
+        path: The checkpoint.
+        header: What it says of itself.
+        tensors: Its weights, by their names in the model.
+        fingerprint: SHA-256 of them.
+    """
+
+    path: Path
+    header: Header
+    tensors: dict[str, torch.Tensor]
+    fingerprint: str
+
+
+def read_start(init: str | Path, prepared: Prepared, config: ExperimentConfig) -> Start:
+    """Read the weights to start from.
 
     Args:
-        run: The run folder.
-        split: Which clips.
-        store: Other data, with series of the same kind; None takes the predictions that the run
-            made on its own store, where it has them.
-        out: Folder for predictions and ``metrics.json``; None writes nothing.
-
-    Returns:
-        What a run's ``metrics.json`` holds, for this split alone. Seeds that diverged are named
-        in ``failed_seeds`` and are in no number.
+        init: A checkpoint, a seed's folder, or a run folder (its first seed that did not diverge).
+        prepared: The data of the training that starts from them.
+        config: Its settings.
 
     Raises:
-        CheckpointError: If no seed has ended, or the data do not fit.
+        CheckpointError: If there is no sound checkpoint, or it was trained on another scale, or on
+            other features of the same number.
+        TrainingError: If they, or weights that they come from, have seen videos of this store's
+            valid or test.
     """
-    run = run if isinstance(run, RunFolder) else open_run(run)
-    seeds = [seed for seed in run.seeds if seed.is_finished]
-    if not seeds:
-        reasons = [f"seed {s.seed}: {s.failure}" for s in run.seeds if s.failure]
-        raise CheckpointError(
-            f"{run.path}: no seed has ended ({'; '.join(reasons) or 'training was stopped'}); "
-            "go on with mien train ... --resume"
-        )
-    if store is None:
-        if not all(seed.predictions(split) for seed in seeds):
-            raise CheckpointError(
-                f"{run.path}: has no predictions on {split}; give its store (--store)"
-            )
-        values = _select_split(run.metrics(), split)
-        if out is not None:
-            made = [one for seed in seeds if (one := seed.predictions(split)) is not None]
-            _write_evaluation(Path(out), split, values, made)
-        return values
-    store = store if isinstance(store, Store) else open_store(store)
-    require_labels(store)
-    predictions, attention, warnings = [], [], []
-    for seed in seeds:
-        model, prepared, said = _load(seed.path, store)
-        warnings += said
-        dataset = dataset_of(prepared, split)
-        warnings += _warn_of_seen(seed.path, store, dataset)
-        predictions.append(predict(model, dataset))
-        attention.append(judge_attention(predictions[-1], dataset.clips, prepared.tokens))
-    values = judge_run(
-        prepared.family,
-        store.meta.name,
-        is_synthetic=store.meta.is_synthetic,
-        seeds=[seed.seed for seed in seeds],
-        predictions={split: predictions},
-        attention=[{split: one} for one in attention],
-    )
-    values["failed_seeds"] = run.failed_seeds
-    for warning in dict.fromkeys(warnings):
+    path = find_checkpoint(Path(init))
+    header = open_header(path)
+    for warning in check_data(path, header, prepared.store, config):
         logger.warning("%s", warning)
-    if out is not None:
-        _write_evaluation(Path(out), split, values, predictions)
-    return values
+    _refuse_seen(path, header, prepared)
+    tensors = split_states(read_tensors(path), "model")
+    check_finite(tensors, str(path))
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return Start(path=path, header=header, tensors=tensors, fingerprint=digest.hexdigest())
 
 
-def _warn_of_seen(path: Path, store: Store, dataset: ClipDataset) -> list[str]:
-    """Say if the weights have learned from videos on which they are evaluated."""
-    videos = {clip.video_id for clip in dataset.clips}
-    seen = videos_seen(open_header(find_checkpoint(path)).given(), videos)
-    if not seen:
-        return []
-    return [
-        f"{store.path}: {len(seen)} of the {len(videos)} videos evaluated here, such as "
-        f"{min(seen)!r}, were trained on; the numbers say nothing about new videos"
-    ]
-
-
-def _write_evaluation(
-    out: Path, split: Split, values: Mapping[str, Any], predictions: Sequence[Predictions]
-) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for seed, one in zip(values["seeds"], predictions, strict=True):
-        write_predictions(one, out / f"predictions-{split}-{seed}.csv")
-    write_text(out / "metrics.json", json.dumps(values, indent=1))
-
-
-def _select_split(metrics: dict[str, Any], split: Split) -> dict[str, Any]:
-    """Keep one split of a run's metrics."""
-    kept = {
-        name: {split: metrics[name][split]}
-        for name in ("splits", "attention")
-        if split in metrics[name]
+def _refuse_seen(path: Path, header: Header, prepared: Prepared) -> None:
+    """Refuse weights that have learned from videos on which the run is evaluated."""
+    evaluated = {
+        prepared.store.clips[row].video_id
+        for split in EVALUATED_SPLITS
+        for row in prepared.store.rows(split)
     }
-    return {**metrics, "attention": {}, **kept}
+    seen = videos_seen(header.given(), evaluated)
+    store = prepared.store.path
+    if seen:
+        before = ", and so the weights that it started from" if header.init else ""
+        raise TrainingError(
+            f"{path}: was trained on {len(seen)} of the {len(evaluated)} videos in valid and test "
+            f"of {store}, such as {min(seen)!r}; train it again with --exclude {store}{before}"
+        )
+    if not knows_all_videos(header.given()):
+        logger.warning(
+            "%s: does not list the videos of the weights that it started from; whether they have "
+            "seen valid or test of %s cannot be checked", path, store,
+        )  # fmt: skip
+
+
+def take_over(model: MultimodalModel, start: Start) -> None:
+    """Load the tensors that fit by name and shape, and log how many did.
+
+    Raises:
+        TrainingError: If none fits.
+    """
+    own = model.state_dict()
+    fits = {k: t for k, t in start.tensors.items() if k in own and fits_in(own[k], t)}
+    if not fits:
+        raise TrainingError(f"{start.path}: no weight in it fits the model of these settings")
+    model.load_state_dict({**own, **fits})
+    logger.info("took over %d of %d tensors from %s", len(fits), len(own), start.path)

@@ -20,6 +20,7 @@ from mien.training.settings import ExperimentConfig, FeaturesConfig
 from mien.types import SPLITS, Clip, Modality, Scale, Split, Task
 
 __all__ = [
+    "EVALUATED_SPLITS",
     "Prepared",
     "build",
     "describe_lacks",
@@ -29,6 +30,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+#: The splits on which a run is evaluated.
+EVALUATED_SPLITS: tuple[Split, ...] = ("valid", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ def require_labels(store: Store) -> None:
 
 def describe_lacks(prepared: Prepared) -> Iterator[str]:
     """Yield a sentence for each split and task that evaluation can say little or nothing about."""
-    for split in ("valid", "test"):
+    for split in EVALUATED_SPLITS:
         dataset = prepared.datasets.get(split)
         if dataset is None:
             yield f"{prepared.store.path}: has no clips in {split}: nothing is evaluated there"

@@ -34,8 +34,8 @@ from mien.types import Task
 
 __all__ = [
     "EpochRecord",
-    "Listener",
     "Trainer",
+    "TrainingListener",
 ]
 
 logger = logging.getLogger(__name__)
@@ -67,17 +67,17 @@ class EpochRecord:
 
 
 @runtime_checkable
-class Listener(Protocol):
-    """Who wants to know how training goes on."""
+class TrainingListener(Protocol):
+    """Is notified of the progress of a training."""
 
     def on_step(self, epoch: int, done: int, total: int) -> None:
-        """Take note that ``done`` of the ``total`` clips of an epoch have been seen."""
+        """Note that ``done`` of the ``total`` clips of an epoch have been trained on."""
 
     def on_evidence(self, epoch: int, done: int, total: int) -> None:
-        """Take note of the same while evidence of the modalities is gathered, before training."""
+        """Note the same while evidence of the modalities is gathered, before training."""
 
     def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
-        """Take note that an epoch has ended."""
+        """Note that an epoch has ended."""
 
 
 class Trainer(Stepper):
@@ -132,7 +132,7 @@ class Trainer(Stepper):
         """The best epoch so far, counted from 1; 0 before the first."""
         return max((r.epoch for r in self.history if r.is_best), default=0)
 
-    def run(self, listener: Listener | None = None) -> None:
+    def run(self, listener: TrainingListener | None = None) -> None:
         """Train until it is finished, from the epoch after the last whole one.
 
         Raises:
@@ -145,7 +145,7 @@ class Trainer(Stepper):
             if listener is not None:
                 listener.on_epoch(record, self.config)
 
-    def _run_epoch(self, epoch: int, listener: Listener | None) -> EpochRecord:
+    def _run_epoch(self, epoch: int, listener: TrainingListener | None) -> EpochRecord:
         start = time.perf_counter()
         torch.manual_seed(mix_seeds(self.seed, epoch))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
@@ -238,9 +238,9 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    whole = optimizer.state_dict()
+    present = optimizer.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, key = name.split("/")
         state.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict({**whole, "state": state})
+    optimizer.load_state_dict({**present, "state": state})

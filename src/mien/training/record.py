@@ -1,0 +1,288 @@
+"""What a run writes: its folder, what it depends on, and what each seed leaves there."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mien.config import dump_toml, read_settings, read_toml
+from mien.data.dataset import ClipDataset
+from mien.errors import CheckpointError, DivergenceError, TrainingError
+from mien.evaluation.conformal import calibrate, coverage
+from mien.evaluation.evaluate import (
+    judge_attention,
+    judge_labels,
+    judge_scores,
+    moment_in_steps,
+)
+from mien.evaluation.predict import predict
+from mien.evaluation.predictions import Predictions, write_predictions
+from mien.files.atomic import write_text
+from mien.files.temporaries import sweep, sweep_folder
+from mien.labels.generator import LabelGenerator
+from mien.training.checkpoints.checkpoint import add_to_header
+from mien.training.checkpoints.videos import join_videos
+from mien.training.loading import Start
+from mien.training.preparation import EVALUATED_SPLITS, Prepared
+from mien.training.run_folder import RunFolder, SeedFolder, open_run, read_json
+from mien.training.settings import ExperimentConfig
+from mien.training.trainer import Trainer
+from mien.types import Modality, Split, Task
+
+__all__ = [
+    "describe_run",
+    "make_header",
+    "open_folder",
+    "record_failure",
+    "record_seed",
+    "write_evaluation",
+]
+
+_NUM_EXAMPLES = 6
+
+
+def open_folder(
+    out: Path, config: ExperimentConfig, environment: Mapping[str, Any], *, resume: bool
+) -> RunFolder:
+    """Make a run folder, or open one that is to go on, and write its settings and environment.
+
+    Args:
+        out: The folder.
+        config: The settings.
+        environment: What ``describe_run`` gives.
+        resume: Whether a run that is already there goes on.
+
+    Raises:
+        TrainingError: If the folder holds something else, or a run that is not to go on.
+        CheckpointError: If the run that is there was begun with other settings or data.
+    """
+    text = dump_toml(config)
+    sweep(out / "config.toml")
+    if (out / "config.toml").exists():
+        if not resume:
+            raise TrainingError(
+                f"{out}: already holds a run; say --resume to go on with it, or another --out"
+            )
+        before = read_settings(ExperimentConfig, read_toml(out / "config.toml"))
+        same = before.model_copy(
+            update={"train": before.train.model_copy(update={"seeds": config.train.seeds})}
+        )
+        if same != config:
+            raise CheckpointError(
+                f"{out / 'config.toml'}: differs from the settings given now; resume with the same "
+                "settings, or give another --out"
+            )
+        _check_environment(out / "environment.json", environment)
+        seeds = dict.fromkeys((*before.train.seeds, *config.train.seeds))
+        merged = config.train.model_copy(update={"seeds": tuple(seeds)})
+        text = dump_toml(config.model_copy(update={"train": merged}))
+    elif out.exists() and any(out.iterdir()):
+        raise TrainingError(f"{out}: exists and is not a run folder; give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    _sweep(out)
+    write_text(out / "config.toml", text)
+    write_text(out / "environment.json", json.dumps(environment, indent=1))
+    return open_run(out)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a process that was killed left of the files of a run."""
+    for folder in (out, out / "figures", *out.glob("seed-*"), *out.glob("seed-*/labels")):
+        sweep_folder(folder)
+
+
+def _check_environment(path: Path, environment: Mapping[str, Any]) -> None:
+    """Refuse to go on with other data; what an earlier version did not write is not compared."""
+    if not path.is_file():  # stopped before it was written
+        return
+    before = _read_beginning(read_json(path))
+    for what, value in _read_beginning(environment).items():
+        if before.get(what, value) != value:
+            raise CheckpointError(
+                f"{path}: the run was begun {what}; resume it with the store, --init and --exclude "
+                "of the first start, or give another --out"
+            )
+
+
+def _read_beginning(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must not change in a run, by the words of the error if it has."""
+    values = {**environment, **environment.get("store", {})}
+    words = {
+        "fingerprint": "on another store",
+        "text_encoder_fingerprint": "with another text encoder",
+        "init": "with other weights to start from",
+        "num_left_out": "with other videos left out",
+    }
+    return {text: values[key] for key, text in words.items() if key in values}
+
+
+def describe_run(
+    prepared: Prepared, config: ExperimentConfig, num_left_out: int, start: Start | None
+) -> dict[str, Any]:
+    """Return what a run depends on besides its settings, as ``environment.json`` holds it."""
+    names = ("mien", "torch", "numpy", "transformers", "accelerate", "safetensors")
+    return {
+        "versions": {name: metadata.version(name) for name in names},
+        "python": platform.python_version(),
+        "platform": platform.system(),
+        "device": config.train.device,
+        "threads": torch.get_num_threads(),
+        "store": {
+            "corpus": prepared.store.meta.name,
+            "fingerprint": prepared.store.meta.fingerprint,
+        },
+        "text_encoder": prepared.text.name if prepared.text else None,
+        "text_encoder_fingerprint": prepared.text.fingerprint if prepared.text else None,
+        "num_clips": {split: len(dataset) for split, dataset in prepared.datasets.items()},
+        "num_left_out": num_left_out,
+        "num_truncated_transcripts": prepared.text.num_truncated if prepared.text else 0,
+        "init": start.fingerprint if start else None,
+    }
+
+
+def make_header(
+    config: ExperimentConfig, prepared: Prepared, start: Start | None
+) -> dict[str, Any]:
+    """Return the header of a checkpoint: all that its use depends on, as ``Header`` reads it."""
+    meta = prepared.store.meta
+    settings = config.model_dump(mode="json", exclude_none=True)
+    settings["train"] = {
+        k: v for k, v in settings["train"].items() if k not in ("seeds", "device", "threads")
+    }
+    return {
+        "format": 1,
+        "config": settings,
+        "corpus": meta.name,
+        "language": meta.language,
+        "scale": list(meta.scale),
+        "is_synthetic": meta.is_synthetic,
+        "sizes": {str(m): size for m, size in prepared.sizes.items()},
+        "series": {
+            name: series.model_dump(
+                mode="json", include={"size", "extractor", "step_seconds", "feature_names"}
+            )
+            for name, series in meta.series.items()
+        },
+        "extraction": meta.extraction,
+        "text_encoder": prepared.text.name if prepared.text else None,
+        "text_encoder_fingerprint": prepared.text.fingerprint if prepared.text else None,
+        "text_prefix": prepared.text.prefix if prepared.text else "",
+        "store": meta.fingerprint,
+        "init": start.fingerprint if start else None,
+        **join_videos(
+            (clip.video_id for clip in prepared.datasets["train"].clips),
+            start.header.given() if start else None,
+        ),
+    }
+
+
+def record_failure(folder: SeedFolder, error: DivergenceError) -> None:
+    """Write why the training of a seed diverged."""
+    write_text(folder.path / "failed.json", json.dumps({"reason": str(error)}))
+
+
+def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> None:
+    """Evaluate the best epoch and write what a seed leaves; ``metrics.json`` comes last.
+
+    Args:
+        folder: The seed's folder, with its checkpoint.
+        trainer: The training, with the weights and labels of its best epoch.
+        prepared: The data.
+    """
+    splits, attention, covered = {}, {}, {}
+    calibration = calibrate(trainer.model, prepared.datasets["valid"], scale=prepared.scale)
+    add_to_header(folder.best, {"calibration": calibration.model_dump(mode="json")})
+    for split in EVALUATED_SPLITS:
+        if split not in prepared.datasets:
+            continue
+        dataset = prepared.datasets[split]
+        predictions = predict(trainer.model, dataset)
+        write_predictions(predictions, folder.path / f"predictions-{split}.csv")
+        splits[split] = judge_scores(predictions, prepared.family)
+        attention[split] = judge_attention(predictions, dataset.clips, prepared.tokens)
+        if split != "valid":
+            covered[split] = coverage(calibration, predictions, prepared.scale)
+        if split == "test" or "test" not in prepared.datasets:
+            examples = _examples(predictions, dataset, prepared)
+            write_text(folder.path / "examples.json", json.dumps(examples, ensure_ascii=False))
+    labels = trainer.objective.labels
+    latest = {m: labels.latest(m).cpu().numpy().astype(np.float64) for m in labels.modalities}
+    train_set = prepared.datasets["train"]
+    truth = {t: v.numpy().astype(np.float64) for t, v in train_set.labels.items()}
+    write_text(folder.path / "train.json", json.dumps(_train_json(train_set, labels)))
+    values = {
+        "seed": trainer.seed,
+        "best_epoch": trainer.best_epoch,
+        "num_epochs": len(trainer.history),
+        "splits": splits,
+        "labels": judge_labels(latest, truth),
+        "attention": attention,
+        "intervals": {"level": calibration.level, "coverage": covered},
+    }
+    write_text(folder.path / "metrics.json", json.dumps(values, indent=1))
+    (folder.path / "last.safetensors").unlink(missing_ok=True)
+
+
+def _train_json(dataset: ClipDataset, labels: LabelGenerator) -> dict[str, Any]:
+    def plain(values: torch.Tensor) -> list[float | None]:
+        return [None if v != v else v for v in values.tolist()]
+
+    return {
+        "ids": [clip.id for clip in dataset.clips],
+        "modalities": [str(m) for m in labels.modalities],
+        "annotated": plain(dataset.labels[Task.FUSION]),
+        "truth": {str(t): plain(v) for t, v in dataset.labels.items() if t is not Task.FUSION},
+    }
+
+
+def _examples(
+    predictions: Predictions, dataset: ClipDataset, prepared: Prepared
+) -> list[dict[str, Any]]:
+    """Pick clips spread over the scale, and give their attention with words."""
+    order = np.argsort(predictions.targets[Task.FUSION], kind="stable")
+    picks = order[
+        np.linspace(0, len(order) - 1, min(_NUM_EXAMPLES, len(order))).round().astype(int)
+    ]
+    return [
+        {
+            "id": dataset.clips[row].id,
+            "transcript": dataset.clips[row].transcript,
+            "target": float(predictions.targets[Task.FUSION][row]),
+            "scores": {str(t): float(s[row]) for t, s in predictions.scores.items()},
+            "attention": _attention_of(row, predictions, dataset, prepared),
+        }
+        for row in picks.tolist()
+    ]
+
+
+def _attention_of(
+    row: int, predictions: Predictions, dataset: ClipDataset, prepared: Prepared
+) -> dict[str, Any]:
+    """Return the attention over a clip's steps, by modality; text has its tokens beside it."""
+    clip, attention = dataset.clips[row], {}
+    for modality, weights in predictions.attention.items():
+        if len(weights[row]) < 2:
+            continue  # a single step always has all the weight
+        values: dict[str, Any] = {"weights": [round(float(w), 6) for w in weights[row]]}
+        tokens = prepared.tokens(clip) if modality is Modality.TEXT else None
+        if tokens is not None:
+            values["tokens"] = [word for word, _, _ in tokens]
+        moment = moment_in_steps(clip, modality, prepared.tokens)
+        values["moment"] = list(moment) if moment else None
+        attention[str(modality)] = values
+    return attention
+
+
+def write_evaluation(
+    out: Path, split: Split, values: Mapping[str, Any], predictions: Sequence[Predictions]
+) -> None:
+    """Write the evaluation of a run on a split: metrics, and the predictions of every seed."""
+    out.mkdir(parents=True, exist_ok=True)
+    for seed, scored in zip(values["seeds"], predictions, strict=True):
+        write_predictions(scored, out / f"predictions-{split}-{seed}.csv")
+    write_text(out / "metrics.json", json.dumps(values, indent=1))
