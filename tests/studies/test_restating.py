@@ -9,9 +9,9 @@ import scipy.stats
 
 from mien.errors import CheckpointError
 from mien.evaluation.metrics import METRICS
-from mien.studies.cells import count_clips, less
 from mien.studies.restating import restate_results
 from mien.studies.study import rewrite_study
+from mien.studies.tables import count_clips, difference_cell
 
 STUDIES = Path(__file__).parents[2] / "docs" / "studies"
 MAE, CORR = METRICS["mosi"]["mae"], METRICS["mosi"]["corr"]
@@ -112,13 +112,13 @@ def make_entry(low, high, *, covers_seeds=True):
 
 
 def test_a_difference_is_marked_as_better_or_worse_only_where_it_is_clear():
-    assert less(make_entry(-0.3, -0.1), "a", MAE) == "**-0.200 better** [-0.300, -0.100]"
-    assert less(make_entry(-0.3, -0.1), "a", CORR) == "**-0.200 worse** [-0.300, -0.100]"
-    assert less(make_entry(-0.3, 0.1), "a", MAE) == "-0.100 [-0.300, 0.100]"
+    assert difference_cell(make_entry(-0.3, -0.1), "a", MAE) == "**-0.200 better** [-0.300, -0.100]"
+    assert difference_cell(make_entry(-0.3, -0.1), "a", CORR) == "**-0.200 worse** [-0.300, -0.100]"
+    assert difference_cell(make_entry(-0.3, 0.1), "a", MAE) == "-0.100 [-0.300, 0.100]"
     weights = make_entry(-0.3, -0.1, covers_seeds=False)
-    assert less(weights, "a", MAE) == "-0.200 [-0.300, -0.100] (weights)"
+    assert difference_cell(weights, "a", MAE) == "-0.200 [-0.300, -0.100] (weights)"
     single = {"less": {"a": {"difference": 0.1, "low": None, "high": None, "covers_seeds": True}}}
-    assert less(single, "a", MAE) == "+0.100"
+    assert difference_cell(single, "a", MAE) == "+0.100"
 
 
 def test_a_part_says_on_how_many_videos_it_rests():

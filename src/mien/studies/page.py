@@ -4,26 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mien.evaluation.bootstrap import FEW_UNITS
-from mien.evaluation.metrics import METRICS
 from mien.reports.finished_run import Picture
 from mien.reports.label_measure import PARTS
 from mien.reports.text import (
-    UNDEFINED,
-    describe_metrics,
     format_interval,
     format_value,
-    label_metric,
     markdown_table,
     name_corpus,
 )
-from mien.studies.cells import caption, count_clips, count_seeds, ends, less, spread
-from mien.studies.results import INSIDE, RATIO
-from mien.studies.tables import label_tables
-from mien.types import Modality, Task
+from mien.studies.tables import attention_tables, label_tables, score_tables
+from mien.types import Modality
 
 __all__ = ["write_page"]
 
-_SPLITS: Final = ("test", "valid")
 #: What a sweep's tables show, and where it lies in the results of a corpus.
 _QUANTITIES: Final[dict[str, tuple[str, ...]]] = {
     "mae on test": ("scores", "test", "fusion", "metrics", "mae"),
@@ -100,8 +93,8 @@ def _corpus_section(
     yield _facts(judged)
     yield from _troubles(judged)
     yield from label_tables(name, judged, results)
-    yield from _score_tables(name, judged, results)
-    yield from _attention_tables(name, judged, results)
+    yield from score_tables(name, judged, results)
+    yield from attention_tables(name, judged, results)
 
 
 def _facts(judged: Mapping[str, Any]) -> str:
@@ -131,108 +124,6 @@ def _troubles(judged: Mapping[str, Any]) -> Iterator[str]:
                 )
     if lines:
         yield "\n".join(lines)
-
-
-def _score_tables(
-    name: str, judged: Mapping[str, Any], results: Mapping[str, Any]
-) -> Iterator[str]:
-    scores = judged.get("scores", {})
-    split = next((one for one in _SPLITS if str(Task.FUSION) in scores.get(one, {})), None)
-    if split is None:
-        return
-    family, fusion = judged["family"], scores[split][str(Task.FUSION)]
-    best = judged["best_on_valid"]
-    valid = scores.get("valid", {}).get(str(Task.FUSION), {}).get("metrics", {}).get("mae", {})
-    mae = METRICS[family]["mae"]
-    yield f"### Multimodal task on {split}"
-    heading = ["", "seeds", "parameters", "valid mae"]
-    heading += [label_metric(one, family) for one in fusion["metrics"]]
-    rows = []
-    for source, entry in fusion["metrics"]["mae"].items():
-        title = f"{source} (best on valid)" if source == best else source
-        cells = [title, count_seeds(entry, judged, source)]
-        cells.append(str(judged["variants"][source]["num_parameters"]))
-        cells.append(spread(valid[source], mae) if source in valid else UNDEFINED)
-        for key, entries in fusion["metrics"].items():
-            cells.append(spread(entries[source], METRICS[family][key]))
-        rows.append(cells)
-    yield markdown_table(heading, rows)
-    yield caption(name, judged, results, count_clips(fusion, split))
-    yield from _score_differences(judged, results, fusion)
-    yield from _task_table(name, judged, results, split)
-    yield "; ".join(describe_metrics(family)) + "."
-
-
-def _score_differences(
-    judged: Mapping[str, Any], results: Mapping[str, Any], fusion: Mapping[str, Any]
-) -> Iterator[str]:
-    family = judged["family"]
-    against = [name for name in results["against"] if name in fusion["metrics"]["mae"]]
-    heading = ["", "mae, 95 %", "corr, 95 %"]
-    heading += [f"{key} less {other}" for other in against for key in ("mae", "corr")]
-    rows = []
-    for source in fusion["metrics"]["mae"]:
-        entries = {key: fusion["metrics"][key][source] for key in ("mae", "corr")}
-        cells = [source, *(ends(entries[key], METRICS[family][key]) for key in entries)]
-        for other in against:
-            cells += [less(entries[key], other, METRICS[family][key]) for key in entries]
-        rows.append(cells)
-    yield markdown_table(heading, rows)
-
-
-def _task_table(
-    name: str, judged: Mapping[str, Any], results: Mapping[str, Any], split: str
-) -> Iterator[str]:
-    """Return how the unimodal tasks do against what is known of their modality."""
-    tasks = {t: one for t, one in judged["scores"][split].items() if t != str(Task.FUSION)}
-    if not tasks:
-        return
-    metrics, baseline = METRICS[judged["family"]], results["baseline"]
-    heading = ["", "task", "seeds", "mae", "mae, 95 %", f"mae less {baseline}", "corr"]
-    heading += ["corr, 95 %", f"corr less {baseline}"]
-    rows = []
-    for task, one in tasks.items():
-        for source, entry in one["metrics"]["mae"].items():
-            cells = [source, task, count_seeds(entry, judged, source)]
-            for key in ("mae", "corr"):
-                found = one["metrics"][key][source]
-                cells += [spread(found, metrics[key]), ends(found, metrics[key])]
-                cells.append(less(found, baseline, metrics[key]))
-            rows.append(cells)
-    yield f"Unimodal tasks on {split}, against what is known of the modality alone:"
-    yield markdown_table(heading, rows, 2)
-    clips = ", ".join(f"{task} {count_clips(one, split)}" for task, one in tasks.items())
-    yield caption(name, judged, results, clips)
-
-
-def _attention_tables(
-    name: str, judged: Mapping[str, Any], results: Mapping[str, Any]
-) -> Iterator[str]:
-    attention = judged.get("attention", {})
-    split = next((one for one in _SPLITS if one in attention), None)
-    if split is None:
-        return
-    baseline = results["baseline"]
-    heading = ["", "variant", "seeds", "inside %", "95 %", "equal %", "times equal", "95 %"]
-    heading.append(f"times less {baseline}")
-    rows, counts, silent = [], [], []
-    for modality, one in attention[split].items():
-        silent += [f"{variant} ({modality})" for variant in one["without_attention"]]
-        if not one["metrics"]:
-            continue
-        counts.append(f"{modality} {count_clips(one, split)}")
-        for source, inside in one["metrics"]["inside"].items():
-            ratio = one["metrics"]["ratio"][source]
-            cells = [modality, source, count_seeds(inside, judged, source), spread(inside, INSIDE)]
-            cells += [ends(inside, INSIDE), format_value(one["uniform"], INSIDE)]
-            cells += [spread(ratio, RATIO), ends(ratio, RATIO), less(ratio, baseline, RATIO)]
-            rows.append(cells)
-    yield f"### Attention inside the known moments, on {split}"
-    if rows:
-        yield markdown_table(heading, rows, 2)
-        yield caption(name, judged, results, ", ".join(counts))
-    if silent:
-        yield f"Weights are all 0, so that there is no share: {', '.join(silent)}."
 
 
 def _sweep_section(sweep: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[str]:

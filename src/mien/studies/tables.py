@@ -1,15 +1,38 @@
-"""Tables of a study: how labels agree with the truth, differ, and come about."""
+"""Tables of a study: labels, scores and attention side by side, with what they rest on."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mien.evaluation.label_agreement import AGREEMENT
+from mien.evaluation.metrics import METRICS, Metric
 from mien.reports.label_measure import COPY, PARTS
-from mien.reports.text import UNDEFINED, format_value, markdown_table
-from mien.studies.cells import caption, count_clips, count_seeds, ends, less, spread
+from mien.reports.text import (
+    UNDEFINED,
+    describe_metrics,
+    format_interval,
+    format_value,
+    label_metric,
+    markdown_table,
+    note_on_units,
+)
+from mien.studies.results import INSIDE, RATIO
+from mien.types import Task
 
-__all__ = ["label_tables"]
+__all__ = [
+    "attention_tables",
+    "caption",
+    "count_clips",
+    "count_seeds",
+    "difference_cell",
+    "interval_cell",
+    "label_tables",
+    "mean_cell",
+    "score_tables",
+]
+
+#: The splits on whose clips tables rest: the first of them with results.
+_SPLITS: Final = ("test", "valid")
 
 
 def label_tables(name: str, judged: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[str]:
@@ -49,10 +72,15 @@ def _agreement_table(
         metrics = one["agreement"][part]["metrics"]
         counts.append(f"{modality} {count_clips(one['agreement'][part], 'train')}")
         for source, entry in metrics.get("pearson", {}).items():
-            cells = [modality, source, count_seeds(entry, judged, source), spread(entry, pearson)]
-            cells += [ends(entry, pearson), less(entry, baseline, pearson)]
+            cells = [
+                modality,
+                source,
+                count_seeds(entry, judged, source),
+                mean_cell(entry, pearson),
+            ]
+            cells += [interval_cell(entry, pearson), difference_cell(entry, baseline, pearson)]
             for key in ("spearman", "mae", "mae_monotone", "sign"):
-                cells.append(spread(metrics[key][source], AGREEMENT[key]))
+                cells.append(mean_cell(metrics[key][source], AGREEMENT[key]))
             rows.append(cells)
     what = "all clips" if part == "everywhere" else "clips in which the modality contradicts"
     if rows:
@@ -75,7 +103,7 @@ def _other_differences(
             for other in entries["everywhere"][source]["less"]:
                 if other != results["baseline"]:
                     cells = [
-                        less(entries[part][source], other, pearson)
+                        difference_cell(entries[part][source], other, pearson)
                         if source in entries[part]
                         else UNDEFINED
                         for part in PARTS
@@ -121,3 +149,169 @@ def _moves_table(labels: Mapping[str, Any]) -> str:
 def _percent(shares: Sequence[float | None]) -> str:
     known = [share for share in shares if share is not None and not math.isnan(share)]
     return f"{100 * sum(known) / len(known):.1f}" if known else UNDEFINED
+
+
+def score_tables(name: str, judged: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the heading, tables and sentences about the scores of one corpus."""
+    scores = judged.get("scores", {})
+    split = next((one for one in _SPLITS if str(Task.FUSION) in scores.get(one, {})), None)
+    if split is None:
+        return
+    family, fusion = judged["family"], scores[split][str(Task.FUSION)]
+    best = judged["best_on_valid"]
+    valid = scores.get("valid", {}).get(str(Task.FUSION), {}).get("metrics", {}).get("mae", {})
+    mae = METRICS[family]["mae"]
+    yield f"### Multimodal task on {split}"
+    heading = ["", "seeds", "parameters", "valid mae"]
+    heading += [label_metric(one, family) for one in fusion["metrics"]]
+    rows = []
+    for source, entry in fusion["metrics"]["mae"].items():
+        title = f"{source} (best on valid)" if source == best else source
+        cells = [title, count_seeds(entry, judged, source)]
+        cells.append(str(judged["variants"][source]["num_parameters"]))
+        cells.append(mean_cell(valid[source], mae) if source in valid else UNDEFINED)
+        for key, entries in fusion["metrics"].items():
+            cells.append(mean_cell(entries[source], METRICS[family][key]))
+        rows.append(cells)
+    yield markdown_table(heading, rows)
+    yield caption(name, judged, results, count_clips(fusion, split))
+    yield from _score_differences(judged, results, fusion)
+    yield from _task_table(name, judged, results, split)
+    yield "; ".join(describe_metrics(family)) + "."
+
+
+def _score_differences(
+    judged: Mapping[str, Any], results: Mapping[str, Any], fusion: Mapping[str, Any]
+) -> Iterator[str]:
+    family = judged["family"]
+    against = [name for name in results["against"] if name in fusion["metrics"]["mae"]]
+    heading = ["", "mae, 95 %", "corr, 95 %"]
+    heading += [f"{key} less {other}" for other in against for key in ("mae", "corr")]
+    rows = []
+    for source in fusion["metrics"]["mae"]:
+        entries = {key: fusion["metrics"][key][source] for key in ("mae", "corr")}
+        cells = [source, *(interval_cell(entries[key], METRICS[family][key]) for key in entries)]
+        for other in against:
+            cells += [difference_cell(entries[key], other, METRICS[family][key]) for key in entries]
+        rows.append(cells)
+    yield markdown_table(heading, rows)
+
+
+def _task_table(
+    name: str, judged: Mapping[str, Any], results: Mapping[str, Any], split: str
+) -> Iterator[str]:
+    """Return how the unimodal tasks do against what is known of their modality."""
+    tasks = {t: one for t, one in judged["scores"][split].items() if t != str(Task.FUSION)}
+    if not tasks:
+        return
+    metrics, baseline = METRICS[judged["family"]], results["baseline"]
+    heading = ["", "task", "seeds", "mae", "mae, 95 %", f"mae less {baseline}", "corr"]
+    heading += ["corr, 95 %", f"corr less {baseline}"]
+    rows = []
+    for task, one in tasks.items():
+        for source, entry in one["metrics"]["mae"].items():
+            cells = [source, task, count_seeds(entry, judged, source)]
+            for key in ("mae", "corr"):
+                found = one["metrics"][key][source]
+                cells += [mean_cell(found, metrics[key]), interval_cell(found, metrics[key])]
+                cells.append(difference_cell(found, baseline, metrics[key]))
+            rows.append(cells)
+    yield f"Unimodal tasks on {split}, against what is known of the modality alone:"
+    yield markdown_table(heading, rows, 2)
+    clips = ", ".join(f"{task} {count_clips(one, split)}" for task, one in tasks.items())
+    yield caption(name, judged, results, clips)
+
+
+def attention_tables(
+    name: str, judged: Mapping[str, Any], results: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield the heading, table and sentence about the attention of one corpus."""
+    attention = judged.get("attention", {})
+    split = next((one for one in _SPLITS if one in attention), None)
+    if split is None:
+        return
+    baseline = results["baseline"]
+    heading = ["", "variant", "seeds", "inside %", "95 %", "equal %", "times equal", "95 %"]
+    heading.append(f"times less {baseline}")
+    rows, counts, silent = [], [], []
+    for modality, one in attention[split].items():
+        silent += [f"{variant} ({modality})" for variant in one["without_attention"]]
+        if not one["metrics"]:
+            continue
+        counts.append(f"{modality} {count_clips(one, split)}")
+        for source, inside in one["metrics"]["inside"].items():
+            ratio = one["metrics"]["ratio"][source]
+            cells = [
+                modality,
+                source,
+                count_seeds(inside, judged, source),
+                mean_cell(inside, INSIDE),
+            ]
+            cells += [interval_cell(inside, INSIDE), format_value(one["uniform"], INSIDE)]
+            cells += [
+                mean_cell(ratio, RATIO),
+                interval_cell(ratio, RATIO),
+                difference_cell(ratio, baseline, RATIO),
+            ]
+            rows.append(cells)
+    yield f"### Attention inside the known moments, on {split}"
+    if rows:
+        yield markdown_table(heading, rows, 2)
+        yield caption(name, judged, results, ", ".join(counts))
+    if silent:
+        yield f"Weights are all 0, so that there is no share: {', '.join(silent)}."
+
+
+def caption(name: str, judged: Mapping[str, Any], results: Mapping[str, Any], clips: str) -> str:
+    """Say below a table on what it rests."""
+    mark = " (synthetic)" if judged["is_synthetic"] else ""
+    return f"*{name}{mark}; {clips}; seeds of each row in its column; `{results['command']}`.*"
+
+
+def count_clips(one: Mapping[str, Any], word: str) -> str:
+    """Say how many clips and videos a part of the results rests on."""
+    units, clips = one["num_clusters"], one["num_clips"]
+    inside = "" if units == clips else f" in {units} video{'s' * (units != 1)}"
+    return f"{clips} clip{'s' * (clips != 1)} of {word}{inside}{note_on_units(units)}"
+
+
+def count_seeds(entry: Mapping[str, Any], judged: Mapping[str, Any], name: str) -> str:
+    """Return how many seeds an entry rests on; of how many, if some are missing."""
+    num = len(entry["values"])
+    runs = judged["variants"].get(name, {}).get("runs", {})
+    return f"{num} of {len(runs)}" if len(runs) > num else str(num)
+
+
+def mean_cell(entry: Mapping[str, Any], metric: Metric) -> str:
+    """Return the mean over the seeds, with its deviation where there are several."""
+    mean = format_value(entry["mean"], metric)
+    if len(entry["values"]) < 2 or entry["deviation"] is None:
+        return mean
+    return f"{mean} ± {format_value(entry['deviation'], metric)}"
+
+
+def interval_cell(entry: Mapping[str, Any], metric: Metric) -> str:
+    """Return the interval of the mean."""
+    return format_interval(entry["low"], entry["high"], metric)
+
+
+def difference_cell(entry: Mapping[str, Any], other: str, metric: Metric) -> str:
+    """Return the difference to another source, with its interval.
+
+    Bold, with the word ``better`` or ``worse``, where the interval covers the seeds and leaves out
+    zero; ``(weights)`` where it does not cover the seeds.
+    """
+    found = entry["less"].get(other)
+    if found is None or found["difference"] is None:
+        return ""
+    sign = "+" if found["difference"] > 0 else ""
+    text = f"{sign}{format_value(found['difference'], metric)}"
+    both = format_interval(found["low"], found["high"], metric)
+    if found["low"] is None:
+        return text
+    if not found["covers_seeds"]:
+        return f"{text} {both} (weights)"
+    if found["low"] <= 0 <= found["high"]:
+        return f"{text} {both}"
+    is_better = (found["difference"] > 0) == metric.higher_is_better
+    return f"**{text} {'better' if is_better else 'worse'}** {both}"
