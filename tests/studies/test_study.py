@@ -12,7 +12,7 @@ from mien.cli import main
 from mien.errors import ConfigError, OutputError, TrainingError
 from mien.evaluation.label_agreement import agreement
 from mien.files.source_code import code_fingerprint, modules_of
-from mien.studies.corpora import make_ready
+from mien.studies.corpora import prepare_corpora
 from mien.studies.plan import describe_studies, list_studies, read_study
 from mien.studies.runner import plan_jobs, run_jobs
 from mien.studies.study import run_study
@@ -336,8 +336,8 @@ def few(place, **options):
 def carry_out(study, notes=None):
     """Make the runs of a study in this process, and judge nothing."""
     notes = notes or Notes()
-    ready = make_ready(study, study.corpora, num_workers=1, listener=notes)
-    return run_jobs(study.name, plan_jobs(study, ready), num_workers=1, listener=notes)
+    prepared = prepare_corpora(study, study.corpora, num_workers=1, listener=notes)
+    return run_jobs(study.name, plan_jobs(study, prepared), num_workers=1, listener=notes)
 
 
 def test_what_is_cached_is_not_trained_again(place, trainings):
@@ -462,8 +462,8 @@ def test_corpora_that_are_not_given_are_said_and_without_any_there_is_a_sentence
 
 def test_the_key_of_a_run_is_the_same_in_every_plan(place):
     study = few(place)
-    ready = make_ready(study, study.corpora, num_workers=1, listener=Notes())
-    first, second = plan_jobs(study, ready), plan_jobs(study, ready)
+    prepared = prepare_corpora(study, study.corpora, num_workers=1, listener=Notes())
+    first, second = plan_jobs(study, prepared), plan_jobs(study, prepared)
     assert first == second
     assert len({job.folder for job in first}) == len(first) == 2
     assert all(job.config.train.threads == 1 for job in first)

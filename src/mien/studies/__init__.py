@@ -1,1 +1,6 @@
-"""Studies: many runs side by side, judged together, to one page."""
+"""Studies: many runs side by side, evaluated together, to one page.
+
+In reading order: ``plan`` (what is compared), ``study`` (the story), ``corpora`` and ``workers``
+(data prepared side by side), ``runner`` (trainings), ``baselines`` and ``results`` (numbers),
+``restating`` (numbers of earlier versions), ``tables``, ``figures`` and ``page``.
+"""

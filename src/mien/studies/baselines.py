@@ -1,7 +1,7 @@
-"""Plain fits of one modality's vectors to the multimodal annotation, read on clips not fitted.
+"""Plain fits of one modality's vectors to the multimodal annotation, predicted out of fold.
 
 What a generated unimodal label has to beat: whoever has one vector per clip can fit the annotation
-to it and call the result the modality's label. Folds go by video, so that no clip is judged by a
+to it and call the result the modality's label. Folds go by video, so that no clip is predicted by a
 fit that has seen its video.
 """
 
@@ -75,8 +75,9 @@ def _out_of_fold(
         ) from None
     labels = np.empty(len(annotated))
     folds = GroupKFold(n_splits=min(_FOLDS, len(np.unique(videos))))
-    for seen, unseen in folds.split(vectors, annotated, videos):
-        labels[unseen] = make().fit(vectors[seen], annotated[seen]).predict(vectors[unseen])
+    for fitted, left_out in folds.split(vectors, annotated, videos):
+        model = make().fit(vectors[fitted], annotated[fitted])
+        labels[left_out] = model.predict(vectors[left_out])
     return labels
 
 

@@ -1,4 +1,4 @@
-"""The corpora of a study made ready: stores, text states, and a look at every variant."""
+"""The corpora of a study prepared: stores, text states, and a check of every variant."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ from mien.studies.workers import StudyListener, side_by_side
 from mien.training.preparation import Prepared, build, prepare
 from mien.training.settings import ExperimentConfig
 
-__all__ = ["ReadyCorpus", "ReadyVariant", "make_ready", "plain_settings"]
+__all__ = ["PreparedCorpus", "PreparedVariant", "plain_settings", "prepare_corpora"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyVariant:
-    """What is known of a variant on a corpus before it is trained.
+class PreparedVariant:
+    """A variant on a corpus before it is trained.
 
     Attributes:
         config: Its settings, with one thread and the corpus of the store.
@@ -43,47 +43,47 @@ class ReadyVariant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyCorpus:
+class PreparedCorpus:
     """A corpus of a study whose store is there, and its variants.
 
     Attributes:
-        corpus: What the study says of it.
-        store: Where the store is.
+        corpus: The corpus as the study names it.
+        store: Path of the store.
         fingerprint: That of the store.
-        variants: What is known of each variant.
+        variants: Its variants by name.
     """
 
     corpus: StudyCorpus
     store: Path
     fingerprint: str
-    variants: Mapping[str, ReadyVariant]
+    variants: Mapping[str, PreparedVariant]
 
 
-def make_ready(
+def prepare_corpora(
     study: Study, corpora: Sequence[StudyCorpus], *, num_workers: int, listener: StudyListener
-) -> list[ReadyCorpus]:
-    """Make the planted stores and text states, and look at every variant, without training.
+) -> list[PreparedCorpus]:
+    """Make the planted stores and text states, and check every variant, without training.
 
     Raises:
         MienError: If a store is not what it should be.
     """
     listener.on_stage(f"{study.name}: corpora and text states", len(corpora))
-    ready = {}
-    for corpus, one in side_by_side(_make_ready, corpora, num_workers):
-        ready[corpus.name] = one
+    prepared = {}
+    for corpus, result in side_by_side(_prepare_corpus, corpora, num_workers):
+        prepared[corpus.name] = result
         listener.on_done(corpus.name)
-    return [ready[corpus.name] for corpus in corpora]
+    return [prepared[corpus.name] for corpus in corpora]
 
 
-def _make_ready(corpus: StudyCorpus) -> ReadyCorpus:
+def _prepare_corpus(corpus: StudyCorpus) -> PreparedCorpus:
     store = open_store(_planted_store(corpus.planted) if corpus.planted else corpus.store or "")
     prepared: dict[str, Prepared] = {}
-    return ReadyCorpus(
+    return PreparedCorpus(
         corpus=corpus,
         store=store.path,
         fingerprint=store.meta.fingerprint,
         variants={
-            name: _look_at(store, config, prepared) for name, config in corpus.configs.items()
+            name: _check_variant(store, config, prepared) for name, config in corpus.configs.items()
         },
     )
 
@@ -100,7 +100,9 @@ def _planted_store(settings: PlantedConfig) -> Path:
     return path
 
 
-def _look_at(store: Store, config: ExperimentConfig, prepared: dict[str, Prepared]) -> ReadyVariant:
+def _check_variant(
+    store: Store, config: ExperimentConfig, prepared: dict[str, Prepared]
+) -> PreparedVariant:
     """Prepare the data of a variant and build its model, to see whether they fit."""
     train_config = config.train.model_copy(update={"threads": 1})
     config = config.model_copy(update={"corpus": store.meta.name, "train": train_config})
@@ -112,12 +114,12 @@ def _look_at(store: Store, config: ExperimentConfig, prepared: dict[str, Prepare
     except OutputError:  # no fault of the variant
         raise
     except MienError as error:
-        return ReadyVariant(config=config, refusal=str(error))
+        return PreparedVariant(config=config, refusal=str(error))
     text = prepared[key].text
-    return ReadyVariant(
+    return PreparedVariant(
         config=config,
         text=text.fingerprint if text else None,
-        num_parameters=sum(one.numel() for one in model.parameters()),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
 
 

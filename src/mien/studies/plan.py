@@ -7,7 +7,7 @@ A study is a TOML file. Those of the package lie in ``configs/studies``.
     config = "tam_ulag-planted"               # settings of every run: a name or a TOML file
     set = []                                  # changes to them, as --set takes them
     seeds = [1111, 1112, 1113]                # one training each
-    measures = ["labels", "scores"]           # labels, attention, scores: what is judged
+    measures = ["labels", "scores"]           # labels, attention, scores: what is measured
     baseline = "copy"                         # the variant from which every other is subtracted
     against = ["distance"]                    # further variants to subtract from every other
 
@@ -68,7 +68,7 @@ __all__ = [
 ]
 
 _STUDIES = Path(__file__).parents[1] / "configs" / "studies"
-_PLANTED = "planted."  # how --set says that a change is one of the planted corpora
+_PLANTED = "planted."  # with what a change of --set to the planted corpora begins
 
 Measure = Literal["labels", "attention", "scores"]
 
@@ -97,7 +97,7 @@ class CorpusConfig(Settings):
         set: Changes to the settings of its runs.
         seeds: Seeds of its runs; those of the study if left out.
         variants: Names of the variants that run on it; all if left out.
-        references: Plain fits of the annotation to each modality's vectors, judged as labels.
+        references: Plain fits of the annotation to each modality's vectors, evaluated as labels.
     """
 
     name: str = Field(min_length=1)
@@ -134,7 +134,7 @@ class SweepConfig(Settings):
         """Yield where each point lies, and its corpus.
 
         Raises:
-            ConfigError: If a point does not say where it lies, or a planted setting is wrong.
+            ConfigError: If a point has no ``at``, or a planted setting is wrong.
         """
         for point in self.points:
             if "at" not in point:
@@ -162,7 +162,7 @@ class StudyConfig(Settings):
         config: Settings of its runs, a name or a file.
         set: Changes to the settings of every run.
         seeds: One training each.
-        measures: What is judged: ``labels`` (agreement of the labels of train with the truth),
+        measures: What is measured: ``labels`` (agreement of the labels of train with the truth),
             ``attention`` (its share inside the known moments), ``scores`` (metrics).
         baseline: The variant from which every other is subtracted.
         against: Further variants to subtract from every other.
@@ -185,21 +185,25 @@ class StudyConfig(Settings):
 
     @model_validator(mode="after")
     def _names_fit(self) -> "StudyConfig":
-        variants = [one.name for one in self.variant]
-        corpora = [one.name for one in self.corpus]
-        corpora += [f"{s.name}-{p.get('at', 0.0):g}" for s in self.sweep for p in s.points]
-        for what, names in (("variants", variants), ("corpora", corpora)):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"two {what} are called {twice[0]!r}")
+        variants = [variant.name for variant in self.variant]
+        corpora = [corpus.name for corpus in self.corpus]
+        corpora += [
+            f"{sweep.name}-{point.get('at', 0.0):g}"
+            for sweep in self.sweep
+            for point in sweep.points
+        ]
+        for kind, names in (("variants", variants), ("corpora", corpora)):
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated:
+                raise ValueError(f"two {kind} are called {repeated[0]!r}")
         if not corpora:
             raise ValueError("there is no corpus and no sweep")
         taken = [name for name in variants if name in get_args(ReferenceName)]
         if taken:
             raise ValueError(f"a variant is called {taken[0]!r}, which is a reference's name")
         named = [self.baseline, *self.against]
-        named += [name for one in self.corpus for name in one.variants]
-        named += [name for one in self.sweep for name in one.variants]
+        named += [name for corpus in self.corpus for name in corpus.variants]
+        named += [name for sweep in self.sweep for name in sweep.variants]
         unknown = [name for name in named if name not in variants]
         if unknown:
             raise ValueError(
@@ -215,10 +219,10 @@ class StudyCorpus:
     Attributes:
         name: What the study calls it.
         planted: Settings with which it is made; None for a store.
-        store: Where the store is; None for a planted corpus, or if it was not given.
+        store: Path of the store; None for a planted corpus, or if none was given.
         seeds: Seeds of its runs.
         configs: Settings per variant, in the order of the tables; their seeds are not those.
-        references: Plain fits to judge beside them.
+        references: Plain fits to evaluate beside them.
         sweep: Name of the sweep to which it belongs, if it does.
         at: Where on the sweep's axis it lies.
     """
@@ -279,8 +283,8 @@ def read_study(
         stores: Where the stores of corpora are, by the study's name of the corpus. One given for a
             planted corpus takes its place.
         seeds: Seeds of every run, instead of those in the file.
-        only: Names of the variants to keep; the baseline is kept anyway. All if empty.
-        corpora: Names of the corpora or sweeps to keep. All if empty.
+        only: Names of the variants to run; the baseline runs anyway. All if empty.
+        corpora: Names of the corpora or sweeps to run on. All if empty.
         overrides: Changes to every run, or, as ``planted.SETTING=VALUE``, to every planted corpus.
 
     Raises:
@@ -288,32 +292,38 @@ def read_study(
     """
     path = _find_study(source)
     config = read_settings(StudyConfig, read_toml(path))
-    kept = _keep(config, only)
-    placed: list[tuple[str | None, float | None, CorpusConfig]] = [
-        (None, None, one) for one in config.corpus
+    chosen = _choose_variants(config, only)
+    points: list[tuple[str | None, float | None, CorpusConfig]] = [
+        (None, None, corpus) for corpus in config.corpus
     ]
-    placed += [(s.name, at, one) for s in config.sweep for at, one in s.corpora()]
+    points += [(sweep.name, at, corpus) for sweep in config.sweep for at, corpus in sweep.corpora()]
     stores = stores or {}
-    _check_names("--store", stores, [one.name for _, _, one in placed])
-    _check_names("--corpus", corpora, [name for s, _, one in placed for name in (one.name, s)])
-    chosen = []
-    for sweep, at, one in placed:
-        if corpora and one.name not in corpora and sweep not in corpora:
+    _check_names("--store", stores, [corpus.name for _, _, corpus in points])
+    _check_names(
+        "--corpus", corpora, [n for sweep, _, corpus in points for n in (corpus.name, sweep)]
+    )
+    study_corpora = []
+    for sweep, at, corpus in points:
+        if corpora and corpus.name not in corpora and sweep not in corpora:
             continue
-        names = [v for v in config.variant if v.name in kept and v.name in (one.variants or kept)]
-        chosen.append(
+        names = chosen & set(corpus.variants or chosen)
+        study_corpora.append(
             StudyCorpus(
-                name=one.name,
-                planted=None if one.name in stores else _change_planted(one, overrides),
-                store=stores.get(one.name),
-                seeds=tuple(seeds) or one.seeds or config.seeds,
-                configs={v.name: _resolve(config, one, v, path.parent, overrides) for v in names},
-                references=one.references,
+                name=corpus.name,
+                planted=None if corpus.name in stores else _change_planted(corpus, overrides),
+                store=stores.get(corpus.name),
+                seeds=tuple(seeds) or corpus.seeds or config.seeds,
+                configs={
+                    variant.name: _resolve(config, corpus, variant, path.parent, overrides)
+                    for variant in config.variant
+                    if variant.name in names
+                },
+                references=corpus.references,
                 sweep=sweep,
                 at=at,
             )
         )
-    return Study(name=path.stem, config=config, corpora=tuple(chosen))
+    return Study(name=path.stem, config=config, corpora=tuple(study_corpora))
 
 
 def _check_names(option: str, given: Iterable[str], known: Sequence[str | None]) -> None:
@@ -339,9 +349,9 @@ def _find_study(source: str | Path) -> Path:
     )
 
 
-def _keep(config: StudyConfig, only: Sequence[str]) -> set[str]:
+def _choose_variants(config: StudyConfig, only: Sequence[str]) -> set[str]:
     """Return the names of the variants to run."""
-    names = [one.name for one in config.variant]
+    names = [variant.name for variant in config.variant]
     _check_names("--only", only, names)
     return {*only, config.baseline} if only else set(names)
 
@@ -350,7 +360,7 @@ def _change_planted(corpus: CorpusConfig, overrides: Sequence[str]) -> PlantedCo
     """Return the planted settings with what the command line changes."""
     if corpus.planted is None:
         return None
-    changes = [one.removeprefix(_PLANTED) for one in overrides if one.startswith(_PLANTED)]
+    changes = [text.removeprefix(_PLANTED) for text in overrides if text.startswith(_PLANTED)]
     given = corpus.planted.model_dump(exclude_unset=True)
     return read_settings(PlantedConfig, apply_overrides(given, changes), "planted")
 
@@ -365,7 +375,7 @@ def _resolve(
     """Return the settings of a variant's runs on a corpus."""
     source = variant.config or corpus.config or study.config
     beside = folder / source
-    given = [one for one in overrides if not one.startswith(_PLANTED)]
+    given = [text for text in overrides if not text.startswith(_PLANTED)]
     changes = [*study.set, *corpus.set, *variant.set, *given]
     try:
         return read_config(beside if beside.is_file() else source, changes)

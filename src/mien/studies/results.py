@@ -24,7 +24,7 @@ from mien.reports.label_measure import (
     read_label_rows,
 )
 from mien.studies.baselines import fit_reference
-from mien.studies.corpora import ReadyCorpus
+from mien.studies.corpora import PreparedCorpus
 from mien.studies.plan import Study
 from mien.studies.runner import Outcome
 from mien.training.run_folder import SeedFolder, read_json
@@ -67,7 +67,9 @@ RATIO: Final = Metric(
 )
 
 
-def judge_corpus(study: Study, ready: ReadyCorpus, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def judge_corpus(
+    study: Study, ready: PreparedCorpus, outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
     """Judge the runs of one corpus.
 
     A seed that did not finish is named among the variant's ``runs`` and is in no mean.
@@ -114,7 +116,7 @@ def _finished(outcomes: Sequence[Outcome]) -> dict[str, list[SeedFolder]]:
     return found
 
 
-def _describe(ready: ReadyCorpus, name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _describe(ready: PreparedCorpus, name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return what there is to know of a variant's runs besides their results."""
     variant = ready.variants[name]
     runs = {}
@@ -140,7 +142,7 @@ def _describe(ready: ReadyCorpus, name: str, outcomes: Sequence[Outcome]) -> dic
 
 
 def _judge_labels(
-    study: Study, ready: ReadyCorpus, finished: Mapping[str, Sequence[SeedFolder]]
+    study: Study, ready: PreparedCorpus, finished: Mapping[str, Sequence[SeedFolder]]
 ) -> dict[str, Any]:
     """Return, per modality, how the labels of every variant agree, move and come about."""
     rows = {name: read_label_rows(seeds) for name, seeds in finished.items()}
@@ -196,7 +198,9 @@ def _agreement(
     )
 
 
-def _references(ready: ReadyCorpus, modality: Modality) -> tuple[dict[str, Scores], dict[str, str]]:
+def _references(
+    ready: PreparedCorpus, modality: Modality
+) -> tuple[dict[str, Scores], dict[str, str]]:
     """Fit the references of a modality; return their labels, and why others could not be fitted."""
     store = open_store(ready.store)
     series = next(iter(ready.variants.values())).config.features

@@ -1,4 +1,4 @@
-"""The runs of a study: made side by side, each once, and kept in the user's cache folder.
+"""The runs of a study: made side by side, each once, and stored in the user's cache folder.
 
 CACHE/
     stores/KEY/           planted corpora
@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from mien.files.atomic import write_text
 from mien.files.cache import cache_folder
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
-from mien.studies.corpora import ReadyCorpus, plain_settings
+from mien.studies.corpora import PreparedCorpus, plain_settings
 from mien.studies.plan import Study
 from mien.studies.workers import StudyListener, side_by_side
 from mien.training.experiment import train
@@ -85,7 +85,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a job.
+    """How a job ended.
 
     Attributes:
         job: The job.
@@ -104,7 +104,7 @@ class Outcome:
 
 
 def plan_jobs(
-    study: Study, corpora: Sequence[ReadyCorpus], *, code: Literal["same", "any"] = "same"
+    study: Study, corpora: Sequence[PreparedCorpus], *, code: Literal["same", "any"] = "same"
 ) -> list[Job]:
     """Return the trainings of a study: every variant that fits, on every corpus, with every seed.
 
@@ -116,20 +116,22 @@ def plan_jobs(
     """
     present = code_fingerprint("mien.training.experiment")[:12]
     jobs = []
-    for ready in corpora:
-        for name, variant in ready.variants.items():
-            for seed in ready.corpus.seeds if variant.refusal is None else ():
+    for prepared in corpora:
+        for name, variant in prepared.variants.items():
+            for seed in prepared.corpus.seeds if variant.refusal is None else ():
                 train_config = variant.config.train.model_copy(update={"seeds": (seed,)})
                 config = variant.config.model_copy(update={"train": train_config})
-                versions = [metadata.version(one) for one in ("mien", "torch")]
-                key = hash_json([plain_settings(config), ready.fingerprint, variant.text, versions])
+                versions = [metadata.version(package) for package in ("mien", "torch")]
+                key = hash_json(
+                    [plain_settings(config), prepared.fingerprint, variant.text, versions]
+                )
                 jobs.append(
                     Job(
-                        corpus=ready.corpus.name,
+                        corpus=prepared.corpus.name,
                         variant=name,
                         seed=seed,
                         config=config,
-                        store=ready.store,
+                        store=prepared.store,
                         folder=_choose_folder(key, present, code),
                         with_attention="attention" in study.config.measures,
                     )
@@ -141,8 +143,8 @@ def _choose_folder(key: str, present: str, code: Literal["same", "any"]) -> Path
     runs = cache_folder() / "runs"
     folder = runs / f"{key}-{present}"
     if code == "any" and not (folder / "metrics.json").is_file():
-        found = [one for one in runs.glob(f"{key}-*") if (one / "metrics.json").is_file()]
-        return max(found, key=lambda one: (one / "metrics.json").stat().st_mtime, default=folder)
+        finished = [path for path in runs.glob(f"{key}-*") if (path / "metrics.json").is_file()]
+        return max(finished, key=lambda p: (p / "metrics.json").stat().st_mtime, default=folder)
     return folder
 
 
@@ -157,7 +159,7 @@ def run_jobs(
         name: What the study is called.
         jobs: The trainings; those of the same folder are made once.
         num_workers: How many processes; 1 trains in this one.
-        listener: Is told how it goes on.
+        listener: Follows how it goes on.
 
     Raises:
         TrainingError: If a process was killed from outside.
@@ -174,20 +176,8 @@ def run_jobs(
                 "%s, %s, seed %d %s: %s",
                 job.corpus, job.variant, job.seed, outcome.status, outcome.reason,
             )  # fmt: skip
-    results = []
-    for job in jobs:
-        found = done[job.folder]
-        if found is not None:
-            results.append(
-                Outcome(
-                    job=job,
-                    status=found.status,
-                    reason=found.reason,
-                    is_cached=found.is_cached,
-                    seconds=found.seconds,
-                )
-            )
-    return results
+    outcomes = [(job, done[job.folder]) for job in jobs]
+    return [replace(outcome, job=job) for job, outcome in outcomes if outcome is not None]
 
 
 def _cached(job: Job) -> Outcome | None:
@@ -202,9 +192,9 @@ def _run(job: Job) -> Outcome:
     start = time.perf_counter()
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{job.folder}.lock"):
-        found = _cached(job)
-        if found is not None:
-            return found
+        cached = _cached(job)
+        if cached is not None:
+            return cached
         try:
             _train(job)
         except OutputError:  # no fault of the run

@@ -1,4 +1,4 @@
-"""A study carried out: every run trained or taken from the cache, judged, and written as a page.
+"""A study carried out: every run trained or taken from the cache, evaluated, and written as a page.
 
 OUT/
     index.md        tables and figures
@@ -17,7 +17,7 @@ from typing import Any, Literal
 from mien.errors import CheckpointError, TrainingError
 from mien.files.atomic import write_text
 from mien.files.source_code import code_fingerprint
-from mien.studies.corpora import ReadyCorpus, make_ready
+from mien.studies.corpora import PreparedCorpus, prepare_corpora
 from mien.studies.page import write_page
 from mien.studies.plan import Study
 from mien.studies.restating import restate_results
@@ -59,14 +59,14 @@ class StudyReport:
         return sentences
 
 
-class _Silent:
-    """Listens to a study and says nothing."""
+class _SilentListener:
+    """Follows a study and shows nothing."""
 
     def on_stage(self, what: str, total: int) -> None:
-        """Take note of nothing."""
+        """Ignore it."""
 
     def on_done(self, what: str) -> None:
-        """Take note of nothing."""
+        """Ignore it."""
 
 
 def run_study(
@@ -87,39 +87,41 @@ def run_study(
         code: Whether cached runs that other code made are made anew (``same``) or taken (``any``);
             the page says how many there are.
         command: The command that repeats it, for the page.
-        listener: Is told how it goes on.
+        listener: Follows how it goes on.
 
     Raises:
-        TrainingError: If no corpus is there, or no run finished.
+        TrainingError: If no corpus was given, or no run finished.
         MienError: If a store is not what it should be.
     """
-    listener = listener or _Silent()
-    given = [one for one in study.corpora if one.planted is not None or one.store is not None]
+    listener = listener or _SilentListener()
+    given = [
+        corpus for corpus in study.corpora if corpus.planted is not None or corpus.store is not None
+    ]
     skipped = {
-        one.name: f"no store was given (--store {one.name}=PATH)"
-        for one in study.corpora
-        if one not in given
+        corpus.name: f"no store was given (--store {corpus.name}=PATH)"
+        for corpus in study.corpora
+        if corpus not in given
     }
-    for name, why in skipped.items():
-        logger.warning("%s: %s is left out: %s", study.name, name, why)
+    for name, reason in skipped.items():
+        logger.warning("%s: %s is left out: %s", study.name, name, reason)
     if not given:
         raise TrainingError(
             f"{study.name}: no corpus is there; give one of its stores: "
             f"{', '.join(f'--store {name}=PATH' for name in skipped)}"
         )
-    ready = make_ready(study, given, num_workers=num_workers, listener=listener)
-    jobs = plan_jobs(study, ready, code=code)
+    prepared = prepare_corpora(study, given, num_workers=num_workers, listener=listener)
+    jobs = plan_jobs(study, prepared, code=code)
     outcomes = run_jobs(study.name, jobs, num_workers=num_workers, listener=listener)
-    if not any(one.status == "finished" for one in outcomes):
-        reasons = [one.reason for one in outcomes]
-        reasons += [v.refusal for one in ready for v in one.variants.values() if v.refusal]
+    if not any(outcome.status == "finished" for outcome in outcomes):
+        reasons = [outcome.reason for outcome in outcomes]
+        reasons += [v.refusal for corpus in prepared for v in corpus.variants.values() if v.refusal]
         raise TrainingError(f"{study.name}: no run finished; the first: {reasons[0]}")
-    results = _judge(study, ready, outcomes, listener)
+    results = _evaluate(study, prepared, outcomes, listener)
     results |= {
         "command": command or f"mien study {study.name}",
         "skipped": skipped,
         "num_runs": len(outcomes),
-        "num_other_code": sum(one.job.code != _present_code() for one in outcomes),
+        "num_other_code": sum(outcome.job.code != _present_code() for outcome in outcomes),
     }
     return StudyReport(page=_write(Path(out), results), results=results)
 
@@ -148,25 +150,25 @@ def _present_code() -> str:
     return code_fingerprint("mien.training.experiment")[:12]
 
 
-def _judge(
+def _evaluate(
     study: Study,
-    ready: Sequence[ReadyCorpus],
+    prepared: Sequence[PreparedCorpus],
     outcomes: Sequence[Outcome],
     listener: StudyListener,
 ) -> dict[str, Any]:
-    listener.on_stage(f"{study.name}: judging", len(ready))
+    listener.on_stage(f"{study.name}: judging", len(prepared))
     corpora = {}
-    for one in ready:
-        name = one.corpus.name
+    for corpus in prepared:
+        name = corpus.corpus.name
         own = [outcome for outcome in outcomes if outcome.job.corpus == name]
-        corpora[name] = judge_corpus(study, one, own)
+        corpora[name] = judge_corpus(study, corpus, own)
         listener.on_done(name)
     sweeps = []
     for sweep in study.config.sweep:
         points = [
-            {"at": one.corpus.at, "corpus": one.corpus.name}
-            for one in ready
-            if one.corpus.sweep == sweep.name
+            {"at": corpus.corpus.at, "corpus": corpus.corpus.name}
+            for corpus in prepared
+            if corpus.corpus.sweep == sweep.name
         ]
         if points:
             sweeps.append({"name": sweep.name, "across": sweep.across, "points": points})

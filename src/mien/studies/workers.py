@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 @runtime_checkable
 class StudyListener(Protocol):
-    """Who wants to know how a study goes on."""
+    """Follows how a study goes on."""
 
     def on_stage(self, what: str, total: int) -> None:
         """Take note that ``total`` pieces of work of one kind begin."""

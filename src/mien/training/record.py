@@ -20,8 +20,8 @@ from mien.evaluation.evaluate import (
     judge_scores,
     moment_in_steps,
 )
-from mien.evaluation.predict import predict
 from mien.evaluation.predictions import Predictions, write_predictions
+from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.files.temporaries import sweep, sweep_folder
 from mien.labels.generator import LabelGenerator
