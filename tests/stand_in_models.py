@@ -95,7 +95,7 @@ class StandIn:
         content = Path(recording).read_bytes()
         if content.startswith(b"not media"):
             raise MediaError(f"{recording}: holds neither sound nor a moving picture")
-        listener.on_heard(3.0)
+        listener.on_audio(3.0)
         if content.startswith(b"sleep"):
             time.sleep(float(content.split()[1]))
         if content.startswith(b"die"):

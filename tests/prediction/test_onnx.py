@@ -115,7 +115,7 @@ def test_scores_and_weights_are_those_of_prediction(exported, reads_text, steps)
     session = open_session(exported.path)
     names = [one.name for one in session.get_outputs()]
     found = dict(zip(names, session.run(names, feed(clips)), strict=True))
-    for row, judged in enumerate(whole.judge([as_read(clip) for clip in clips])):
+    for row, judged in enumerate(whole.score_clips([as_read(clip) for clip in clips])):
         for task, score in judged.scores.items():
             assert found[f"score_{task}"][row] == pytest.approx(score, abs=1e-5)
         for modality, weights in judged.attention.items():

@@ -441,7 +441,7 @@ def test_predict_many_goes_on_after_a_bad_file_if_it_is_told_about_it():
 
 
 class _Silent:
-    def on_heard(self, seconds):
+    def on_audio(self, seconds):
         pass
 
     def on_cut(self, num_utterances, seconds):

@@ -83,7 +83,7 @@ def test_a_network_for_recordings_is_loaded_from_it_in_32_bits(fine_tuned, tmp_p
         network.calibration == load_network(fine_tuned / "seed-1" / "best.safetensors").calibration
     )
     clip = {Modality.TEXT: network.read_text("a very good film")}
-    assert np.isfinite(network.judge([clip])[0].scores[Task.FUSION])
+    assert np.isfinite(network.score_clips([clip])[0].scores[Task.FUSION])
 
 
 def test_matrices_are_halved_unless_that_would_lose_them(tmp_path, finished):

@@ -22,7 +22,7 @@ from mien.evaluation.scoring import predict
 from mien.extraction.media import Source
 from mien.extraction.media.stills import grab_frames
 from mien.prediction.answer import Score, find_conflicts, name_sentiment
-from mien.prediction.explain import Shown, answer
+from mien.prediction.explain import UtteranceInput, explain
 from mien.prediction.predictor import DEFAULT_MODEL
 from mien.prediction.presentation.text import (
     format_answers,
@@ -412,8 +412,8 @@ def test_without_intervals_no_conflict_is_claimed():
 
 def test_a_face_whose_attention_is_on_one_moment_has_a_note(model):
     video = np.zeros((60, 52), np.float32)
-    shown = Shown(times={VIDEO: np.arange(60) / 10 + 4.0})
-    [judged] = model.network.judge([{VIDEO: video}])
+    shown = UtteranceInput(times={VIDEO: np.arange(60) / 10 + 4.0})
+    [judged] = model.network.score_clips([{VIDEO: video}])
     weights = np.full(60, 0.001)
     weights[57] = 0.95
     for attention, notes in (
@@ -422,7 +422,7 @@ def test_a_face_whose_attention_is_on_one_moment_has_a_note(model):
         (np.full(60, 1 / 60), ()),
     ):  # fmt: skip
         one = replace(judged, attention={VIDEO: attention})
-        found = answer(model.network, one, replace(shown, absent=dict.fromkeys(Modality, "")), {
+        found = explain(model.network, one, replace(shown, absent=dict.fromkeys(Modality, "")), {
             VIDEO: video
         })  # fmt: skip
         assert found.notes == notes
@@ -439,15 +439,15 @@ def test_steps_that_are_words_have_effects_without_a_text_encoder(trained):
     network = mien.load(run).network
     text = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)
     words = tuple(Word(one, place, place + 1.0) for place, one in enumerate(["a", "b", "c"]))
-    [judged] = network.judge([{TEXT: text}])
-    shown = Shown(transcript="a b c", words=words, absent=dict.fromkeys(Modality, ""))
-    found = answer(network, judged, shown, {TEXT: text})
-    [less] = network.judge([{TEXT: text[[0, 2]]}])
+    [judged] = network.score_clips([{TEXT: text}])
+    shown = UtteranceInput(transcript="a b c", words=words, absent=dict.fromkeys(Modality, ""))
+    found = explain(network, judged, shown, {TEXT: text})
+    [less] = network.score_clips([{TEXT: text[[0, 2]]}])
     wanted = judged.scores[Task.FUSION] - less.scores[Task.FUSION]
     assert found.words[1].effect == pytest.approx(wanted, abs=1e-6)
     assert (found.words[1].text, found.words[1].start) == ("b", 1.0)
-    [fewer] = network.judge([{TEXT: text[:2]}])  # steps that are not the words
-    found = answer(network, fewer, shown, {TEXT: text[:2]})
+    [fewer] = network.score_clips([{TEXT: text[:2]}])  # steps that are not the words
+    found = explain(network, fewer, shown, {TEXT: text[:2]})
     assert [word.effect for word in found.words] == [None] * 3
 
 
@@ -710,7 +710,7 @@ def test_no_voice_is_computed_where_nobody_speaks(model, face, monkeypatch):
     def refuse(*_):
         raise AssertionError("sound was read")
 
-    monkeypatch.setattr(type(model._watcher.tools.extractors[AUDIO]), "begin", refuse)
+    monkeypatch.setattr(type(model.recording_reader.tools.extractors[AUDIO]), "begin", refuse)
     assert model.predict(face).answers[0].absent[AUDIO]
 
 

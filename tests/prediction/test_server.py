@@ -373,7 +373,7 @@ def test_a_mistake_of_the_server_is_answered_in_json_with_the_headers_of_all(ser
     def fail(_):
         raise ValueError("unforeseen")
 
-    monkeypatch.setattr(server.app.state.room, "ask", fail)
+    monkeypatch.setattr(server.app.state.queue, "progress_of", fail)
     status, headers, said = server.ask("GET", f"/progress/{TICKET}")
     assert (status, said["detail"]) == (500, "the server made a mistake; its console says which")
     assert "default-src 'none'" in headers["Content-Security-Policy"]

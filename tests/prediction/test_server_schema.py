@@ -8,7 +8,7 @@ from stand_in_models import FACTS, SCALE, StandIn
 
 from mien.prediction.server.app import create_app
 from mien.prediction.server.limits import Refused, ServeSettings
-from mien.prediction.server.worker_process import Advance, Failure, Loaded, _answer
+from mien.prediction.server.worker_process import Advance, Failure, Loaded, answer_job
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs the package schemathesis")
 
@@ -54,7 +54,7 @@ class InProcess:
     async def answer(self, job, on_advance):
         mine, theirs = Pipe()
         with mine, theirs:
-            said = _answer(StandIn(), job, theirs)
+            said = answer_job(StandIn(), job, theirs)
             on_advance(mine.recv() if mine.poll() else Advance())
         if isinstance(said, Failure):
             raise Refused(422, said.detail)

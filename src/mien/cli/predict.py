@@ -17,8 +17,8 @@ from mien.files.hashing import hash_file
 from mien.processes import num_processors
 
 if TYPE_CHECKING:
-    from mien.prediction.output_files.journal import Recording
-    from mien.prediction.output_files.outputs import AnswerFiles, Places
+    from mien.prediction.output_files.journal import RecordingFile
+    from mien.prediction.output_files.outputs import AnswerFiles, OutputPaths
     from mien.prediction.predictor import TrainedModel
     from mien.prediction.result import Prediction
 
@@ -84,7 +84,7 @@ def predict(
     Of several recordings every answer is written as soon as it is made; a run that was stopped goes
     on with --resume.
     """
-    from mien.prediction.output_files.outputs import Places
+    from mien.prediction.output_files.outputs import OutputPaths
     from mien.prediction.predictor import load
 
     found = list(recordings or [])
@@ -94,7 +94,7 @@ def predict(
         raise ConfigError("--resume goes on, --replace begins again; give one of them")
     predictor = load(model)
     said = name_transcript(transcript)
-    places = Places(json=json_out, csv=csv_out, pictures=plot)
+    places = OutputPaths(json=json_out, csv=csv_out, pictures=plot)
     num_jobs = jobs or num_processors()
     if text is not None:
         with busy("loading models"):
@@ -147,7 +147,7 @@ def _predict_recording(
         return model.predict(path, transcript=transcript, jobs=jobs, listener=progress)
 
 
-def _write_one(prediction: "Prediction", places: "Places", recording: Path | None) -> None:
+def _write_one(prediction: "Prediction", places: "OutputPaths", recording: Path | None) -> None:
     """Print the answer about one input, and write what is wanted of it."""
     from mien.files.atomic import written_beside
     from mien.prediction.presentation.text import format_prediction, to_rows
@@ -183,7 +183,7 @@ class _Many:
         self._num_answered = self._num_failed = 0
         self._legend = ""
 
-    def run(self, places: "Places", *, resume: bool, replace: bool) -> None:
+    def run(self, places: "OutputPaths", *, resume: bool, replace: bool) -> None:
         """Predict what is not predicted yet, and write every answer as soon as it is made."""
         if places.progress is None:
             if resume:
@@ -210,26 +210,26 @@ class _Many:
             )
             raise typer.Exit(2)
 
-    def _open(self, places: "Places") -> "AnswerFiles":
-        from mien.prediction.output_files.journal import Recording
+    def _open(self, places: "OutputPaths") -> "AnswerFiles":
+        from mien.prediction.output_files.journal import RecordingFile
         from mien.prediction.output_files.outputs import AnswerFiles
 
         return AnswerFiles(
             places,
             model=self._model.network.facts.sha256,
             transcript=_identify(self._transcript),
-            recordings=[Recording.at(path) for path in self._paths],
+            recordings=[RecordingFile.at(path) for path in self._paths],
         )
 
     def _predict_all(self, files: "AnswerFiles | None") -> None:
-        from mien.prediction.output_files.journal import Recording
+        from mien.prediction.output_files.journal import RecordingFile
 
         with busy("loading models"):
             bring_missing(self._model, self._transcript, fetch=self._fetch)
         if files is not None:
             files.begin()
         for number, path in enumerate(self._paths, start=1):
-            recording = Recording.at(path)
+            recording = RecordingFile.at(path)
             if files is not None and files.is_answered(recording):
                 continue
             place = f"{number} of {len(self._paths)}: "
@@ -243,7 +243,7 @@ class _Many:
                     files.add_failure(recording, str(error))
 
     def _predict(
-        self, path: Path, recording: "Recording", files: "AnswerFiles | None", place: str
+        self, path: Path, recording: "RecordingFile", files: "AnswerFiles | None", place: str
     ) -> None:
         from mien.prediction.presentation.text import format_answers, format_legend
 

@@ -226,7 +226,7 @@ class PredictionProgress(LiveLine):
         self._told = self._begun = time.monotonic()
         self._total, self._seconds = 0, 0.0
 
-    def on_heard(self, seconds: float) -> None:
+    def on_audio(self, seconds: float) -> None:
         """Show how much has been heard."""
         if not self.is_shown:
             self.show(f"listening to {self._name}", total=0)

@@ -5,7 +5,6 @@ Values here are plain: they know no model, are written as JSON and read back the
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
 
 from pydantic import Field
 
@@ -118,7 +117,7 @@ class Moment(Settings):
 
 
 class Answer(Settings):
-    """What is said about one utterance.
+    """What is predicted of one utterance.
 
     Attributes:
         start: Where it begins in the recording, in seconds; None if there is no recording.
@@ -173,7 +172,7 @@ class ModelFacts(Settings):
 
 
 def name_sentiment(value: float, scale: Scale) -> str:
-    """Say a score in words: seven of them, of equal width, with 0 in the middle of ``neutral``.
+    """Return a score in words: seven of them, of equal width, with 0 in the middle of ``neutral``.
 
     >>> name_sentiment(1.2, Scale(-3, 3)), name_sentiment(-0.9, Scale(-1, 1))
     ('slightly positive', 'strongly negative')
@@ -202,12 +201,7 @@ def find_conflicts(scores: Mapping[Modality, Score]) -> tuple[tuple[Modality, Mo
     return tuple((a, b) for a, b in pairs if _are_apart(scores[a], scores[b]))
 
 
-def _are_apart(one: Score, other: Score) -> bool:
-    if one.low is None or one.high is None or other.low is None or other.high is None:
+def _are_apart(first: Score, second: Score) -> bool:
+    if first.low is None or first.high is None or second.low is None or second.high is None:
         return False
-    return one.high < other.low or other.high < one.low
-
-
-def plain(value: Settings) -> dict[str, Any]:
-    """Return a value as JSON would have it."""
-    return value.model_dump(mode="json")
+    return first.high < second.low or second.high < first.low

@@ -15,13 +15,13 @@ from mien.prediction.answer import (
     find_conflicts,
     name_sentiment,
 )
-from mien.prediction.network import ClipSeries, Judged, Network
+from mien.prediction.network import ClipScores, ClipSeries, Network
 from mien.prediction.occlusion import Effects, Part, measure_effects
 from mien.prediction.spoken.transcripts import place_words, split_words
 from mien.reports.text import clock_tenths
 from mien.types import Modality, Scale, Task, Word
 
-__all__ = ["Shown", "answer"]
+__all__ = ["UtteranceInput", "explain"]
 
 _NUM_MOMENTS = 3
 #: The smallest effect that is a moment of its own: a share of the end of the scale.
@@ -34,8 +34,8 @@ Token = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What the network was shown of one utterance.
+class UtteranceInput:
+    """What is known of one utterance beside the series that a network reads.
 
     Attributes:
         start: Where the utterance begins in the recording, in seconds; None without a recording.
@@ -61,44 +61,48 @@ class Shown:
     notes: tuple[str, ...] = ()
 
 
-def answer(network: Network, judged: Judged, shown: Shown, series: ClipSeries) -> Answer:
+def explain(
+    network: Network, scores: ClipScores, utterance: UtteranceInput, series: ClipSeries
+) -> Answer:
     """Return what scores and weights of an utterance mean, and what moved its score.
 
     Args:
         network: What scored it.
-        judged: Its scores and weights.
-        shown: What it was.
-        series: What the network was shown of it.
+        scores: Its scores and weights.
+        utterance: What it is: its words and times.
+        series: What the network read of it.
     """
-    present = [m for m in network.modalities if Task(m) in judged.scores]
-    fused = judged.scores[Task.FUSION]
-    unimodal = {m: _score(network, Task(m), judged.scores[Task(m)], [m]) for m in present}
-    parts = _find_parts(shown) if Modality.TEXT in present else []
+    present = [m for m in network.modalities if Task(m) in scores.scores]
+    fused = scores.scores[Task.FUSION]
+    unimodal = {m: _score(network, Task(m), scores.scores[Task(m)], [m]) for m in present}
+    parts = _find_parts(utterance) if Modality.TEXT in present else []
     effects = measure_effects(
         network,
         series,
         fused,
-        transcript=shown.transcript,
+        transcript=utterance.transcript,
         words=[part for _, part in parts],
-        times=shown.times,
-        span=(shown.start or 0.0, np.inf if shown.end is None else shown.end),
+        times=utterance.times,
+        span=(utterance.start or 0.0, np.inf if utterance.end is None else utterance.end),
     )
-    words = _describe_words(judged, parts, effects)
-    steps = {m: _describe_steps(judged, shown, effects, m) for m in present if m in shown.times}
-    steps = {m: one for m, one in steps.items() if one.times}
+    words = _describe_words(scores, parts, effects)
+    steps = {
+        m: _describe_steps(scores, utterance, effects, m) for m in present if m in utterance.times
+    }
+    steps = {m: described for m, described in steps.items() if described.times}
     return Answer(
-        start=shown.start,
-        end=shown.end,
-        transcript=shown.transcript,
+        start=utterance.start,
+        end=utterance.end,
+        transcript=utterance.transcript,
         score=_score(network, Task.FUSION, fused, present),
         unimodal=unimodal,
-        absent={m: shown.absent[m] for m in network.modalities if m not in present},
-        influence={m: fused - value for m, value in judged.without.items()},
+        absent={m: utterance.absent[m] for m in network.modalities if m not in present},
+        influence={m: fused - value for m, value in scores.without.items()},
         conflicts=find_conflicts(unimodal),
         words=words,
         steps=steps,
         moments=_rank(words, steps, network.scale),
-        notes=tuple(_notice(judged, shown, steps)),
+        notes=tuple(_notice(scores, utterance, steps)),
     )
 
 
@@ -115,24 +119,24 @@ def _relative(weights: Float[np.ndarray, " T"]) -> list[float]:
     return [float(w) * len(weights) / total if total else 0.0 for w in weights]
 
 
-def _find_parts(shown: Shown) -> list[tuple[WordWeight, Part]]:
+def _find_parts(utterance: UtteranceInput) -> list[tuple[WordWeight, Part]]:
     """Return the words of the transcript, still without a weight, and the steps of each."""
-    if shown.tokens is None:
+    if utterance.tokens is None:
         return [
             (
                 WordWeight(text=text, start=start, end=end, weight=None),
                 Part(begin=0, end=0, steps=(step,)),
             )
-            for step, (text, start, end) in enumerate(shown.words)
+            for step, (text, start, end) in enumerate(utterance.words)
         ]
-    texts = split_words(shown.transcript)
+    texts = split_words(utterance.transcript)
     result, at, token = [], 0, 0
-    for text, (start, end) in zip(texts, _times_of(texts, shown.words), strict=True):
-        begin = shown.transcript.index(text, at)
+    for text, (start, end) in zip(texts, _times_of(texts, utterance.words), strict=True):
+        begin = utterance.transcript.index(text, at)
         at = begin + len(text)
         own = []
-        while token < len(shown.tokens) and shown.tokens[token][1] < at:
-            _, first, last = shown.tokens[token]
+        while token < len(utterance.tokens) and utterance.tokens[token][1] < at:
+            _, first, last = utterance.tokens[token]
             own += [token] if last > max(first, begin) else []
             token += 1
         word = WordWeight(text=text, start=start, end=end, weight=None)
@@ -141,10 +145,10 @@ def _find_parts(shown: Shown) -> list[tuple[WordWeight, Part]]:
 
 
 def _describe_words(
-    judged: Judged, parts: Sequence[tuple[WordWeight, Part]], effects: Effects
+    scores: ClipScores, parts: Sequence[tuple[WordWeight, Part]], effects: Effects
 ) -> tuple[WordWeight, ...]:
     """Return the words, each with its effect and the mean weight of its steps."""
-    weights = _relative(judged.attention.get(Modality.TEXT, np.zeros(0)))
+    weights = _relative(scores.attention.get(Modality.TEXT, np.zeros(0)))
     result = []
     for (word, part), effect in zip(parts, effects.words, strict=True):
         own = [weights[step] for step in part.steps if step < len(weights)]
@@ -153,9 +157,11 @@ def _describe_words(
     return tuple(result)
 
 
-def _describe_steps(judged: Judged, shown: Shown, effects: Effects, modality: Modality) -> Steps:
-    weights = _relative(judged.attention.get(modality, np.zeros(0)))
-    times = shown.times[modality]
+def _describe_steps(
+    scores: ClipScores, utterance: UtteranceInput, effects: Effects, modality: Modality
+) -> Steps:
+    weights = _relative(scores.attention.get(modality, np.zeros(0)))
+    times = utterance.times[modality]
     return Steps(
         times=tuple(float(t) for t in (times[: len(weights)] if weights else times)),
         weights=tuple(weights[: len(times)]),
@@ -178,12 +184,12 @@ def _rank(
     words: Sequence[WordWeight], steps: Mapping[Modality, Steps], scale: Scale
 ) -> tuple[Moment, ...]:
     """Return the moments with the largest effects, at most three of a modality."""
-    found = {m: _weigh_windows(m, one) for m, one in steps.items()}
-    found[Modality.TEXT] = [Moment(modality=Modality.TEXT, **one.model_dump()) for one in words]
+    moments = {m: _weigh_windows(m, item) for m, item in steps.items()}
+    moments[Modality.TEXT] = [Moment(modality=Modality.TEXT, **item.model_dump()) for item in words]
     least = _LEAST * max(abs(scale.low), abs(scale.high))
     best: list[Moment] = []
     for modality in Modality:
-        large = [m for m in found.get(modality, ()) if abs(m.effect or 0.0) >= least]
+        large = [m for m in moments.get(modality, ()) if abs(m.effect or 0.0) >= least]
         best += sorted(large, key=_size)[:_NUM_MOMENTS]
     return tuple(sorted(best, key=_size))
 
@@ -203,9 +209,11 @@ def _weigh_windows(modality: Modality, steps: Steps) -> list[Moment]:
     return moments
 
 
-def _notice(judged: Judged, shown: Shown, steps: Mapping[Modality, Steps]) -> Iterator[str]:
+def _notice(
+    scores: ClipScores, utterance: UtteranceInput, steps: Mapping[Modality, Steps]
+) -> Iterator[str]:
     """Warn where the attention to a modality lies on a single step."""
-    for modality, weights in judged.attention.items():
+    for modality, weights in scores.attention.items():
         total = float(np.abs(weights).sum())
         if len(weights) < _LEAST_STEPS or not total:
             continue
@@ -213,7 +221,7 @@ def _notice(judged: Judged, shown: Shown, steps: Mapping[Modality, Steps]) -> It
         share = float(np.abs(weights[step])) / total
         if share <= _NEARLY_ALL:
             continue
-        where = _name_step(modality, step, shown, steps)
+        where = _name_step(modality, step, utterance, steps)
         if where:
             yield (
                 f"the {_NAMES[modality]} score rests mainly on one {where}, which has "
@@ -221,11 +229,13 @@ def _notice(judged: Judged, shown: Shown, steps: Mapping[Modality, Steps]) -> It
             )
 
 
-def _name_step(modality: Modality, step: int, shown: Shown, steps: Mapping[Modality, Steps]) -> str:
+def _name_step(
+    modality: Modality, step: int, utterance: UtteranceInput, steps: Mapping[Modality, Steps]
+) -> str:
     """Return which word or moment a step is; empty if that is not known."""
     if modality in steps and step < len(steps[modality].times):
         return f"moment ({clock_tenths(steps[modality].times[step])})"
     if modality is Modality.TEXT:
-        words = [word.text for word, part in _find_parts(shown) if step in part.steps]
+        words = [word.text for word, part in _find_parts(utterance) if step in part.steps]
         return f'word ("{words[0]}")' if words else ""
     return ""

@@ -13,7 +13,7 @@ from mien.extraction.extractors.speech import SpeechRecogniser, SpeechStream, Tr
 from mien.extraction.media import AudioSink, FrameSink, Source, decode, probe
 from mien.types import Word
 
-__all__ = ["Heard", "listen"]
+__all__ = ["FirstPass", "scan"]
 
 _RATE = SpeechRecogniser.rate_hertz
 #: A pause in speech lasts at least so long, and speech is widened by so much on either side.
@@ -25,8 +25,8 @@ Samples = Float32[np.ndarray, " S"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What the first pass found.
+class FirstPass:
+    """What the first pass over a recording learns of it.
 
     Attributes:
         seconds: Length of the recording, as far as it can be decoded.
@@ -34,7 +34,7 @@ class Heard:
         has_video: Whether it has a moving picture.
         is_truncated: Whether some of it cannot be decoded.
         speech: Where somebody speaks, as pairs of seconds, in order and without overlap.
-        transcript: What was recognised; empty if that was not asked for.
+        transcript: What was recognised; empty without a recogniser.
     """
 
     seconds: float
@@ -45,20 +45,20 @@ class Heard:
     transcript: Transcript
 
 
-def listen(
+def scan(
     path: Path,
     recogniser: SpeechRecogniser | None,
     *,
     on_seconds: Callable[[float], None] | None = None,
-) -> Heard:
+) -> FirstPass:
     """Decode the sound of a recording once.
 
-    A recording of any length takes the memory of five minutes: it is heard piece by piece.
+    A recording of any length takes the memory of five minutes: it is decoded piece by piece.
 
     Args:
         path: The recording.
-        recogniser: Recognises what is said; None if that is not asked for.
-        on_seconds: Is told, now and then, how many seconds have been heard.
+        recogniser: Recognises what is said; None to leave that out.
+        on_seconds: Called now and then with the number of seconds decoded so far.
 
     Raises:
         MediaError: If the recording cannot be read.
@@ -66,9 +66,9 @@ def listen(
     """
     require("faster_whisper", extra="extract")
     recording = probe(path)
-    activity = _Activity(recogniser)
-    stream = SpeechStream(activity.hear)
-    meter = _Meter(on_seconds)
+    finder = _SpeechFinder(recogniser)
+    stream = SpeechStream(finder.search)
+    meter = _ProgressMeter(on_seconds)
 
     def feed(samples: Samples) -> None:
         meter.add(samples.size / _RATE)
@@ -80,10 +80,10 @@ def listen(
     decoded = decode(Source(path=path), audio=audio, frames=frames)
     transcript = stream.finish()
     seconds = max(decoded.seconds, recording.duration or 0.0)
-    speech = activity.speech
+    speech = finder.speech
     if sum(end - start for start, end in speech) < _LEAST_SPEECH:
         speech = []
-    return Heard(
+    return FirstPass(
         seconds=seconds,
         has_audio=recording.has_audio,
         has_video=recording.has_video,
@@ -93,24 +93,24 @@ def listen(
     )
 
 
-class _Activity:
-    """Hears a recording piece by piece: where somebody speaks, and what is said there."""
+class _SpeechFinder:
+    """Finds where somebody speaks, piece by piece, and recognises what is said there."""
 
     def __init__(self, recogniser: SpeechRecogniser | None) -> None:
         self.speech: list[tuple[float, float]] = []
         self._recogniser = recogniser
         self._first = 0
 
-    def hear(self, samples: Samples) -> Transcript:
+    def search(self, samples: Samples) -> Transcript:
         offset = self._first / _RATE
         self._first += samples.size
-        found = _find_speech(samples)
-        for start, end in found:
+        stretches = _find_speech(samples)
+        for start, end in stretches:
             begin = offset + start / _RATE
             if self.speech and begin <= self.speech[-1][1]:
                 begin = self.speech.pop()[0]
             self.speech.append((begin, offset + end / _RATE))
-        if self._recogniser is None or not found:
+        if self._recogniser is None or not stretches:
             return Transcript("", (tuple[Word, ...]()))
         return self._recogniser.recognise(samples)
 
@@ -120,18 +120,20 @@ def _find_speech(samples: Samples) -> list[tuple[int, int]]:
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
     options = VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=_PAD_MS)
-    found: list[dict[str, Any]] = get_speech_timestamps(samples, options)
-    return [(int(one["start"]), min(int(one["end"]), samples.size)) for one in found]
+    stretches: list[dict[str, Any]] = get_speech_timestamps(samples, options)
+    return [
+        (int(stretch["start"]), min(int(stretch["end"]), samples.size)) for stretch in stretches
+    ]
 
 
-class _Meter:
-    """Tells how much was heard, every few seconds of it."""
+class _ProgressMeter:
+    """Reports how much was decoded, every few seconds of it."""
 
-    def __init__(self, tell: Callable[[float], None] | None) -> None:
-        self._tell, self._heard, self._told = tell, 0.0, 0.0
+    def __init__(self, on_seconds: Callable[[float], None] | None) -> None:
+        self._on_seconds, self._decoded, self._reported = on_seconds, 0.0, 0.0
 
     def add(self, seconds: float) -> None:
-        self._heard += seconds
-        if self._tell is not None and self._heard - self._told >= 5.0:
-            self._told = self._heard
-            self._tell(self._heard)
+        self._decoded += seconds
+        if self._on_seconds is not None and self._decoded - self._reported >= 5.0:
+            self._reported = self._decoded
+            self._on_seconds(self._decoded)

@@ -26,7 +26,7 @@ from mien.training.checkpoints.header import Header, SeriesFacts, open_header
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
 
-__all__ = ["ClipSeries", "Judged", "Network", "check_extractors", "load_network"]
+__all__ = ["ClipScores", "ClipSeries", "Network", "check_extractors", "load_network"]
 
 #: Variants of a clip that go through the network together.
 _VARIANTS = 16
@@ -36,8 +36,8 @@ ClipSeries = Mapping[Modality, Num[np.ndarray, "_ _"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """What the network says about one clip.
+class ClipScores:
+    """Scores and weights of one clip.
 
     Attributes:
         scores: Of the multimodal task and of every present modality, cut to the scale. If one
@@ -97,34 +97,38 @@ class Network:
         return self.text.read(text)
 
     @torch.no_grad()
-    def judge(self, clips: Sequence[ClipSeries]) -> list[Judged]:
-        """Judge clips; a modality without a step is not present, and every clip has one that is."""
-        whole = [self.complete(one) for one in clips]
-        present = [[m for m, values in one.items() if len(values)] for one in whole]
-        output = self.model(self._batch(whole))
+    def score_clips(self, clips: Sequence[ClipSeries]) -> list[ClipScores]:
+        """Score clips; a modality without a step is not present, and every clip has one that is."""
+        complete = [self.complete(clip) for clip in clips]
+        present = [[m for m, values in clip.items() if len(values)] for clip in complete]
+        output = self.model(self._batch(complete))
         scores = reported_scores(output.scores, output.present)
         without: list[dict[Modality, float]] = [{} for _ in clips]
         for modality in self.modalities:
-            rows = [i for i, there in enumerate(present) if modality in there and len(there) > 1]
+            rows = [
+                i
+                for i, modalities in enumerate(present)
+                if modality in modalities and len(modalities) > 1
+            ]
             if rows:
-                less = [{**whole[i], modality: whole[i][modality][:0]} for i in rows]
+                less = [{**complete[i], modality: complete[i][modality][:0]} for i in rows]
                 for row, score in zip(rows, self._fuse(self._batch(less)), strict=True):
                     without[row][modality] = score
-        judged = []
-        for row, there in enumerate(present):
-            tasks = (Task.FUSION, *(Task(m) for m in there))
-            judged.append(
-                Judged(
+        scored = []
+        for row, modalities in enumerate(present):
+            tasks = (Task.FUSION, *(Task(m) for m in modalities))
+            scored.append(
+                ClipScores(
                     scores={t: self.cut(float(scores[t][row])) for t in tasks},
                     attention={
-                        m: weights[row, : len(whole[row][m])].double().numpy()
+                        m: weights[row, : len(complete[row][m])].double().numpy()
                         for m, weights in output.attention.items()
-                        if m in there
+                        if m in modalities
                     },
                     without=without[row],
                 )
             )
-        return judged
+        return scored
 
     @torch.no_grad()
     def score_variants(
@@ -147,10 +151,10 @@ class Network:
         for start in range(0, len(order), _VARIANTS):
             rows = order[start : start + _VARIANTS]
             own = [self.complete({modality: variants[row]})[modality] for row in rows]
-            sequences = {m: one.repeat(len(rows)) for m, one in batch.sequences.items()}
+            sequences = {m: sequence.repeat(len(rows)) for m, sequence in batch.sequences.items()}
             sequences[modality] = pad([torch.from_numpy(np.ascontiguousarray(o)) for o in own])
-            found = self._fuse(Batch(index=torch.arange(len(rows)), sequences=sequences))
-            for row, score in zip(rows, found, strict=True):
+            fused = self._fuse(Batch(index=torch.arange(len(rows)), sequences=sequences))
+            for row, score in zip(rows, fused, strict=True):
                 scores[row] = score
         return scores
 
@@ -181,13 +185,13 @@ class Network:
                 )
             elif not np.isfinite(values).all():
                 raise ConfigError(f"{modality}: holds values that are not finite")
-            kept = values if modality is Modality.TEXT else values[:most]
-            result[modality] = kept.astype(kind, copy=False)
+            cut = values if modality is Modality.TEXT else values[:most]
+            result[modality] = cut.astype(kind, copy=False)
         return result
 
     def _batch(self, clips: Sequence[Mapping[Modality, Num[np.ndarray, "_ _"]]]) -> Batch:
         sequences = {
-            m: pad([torch.from_numpy(np.ascontiguousarray(one[m])) for one in clips])
+            m: pad([torch.from_numpy(np.ascontiguousarray(clip[m])) for clip in clips])
             for m in self.modalities
         }
         return Batch(index=torch.arange(len(clips)), sequences=sequences)
@@ -255,7 +259,7 @@ def _read_extraction(checkpoint: Path, header: Header) -> ExtractionSettings | N
         ) from error
     for modality, name in settings.extractors().items():
         if name not in EXTRACTORS:
-            there = [one for one, entry in EXTRACTORS.items() if entry.modality is modality]
+            there = [known for known, entry in EXTRACTORS.items() if entry.modality is modality]
             raise CheckpointError(
                 f"{checkpoint}: was trained on {modality} features of {show(name)}, which this "
                 f"version of mien does not have (it has {', '.join(there)}); install the version "
@@ -292,11 +296,11 @@ def _series_of(header: Header, config: ExperimentConfig) -> dict[Modality, Serie
 
 
 def _read_names(header: Header, config: ExperimentConfig) -> dict[Modality, tuple[str, ...]]:
-    found = {m: one.feature_names for m, one in _series_of(header, config).items()}
-    return {m: names for m, names in found.items() if names is not None}
+    named = {m: series.feature_names for m, series in _series_of(header, config).items()}
+    return {m: names for m, names in named.items() if names is not None}
 
 
 def _name_makers(header: Header, config: ExperimentConfig) -> dict[Modality, str]:
-    made = {m: one.extractor or "" for m, one in _series_of(header, config).items()}
+    made = {m: series.extractor or "" for m, series in _series_of(header, config).items()}
     text = header.series.get("text", SeriesFacts()).extractor or ""
     return {Modality.TEXT: header.text_encoder or text, **made}

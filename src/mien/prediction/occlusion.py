@@ -88,17 +88,17 @@ def measure_effects(
     Raises:
         ConfigError: If a step has no time.
     """
-    whole = network.complete(series)
-    has_steps = network.text is not None or len(words) == len(whole.get(Modality.TEXT, ()))
+    complete = network.complete(series)
+    has_steps = network.text is not None or len(words) == len(complete.get(Modality.TEXT, ()))
     read = [part if part.steps and has_steps else None for part in words]
-    less = [None if p is None else _without_word(network, whole, transcript, p) for p in read]
+    less = [None if p is None else _without_word(network, complete, transcript, p) for p in read]
     windows = {
-        m: _measure_windows(network, whole, m, times[m], score, span)
+        m: _measure_windows(network, complete, m, times[m], score, span)
         for m in (Modality.AUDIO, Modality.VIDEO)
-        if m in times and len(whole.get(m, ()))
+        if m in times and len(complete.get(m, ()))
     }
     return Effects(
-        words=tuple(_measure(network, whole, Modality.TEXT, less, score)), windows=windows
+        words=tuple(_measure(network, complete, Modality.TEXT, less, score)), windows=windows
     )
 
 
@@ -112,38 +112,38 @@ def leave_out(transcript: str, part: Part) -> str:
 
 
 def _without_word(
-    network: Network, whole: Mapping[Modality, Values], transcript: str, part: Part
+    network: Network, complete: Mapping[Modality, Values], transcript: str, part: Part
 ) -> Values:
     if network.text is None:
-        return np.delete(whole[Modality.TEXT], part.steps, axis=0)
+        return np.delete(complete[Modality.TEXT], part.steps, axis=0)
     return network.read_text(leave_out(transcript, part))
 
 
 def _measure(
     network: Network,
-    whole: Mapping[Modality, Values],
+    complete: Mapping[Modality, Values],
     modality: Modality,
     variants: Sequence[Values | None],
     score: float,
 ) -> Iterator[float | None]:
     """Give the effect of what each variant lacks; None where nothing remains to be scored."""
-    is_lone = not any(len(values) for m, values in whole.items() if m is not modality)
-    kept = [v if v is not None and (len(v) or not is_lone) else None for v in variants]
-    scored = [v for v in kept if v is not None]
-    found = iter(network.score_variants(whole, modality, scored) if scored else ())
-    for variant in kept:
-        yield None if variant is None else score - next(found)
+    is_lone = not any(len(values) for m, values in complete.items() if m is not modality)
+    possible = [v if v is not None and (len(v) or not is_lone) else None for v in variants]
+    scored = [v for v in possible if v is not None]
+    scores = iter(network.score_variants(complete, modality, scored) if scored else ())
+    for variant in possible:
+        yield None if variant is None else score - next(scores)
 
 
 def _measure_windows(
     network: Network,
-    whole: Mapping[Modality, Values],
+    complete: Mapping[Modality, Values],
     modality: Modality,
     times: Times,
     score: float,
     span: tuple[float, float],
 ) -> tuple[Window, ...]:
-    values = whole[modality]
+    values = complete[modality]
     if len(times) < len(values):
         raise ConfigError(
             f"{modality}: has {len(values)} steps, but times of {len(times)}; give the centre of "
@@ -151,7 +151,7 @@ def _measure_windows(
         )
     spans = list(_windows(times[: len(values)], _SECONDS[modality], span))
     less = [values[~inside] for _, _, inside in spans]
-    effects = _measure(network, whole, modality, less, score)
+    effects = _measure(network, complete, modality, less, score)
     return tuple(
         Window(start=start, end=end, effect=effect)
         for (start, end, _), effect in zip(spans, effects, strict=True)
@@ -168,8 +168,8 @@ def _windows(
     last = min(float(times[-1]) + half, max(span[1], float(times[-1])))
     count = min(max(math.ceil((last - first) / seconds - 1e-6), 1), _MOST_WINDOWS)
     edges = np.linspace(first, last, count + 1)
-    place = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, count - 1)
+    window = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, count - 1)
     for k in range(count):
-        inside = place == k
+        inside = window == k
         if inside.any():
             yield float(edges[k]), float(edges[k + 1]), inside

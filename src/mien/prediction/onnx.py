@@ -148,9 +148,9 @@ class OnnxNetwork(nn.Module):
     @torch.no_grad()
     def outputs(self) -> tuple[str, ...]:
         """Return the names of the outputs: ``score_fusion``, ``weights_audio`` and so on."""
-        found = self.model(self._batch(self.draw(1, (2, 2, 2), "", seed=0))).attention
+        attention = self.model(self._batch(self.draw(1, (2, 2, 2), "", seed=0))).attention
         tasks = tuple(f"score_{task}" for task in self.model.tasks)
-        return tasks + tuple(f"weights_{m}" for m in self.modalities if m in found)
+        return tasks + tuple(f"weights_{m}" for m in self.modalities if m in attention)
 
     def draw(
         self, num_clips: int, steps: Sequence[int], missing: str, *, seed: int
@@ -266,19 +266,19 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
     if network.calibration is not None:
         about["calibration"] = network.calibration.settle().model_dump(mode="json")
     for modality in network.modalities:
-        one: dict[str, Any] = {"made_by": network.made_by.get(modality, "")}
+        entry: dict[str, Any] = {"made_by": network.made_by.get(modality, "")}
         if modality is Modality.TEXT and network.text is not None:
-            one |= {"input": "token ids", "prefix": network.text.prefix}
-            one |= {"max_tokens": network.text.max_tokens, "sha256": network.text.fingerprint}
+            entry |= {"input": "token ids", "prefix": network.text.prefix}
+            entry |= {"max_tokens": network.text.max_tokens, "sha256": network.text.fingerprint}
         else:
-            one |= {"input": "series", "size": graph.sizes[modality]}
-            one |= {"feature_names": list(network.feature_names.get(modality, ()))}
-        about["modalities"][str(modality)] = one
+            entry |= {"input": "series", "size": graph.sizes[modality]}
+            entry |= {"feature_names": list(network.feature_names.get(modality, ()))}
+        about["modalities"][str(modality)] = entry
     return about
 
 
 def _write(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source: Path) -> None:
-    num_bytes = sum(one.nbytes for one in graph.state_dict().values())
+    num_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
     if num_bytes > _LARGEST:
         raise CheckpointError(
             f"{source}: has {num_bytes / 1e9:.1f} GB of weights; a file of ONNX holds 2 GB, so "
@@ -340,9 +340,9 @@ def _compare(graph: OnnxNetwork, path: Path) -> Difference:
     for seed, (num_clips, steps, missing) in enumerate(_TRIALS):
         given = graph.draw(num_clips, steps, missing, seed=seed)
         wanted = graph(*given)[: len(names)]
-        feeds = {name: one.numpy() for name, one in zip(graph.inputs, given, strict=True)}
-        found = session.run(names, feeds)
-        apart += [np.abs(a.numpy() - b) / width for a, b in zip(wanted, found, strict=True)]
+        feeds = {name: values.numpy() for name, values in zip(graph.inputs, given, strict=True)}
+        scores = session.run(names, feeds)
+        apart += [np.abs(a.numpy() - b) / width for a, b in zip(wanted, scores, strict=True)]
     joined = np.concatenate(apart)
     return Difference(largest=float(joined.max()), mean=float(joined.mean()))
 

@@ -68,7 +68,7 @@ def pack(
         raise CheckpointError(f"{source}: holds no network; give a run that was trained")
     check_header(header, source).read_config(source)
     check_finite(state, str(source))
-    packed = {f"model/{key}": _halve(one) if half else one for key, one in state.items()}
+    packed = {f"model/{key}": _halve(tensor) if half else tensor for key, tensor in state.items()}
     facts: dict[str, Any] = {"packed": {"half": half, "tensors": len(packed)}}
     facts |= {key: text for key, text in (("licence", licence), ("name", name)) if text}
     ready = {**shorten_videos(header), **facts}

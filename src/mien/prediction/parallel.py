@@ -39,25 +39,25 @@ def extract_side_by_side(
         ]
         job = ClipJob(settings=settings.model_dump_json(), limit=None, command=(), folder=folder)
         ended: set[int] = set()
-        place = 0
+        next_number = 0
         with contextlib.closing(run_all(job, messages, jobs=jobs)) as outcomes:
             for number, outcome in outcomes:
                 if outcome.state == "failed":
                     raise ExtractionError(outcome.reason)
                 ended.add(number)
-                while place in ended:
-                    yield _read(results[place], names)
-                    results[place].unlink(missing_ok=True)
-                    place += 1
+                while next_number in ended:
+                    yield _read(results[next_number], names)
+                    results[next_number].unlink(missing_ok=True)
+                    next_number += 1
 
 
 def _read(result: Path, names: Sequence[str]) -> dict[str, Features]:
     if not result.is_file():
         return {}
-    found = {}
+    features = {}
     for name in names:
         values = read_series(result, f"{name}_values")
         times = read_series(result, f"{name}_times")
         if values is not None and times is not None:
-            found[name] = Features(values=values, times=times, notes={})
-    return found
+            features[name] = Features(values=values, times=times, notes={})
+    return features

@@ -23,10 +23,10 @@ from mien.errors import (
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict as predict_split
 from mien.prediction.answer import Answer
-from mien.prediction.explain import Shown, answer
-from mien.prediction.first_pass import Heard
+from mien.prediction.explain import UtteranceInput, explain
+from mien.prediction.first_pass import FirstPass
 from mien.prediction.network import ClipSeries, Network, load_network
-from mien.prediction.recording import Listener, Watcher
+from mien.prediction.recording import PredictionListener, RecordingReader
 from mien.prediction.result import Prediction
 from mien.prediction.spoken.language import name_language
 from mien.prediction.spoken.text_input import TextRead, count_notes, read_text, widen
@@ -64,7 +64,7 @@ def load(path: str | Path | None = None) -> "TrainedModel":
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A checkpoint, ready to judge recordings, texts, features and stores.
+    """A checkpoint, ready to predict recordings, texts, features and stores.
 
     What it needs is loaded when it is first needed, and kept.
 
@@ -87,19 +87,20 @@ class TrainedModel:
         return load_network(self.checkpoint)
 
     @cached_property
-    def _watcher(self) -> Watcher:
-        return Watcher(self.network)
+    def recording_reader(self) -> RecordingReader:
+        """What makes the input of the network from a recording, with its extractors."""
+        return RecordingReader(self.network)
 
     def make_ready(self, *, transcript: str | Path = "auto") -> None:
-        """Load all that judging a recording will need, so that what is missing shows at once.
+        """Load all that a recording will need, so that what is missing shows at once.
 
         Raises:
             AssetError: If a pretrained model is missing; ``missing`` names it.
             ConfigError: If a package is missing.
             CheckpointError: If the model does not fit what is installed.
         """
-        if self._watcher.must_recognise(read_transcript(transcript)):
-            _ = self._watcher.recogniser
+        if self.recording_reader.must_recognise(read_transcript(transcript)):
+            _ = self.recording_reader.recogniser
 
     def predict(
         self,
@@ -107,9 +108,9 @@ class TrainedModel:
         *,
         transcript: str | Path = "auto",
         jobs: int = 1,
-        listener: Listener | None = None,
+        listener: PredictionListener | None = None,
     ) -> Prediction:
-        """Judge a recording, utterance by utterance.
+        """Predict the sentiment of a recording, utterance by utterance.
 
         A recording of up to 15 seconds in which somebody speaks is one utterance; longer ones, and
         those in which more is said than the model reads at a time, are cut at sentences and pauses,
@@ -117,14 +118,14 @@ class TrainedModel:
 
         Args:
             recording: Any file with sound or a moving picture.
-            transcript: ``auto``: what is said is recognised. ``none``: it is left out. Any other
+            transcript: ``auto``: speech is recognised. ``none``: the words are left out. Any other
                 text: the words themselves. A ``Path``: a file of them (.txt, .srt, .vtt).
             jobs: How many utterances of a longer recording are worked on at a time, each in a
                 process of its own.
-            listener: Is told how it goes on.
+            listener: Receives the progress.
 
         Raises:
-            MediaError: If the recording cannot be read, or holds nothing that can be judged.
+            MediaError: If the recording cannot be read, or holds nothing that can be scored.
             ConfigError: If a package or the transcript is missing, or its times lie beyond the
                 end of the recording.
             AssetError: If a pretrained model is missing.
@@ -134,23 +135,24 @@ class TrainedModel:
         if (path / "meta.json").is_file():
             raise ConfigError(f"{path}: is a store; score its clips with score_store")
         given = read_transcript(transcript)
-        heard = self._watcher.listen(path, given, listener)
-        utterances, warnings = self._watcher.cut(heard, given)
+        reader = self.recording_reader
+        first_pass = reader.scan(path, given, listener)
+        utterances, warnings = reader.cut(first_pass, given)
         if listener is not None:
-            listener.on_cut(len(utterances), heard.seconds)
-        seen = self._watcher.watch(path, utterances, heard, given, jobs=jobs)
-        answers, notes = self._answer(seen, len(utterances), listener)
-        found = (*warnings, *count_notes(notes, "utterances"))
+            listener.on_cut(len(utterances), first_pass.seconds)
+        inputs = reader.extract(path, utterances, first_pass, given, jobs=jobs)
+        answers, notes = self._answer_utterances(inputs, len(utterances), listener)
+        warnings = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
-            why = "; ".join([self._say_nothing(heard), *found])
+            why = "; ".join([self._explain_emptiness(first_pass), *warnings])
             raise MediaError(f"{path}: holds nothing to judge: {why}")
         return Prediction(
             source=path.name,
-            seconds=heard.seconds,
+            seconds=first_pass.seconds,
             scale=self.network.scale,
             level=self._level,
             answers=tuple(answers),
-            warnings=(*_warn(heard, len(utterances) - len(answers)), *found),
+            warnings=(*_warn(first_pass, len(utterances) - len(answers)), *warnings),
             model=self.network.facts,
         )
 
@@ -166,7 +168,7 @@ class TrainedModel:
         Args:
             recordings: Their files.
             transcript: As in ``predict``.
-            on_error: Is given every recording that cannot be predicted, and why; the others are
+            on_error: Called with every recording that cannot be predicted, and why; the others are
                 predicted nevertheless. None: the first of them ends it.
 
         Raises:
@@ -183,7 +185,7 @@ class TrainedModel:
                 yield prediction
 
     def predict_text(self, text: str) -> Prediction:
-        """Judge what is said, without a recording.
+        """Predict the sentiment of a text, without a recording.
 
         A text that is longer than what the model reads at a time is cut into parts, at the ends of
         sentences where it can be, and each gets an answer.
@@ -193,27 +195,27 @@ class TrainedModel:
                 in letters of another language.
             CheckpointError: If the model reads no text.
         """
-        said = " ".join(text.split())
-        if not said:
+        text = " ".join(text.split())
+        if not text:
             raise ConfigError("the text is empty; give a sentence")
         reader = self.network.text
         if Modality.TEXT not in self.network.modalities or reader is None:
             raise CheckpointError(f"{self.checkpoint}: reads no text; give it a recording")
-        parts = cut_text(said, reader.fits)
+        parts = cut_text(text, reader.fits)
         absent = dict.fromkeys(self.network.modalities, "only a text was given")
         reads = [read_text(self.network, part) for part in parts]
-        seen = [
-            ({Modality.TEXT: read.values}, _show(part, read, absent))
+        inputs = [
+            ({Modality.TEXT: read.values}, _describe_text(part, read, absent))
             for part, read in zip(parts, reads, strict=True)
             if not read.unreadable
         ]
-        if not seen:
+        if not inputs:
             raise self._decline(reads[0])
-        warnings = count_notes([one.notes for one in reads], "parts")
+        warnings = count_notes([read.notes for read in reads], "parts")
         if len(parts) > 1:
             cut = f"the text was cut into {len(parts)} parts, since the model reads at most "
             warnings = (f"{cut}{reader.max_tokens} tokens at a time", *warnings)
-        return self._wrap("text", seen, warnings)
+        return self._predict_inputs("text", inputs, warnings)
 
     def predict_features(
         self,
@@ -224,7 +226,7 @@ class TrainedModel:
         text: Num[np.ndarray, "_ _"] | None = None,
         times: Mapping[Modality, Float[np.ndarray, " _"]] | None = None,
     ) -> Prediction:
-        """Judge features made elsewhere, by the same extractors as those of the training.
+        """Predict from features made elsewhere, by the same extractors as those of the training.
 
         Args:
             transcript: What is said; empty if there is no text. It is not cut into parts: words
@@ -251,8 +253,8 @@ class TrainedModel:
             if read.unreadable:
                 raise self._decline(read)
             raise ConfigError("nothing was given to judge; give a text, or features with steps")
-        shown = _show(transcript, read, absent, times or {})
-        return self._wrap("features", [(given, shown)], read.notes)
+        utterance = _describe_text(transcript, read, absent, times or {})
+        return self._predict_inputs("features", [(given, utterance)], read.notes)
 
     def score_store(self, store: Store | str | Path, split: Split = "test") -> Predictions:
         """Score every clip of a split of any store that has the series it was trained on.
@@ -269,47 +271,50 @@ class TrainedModel:
         calibration = self.network.calibration
         return None if calibration is None else calibration.level
 
-    def _answer(
+    def _answer_utterances(
         self,
-        seen: Iterator[tuple[ClipSeries, Shown]],
+        inputs: Iterator[tuple[ClipSeries, UtteranceInput]],
         num_utterances: int,
-        listener: Listener | None,
+        listener: PredictionListener | None,
     ) -> tuple[list[Answer], list[tuple[str, ...]]]:
-        """Return the answers about utterances with something to judge, and the notes on all."""
+        """Return the answers about utterances that hold something, and the notes on all."""
         answers: list[Answer] = []
         notes: list[tuple[str, ...]] = []
-        waiting: list[tuple[ClipSeries, Shown]] = []
-        for number, (series, shown) in enumerate(seen, start=1):
-            notes.append(shown.notes)
+        waiting: list[tuple[ClipSeries, UtteranceInput]] = []
+        for number, (series, utterance) in enumerate(inputs, start=1):
+            notes.append(utterance.notes)
             if any(len(values) for values in series.values()):
-                waiting.append((series, shown))
+                waiting.append((series, utterance))
             if len(waiting) == _BATCH or number == num_utterances:
-                answers += self._judge(waiting)
+                answers += self._answer_batch(waiting)
                 waiting = []
             if listener is not None:
-                listener.on_answer(number, shown.end or 0.0)
+                listener.on_answer(number, utterance.end or 0.0)
         return answers, notes
 
-    def _judge(self, waiting: Sequence[tuple[ClipSeries, Shown]]) -> list[Answer]:
-        if not waiting:
+    def _answer_batch(self, batch: Sequence[tuple[ClipSeries, UtteranceInput]]) -> list[Answer]:
+        if not batch:
             return []
-        judged = self.network.judge([series for series, _ in waiting])
+        scored = self.network.score_clips([series for series, _ in batch])
         answers = []
-        for one, (series, shown) in zip(judged, waiting, strict=True):
-            found = answer(self.network, one, shown, series)
-            answers.append(widen(found, self.network.scale) if shown.is_doubtful else found)
+        for scores, (series, utterance) in zip(scored, batch, strict=True):
+            answer = explain(self.network, scores, utterance, series)
+            answers.append(widen(answer, self.network.scale) if utterance.is_doubtful else answer)
         return answers
 
-    def _wrap(
-        self, source: str, seen: Sequence[tuple[ClipSeries, Shown]], warnings: Sequence[str]
+    def _predict_inputs(
+        self,
+        source: str,
+        inputs: Sequence[tuple[ClipSeries, UtteranceInput]],
+        warnings: Sequence[str],
     ) -> Prediction:
-        """Judge what comes from no recording."""
-        batches = [seen[start : start + _BATCH] for start in range(0, len(seen), _BATCH)]
+        """Predict what comes from no recording."""
+        batches = [inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH)]
         return Prediction(
             source=source,
             scale=self.network.scale,
             level=self._level,
-            answers=tuple(one for batch in batches for one in self._judge(batch)),
+            answers=tuple(answer for batch in batches for answer in self._answer_batch(batch)),
             warnings=tuple(warnings),
             model=self.network.facts,
         )
@@ -318,22 +323,22 @@ class TrainedModel:
         language = name_language(self.network.language)
         return ConfigError(f"{read.unreadable}; give a text in {language}")
 
-    def _say_nothing(self, heard: Heard) -> str:
-        reasons = ["nobody speaks" if heard.has_audio else "there is no sound track"]
+    def _explain_emptiness(self, first_pass: FirstPass) -> str:
+        reasons = ["nobody speaks" if first_pass.has_audio else "there is no sound track"]
         if Modality.VIDEO in self.network.modalities:
-            reasons.append("no face is seen" if heard.has_video else "there is no picture")
+            reasons.append("no face is seen" if first_pass.has_video else "there is no picture")
         return " and ".join(reasons)
 
 
-def _show(
+def _describe_text(
     text: str,
     read: TextRead,
     absent: Mapping[Modality, str],
     times: Mapping[Modality, Float[np.ndarray, " _"]] = MappingProxyType({}),
-) -> Shown:
-    """Return what the network is shown of a text that comes from no recording."""
+) -> UtteranceInput:
+    """Return what a network needs to know of a text that comes from no recording."""
     unread = {Modality.TEXT: read.unreadable} if read.unreadable else {}
-    return Shown(
+    return UtteranceInput(
         transcript=text,
         tokens=read.tokens,
         times=times,
@@ -342,9 +347,9 @@ def _show(
     )
 
 
-def _warn(heard: Heard, num_empty: int) -> tuple[str, ...]:
+def _warn(first_pass: FirstPass, num_empty: int) -> tuple[str, ...]:
     warnings = []
-    if heard.is_truncated:
+    if first_pass.is_truncated:
         warnings.append("parts of the recording cannot be decoded")
     if num_empty:
         warnings.append(f"{num_empty} stretches hold nothing that can be judged")

@@ -1,4 +1,4 @@
-"""Recordings to what a network reads: heard once, cut into utterances, and looked at one by one."""
+"""A recording to what a network reads: scanned once, cut into utterances, and each extracted."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ from mien.errors import MediaError
 from mien.extraction.clip import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
 from mien.extraction.extractors import Features
 from mien.extraction.extractors.speech import SpeechRecogniser, default_recogniser
-from mien.prediction.explain import Shown
-from mien.prediction.first_pass import Heard, listen
+from mien.prediction.explain import UtteranceInput
+from mien.prediction.first_pass import FirstPass, scan
 from mien.prediction.network import ClipSeries, Network, check_extractors
 from mien.prediction.parallel import extract_side_by_side
 from mien.prediction.spoken.text_input import TextRead, read_text
@@ -22,7 +22,7 @@ from mien.prediction.spoken.transcripts import Given, place_cues, place_words, s
 from mien.prediction.spoken.utterances import Utterance, cut
 from mien.types import Modality
 
-__all__ = ["Cuts", "Listener", "Watcher"]
+__all__ = ["Cuts", "PredictionListener", "RecordingReader"]
 
 Values = Num[np.ndarray, "_ _"]
 Times = Float[np.ndarray, " _"]
@@ -35,11 +35,11 @@ _SPACELESS = ("zh", "ja", "th")
 
 
 @runtime_checkable
-class Listener(Protocol):
-    """Is told how a prediction goes on."""
+class PredictionListener(Protocol):
+    """Receives the progress of a prediction."""
 
-    def on_heard(self, seconds: float) -> None:
-        """Take how many seconds of the sound have been heard."""
+    def on_audio(self, seconds: float) -> None:
+        """Take how many seconds of the sound have been decoded."""
         ...
 
     def on_cut(self, num_utterances: int, seconds: float) -> None:
@@ -63,10 +63,10 @@ class Cuts(NamedTuple):
     warnings: tuple[str, ...]
 
 
-class Watcher:
+class RecordingReader:
     """Makes of every utterance just what ``mien extract`` would make of a clip.
 
-    Models of what is heard and seen are loaded when they are first needed, and kept.
+    Extractors and the speech recogniser are loaded when they are first needed, and kept.
 
     Args:
         network: What will read the series.
@@ -115,71 +115,71 @@ class Watcher:
             return self.reads_text or is_aligned
         return is_aligned and given.kind != "cues"
 
-    def listen(self, path: Path, given: Given, listener: Listener | None) -> Heard:
-        """Hear a recording once."""
+    def scan(self, path: Path, given: Given, listener: PredictionListener | None) -> FirstPass:
+        """Decode the sound of a recording once, and recognise speech where that is needed."""
         recogniser = self.recogniser if self.must_recognise(given) else None
-        on_seconds = None if listener is None else listener.on_heard
-        return listen(path, recogniser, on_seconds=on_seconds)
+        on_seconds = None if listener is None else listener.on_audio
+        return scan(path, recogniser, on_seconds=on_seconds)
 
-    def cut(self, heard: Heard, given: Given) -> Cuts:
-        """Cut what was heard into utterances.
+    def cut(self, first_pass: FirstPass, given: Given) -> Cuts:
+        """Cut a recording into utterances.
 
         Raises:
             ConfigError: If all cues of the transcript lie beyond the end of the recording.
         """
-        text, words, num_outside = heard.transcript.text, heard.transcript.words, 0
+        text, words, num_outside = first_pass.transcript.text, first_pass.transcript.words, 0
         if given.kind == "cues":
-            words, num_outside = place_cues(given, heard.seconds)
+            words, num_outside = place_cues(given, first_pass.seconds)
             text = " ".join(word.text for word in words)
         elif given.kind == "text":
-            text, words = given.text, place_words(split_words(given.text), words, heard.speech)
+            text, words = given.text, place_words(split_words(given.text), words, first_pass.speech)
         reader = self._network.text if self.reads_text else None
         utterances = cut(
-            heard.seconds,
+            first_pass.seconds,
             words,
-            heard.speech,
+            first_pass.speech,
             transcript=text,
-            with_silence=Modality.VIDEO in self.computes and heard.has_video,
+            with_silence=Modality.VIDEO in self.computes and first_pass.has_video,
             separator="" if self._network.language in _SPACELESS else " ",
             fits=None if reader is None else reader.fits,
             are_given=given.kind in ("text", "cues"),
         )
-        return Cuts(utterances, _warn_of(given, heard, utterances, num_outside))
+        return Cuts(utterances, _warn_of(given, first_pass, utterances, num_outside))
 
-    def watch(
+    def extract(
         self,
         path: Path,
         utterances: Sequence[Utterance],
-        heard: Heard,
+        first_pass: FirstPass,
         given: Given,
         *,
         jobs: int = 1,
-    ) -> Iterator[tuple[ClipSeries, Shown]]:
-        """Give the series of one utterance after the other; all are empty if nothing is in it.
+    ) -> Iterator[tuple[ClipSeries, UtteranceInput]]:
+        """Give the series of each utterance in turn; all are empty if nothing is in it.
 
         Args:
             path: The recording.
             utterances: Its utterances.
-            heard: What was heard.
+            first_pass: What ``scan`` returned.
             given: How what is said is known.
             jobs: How many utterances are worked on at a time, each in a process of its own.
 
         Raises:
             MediaError: If the only utterance cannot be read.
         """
-        for one, features in self._extract(path, utterances, jobs):
-            read = read_text(self._network, one.transcript if self.reads_text else "")
-            series, times = self._select(features, one, read)
-            absent = self._explain(one, heard, given)
+        for utterance, features in self._extract_features(path, utterances, jobs):
+            read = read_text(self._network, utterance.transcript if self.reads_text else "")
+            series, times = self._select(features, utterance, read)
+            absent = self._explain_absence(utterance, first_pass, given)
             if read.unreadable:
                 absent[Modality.TEXT] = read.unreadable
             yield (
                 series,
-                Shown(
-                    start=one.start,
-                    end=heard.seconds if one.end is None else one.end,
-                    transcript=one.transcript,
-                    words=one.words,
+                UtteranceInput(
+                    start=utterance.start,
+                    end=first_pass.seconds if utterance.end is None else utterance.end,
+                    transcript=utterance.transcript,
+                    words=utterance.words,
                     tokens=read.tokens,
                     times=times,
                     absent=absent,
@@ -188,50 +188,56 @@ class Watcher:
                 ),
             )
 
-    def _extract(
+    def _extract_features(
         self, path: Path, utterances: Sequence[Utterance], jobs: int
     ) -> Iterator[tuple[Utterance, Mapping[str, Features]]]:
         """Give the features of every utterance; none of a stretch that cannot be decoded."""
         if jobs > 1 and len(utterances) >= _MANY and (utterances[-1].end or 0.0) > _LONG:
             names = [str(m) for m in self.tools.extractors]
             names += ["text"] if self.tools.encoder is not None else []
-            tasks = [_task(path, one) for one in utterances]
-            found = extract_side_by_side(tasks, self.tools.settings, names, jobs)
-            with contextlib.closing(found):
-                yield from zip(utterances, found, strict=True)
+            tasks = [_task(path, utterance) for utterance in utterances]
+            extracted = extract_side_by_side(tasks, self.tools.settings, names, jobs)
+            with contextlib.closing(extracted):
+                yield from zip(utterances, extracted, strict=True)
             return
-        for one in utterances:
+        for utterance in utterances:
             try:
-                _, features = extract_clip(_task(path, one), self.tools)
+                _, features = extract_clip(_task(path, utterance), self.tools)
             except MediaError:
                 if len(utterances) == 1:
                     raise
                 features = {}
-            yield one, features
+            yield utterance, features
 
     def _select(
-        self, features: Mapping[str, Features], one: Utterance, read: TextRead
+        self, features: Mapping[str, Features], utterance: Utterance, read: TextRead
     ) -> tuple[dict[Modality, Values], dict[Modality, Times]]:
         """Return the series that the network knows."""
-        kept = {m: features[str(m)] for m in self._network.modalities if str(m) in features}
-        series: dict[Modality, Values] = {m: found.values for m, found in kept.items()}
+        selected = {m: features[str(m)] for m in self._network.modalities if str(m) in features}
+        series: dict[Modality, Values] = {m: feature.values for m, feature in selected.items()}
         is_reader = Modality.TEXT in self._network.modalities and self._network.text is not None
         if is_reader or read.unreadable:
             series[Modality.TEXT] = read.values
         times: dict[Modality, Times] = {
-            m: found.times + one.start for m, found in kept.items() if m is not Modality.TEXT
+            m: feature.times + utterance.start
+            for m, feature in selected.items()
+            if m is not Modality.TEXT
         }
         return series, times
 
-    def _explain(self, one: Utterance, heard: Heard, given: Given) -> dict[Modality, str]:
-        """Say of each modality why it would be missing."""
-        unheard = "nobody speaks" if heard.has_audio else "no sound track"
+    def _explain_absence(
+        self, utterance: Utterance, first_pass: FirstPass, given: Given
+    ) -> dict[Modality, str]:
+        """Return why each modality would be missing."""
+        no_voice = "nobody speaks" if first_pass.has_audio else "no sound track"
         is_left_out = given.kind == "none"
-        unsaid = "no words were recognised" if one.is_spoken else unheard
+        no_text = "no words were recognised" if utterance.is_spoken else no_voice
         reasons = {
-            Modality.TEXT: "left out" if is_left_out else unsaid,
-            Modality.AUDIO: "too little sound" if one.is_spoken and heard.has_audio else unheard,
-            Modality.VIDEO: "no face is seen" if heard.has_video else "no picture",
+            Modality.TEXT: "left out" if is_left_out else no_text,
+            Modality.AUDIO: "too little sound"
+            if utterance.is_spoken and first_pass.has_audio
+            else no_voice,
+            Modality.VIDEO: "no face is seen" if first_pass.has_video else "no picture",
         }
         for modality in self._network.modalities:
             can = self.reads_text if modality is Modality.TEXT else modality in self.computes
@@ -242,9 +248,9 @@ class Watcher:
 
 
 def _warn_of(
-    given: Given, heard: Heard, utterances: Sequence[Utterance], num_outside: int
+    given: Given, first_pass: FirstPass, utterances: Sequence[Utterance], num_outside: int
 ) -> tuple[str, ...]:
-    """Say what does not fit between a given transcript and its recording."""
+    """Return what does not fit between a given transcript and its recording."""
     warnings = []
     num_cues = len(given.cues)
     if num_outside:
@@ -257,30 +263,36 @@ def _warn_of(
             f"{given.num_early} of {num_cues} cues begin before the one above them ends; they were "
             "put in the order of time, without overlap"
         )
-    said = [one for one in utterances if one.transcript]
-    silent = [one for one in said if not one.is_spoken]
-    if given.kind == "text" and not said:
+    with_words = [utterance for utterance in utterances if utterance.transcript]
+    silent = [utterance for utterance in with_words if not utterance.is_spoken]
+    if given.kind == "text" and not with_words:
         warnings.append(
             "a transcript is given, but nobody speaks in the recording, so its words have no times "
             "and were left out"
         )
-    elif given.kind in ("text", "cues") and heard.has_audio and silent:
-        share = "" if len(silent) == len(said) else f" in {len(silent)} of {len(said)} utterances"
+    elif given.kind in ("text", "cues") and first_pass.has_audio and silent:
+        share = (
+            ""
+            if len(silent) == len(with_words)
+            else f" in {len(silent)} of {len(with_words)} utterances"
+        )
         warnings.append(f"a transcript is given, but nobody speaks{share or ' in the recording'}")
     return tuple(warnings)
 
 
-def _task(path: Path, one: Utterance) -> ClipTask:
+def _task(path: Path, utterance: Utterance) -> ClipTask:
     words = tuple(
-        (text, max(0.0, start - one.start), max(0.0, end - one.start))
-        for text, start, end in one.words
+        (text, max(0.0, start - utterance.start), max(0.0, end - utterance.start))
+        for text, start, end in utterance.words
     )
     return ClipTask(
         path=path,
-        start=one.start,
-        end=one.end,
-        transcript=one.transcript,
+        start=utterance.start,
+        end=utterance.end,
+        transcript=utterance.transcript,
         words=words,
         out=Path(),
-        without=() if one.is_spoken else (Modality.AUDIO,),  # sound where nobody speaks is no voice
+        without=()
+        if utterance.is_spoken
+        else (Modality.AUDIO,),  # sound where nobody speaks is no voice
     )

@@ -63,10 +63,10 @@ class Prediction(Settings):
     @property
     def overall(self) -> float:
         """Mean of the multimodal scores, weighted by length: seconds, or words of a text."""
-        lengths = [(one.end or 0.0) - (one.start or 0.0) for one in self.answers]
+        lengths = [(answer.end or 0.0) - (answer.start or 0.0) for answer in self.answers]
         if not sum(lengths):
-            lengths = [float(len(one.transcript.split()) or 1) for one in self.answers]
-        total = sum(n * one.score.value for n, one in zip(lengths, self.answers, strict=True))
+            lengths = [float(len(answer.transcript.split()) or 1) for answer in self.answers]
+        total = sum(n * answer.score.value for n, answer in zip(lengths, self.answers, strict=True))
         return total / sum(lengths)
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,11 +105,11 @@ class Prediction(Settings):
         from mien.extraction.media import Source
         from mien.extraction.media.stills import grab_frames
 
-        spans = [_frames_of(one) for one in self.answers]
+        candidates = [_frames_of(answer) for answer in self.answers]
         ranked = sorted(
-            (place, -size, middle)
-            for found in spans
-            for place, (size, middle) in enumerate(sorted(found, reverse=True))
+            (rank, -size, middle)
+            for frames in candidates
+            for rank, (size, middle) in enumerate(sorted(frames, reverse=True))
         )
         times = sorted(middle for _, _, middle in ranked[:_NUM_FRAMES])
         return grab_frames(Source(path=recording), times, height=_FRAME_HEIGHT)
@@ -117,11 +117,11 @@ class Prediction(Settings):
     def _repr_html_(self) -> str:
         """Return a table for notebooks: self-contained, without scripts."""
         rows = "".join(
-            f"<tr><td>{_time_of(one)}</td><td>{escape(one.transcript)}</td>"
-            f"<td>{escape(one.score.words)}</td><td>{_say(one.score)}</td>"
-            + "".join(f"<td>{_say(one.unimodal.get(m))}</td>" for m in Modality)
+            f"<tr><td>{_time_of(answer)}</td><td>{escape(answer.transcript)}</td>"
+            f"<td>{escape(answer.score.words)}</td><td>{_format_score(answer.score)}</td>"
+            + "".join(f"<td>{_format_score(answer.unimodal.get(m))}</td>" for m in Modality)
             + "</tr>"
-            for one in self.answers
+            for answer in self.answers
         )
         names = ("seconds", "said", "sentiment", "score", *(str(m) for m in Modality))
         head = "".join(f"<th>{name}</th>" for name in names)
@@ -136,26 +136,28 @@ class Prediction(Settings):
         write_text(Path(path), json.dumps(self.to_dict(), ensure_ascii=False, indent=1))
 
 
-def _frames_of(one: Answer) -> list[tuple[float, float]]:
+def _frames_of(answer: Answer) -> list[tuple[float, float]]:
     """Return what a frame could show of the face: the size of an effect, and its time.
 
     Files that were written before there were effects have the moments of most attention.
     """
-    windows = one.steps[Modality.VIDEO].windows if Modality.VIDEO in one.steps else ()
+    windows = answer.steps[Modality.VIDEO].windows if Modality.VIDEO in answer.steps else ()
     if windows:
         return [(abs(window.effect), (window.start + window.end) / 2) for window in windows]
     return [
         (abs(m.weight or 0.0), ((m.start or 0.0) + (m.end or 0.0)) / 2)
-        for m in one.moments
+        for m in answer.moments
         if m.modality is Modality.VIDEO
     ]
 
 
-def _time_of(one: Answer) -> str:
-    return "" if one.start is None or one.end is None else f"{one.start:.1f} to {one.end:.1f}"
+def _time_of(answer: Answer) -> str:
+    if answer.start is None or answer.end is None:
+        return ""
+    return f"{answer.start:.1f} to {answer.end:.1f}"
 
 
-def _say(score: Score | None) -> str:
+def _format_score(score: Score | None) -> str:
     if score is None:
         return ""
     if score.low is None or score.high is None:

@@ -13,10 +13,10 @@ from mien.errors import ConfigError
 from mien.files.reading import open_regular
 
 __all__ = [
-    "Entry",
     "Journal",
+    "JournalEntry",
     "Origin",
-    "Recording",
+    "RecordingFile",
     "format_journal",
     "format_line",
     "read_journal",
@@ -25,7 +25,7 @@ __all__ = [
 _FORMAT = "mien-answers/1"
 
 
-class Recording(NamedTuple):
+class RecordingFile(NamedTuple):
     """A recording as it is on disk.
 
     Attributes:
@@ -39,14 +39,14 @@ class Recording(NamedTuple):
     changed: int | None = None
 
     @classmethod
-    def at(cls, path: Path) -> "Recording":
+    def at(cls, path: Path) -> "RecordingFile":
         """Look at a recording; one that is not there has no size."""
-        place = Path(os.path.abspath(path))  # noqa: PTH100  # without following links
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100  # without following links
         try:
-            found = place.stat()
+            status = absolute.stat()
         except OSError:
-            return cls(place)  # what is wrong with it is said when it is read
-        return cls(place, found.st_size, found.st_mtime_ns)
+            return cls(absolute)  # what is wrong with it is said when it is read
+        return cls(absolute, status.st_size, status.st_mtime_ns)
 
 
 class Origin(Settings):
@@ -65,7 +65,7 @@ class Origin(Settings):
     outputs: dict[str, str]
 
 
-class Entry(Settings):
+class JournalEntry(Settings):
     """What became of one recording.
 
     Attributes:
@@ -96,7 +96,7 @@ class Journal(NamedTuple):
     """
 
     origin: Origin
-    entries: dict[str, Entry]
+    entries: dict[str, JournalEntry]
     is_finished: bool
     end: int
 
@@ -121,7 +121,7 @@ def read_journal(path: Path) -> Journal | None:
         content = file.read()
     *lines, torn = content.split(b"\n")
     origin: Origin | None = None
-    entries: dict[str, Entry] = {}
+    entries: dict[str, JournalEntry] = {}
     is_finished = False
     for number, line in enumerate(lines, start=1):
         values = _read_line(path, number, line)
@@ -131,7 +131,7 @@ def read_journal(path: Path) -> Journal | None:
             elif "finished" in values:
                 is_finished = bool(values["finished"])
             else:
-                entry = Entry.model_validate(values)
+                entry = JournalEntry.model_validate(values)
                 entries.pop(entry.path, None)
                 entries[entry.path] = entry
         except ValidationError as error:
@@ -163,7 +163,7 @@ def format_line(values: Settings | Mapping[str, object]) -> bytes:
     return json.dumps(plain).encode() + b"\n"
 
 
-def format_journal(origin: Origin, entries: Sequence[Entry]) -> str:
+def format_journal(origin: Origin, entries: Sequence[JournalEntry]) -> str:
     """Return the progress file of a run that is finished."""
     lines = [format_line(origin), *map(format_line, entries), format_line({"finished": True})]
     return b"".join(lines).decode()

@@ -20,10 +20,10 @@ from mien.errors import ConfigError
 from mien.files.atomic import write_text, written_beside
 from mien.prediction.output_files.appending import Appended, cannot_write
 from mien.prediction.output_files.journal import (
-    Entry,
     Journal,
+    JournalEntry,
     Origin,
-    Recording,
+    RecordingFile,
     format_journal,
     format_line,
     read_journal,
@@ -31,14 +31,14 @@ from mien.prediction.output_files.journal import (
 from mien.prediction.presentation.text import to_rows
 from mien.prediction.result import Prediction
 
-__all__ = ["AnswerFiles", "Places"]
+__all__ = ["AnswerFiles", "OutputPaths"]
 
 #: Bytes in which the line of the names of the columns ends.
 _LONGEST_HEAD = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class OutputPaths:
     """Where the answers about many recordings go.
 
     Attributes:
@@ -73,7 +73,7 @@ class AnswerFiles:
     """Writes the answers about many recordings; a run that was stopped can go on.
 
     Args:
-        places: Where they go; at least one.
+        paths: Where they go; at least one.
         model: sha256 of the model.
         transcript: How it is known what is said.
         recordings: All that are to be answered, in their order.
@@ -83,29 +83,33 @@ class AnswerFiles:
     """
 
     def __init__(
-        self, places: Places, *, model: str, transcript: str, recordings: Sequence[Recording]
+        self,
+        paths: OutputPaths,
+        *,
+        model: str,
+        transcript: str,
+        recordings: Sequence[RecordingFile],
     ) -> None:
-        progress = places.progress
+        progress = paths.progress
         if progress is None:
             raise ConfigError("there is no output; give --json, --csv or --plot")
-        _check_places(places)
-        self._places = places
-        self._recordings = {str(one.path): one for one in recordings}
+        _check_paths(paths)
+        self._paths = paths
+        self._recordings = {str(recording.path): recording for recording in recordings}
         self._origin = Origin(
             model=model,
             transcript=transcript,
             outputs={
-                kind: os.path.relpath(path, progress.parent)
-                for kind, path in places.by_kind.items()
+                kind: os.path.relpath(path, progress.parent) for kind, path in paths.by_kind.items()
             },
         )
         self._journal = Appended(progress)
         self._growing = {
             kind: Appended(path.with_name(f"{path.name}.partial"))
-            for kind, path in places.by_kind.items()
+            for kind, path in paths.by_kind.items()
             if kind != "pictures"
         }
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, JournalEntry] = {}
         self._pictures: dict[str, str] = {}  # name of the picture of each recording
         self._seen: Journal | None = None
         self._earlier: Journal | None = None
@@ -123,12 +127,12 @@ class AnswerFiles:
     def shown(self) -> str:
         """Where the answers so far can be read."""
         growing = [str(file.path) for file in self._growing.values()]
-        return " and ".join(growing) or str(self._places.pictures)
+        return " and ".join(growing) or str(self._paths.pictures)
 
     @property
     def num_answered(self) -> int:
         """How many of the recordings have an answer."""
-        return sum(self.is_answered(one) for one in self._recordings.values())
+        return sum(self.is_answered(recording) for recording in self._recordings.values())
 
     @property
     def is_finished(self) -> bool:
@@ -142,17 +146,17 @@ class AnswerFiles:
         Raises:
             ConfigError: If it had another model, another transcript or other outputs.
         """
-        found = self._seen = read_journal(self._journal.path)
-        if found is None:
+        earlier = self._seen = read_journal(self._journal.path)
+        if earlier is None:
             return
         for key, value in self._origin:
-            if (earlier := getattr(found.origin, key)) != value:
+            if (begun := getattr(earlier.origin, key)) != value:
                 raise ConfigError(
-                    f"{self._journal.path}: was begun with {key} {earlier!r}, now it is {value!r}; "
+                    f"{self._journal.path}: was begun with {key} {begun!r}, now it is {value!r}; "
                     "give the same to go on, or --replace without --resume to begin again"
                 )
-        self._earlier = found
-        self._entries = dict(found.entries)
+        self._earlier = earlier
+        self._entries = dict(earlier.entries)
 
     def begin_again(self, *, replace: bool) -> None:
         """Leave the answers of an earlier run aside.
@@ -160,15 +164,15 @@ class AnswerFiles:
         Raises:
             ConfigError: If it was stopped and has answers, and they are not to be replaced.
         """
-        found = self._seen = read_journal(self._journal.path)
-        if not replace and found is not None and not found.is_finished and found.num_answered:
+        earlier = self._seen = read_journal(self._journal.path)
+        if not replace and earlier is not None and not earlier.is_finished and earlier.num_answered:
             raise ConfigError(
                 f"{self._journal.path}: belongs to a run that was stopped, with answers about "
-                f"{found.num_answered} of its recordings; go on with --resume, or say --replace to "
-                "begin again"
+                f"{earlier.num_answered} of its recordings; go on with --resume, or say --replace "
+                "to begin again"
             )
 
-    def is_answered(self, recording: Recording) -> bool:
+    def is_answered(self, recording: RecordingFile) -> bool:
         """Whether there is an answer about a recording, which has not changed since."""
         entry = self._entries.get(str(recording.path))
         if entry is None or entry.failure or not self._has_picture(entry):
@@ -200,13 +204,13 @@ class AnswerFiles:
             spans = [entry.spans[kind] for entry in earlier.entries.values() if entry.spans]
             end = max((last for _, last in spans), default=0)
             if earlier.is_finished:
-                _copy(self._places.by_kind[kind], file.path, end)
+                _copy(self._paths.by_kind[kind], file.path, end)
             file.open()
             file.cut(end)
         if earlier.is_finished:
             self._journal.append(format_line({"finished": False}))
 
-    def add(self, recording: Recording, prediction: Prediction) -> None:
+    def add(self, recording: RecordingFile, prediction: Prediction) -> None:
         """Write the answer about a recording.
 
         Raises:
@@ -221,7 +225,7 @@ class AnswerFiles:
         spans = {kind: file.append(pieces[kind]()) for kind, file in self._growing.items()}
         self._note(recording, spans=spans, picture=picture)
 
-    def add_failure(self, recording: Recording, reason: str) -> None:
+    def add_failure(self, recording: RecordingFile, reason: str) -> None:
         """Write down why there is no answer about a recording; it is tried again next time."""
         self._note(recording, failure=reason)
 
@@ -238,7 +242,7 @@ class AnswerFiles:
         order = [*others, *mine]
         spans: dict[str, Mapping[str, tuple[int, int]]] = {}
         for kind, file in self._growing.items():
-            spans[kind] = _put_together(kind, file, self._places.by_kind[kind], order)
+            spans[kind] = _put_together(kind, file, self._paths.by_kind[kind], order)
         moved = [
             entry.model_copy(update={"spans": {kind: spans[kind][entry.path] for kind in spans}})
             if not entry.failure
@@ -254,13 +258,13 @@ class AnswerFiles:
 
     def _note(
         self,
-        recording: Recording,
+        recording: RecordingFile,
         *,
         failure: str = "",
         spans: Mapping[str, tuple[int, int]] | None = None,
         picture: str = "",
     ) -> None:
-        entry = Entry(
+        entry = JournalEntry(
             path=str(recording.path),
             size=recording.size,
             changed=recording.changed,
@@ -285,8 +289,8 @@ class AnswerFiles:
             )
         return _format_csv(rows)
 
-    def _has_picture(self, entry: Entry) -> bool:
-        folder = self._places.pictures
+    def _has_picture(self, entry: JournalEntry) -> bool:
+        folder = self._paths.pictures
         return folder is None or (bool(entry.picture) and (folder / entry.picture).is_file())
 
     def _name_pictures(self) -> dict[str, str]:
@@ -303,8 +307,8 @@ class AnswerFiles:
             taken.add(name)
         return names
 
-    def _draw(self, recording: Recording, prediction: Prediction) -> str:
-        folder = self._places.pictures
+    def _draw(self, recording: RecordingFile, prediction: Prediction) -> str:
+        folder = self._paths.pictures
         if folder is None:
             return ""
         name = self._pictures[str(recording.path)]
@@ -316,10 +320,10 @@ class AnswerFiles:
         return name
 
 
-def _check_places(places: Places) -> None:
-    if places.json is not None and places.json == places.csv:
-        raise ConfigError(f"{places.json}: is given for --json and for --csv; give two names")
-    for path in (places.json, places.csv):
+def _check_paths(paths: OutputPaths) -> None:
+    if paths.json is not None and paths.json == paths.csv:
+        raise ConfigError(f"{paths.json}: is given for --json and for --csv; give two names")
+    for path in (paths.json, paths.csv):
         if path is not None and path.exists() and not path.is_file():
             raise ConfigError(f"{path}: is no regular file; give the name of one")
 
@@ -333,20 +337,20 @@ def _copy(source: Path, target: Path, size: int) -> None:
             "without --resume to begin again"
         )
     try:
-        with written_beside(target) as place:
-            place.write_bytes(content)
+        with written_beside(target) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise cannot_write(target, error) from error
 
 
 def _put_together(
-    kind: str, file: Appended, out: Path, entries: Sequence[Entry]
+    kind: str, file: Appended, out: Path, entries: Sequence[JournalEntry]
 ) -> dict[str, tuple[int, int]]:
     """Write an output, and return where the answer about each recording lies in it."""
     spans: dict[str, tuple[int, int]] = {}
     answered = [entry for entry in entries if not entry.failure]
     try:
-        with written_beside(out) as place, place.open("wb") as target:
+        with written_beside(out) as temporary, temporary.open("wb") as target:
             if kind == "csv" and answered:
                 names, _, _ = file.read(0, _LONGEST_HEAD).partition(b"\n")
                 target.write(names + b"\n")

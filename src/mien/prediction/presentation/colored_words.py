@@ -30,16 +30,18 @@ def colour_of(effect: float) -> str:
     return RAISES if effect > 0 else LOWERS
 
 
-def wrap_words(one: Answer, figure: Figure, room: float) -> Placed:
+def wrap_words(answer: Answer, figure: Figure, line_width: float) -> Placed:
     """Set the words of an utterance in lines of a width.
 
     Args:
-        one: The answer; its transcript takes the place of words that it does not have.
+        answer: The answer; its transcript takes the place of words that it does not have.
         figure: Measures the words.
-        room: Width of a line.
+        line_width: Width of a line.
     """
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    words = one.words or tuple(WordWeight(text=w, weight=None) for w in one.transcript.split())
+    words = answer.words or tuple(
+        WordWeight(text=w, weight=None) for w in answer.transcript.split()
+    )
     lines: Placed = []
     left = 0.0
     for word in words:
@@ -47,7 +49,7 @@ def wrap_words(one: Answer, figure: Figure, room: float) -> Placed:
         font = _font_of(text)
         pixels, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
         width = pixels / figure.dpi + 0.09
-        if not lines or left + width > room:
+        if not lines or left + width > line_width:
             if len(lines) == _MOST_LINES:
                 lines[-1].append((WordWeight(text="…", weight=None), left, 0.2))
                 return lines

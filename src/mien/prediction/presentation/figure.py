@@ -81,10 +81,10 @@ def draw_timeline(
     rows += _strips(answers, span, full)
     written = list(answers) if len(answers) <= _MOST_WRITTEN else []
     measure = make_figure("", _WIDTH, 1.0)
-    lines = [wrap_words(one, measure, _WIDTH - 2 * _MARGIN - 0.4) for one in written]
+    wrapped = [wrap_words(answer, measure, _WIDTH - 2 * _MARGIN - 0.4) for answer in written]
     top = 0.95 + _FRAMES * bool(frames)
-    room = sum(len(one) * LINE + 0.32 for one in lines)
-    height = top + sum(row.height + _GAP for row in rows) + 0.7 + room
+    words_height = sum(len(lines) * LINE + 0.32 for lines in wrapped)
+    height = top + sum(row.height + _GAP for row in rows) + 0.7 + words_height
     figure = make_figure("", _WIDTH, height)
     figure.set_layout_engine("none")
     _draw_head(figure, answers, title, level)
@@ -93,10 +93,10 @@ def draw_timeline(
     at = _draw_rows(figure, rows, height - top)
     _write_key(figure, written, at)
     at -= 0.25
-    for number, (one, placed) in enumerate(zip(written, lines, strict=True), start=1):
-        _write_head(figure, one, at, number if len(answers) > 1 else None)
+    for number, (answer, lines) in enumerate(zip(written, wrapped, strict=True), start=1):
+        _write_head(figure, answer, at, number if len(answers) > 1 else None)
         at -= 0.24
-        for line in placed:
+        for line in lines:
             axes = _add_axes(figure, _MARGIN + 0.2, at, _WIDTH - 2 * _MARGIN - 0.2, LINE)
             axes.set_xlim(0, _WIDTH - 2 * _MARGIN - 0.2)
             write_words(axes, line, full)
@@ -107,16 +107,16 @@ def draw_timeline(
 
 def _largest_effect(answers: Sequence[Answer], scale: Scale) -> float:
     """Return the effect that has the darkest colour, the same in all parts of a figure."""
-    found = [abs(word.effect or 0.0) for one in answers for word in one.words]
-    series = [steps for one in answers for steps in one.steps.values()]
-    found += [abs(window.effect) for steps in series for window in steps.windows]
-    return max(_FULL * max(abs(scale.low), abs(scale.high)), *found, 1e-6)
+    effects = [abs(word.effect or 0.0) for answer in answers for word in answer.words]
+    series = [steps for answer in answers for steps in answer.steps.values()]
+    effects += [abs(window.effect) for steps in series for window in steps.windows]
+    return max(_FULL * max(abs(scale.low), abs(scale.high)), *effects, 1e-6)
 
 
 def _score_row(answers: Sequence[Answer], scale: Scale, span: float, *, has_times: bool) -> _Row:
     if len(answers) == 1:
         height = _ROW * (len(_tasks_of(answers[0])) + 0.5)
-        return _Row(height, partial(_draw_dots, one=answers[0], scale=scale), has_times=False)
+        return _Row(height, partial(_draw_dots, answer=answers[0], scale=scale), has_times=False)
     draw = partial(_draw_scores, answers=answers, scale=scale, span=span, has_times=has_times)
     return _Row(_SCORES, draw, has_times=has_times)
 
@@ -124,7 +124,7 @@ def _score_row(answers: Sequence[Answer], scale: Scale, span: float, *, has_time
 def _strips(answers: Sequence[Answer], span: float, full: float) -> list[_Row]:
     rows = []
     for modality in (Modality.AUDIO, Modality.VIDEO):
-        there = [one.steps[modality] for one in answers if modality in one.steps]
+        there = [answer.steps[modality] for answer in answers if modality in answer.steps]
         if any(steps.windows for steps in there):
             effects = partial(
                 draw_effects, modality=modality, answers=answers, span=span, full=full
@@ -138,11 +138,11 @@ def _strips(answers: Sequence[Answer], span: float, full: float) -> list[_Row]:
 
 def _draw_rows(figure: Figure, rows: Sequence[_Row], top: float) -> float:
     """Draw one row below the other, with times under the lowest, and return where they end."""
-    timed = [place for place, row in enumerate(rows) if row.has_times]
-    for place, row in enumerate(rows):
+    timed = [index for index, row in enumerate(rows) if row.has_times]
+    for index, row in enumerate(rows):
         axes = _add_axes(figure, _LABELS, top, _WIDTH - _LABELS - _MARGIN, row.height)
         row.draw(axes)
-        if timed and place == timed[-1]:
+        if timed and index == timed[-1]:
             axes.tick_params(labelbottom=True)
         top -= row.height + _GAP + (0.25 if not row.has_times else 0.0)
     return top - 0.2
@@ -163,7 +163,7 @@ def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: flo
         fontweight="bold", color=INK, parse_math=False,
     )  # fmt: skip
     keys: list[Any] = [Patch(color=COLOURS[Task.FUSION], label="overall")]
-    there = [m for m in Modality if any(m in one.unimodal for one in answers)]
+    there = [m for m in Modality if any(m in answer.unimodal for answer in answers)]
     keys += [Patch(color=COLOURS[Task(m)], label=f"{NAMES[m]} alone") for m in there]
     if level is not None:
         keys.append(Patch(color=_BAND, label=f"{100 * level:g} % prediction interval"))
@@ -181,8 +181,8 @@ def _draw_frames(figure: Figure, frames: Sequence[Frame], span: float, top: floa
     width, tall = _WIDTH - _LABELS - _MARGIN, _FRAMES - 0.3
     wide = [min(image.shape[1] / image.shape[0], 1.8) * tall for _, image in frames]
     left = _LABELS
-    for place, ((time, image), size) in enumerate(zip(frames, wide, strict=True)):
-        rest = sum(wide[place:]) + 0.06 * (len(wide) - place)
+    for index, ((time, image), size) in enumerate(zip(frames, wide, strict=True)):
+        rest = sum(wide[index:]) + 0.06 * (len(wide) - index)
         wanted = _LABELS + width * min(time / span, 1.0) - size / 2
         left = min(max(wanted, left), max(_LABELS + width - rest + 0.06, left))
         axes = _add_axes(figure, left, top, size, tall)
@@ -193,27 +193,27 @@ def _draw_frames(figure: Figure, frames: Sequence[Frame], span: float, top: floa
         left += size + 0.06
 
 
-def _tasks_of(one: Answer) -> list[Task]:
+def _tasks_of(answer: Answer) -> list[Task]:
     """Return the scores to show: of a modality alone there is one, since both are the same."""
-    own = [Task(m) for m in one.present]
+    own = [Task(m) for m in answer.present]
     return own if len(own) == 1 else [Task.FUSION, *own]
 
 
 def _ticks(scale: Scale) -> tuple[list[float], list[str]]:
     most = max(abs(scale.low), abs(scale.high))
-    places = [-most, -2 * most / 3, 0.0, 2 * most / 3, most]
-    named = zip(places, _SENTIMENTS, strict=True)
-    shown = [(place, name) for place, name in named if scale.low <= place <= scale.high]
-    return [place for place, _ in shown], [name for _, name in shown]
+    values = [-most, -2 * most / 3, 0.0, 2 * most / 3, most]
+    named = zip(values, _SENTIMENTS, strict=True)
+    shown = [(value, name) for value, name in named if scale.low <= value <= scale.high]
+    return [value for value, _ in shown], [name for _, name in shown]
 
 
-def _draw_dots(axes: Axes, *, one: Answer, scale: Scale) -> None:
+def _draw_dots(axes: Axes, *, answer: Answer, scale: Scale) -> None:
     """Draw a dot with its interval for each score of the only utterance."""
     style_axes(axes)
     axes.grid(visible=False, axis="y")
-    tasks = _tasks_of(one)
+    tasks = _tasks_of(answer)
     for row, task in enumerate(tasks):
-        score = one.score if task is Task.FUSION else one.unimodal[Modality(task)]
+        score = answer.score if task is Task.FUSION else answer.unimodal[Modality(task)]
         if score.low is not None and score.high is not None:
             axes.plot([score.low, score.high], [row, row], color=COLOURS[task], alpha=0.3,
                       linewidth=7, solid_capstyle="butt")  # fmt: skip
@@ -223,10 +223,10 @@ def _draw_dots(axes: Axes, *, one: Answer, scale: Scale) -> None:
     axes.set_ylim(len(tasks) - 0.5, -0.6)
     axes.set_xlim(*scale)
     axes.set_xticks(*_ticks(scale))
-    for label, place in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True):
-        if place <= scale.low:
+    for label, value in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True):
+        if value <= scale.low:
             label.set_horizontalalignment("left")
-        elif place >= scale.high:
+        elif value >= scale.high:
             label.set_horizontalalignment("right")
     axes.axvline(0, color=MUTED, linewidth=0.8)
 
@@ -239,14 +239,16 @@ def _draw_scores(
     axes.set_ylim(*scale)
     axes.set_yticks(*_ticks(scale))
     axes.axhline(0, color=MUTED, linewidth=0.8)
-    for place, one in enumerate(answers):
-        start, end = _span_of(one, place)
-        if one.score.low is not None and one.score.high is not None:
-            band = Rectangle((start, one.score.low), end - start, one.score.high - one.score.low)
+    for index, answer in enumerate(answers):
+        start, end = _span_of(answer, index)
+        if answer.score.low is not None and answer.score.high is not None:
+            band = Rectangle(
+                (start, answer.score.low), end - start, answer.score.high - answer.score.low
+            )
             band.set(facecolor=COLOURS[Task.FUSION], alpha=0.12, linewidth=0)
             axes.add_patch(band)
-        _draw_levels(axes, one, (start, end), is_dense=len(answers) > _MANY)
-        if one.conflicts and len(answers) <= _MANY:
+        _draw_levels(axes, answer, (start, end), is_dense=len(answers) > _MANY)
+        if answer.conflicts and len(answers) <= _MANY:
             axes.text((start + end) / 2, scale.high - 0.04 * (scale.high - scale.low), "≠",
                       ha="center", va="top", fontsize=11, color=INK)  # fmt: skip
     if has_times:
@@ -255,25 +257,25 @@ def _draw_scores(
         axes.set_xticks([])
 
 
-def _draw_levels(axes: Axes, one: Answer, span: tuple[float, float], *, is_dense: bool) -> None:
+def _draw_levels(axes: Axes, answer: Answer, span: tuple[float, float], *, is_dense: bool) -> None:
     """Draw the scores of an utterance; those of the modalities stay visible on the overall one."""
-    axes.plot(span, [one.score.value] * 2, color=COLOURS[Task.FUSION],
+    axes.plot(span, [answer.score.value] * 2, color=COLOURS[Task.FUSION],
               linewidth=2.5 if is_dense else 4.5, solid_capstyle="butt", clip_on=False)  # fmt: skip
-    for modality, score in one.unimodal.items():
+    for modality, score in answer.unimodal.items():
         axes.plot(span, [score.value] * 2, color=COLOURS[Task(modality)],
                   linewidth=1.0 if is_dense else 1.8, solid_capstyle="butt",
                   clip_on=False)  # fmt: skip
 
 
-def _span_of(one: Answer, place: int) -> tuple[float, float]:
-    if one.start is None or one.end is None:
-        return place + 0.1, place + 0.9
-    return one.start, one.end
+def _span_of(answer: Answer, index: int) -> tuple[float, float]:
+    if answer.start is None or answer.end is None:
+        return index + 0.1, index + 0.9
+    return answer.start, answer.end
 
 
 def _write_key(figure: Figure, written: Sequence[Answer], top: float) -> None:
     """Say what colours and lines of words mean, where there are any."""
-    words = [word for one in written for word in one.words]
+    words = [word for answer in written for word in answer.words]
     parts = []
     if any(word.effect is not None for word in words):
         parts.append("colour of a word: what the overall score would change without it")
@@ -286,13 +288,13 @@ def _write_key(figure: Figure, written: Sequence[Answer], top: float) -> None:
         )  # fmt: skip
 
 
-def _write_head(figure: Figure, one: Answer, top: float, number: int | None) -> None:
+def _write_head(figure: Figure, answer: Answer, top: float, number: int | None) -> None:
     """Write the line above the words of an utterance."""
-    head = f"{one.score.words} {one.score.value:+.2f}"
-    if number is not None and one.start is not None and one.end is not None:
-        head = f"{clock(one.start)} to {clock(one.end)}   {head}"
-    why = [f"{a} and {b} disagree" for a, b in one.conflicts]
-    why += [*one.notes, *(f"no {m}: {reason}" for m, reason in one.absent.items())]
+    head = f"{answer.score.words} {answer.score.value:+.2f}"
+    if number is not None and answer.start is not None and answer.end is not None:
+        head = f"{clock(answer.start)} to {clock(answer.end)}   {head}"
+    why = [f"{a} and {b} disagree" for a, b in answer.conflicts]
+    why += [*answer.notes, *(f"no {m}: {reason}" for m, reason in answer.absent.items())]
     figure.text(
         _MARGIN / _WIDTH, top / figure.get_figheight(), "   ".join([head, *why])[:170], va="top",
         fontsize=9, fontweight="bold" if not why else "normal", color=INK, parse_math=False,

@@ -31,8 +31,8 @@ def draw_effects(
         span: Seconds from left to right.
         full: The effect that reaches the edge.
     """
-    for one in answers:
-        for window in one.steps[modality].windows if modality in one.steps else ():
+    for answer in answers:
+        for window in answer.steps[modality].windows if modality in answer.steps else ():
             axes.bar(
                 (window.start + window.end) / 2,
                 window.effect,
@@ -52,11 +52,11 @@ def draw_attention(
 ) -> None:
     """Draw attention as bars over what equal weights would give (a line)."""
     largest = 2.0
-    for one in answers:
-        if modality not in one.steps or not one.steps[modality].weights:
+    for answer in answers:
+        if modality not in answer.steps or not answer.steps[modality].weights:
             continue
-        times = np.array(one.steps[modality].times)
-        weights = np.abs(np.array(one.steps[modality].weights))
+        times = np.array(answer.steps[modality].times)
+        weights = np.abs(np.array(answer.steps[modality].weights))
         largest = max(largest, float(weights.max(initial=0)))
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.2
         axes.bar(times, weights, width=step, color=COLOURS[Task(modality)], alpha=0.5, linewidth=0)

@@ -34,8 +34,8 @@ def format_prediction(prediction: Prediction) -> str:
 def format_answers(prediction: Prediction) -> str:
     """Return a headline, then every utterance with its reasons."""
     lines = [_headline(prediction)]
-    for number, one in enumerate(prediction.answers, start=1):
-        lines += ["", *_describe(one, number if len(prediction) > 1 else None)]
+    for number, answer in enumerate(prediction.answers, start=1):
+        lines += ["", *_describe(answer, number if len(prediction) > 1 else None)]
     for warning in prediction.warnings:
         lines += textwrap.wrap(f"note: {_clean(warning)}", _WIDTH, subsequent_indent="      ")
     return "\n".join(lines)
@@ -49,9 +49,9 @@ def format_legend(prediction: Prediction) -> str:
             f"[low, high]: {100 * prediction.level:g} % prediction interval, calibrated on "
             "validation clips"
         )
-    if any(one.influence for one in prediction.answers):
+    if any(answer.influence for answer in prediction.answers):
         lines.append("contribution: the overall score minus what it would be without the modality")
-    if any(moment.effect is not None for one in prediction.answers for moment in one.moments):
+    if any(moment.effect is not None for answer in prediction.answers for moment in answer.moments):
         lines.append(
             "moved the score most: the overall score minus what it would be without this word or "
             "moment"
@@ -72,43 +72,43 @@ def _headline(prediction: Prediction) -> str:
     return f"{_clean(prediction.source)}   {', '.join(facts)}"
 
 
-def _describe(one: Answer, number: int | None) -> Iterator[str]:
+def _describe(answer: Answer, number: int | None) -> Iterator[str]:
     if number is not None:
-        yield f"{number}. {_span(one)}".rstrip()
-    if one.transcript:
-        said = f'"{_clean(one.transcript)}"'
-        yield from textwrap.wrap(said, _WIDTH, initial_indent="  ", subsequent_indent="   ")
-    yield f"  {one.score.words:20} {_number(one.score)}"
+        yield f"{number}. {_span(answer)}".rstrip()
+    if answer.transcript:
+        quoted = f'"{_clean(answer.transcript)}"'
+        yield from textwrap.wrap(quoted, _WIDTH, initial_indent="  ", subsequent_indent="   ")
+    yield f"  {answer.score.words:20} {_number(answer.score)}"
     for modality in Modality:
-        yield from _describe_modality(one, modality)
-    for first, second in one.conflicts:
+        yield from _describe_modality(answer, modality)
+    for first, second in answer.conflicts:
         yield f"    {first} and {second} disagree"
-    moved = [_moment(moment) for moment in one.moments if moment.effect is not None]
+    moved = [_moment(moment) for moment in answer.moments if moment.effect is not None]
     if moved:
         yield from _wrap(f"moved the score most: {', '.join(moved[:_NUM_MOMENTS])}")
-    for note in one.notes:
+    for note in answer.notes:
         yield from _wrap(f"note: {_clean(note)}")
 
 
-def _describe_modality(one: Answer, modality: Modality) -> Iterator[str]:
-    if modality in one.unimodal:
-        score = one.unimodal[modality]
+def _describe_modality(answer: Answer, modality: Modality) -> Iterator[str]:
+    if modality in answer.unimodal:
+        score = answer.unimodal[modality]
         line = f"    {modality:5}  {score.words:18} {_number(score)}"
-        if modality in one.influence:
-            line += f"   contribution {one.influence[modality]:+.2f}"
+        if modality in answer.influence:
+            line += f"   contribution {answer.influence[modality]:+.2f}"
         yield line
-    elif modality in one.absent:
-        yield f"    {modality:5}  not judged: {one.absent[modality]}"
+    elif modality in answer.absent:
+        yield f"    {modality:5}  not judged: {answer.absent[modality]}"
 
 
 def _wrap(text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="      ")
 
 
-def _span(one: Answer) -> str:
-    if one.start is None or one.end is None:
+def _span(answer: Answer) -> str:
+    if answer.start is None or answer.end is None:
         return ""
-    return f"{clock_tenths(one.start)} to {clock_tenths(one.end)}"
+    return f"{clock_tenths(answer.start)} to {clock_tenths(answer.end)}"
 
 
 def _number(score: Score) -> str:
@@ -128,7 +128,7 @@ def _moment(moment: Moment) -> str:
 
 def _clean(text: str) -> str:
     """Leave out what would move a terminal's cursor or change its colours."""
-    return "".join(one if one.isprintable() else " " for one in text)
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def to_rows(prediction: Prediction) -> list[list[str]]:
@@ -139,29 +139,39 @@ def to_rows(prediction: Prediction) -> list[list[str]]:
     would take for a formula begins with an apostrophe.
     """
     rows = [list(_COLUMNS)]
-    for number, one in enumerate(prediction.answers, start=1):
-        cells: list[object] = [prediction.source, number, one.start, one.end, one.transcript]
-        cells += [one.score.words, *_cells(one.score)]
+    for number, answer in enumerate(prediction.answers, start=1):
+        cells: list[object] = [
+            prediction.source,
+            number,
+            answer.start,
+            answer.end,
+            answer.transcript,
+        ]
+        cells += [answer.score.words, *_cells(answer.score)]
         for modality in Modality:
-            cells += _cells(one.unimodal.get(modality))
-        cells.append("; ".join(f"{m}: {why}" for m, why in one.absent.items()))
-        cells.append("; ".join(f"{a} and {b}" for a, b in one.conflicts))
-        cells += [_heaviest(one), _strongest(one), *(one.influence.get(m) for m in Modality)]
-        cells += ["; ".join(one.notes), "; ".join(prediction.warnings)]
+            cells += _cells(answer.unimodal.get(modality))
+        cells.append("; ".join(f"{m}: {why}" for m, why in answer.absent.items()))
+        cells.append("; ".join(f"{a} and {b}" for a, b in answer.conflicts))
+        cells += [
+            _heaviest(answer),
+            _strongest(answer),
+            *(answer.influence.get(m) for m in Modality),
+        ]
+        cells += ["; ".join(answer.notes), "; ".join(prediction.warnings)]
         rows.append([_cell(value) for value in cells])
     return rows
 
 
-def _heaviest(one: Answer) -> str:
+def _heaviest(answer: Answer) -> str:
     """Return the words with the most attention."""
-    words = [word for word in one.words if word.weight is not None]
+    words = [word for word in answer.words if word.weight is not None]
     words = sorted(words, key=lambda word: -abs(word.weight or 0.0))[:_NUM_WORDS]
     return " ".join(word.text for word in words)
 
 
-def _strongest(one: Answer) -> str:
+def _strongest(answer: Answer) -> str:
     """Return the words that moved the score most, with their effects."""
-    words = [m for m in one.moments if m.modality is Modality.TEXT and m.effect is not None]
+    words = [m for m in answer.moments if m.modality is Modality.TEXT and m.effect is not None]
     return "; ".join(f"{word.text} {word.effect:+.2f}" for word in words)
 
 

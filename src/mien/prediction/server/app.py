@@ -22,11 +22,11 @@ from mien.config import Settings
 from mien.files.reading import as_printable
 from mien.prediction.result import Prediction
 from mien.prediction.server.limits import LONGEST_TEXT, Problem, Refused, ServeSettings
-from mien.prediction.server.middleware import HEADERS, Guard
-from mien.prediction.server.request_queue import Progress, Room, while_connected
+from mien.prediction.server.middleware import HEADERS, RequestFilter
+from mien.prediction.server.request_queue import Progress, RequestQueue, while_connected
 from mien.prediction.server.uploads import receive_upload
 from mien.prediction.server.worker import OnState, State, Worker
-from mien.prediction.server.worker_process import Job, Loaded
+from mien.prediction.server.worker_process import Loaded, PredictionJob
 
 __all__ = ["Health", "TextRequest", "create_app"]
 
@@ -109,7 +109,7 @@ def create_app(settings: ServeSettings, on_state: OnState | None = None) -> Fast
 
     Args:
         settings: How the server behaves.
-        on_state: Is told when the model begins to load, is ready, or could not be loaded.
+        on_state: Called when the model begins to load, is ready, or could not be loaded.
     """
     app = FastAPI(
         title="mien",
@@ -121,12 +121,12 @@ def create_app(settings: ServeSettings, on_state: OnState | None = None) -> Fast
     )
     app.state.settings = settings
     app.state.on_state = on_state
-    app.state.room = Room(settings.queue)
+    app.state.queue = RequestQueue(settings.queue)
     _add_answers(app)
     _add_facts(app)
     _add_pages(app)
     _add_refusals(app)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(RequestFilter, settings=settings)
     return app
 
 
@@ -159,7 +159,7 @@ async def _gone(request: Request) -> None:
 
 
 def _add_answers(app: FastAPI) -> None:
-    room: Room = app.state.room
+    queue: RequestQueue = app.state.queue
     settings: ServeSettings = app.state.settings
     answers = _problems(400, 403, 409, 422, 429, 500, 503, 504)
 
@@ -171,13 +171,13 @@ def _add_answers(app: FastAPI) -> None:
     async def predict(request: Request, x_ticket: Ticket = None) -> Prediction:
         """Judge a recording, utterance by utterance."""
         with (
-            room.enter(x_ticket or secrets.token_hex(16)) as place,
+            queue.admit(x_ticket or secrets.token_hex(16)) as queued,
             receive_upload(app.state.folder, request.headers.get("content-type", "")) as receiver,
         ):
             upload = await receiver.read(aiter(request.stream()), settings)
-            place.stage = "waiting"
-            job = Job(path=upload.path, name=upload.name, transcript=upload.transcript)
-            work = app.state.worker.answer(job, place.move)
+            queued.stage = "waiting"
+            job = PredictionJob(path=upload.path, name=upload.name, transcript=upload.transcript)
+            work = app.state.worker.answer(job, queued.move)
             return await while_connected(work, lambda: _gone(request))
 
     @app.post(
@@ -189,8 +189,8 @@ def _add_answers(app: FastAPI) -> None:
         request: Request, sentence: TextRequest, x_ticket: Ticket = None
     ) -> Prediction:
         """Judge a sentence."""
-        with room.enter(x_ticket or secrets.token_hex(16), is_here=True) as place:
-            work = app.state.worker.answer(Job(text=sentence.text), place.move)
+        with queue.admit(x_ticket or secrets.token_hex(16), is_here=True) as queued:
+            work = app.state.worker.answer(PredictionJob(text=sentence.text), queued.move)
             return await while_connected(work, lambda: _gone(request))
 
     @app.get("/progress/{ticket}", responses=_problems(404, 422))
@@ -198,11 +198,11 @@ def _add_answers(app: FastAPI) -> None:
         ticket: Annotated[str, InPath(description="The X-Ticket that the request was sent with.")],
     ) -> Progress:
         """Say how a request goes on that was sent with a ticket."""
-        return room.ask(ticket)
+        return queue.progress_of(ticket)
 
 
 def _add_facts(app: FastAPI) -> None:
-    room: Room = app.state.room
+    queue: RequestQueue = app.state.queue
     settings: ServeSettings = app.state.settings
 
     @app.get("/health")
@@ -211,7 +211,7 @@ def _add_facts(app: FastAPI) -> None:
         worker: Worker = app.state.worker
         return Health(
             state=worker.state,
-            inside=len(room),
+            inside=len(queue),
             queue=settings.queue,
             max_upload_mb=settings.max_upload_mb,
             time_limit=settings.time_limit,
@@ -244,28 +244,28 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(Refused)
     async def refuse(request: Request, error: Refused) -> Response:  # noqa: ARG001  # FastAPI's
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-        return _say(error.detail, error.status, headers)
+        return _respond(error.detail, error.status, headers)
 
     @app.exception_handler(ClientDisconnect)
     async def leave(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001
-        return _say("the upload broke off before its end", 400)
+        return _respond("the upload broke off before its end", 400)
 
     @app.exception_handler(HTTPException)
     async def fail(request: Request, error: HTTPException) -> Response:  # noqa: ARG001
-        return _say(str(error.detail), error.status_code, error.headers)
+        return _respond(str(error.detail), error.status_code, error.headers)
 
     @app.exception_handler(Exception)  # a fault of ours; it is raised again and logged
     async def break_down(request: Request, error: Exception) -> Response:  # noqa: ARG001
-        return _say("the server made a mistake; its console says which", 500, HEADERS)
+        return _respond("the server made a mistake; its console says which", 500, HEADERS)
 
     @app.exception_handler(RequestValidationError)
     async def mend(request: Request, error: RequestValidationError) -> Response:  # noqa: ARG001
         first = error.errors()[0]
-        place = as_printable(".".join(str(part) for part in first["loc"]), most=_LONGEST_NAME)
-        return _say(f"{place}: {first['msg']}", 422)
+        field = as_printable(".".join(str(part) for part in first["loc"]), most=_LONGEST_NAME)
+        return _respond(f"{field}: {first['msg']}", 422)
 
 
-def _say(detail: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def _respond(detail: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Answer with one sentence, in which nothing of a request is long or steers a terminal."""
     body = {"detail": as_printable(detail, most=_LONGEST_DETAIL)}
     return JSONResponse(body, status_code=status, headers=headers)

@@ -1,4 +1,4 @@
-"""Who may ask, what a browser may load, and a refusal that arrives while bytes still come in."""
+"""Which requests are let in, what a browser may load, and refusals before a body has arrived."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.prediction.server.limits import LOOPBACK, ServeSettings
 
-__all__ = ["HEADERS", "Guard"]
+__all__ = ["HEADERS", "RequestFilter"]
 
 #: What every answer says of itself.
 HEADERS = {
@@ -27,8 +27,8 @@ _MOST_BYTES = 500_000  # of a body that is no recording; more than the longest t
 _LINGER = 10.0  # seconds for which the rest of a refused upload is read and thrown away
 
 
-class Guard:
-    """Stands before the app.
+class RequestFilter:
+    """Refuses requests of other pages, and adds the headers of every answer.
 
     Any page that the user visits can send requests to this machine: those of another origin are
     refused, and, while only this machine should reach the server, those that name another host.
@@ -36,7 +36,7 @@ class Guard:
     thrown away for a while: closing at once would make the client lose the answer.
 
     Args:
-        app: What is guarded.
+        app: The application behind it.
         settings: On which address the server listens.
     """
 
@@ -64,7 +64,7 @@ class Guard:
         if scope["method"] in ("GET", "HEAD"):
             return None
         origin = headers.get("origin")
-        is_other = origin is not None and _place(origin) != host.lower()
+        is_other = origin is not None and _address(origin) != host.lower()
         if is_other or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return _forbid("requests of other pages are refused")
         return None
@@ -77,7 +77,7 @@ def _hostname(host: str) -> str:
         return ""
 
 
-def _place(origin: str) -> str:
+def _address(origin: str) -> str:
     """Return host and port of an origin; empty if it is no address."""
     try:
         return urlsplit(origin).netloc.lower()
@@ -90,7 +90,7 @@ def _forbid(detail: str) -> JSONResponse:
 
 
 class _Body:
-    """Knows whether the body of a request has come to its end.
+    """The body of a request, with limits, and whether all of it has arrived.
 
     Args:
         receive: Brings it.
@@ -104,7 +104,7 @@ class _Body:
         self._limit = limit
         self._due = None if limit is None else asyncio.get_running_loop().time() + limit
         self._size = 0
-        self.is_whole = False
+        self.is_complete = False
 
     async def receive(self) -> Message:
         """Return the next piece.
@@ -113,7 +113,7 @@ class _Body:
             HTTPException: If there is too much of it, or it takes too long.
         """
         try:
-            async with asyncio.timeout_at(None if self.is_whole else self._due):
+            async with asyncio.timeout_at(None if self.is_complete else self._due):
                 message = await self._receive()
         except TimeoutError:
             self._due = None
@@ -121,7 +121,7 @@ class _Body:
                 408, f"the body did not arrive within {self._limit:g} seconds"
             ) from None
         if message["type"] != "http.request" or not message.get("more_body", False):
-            self.is_whole = True
+            self.is_complete = True
         self._size += len(message.get("body", b""))
         if self._most is not None and self._size > self._most:
             self._most = None  # it is said once; the rest is thrown away
@@ -133,7 +133,7 @@ class _Body:
         self._due = None
         try:
             async with asyncio.timeout(_LINGER):
-                while not self.is_whole:
+                while not self.is_complete:
                     await self.receive()
         except TimeoutError:
             return
@@ -152,7 +152,7 @@ class _Sender:
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        if is_last and not self._body.is_whole:
+        if is_last and not self._body.is_complete:
             await self._send({**message, "more_body": True})
             await self._body.drain()
             message = {"type": "http.response.body", "body": b""}

@@ -1,4 +1,4 @@
-"""The bounded queue: who may come in, where each stands, and who has gone away."""
+"""The bounded queue of requests: which are admitted, where each stands, which were given up."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +11,7 @@ from mien.config import Settings
 from mien.prediction.server.limits import Refused
 from mien.prediction.server.worker_process import Advance
 
-__all__ = ["Place", "Progress", "Room", "while_connected"]
+__all__ = ["Progress", "QueuedRequest", "RequestQueue", "while_connected"]
 
 _RETRY = 10  # seconds after which a full queue is worth another try
 
@@ -35,8 +35,8 @@ class Progress(Settings):
 
 
 @dataclass(slots=True, eq=False)
-class Place:
-    """The place of one request.
+class QueuedRequest:
+    """A request in the queue.
 
     Attributes:
         stage: As in ``Progress``.
@@ -53,11 +53,11 @@ class Place:
         self.stage, self.advance = "working", advance
 
 
-class Room:
-    """Holds one request that is worked on and so many that wait; more are turned away.
+class RequestQueue:
+    """Holds the request that is worked on and a limited number that wait; more are refused.
 
-    Uploads that still arrive take places of other uploads only: whoever sends them as slowly as may
-    be does not keep sentences out.
+    Uploads that still arrive count against other uploads only, so that slow ones do not keep
+    sentences out.
 
     Args:
         queue: How many may wait.
@@ -65,55 +65,54 @@ class Room:
 
     def __init__(self, queue: int) -> None:
         self._most = queue + 1
-        self._places: dict[str, Place] = {}
+        self._requests: dict[str, QueuedRequest] = {}
 
     def __len__(self) -> int:
-        """Return how many are inside."""
-        return len(self._places)
+        """Return the number of requests."""
+        return len(self._requests)
 
     @contextmanager
-    def enter(self, ticket: str, *, is_here: bool = False) -> Iterator[Place]:
-        """Take a place for the time of a request.
+    def admit(self, ticket: str, *, is_here: bool = False) -> Iterator[QueuedRequest]:
+        """Hold a request in the queue for as long as the block runs.
 
         Args:
-            ticket: What its place is called.
-            is_here: Whether the request has arrived already.
+            ticket: By which its progress can be looked up.
+            is_here: Whether all of the request has arrived.
 
         Raises:
-            Refused: If all are taken, or the ticket is in use.
+            Refused: If the queue is full, or the ticket is in use.
         """
-        if sum(not is_here or one.stage != "arriving" for one in self._places.values()) >= (
-            self._most
-        ):
+        counted = [r for r in self._requests.values() if not is_here or r.stage != "arriving"]
+        if len(counted) >= self._most:
             raise Refused(
                 429, f"{self._most} requests are waiting already; try later", retry_after=_RETRY
             )
-        if ticket in self._places:
+        if ticket in self._requests:
             raise Refused(409, "this ticket is in use; make another")
-        place = self._places[ticket] = Place("waiting" if is_here else "arriving")
+        request = self._requests[ticket] = QueuedRequest("waiting" if is_here else "arriving")
         try:
-            yield place
+            yield request
         finally:
-            del self._places[ticket]
+            del self._requests[ticket]
 
-    def ask(self, ticket: str) -> Progress:
-        """Say where a request stands.
+    def progress_of(self, ticket: str) -> Progress:
+        """Return where a request stands.
 
         Raises:
             Refused: If there is no such request, or it is answered.
         """
-        place = self._places.get(ticket)
-        if place is None:
+        request = self._requests.get(ticket)
+        if request is None:
             raise Refused(404, "no request has this ticket; it may be answered already")
-        ahead = [p for p in self._places.values() if p is not place and p.stage != "arriving"]
-        before = 0 if place.stage == "working" else len(ahead)
-        if place.stage == "waiting":
-            before = sum(p.since < place.since or p.stage == "working" for p in ahead)
+        ahead = [p for p in self._requests.values() if p is not request and p.stage != "arriving"]
+        before = 0 if request.stage == "working" else len(ahead)
+        if request.stage == "waiting":
+            before = sum(p.since < request.since or p.stage == "working" for p in ahead)
         return Progress(
-            stage=place.stage,
+            stage=request.stage,
             before=before,
-            elapsed=round(monotonic() - place.since, 1),
-            advance=place.advance,
+            elapsed=round(monotonic() - request.since, 1),
+            advance=request.advance,
         )
 
 
@@ -137,6 +136,6 @@ async def while_connected(
             raise Refused(499, "the client went away")
         return await doing
     finally:
-        for one in (doing, watching):
-            one.cancel()
+        for task in (doing, watching):
+            task.cancel()
         await asyncio.gather(doing, watching, return_exceptions=True)

@@ -42,7 +42,7 @@ def make_server(settings: ServeSettings, on_state: "OnState | None" = None) -> "
 
     Args:
         settings: How it behaves.
-        on_state: Is told when the model begins to load, is ready, or could not be loaded.
+        on_state: Called when the model begins to load, is ready, or could not be loaded.
 
     Raises:
         ConfigError: If a package is missing.
@@ -71,7 +71,7 @@ def serve(settings: ServeSettings, taken: socket.socket, on_state: "OnState | No
     Args:
         settings: How the server behaves.
         taken: Where it listens.
-        on_state: Is told when the model begins to load, is ready, or could not be loaded.
+        on_state: Called when the model begins to load, is ready, or could not be loaded.
 
     Raises:
         ConfigError: If a package is missing.

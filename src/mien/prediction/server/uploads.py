@@ -87,7 +87,7 @@ def receive_upload(folder: Path, content_type: str) -> "Iterator[Receiver]":
 
 
 @dataclass(slots=True)
-class _Part:
+class _FormPart:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     header: bytearray = field(default_factory=bytearray)
     value: bytearray = field(default_factory=bytearray)
@@ -109,10 +109,10 @@ class Receiver:
 
         self.upload = Upload(path)
         self._file = file
-        self._part = _Part()
+        self._part = _FormPart()
         self._seen: set[str] = set()
         self._text = bytearray()
-        self._is_whole = False
+        self._is_complete = False
         callbacks: Any = {
             "on_part_begin": self._begin,
             "on_header_field": self._take_header,
@@ -171,7 +171,7 @@ class Receiver:
             raise Refused(408, f"no byte of the upload came for {limit} seconds") from None
 
     def _finish(self) -> Upload:
-        if not self._is_whole:
+        if not self._is_complete:
             raise Refused(400, "the upload broke off before its end")
         if "file" not in self._seen:
             raise Refused(422, "the form has no field named file; put the recording there")
@@ -187,7 +187,7 @@ class Receiver:
         return self.upload
 
     def _begin(self) -> None:
-        self._part = _Part()
+        self._part = _FormPart()
 
     def _take_header(self, data: bytes, start: int, end: int) -> None:
         self._part.header += data[start:end]
@@ -231,4 +231,4 @@ class Receiver:
             raise Refused(422, f"transcript: must have at most {LONGEST_TEXT} characters")
 
     def _end(self) -> None:
-        self._is_whole = True
+        self._is_complete = True

@@ -12,7 +12,13 @@ from typing import Literal
 
 from mien.prediction.result import Prediction
 from mien.prediction.server.limits import Refused, ServeSettings
-from mien.prediction.server.worker_process import Advance, Failure, Job, Loaded, serve_jobs
+from mien.prediction.server.worker_process import (
+    Advance,
+    Failure,
+    Loaded,
+    PredictionJob,
+    serve_jobs,
+)
 from mien.processes import safe_spawn
 
 __all__ = ["OnState", "State", "Worker"]
@@ -21,7 +27,7 @@ _ENDING = 5.0  # seconds that a process gets to end before it is killed
 _RETRY = 5  # seconds after which another request is worth a try
 
 State = Literal["loading", "ready", "failed"]
-#: Is told each new state, the seconds that loading took, and why it failed.
+#: Called with each new state, the seconds that loading took, and why it failed.
 OnState = Callable[[State, float, str], None]
 
 
@@ -50,7 +56,7 @@ class _Child:
             await asyncio.wait([starting])  # only a process that is there can be ended
         self._theirs.close()
 
-    def send(self, job: Job) -> None:
+    def send(self, job: PredictionJob) -> None:
         self._pipe.send(job)
 
     async def receive(self) -> object:
@@ -71,7 +77,7 @@ class _Child:
         self._theirs.close()
 
     async def describe_death(self) -> str:
-        """Say how the process ended, after its end of the pipe was closed."""
+        """Return how the process ended, after its end of the pipe was closed."""
         if self._process.pid is None:
             return "it could not be started"
         await asyncio.to_thread(self._process.join, _ENDING)
@@ -93,7 +99,7 @@ class Worker:
     Args:
         settings: Which model, and how long one prediction may take.
         folder: Where uploads lie.
-        on_state: Is told each new state.
+        on_state: Called with each new state.
 
     Attributes:
         state: ``ready``; ``loading``; ``failed``: the model could not be loaded.
@@ -129,7 +135,7 @@ class Worker:
         self._enter("loading")
         self._loading = asyncio.create_task(self._load())
 
-    async def answer(self, job: Job, on_advance: Callable[[Advance], None]) -> Prediction:
+    async def answer(self, job: PredictionJob, on_advance: Callable[[Advance], None]) -> Prediction:
         """Answer a job when those before it are done and the model is loaded.
 
         A job that runs over its time, or whose caller goes away while it is worked on, costs the
@@ -179,16 +185,16 @@ class Worker:
         """
         if self.state != "loading" and (self._child is None or not self._child.is_alive):
             if self._num_failed >= self._settings.load_attempts:
-                raise Refused(503, self._say_failure())
+                raise Refused(503, self._describe_failure())
             await self._end_child()
             self.start()
         if self._loading is not None:
             await asyncio.shield(self._loading)  # a client that goes away leaves it going
         if self._child is None:
-            raise Refused(503, self._say_failure(), retry_after=_RETRY)
+            raise Refused(503, self._describe_failure(), retry_after=_RETRY)
         return self._child
 
-    def _say_failure(self) -> str:
+    def _describe_failure(self) -> str:
         if self._num_failed < self._settings.load_attempts:
             return f"there is no model: {self.failure}"
         return (
@@ -236,7 +242,7 @@ class Worker:
             await child.end()
 
     async def _exchange(
-        self, child: _Child, job: Job, on_advance: Callable[[Advance], None]
+        self, child: _Child, job: PredictionJob, on_advance: Callable[[Advance], None]
     ) -> Prediction:
         child.send(job)
         while isinstance(message := await child.receive(), Advance):

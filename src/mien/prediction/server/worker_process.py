@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mien.config import Settings
 from mien.errors import MienError
@@ -17,12 +17,23 @@ from mien.prediction.answer import ModelFacts
 from mien.prediction.result import Prediction
 from mien.types import Scale
 
-__all__ = ["Advance", "Failure", "Job", "Judge", "Loaded", "serve_jobs"]
+if TYPE_CHECKING:
+    from mien.prediction.recording import PredictionListener
+
+__all__ = [
+    "Advance",
+    "Failure",
+    "Loaded",
+    "PredictionJob",
+    "ServedModel",
+    "answer_job",
+    "serve_jobs",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What is to be judged.
+class PredictionJob:
+    """A recording or a sentence to predict.
 
     Attributes:
         text: A sentence; empty if it is a recording.
@@ -85,42 +96,37 @@ class _Network(Protocol):
 
 
 @runtime_checkable
-class _Teller(Protocol):
-    def on_heard(self, seconds: float) -> None: ...
-    def on_cut(self, num_utterances: int, seconds: float) -> None: ...
-    def on_answer(self, number: int, seconds: float) -> None: ...
-
-
-@runtime_checkable
-class Judge(Protocol):
-    """What a server needs of a model; ``mien.prediction.TrainedModel`` is one."""
+class ServedModel(Protocol):
+    """What a server needs of a model; ``mien.prediction.predictor.TrainedModel`` is one."""
 
     @property
     def network(self) -> _Network:
-        """The network, which says what it is and on which scale it judges."""
+        """The network, with its facts and its scale."""
         ...
 
     def make_ready(self) -> None:
         """Load what a prediction will need."""
         ...
 
-    def predict(self, recording: Path, *, transcript: str, listener: _Teller) -> Prediction:
-        """Judge a recording."""
+    def predict(
+        self, recording: Path, *, transcript: str, listener: "PredictionListener"
+    ) -> Prediction:
+        """Predict a recording."""
         ...
 
     def predict_text(self, text: str) -> Prediction:
-        """Judge a sentence."""
+        """Predict a sentence."""
         ...
 
 
-class _Reporter:
-    """Sends to the server how a prediction goes on."""
+class _ProgressSender:
+    """Sends the progress of a prediction to the server."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._advance = Advance()
 
-    def on_heard(self, seconds: float) -> None:
+    def on_audio(self, seconds: float) -> None:
         self._send(heard=seconds)
 
     def on_cut(self, num_utterances: int, seconds: float) -> None:
@@ -149,9 +155,9 @@ def serve_jobs(connection: Connection, loader: str, model: Path | None, folder: 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
     threading.Thread(target=_end_with_server, args=(folder,), daemon=True).start()
     try:
-        judge = _load(connection, loader, model)
-        while judge is not None:
-            connection.send(_answer(judge, connection.recv(), connection))
+        served = _load(connection, loader, model)
+        while served is not None:
+            connection.send(answer_job(served, connection.recv(), connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -166,32 +172,35 @@ def _end_with_server(folder: Path) -> None:
     os._exit(1)
 
 
-def _load(connection: Connection, loader: str, model: Path | None) -> Judge | None:
+def _load(connection: Connection, loader: str, model: Path | None) -> ServedModel | None:
     module, _, name = loader.partition(":")
     try:
-        judge: Judge = getattr(import_module(module), name)(model)
-        judge.make_ready()
-        connection.send(Loaded(model=judge.network.facts, scale=judge.network.scale))
+        served: ServedModel = getattr(import_module(module), name)(model)
+        served.make_ready()
+        connection.send(Loaded(model=served.network.facts, scale=served.network.scale))
     except MienError as error:
         connection.send(Failure(detail=str(error)))
         return None
-    return judge
+    return served
 
 
-def _answer(judge: Judge, job: Job, connection: Connection) -> Prediction | Failure:
+def answer_job(
+    served: ServedModel, job: PredictionJob, connection: Connection
+) -> Prediction | Failure:
+    """Return the prediction of a job, or what the user has to mend; progress goes to the pipe."""
     try:
         if job.path is None:
-            return judge.predict_text(job.text)
-        prediction = judge.predict(
-            job.path, transcript=job.transcript, listener=_Reporter(connection)
+            return served.predict_text(job.text)
+        prediction = served.predict(
+            job.path, transcript=job.transcript, listener=_ProgressSender(connection)
         )
     except MienError as error:
         return Failure(detail=_hide(str(error), job))
-    hidden = tuple(_hide(one, job) for one in prediction.warnings)
+    hidden = tuple(_hide(warning, job) for warning in prediction.warnings)
     return prediction.model_copy(update={"source": job.name, "warnings": hidden})
 
 
-def _hide(sentence: str, job: Job) -> str:
+def _hide(sentence: str, job: PredictionJob) -> str:
     """Return a sentence in which the temporary file has the name that the user gave."""
     if job.path is None:
         return sentence

@@ -156,7 +156,7 @@ def find_doubt(text: str, language: str) -> Doubt | None:
     >>> find_doubt("No me gustó nada la película.", "en").reason
     'the text is probably Spanish and the model reads English'
     """
-    words = [one for one in split_words(text) if any(char.isalpha() for char in one)]
+    words = [word for word in split_words(text) if any(char.isalpha() for char in word)]
     if not words:
         return Doubt(reason="the text holds no words", is_readable=False)
     wanted = _LETTERS.get(language, ["LATIN"])
@@ -166,9 +166,9 @@ def find_doubt(text: str, language: str) -> Doubt | None:
         other = _describe(words, wanted)
         extent = "" if share == 0 else "mostly "
         return Doubt(reason=f"the text is {extent}{other} {reads}", is_readable=share > 0)
-    told = _drop_names(words)
+    ordinary = _drop_names(words)
     margin = _margin(len({word.casefold() for word in words}))
-    other = _likelier_language(" ".join(told), language, margin)
+    other = _likelier_language(" ".join(ordinary), language, margin)
     if other:
         return Doubt(reason=f"the text is probably {other} {reads}", is_readable=True)
     return None
@@ -199,7 +199,7 @@ def _letters_of(char: str) -> str:
 
 def _describe(words: list[str], wanted: list[str]) -> str:
     """Return the language of the words in other letters, or which letters those are."""
-    text = " ".join(one for one in words if not _has_letters(one, wanted))
+    text = " ".join(word for word in words if not _has_letters(word, wanted))
     letters = _letters_of(next(char for char in text if char.isalpha()))
     (best, score), (_, next_score) = _identifier().rank(text.lower())[:2]
     if letters in _LETTERS.get(best, ["LATIN"]) and score - next_score >= _NAMED:
@@ -215,8 +215,8 @@ def _drop_names(words: list[str]) -> list[str]:
     >>> _drop_names(["Then", "Penélope", "Cruz", "said", "NO."])
     ['Then', 'said', 'NO.']
     """
-    kept = [*words[:1], *(word for word in words[1:] if not word.lstrip(_OPENING).istitle())]
-    return kept if len(kept) > 1 else words
+    ordinary = [*words[:1], *(word for word in words[1:] if not word.lstrip(_OPENING).istitle())]
+    return ordinary if len(ordinary) > 1 else words
 
 
 def _margin(num_words: int) -> float:

@@ -87,7 +87,7 @@ def count_notes(notes: Sequence[Sequence[str]], what: str) -> tuple[str, ...]:
     >>> count_notes([("odd",), ()], "parts"), count_notes([("odd",)], "parts")
     (('1 of 2 parts: odd',), ('odd',))
     """
-    counted = Counter(note for of_one in notes for note in of_one)
+    counted = Counter(note for of_text in notes for note in of_text)
     if len(notes) == 1:
         return tuple(counted)
     return tuple(f"{num} of {len(notes)} {what}: {note}" for note, num in counted.items())
@@ -99,11 +99,12 @@ def widen(answer: Answer, scale: Scale) -> Answer:
     The text then disagrees with nothing.
     """
     unimodal = {
-        m: _widen(one, scale) if m is Modality.TEXT else one for m, one in answer.unimodal.items()
+        m: _widen(score, scale) if m is Modality.TEXT else score
+        for m, score in answer.unimodal.items()
     }
     conflicts = tuple(pair for pair in answer.conflicts if Modality.TEXT not in pair)
-    score = _widen(answer.score, scale)
-    return answer.model_copy(update={"score": score, "unimodal": unimodal, "conflicts": conflicts})
+    fused = _widen(answer.score, scale)
+    return answer.model_copy(update={"score": fused, "unimodal": unimodal, "conflicts": conflicts})
 
 
 def _widen(score: Score, scale: Scale) -> Score:

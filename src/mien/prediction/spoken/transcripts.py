@@ -112,17 +112,17 @@ def _read_cues(text: str, path: Path) -> list[Cue]:
     """Read the cues of subtitles: a line of times, then what is said up to an empty line."""
     cues: list[Cue] = []
     times: tuple[float, float] | None = None
-    said: list[str] = []
+    lines: list[str] = []
     for number, line in enumerate([*re.split("\r\n|\r|\n", text), ""], start=1):
-        found = _CUE.match(line)
-        if found is None and line.strip():
-            said.append(line)
+        match = _CUE.match(line)
+        if match is None and line.strip():
+            lines.append(line)
             continue
         if times is not None:
-            cues.append(Cue(" ".join(_TAG.sub("", " ".join(said)).split()), *times))
-        times, said = None, []
-        if found is not None:
-            times = (_seconds(found.groups()[:4]), _seconds(found.groups()[4:]))
+            cues.append(Cue(" ".join(_TAG.sub("", " ".join(lines)).split()), *times))
+        times, lines = None, []
+        if match is not None:
+            times = (_seconds(match.groups()[:4]), _seconds(match.groups()[4:]))
             if times[1] < times[0]:
                 raise ConfigError(
                     f"{path}, line {number}: the cue ends ({times[1]:g} s) before it begins "
@@ -159,8 +159,8 @@ def place_cues(given: Given, seconds: float) -> tuple[tuple[Word, ...], int]:
             f"transcript: its first cue begins at {first.start:g} s, after the end of the "
             f"recording ({seconds:.1f} s); give the subtitles of this recording, or none"
         )
-    kept = [cue._replace(end=min(cue.end, seconds)) for cue in inside]
-    words = tuple(word for cue in kept for word in _spread_cue(cue))
+    cut = [cue._replace(end=min(cue.end, seconds)) for cue in inside]
+    words = tuple(word for cue in cut for word in _spread_cue(cue))
     return words, len(given.cues) - len(inside)
 
 
@@ -173,10 +173,10 @@ def _seconds(parts: Sequence[str | None]) -> float:
     return 3600 * int(hours) + 60 * int(minutes) + int(seconds) + int(fraction.ljust(3, "0")) / 1000
 
 
-def _spread(said: Sequence[str], start: float, end: float) -> list[Word]:
-    total = sum(len(text) for text in said) or 1
+def _spread(texts: Sequence[str], start: float, end: float) -> list[Word]:
+    total = sum(len(text) for text in texts) or 1
     words, at = [], start
-    for text in said:
+    for text in texts:
         upto = at + (end - start) * len(text) / total
         words.append(Word(text, at, min(upto, end)))
         at = upto
@@ -194,7 +194,7 @@ def split_words(text: str) -> list[str]:
 
 def find_words(text: str) -> list[tuple[int, int]]:
     """Return the characters, from where to where, of each word of ``split_words``."""
-    return [found.span() for found in _WORD.finditer(text)]
+    return [match.span() for match in _WORD.finditer(text)]
 
 
 def ends_sentence(word: str) -> bool:
@@ -208,45 +208,48 @@ def ends_sentence(word: str) -> bool:
 
 
 def place_words(
-    said: Sequence[str], heard: Sequence[Word], speech: Sequence[tuple[float, float]]
+    texts: Sequence[str], recognised: Sequence[Word], speech: Sequence[tuple[float, float]]
 ) -> tuple[Word, ...]:
     """Give times to words that are known, by words that were recognised with times.
 
-    Words that both have are put where they were heard; those in between share the time that is
+    Words that both have are put where they were recognised; those in between share the time that is
     left there. If nothing was recognised they share the time in which somebody speaks.
 
     Args:
-        said: The words that are said.
-        heard: What was recognised.
+        texts: The words that are known.
+        recognised: What was recognised.
         speech: Where somebody speaks.
     """
-    if not said or not (heard or speech):
+    if not texts or not (recognised or speech):
         return ()
     matcher = difflib.SequenceMatcher(
-        None, [_plain(one) for one in said], [_plain(one.text) for one in heard], autojunk=False
+        None,
+        [_plain(word) for word in texts],
+        [_plain(word.text) for word in recognised],
+        autojunk=False,
     )
     known: dict[int, Word] = {}
     for first, second, size in matcher.get_matching_blocks():
         for k in range(size):
-            if _plain(said[first + k]):
-                known[first + k] = heard[second + k]
-    begin = heard[0].start if heard else speech[0][0]
-    end = heard[-1].end if heard else speech[-1][1]
+            if _plain(texts[first + k]):
+                known[first + k] = recognised[second + k]
+    begin = recognised[0].start if recognised else speech[0][0]
+    end = recognised[-1].end if recognised else speech[-1][1]
     words: list[Word] = []
     waiting: list[str] = []
     at = begin
-    for place, text in enumerate(said):
-        if place not in known:
+    for index, text in enumerate(texts):
+        if index not in known:
             waiting.append(text)
             continue
-        found = known[place]
-        words += _spread(waiting, at, max(at, found.start))
-        words.append(Word(text, max(at, found.start), max(at, found.end)))
-        at, waiting = max(at, found.end), []
+        word = known[index]
+        words += _spread(waiting, at, max(at, word.start))
+        words.append(Word(text, max(at, word.start), max(at, word.end)))
+        at, waiting = max(at, word.end), []
     return (*words, *_spread(waiting, at, max(at, end)))
 
 
 def _plain(word: str) -> str:
     """Return a word without case, accents and punctuation."""
     spread = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(one for one in spread if one.isalnum())
+    return "".join(char for char in spread if char.isalnum())

@@ -100,8 +100,8 @@ def cut(
         pieces: list[tuple[Word, ...]] = [tuple(group) for group in _join(groups, fit)]
     else:
         stretches = [Word("", start, end) for start, end in speech]
-        halves = [w for one in stretches for w in _halve(one)]
-        pieces = [tuple(group) for group in _join([[one] for one in halves], fit)]
+        halves = [w for stretch in stretches for w in _halve(stretch)]
+        pieces = [tuple(group) for group in _join([[stretch] for stretch in halves], fit)]
     spans = _widen([(piece[0].start, piece[-1].end) for piece in pieces], seconds)
     spoken = [
         Utterance(
@@ -118,7 +118,7 @@ def cut(
     silent = [
         Utterance(start=start, end=end, is_spoken=False) for start, end in _silences(spans, seconds)
     ]
-    return sorted([*spoken, *silent], key=lambda one: one.start)
+    return sorted([*spoken, *silent], key=lambda utterance: utterance.start)
 
 
 def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
@@ -138,25 +138,25 @@ def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 def _is_speech(piece: Sequence[Word], speech: Sequence[Span]) -> bool:
     start, end = piece[0].start, piece[-1].end
-    heard = sum(max(0.0, min(end, b) - max(start, a)) for a, b in speech)
-    return heard >= _LEAST_SPEECH
+    spoken_seconds = sum(max(0.0, min(end, b) - max(start, a)) for a, b in speech)
+    return spoken_seconds >= _LEAST_SPEECH
 
 
 def _split(piece: list[Word], fit: Fits) -> Iterator[list[Word]]:
     """Cut a piece that is too long at its longest pause, again and again."""
     waiting = [piece]
     while waiting:
-        one = waiting.pop()
-        if len(one) < 2 or (one[-1].end - one[0].start <= LONGEST and fit(one)):
-            yield one
+        part = waiting.pop()
+        if len(part) < 2 or (part[-1].end - part[0].start <= LONGEST and fit(part)):
+            yield part
             continue
-        middle = (one[0].start + one[-1].end) / 2
+        middle = (part[0].start + part[-1].end) / 2
 
-        def rank(k: int, one: list[Word] = one, middle: float = middle) -> tuple[float, float]:
-            return one[k].start - one[k - 1].end, -abs(one[k].start - middle)
+        def rank(k: int, part: list[Word] = part, middle: float = middle) -> tuple[float, float]:
+            return part[k].start - part[k - 1].end, -abs(part[k].start - middle)
 
-        at = max(range(1, len(one)), key=rank)
-        waiting += [one[at:], one[:at]]
+        at = max(range(1, len(part)), key=rank)
+        waiting += [part[at:], part[:at]]
 
 
 def _halve(stretch: Word) -> Iterator[Word]:
@@ -187,11 +187,11 @@ def _belong(before: Sequence[Word], after: Sequence[Word]) -> bool:
 def _widen(spans: Sequence[Span], seconds: float) -> list[Span]:
     """Let every span reach a little beyond its words, but not into its neighbour."""
     result = []
-    for place, (start, end) in enumerate(spans):
-        before = spans[place - 1][1] if place else 0.0
-        after = spans[place + 1][0] if place + 1 < len(spans) else seconds
-        low = max(start - _MARGIN, (before + start) / 2 if place else 0.0)
-        is_last = place + 1 == len(spans)
+    for index, (start, end) in enumerate(spans):
+        before = spans[index - 1][1] if index else 0.0
+        after = spans[index + 1][0] if index + 1 < len(spans) else seconds
+        low = max(start - _MARGIN, (before + start) / 2 if index else 0.0)
+        is_last = index + 1 == len(spans)
         high = min(end + _MARGIN, seconds if is_last else (end + after) / 2)
         result.append((max(0.0, low), max(high, low + 0.05)))
     return result
