@@ -17,6 +17,7 @@ from helpers import limit_files
 from mien.data.store import open_store
 from mien.errors import ConfigError, ExtractionError, OutputError, StoreError
 from mien.extraction.clip import ExtractionSettings, find_extractor
+from mien.files.temporaries import open_to_lock, try_lock
 from mien.types import Modality, Word
 
 
@@ -236,12 +237,10 @@ def test_resuming_what_is_done_gives_what_is_there(tmp_path):
 
 
 def test_two_extractions_do_not_work_in_one_folder(tmp_path):
-    import fcntl
-
     source = write_folder(tmp_path / "raw", "a", "nan")
     run(source, tmp_path / "store")
-    handle = os.open(tmp_path / "store.extracting", os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    handle = open_to_lock(tmp_path / "store.extracting")
+    assert try_lock(handle)
     with pytest.raises(ExtractionError, match="another extraction is at work here"):
         run(source, tmp_path / "store", resume=True)
     os.close(handle)

@@ -318,6 +318,14 @@ def test_a_second_process_does_not_write_the_same_outputs(monkeypatch, capsys):
     assert sources() == clips
 
 
+def test_where_files_cannot_be_locked_a_warning_says_so(monkeypatch, caplog):
+    monkeypatch.setattr("mien.prediction.output_files.appending.try_lock", lambda _: None)
+    clips = make_clips(2)
+    assert predict(clips) == 0
+    assert "o.csv.partial: cannot be locked; let no other process write it" in caplog.text
+    assert sources() == clips
+
+
 def test_a_run_that_another_process_ends_meanwhile_is_not_damaged(monkeypatch, capsys):
     Path("flag").touch()
     clips = make_clips(3, clip01="interrupt flag")
@@ -352,8 +360,8 @@ def test_a_full_disk_is_said_and_what_is_answered_stays(monkeypatch, capsys):
         patch.setattr("mien.prediction.output_files.appending.os.write", write)
         assert predict(clips) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "mien: o.csv.partial: cannot be written (No space left on device); what was answered "
-        "before is kept: mend that, then go on with --resume"
+        "mien: o.csv.partial: cannot be written (No space left on device); make room there, "
+        "and go on with --resume"
     )
     assert rows("o.csv.partial")[-1]["source"] == "clip01.mp4"
     assert predict(clips, "--resume") == 0

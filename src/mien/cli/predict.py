@@ -185,13 +185,19 @@ class _Many:
 
     def run(self, places: "OutputPaths", *, resume: bool, replace: bool) -> None:
         """Predict what is not predicted yet, and write every answer as soon as it is made."""
+        from mien.files.atomic import resumable
+
         if places.progress is None:
             if resume:
                 raise ConfigError("--resume goes on with the files of --json, --csv and --plot")
             with stoppable(self._describe):
                 self._predict_all(None)
         else:
-            with self._open(places) as files, stoppable(lambda: self._describe(files)):
+            with (
+                self._open(places) as files,
+                resumable(),
+                stoppable(lambda: self._describe(files)),
+            ):
                 if resume:
                     files.go_on()
                 else:

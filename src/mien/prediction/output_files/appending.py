@@ -1,12 +1,18 @@
 """A file that grows by whole pieces, each of them safe on disk before the next."""
 
-import fcntl
+import logging
 import os
 from pathlib import Path
 
-from mien.errors import ConfigError, MienError
+from mien.errors import ConfigError
+from mien.files.atomic import output_error
+from mien.files.temporaries import try_lock
 
-__all__ = ["Appended", "cannot_write"]
+__all__ = ["Appended"]
+
+logger = logging.getLogger(__name__)
+
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
 class Appended:
@@ -30,25 +36,27 @@ class Appended:
         """Open the file, made if need be, and keep other processes from writing it.
 
         Raises:
-            MienError: If it cannot be written, or another process is writing it.
+            ConfigError: If it cannot be written, or another process is writing it.
         """
         try:
-            handle = self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            handle = self._handle = os.open(self.path, _FLAGS, 0o644)
+            is_mine = try_lock(handle)
             self._end = os.fstat(handle).st_size
-        except BlockingIOError as error:
-            raise ConfigError(f"{self.path}: another process is writing it; wait for it") from error
         except OSError as error:
             raise ConfigError(
                 f"{self.path}: cannot be written ({error.strerror}); give an output where files "
                 "can be made"
             ) from error
+        if is_mine is False:
+            raise ConfigError(f"{self.path}: another process is writing it; wait for it")
+        if is_mine is None:
+            logger.warning("%s: cannot be locked; let no other process write it", self.path)
 
     def cut(self, end: int) -> None:
         """Cut the file off after so many bytes.
 
         Raises:
-            MienError: If it has fewer.
+            ConfigError: If it has fewer.
         """
         if self._end < end:
             raise ConfigError(
@@ -62,7 +70,7 @@ class Appended:
         """Add a piece, and return where it begins and ends; all of it is there, or nothing.
 
         Raises:
-            MienError: If it cannot be written.
+            OutputError: If it cannot be written.
         """
         handle, begin = self._opened, self._end
         try:
@@ -73,13 +81,14 @@ class Appended:
             os.fsync(handle)
         except OSError as error:
             os.ftruncate(handle, begin)
-            raise cannot_write(self.path, error) from error
+            raise output_error(self.path, error) from error
         self._end = begin + len(piece)
         return begin, self._end
 
     def read(self, begin: int, end: int) -> bytes:
         """Return the bytes from ``begin`` to ``end``."""
-        return os.pread(self._opened, end - begin, begin)
+        os.lseek(self._opened, begin, os.SEEK_SET)
+        return os.read(self._opened, end - begin)
 
     def close(self) -> None:
         """Close the file, and let others write it."""
@@ -92,11 +101,3 @@ class Appended:
         if self._handle is None:
             raise ValueError(f"{self.path} is not open")
         return self._handle
-
-
-def cannot_write(path: Path, error: OSError) -> MienError:
-    """Return the sentence about a file that cannot be written."""
-    return MienError(
-        f"{path}: cannot be written ({error.strerror}); what was answered before is kept: mend "
-        "that, then go on with --resume"
-    )

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import ConfigError
-from mien.files.atomic import write_text, written_beside
-from mien.prediction.output_files.appending import Appended, cannot_write
+from mien.files.atomic import output_error, write_bytes, write_text, written_beside
+from mien.prediction.output_files.appending import Appended
 from mien.prediction.output_files.journal import (
     Journal,
     JournalEntry,
@@ -183,7 +183,9 @@ class AnswerFiles:
         """Open the files, so that it shows at once if they cannot be written.
 
         Raises:
-            MienError: If they cannot be written, or are not those that the progress file tells of.
+            ConfigError: If they cannot be written, or are not those that the progress file tells
+                of.
+            OutputError: If the first line cannot be written.
         """
         earlier = self._earlier
         self._pictures = self._name_pictures()
@@ -215,7 +217,7 @@ class AnswerFiles:
 
         Raises:
             MediaError: If its picture cannot be drawn; nothing is written then.
-            MienError: If a file cannot be written.
+            OutputError: If a file cannot be written.
         """
         picture = self._draw(recording, prediction)
         pieces = {
@@ -235,7 +237,7 @@ class AnswerFiles:
         Answers about recordings that are not among those of this run come first.
 
         Raises:
-            MienError: If a file cannot be written.
+            OutputError: If a file cannot be written.
         """
         others = [entry for path, entry in self._entries.items() if path not in self._recordings]
         mine = [self._entries[path] for path in self._recordings if path in self._entries]
@@ -249,10 +251,7 @@ class AnswerFiles:
             else entry
             for entry in order
         ]
-        try:
-            write_text(self._journal.path, format_journal(self._origin, moved))
-        except OSError as error:
-            raise cannot_write(self._journal.path, error) from error
+        write_text(self._journal.path, format_journal(self._origin, moved))
         for file in self._growing.values():
             file.path.unlink(missing_ok=True)
 
@@ -314,9 +313,9 @@ class AnswerFiles:
         name = self._pictures[str(recording.path)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            prediction.plot(folder / name, recording=recording.path)
         except OSError as error:
-            raise cannot_write(folder / name, error) from error
+            raise output_error(folder / name, error) from error
+        prediction.plot(folder / name, recording=recording.path)
         return name
 
 
@@ -336,11 +335,7 @@ def _copy(source: Path, target: Path, size: int) -> None:
             f"{source}: was changed since mien wrote it; give another name, or say --replace "
             "without --resume to begin again"
         )
-    try:
-        with written_beside(target) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise cannot_write(target, error) from error
+    write_bytes(target, content)
 
 
 def _put_together(
@@ -349,17 +344,14 @@ def _put_together(
     """Write an output, and return where the answer about each recording lies in it."""
     spans: dict[str, tuple[int, int]] = {}
     answered = [entry for entry in entries if not entry.failure]
-    try:
-        with written_beside(out) as temporary, temporary.open("wb") as target:
-            if kind == "csv" and answered:
-                names, _, _ = file.read(0, _LONGEST_HEAD).partition(b"\n")
-                target.write(names + b"\n")
-            for entry in answered:
-                begin = target.tell()
-                target.write(file.read(*entry.spans[kind]))
-                spans[entry.path] = (begin, target.tell())
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    with written_beside(out) as temporary, temporary.open("wb") as target:
+        if kind == "csv" and answered:
+            names, _, _ = file.read(0, _LONGEST_HEAD).partition(b"\n")
+            target.write(names + b"\n")
+        for entry in answered:
+            begin = target.tell()
+            target.write(file.read(*entry.spans[kind]))
+            spans[entry.path] = (begin, target.tell())
     return spans
 
 
