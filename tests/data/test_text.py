@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import os
 import shutil
 from types import SimpleNamespace
 
@@ -394,13 +393,6 @@ def test_damaged_states_in_the_cache_are_computed_again(
         assert np.array_equal(prepare_text(store, settings).series.values, wanted)
     assert calls == [2]
     assert "is damaged; its text states are computed again" in caplog.text
-
-
-def test_where_states_are_kept_can_be_chosen(monkeypatch, tmp_path):
-    assert mien.data.text.cache_folder() == tmp_path / "cache"
-    monkeypatch.delenv("MIEN_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert str(mien.data.text.cache_folder()) == os.path.join("/somewhere", "mien")  # noqa: PTH118
 
 
 def test_another_weight_file_is_another_fingerprint(store, tiny_bert, tmp_path):

@@ -16,11 +16,11 @@ from helpers import limit_files
 
 from mien.cli import main
 from mien.errors import AssetError
+from mien.files.user_folders import data_folder
 from mien.pretrained import assets, wheels
 from mien.pretrained.assets import (
     ASSETS,
     DEFAULT_TEXT_ENCODER,
-    data_folder,
     find_asset,
     find_text_encoder,
     get_asset,
@@ -475,28 +475,6 @@ def test_an_asset_for_something_else_is_no_text_encoder():
 
 
 # --- the data folder ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("platform", "settings", "folder"),
-    [
-        ("linux", {}, "HOME/.local/share/mien"),
-        ("linux", {"XDG_DATA_HOME": "/shared"}, "/shared/mien"),
-        ("linux", {"XDG_DATA_HOME": "not/absolute"}, "HOME/.local/share/mien"),
-        ("linux", {"XDG_DATA_HOME": "/shared", "MIEN_DATA": "/chosen"}, "/chosen"),
-        ("linux", {"MIEN_DATA": "~/chosen"}, "HOME/chosen"),
-        ("darwin", {}, "HOME/Library/Application Support/mien"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/mien"),
-        ("win32", {}, "HOME/AppData/Local/mien"),
-    ],
-)
-def test_the_data_folder_of_each_platform(monkeypatch, tmp_path, platform, settings, folder):
-    for name in ("MIEN_DATA", "XDG_DATA_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (settings | {"HOME": str(tmp_path)}).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "platform", platform)
-    assert data_folder() == Path(folder.replace("HOME", str(tmp_path)))
 
 
 # --- the table ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import AssetError
-from mien.pretrained.assets import data_folder
+from mien.files.user_folders import data_folder
 from mien.pretrained.conversion.nano_e5 import convert_nano_e5
 
 STATE, LAYERS, HEADS, INNER, POSITIONS, SEGMENTS = 32, 2, 4, 64, 16, 2

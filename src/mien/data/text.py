@@ -21,11 +21,12 @@ from mien.config import Settings
 from mien.data.store import Series, Store
 from mien.data.text_states import compute_states, states_of
 from mien.errors import AssetError, CheckpointError, ConfigError
-from mien.files.cache import cache_folder, locked, versions_of
+from mien.files.cache import locked, versions_of
 from mien.files.folders import FolderKind, staged
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
+from mien.files.user_folders import cache_folder
 from mien.pretrained.assets import (
     TEXT_PREFIX,
     default_text_encoder,
@@ -50,7 +51,6 @@ __all__ = [
     "TextEncoderConfig",
     "TextInput",
     "TextReader",
-    "cache_folder",
     "check_encoder",
     "prepare_text",
 ]

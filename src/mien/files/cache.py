@@ -1,7 +1,6 @@
-"""What is computed once and kept: in which folder, under which key, by one process at a time."""
+"""What is computed once and kept: by which versions, and by one process at a time."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -9,16 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["cache_folder", "locked", "versions_of"]
+__all__ = ["locked", "versions_of"]
 
 logger = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Return where results computed once are kept: ``MIEN_CACHE``, or the user's cache folder."""
-    if "MIEN_CACHE" in os.environ:
-        return Path(os.environ["MIEN_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
 
 
 def versions_of(*packages: str) -> dict[str, str]:

@@ -11,9 +11,7 @@ DATA/assets/
 import contextlib
 import json
 import logging
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from mien.files.atomic import write_text
 from mien.files.folders import FolderKind, refuse_foreign
 from mien.files.hashing import hash_file
 from mien.files.temporaries import sweep_folder, temporary
+from mien.files.user_folders import data_folder, expand_home
 from mien.pretrained.registry import ASSETS, Asset, AssetFile, Need
 from mien.pretrained.wheels import collect, installed_path
 
@@ -33,7 +32,6 @@ __all__ = [
     "TEXT_PREFIX",
     "AssetStatus",
     "Place",
-    "data_folder",
     "default_text_encoder",
     "find_asset",
     "find_local_encoder",
@@ -78,24 +76,6 @@ DEFAULT_TEXT_ENCODER: dict[str, str] = {"en": "minilm", "zh": "e5-small"}
 
 #: What every text must begin with, by text encoder; others take the text as it is.
 TEXT_PREFIX: dict[str, str] = {a.name: a.prefix for a in ASSETS.values() if a.prefix}
-
-
-def data_folder() -> Path:
-    """Return the folder in which this project keeps data of the user; it may not exist yet.
-
-    ``MIEN_DATA`` if it is set, else ``mien`` in the folder that the platform has for such data.
-    """
-    if chosen := os.environ.get("MIEN_DATA"):
-        return _expand(chosen).absolute()
-    shared = os.environ.get("XDG_DATA_HOME", "")
-    if Path(shared).is_absolute():
-        return Path(shared) / "mien"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "mien"
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "mien"
-    return Path.home() / ".local" / "share" / "mien"
 
 
 def list_assets() -> tuple[AssetStatus, ...]:
@@ -194,7 +174,7 @@ def find_text_encoder(name_or_path: str) -> Path | str:
                 f"not a text encoder; {_ENCODERS_SENTENCE}"
             )
         return find_asset(name_or_path)
-    path = _expand(name_or_path)
+    path = expand_home(name_or_path)
     if (path / "config.json").is_file():
         return path
     if path.exists():
@@ -247,7 +227,7 @@ def text_prefix(name_or_path: str) -> str:
     """
     if name_or_path in ASSETS:
         return ASSETS[name_or_path].prefix
-    folder = _expand(name_or_path)
+    folder = expand_home(name_or_path)
     for asset in ASSETS.values():
         if asset.prefix and not _find_damage(folder, {asset.weights: asset.files[asset.weights]}):
             return asset.prefix
@@ -266,11 +246,6 @@ _ENCODERS_SENTENCE = (
     f"give {', '.join(a.name for a in ASSETS.values() if a.need == 'text encoder')}, "
     "a folder with config.json, or a name on a model hub such as bert-base-uncased"
 )
-
-
-def _expand(path: str) -> Path:
-    """Put the home folder in place of ``~``; an unknown ``~user`` stays, where pathlib fails."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _is_tensorflow_bert(path: Path) -> bool:

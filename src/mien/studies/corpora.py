@@ -13,10 +13,10 @@ from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store import Store, open_store, write_store
 from mien.errors import MienError, OutputError
-from mien.files.cache import cache_folder
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
+from mien.files.user_folders import cache_folder
 from mien.studies.plan import Study, StudyCorpus
 from mien.studies.workers import StudyListener, side_by_side
 from mien.training.preparation import Prepared, build, prepare

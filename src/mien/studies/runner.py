@@ -25,9 +25,9 @@ from mien.errors import MienError, OutputError
 from mien.evaluation.evaluate import share_attention
 from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
-from mien.files.cache import cache_folder
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
+from mien.files.user_folders import cache_folder
 from mien.studies.corpora import PreparedCorpus, plain_settings
 from mien.studies.plan import Study
 from mien.studies.workers import StudyListener, side_by_side

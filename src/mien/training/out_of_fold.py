@@ -26,10 +26,11 @@ from mien.data.dataset import ClipDataset, measure_costs
 from mien.data.text import TextEncoderConfig, TextInput, prepare_text
 from mien.errors import CheckpointError, DivergenceError
 from mien.evaluation.scoring import predict
-from mien.files.cache import cache_folder, locked, versions_of
+from mien.files.cache import locked, versions_of
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
+from mien.files.user_folders import cache_folder
 from mien.labels import CopyLabels
 from mien.labels.evidence import Evidence, latent_labels
 from mien.labels.generator import LabelsConfig

@@ -13,7 +13,7 @@ from mien.errors import require
 from mien.extraction.extractors.protocols import AudioExtractor, refuse_settings
 from mien.extraction.extractors.windows import Analysis, AudioWindow, Windowing, WindowStream
 from mien.extraction.media.segments import Source
-from mien.pretrained.assets import data_folder
+from mien.files.user_folders import data_folder
 
 __all__ = ["LibrosaSims", "build_librosa_sims"]
 
