@@ -11,7 +11,7 @@ from helpers import SIZES, make_config, make_material, write_tiny_store
 import mien.training.checkpoints.videos
 from mien.cli import main
 from mien.data.store import write_store
-from mien.errors import CheckpointError, TrainingError
+from mien.errors import CheckpointError, OutputError, TrainingError
 from mien.evaluation.scoring import predict
 from mien.prediction.network import load_network
 from mien.prediction.package import join_videos, knows_all_videos, pack, videos_seen
@@ -146,7 +146,7 @@ def test_hashed_videos_are_still_refused_as_a_start(store, tmp_path, monkeypatch
 def test_a_file_that_is_there_is_kept_unless_told(finished, tmp_path):
     out = tmp_path / "m"
     out.write_text("mine")
-    with pytest.raises(CheckpointError, match=r"m: exists already; say --replace"):
+    with pytest.raises(OutputError, match=r"m: exists already; say --replace"):
         pack(finished, out)
     assert out.read_text() == "mine"
     assert read_tensors(pack(finished, out, replace=True))

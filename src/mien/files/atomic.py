@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mien.errors import CheckpointError, OutputError
+from mien.errors import OutputError
 from mien.files.temporaries import temporary
 
 __all__ = [
@@ -37,10 +37,10 @@ def refuse_existing(path: Path, *, replace: bool) -> None:
     """Refuse to write over a file, unless it is to be replaced.
 
     Raises:
-        CheckpointError: If it is there.
+        OutputError: If it is there.
     """
     if path.exists() and not replace:
-        raise CheckpointError(f"{path}: exists already; say --replace, or give another name")
+        raise OutputError(f"{path}: exists already; say --replace, or give another name")
 
 
 @contextmanager

@@ -208,8 +208,9 @@ def export_onnx(
         replace: Whether files that are already there are replaced.
 
     Raises:
-        CheckpointError: If there is no sound checkpoint, a file is there, the network cannot be
-            written as ONNX, or what was written differs too much from torch.
+        CheckpointError: If there is no sound checkpoint, the network cannot be written as ONNX, or
+            what was written differs too much from torch.
+        OutputError: If a file is there already, or cannot be written.
         ConfigError: If a package of the extra ``onnx`` is missing.
     """
     require("onnx", "onnxruntime", extra="onnx")

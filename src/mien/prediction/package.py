@@ -58,7 +58,8 @@ def pack(
         The file.
 
     Raises:
-        CheckpointError: If there is no sound checkpoint, it holds no network, or ``out`` exists.
+        CheckpointError: If there is no sound checkpoint, or it holds no network.
+        OutputError: If ``out`` exists, or cannot be written.
     """
     source, out = find_checkpoint(Path(path)), Path(out)
     refuse_existing(out, replace=replace)
