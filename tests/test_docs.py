@@ -20,7 +20,7 @@ from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store import write_store
 from mien.errors import MienError
-from mien.pretrained.assets import DEFAULT_TEXT_ENCODER
+from mien.pretrained.encoder_source import DEFAULT_TEXT_ENCODER
 from mien.studies.plan import StudyConfig, list_studies, read_study
 from mien.training.settings import ExperimentConfig, list_configs, read_config
 

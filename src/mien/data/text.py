@@ -27,14 +27,14 @@ from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
 from mien.files.user_folders import cache_folder
-from mien.pretrained.assets import (
-    TEXT_PREFIX,
+from mien.pretrained.encoder_source import (
+    asset_prefix,
     default_text_encoder,
     find_local_encoder,
     find_text_encoder,
+    fingerprint_of,
     text_prefix,
 )
-from mien.pretrained.encoder_source import fingerprint_of
 from mien.pretrained.text_encoder import (
     GivenStates,
     StackedEncoder,
@@ -341,7 +341,7 @@ def check_encoder(
             f"{checkpoint}: was trained with other weights of text encoder {name!r} than those "
             "that are here; bring the same ones"
         )
-    prefix = header.get("text_prefix", TEXT_PREFIX.get(name, ""))
+    prefix = header.get("text_prefix", asset_prefix(name or ""))
     if found is not None and found.prefix != prefix:
         raise CheckpointError(
             f"{checkpoint}: was trained on texts that begin with {prefix!r}, text encoder {name!r} "

@@ -11,7 +11,7 @@ from mien.errors import ConfigError, MienError
 from mien.extraction.alignment import Pooling, read_pooling
 from mien.extraction.clip import ExtractionSettings, build_extractor, find_extractor
 from mien.extraction.extractors import EXTRACTORS
-from mien.pretrained.assets import default_text_encoder
+from mien.pretrained.encoder_source import default_text_encoder
 from mien.types import Modality, Scale
 
 __all__ = ["ExtractorStatus", "list_extractors", "make_settings", "read_request"]

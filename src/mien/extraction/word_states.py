@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from mien.pretrained.assets import find_text_encoder, text_prefix
+from mien.pretrained.encoder_source import find_text_encoder, text_prefix
 from mien.pretrained.text_encoder import load_backbone, load_tokenizer
 
 __all__ = ["WordEncoder"]

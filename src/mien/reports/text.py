@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from mien.evaluation.bootstrap import FEW_UNITS
 from mien.evaluation.metrics import METRICS, Metric
-from mien.pretrained.assets import AssetStatus
 from mien.reports.comparison import ComparedRun, RunComparison
 from mien.types import Task
 
@@ -18,7 +17,6 @@ __all__ = [
     "count_units",
     "describe_metrics",
     "describe_units",
-    "format_assets",
     "format_comparison",
     "format_interval",
     "format_run",
@@ -322,23 +320,6 @@ def _letter(number: int) -> str:
     ('B', '27')
     """
     return chr(ord("A") + number) if number < 26 else str(number + 1)
-
-
-def format_assets(statuses: Iterable[AssetStatus]) -> str:
-    """Return the pretrained models: what each is for, its size, and whether it is here."""
-    parts = []
-    for one in statuses:
-        size = f"{one.size / 1e6:.0f} MB" if one.size >= 1e6 else f"{one.size / 1e3:.0f} kB"
-        mark = "missing" if one.place in ("not here", "damaged") else "here"
-        place = f"{one.place}: {one.path}" if one.path else one.place
-        parts.append(
-            f"{one.name:<18}{mark:<9}{size:>7}   {one.need}\n"
-            f"{wrap(one.summary, '  ')}\n"
-            f"{wrap(f'licence: {one.licence}', '  ')}\n"
-            f"  sha256: {one.sha256}\n"
-            f"  {place}"
-        )
-    return "\n\n".join(parts) + "\n\nbring one with: mien assets get NAME"
 
 
 def _describe(family: str) -> str:

@@ -13,7 +13,7 @@ from mien.data.export.pickle_writer import StreamedArray, Value, write_pickle
 from mien.data.store import Series, Store
 from mien.errors import StoreError
 from mien.files.atomic import written_beside
-from mien.pretrained.assets import default_text_encoder, find_text_encoder, text_prefix
+from mien.pretrained.encoder_source import default_text_encoder, find_text_encoder, text_prefix
 from mien.pretrained.text_encoder import load_backbone, load_tokenizer
 from mien.types import SPLITS, Split, Task
 

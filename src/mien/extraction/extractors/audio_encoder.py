@@ -39,7 +39,7 @@ class WhisperEncoder:
     Source: radford2023.
 
     Args:
-        asset: The model, by the name in ``ASSETS``.
+        asset: The model, by the name of the asset.
     """
 
     rate_hertz = 16000

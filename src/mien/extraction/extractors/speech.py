@@ -9,7 +9,8 @@ from jaxtyping import Float32
 
 from mien.errors import AssetError, ConfigError, require
 from mien.extraction.media.segments import Source
-from mien.pretrained.assets import ASSETS, find_asset
+from mien.pretrained.assets import find_asset
+from mien.pretrained.registry import known_assets
 from mien.types import Word
 
 __all__ = ["SpeechRecogniser", "SpeechStream", "Transcript", "default_recogniser"]
@@ -182,13 +183,14 @@ def _find_quiet(samples: Samples) -> int:
 
 
 def _find(name: str) -> Path:
-    if name in ASSETS:
-        if ASSETS[name].need != "speech to text":
-            raise AssetError(f"asset {name!r} is for {ASSETS[name].need}, not speech to text")
+    assets = known_assets()
+    if name in assets:
+        if assets[name].need != "speech to text":
+            raise AssetError(f"asset {name!r} is for {assets[name].need}, not speech to text")
         return find_asset(name)
     folder = Path(name).expanduser()
     if not (folder / "model.bin").is_file():
-        known = [asset.name for asset in ASSETS.values() if asset.need == "speech to text"]
+        known = [asset.name for asset in assets.values() if asset.need == "speech to text"]
         raise AssetError(
             f"speech recogniser {name!r} is neither an asset nor a folder with a model.bin; "
             f"assets are: {', '.join(known)}"
