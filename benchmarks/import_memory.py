@@ -4,7 +4,8 @@
 
 The pickle is laid out as the published MOSEI file (unaligned, 500 steps of audio and video) and is
 streamed to a temporary folder, as the store is; both are deleted. Memory is the peak of the
-importing process above that of a process that has imported ``mien.data.store`` and done nothing.
+importing process above that of a process that has imported ``mien.data.store_writer`` and done
+nothing.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def start_child(file: Path, store: Path) -> tuple[float, float]:
 
 def run_child(file: Path, store: Path) -> None:
     from mien.corpora.published.reader import read_released
-    from mien.data.store import write_store
+    from mien.data.store_writer import write_store
 
     start = time.perf_counter()
     if file.exists():

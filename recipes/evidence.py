@@ -28,7 +28,8 @@ import torch
 from mien.config import apply_overrides, read_settings
 from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
-from mien.data.store import Store, open_store, write_store
+from mien.data.store import Store, open_store
+from mien.data.store_writer import write_store
 from mien.evaluation.scoring import predict
 from mien.labels.evidence import Evidence, latent_labels
 from mien.reports.text import markdown_table

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mien.data.dataset import make_dataset
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.labels import build_labels
 from mien.labels.evidence import Evidence
 from mien.labels.generator import LabelsConfig

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.evaluation.conformal import Calibration
 from mien.evaluation.predictions import Predictions
 from mien.prediction.package import videos_seen

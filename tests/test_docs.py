@@ -18,7 +18,7 @@ from mien.cli import app
 from mien.config import read_settings
 from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.errors import MienError
 from mien.pretrained.encoder_source import DEFAULT_TEXT_ENCODER
 from mien.studies.plan import StudyConfig, list_studies, read_study

@@ -70,7 +70,7 @@ def test_a_scale_unpacks_and_clips():
 
 @pytest.mark.parametrize("module", [
     "mien.extraction.processes.worker", "mien.extraction.pipeline",
-    "mien.corpora.published.reader", "mien.data.store",
+    "mien.corpora.published.reader", "mien.data.store_writer",
 ])  # fmt: skip
 def test_corpora_stores_and_extraction_do_without_torch(module):
     """It takes seconds to import, and every worker of an extraction would pay them."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mien.corpora.planted.planted_config import PlantedConfig
     from mien.corpora.published.reader import read_released
     from mien.corpora.table import read_table
-    from mien.data.store import open_store, write_store
+    from mien.data.store import open_store
+    from mien.data.store_writer import write_store
     from mien.errors import MienError
     from mien.prediction.predictor import load
     from mien.reports.comparison import compare_runs as compare
@@ -56,7 +57,7 @@ _HOMES = {
     "read_table": ("mien.corpora.table", "read_table"),
     "train": ("mien.training.experiment", "train"),
     "write_report": ("mien.reports.page", "write_report"),
-    "write_store": ("mien.data.store", "write_store"),
+    "write_store": ("mien.data.store_writer", "write_store"),
 }
 
 

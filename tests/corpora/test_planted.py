@@ -12,7 +12,7 @@ from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
 from mien.corpora.planted.sentences import GRADES, phrases, vocabulary, write_sentence
 from mien.corpora.planted.signals import make_rotation
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.errors import AssetError, ConfigError
 from mien.evaluation.significance import bootstrap_interval
 from mien.pretrained.assets import find_asset

@@ -22,7 +22,8 @@ from mien.cli import main
 from mien.corpora import KNOWN, Facts
 from mien.corpora.published import reader
 from mien.corpora.published.reader import PUBLISHED, Published, read_released
-from mien.data.store import open_store, write_store
+from mien.data.store import open_store
+from mien.data.store_writer import write_store
 from mien.errors import CorpusError, FeatureError, MienError
 from mien.training.preparation import prepare
 from mien.types import SPLITS, Scale, Task

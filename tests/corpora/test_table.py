@@ -7,7 +7,7 @@ import pytest
 
 from mien.corpora import KNOWN
 from mien.corpora.table import read_table
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.errors import CorpusError, FeatureError
 from mien.types import Modality, Scale, Task
 

@@ -9,7 +9,8 @@ from mien.corpora.published.reader import read_released
 from mien.corpora.table import read_table
 from mien.data.export.layouts import export_store
 from mien.data.export.pickle_writer import StreamedArray, write_pickle
-from mien.data.store import open_store, write_store
+from mien.data.store import open_store
+from mien.data.store_writer import write_store
 from mien.errors import StoreError
 from mien.types import Clip, Corpus, Material, Scale, SeriesSource, Task, Word
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from mien.data.export.layouts import export_store
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.types import SPLITS, Task
 
 UNIMODAL = {"T": Task.TEXT, "A": Task.AUDIO, "V": Task.VIDEO}

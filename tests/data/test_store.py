@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mien.data.store import STORE, open_store, write_store
+from mien.data.store import open_store
+from mien.data.store_writer import STORE, write_store
 from mien.data.summary import format_summary, summarise
 from mien.errors import CorpusError, FeatureError, StoreError
 from mien.files.folders import staged

@@ -5,7 +5,8 @@ import pytest
 
 from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
-from mien.data.store import open_store, write_store
+from mien.data.store import open_store
+from mien.data.store_writer import write_store
 from mien.data.summary import format_summary, summarise, verify
 from mien.errors import StoreError
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task

@@ -13,7 +13,8 @@ from transformers import AutoModel
 
 import mien.data.text
 import mien.data.text_states
-from mien.data.store import Series, write_store
+from mien.data.store import Series
+from mien.data.store_writer import write_store
 from mien.data.text import TextEncoderConfig, TextReader, check_encoder, prepare_text
 from mien.errors import AssetError, CheckpointError, ConfigError
 from mien.pretrained.text_encoder import GivenStates, TokenEncoder

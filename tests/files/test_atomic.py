@@ -19,7 +19,8 @@ import mien.files.temporaries
 from mien.cli import main
 from mien.config import dump_toml
 from mien.data.export.layouts import export_store
-from mien.data.store import STORE, open_store, write_store
+from mien.data.store import open_store
+from mien.data.store_writer import STORE, write_store
 from mien.data.text import TextEncoderConfig, prepare_text
 from mien.errors import CheckpointError, OutputError, StoreError
 from mien.files.atomic import resumable, write_text, written_beside

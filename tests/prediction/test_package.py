@@ -10,7 +10,7 @@ from helpers import SIZES, make_config, make_material, write_tiny_store
 
 import mien.training.checkpoints.videos
 from mien.cli import main
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, OutputError, TrainingError
 from mien.evaluation.scoring import predict
 from mien.prediction.network import load_network

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.errors import MetricError, StoreError
 from mien.studies.baselines import fit_reference
 from mien.types import Clip, Corpus, Material, Scale, SeriesSource, Task

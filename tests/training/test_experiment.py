@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from mien.cli.options import read_seeds
 from mien.config import apply_overrides, read_settings
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.errors import (
     CheckpointError,
     ConfigError,

@@ -7,7 +7,7 @@ import logging
 import pytest
 from helpers import make_config, make_material
 
-from mien.data.store import write_store
+from mien.data.store_writer import write_store
 from mien.reports.comparison import compare_runs
 from mien.reports.labels import format_label_report, report_labels
 from mien.reports.page import write_report

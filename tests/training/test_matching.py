@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from helpers import SIZES, make_config, make_material, write_tiny_store
 
-from mien.data.store import open_store, write_store
+from mien.data.store import open_store
+from mien.data.store_writer import write_store
 from mien.errors import CheckpointError
 from mien.prediction.predictor import load
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from mien.config import Settings
-from mien.data.store import Store, write_store
+from mien.data.store import Store
+from mien.data.store_writer import write_store
 from mien.errors import TrainingError
 from mien.labels.evidence import Evidence
 from mien.models.late_fusion import Late

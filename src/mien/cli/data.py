@@ -51,7 +51,7 @@ def import_(
     from mien.corpora.published.reader import read_released
     from mien.corpora.recording_table import is_table
     from mien.corpora.table import read_table
-    from mien.data.store import write_store
+    from mien.data.store_writer import write_store
 
     if is_table(file):
         facts = _facts_for(corpus, scale, language)
@@ -154,7 +154,7 @@ def planted(
     from mien.config import apply_overrides, read_settings
     from mien.corpora.planted.corpus import make_planted
     from mien.corpora.planted.planted_config import PlantedConfig
-    from mien.data.store import write_store
+    from mien.data.store_writer import write_store
 
     config = read_settings(PlantedConfig, apply_overrides({}, settings or []))
     with busy("making the planted corpus"):

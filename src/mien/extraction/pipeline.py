@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mien.corpora.recordings import Recordings
-from mien.data.store import STORE, Store, open_store, write_store
+from mien.data.store import Store, open_store
+from mien.data.store_writer import STORE, write_store
 from mien.errors import StoreError
 from mien.extraction.assembly import collect, describe_origin, describe_series
 from mien.extraction.clip import ExtractionSettings

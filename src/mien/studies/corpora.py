@@ -11,7 +11,8 @@ from filelock import FileLock
 from mien.config import Settings
 from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
-from mien.data.store import Store, open_store, write_store
+from mien.data.store import Store, open_store
+from mien.data.store_writer import write_store
 from mien.errors import MienError, OutputError
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
