@@ -11,11 +11,14 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
-import mien.data.text
 import mien.data.text_states
+from mien.data import text_cache
 from mien.data.store import Series
 from mien.data.store_writer import write_store
-from mien.data.text import TextEncoderConfig, TextReader, check_encoder, prepare_text
+from mien.data.text import check_encoder, prepare_text
+from mien.data.text_cache import LowerLayers, states_key
+from mien.data.text_reader import TextReader
+from mien.data.text_settings import TextEncoderConfig
 from mien.errors import AssetError, CheckpointError, ConfigError
 from mien.pretrained.text_encoder import GivenStates, TokenEncoder
 from mien.tensors import pad
@@ -179,7 +182,7 @@ def test_tokens_say_which_characters_they_cover(store, tiny_bert):
 
 
 def test_a_prefix_of_the_encoder_is_read_and_not_counted(store, tiny_bert, monkeypatch):
-    monkeypatch.setattr(mien.data.text, "text_prefix", lambda _: "so good ")
+    monkeypatch.setattr("mien.data.text_reader.text_prefix", lambda _: "so good ")
     text = prepare_text(store, make_settings(tiny_bert))
     clip = store.clips[0]
     tokens = text.tokens(clip)
@@ -274,13 +277,13 @@ def test_building_twice_starts_from_the_same_weights(store, tiny_bert):
 
 def count_computations(monkeypatch):
     calls = []
-    compute = mien.data.text.compute_states
+    compute = text_cache.compute_states
 
     def counted(*args):
         calls.append(args[3])
         return compute(*args)
 
-    monkeypatch.setattr(mien.data.text, "compute_states", counted)
+    monkeypatch.setattr(text_cache, "compute_states", counted)
     return calls
 
 
@@ -326,7 +329,7 @@ def test_states_of_texts_with_a_prefix_are_not_those_of_texts_without(
     """The prefix is none of the settings: the same encoder may have one by one of its names."""
     settings = make_settings(tiny_bert, mode="frozen")
     bare = prepare_text(store, settings)
-    monkeypatch.setattr(mien.data.text, "text_prefix", lambda _: "so good ")
+    monkeypatch.setattr("mien.data.text_reader.text_prefix", lambda _: "so good ")
     text = prepare_text(store, settings)
     assert (text.prefix, bare.prefix) == ("so good ", "")
     assert text.key != bare.key
@@ -345,13 +348,12 @@ def test_states_of_texts_with_a_prefix_are_not_those_of_texts_without(
 def test_whatever_changes_the_states_changes_their_key(change, monkeypatch):
     def key(fingerprint="f", revision=None, layer=2, ids=((2,), (10,), (3,)), offsets=(0, 2, 3),
             code="c", **versions):  # fmt: skip
-        monkeypatch.setattr(mien.data.text, "code_fingerprint", lambda _: code)
-        monkeypatch.setattr(
-            mien.data.text, "versions_of", lambda *n: dict.fromkeys(n, 1) | versions
+        monkeypatch.setattr(text_cache, "code_fingerprint", lambda _: code)
+        monkeypatch.setattr(text_cache, "versions_of", lambda *n: dict.fromkeys(n, 1) | versions)
+        layers = LowerLayers(
+            source="e", layer=layer, size=8, fingerprint=fingerprint, revision=revision
         )
-        reader = object.__new__(TextReader)
-        reader.fingerprint, reader.revision = fingerprint, revision
-        return mien.data.text._key(Series(np.array(ids), np.array(offsets)), reader, layer)
+        return states_key(Series(np.array(ids), np.array(offsets)), layers)
 
     assert key() == key()
     assert key(**change) != key()

@@ -21,7 +21,8 @@ from mien.config import dump_toml
 from mien.data.export.layouts import export_store
 from mien.data.store import open_store
 from mien.data.store_writer import STORE, write_store
-from mien.data.text import TextEncoderConfig, prepare_text
+from mien.data.text import prepare_text
+from mien.data.text_settings import TextEncoderConfig
 from mien.errors import CheckpointError, OutputError, StoreError
 from mien.files.atomic import resumable, write_text, written_beside
 from mien.files.folders import FolderKind, staged

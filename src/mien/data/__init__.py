@@ -1,5 +1,7 @@
 """Clips and series on disk, and on their way to a model.
 
-``store`` is the folder, ``summary`` describes it, ``text`` and ``text_states`` turn transcripts
-into what a model reads, ``dataset`` makes padded batches, and ``export`` writes for other programs.
+``store`` is the folder, ``store_writer`` makes it, and ``summary`` describes it. ``text`` turns
+transcripts into what a model reads, by ``text_settings``: token ids from ``text_reader``, or
+``text_states``, which ``text_cache`` keeps. ``dataset`` makes padded batches, and ``export`` writes
+for other programs.
 """

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Num
 
 from mien.config import read_settings
-from mien.data.text import TextReader, check_encoder
+from mien.data.text import check_encoder
+from mien.data.text_reader import TextReader
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
 from mien.extraction.clip import AnyExtractor, ExtractionSettings

@@ -23,7 +23,8 @@ from jaxtyping import Float, Int
 
 from mien.config import Settings
 from mien.data.dataset import ClipDataset, measure_costs
-from mien.data.text import TextEncoderConfig, TextInput, prepare_text
+from mien.data.text import TextInput, prepare_text
+from mien.data.text_settings import TextEncoderConfig
 from mien.errors import CheckpointError, DivergenceError
 from mien.evaluation.scoring import predict
 from mien.files.cache import locked, versions_of

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from mien.config import Settings, apply_overrides, read_settings, read_toml
-from mien.data.text import TextEncoderConfig
+from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError
 from mien.labels.generator import LabelsConfig
 from mien.models import ModelConfig

@@ -1,0 +1,107 @@
+"""States of texts in the user's cache: computed once for texts, encoder and depth."""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from mien.data.store import Series
+from mien.data.text_states import compute_states
+from mien.files.cache import locked, versions_of
+from mien.files.folders import FolderKind, staged
+from mien.files.hashing import hash_json
+from mien.files.source_code import code_fingerprint
+from mien.files.temporaries import sweep_folder
+from mien.files.user_folders import cache_folder
+
+__all__ = ["LowerLayers", "cached_states", "states_key"]
+
+logger = logging.getLogger(__name__)
+
+_STATES = FolderKind("a cache of states", lambda _: {"meta.json", "values.npy"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowerLayers:
+    """The first layers of a pretrained encoder, which are not trained.
+
+    Attributes:
+        source: Folder of the encoder, or its name on a hub.
+        layer: After how many layers the states are taken.
+        size: Size of a state, d.
+        fingerprint: SHA-256 of the encoder's weights.
+        revision: Commit of an encoder from a hub; None for a folder.
+    """
+
+    source: Path | str
+    layer: int
+    size: int
+    fingerprint: str
+    revision: str | None
+
+
+def cached_states(ids: Series, layers: LowerLayers) -> tuple[Series, str]:
+    """Return the states of texts and their key; from the cache if they are there.
+
+    An entry of the cache that is not what it should be is computed again.
+
+    Args:
+        ids: Token ids of every text, ``(T, 1)``.
+        layers: What makes states of them.
+    """
+    key = states_key(ids, layers)
+    folder, shape = cache_folder() / "states" / key, (len(ids.values), layers.size)
+    values = _read_states(folder, shape)
+    if values is None:
+        with locked(folder):
+            values = _read_states(folder, shape)  # by another process in the meantime
+            if values is None:
+                values = _write_states(ids, layers, folder)
+    return Series(values, ids.offsets), key
+
+
+def states_key(ids: Series, layers: LowerLayers) -> str:
+    """Return a name for states, from all that they depend on.
+
+    The token ids stand for the texts, the tokenizer, its prefix and where texts were cut.
+    """
+    digest = hashlib.sha256()
+    for array in (ids.values, ids.offsets):
+        digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).data)
+    parts = {
+        "ids": digest.hexdigest(),
+        "encoder": [layers.fingerprint, layers.revision],
+        "layer": layers.layer,
+        "code": code_fingerprint("mien.data.text_states"),
+        "versions": versions_of("torch", "transformers"),
+    }
+    return hash_json(parts)
+
+
+def _read_states(folder: Path, shape: tuple[int, int]) -> Float[np.ndarray, "_ d"] | None:
+    """Return the states in a folder of the cache; None if they are not there, or damaged."""
+    if not folder.exists():
+        return None
+    try:
+        values: np.ndarray = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        values = np.empty(0)
+    if values.shape == shape and values.dtype == np.float32:
+        return values
+    logger.warning("%s: is damaged; its text states are computed again", folder)
+    return None
+
+
+def _write_states(ids: Series, layers: LowerLayers, folder: Path) -> Float[np.ndarray, "_ d"]:
+    sweep_folder(folder.parent)
+    with staged(folder, _STATES, replace=True) as partial:  # in the place of a damaged one
+        values_file = partial / "values.npy"
+        compute_states(ids.values, ids.offsets, layers.source, layers.layer, values_file)
+        meta = json.dumps({"layer": layers.layer})
+        (partial / "meta.json").write_text(meta, encoding="utf-8")
+    values: np.ndarray = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+    return values

@@ -1,0 +1,41 @@
+"""Settings of the text: which encoder reads it, and how much of the encoder is trained."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mien.config import Settings
+
+__all__ = ["TextEncoderConfig"]
+
+
+class TextEncoderConfig(Settings):
+    """Where the states of the text come from.
+
+    Attributes:
+        input: ``transcript``: what is said, through the encoder's own tokenizer. ``tokens``: the
+            published token ids, for an encoder with the same vocabulary. ``embeddings``: the
+            published states of the text, without an encoder. ``none``: leave the text out.
+        name: ``auto`` (the default encoder for the language of the corpus), a name that
+            ``mien assets`` lists, a local folder, or a name on a model hub.
+        mode: ``finetune``: train all of the encoder. ``frozen``: train none of it; its states are
+            computed once and kept. ``last-k``, for example ``last-2``: train the last k layers; the
+            states below them are computed once and kept.
+        summary: What the encoder's own summary of a clip is: its first state (``cls``) or the mean
+            of all (``mean``).
+        max_tokens: Longer transcripts are cut to this many tokens; preparing a store tells how many
+            are. In prediction a longer text is read in parts.
+    """
+
+    input: Literal["transcript", "tokens", "embeddings", "none"] = "transcript"
+    name: str = "auto"
+    mode: str = Field("finetune", pattern=r"^(finetune|frozen|last-[1-9][0-9]?)$")
+    summary: Literal["cls", "mean"] = "cls"
+    max_tokens: int = Field(128, ge=3)
+
+    @property
+    def trained_layers(self) -> int | None:
+        """How many layers are trained; None stands for all of the encoder."""
+        if self.mode == "finetune":
+            return None
+        return 0 if self.mode == "frozen" else int(self.mode.removeprefix("last-"))
