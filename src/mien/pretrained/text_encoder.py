@@ -1,17 +1,15 @@
-"""Pretrained text encoders: found on disk or by name, loaded whole, and as parts of a model."""
+"""Pretrained text encoders: loaded in full, and as parts of a model."""
 
 from collections.abc import Sequence as Several
 from pathlib import Path
-from pickle import UnpicklingError  # named, to be caught; nothing is unpickled here
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mien.errors import AssetError, ConfigError
-from mien.files.reading import require_regular
+from mien.errors import ConfigError
+from mien.pretrained.transformers_models import cannot_load, load_model, load_part
 from mien.tensors import Sequence
 
 __all__ = [
@@ -28,7 +26,7 @@ __all__ = [
 
 
 class TokenEncoder(nn.Module):
-    """A whole pretrained encoder: token ids to states.
+    """A pretrained encoder with all its layers: token ids to states.
 
     Args:
         backbone: A model of transformers whose output has ``last_hidden_state``.
@@ -82,7 +80,7 @@ class GivenStates(nn.Module):
 
 
 class StackedEncoder(nn.Module):
-    """A whole encoder in two parts, pretrained layers and trained ones: token ids to states.
+    """An encoder in two parts, pretrained layers and trained ones: token ids to states.
 
     What a model with ``last-k`` or ``frozen`` layers reads are states that were computed ahead;
     with this in place of its encoder it reads token ids.
@@ -110,44 +108,15 @@ def _never_empty(mask: Tensor) -> Tensor:
     return (mask | first).long()
 
 
-def _load(
-    source: Path | str, what: Literal["AutoTokenizer", "AutoConfig", "AutoModel"], **options: Any
-) -> Any:
-    """Load a part of a pretrained encoder from a local folder or, by name, from a hub."""
-    import transformers
-
-    quieten = transformers.logging
-    quieten.set_verbosity_error()  # type: ignore[no-untyped-call]
-    quieten.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if isinstance(source, Path):
-        options["local_files_only"] = True
-        if source.is_dir():
-            require_regular(source, AssetError)
-    try:
-        return getattr(transformers, what).from_pretrained(
-            str(source), trust_remote_code=False, **options
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise _cannot_load(source, reason.splitlines()[0]) from error
-
-
-def _cannot_load(source: Path | str, reason: str) -> AssetError:
-    return AssetError(
-        f"text encoder {str(source)!r} cannot be loaded ({reason}); give a local folder, a name "
-        "that mien assets lists, or a hub name where a hub can be reached"
-    )
-
-
 def load_tokenizer(source: Path | str) -> Any:
     """Load the tokenizer of a text encoder.
 
     Raises:
         AssetError: If it cannot be loaded, or has no vocabulary.
     """
-    tokenizer = _load(source, "AutoTokenizer")
+    tokenizer = load_part(source, "AutoTokenizer", "text encoder")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up where its files are missing
-        raise _cannot_load(source, "its tokenizer has no vocabulary")
+        raise cannot_load(source, "text encoder", "its tokenizer has no vocabulary")
     return tokenizer
 
 
@@ -157,7 +126,7 @@ def load_settings(source: Path | str) -> Any:
     Raises:
         AssetError: If it cannot be loaded.
     """
-    return _load(source, "AutoConfig")
+    return load_part(source, "AutoConfig", "text encoder")
 
 
 def load_backbone(source: Path | str) -> Any:
@@ -166,11 +135,11 @@ def load_backbone(source: Path | str) -> Any:
     Raises:
         AssetError: If it cannot be loaded, or weights are missing.
     """
-    backbone, found = _load(source, "AutoModel", output_loading_info=True)
-    lacking = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    backbone, missing = load_model(source, "text encoder")
+    lacking = [name for name in missing if not name.startswith("pooler.")]
     if lacking:  # transformers would go on with random ones
-        raise _cannot_load(source, f"it lacks {len(lacking)} weights, such as {lacking[0]!r}")
-    backbone = backbone.float()
+        reason = f"it lacks {len(lacking)} weights, such as {lacking[0]!r}"
+        raise cannot_load(source, "text encoder", reason)
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # read by nothing, so never trained
     return backbone

@@ -11,8 +11,8 @@ from mien.extraction.extractors.protocols import AudioExtractor, refuse_settings
 from mien.extraction.extractors.windows import Analysis, AudioWindow, Windowing, WindowStream
 from mien.extraction.media.segments import Source
 from mien.files.hashing import hash_file
-from mien.files.reading import require_regular
 from mien.pretrained.assets import find_asset
+from mien.pretrained.transformers_models import cannot_load, load_model, load_part
 
 __all__ = [
     "TransformersEncoder",
@@ -98,9 +98,10 @@ class TransformersEncoder:
 
     def __init__(self, model: str) -> None:
         require("torch", "transformers", extra="extract")
-        source = Path(model).expanduser()
-        self._prepare = _load("AutoFeatureExtractor", model, source)
-        self._model = _load_model(model, source)
+        folder = Path(model).expanduser()
+        source = folder if folder.is_dir() else model
+        self._prepare = load_part(source, "AutoFeatureExtractor", "audio encoder")
+        self._model = _load_model(source)
         settings = self._model.config
         strides = getattr(settings, "conv_stride", None)
         kernels = getattr(settings, "conv_kernel", None)
@@ -115,7 +116,7 @@ class TransformersEncoder:
             self._step *= stride
         self.rate_hertz = int(self._prepare.sampling_rate)
         self.step_seconds: float | None = self._step / self.rate_hertz
-        self.name = f"wav2vec2/1:{_identify(model, source)}"
+        self.name = f"wav2vec2/1:{_identify(source)}"
         self.feature_names = _name_states(int(settings.hidden_size))
 
     def begin(self, source: Source) -> WindowStream:
@@ -142,51 +143,25 @@ class TransformersEncoder:
         return Analysis(states, centres / self.rate_hertz)
 
 
-def _load_model(model: str, source: Path) -> Any:  # noqa: ANN401  transformers has no types
+def _load_model(source: Path | str) -> Any:  # noqa: ANN401  transformers has no types
     """Load an encoder with all of its weights, in float32."""
-    loaded, found = _load("AutoModel", model, source, output_loading_info=True)
-    lacking = sorted(key for key in found["missing_keys"] if key not in _UNUSED)
+    model, missing = load_model(source, "audio encoder")
+    lacking = [name for name in missing if name not in _UNUSED]
     if lacking:  # transformers would go on with random ones
-        raise _cannot_load(model, f"weights are missing: {', '.join(lacking[:3])}")
-    return loaded.float().eval()
+        reason = f"weights are missing: {', '.join(lacking[:3])}"
+        raise cannot_load(source, "audio encoder", reason)
+    return model.eval()
 
 
-def _load(what: str, model: str, source: Path, **options: bool) -> Any:  # noqa: ANN401
-    import transformers
-
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    is_local = source.is_dir()
-    if is_local:
-        require_regular(source, AssetError)
-    try:
-        return getattr(transformers, what).from_pretrained(
-            str(source) if is_local else model,
-            trust_remote_code=False,
-            local_files_only=is_local,
-            **options,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise _cannot_load(model, reason.splitlines()[0]) from error
-
-
-def _cannot_load(model: str, reason: str) -> AssetError:
-    return AssetError(
-        f"audio encoder {model!r} cannot be loaded ({reason}); give a local folder, or a hub name "
-        "where a hub can be reached"
-    )
-
-
-def _identify(model: str, folder: Path) -> str:
+def _identify(source: Path | str) -> str:
     """Return a hub's name as it is; for a folder its name and what its files are."""
-    if not folder.is_dir():
-        return model
+    if isinstance(source, str):
+        return source
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(source.iterdir()):
         if path.suffix in {".json", ".safetensors", ".bin"}:
             digest.update(bytes.fromhex(hash_file(path, AssetError)))
-    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
+    return f"{source.resolve().name}@{digest.hexdigest()[:12]}"
 
 
 def _name_states(size: int) -> tuple[str, ...]:
