@@ -35,14 +35,14 @@ LARGEST_SEED: Final = 2**63 - 1
 def _check_seeds(values: object, check: Callable[[object], tuple[int, ...]]) -> tuple[int, ...]:
     """Refuse seeds that no generator takes, and a seed that is given twice."""
     wanted = "must be whole numbers from 0 to 2**63 - 1, such as [1111, 1112]"
-    has_truth = isinstance(values, Sequence) and any(isinstance(one, bool) for one in values)
+    has_truth = isinstance(values, Sequence) and any(isinstance(value, bool) for value in values)
     try:
         seeds = check(values)
     except ValidationError:
         raise ValueError(wanted) from None
     if has_truth or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
         raise ValueError(wanted)
-    twice = [seed for place, seed in enumerate(seeds) if seed in seeds[:place]]
+    twice = [seed for index, seed in enumerate(seeds) if seed in seeds[:index]]
     if twice:
         raise ValueError(f"names {twice[0]} twice; give every seed once")
     return seeds
@@ -149,7 +149,7 @@ def read_settings(kind: type[SettingsT], values: Mapping[str, Any], where: str =
         return kind.model_validate(dict(values))
     except ValidationError as error:
         # A misspelt setting comes first: one that is missing may be the same one.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         path, names = _walk(kind, [str(part) for part in first["loc"]])
         name = ".".join([where, *path] if where else path)
         if first["type"] == "extra_forbidden":
@@ -157,9 +157,9 @@ def read_settings(kind: type[SettingsT], values: Mapping[str, Any], where: str =
         if first["type"] == "missing":
             raise ConfigError(f"setting {name} is missing") from None
         if first["type"] == "union_tag_invalid":
-            found, wanted = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+            given, expected = first["ctx"]["tag"], first["ctx"]["expected_tags"]
             raise ConfigError(
-                f"setting {name}.name is {found!r}, must be one of {wanted}"
+                f"setting {name}.name is {given!r}, must be one of {expected}"
             ) from None
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if isinstance(first["input"], (dict, Settings)):  # it is about several settings together

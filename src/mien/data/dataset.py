@@ -91,8 +91,8 @@ def measure_costs(
         costs: Work of one step of each modality, in any unit.
     """
     work = np.zeros(len(rows))
-    for modality, one in series.items():
-        work += costs.get(modality, 1.0) * one.lengths[rows]
+    for modality, ragged in series.items():
+        work += costs.get(modality, 1.0) * ragged.lengths[rows]
     return work.astype(np.int64)
 
 

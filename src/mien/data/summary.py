@@ -164,7 +164,9 @@ def summarise(store: Store) -> StoreSummary:
         num_all_videos=len(everywhere),
         num_shared_videos=sum(count > 1 for count in everywhere.values()),
         num_transcripts=len(transcripts),
-        num_words=_median([_count_words(one, store.meta.language) for one in transcripts]),
+        num_words=_median(
+            [_count_words(transcript, store.meta.language) for transcript in transcripts]
+        ),
         num_moments={m: sum(m in clip.moments for clip in store.clips) for m in Modality},
         series=tuple(_summarise_series(store, name) for name in store.meta.series),
         labels={task: _summarise_labels(store, task) for task in store.meta.labels},
@@ -180,14 +182,14 @@ def verify(store: Store) -> None:
         StoreError: If a file is missing, or differs from what was written.
     """
     try:
-        found = store.compute_fingerprint()
+        fingerprint = store.compute_fingerprint()
     except (OSError, StoreError) as error:
         raise StoreError(
             f"{store.path}: cannot be read ({error}); import the corpus again"
         ) from error
-    if found != store.meta.fingerprint:
+    if fingerprint != store.meta.fingerprint:
         raise StoreError(
-            f"{store.path}: fingerprint is {found[:12]}, meta.json says "
+            f"{store.path}: fingerprint is {fingerprint[:12]}, meta.json says "
             f"{store.meta.fingerprint[:12]}; the files were changed after they were written, "
             "import the corpus again"
         )
@@ -236,13 +238,13 @@ def _summarise_labels(store: Store, task: Task) -> LabelSummary:
     labels = np.array([clip.labels[task] for clip in clips])
     low, high = store.scale
     steps = (labels - (low + high) / 2) / (high - low) * (_NUM_BINS - 1)  # from the middle
-    places = np.round(steps).astype(int) + _NUM_BINS // 2  # halves to even, as seven-class accuracy
+    bins = np.round(steps).astype(int) + _NUM_BINS // 2  # halves to even, as seven-class accuracy
     both = np.array([Task.FUSION in clip.labels for clip in clips], dtype=bool)
     fusion = np.array([clip.labels.get(Task.FUSION, np.nan) for clip in clips])
     return LabelSummary(
         num_clips={split: sum(clip.split == split for clip in clips) for split in SPLITS},
-        centres=tuple(float(one) for one in np.linspace(low, high, _NUM_BINS)),
-        counts=tuple(int(one) for one in np.bincount(places, minlength=_NUM_BINS)),
+        centres=tuple(float(centre) for centre in np.linspace(low, high, _NUM_BINS)),
+        counts=tuple(int(count) for count in np.bincount(bins, minlength=_NUM_BINS)),
         mean=float(labels.mean()),
         deviation=float(labels.std()),
         share_negative=float((labels < 0).mean()),
@@ -263,7 +265,7 @@ def format_summary(summary: StoreSummary) -> str:
     blocks = [
         _format_head(summary),
         _format_splits(summary),
-        *(_format_series(one) for one in summary.series),
+        *(_format_series(series) for series in summary.series),
         *([_format_labels(summary.labels)] if summary.labels else ()),
         _format_origin(summary),
     ]
@@ -303,11 +305,11 @@ def _format_series(series: SeriesSummary) -> Iterator[str]:
     yield from textwrap.wrap(f"by {series.extractor}", _WIDTH, initial_indent="  ")
     lengths = series.lengths
     yield _row("", list(lengths))
-    yield _row("clips with it", [one.num_clips for one in lengths.values()])
-    yield _row("clips without it", [one.num_missing for one in lengths.values()])
-    yield _row("steps, fewest", [one.shortest for one in lengths.values()])
-    yield _row("steps, median", [f"{one.median:g}" for one in lengths.values()])
-    yield _row("steps, most", [one.longest for one in lengths.values()])
+    yield _row("clips with it", [split.num_clips for split in lengths.values()])
+    yield _row("clips without it", [split.num_missing for split in lengths.values()])
+    yield _row("steps, fewest", [split.shortest for split in lengths.values()])
+    yield _row("steps, median", [f"{split.median:g}" for split in lengths.values()])
+    yield _row("steps, most", [split.longest for split in lengths.values()])
 
 
 def _row(title: str, cells: Sequence[str | int]) -> str:
@@ -318,16 +320,18 @@ def _row(title: str, cells: Sequence[str | int]) -> str:
 def _format_labels(labels: Mapping[Task, LabelSummary]) -> Iterator[str]:
     yield f"{'labels':<14}" + "".join(f"{task:<17}" for task in labels).rstrip()
     columns = list(labels.values())
-    for place, centre in enumerate(columns[0].centres):
-        cells = [_bar(one.counts[place], max(one.counts)) for one in columns]
+    for row, centre in enumerate(columns[0].centres):
+        cells = [_bar(column.counts[row], max(column.counts)) for column in columns]
         yield _label_row(f"{centre:+.3g}" if centre else "0", cells)
-    yield _label_row("clips", [f"{sum(one.counts):,}" for one in columns])
-    yield _label_row("mean ± sd", [f"{one.mean:.2f} ± {one.deviation:.2f}" for one in columns])
-    yield _label_row("below 0", [f"{one.share_negative:.1%}" for one in columns])
-    yield _label_row("exactly 0", [f"{one.share_zero:.1%}" for one in columns])
-    yield _label_row("above 0", [f"{one.share_positive:.1%}" for one in columns])
+    yield _label_row("clips", [f"{sum(label.counts):,}" for label in columns])
+    yield _label_row(
+        "mean ± sd", [f"{label.mean:.2f} ± {label.deviation:.2f}" for label in columns]
+    )
+    yield _label_row("below 0", [f"{label.share_negative:.1%}" for label in columns])
+    yield _label_row("exactly 0", [f"{label.share_zero:.1%}" for label in columns])
+    yield _label_row("above 0", [f"{label.share_positive:.1%}" for label in columns])
     if len(columns) > 1:
-        shown = ["" if one.agreement is None else f"{one.agreement:.2f}" for one in columns]
+        shown = ["" if label.agreement is None else f"{label.agreement:.2f}" for label in columns]
         yield _label_row("r to fusion", shown)
 
 

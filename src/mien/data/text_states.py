@@ -1,7 +1,7 @@
 """States of texts after the first layers of a pretrained encoder, computed ahead."""
 
 import logging
-from collections.abc import Sequence as Several
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +48,14 @@ def compute_states(
         for start in range(0, len(order), _CHUNK):
             rows = order[start : start + _CHUNK].tolist()
             ids = [values[offsets[row] : offsets[row + 1]] for row in rows]
-            for row, one in zip(rows, states_of(bottom, ids), strict=True):
+            for row, states in zip(rows, states_of(bottom, ids), strict=True):
                 file.seek(first + int(offsets[row]) * shape[1] * np.float32().itemsize)
-                append_array(file, one.numpy())
+                append_array(file, states.numpy())
 
 
 def states_of(
-    bottom: TokenEncoder, ids: Several[Int[np.ndarray, "_ 1"]]
+    bottom: TokenEncoder, ids: Sequence[Int[np.ndarray, "_ 1"]]
 ) -> list[Float[Tensor, "_ d"]]:
     """Return the states of some texts, each ``(T, d)``, from their token ids, each ``(T, 1)``."""
-    states = bottom(pad([torch.from_numpy(np.array(one)) for one in ids]))
-    return [states[i, : len(one)] for i, one in enumerate(ids)]
+    states = bottom(pad([torch.from_numpy(np.array(numbers)) for numbers in ids]))
+    return [states[i, : len(numbers)] for i, numbers in enumerate(ids)]

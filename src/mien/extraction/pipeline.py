@@ -32,7 +32,7 @@ from mien.extraction.workspace import (
     workplace,
     write_task,
 )
-from mien.files.folders import check_place
+from mien.files.folders import check_target
 from mien.processes import num_processors
 from mien.types import Word
 
@@ -121,7 +121,7 @@ def extract(
     is_made = out.exists() and resume and _check_made(out, origin)
     if is_made and not folder.exists():
         return _reopen(out)
-    check_place(out, STORE, replace=replace_store or is_made)
+    check_target(out, STORE, replace=replace_store or is_made)
     sources = describe_series(settings)
     with workplace(folder, settings, resume=resume, replace_work=replace_store) as clips_folder:
         works = plan_clips(recordings, settings, words or {}, clips_folder)

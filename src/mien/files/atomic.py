@@ -21,7 +21,7 @@ __all__ = [
     "written_beside",
 ]
 
-#: What a disk that takes no more says; no other operation has these errors.
+#: Errors of a disk that takes no more; no other operation has these errors.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _AGAIN = "and try again"
@@ -92,7 +92,7 @@ def reported_as(path: Path, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Let an error of writing in the block say that a command goes on where it stopped."""
+    """Add to an error of writing in the block that the command goes on where it stopped."""
     try:
         yield
     except OutputError as error:
@@ -112,7 +112,7 @@ def output_error(path: Path, error: OSError) -> OutputError:
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Say whether there was no room to write."""
+    """Return whether there was no room to write."""
     return error.errno in _FULL
 
 
@@ -128,6 +128,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes | memoryview, *, sweeps: bool = True) -> None:
-    """Write a file beside ``path`` and rename it; ``written_beside`` says the rest."""
+    """Write a file beside ``path`` and rename it; as ``written_beside``."""
     with written_beside(path, sweeps=sweeps) as made:
         made.write_bytes(data)

@@ -19,7 +19,7 @@ from mien.files.temporaries import (
     try_lock,
 )
 
-__all__ = ["FolderKind", "check_place", "refuse_foreign", "staged"]
+__all__ = ["FolderKind", "check_target", "refuse_foreign", "staged"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def staged(path: Path, kind: FolderKind, *, replace: bool) -> Iterator[Path]:
     if path.is_symlink() and not target.exists():
         raise kind.error(f"{path}: is a link to {target}, which is not there; make it or remove it")
     _restore(target)
-    check_place(path, kind, replace=replace)
+    check_target(path, kind, replace=replace)
     with reported_as(path, target.parent):
         _make_parents(path, target)
         with temporary(target, "folder") as folder:
@@ -76,12 +76,12 @@ def staged(path: Path, kind: FolderKind, *, replace: bool) -> Iterator[Path]:
             for file in sorted(folder.rglob("*")):
                 if file.is_file():
                     sync(file)
-            check_place(path, kind, replace=replace)
+            check_target(path, kind, replace=replace)
             _put(folder, target)
 
 
-def check_place(path: Path, kind: FolderKind, *, replace: bool) -> None:
-    """Refuse a place where something is already, unless it may be replaced by its own kind.
+def check_target(path: Path, kind: FolderKind, *, replace: bool) -> None:
+    """Refuse a path where something is already, unless it may be replaced by its own kind.
 
     Raises:
         kind.error: If it is so.
@@ -115,11 +115,11 @@ def refuse_foreign(path: Path, kind: FolderKind) -> None:
 def _find_foreign(path: Path, known: Collection[str]) -> str:
     """Return the first thing in a folder that is no known file or a folder of known files."""
     above = {parent for name in known for parent in Path(name).parents}
-    for place, folders, files in os.walk(path):
-        inside = Path(place).relative_to(path)
+    for folder, folders, files in os.walk(path):
+        inside = Path(folder).relative_to(path)
         folders.sort()
         for name in folders:
-            if inside / name not in above or Path(place, name).is_symlink():
+            if inside / name not in above or Path(folder, name).is_symlink():
                 return (inside / name).as_posix()
         for name in sorted(set(files) - _OF_FILE_MANAGERS):
             if (inside / name).as_posix() not in known:
@@ -152,13 +152,13 @@ def _put(folder: Path, target: Path) -> None:
                 os.close(handle)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(first: Path, second: Path) -> bool:
     """Exchange two names in one step, where the system and the disk can."""
     try:
         rename = ctypes.CDLL(None).renameat2
     except (AttributeError, TypeError, OSError):  # not Linux
         return False
-    names = os.fsencode(one), os.fsencode(other)
+    names = os.fsencode(first), os.fsencode(second)
     return bool(rename(_AT_CWD, names[0], _AT_CWD, names[1], _EXCHANGE) == 0)
 
 

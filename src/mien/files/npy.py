@@ -18,7 +18,7 @@ def write_array(path: Path, array: Shaped[np.ndarray, "..."]) -> None:
 
 
 def save_array(file: IO[bytes], array: Shaped[np.ndarray, "..."]) -> None:
-    """Write the bytes of ``np.save``, which itself does not say why a disk refuses them."""
+    """Write the bytes of ``np.save``, whose own error does not give the reason of the disk."""
     write_header(file, array.dtype, array.shape)
     append_array(file, array)
 

@@ -68,10 +68,10 @@ def as_printable(text: str, *, most: int = 6000) -> str:
     """
     shown = text if len(text) <= most else f"{text[:most]}..."
     return "".join(
-        one.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(one) in _CONTROLS or one in _TURNS
-        else one
-        for one in shown
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in _CONTROLS or character in _TURNS
+        else character
+        for character in shown
     )
 
 

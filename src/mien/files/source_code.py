@@ -30,13 +30,13 @@ def modules_of(module: str) -> tuple[str, ...]:
     >>> modules_of("mien.types")
     ('mien.types',)
     """
-    found, waiting = set(), [module]
+    reached, waiting = set(), [module]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in reached:
+            reached.add(name)
             waiting += _imports(_parse(name))
-    return tuple(sorted(found))
+    return tuple(sorted(reached))
 
 
 def _file(module: str) -> Path | None:
@@ -44,8 +44,8 @@ def _file(module: str) -> Path | None:
     first, *rest = module.split(".")
     if first != _PACKAGE.name or not rest:
         return None
-    place = _PACKAGE.joinpath(*rest)
-    files = (place.with_suffix(".py"), place / "__init__.py")
+    path = _PACKAGE.joinpath(*rest)
+    files = (path.with_suffix(".py"), path / "__init__.py")
     return next((file for file in files if file.is_file()), None)
 
 

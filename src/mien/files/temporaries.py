@@ -76,7 +76,7 @@ def sweep(path: Path) -> None:
 def sweep_folder(folder: Path) -> None:
     """Remove the temporaries of anything in a folder that nobody writes any more."""
     with contextlib.suppress(*_UNSEEN):
-        for left in [one for one in folder.iterdir() if _ANY.fullmatch(one.name)]:
+        for left in [path for path in folder.iterdir() if _ANY.fullmatch(path.name)]:
             remove_unlocked(left)
 
 
@@ -84,8 +84,8 @@ def list_siblings(path: Path, ending: str) -> list[Path]:
     """Return what lies beside ``path`` under the name of a temporary, the newest first."""
     pattern = re.compile(re.escape(f".{_stem(path)}") + _RANDOM + re.escape(ending))
     with contextlib.suppress(*_UNSEEN):
-        found = [one for one in path.parent.iterdir() if pattern.fullmatch(one.name)]
-        return sorted(found, key=lambda one: one.lstat().st_mtime_ns, reverse=True)
+        siblings = [file for file in path.parent.iterdir() if pattern.fullmatch(file.name)]
+        return sorted(siblings, key=lambda file: file.lstat().st_mtime_ns, reverse=True)
     return []
 
 
@@ -158,7 +158,7 @@ def _make_unlocked(path: Path, kind: Kind) -> tuple[Path, int | None]:
 
 
 def _is_open(path: Path, handle: int) -> bool:
-    """Say whether ``handle`` is still what has this name."""
+    """Return whether ``handle`` is still what has this name."""
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:
@@ -166,7 +166,7 @@ def _is_open(path: Path, handle: int) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or folder, if it is there; one that stays is said, and harms nothing."""
+    """Remove a file or folder, if it is there; one that cannot be is logged, and harms nothing."""
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

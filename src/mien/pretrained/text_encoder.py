@@ -1,6 +1,5 @@
 """Pretrained text encoders: loaded in full, and as parts of a model."""
 
-from collections.abc import Sequence as Several
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +170,7 @@ def load_top(source: Path | str, layers: int) -> nn.Module:
     return TopLayers(nn.ModuleList(_layers_of(backbone)[-layers:]), backbone.config)
 
 
-def _layers_of(backbone: nn.Module) -> Several[nn.Module]:
+def _layers_of(backbone: nn.Module) -> list[nn.Module]:
     encoder = getattr(backbone, "encoder", None)
     layers = getattr(encoder, "layer", None)
     if not isinstance(layers, nn.ModuleList):

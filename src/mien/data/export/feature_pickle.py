@@ -102,7 +102,7 @@ def _check_pickle(store: Store) -> None:
             f"{store.path}: its clips have no labels, which the published layout cannot be "
             "without; say --format npz or parquet"
         )
-    missing = [one for one in ("audio", "video") if one not in store.meta.series]
+    missing = [name for name in ("audio", "video") if name not in store.meta.series]
     if missing:
         raise StoreError(
             f"{store.path}: has no {missing[0]}, which the published layout cannot be without; "
@@ -115,7 +115,7 @@ def _find_text(store: Store, tokens: _Tokens | None) -> Series | None:
     if "text" not in store.meta.series:
         return None
     text = store.series("text")
-    if tokens is not None and text.lengths.tolist() != [len(one) for one in tokens.ids]:
+    if tokens is not None and text.lengths.tolist() != [len(ids) for ids in tokens.ids]:
         return None
     return text
 
@@ -191,10 +191,10 @@ def _pad(
 def _list_lost(
     store: Store, tokens: _Tokens | None, text: Series | None, max_steps: int | None
 ) -> Iterator[str]:
-    """Say what the pickle does not hold."""
+    """Name what the pickle does not hold."""
     meta, clips = store.meta.series, store.clips
     facts = {
-        "times of steps": any(one.has_times for one in meta.values()),
+        "times of steps": any(series.has_times for series in meta.values()),
         "words with their times": any(clip.words for clip in clips),
         "known moments": any(clip.moments for clip in clips),
         "where each clip comes from": any(clip.media or clip.start is not None for clip in clips),

@@ -90,7 +90,7 @@ def _list_files(folder: Path, series: Collection[str]) -> set[str] | None:
             ending = ".parquet" if file.read(4) == b"PAR1" else ""
     if not ending:
         return None
-    return {table.name if ending == ".npz" else columns.name} | {one + ending for one in series}
+    return {table.name if ending == ".npz" else columns.name} | {name + ending for name in series}
 
 
 def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
 def _csv_row(clip: Clip) -> list[object]:
     video, _, name = clip.id.partition(ID_SEPARATOR)
     labels = [clip.labels.get(task, "") for task in _COLUMNS]
-    times = ["" if one is None else one for one in (clip.start, clip.end)]
+    times = ["" if time is None else time for time in (clip.start, clip.end)]
     return [video, name, clip.transcript, *labels, clip.split, *times]
 
 
@@ -165,7 +165,7 @@ def _write_series(
     schema = pa.schema(
         [("id", pa.dictionary(pa.int32(), pa.string())), ("step", pa.int32())]
         + [("time", pa.float64())]
-        + [(one, kind) for one in names],
+        + [(column, kind) for column in names],
         metadata={"extractor": meta.extractor},
     )
     ids = pa.array([clip.id for clip in store.clips], pa.string())
@@ -174,13 +174,13 @@ def _write_series(
             begin, end = series.offsets[first], series.offsets[stop]
             lengths = series.lengths[first:stop]
             rows = pa.array(np.repeat(np.arange(first, stop, dtype=np.int32), lengths))
-            steps = np.concatenate([np.arange(one, dtype=np.int32) for one in lengths])
+            steps = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
             values = np.asarray(series.values[begin:end])
             times = pa.nulls(len(values), pa.float64())
             if series.times is not None:
                 times = pa.array(np.asarray(series.times[begin:end]))
             columns = [pa.DictionaryArray.from_arrays(rows, ids), pa.array(steps), times]
-            columns += [pa.array(np.ascontiguousarray(values[:, one])) for one in range(meta.size)]
+            columns += [pa.array(np.ascontiguousarray(column)) for column in values.T]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 

@@ -58,14 +58,14 @@ def _write(value: Value, file: IO[bytes]) -> None:
             file.write(b"G" + struct.pack(">d", value))
         case Mapping():
             file.write(b"}(")
-            for key, one in value.items():
+            for key, item in value.items():
                 _write_text(key, file)
-                _write(one, file)
+                _write(item, file)
             file.write(b"u")
         case _:
             file.write(b"](")
-            for one in value:
-                _write(one, file)
+            for item in value:
+                _write(item, file)
             file.write(b"e")
 
 

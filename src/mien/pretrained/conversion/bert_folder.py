@@ -139,8 +139,8 @@ def write_bert(
 
 def write_tokenizer(folder: Path, tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Write ``tokenizer.json`` and ``tokenizer_config.json``."""
-    whole = {"version": "1.0", "truncation": None, "padding": None} | dict(tokenizer)
-    _write_json(folder / "tokenizer.json", whole, indent=None)
+    values = {"version": "1.0", "truncation": None, "padding": None} | dict(tokenizer)
+    _write_json(folder / "tokenizer.json", values, indent=None)
     _write_json(folder / "tokenizer_config.json", config, indent=2)
 
 

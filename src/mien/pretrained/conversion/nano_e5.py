@@ -214,8 +214,8 @@ def _read_weight(
     tensor = tensors.get(short)
     count = int(np.prod(shape))
     if tensor is None or tensor.num_values != count:
-        found = "is missing" if tensor is None else f"has {tensor.num_values} values, not {count}"
-        raise AssetError(f"{cursor.path}: is damaged: tensor {short!r} {found}")
+        problem = "is missing" if tensor is None else f"has {tensor.num_values} values, not {count}"
+        raise AssetError(f"{cursor.path}: is damaged: tensor {short!r} {problem}")
     size = 4 * count if tensor.kind == 0 else _BLOCK.itemsize * (count // 32)
     if tensor.kind not in (0, 1) or tensor.size != size:
         raise AssetError(

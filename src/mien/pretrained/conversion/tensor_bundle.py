@@ -263,7 +263,7 @@ def _read_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         yield number, content if wire_type == 2 else int.from_bytes(content, "little")
 
 
-def _whole(value: int | memoryview) -> int:
+def _as_signed(value: int | memoryview) -> int:
     """Return an integer field, which is signed."""
     if not isinstance(value, int):
         raise _MalformedError("a field that must be a number is not")
@@ -279,7 +279,7 @@ def _message(value: int | memoryview) -> memoryview:
 def _read_header(message: memoryview) -> int:
     """Return the number of shards of a ``BundleHeaderProto``."""
     fields = dict(_read_fields(message))
-    num_shards, endianness = (_whole(fields.get(number, 0)) for number in (1, 2))
+    num_shards, endianness = (_as_signed(fields.get(number, 0)) for number in (1, 2))
     if not 1 <= num_shards <= _MOST_SHARDS:
         raise _MalformedError(f"it speaks of {num_shards} data files")
     if endianness != 0:
@@ -294,7 +294,7 @@ def _read_entry(message: memoryview) -> Variable:
     is_partitioned = False
     for number, value in _read_fields(message):
         if number in numbers:
-            numbers[number] = _whole(value)
+            numbers[number] = _as_signed(value)
         elif number == 2:
             shape = tuple(_read_shape(_message(value)))
         elif number == 7:
@@ -309,7 +309,7 @@ def _read_shape(message: memoryview) -> Iterator[int]:
     """Yield the sizes of a ``TensorShapeProto``."""
     for number, value in _read_fields(message):
         if number == 2:
-            size = _whole(dict(_read_fields(_message(value))).get(1, 0))
+            size = _as_signed(dict(_read_fields(_message(value))).get(1, 0))
             if size < 0:
                 raise _MalformedError(f"a variable has an axis of {size}")
             yield size

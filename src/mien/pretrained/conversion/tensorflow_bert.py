@@ -144,9 +144,9 @@ def _check_variables(bundle: TensorBundle, shapes: dict[str, tuple[int, ...]]) -
                 "bert_config.json has"
             )
         wanted = shape[::-1] if _is_transposed(name) else shape
-        if (found := bundle.variables[variable].shape) != wanted:
+        if (actual := bundle.variables[variable].shape) != wanted:
             raise AssetError(
-                f"{bundle.prefix}: variable {variable!r} has shape {found}, "
+                f"{bundle.prefix}: variable {variable!r} has shape {actual}, "
                 f"bert_config.json says {wanted}"
             )
     rest = [v for v in bundle.variables if v not in needed]
@@ -170,7 +170,7 @@ def _read_weight(bundle: TensorBundle, name: str) -> Float[np.ndarray, "..."]:
 
 
 def _is_transposed(name: str) -> bool:
-    """Tell whether TensorFlow holds a weight as (input, output), and PyTorch the other way."""
+    """Return whether TensorFlow holds a weight as (input, output), and PyTorch the other way."""
     return _variable_name(name).endswith("/kernel")
 
 
@@ -230,15 +230,15 @@ def _describe_frame(pieces: dict[str, int]) -> dict[str, Any]:
     """Return ``[CLS] A [SEP]``, or ``[CLS] A [SEP] B [SEP]`` for two texts."""
     start, end = _SPECIAL["cls_token"], _SPECIAL["sep_token"]
 
-    def place(kind: str, name: str, segment: int) -> dict[str, Any]:
+    def piece(kind: str, name: str, segment: int) -> dict[str, Any]:
         return {kind: {"id": name, "type_id": segment}}
 
     single = [
-        place("SpecialToken", start, 0),
-        place("Sequence", "A", 0),
-        place("SpecialToken", end, 0),
+        piece("SpecialToken", start, 0),
+        piece("Sequence", "A", 0),
+        piece("SpecialToken", end, 0),
     ]
-    second = [place("Sequence", "B", 1), place("SpecialToken", end, 1)]
+    second = [piece("Sequence", "B", 1), piece("SpecialToken", end, 1)]
     return {
         "type": "TemplateProcessing",
         "single": single,
