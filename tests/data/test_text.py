@@ -138,12 +138,24 @@ def test_a_run_remembers_how_many_transcripts_were_cut(store, tiny_bert):
 def test_a_reader_says_how_far_it_reads(tiny_bert):
     reader = TextReader(make_settings(tiny_bert, max_tokens=5), "en")
     assert reader.fits("the film was")
-    assert reader.reach("the film was") == len("the film was")
+    assert reader.analyse("the film was").fits
+    assert reader.analyse("the film was").num_characters == len("the film was")
     assert not reader.fits("the film was good")
+    assert not reader.analyse("the film was good").fits
     assert reader.count_tokens("the film was good") == 6
-    assert reader.reach("the film was good") == len("the film was")
-    assert reader.knows("the xyz")
-    assert not reader.knows("xyz 😍")
+    assert reader.analyse("the film was good").num_characters == len("the film was")
+    assert reader.analyse("the xyz").is_known
+    assert reader.analyse("xyz " * 9 + "film").is_known  # what is not read counts too
+    assert not reader.analyse("xyz 😍").is_known
+
+
+@pytest.mark.parametrize("text", ["the film was good", "xyz", "Not very good! 😍", " the  film"])
+def test_a_text_that_is_analysed_has_the_ids_and_tokens_that_are_read(tiny_bert, text):
+    reader = TextReader(make_settings(tiny_bert, max_tokens=5), "en")
+    analysed = reader.analyse(text)
+    assert analysed.ids.tolist() == reader.tokenise([text])[0].tolist()
+    assert list(analysed.tokens) == reader.tokens(text)
+    assert reader.read_ids(analysed.ids).tolist() == reader.read(text).tolist()
 
 
 def test_the_tokenizer_for_others_gives_what_it_cut_off(tiny_bert):

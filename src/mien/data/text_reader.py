@@ -1,6 +1,7 @@
 """Texts to token ids, or to states below the trained layers, by a pretrained encoder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
@@ -33,7 +34,26 @@ from mien.pretrained.text_encoder import (
     load_top,
 )
 
-__all__ = ["TextReader"]
+__all__ = ["TextReader", "TokenisedText"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenisedText:
+    """A text in the tokens of an encoder, as far as it is read.
+
+    Attributes:
+        ids: Token ids, ``(T, 1)``.
+        tokens: Token of each step, with the characters of the text that it covers.
+        fits: Whether the text is read to its end.
+        num_characters: How many characters of it are read: all of them if it fits.
+        is_known: Whether any part of it is in the vocabulary.
+    """
+
+    ids: Num[np.ndarray, "T 1"]
+    tokens: tuple[tuple[str, int, int], ...]
+    fits: bool
+    num_characters: int
+    is_known: bool
 
 
 class TextReader:
@@ -118,15 +138,47 @@ class TextReader:
         offsets = np.concatenate([[0], np.cumsum([len(numbers) for numbers in ids])])
         return Series(np.concatenate(ids)[:, None], offsets.astype(np.int64))
 
-    @torch.no_grad()
+    def analyse(self, text: str) -> TokenisedText:
+        """Return a text, which is not empty, in tokens, and how much of it is read."""
+        encoded = self._tokenizer(
+            self.prefix + text,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_offsets_mapping=True,
+            return_overflowing_tokens=True,  # what is cut off follows, in further rows
+        )
+        rows, spans = encoded["input_ids"], encoded["offset_mapping"]
+        shift, special = len(self.prefix), set(self._tokenizer.all_special_ids)
+        names = self._tokenizer.convert_ids_to_tokens(rows[0])
+        tokens = tuple(
+            (name, max(0, start - shift), max(0, end - shift))
+            for name, (start, end) in zip(names, spans[0], strict=True)
+        )
+        fits = len(rows) == 1
+        return TokenisedText(
+            ids=np.array(rows[0], dtype=np.int32)[:, None],
+            tokens=tokens,
+            fits=fits,
+            num_characters=len(text) if fits else max((end for _, _, end in tokens), default=0),
+            is_known=any(
+                end >= shift and number not in special  # a token of the prefix ends before that
+                for row, spans_of_row in zip(rows, spans, strict=True)
+                for number, (_, end) in zip(row, spans_of_row, strict=True)
+            ),
+        )
+
     def read(self, text: str) -> Num[np.ndarray, "T _"]:
         """Return what a model reads of one text; no step if it is empty."""
-        ids = self.tokenise([text])
+        return self.read_ids(self.tokenise([text])[0])
+
+    @torch.no_grad()
+    def read_ids(self, ids: Num[np.ndarray, "T 1"]) -> Num[np.ndarray, "T _"]:
+        """Return what a model reads of the token ids of a text: these, or states made of them."""
         if self.layer is None:
-            return ids[0]
-        if not len(ids.values):
+            return ids
+        if not len(ids):
             return np.zeros((0, self.size), np.float32)
-        return states_of(self._bottom, [ids[0]])[0].numpy()
+        return states_of(self._bottom, [ids])[0].numpy()
 
     @cached_property
     def _bottom(self) -> TokenEncoder:
@@ -146,17 +198,6 @@ class TextReader:
         """Return how many texts, of which ``ids`` are the token ids, are not read to their end."""
         full = np.flatnonzero(ids.lengths >= self.max_tokens).tolist()
         return sum(not self.fits(texts[row]) for row in full)
-
-    def reach(self, text: str) -> int:
-        """Return how many characters of a text are read: all of them if it fits."""
-        if self.fits(text):
-            return len(text)
-        return max((end for _, _, end in self.tokens(text)), default=0)
-
-    def knows(self, text: str) -> bool:
-        """Return whether any part of a text is in the vocabulary."""
-        ids = self._tokenizer(text, truncation=False, verbose=False)["input_ids"]
-        return not set(ids) <= set(self._tokenizer.all_special_ids)
 
     def tokenizer_json(self) -> str:
         """Return the tokenizer as the package ``tokenizers`` reads it; it cuts texts as we do.
@@ -179,15 +220,4 @@ class TextReader:
 
     def tokens(self, text: str) -> list[tuple[str, int, int]]:
         """Return the token of each step, and the characters of the text that it covers."""
-        encoded = self._tokenizer(
-            self.prefix + text,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_offsets_mapping=True,
-        )
-        names = self._tokenizer.convert_ids_to_tokens(encoded["input_ids"])
-        shift = len(self.prefix)
-        return [
-            (name, max(0, start - shift), max(0, end - shift))
-            for name, (start, end) in zip(names, encoded["offset_mapping"], strict=True)
-        ]
+        return list(self.analyse(text).tokens)

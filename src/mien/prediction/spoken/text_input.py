@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 
+from mien.data.text import TokenisedText
 from mien.prediction.answer import Answer, Score
 from mien.prediction.explain import Token
 from mien.prediction.network import Network
@@ -38,25 +39,26 @@ class TextRead:
 
 
 def read_text(network: Network, text: str) -> TextRead:
-    """Read a text, unless it is none that the network can read."""
+    """Read a text, unless the network cannot read it."""
     reader = network.text
-    is_read = Modality.TEXT in network.modalities and bool(text.strip())
-    doubt = _find_doubt(network, text) if is_read else None
+    is_text = Modality.TEXT in network.modalities and bool(text.strip())
+    tokenised = reader.analyse(text) if is_text and reader is not None else None
+    doubt = _find_doubt(network, text, tokenised) if is_text else None
     unreadable = doubt.reason if doubt is not None and not doubt.is_readable else ""
-    seen = text if is_read and not unreadable else ""
-    values = network.read_text(seen)
-    tokens: tuple[Token, ...] | None = None
-    if reader is not None:
-        tokens = tuple(reader.tokens(seen)) if seen else ()
+    if unreadable:
+        tokenised = None
     notes = []
     if unreadable:
         notes.append(f"{unreadable}; it is left out")
     elif doubt is not None:
         notes.append(f"{doubt.reason}; do not rely on scores that rest on it")
-    if reader is not None and seen and not reader.fits(seen):
-        notes.append(_count_unread(seen, reader.reach(seen), reader.max_tokens))
+    if reader is not None and tokenised is not None and not tokenised.fits:
+        notes.append(_count_unread(text, tokenised.num_characters, reader.max_tokens))
+    tokens: tuple[Token, ...] | None = None
+    if reader is not None:
+        tokens = () if tokenised is None else tokenised.tokens
     return TextRead(
-        values=values,
+        values=_read_values(network, tokenised),
         tokens=tokens,
         unreadable=unreadable,
         is_doubtful=doubt is not None and not unreadable,
@@ -64,17 +66,28 @@ def read_text(network: Network, text: str) -> TextRead:
     )
 
 
-def _find_doubt(network: Network, text: str) -> Doubt | None:
+def _read_values(network: Network, tokenised: TokenisedText | None) -> Num[np.ndarray, "_ _"]:
+    if network.text is None or tokenised is None:
+        return network.read_text("")
+    return network.text.read_ids(tokenised.ids)
+
+
+def _find_doubt(network: Network, text: str, tokenised: TokenisedText | None) -> Doubt | None:
     doubt = find_doubt(text, network.language)
-    if doubt is None and network.text is not None and not network.text.knows(text):
+    if (
+        doubt is None
+        and network.text is not None
+        and tokenised is not None
+        and not tokenised.is_known
+    ):
         reason = f"no word of the text is in the vocabulary of {network.text.name}"
         return Doubt(reason=reason, is_readable=False)
     return doubt
 
 
-def _count_unread(text: str, reach: int, max_tokens: int) -> str:
+def _count_unread(text: str, num_read: int, max_tokens: int) -> str:
     words = find_words(text)
-    num_unread = sum(end > reach for _, end in words)
+    num_unread = sum(end > num_read for _, end in words)
     return (
         f"the last {num_unread} of {len(words)} words are not read, since the model reads at most "
         f"{max_tokens} tokens at a time"
