@@ -28,7 +28,7 @@ def test_on_a_terminal_the_bar_counts_and_says_what_stands_beside_it():
         line.move(completed=2, beside="0:05 left")
         shown = line.console
         with shown.capture() as captured:
-            shown.print(line._bar.get_renderable())
+            shown.print(line.bar.get_renderable())
     assert "working" in captured.get()
     assert "2/3 clips" in captured.get()
     assert "0:05 left" in captured.get()
@@ -40,6 +40,6 @@ def test_a_stage_begins_the_bar_anew():
         line.show("first", total=3)
         line.move(completed=3, beside="done")
         line.show("second", total=5)
-        (task,) = line._bar.tasks
+        (task,) = line.bar.tasks
         assert (task.description, task.completed, task.total) == ("second", 0, 5)
         assert task.fields["beside"] == ""

@@ -20,7 +20,14 @@ from mien.models import build_model
 from mien.models.attention import ATTENTIONS
 from mien.models.fusion import FUSIONS
 from mien.prediction.network import load_network
-from mien.prediction.onnx import OPSET, OnnxNetwork, export_onnx
+from mien.prediction.onnx import (
+    OPSET,
+    OnnxNetwork,
+    check_difference,
+    compare_with_torch,
+    export_onnx,
+    write_graph,
+)
 from mien.training.experiment import train
 from mien.types import Modality, Task
 
@@ -172,8 +179,8 @@ def make_network(reads_text):
 )
 def test_every_model_can_be_written(settings, make_network, tmp_path):
     graph, path = OnnxNetwork(make_network(settings)), tmp_path / "m.onnx"
-    mien.prediction.onnx._write(graph, path, {}, tmp_path)
-    assert mien.prediction.onnx._compare(graph, path).largest < 1e-6
+    write_graph(graph, path, {}, tmp_path)
+    assert compare_with_torch(graph, path).largest < 1e-6
     given = {one.name for one in open_session(path).get_outputs()}
     has_weights = settings.get("attention") != "none" and settings.get("name") != "self_mm"
     weights = {f"weights_{m}" for m in Modality} if has_weights else set()
@@ -183,8 +190,8 @@ def test_every_model_can_be_written(settings, make_network, tmp_path):
 @pytest.mark.parametrize("modalities", [(TEXT,), (AUDIO, VIDEO), (TEXT, AUDIO)])
 def test_a_model_has_inputs_for_its_own_modalities(modalities, make_network, tmp_path):
     graph, path = OnnxNetwork(make_network(modalities=modalities)), tmp_path / "m.onnx"
-    mien.prediction.onnx._write(graph, path, {}, tmp_path)
-    assert mien.prediction.onnx._compare(graph, path).largest < 1e-6
+    write_graph(graph, path, {}, tmp_path)
+    assert compare_with_torch(graph, path).largest < 1e-6
     inputs = [one.name for one in open_session(path).get_inputs()]
     assert inputs == [name for m in modalities for name in (str(m), f"{m}_mask")]
 
@@ -258,30 +265,28 @@ def test_the_page_shows_how_to_use_it_without_us(exported, tmp_path, monkeypatch
 
 
 def test_a_file_that_differs_from_torch_is_not_written(reads_text, tmp_path, monkeypatch):
-    write = mien.prediction.onnx._write
-
     def write_another(graph, path, *rest):
         with torch.no_grad():
             weight = graph.model.heads["audio"].leave.bias
             weight += 0.01
-            write(graph, path, *rest)
+            write_graph(graph, path, *rest)
             weight -= 0.01
 
-    monkeypatch.setattr(mien.prediction.onnx, "_write", write_another)
+    monkeypatch.setattr(mien.prediction.onnx, "write_graph", write_another)
     with pytest.raises(CheckpointError, match=r"as ONNX, a score differs from torch by 0\.17%"):
         export_onnx(reads_text, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_8_bits_that_are_too_rough_are_not_written(reads_text, tmp_path, monkeypatch):
-    monkeypatch.setattr(mien.prediction.onnx, "_ROUGH", 0.0)
+    monkeypatch.setattr(mien.prediction.onnx, "ROUGH", 0.0)
     with pytest.raises(CheckpointError, match=r"in 8 bits, the mean score differs from torch"):
         export_onnx(reads_text, tmp_path / "m.onnx", int8=True)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_network_beyond_what_a_file_holds_is_refused(reads_text, tmp_path, monkeypatch):
-    monkeypatch.setattr(mien.prediction.onnx, "_LARGEST", 1000)
+    monkeypatch.setattr(mien.prediction.onnx, "LARGEST_BYTES", 1000)
     with pytest.raises(CheckpointError, match=r"GB of weights; a file of ONNX holds 2 GB"):
         export_onnx(reads_text, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
@@ -329,6 +334,6 @@ def test_difference_is_worst_and_mean(reads_text, exported, monkeypatch):
         run=lambda names, feeds: [np.full(len(feeds["text"]), np.nan, np.float32) for _ in names]
     )
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: off)
-    found = mien.prediction.onnx._compare(graph, exported.path)
+    found = compare_with_torch(graph, exported.path)
     with pytest.raises(CheckpointError, match="differs from torch by nan"):
-        mien.prediction.onnx._refuse_far(found.largest, 1.0, "x")
+        check_difference(found.largest, 1.0, "x")

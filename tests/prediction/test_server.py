@@ -15,7 +15,7 @@ import pytest
 from served import BOUNDARY, form, served
 
 import mien.prediction.server
-from mien.cli.serve import _announce
+from mien.cli.serve import announce_state
 from mien.errors import ConfigError
 from mien.prediction.result import Prediction
 from mien.prediction.server.limits import ServeSettings
@@ -451,7 +451,7 @@ def test_a_model_that_dies_while_it_loads_says_how_and_is_not_tried_for_ever():
 
 
 def test_the_console_says_loading_ready_and_why_not(capsys):
-    announce = _announce("http://127.0.0.1:8000/")
+    announce = announce_state("http://127.0.0.1:8000/")
     announce("loading", 0.0, "")
     announce("ready", 12.34, "")
     announce("failed", 3.0, "m.safetensors: is damaged")

@@ -39,6 +39,10 @@ class LiveLine:
     Args:
         what: What stands before the bar; a template of rich, such as ``{task.description}``.
         unit: What is counted, such as `` clips``.
+
+    Attributes:
+        console: Where lines go that stay.
+        bar: The bar; None where there is no terminal, and before it is first shown.
     """
 
     def __init__(self, what: str, unit: str = "") -> None:
@@ -50,7 +54,7 @@ class LiveLine:
             TimeElapsedColumn(),
             TextColumn("{task.fields[beside]}"),
         )
-        self._bar: Progress | None = None
+        self.bar: Progress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self: LineT) -> LineT:
@@ -64,8 +68,8 @@ class LiveLine:
         trace: TracebackType | None,
     ) -> None:
         """Take the live line away."""
-        if self._bar is not None:
-            self._bar.stop()
+        if self.bar is not None:
+            self.bar.stop()
 
     @property
     def is_shown(self) -> bool:
@@ -83,19 +87,19 @@ class LiveLine:
         """Begin the bar, or begin it anew; nothing where there is no terminal."""
         if not sys.stderr.isatty():
             return
-        if self._bar is None:
-            self._bar = Progress(*self._columns, console=self.console, transient=True)
-            self._bar.start()
+        if self.bar is None:
+            self.bar = Progress(*self._columns, console=self.console, transient=True)
+            self.bar.start()
         if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(
+            self.bar.remove_task(self._task)
+        self._task = self.bar.add_task(
             description, total=total, completed=completed, beside="", **facts
         )
 
     def move(self, **facts: Any) -> None:  # noqa: ANN401  # numbers of the bar, and free fields
         """Move the bar, and change what stands beside it, where there is one."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, **facts)
+        if self.bar is not None and self._task is not None:
+            self.bar.update(self._task, **facts)
 
 
 class TrainingProgress(LiveLine):
@@ -172,7 +176,7 @@ class ExtractionProgress(LiveLine):
     def __init__(self) -> None:
         super().__init__("extracting", " clips")
         self._begun = 0.0
-        self._told = 0.0
+        self._reported = 0.0
         self._total = 0
         self._done = 0
         self._done_before = 0
@@ -182,7 +186,7 @@ class ExtractionProgress(LiveLine):
     def on_begin(self, total: int, done: int) -> None:
         """Show the bar."""
         self._total, self._done, self._done_before = total, done, done
-        self._begun = self._told = time.monotonic()
+        self._begun = self._reported = time.monotonic()
         if done:
             logger.info("%d of %d clips are done already", done, total)
         if done < total:
@@ -197,8 +201,8 @@ class ExtractionProgress(LiveLine):
         now = time.monotonic()
         if self.is_shown:
             self.move(completed=self._done, beside=self._describe(now))
-        elif now - self._told >= _QUIET_SECONDS or self._done == self._total:
-            self._told = now
+        elif now - self._reported >= _QUIET_SECONDS or self._done == self._total:
+            self._reported = now
             logger.info("%d of %d clips, %s", self._done, self._total, self._describe(now))
 
     def _describe(self, now: float) -> str:
@@ -223,7 +227,7 @@ class PredictionProgress(LiveLine):
     def __init__(self, name: str) -> None:
         super().__init__("{task.description}", " utterances")
         self._name = name
-        self._told = self._begun = time.monotonic()
+        self._reported = self._begun = time.monotonic()
         self._total, self._seconds = 0, 0.0
 
     def on_audio(self, seconds: float) -> None:
@@ -231,7 +235,7 @@ class PredictionProgress(LiveLine):
         if not self.is_shown:
             self.show(f"listening to {self._name}", total=0)
         self.move(beside=f"{clock(seconds)} heard")
-        self._tell(f"{self._name}: {clock(seconds)} heard")
+        self._report(f"{self._name}: {clock(seconds)} heard")
 
     def on_cut(self, num_utterances: int, seconds: float) -> None:
         """Begin to count utterances."""
@@ -245,13 +249,13 @@ class PredictionProgress(LiveLine):
         left = max(0.0, passed * (self._seconds / seconds - 1)) if seconds else 0.0
         text = f"{clock(seconds)} of {clock(self._seconds)}, about {clock(left)} left"
         self.move(completed=number, beside=text)
-        self._tell(f"{self._name}: {number} of {self._total} utterances, {text}")
+        self._report(f"{self._name}: {number} of {self._total} utterances, {text}")
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         """Say it where there is no bar, now and then."""
         now = time.monotonic()
-        if not self.is_shown and now - self._told >= _QUIET_SECONDS:
-            self._told = now
+        if not self.is_shown and now - self._reported >= _QUIET_SECONDS:
+            self._reported = now
             logger.info("%s", text)
 
 

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from mien.prediction.server.worker import OnState
 
-__all__ = ["serve"]
+__all__ = ["announce_state", "serve"]
 
 
 def serve(
@@ -49,11 +49,11 @@ def serve(
             file=sys.stderr,
         )
     shown = f"[{host}]" if ":" in host else host
-    run(settings, taken, _announce(f"http://{shown}:{taken.getsockname()[1]}/"))
+    run(settings, taken, announce_state(f"http://{shown}:{taken.getsockname()[1]}/"))
 
 
-def _announce(url: str) -> "OnState":
-    """Return what prints how the model is."""
+def announce_state(url: str) -> "OnState":
+    """Return a function that prints each state of the model; ``url`` is where the page is."""
 
     def announce(state: str, seconds: float, failure: str) -> None:
         if state == "loading":

@@ -31,7 +31,19 @@ from mien.tensors import Sequence as Steps
 from mien.training.loading import find_checkpoint
 from mien.types import Modality
 
-__all__ = ["OPSET", "Exported", "OnnxNetwork", "export_onnx"]
+__all__ = [
+    "CLOSE",
+    "LARGEST_BYTES",
+    "OPSET",
+    "ROUGH",
+    "Difference",
+    "Exported",
+    "OnnxNetwork",
+    "check_difference",
+    "compare_with_torch",
+    "export_onnx",
+    "write_graph",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +51,12 @@ logger = logging.getLogger(__name__)
 OPSET = 17
 
 _KEY = "mien"  # of the metadata
-_LARGEST = 2**31 - 2**20  # bytes that a file of ONNX can hold
-_CLOSE = 1e-4  # of the scale, by which any score may differ from torch's
-_ROUGH = 0.05  # of the scale, by which scores in 8 bits may differ on average
+#: Bytes that a file of ONNX can hold.
+LARGEST_BYTES = 2**31 - 2**20
+#: Share of the scale by which any score may differ from torch's.
+CLOSE = 1e-4
+#: Share of the scale by which scores in 8 bits may differ on average.
+ROUGH = 0.05
 
 #: Clips and steps of each modality on which a file is checked; the letters of missing modalities.
 _TRIALS: tuple[tuple[int, tuple[int, int, int], str], ...] = (
@@ -230,15 +245,15 @@ def export_onnx(
     with ExitStack() as stack:
         made = {name: stack.enter_context(written_beside(file)) for name, file in beside.items()}
         logger.info("writing ONNX and comparing it with torch")
-        _write(graph, made[".onnx"], about, source)
-        difference = _compare(graph, made[".onnx"])
-        _refuse_far(difference.largest, _CLOSE, f"{source}: as ONNX, a score")
+        write_graph(graph, made[".onnx"], about, source)
+        difference = compare_with_torch(graph, made[".onnx"])
+        check_difference(difference.largest, CLOSE, f"{source}: as ONNX, a score")
         rough = None
         if int8:
             logger.info("writing it in 8 bits")
             _quantise(made[".onnx"], made[".int8.onnx"], about)
-            rough = _compare(graph, made[".int8.onnx"])
-            _refuse_far(rough.mean, _ROUGH, f"{source}: in 8 bits, the mean score")
+            rough = compare_with_torch(graph, made[".int8.onnx"])
+            check_difference(rough.mean, ROUGH, f"{source}: in 8 bits, the mean score")
         if tokenizer:
             made[".tokenizer.json"].write_text(tokenizer, encoding="utf-8")
     return Exported(
@@ -278,9 +293,20 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
     return about
 
 
-def _write(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source: Path) -> None:
+def write_graph(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source: Path) -> None:
+    """Write a network as a file of ONNX.
+
+    Args:
+        graph: The network.
+        path: File to write.
+        about: Goes into its metadata.
+        source: The checkpoint; named in errors.
+
+    Raises:
+        CheckpointError: If it is too large, or has an operator that cannot be written.
+    """
     num_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
-    if num_bytes > _LARGEST:
+    if num_bytes > LARGEST_BYTES:
         raise CheckpointError(
             f"{source}: has {num_bytes / 1e9:.1f} GB of weights; a file of ONNX holds 2 GB, so "
             "take a smaller text encoder"
@@ -329,8 +355,8 @@ def _expect_what_tracing_warns_of() -> None:
 
 
 @torch.no_grad()
-def _compare(graph: OnnxNetwork, path: Path) -> Difference:
-    """Compare the scores of a file with torch's."""
+def compare_with_torch(graph: OnnxNetwork, path: Path) -> Difference:
+    """Return how far the scores of a file are from torch's, on random clips."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
@@ -348,7 +374,17 @@ def _compare(graph: OnnxNetwork, path: Path) -> Difference:
     return Difference(largest=float(joined.max()), mean=float(joined.mean()))
 
 
-def _refuse_far(difference: float, most: float, what: str) -> None:
+def check_difference(difference: float, most: float, what: str) -> None:
+    """Refuse what differs too much from torch.
+
+    Args:
+        difference: Share of the scale.
+        most: The largest that is accepted.
+        what: Begins the sentence of the error.
+
+    Raises:
+        CheckpointError: If the difference is larger, or no number.
+    """
     if not difference <= most:
         raise CheckpointError(
             f"{what} differs from torch by {difference:.2%} of the scale, more than {most:.2%}; "
