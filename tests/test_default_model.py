@@ -13,9 +13,9 @@ import pytest
 from mien.data.store_writer import write_store
 from mien.evaluation.conformal import Calibration
 from mien.evaluation.predictions import Predictions
-from mien.prediction.package import videos_seen
 from mien.prediction.predictor import DEFAULT_MODEL
 from mien.training.checkpoints.checkpoint import read_header
+from mien.training.checkpoints.videos import videos_seen
 from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "default_model"

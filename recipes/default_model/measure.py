@@ -32,9 +32,9 @@ from mien.errors import MienError
 from mien.evaluation.conformal import LEVEL, Calibration, half_width
 from mien.evaluation.scoring import predict
 from mien.prediction.answer import Score
-from mien.prediction.package import videos_seen
 from mien.prediction.predictor import DEFAULT_MODEL
 from mien.training.checkpoints.checkpoint import read_header
+from mien.training.checkpoints.videos import videos_seen
 from mien.training.loading import load_model
 from mien.types import SPLITS, Modality, Scale, Split, Task
 

@@ -14,8 +14,9 @@ from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, OutputError, TrainingError
 from mien.evaluation.scoring import predict
 from mien.prediction.network import load_network
-from mien.prediction.package import join_videos, knows_all_videos, pack, videos_seen
+from mien.prediction.package import pack
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.checkpoints.videos import join_videos, knows_all_videos, videos_seen
 from mien.training.experiment import train
 from mien.training.loading import dataset_of, load_model
 from mien.types import Corpus, Material, Modality, Task

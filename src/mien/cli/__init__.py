@@ -82,9 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _INTERRUPTED
         how = f"; {stop}" if isinstance(stop, Stopped) else ""
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        prefix = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or f"a file cannot be read or written ({error})"
-        print(f"mien: {place}{reason}", file=sys.stderr)
+        print(f"mien: {prefix}{reason}", file=sys.stderr)
         logger.debug("where it was", exc_info=True)
         return 2
     if code == _INTERRUPTED:  # typer takes Ctrl-C inside a command for an exit with this code

@@ -140,8 +140,8 @@ def export(
             store, out, form=form, max_steps=max_steps, encoder=tokenizer, replace=replace
         )
     print(out)
-    for one in lost:
-        print(f"not in it: {one}")
+    for name in lost:
+        print(f"not in it: {name}")
 
 
 def planted(

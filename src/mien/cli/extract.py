@@ -122,7 +122,7 @@ def extract(
     if inspect is not None:
         _inspect(source, video, inspect, encoding)
         return
-    found = read_request(
+    recordings = read_request(
         source,
         corpus=corpus,
         language=language,
@@ -135,13 +135,13 @@ def extract(
         video=video,
         text=text,
         recogniser=recogniser,
-        language=found.corpus.language,
+        language=recordings.corpus.language,
         align=align,
         encoder=encoder,
         pool=pool or [],
         rate=rate or [],
     )
-    place = out or Path("stores") / found.corpus.name
+    store = out or Path("stores") / recordings.corpus.name
     with (
         stoppable(
             lambda: "the clips that are done are kept; the same command goes on with --resume"
@@ -150,10 +150,10 @@ def extract(
         ExtractionProgress() as progress,
     ):
         done = run_extraction(
-            found,
-            place,
+            recordings,
+            store,
             settings,
-            words=None if words is None else _read_words(words, found),
+            words=None if words is None else _read_words(words, recordings),
             jobs=jobs,
             backend=backend,
             address=address,
@@ -163,23 +163,24 @@ def extract(
             replace_store=replace,
             listener=progress,
         )
+    num_clips = len(recordings.paths)
     if done.store is None:
         print(
-            f"mien: {len(done.skipped)} of {len(found.paths)} clips failed, at most {max_skipped} "
+            f"mien: {len(done.skipped)} of {num_clips} clips failed, at most {max_skipped} "
             f"may, so no store was written; {done.table} says why. Mend them and say --resume, or "
             f"go without them: --resume --max-skipped {len(done.skipped)}",
             file=sys.stderr,
         )
         raise typer.Exit(1)
-    print_summary(place)
+    print_summary(store)
     if done.skipped:
-        print(f"skipped: {len(done.skipped)} of {len(found.paths)} clips, see {done.table}")
+        print(f"skipped: {len(done.skipped)} of {num_clips} clips, see {done.table}")
 
 
-def _read_words(path: Path, found: "Recordings") -> "dict[str, tuple[Word, ...]]":
+def _read_words(path: Path, recordings: "Recordings") -> "dict[str, tuple[Word, ...]]":
     from mien.corpora.recordings import read_words
 
-    return read_words(path, [clip.id for clip in found.corpus.clips])
+    return read_words(path, [clip.id for clip in recordings.corpus.clips])
 
 
 def _inspect(source: Path, video: str, out: Path, encoding: str | None) -> None:
@@ -190,11 +191,11 @@ def _inspect(source: Path, video: str, out: Path, encoding: str | None) -> None:
     from mien.extraction.media.segments import Source
     from mien.types import Modality, Scale
 
-    found = read_recordings(
+    recordings = read_recordings(
         source, name="one", language="en", scale=Scale(-1e9, 1e9), encoding=encoding
     )
-    clip = found.corpus.clips[0]
-    piece = Source(path=found.paths[0], start=clip.start or 0.0, end=clip.end)
+    clip = recordings.corpus.clips[0]
+    piece = Source(path=recordings.paths[0], start=clip.start or 0.0, end=clip.end)
     with busy(f"inspecting {clip.id}"):
         inspect(piece, find_extractor(video, Modality.VIDEO), out)
     print(out)

@@ -82,7 +82,7 @@ def read_seeds(text: str) -> tuple[int, ...]:
                 f"most {_MOST_SEEDS}, such as 1111,1112 or 1111-1115"
             )
         seeds += range(first, last + 1)
-    twice = [seed for place, seed in enumerate(seeds) if seed in seeds[:place]]
+    twice = [seed for index, seed in enumerate(seeds) if seed in seeds[:index]]
     if twice:
         raise ConfigError(f"--seeds {text!r}: names {twice[0]} twice; give every seed once")
     return tuple(seeds)

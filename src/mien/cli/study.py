@@ -83,7 +83,7 @@ def study(
         corpora=corpora or [],
         overrides=settings or [],
     )
-    given = {"--store": [f"{one.partition('=')[0]}=STORE" for one in stores or []]}
+    given = {"--store": [f"{store.partition('=')[0]}=STORE" for store in stores or []]}
     given |= {"--seeds": [seeds] if seeds else [], "--only": only or []}
     given |= {"--corpus": corpora or [], "--set": settings or []}
     words = [f"{option} {value}" for option, values in given.items() for value in values]

@@ -60,7 +60,7 @@ def train(
     if seeds is not None:
         overrides.append(f"train.seeds={list(read_seeds(seeds))}")
     chosen = read_config(config, overrides)
-    place = store or _default_store(chosen.corpus)
+    store_path = store or _default_store(chosen.corpus)
     folder = out or Path("runs") / Path(config).stem
     with (
         stoppable(lambda: "the same command goes on with --resume"),
@@ -69,7 +69,7 @@ def train(
     ):
         run = run_training(
             chosen,
-            place,
+            store_path,
             folder,
             resume=resume,
             init=init,
@@ -85,15 +85,15 @@ def train(
 
 
 def _default_store(corpus: str | None) -> Path:
-    place = Path("stores") / (corpus or "")
-    if corpus is None or not place.exists():
+    path = Path("stores") / (corpus or "")
+    if corpus is None or not path.exists():
         name = corpus or "NAME"
         how = "mien planted" if corpus == "planted" else f"mien import FILE --corpus {name}"
         raise ConfigError(
             f"--store: not given, and there is no stores/{name}; give one, or make it with: "
             f"{how} --out stores/{name}"
         )
-    return place
+    return path
 
 
 def evaluate(

@@ -16,15 +16,10 @@ from mien.training.checkpoints.checkpoint import (
     write_tensors,
 )
 from mien.training.checkpoints.header import check_header
-from mien.training.checkpoints.videos import (
-    join_videos,
-    knows_all_videos,
-    shorten_videos,
-    videos_seen,
-)
+from mien.training.checkpoints.videos import shorten_videos
 from mien.training.loading import find_checkpoint
 
-__all__ = ["join_videos", "knows_all_videos", "pack", "videos_seen"]
+__all__ = ["pack"]
 
 #: Sizes of the largest value of a matrix between which float16 keeps three digits of it.
 _LOWEST, _HIGHEST = 2.0**-10, 2.0**14

@@ -1,4 +1,5 @@
-"""Answers shown: ``text`` for a terminal and spreadsheets, ``figure`` as a picture.
+"""Predictions for people: text, rows of a spreadsheet, and pictures.
 
-``strips`` draws voice and face over time, and ``colored_words`` the words of an utterance.
+In reading order: ``text`` is for a terminal and a spreadsheet, ``figure`` draws the timeline, with
+``strips`` (voice and face over time) and ``colored_words`` (the words of an utterance).
 """

@@ -1,5 +1,6 @@
-"""What is said, brought into pieces that a model reads.
+"""The words of a recording or a text, brought into pieces that a model reads.
 
-``transcripts`` reads text and subtitles, ``utterances`` cuts a recording, ``text_parts`` long
-texts, ``text_input`` encodes one, and ``language`` warns of texts that the model cannot read.
+In reading order: ``transcripts`` reads text and subtitles, ``utterances`` cuts a recording,
+``text_parts`` cuts a long text, ``text_input`` encodes a text, and ``language`` finds texts that a
+model cannot read.
 """
