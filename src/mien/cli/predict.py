@@ -1,10 +1,7 @@
 """The command that predicts the sentiment of recordings and texts with a trained model."""
 
-import csv
-import hashlib
-import os
+import contextlib
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import busy, stoppable
-from mien.errors import AssetError, ConfigError, ExtractionError, FeatureError, MediaError
-from mien.files.hashing import hash_file
+from mien.errors import AssetError, ConfigError, MienError
 from mien.processes import num_processors
 
 if TYPE_CHECKING:
-    from mien.prediction.output_files.journal import RecordingFile
     from mien.prediction.output_files.outputs import AnswerFiles, OutputPaths
     from mien.prediction.predictor import TrainedModel
     from mien.prediction.result import Prediction
@@ -27,7 +22,6 @@ __all__ = ["ModelOption", "bring_missing", "name_transcript", "predict"]
 #: Endings that make a transcript the name of a file, and characters that such a name may have.
 _TRANSCRIPTS = (".txt", ".srt", ".vtt")
 _LONGEST_NAME = 1000
-_SHORT = 60  # characters of a transcript by which it is named
 
 ModelOption = Annotated[
     Path | None,
@@ -87,37 +81,37 @@ def predict(
     from mien.prediction.output_files.outputs import OutputPaths
     from mien.prediction.predictor import load
 
-    found = list(recordings or [])
-    if (text is None) == (not found):
+    paths = list(recordings or [])
+    if (text is None) == (not paths):
         raise ConfigError("give recordings, or a sentence with --text")
     if resume and replace:
         raise ConfigError("--resume goes on, --replace begins again; give one of them")
     predictor = load(model)
-    said = name_transcript(transcript)
-    places = OutputPaths(json=json_out, csv=csv_out, pictures=plot)
+    source = name_transcript(transcript)
+    outputs = OutputPaths(json=json_out, csv=csv_out, pictures=plot)
     num_jobs = jobs or num_processors()
     if text is not None:
         with busy("loading models"):
             bring_missing(predictor, "none", fetch=fetch)
-        _write_one(predictor.predict_text(text), places, None)
-    elif len(found) == 1 and not (resume and places.is_begun):
+        _put_out(predictor.predict_text(text), outputs, None)
+    elif len(paths) == 1 and not (resume and outputs.is_begun):
         with busy("loading models"):
-            bring_missing(predictor, said, fetch=fetch)
-        _write_one(_predict_recording(predictor, found[0], said, num_jobs), places, found[0])
+            bring_missing(predictor, source, fetch=fetch)
+        _put_out(_predict_recording(predictor, paths[0], source, num_jobs), outputs, paths[0])
     else:
-        many = _Many(predictor, said, num_jobs, found, fetch=fetch)
-        many.run(places, resume=resume, replace=replace)
+        many = _ManyRecordings(predictor, source, num_jobs, paths, outputs)
+        many.run(fetch=fetch, resume=resume, replace=replace)
 
 
-def name_transcript(said: str) -> str | Path:
-    """Return the file that the user names as a transcript, or what else is said about it.
+def name_transcript(text: str) -> str | Path:
+    """Return the file that an option names as a transcript, or the option itself.
 
     >>> name_transcript("so good"), name_transcript("none"), name_transcript("clip.srt").name
     ('so good', 'none', 'clip.srt')
     """
-    is_short = len(said) < _LONGEST_NAME and "\n" not in said
-    suffix = Path(said).suffix.lower() if is_short else ""
-    return Path(said) if suffix in _TRANSCRIPTS else said
+    is_short = len(text) < _LONGEST_NAME and "\n" not in text
+    suffix = Path(text).suffix.lower() if is_short else ""
+    return Path(text) if suffix in _TRANSCRIPTS else text
 
 
 def bring_missing(model: "TrainedModel", transcript: str | Path, *, fetch: bool) -> None:
@@ -138,35 +132,30 @@ def bring_missing(model: "TrainedModel", transcript: str | Path, *, fetch: bool)
 
 
 def _predict_recording(
-    model: "TrainedModel", path: Path, transcript: str | Path, jobs: int, *, place: str = ""
+    model: "TrainedModel", path: Path, transcript: str | Path, jobs: int, *, prefix: str = ""
 ) -> "Prediction":
-    """Predict one recording, and show how it goes on."""
+    """Predict one recording, and show the progress."""
     from mien.cli.progress import PredictionProgress
 
-    with PredictionProgress(f"{place}{path.name}") as progress:
+    with PredictionProgress(f"{prefix}{path.name}") as progress:
         return model.predict(path, transcript=transcript, jobs=jobs, listener=progress)
 
 
-def _write_one(prediction: "Prediction", places: "OutputPaths", recording: Path | None) -> None:
-    """Print the answer about one input, and write what is wanted of it."""
-    from mien.files.atomic import written_beside
-    from mien.prediction.presentation.text import format_prediction, to_rows
+def _put_out(prediction: "Prediction", outputs: "OutputPaths", recording: Path | None) -> None:
+    """Print the prediction of the only input, and write the outputs that are wanted."""
+    from mien.prediction.presentation.text import format_prediction, write_rows
 
     print(format_prediction(prediction), flush=True)
-    if places.json is not None:
-        prediction.write(places.json)
-    if places.csv is not None:
-        with (
-            written_beside(places.csv) as file,
-            file.open("w", encoding="utf-8", newline="") as out,
-        ):
-            csv.writer(out, lineterminator="\n").writerows(to_rows(prediction))
-    if places.pictures is not None:
-        prediction.plot(places.pictures, recording=recording)
+    if outputs.json is not None:
+        prediction.write(outputs.json)
+    if outputs.csv is not None:
+        write_rows(prediction, outputs.csv)
+    if outputs.pictures is not None:
+        prediction.plot(outputs.pictures, recording=recording)
 
 
-class _Many:
-    """Predicts many recordings; one that cannot be predicted does not end the others."""
+class _ManyRecordings:
+    """Predicts many recordings, and prints each answer as soon as it is made."""
 
     def __init__(
         self,
@@ -174,114 +163,80 @@ class _Many:
         transcript: str | Path,
         jobs: int,
         paths: Sequence[Path],
-        *,
-        fetch: bool,
+        outputs: "OutputPaths",
     ) -> None:
-        self._model, self._transcript, self._jobs, self._fetch = model, transcript, jobs, fetch
-        self._paths = list({os.path.abspath(path): path for path in paths}.values())  # noqa: PTH100  # without following links
-        self._num_files = Counter(path.name for path in self._paths)
-        self._num_answered = self._num_failed = 0
-        self._legend = ""
+        from mien.prediction.output_files.prediction_run import distinct_paths
 
-    def run(self, places: "OutputPaths", *, resume: bool, replace: bool) -> None:
+        self._model, self._transcript, self._jobs = model, transcript, jobs
+        self._paths, self._outputs = distinct_paths(paths), outputs
+        self._files: AnswerFiles | None = None
+        self._num_answered = self._num_failed = 0
+
+    def run(self, *, fetch: bool, resume: bool, replace: bool) -> None:
         """Predict what is not predicted yet, and write every answer as soon as it is made."""
         from mien.files.atomic import resumable
+        from mien.prediction.output_files.prediction_run import open_answers
 
-        if places.progress is None:
-            if resume:
-                raise ConfigError("--resume goes on with the files of --json, --csv and --plot")
-            with stoppable(self._describe):
-                self._predict_all(None)
-        else:
-            with (
-                self._open(places) as files,
-                resumable(),
-                stoppable(lambda: self._describe(files)),
-            ):
-                if resume:
-                    files.go_on()
-                else:
-                    files.begin_again(replace=replace)
-                if not files.is_finished:
-                    self._predict_all(files)
-                    files.finish()
-        if self._legend:
-            print(self._legend)
-        total = len(self._paths)
+        if self._outputs.progress is None and resume:
+            raise ConfigError("--resume goes on with the files of --json, --csv and --plot")
+        if self._outputs.progress is not None:
+            self._files = open_answers(
+                self._outputs, self._model.network.facts.sha256, self._transcript, self._paths
+            )
+        nothing: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        with (
+            self._files or nothing,
+            resumable() if self._files is not None else nothing,
+            stoppable(self._describe),
+        ):
+            if self._files is not None and resume:
+                self._files.go_on()
+            elif self._files is not None:
+                self._files.begin_again(replace=replace)
+            if self._files is None or not self._files.is_finished:
+                legend = self._predict_all(fetch=fetch)
+            else:
+                legend = ""
+        if legend:
+            print(legend)
         if self._num_failed:
-            again = "" if places.progress is None else "; --resume tries them again"
+            again = "" if self._files is None else "; --resume tries them again"
             print(
-                f"mien: {self._num_failed} of {total} could not be predicted{again}",
+                f"mien: {self._num_failed} of {len(self._paths)} could not be predicted{again}",
                 file=sys.stderr,
             )
             raise typer.Exit(2)
 
-    def _open(self, places: "OutputPaths") -> "AnswerFiles":
-        from mien.prediction.output_files.journal import RecordingFile
-        from mien.prediction.output_files.outputs import AnswerFiles
-
-        return AnswerFiles(
-            places,
-            model=self._model.network.facts.sha256,
-            transcript=_identify(self._transcript),
-            recordings=[RecordingFile.at(path) for path in self._paths],
-        )
-
-    def _predict_all(self, files: "AnswerFiles | None") -> None:
-        from mien.prediction.output_files.journal import RecordingFile
-
-        with busy("loading models"):
-            bring_missing(self._model, self._transcript, fetch=self._fetch)
-        if files is not None:
-            files.begin()
-        for number, path in enumerate(self._paths, start=1):
-            recording = RecordingFile.at(path)
-            if files is not None and files.is_answered(recording):
-                continue
-            place = f"{number} of {len(self._paths)}: "
-            print(f"{place}{path.name}", file=sys.stderr)
-            try:
-                self._predict(path, recording, files, place)
-            except (MediaError, FeatureError, ExtractionError) as error:
-                self._num_failed += 1
-                print(f"mien: {error}", file=sys.stderr)
-                if files is not None:
-                    files.add_failure(recording, str(error))
-
-    def _predict(
-        self, path: Path, recording: "RecordingFile", files: "AnswerFiles | None", place: str
-    ) -> None:
+    def _predict_all(self, *, fetch: bool) -> str:
+        """Predict what is not predicted yet, and return the legend of what was printed."""
+        from mien.prediction.output_files.prediction_run import predict_recordings
         from mien.prediction.presentation.text import format_answers, format_legend
 
-        prediction = _predict_recording(
-            self._model, path, self._transcript, self._jobs, place=place
-        )
-        if self._num_files[path.name] > 1:  # the name alone does not say which it is
-            prediction = prediction.model_copy(update={"source": str(path)})
-        if files is not None:
-            files.add(recording, prediction)
-        self._num_answered += 1
-        self._legend = format_legend(prediction)
-        print(f"{format_answers(prediction)}\n", flush=True)
+        with busy("loading models"):
+            bring_missing(self._model, self._transcript, fetch=fetch)
+        legend = ""
+        for prediction in predict_recordings(
+            self._predict, self._paths, self._files, on_failure=self._report_failure
+        ):
+            self._num_answered += 1
+            legend = format_legend(prediction)
+            print(f"{format_answers(prediction)}\n", flush=True)
+        return legend
 
-    def _describe(self, files: "AnswerFiles | None" = None) -> str:
-        """Say how many are answered, and how to go on."""
+    def _predict(self, path: Path, prefix: str) -> "Prediction":
+        print(f"{prefix}{path.name}", file=sys.stderr)
+        return _predict_recording(self._model, path, self._transcript, self._jobs, prefix=prefix)
+
+    def _report_failure(self, error: MienError) -> None:
+        self._num_failed += 1
+        print(f"mien: {error}", file=sys.stderr)
+
+    def _describe(self) -> str:
+        """Return how many are answered, and how to go on."""
         total = len(self._paths)
-        if files is None or not files.num_answered:
+        if self._files is None or not self._files.num_answered:
             return f"{self._num_answered} of {total} answered"
         return (
-            f"{files.num_answered} of {total} answered, in {files.shown}; the same command goes on "
-            "with --resume"
+            f"{self._files.num_answered} of {total} answered, in {self._files.shown}; the same "
+            "command goes on with --resume"
         )
-
-
-def _identify(transcript: str | Path) -> str:
-    """Return what tells a transcript from another: a file by its name and content."""
-    if not isinstance(transcript, Path):
-        if len(transcript) <= _SHORT:
-            return transcript
-        return f"{transcript[:_SHORT]}... {hashlib.sha256(transcript.encode()).hexdigest()}"
-    try:
-        return f"{transcript} {hash_file(transcript, ConfigError)}"
-    except (ConfigError, OSError):
-        return str(transcript)  # what is wrong with it is said when it is read

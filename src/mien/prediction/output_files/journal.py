@@ -1,5 +1,6 @@
 """The progress file of a prediction over many recordings: which are answered, and where."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from mien.config import Settings
 from mien.errors import ConfigError
+from mien.files.hashing import hash_file
 from mien.files.reading import open_regular
 
 __all__ = [
@@ -19,10 +21,12 @@ __all__ = [
     "RecordingFile",
     "format_journal",
     "format_line",
+    "identify_transcript",
     "read_journal",
 ]
 
 _FORMAT = "mien-answers/1"
+_SHORT = 60  # characters of a transcript by which it is named
 
 
 class RecordingFile(NamedTuple):
@@ -155,6 +159,18 @@ def _damaged(path: Path, number: int) -> ConfigError:
     return ConfigError(
         f"{path}: line {number} is damaged; say --replace without --resume to begin again"
     )
+
+
+def identify_transcript(transcript: str | Path) -> str:
+    """Return what tells a transcript from another: of a file, its name and its content."""
+    if not isinstance(transcript, Path):
+        if len(transcript) <= _SHORT:
+            return transcript
+        return f"{transcript[:_SHORT]}... {hashlib.sha256(transcript.encode()).hexdigest()}"
+    try:
+        return f"{transcript} {hash_file(transcript, ConfigError)}"
+    except (ConfigError, OSError):
+        return str(transcript)  # what is wrong with it is said when it is read
 
 
 def format_line(values: Settings | Mapping[str, object]) -> bytes:

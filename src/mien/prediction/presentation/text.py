@@ -1,14 +1,17 @@
 """A prediction as text for a terminal, and as rows for a spreadsheet."""
 
+import csv
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from mien.files.atomic import written_beside
 from mien.prediction.answer import Answer, Moment, Score
 from mien.prediction.result import Prediction
 from mien.reports.text import clock, clock_tenths
 from mien.types import Modality
 
-__all__ = ["format_answers", "format_legend", "format_prediction", "to_rows"]
+__all__ = ["format_answers", "format_legend", "format_prediction", "to_rows", "write_rows"]
 
 _WIDTH = 96
 #: Moments that are shown of an utterance.
@@ -160,6 +163,12 @@ def to_rows(prediction: Prediction) -> list[list[str]]:
         cells += ["; ".join(answer.notes), "; ".join(prediction.warnings)]
         rows.append([_cell(value) for value in cells])
     return rows
+
+
+def write_rows(prediction: Prediction, path: Path) -> None:
+    """Write the rows of a prediction as a CSV file."""
+    with written_beside(path) as file, file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(to_rows(prediction))
 
 
 def _heaviest(answer: Answer) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 
-from mien.data.text import TokenisedText
+from mien.data.text_reader import TokenisedText
 from mien.prediction.answer import Answer, Score
 from mien.prediction.explain import Token
 from mien.prediction.network import Network
