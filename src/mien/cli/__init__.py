@@ -9,7 +9,6 @@ import typer
 from mien.cli import assets, data, extract, predict, report, serve, ship, study, train
 from mien.cli.options import Stopped, second_interrupt_ends
 from mien.errors import MienError
-from mien.files.reading import as_printable
 
 __all__ = ["app", "main"]
 
@@ -51,6 +50,8 @@ class _Formatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # as logging has it
         """Return the message of a record in characters that can be shown."""
+        from mien.files.reading import as_printable  # imports what --help does without
+
         return as_printable(super().formatMessage(record))
 
 
@@ -94,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(error: MienError | typer.TyperException) -> None:
     """Print what is wrong in one sentence; where only a command is missing, which there are."""
+    from mien.files.reading import as_printable
+
     if not isinstance(error, typer.TyperException):
         print(f"mien: {as_printable(str(error))}", file=sys.stderr)
     elif type(error).__name__ == "NoArgsIsHelpError":

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mien.cli.options import (
+    CorpusOption,
     EncodingOption,
     ReplaceOption,
+    ScaleOption,
     SetOption,
     UnlabelledOption,
     busy,
@@ -25,19 +27,14 @@ __all__ = ["export", "import_", "info", "planted", "print_summary"]
 def import_(
     file: Annotated[Path, typer.Argument(help="A .pkl as published, or a .csv of clips.")],
     out: Annotated[Path, typer.Option("--out", help="Store to make.")],
-    corpus: Annotated[
-        str | None,
-        typer.Option(help="mosi, mosei, sims, sims2, or a name of your own."),
-    ] = None,
+    corpus: CorpusOption = None,
     features: Annotated[
         list[str] | None,
         typer.Option(
             metavar="MODALITY=FILE.npz[:KEY]", help="Features of a .csv's clips; repeatable."
         ),
     ] = None,
-    scale: Annotated[
-        str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
-    ] = None,
+    scale: ScaleOption = None,
     language: Annotated[
         str | None, typer.Option(help="Language of your own corpus, such as en or zh.")
     ] = None,

@@ -8,8 +8,10 @@ import typer
 
 from mien.cli.data import print_summary
 from mien.cli.options import (
+    CorpusOption,
     EncodingOption,
     ReplaceOption,
+    ScaleOption,
     UnlabelledOption,
     busy,
     read_scale,
@@ -33,12 +35,8 @@ def extract(
     out: Annotated[
         Path | None, typer.Option("--out", help="Store to make [default: stores/NAME].")
     ] = None,
-    corpus: Annotated[
-        str | None, typer.Option(help="mosi, mosei, sims, sims2, or a name of your own.")
-    ] = None,
-    scale: Annotated[
-        str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
-    ] = None,
+    corpus: CorpusOption = None,
+    scale: ScaleOption = None,
     language: Annotated[
         str | None, typer.Option(help="Language that is spoken, such as en or zh.")
     ] = None,

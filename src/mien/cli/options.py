@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from mien.types import Scale, Split
 
 __all__ = [
+    "CorpusOption",
     "EncodingOption",
     "ReplaceOption",
+    "RunArgument",
+    "ScaleOption",
     "SetOption",
     "Stopped",
     "StoreOption",
@@ -37,6 +40,13 @@ ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what is 
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; may be given repeatedly."),
+]
+RunArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+CorpusOption = Annotated[
+    str | None, typer.Option(help="mosi, mosei, sims, sims2, or a name of your own.")
+]
+ScaleOption = Annotated[
+    str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
 ]
 EncodingOption = Annotated[
     str | None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import busy, read_split
+from mien.cli.options import RunArgument, busy, read_split
 
 __all__ = ["compare", "labels", "report"]
 
@@ -24,7 +24,7 @@ def compare(
     print(format_comparison(comparison))
 
 
-def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+def report(run: RunArgument) -> None:
     """Write a run's report and figures anew from its files."""
     from mien.reports.page import write_report
     from mien.training.run_folder import open_run
@@ -32,7 +32,7 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     print(write_report(open_run(run)))
 
 
-def labels(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+def labels(run: RunArgument) -> None:
     """Say how well a run's generated labels agree with the truth, and draw it."""
     from mien.reports.labels import format_label_report, report_labels
     from mien.training.run_folder import open_run

@@ -9,11 +9,11 @@ from mien.cli.options import ReplaceOption
 
 __all__ = ["export_onnx", "pack"]
 
-RunArgument = Annotated[Path, typer.Argument(help="Run folder (its first seed) or checkpoint.")]
+ModelArgument = Annotated[Path, typer.Argument(help="Run folder (its first seed) or checkpoint.")]
 
 
 def pack(
-    run: RunArgument,
+    run: ModelArgument,
     out: Annotated[Path, typer.Argument(help="File to write, such as model.safetensors.")],
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
     name: Annotated[str, typer.Option(help="What the model is called.")] = "",
@@ -31,7 +31,7 @@ def pack(
 
 
 def export_onnx(
-    run: RunArgument,
+    run: ModelArgument,
     out: Annotated[Path, typer.Argument(help="File to write, such as model.onnx.")],
     *,
     int8: Annotated[

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import SetOption, StoreOption, busy, read_seeds, read_split, stoppable
+from mien.cli.options import (
+    RunArgument,
+    SetOption,
+    StoreOption,
+    busy,
+    read_seeds,
+    read_split,
+    stoppable,
+)
 from mien.errors import ConfigError
 
 __all__ = ["configs", "evaluate", "train"]
@@ -97,7 +105,7 @@ def _default_store(corpus: str | None) -> Path:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: RunArgument,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     store: StoreOption = None,
     out: Annotated[
