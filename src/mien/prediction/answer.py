@@ -117,7 +117,7 @@ class Moment(Settings):
 
 
 class Answer(Settings):
-    """What is predicted of one utterance.
+    """What is said about one utterance.
 
     Attributes:
         start: Where it begins in the recording, in seconds; None if there is no recording.

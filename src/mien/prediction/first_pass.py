@@ -18,7 +18,7 @@ __all__ = ["FirstPass", "scan"]
 _RATE = SpeechRecogniser.rate_hertz
 #: A pause in speech lasts at least so long, and speech is widened by so much on either side.
 _PAUSE_MS, _PAD_MS = 300, 100
-#: Less speech than this in a whole recording is a click or a cough.
+#: Less speech than this in all of a recording is a click or a cough.
 _LEAST_SPEECH = 0.25
 
 Samples = Float32[np.ndarray, " S"]

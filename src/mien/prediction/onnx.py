@@ -1,6 +1,6 @@
 """A trained network as one file of ONNX, checked against torch; and smaller, in 8 bits, for CPUs.
 
-The file holds the network with the whole of its text encoder: token ids, and series of audio and
+The file holds the network with all of its text encoder: token ids, and series of audio and
 video as they were extracted, to scores on the scale of the corpus. Lengths and the number of clips
 are free. What is needed to use it without this package is in its metadata under ``mien``, and the
 tokenizer lies beside it.
@@ -89,7 +89,7 @@ class Exported:
 
     Attributes:
         path: The network in 32 bits.
-        int8: The network in 8 bits; None if it was not asked for.
+        int8: The network in 8 bits; None if it was not wanted.
         tokenizer: The tokenizer; None if the network reads no token ids.
         difference: Of the network in 32 bits.
         int8_difference: Of the network in 8 bits.

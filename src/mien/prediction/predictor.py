@@ -40,7 +40,7 @@ from mien.types import Modality, Split
 
 __all__ = ["DEFAULT_MODEL", "TrainedModel", "load"]
 
-#: The model that comes with the package; docs/model-card.md says what it is.
+#: The model that comes with the package; docs/model-card.md describes it.
 DEFAULT_MODEL = Path(__file__).parents[1] / "weights" / "default.safetensors"
 #: Utterances that go through the network together.
 _BATCH = 8
@@ -70,7 +70,7 @@ class TrainedModel:
 
     Attributes:
         checkpoint: Its file.
-        header: What it says of itself: settings, corpus, scale, encoders, the videos it has seen.
+        header: Its header: settings, corpus, scale, encoders, the videos it has seen.
     """
 
     checkpoint: Path

@@ -161,7 +161,7 @@ class RecordingReader:
             path: The recording.
             utterances: Its utterances.
             first_pass: What ``scan`` returned.
-            given: How what is said is known.
+            given: Where the words come from.
             jobs: How many utterances are worked on at a time, each in a process of its own.
 
         Raises:

@@ -59,7 +59,7 @@ class Origin(Settings):
     Attributes:
         format: Of the progress file.
         model: sha256 of the model.
-        transcript: How it is known what is said.
+        transcript: Where the words come from.
         outputs: Files that are written, by kind, relative to the progress file.
     """
 
@@ -90,13 +90,13 @@ class JournalEntry(Settings):
 
 
 class Journal(NamedTuple):
-    """What a progress file says.
+    """The content of a progress file.
 
     Attributes:
         origin: What the answers have in common.
         entries: The last entry of each recording, in the order in which they were made.
         is_finished: Whether the outputs took their names; spans are then those of the outputs.
-        end: Bytes of the file that are whole.
+        end: Bytes of the file up to the end of its last complete line.
     """
 
     origin: Origin

@@ -75,7 +75,7 @@ class AnswerFiles:
     Args:
         paths: Where they go; at least one.
         model: sha256 of the model.
-        transcript: How it is known what is said.
+        transcript: Where the words come from.
         recordings: All that are to be answered, in their order.
 
     Attributes:
@@ -183,9 +183,7 @@ class AnswerFiles:
         """Open the files, so that it shows at once if they cannot be written.
 
         Raises:
-            ConfigError: If they cannot be written, or are not those that the progress file tells
-                of.
-            OutputError: If the first line cannot be written.
+            MienError: If they cannot be written, or are not those that the progress file describes.
         """
         earlier = self._earlier
         self._pictures = self._name_pictures()

@@ -12,7 +12,7 @@ from mien.prediction.server.limits import LOOPBACK, ServeSettings
 
 __all__ = ["HEADERS", "RequestFilter"]
 
-#: What every answer says of itself.
+#: Headers of every answer.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; "

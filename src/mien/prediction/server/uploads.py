@@ -125,7 +125,7 @@ class Receiver:
         self._parser = MultipartParser(boundary, callbacks)
 
     async def read(self, chunks: AsyncIterator[bytes], settings: ServeSettings) -> Upload:
-        """Read the whole form.
+        """Read the form to its end.
 
         Raises:
             Refused: If it is too large or too slow, stalls, breaks off, or is not what it should

@@ -103,7 +103,7 @@ class Worker:
 
     Attributes:
         state: ``ready``; ``loading``; ``failed``: the model could not be loaded.
-        loaded: What the model says of itself, once it was loaded; kept while a process is replaced.
+        loaded: Facts about the model, once it was loaded; kept while a process is replaced.
         failure: Why there is no model; empty unless it failed.
     """
 

@@ -29,7 +29,7 @@ _LEAST_SHARE: Final = 0.5
 #: What may stand before the first letter of a word.
 _OPENING: Final = "\"'“‘«([¡¿"
 
-#: Languages that are told apart, by ISO 639-1 code.
+#: Languages that are distinguished, by ISO 639-1 code.
 _NAMES: Final = {
     "af": "Afrikaans",
     "ar": "Arabic",
@@ -210,7 +210,7 @@ def _describe(words: list[str], wanted: list[str]) -> str:
 def _drop_names(words: list[str]) -> list[str]:
     """Return the words without those in the text that have one capital letter, as names have.
 
-    Where all words have one, as in a title, it says nothing.
+    Where all words have one, as in a title, it means nothing.
 
     >>> _drop_names(["Then", "Penélope", "Cruz", "said", "NO."])
     ['Then', 'said', 'NO.']

@@ -48,7 +48,7 @@ class Cue(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """How what is said is known.
+    """Where the words of a recording come from.
 
     Attributes:
         kind: ``auto``: it is recognised. ``none``: it is left out. ``text``: without times.
@@ -70,7 +70,7 @@ class Given:
 
 
 def read_transcript(given: str | Path) -> Given:
-    """Read what the user says about the transcript.
+    """Read what the user gives as a transcript.
 
     Args:
         given: ``auto``, ``none``, or the words themselves, which are never taken for the name of a

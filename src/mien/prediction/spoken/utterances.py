@@ -24,7 +24,7 @@ _SILENCE = 3.0
 #: Seconds of the longest silent piece: an expression changes within a few seconds, and a score of
 #: more of them would speak for the one that attention picks.
 SILENT_PIECE = 3.0
-#: Where words are given, somebody speaks in an utterance if speech is heard for so many seconds.
+#: Where words are given, somebody speaks in an utterance if speech lasts for so many seconds.
 _LEAST_SPEECH = 0.1
 
 
@@ -79,8 +79,8 @@ def cut(
         with_silence: Whether long stretches in which nobody speaks are utterances too.
         separator: What stands between words in writing.
         fits: Whether a transcript can be read at a time; None if any can.
-        are_given: Whether the words were given and not heard; then somebody speaks only where
-            ``speech`` says so.
+        are_given: Whether the words were given and not recognised; then somebody speaks only where
+            ``speech`` has it.
     """
 
     def fit(piece: Sequence[Word]) -> bool:
