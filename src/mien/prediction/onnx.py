@@ -294,13 +294,7 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
 
 
 def write_graph(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source: Path) -> None:
-    """Write a network as a file of ONNX.
-
-    Args:
-        graph: The network.
-        path: File to write.
-        about: Goes into its metadata.
-        source: The checkpoint; named in errors.
+    """Write a network as a file of ONNX, with ``about`` in its metadata; errors name ``source``.
 
     Raises:
         CheckpointError: If it is too large, or has an operator that cannot be written.
@@ -375,12 +369,7 @@ def compare_with_torch(graph: OnnxNetwork, path: Path) -> Difference:
 
 
 def check_difference(difference: float, most: float, what: str) -> None:
-    """Refuse what differs too much from torch.
-
-    Args:
-        difference: Share of the scale.
-        most: The largest that is accepted.
-        what: Begins the sentence of the error.
+    """Refuse ``what`` if it differs from torch by more than ``most``, as shares of the scale.
 
     Raises:
         CheckpointError: If the difference is larger, or no number.
