@@ -25,8 +25,8 @@ def make_store(path, *, num=90, num_videos=9, steps=1, missing=()):
         for row in range(num)
     )
     series = [
-        np.zeros((0, 5), np.float32) if row in missing else np.repeat(one[None], steps, axis=0)
-        for row, one in enumerate(vectors)
+        np.zeros((0, 5), np.float32) if row in missing else np.repeat(vector[None], steps, axis=0)
+        for row, vector in enumerate(vectors)
     ]
     source = SeriesSource(
         name="audio", size=5, dtype="float32", extractor="made/1", read=lambda: iter(series)
@@ -37,7 +37,7 @@ def make_store(path, *, num=90, num_videos=9, steps=1, missing=()):
 
 
 @pytest.mark.parametrize("name", ["ridge", "trees"])
-def test_a_plain_fit_finds_what_the_vectors_say_of_videos_it_has_not_seen(name, tmp_path):
+def test_a_plain_fit_predicts_videos_that_it_has_not_seen(name, tmp_path):
     store, labels = make_store(tmp_path / "store")
     fitted = fit_reference(name, store, "audio")
     assert fitted.shape == (87,)

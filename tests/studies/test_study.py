@@ -14,10 +14,12 @@ from mien.evaluation.label_agreement import agreement
 from mien.files.source_code import code_fingerprint, modules_of
 from mien.studies.corpora import prepare_corpora
 from mien.studies.plan import describe_studies, list_studies, read_study
+from mien.studies.results.results_file import dump_results, read_results
 from mien.studies.runner import plan_jobs, run_jobs
 from mien.studies.study import run_study
 from mien.studies.workers import side_by_side
 from mien.training.run_folder import open_run
+from mien.types import Modality, Task
 
 TINY = """
 title = "Tiny"
@@ -64,7 +66,7 @@ variants = ["copy"]
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def base(tmp_path, monkeypatch):
     """A folder of its own with the tiny study, an empty cache and quick intervals."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
@@ -74,13 +76,13 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write(place, *changes):
+def write(base, *changes):
     text = TINY
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    (place / "tiny.toml").write_text(text)
-    return place / "tiny.toml"
+    (base / "tiny.toml").write_text(text)
+    return base / "tiny.toml"
 
 
 class Trainings:
@@ -115,9 +117,9 @@ class Notes:
         self.done.append(what)
 
 
-def test_what_a_variant_sets_comes_after_corpus_and_study_and_before_the_command_line(place):
+def test_what_a_variant_sets_comes_after_corpus_and_study_and_before_the_command_line(base):
     path = write(
-        place,
+        base,
         ('set = ["labels.generator=copy"]', 'set = ["train.epochs=5", "train.patience=3"]'),
         ("seed = 3, num_clips = 60 }", "seed = 3, num_clips = 60 }\nset = ['train.epochs=4']"),
     )
@@ -128,26 +130,31 @@ def test_what_a_variant_sets_comes_after_corpus_and_study_and_before_the_command
     assert (study.corpora[0].planted.num_clips, study.corpora[0].planted.seed) == (30, 3)
 
 
-def test_corpora_have_their_own_seeds_and_variants_and_sweeps_are_corpora(place):
-    study = read_study(place / "tiny.toml")
-    assert [one.name for one in study.corpora] == ["planted-3", "real", "burst-0.05", "burst-0.1"]
-    assert [one.seeds for one in study.corpora] == [(1, 2), (5,), (1,), (1,)]
+def test_corpora_have_their_own_seeds_and_variants_and_sweeps_are_corpora(base):
+    study = read_study(base / "tiny.toml")
+    assert [corpus.name for corpus in study.corpora] == [
+        "planted-3",
+        "real",
+        "burst-0.05",
+        "burst-0.1",
+    ]
+    assert [corpus.seeds for corpus in study.corpora] == [(1, 2), (5,), (1,), (1,)]
     assert list(study.corpora[1].configs) == ["copy"]
-    assert [one.at for one in study.corpora] == [None, None, 0.05, 0.1]
+    assert [corpus.at for corpus in study.corpora] == [None, None, 0.05, 0.1]
     assert study.corpora[3].planted.burst_high == 0.1
 
 
-def test_the_command_line_keeps_variants_corpora_and_seeds(place):
-    study = read_study(place / "tiny.toml", only=["wild"], corpora=["burst", "real"], seeds=[9])
-    assert [one.name for one in study.corpora] == ["real", "burst-0.05", "burst-0.1"]
-    assert {one.seeds for one in study.corpora} == {(9,)}
-    study = read_study(place / "tiny.toml", only=["wild"], corpora=["planted-3"])
+def test_the_command_line_keeps_variants_corpora_and_seeds(base):
+    study = read_study(base / "tiny.toml", only=["wild"], corpora=["burst", "real"], seeds=[9])
+    assert [corpus.name for corpus in study.corpora] == ["real", "burst-0.05", "burst-0.1"]
+    assert {corpus.seeds for corpus in study.corpora} == {(9,)}
+    study = read_study(base / "tiny.toml", only=["wild"], corpora=["planted-3"])
     assert list(study.corpora[0].configs) == ["copy", "wild"]
 
 
-def test_a_store_takes_the_place_of_a_planted_corpus(place):
-    study = read_study(place / "tiny.toml", stores={"planted-3": place / "mine"})
-    assert (study.corpora[0].planted, study.corpora[0].store) == (None, place / "mine")
+def test_a_store_takes_the_place_of_a_planted_corpus(base):
+    study = read_study(base / "tiny.toml", stores={"planted-3": base / "mine"})
+    assert (study.corpora[0].planted, study.corpora[0].store) == (None, base / "mine")
 
 
 @pytest.mark.parametrize(
@@ -165,9 +172,9 @@ def test_a_store_takes_the_place_of_a_planted_corpus(place):
         ("seed = 3, num", "sede = 3, num", r"there is no setting corpus.*planted\.sede"),
     ],
 )
-def test_a_mistake_in_a_study_is_a_sentence(place, old, new, message):
+def test_a_mistake_in_a_study_is_a_sentence(base, old, new, message):
     with pytest.raises(ConfigError, match=message):
-        read_study(write(place, (old, new)))
+        read_study(write(base, (old, new)))
 
 
 @pytest.mark.parametrize(
@@ -178,9 +185,9 @@ def test_a_mistake_in_a_study_is_a_sentence(place, old, new, message):
         ({"stores": {"x": Path("y")}}, r"--store x: the study has nothing of that name"),
     ],
 )
-def test_a_name_that_the_study_has_not_is_a_sentence(place, options, message):
+def test_a_name_that_the_study_has_not_is_a_sentence(base, options, message):
     with pytest.raises(ConfigError, match=message):
-        read_study(place / "tiny.toml", **options)
+        read_study(base / "tiny.toml", **options)
 
 
 def test_an_unknown_study_is_a_sentence():
@@ -189,17 +196,19 @@ def test_an_unknown_study_is_a_sentence():
 
 
 @pytest.mark.parametrize("name", list_studies())
-def test_a_study_of_the_package_can_be_read_and_asks_something(name):
+def test_a_study_of_the_package_can_be_read_and_has_a_question(name):
     study = read_study(name)
     assert describe_studies()[name] == study.config.title
     assert "?" in study.config.question
-    assert all(study.config.baseline in one.configs for one in study.corpora)
+    assert all(study.config.baseline in corpus.configs for corpus in study.corpora)
 
 
-def test_settings_beside_the_study_are_found(place):
-    (place / "own.toml").write_text("[train]\nepochs = 3\n")
+def test_settings_beside_the_study_are_found(base):
+    (base / "own.toml").write_text("[train]\nepochs = 3\n")
     path = write(
-        place, ('config = "tam_ulag-planted"', 'config = "own.toml"'), ('"train.epochs=2", ', "")
+        base,
+        ('config = "tam_ulag-planted"', 'config = "own.toml"'),
+        ('"train.epochs=2", ', ""),
     )
     assert read_study(path).corpora[0].configs["copy"].train.epochs == 3
 
@@ -207,183 +216,184 @@ def test_settings_beside_the_study_are_found(place):
 @pytest.fixture(scope="module")
 def carried_out(tmp_path_factory):
     """The tiny study, carried out on a planted corpus, a store and a sweep."""
-    place = tmp_path_factory.mktemp("study")
+    base = tmp_path_factory.mktemp("study")
     patch = pytest.MonkeyPatch()
-    patch.setenv("MIEN_CACHE", str(place / "cache"))
+    patch.setenv("MIEN_CACHE", str(base / "cache"))
     patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
     patch.setattr("mien.evaluation.contrast._RESAMPLES", 40)
-    (place / "tiny.toml").write_text(TINY)
-    write_tiny_store(place / "store")
-    study = read_study(place / "tiny.toml", stores={"real": place / "store"})
-    report = run_study(study, place / "out", command="mien study tiny.toml")
-    yield place, report
+    (base / "tiny.toml").write_text(TINY)
+    write_tiny_store(base / "store")
+    study = read_study(base / "tiny.toml", stores={"real": base / "store"})
+    report = run_study(study, base / "out", command="mien study tiny.toml")
+    yield base, report
     patch.undo()
 
 
 @pytest.mark.slow
-def test_a_run_of_a_study_is_an_ordinary_run_and_its_labels_are_judged(carried_out):
-    place, report = carried_out
-    corpus = report.results["corpora"]["planted-3"]
-    runs = corpus["variants"]["distance"]["runs"]
+def test_a_run_of_a_study_is_an_ordinary_run_and_its_labels_are_evaluated(carried_out):
+    base, report = carried_out
+    corpus = report.results.corpora["planted-3"]
+    runs = corpus.variants["distance"].runs
     for number, seed in enumerate((1, 2)):
-        folder = open_run(place / "cache" / "runs" / runs[str(seed)]["run"]).seed(seed)
+        folder = open_run(base / "cache" / "runs" / runs[str(seed)].run).seed(seed)
         clips, trajectory = folder.train_clips(), folder.label_trajectory()
         truth = np.array([np.nan if v is None else v for v in clips["truth"]["audio"]])
-        kept = ~np.isnan(truth)
+        known = ~np.isnan(truth)
         labels = trajectory[folder.metrics()["best_epoch"] - 1, 0].astype(np.float64)
-        expected = agreement(labels[kept], truth[kept], np.array(clips["annotated"])[kept])
-        judged = corpus["labels"]["audio"]["agreement"]
+        expected = agreement(labels[known], truth[known], np.array(clips["annotated"])[known])
         for part in ("everywhere", "conflicting"):
-            entry = judged[part]["metrics"]["pearson"]["distance"]
-            assert entry["values"][number] == pytest.approx(getattr(expected, part).pearson)
+            result = corpus.label_sources(Modality.AUDIO, part, "pearson")["distance"]
+            assert result.values[number] == pytest.approx(getattr(expected, part).pearson)
         stored = folder.metrics()["labels"]["audio"]["generated"]["everywhere"]["pearson"]
         assert stored == pytest.approx(expected.everywhere.pearson)
 
 
 @pytest.mark.slow
 def test_scores_are_those_of_the_runs_and_the_best_on_validation_is_named(carried_out):
-    place, report = carried_out
-    corpus = report.results["corpora"]["planted-3"]
+    base, report = carried_out
+    corpus = report.results.corpora["planted-3"]
     for split in ("test", "valid"):
-        entries = corpus["scores"][split]["fusion"]["metrics"]["mae"]
+        sources = corpus.task_sources(split, Task.FUSION, "mae")
         for name in ("copy", "distance"):
-            runs = [one["run"] for one in corpus["variants"][name]["runs"].values()]
+            runs = [run.run for run in corpus.variants[name].runs.values()]
             values = [
-                open_run(place / "cache" / "runs" / run).metrics()["splits"][split]["fusion"]["mae"]
+                open_run(base / "cache" / "runs" / run).metrics()["splits"][split]["fusion"]["mae"]
                 for run in runs
             ]
-            assert entries[name]["values"] == pytest.approx([one["mean"] for one in values])
-    means = {name: one["mean"] for name, one in entries.items()}
-    assert corpus["best_on_valid"] == min(means, key=means.get)
+            assert sources[name].values == pytest.approx([metric["mean"] for metric in values])
+    means = {name: result.mean for name, result in sources.items()}
+    assert corpus.scores.best_on_valid == min(means, key=means.get)
 
 
 @pytest.mark.slow
 def test_attention_inside_the_moments_is_that_of_the_runs(carried_out):
-    place, report = carried_out
-    corpus = report.results["corpora"]["planted-3"]
-    run = open_run(place / "cache" / "runs" / corpus["variants"]["copy"]["runs"]["2"]["run"])
+    base, report = carried_out
+    corpus = report.results.corpora["planted-3"]
+    run = open_run(base / "cache" / "runs" / corpus.variants["copy"].runs["2"].run)
     stored = run.seed(2).metrics()["attention"]["test"]["audio"]
-    metrics = corpus["attention"]["test"]["audio"]["metrics"]
-    assert metrics["inside"]["copy"]["values"][1] == pytest.approx(stored["inside"], rel=1e-4)
-    assert metrics["ratio"]["copy"]["values"][1] == pytest.approx(stored["ratio"], rel=1e-4)
+    inside = corpus.attention_sources("test", Modality.AUDIO, "inside")["copy"]
+    assert inside.values[1] == pytest.approx(stored["inside"], rel=1e-4)
+    ratio = corpus.attention_sources("test", Modality.AUDIO, "ratio")["copy"]
+    assert ratio.values[1] == pytest.approx(stored["ratio"], rel=1e-4)
 
 
 @pytest.mark.slow
 def test_a_run_that_diverged_is_named_and_in_no_mean(carried_out):
-    place, report = carried_out
-    corpus = report.results["corpora"]["planted-3"]
-    assert {one["status"] for one in corpus["variants"]["wild"]["runs"].values()} == {"diverged"}
-    assert "wild" not in corpus["scores"]["test"]["fusion"]["metrics"]["mae"]
+    base, report = carried_out
+    corpus = report.results.corpora["planted-3"]
+    assert {run.status for run in corpus.variants["wild"].runs.values()} == {"diverged"}
+    assert "wild" not in corpus.task_sources("test", Task.FUSION, "mae")
     assert len(report.unfinished) == 2
-    page = (place / "out" / "index.md").read_text()
+    page = (base / "out" / "index.md").read_text()
     assert "**`wild`, seed 2 diverged**: training diverged in epoch 1" in page
 
 
 @pytest.mark.slow
-def test_a_corpus_that_is_given_is_judged_and_its_unfit_reference_is_said(carried_out):
-    place, report = carried_out
-    corpus = report.results["corpora"]["real"]
-    assert corpus["corpus"] == "tiny"
-    assert set(corpus["labels"]) == {"text", "audio", "video"}
-    assert "one vector" in corpus["labels"]["audio"]["unfit_references"]["ridge"]
-    assert "A reference was left out" in (place / "out" / "index.md").read_text()
+def test_a_corpus_that_is_given_is_evaluated_and_its_unfit_reference_is_named(carried_out):
+    base, report = carried_out
+    corpus = report.results.corpora["real"]
+    assert corpus.corpus == "tiny"
+    assert set(corpus.labels) == {"text", "audio", "video"}
+    assert "one vector" in corpus.labels["audio"].unfit_references["ridge"]
+    assert "A reference was left out" in (base / "out" / "index.md").read_text()
 
 
 @pytest.mark.slow
 def test_every_table_says_corpus_seeds_clips_and_command(carried_out):
-    place, _ = carried_out
-    page = (place / "out" / "index.md").read_text()
+    base, _ = carried_out
+    page = (base / "out" / "index.md").read_text()
     tables = [part for part in page.split("\n\n") if part.startswith("| ")]
     captions = [part for part in page.split("\n\n") if part.startswith("*")]
     assert len(tables) > len(captions) > 8
-    captions = [one for one in captions if "mien study tiny.toml" in one]
+    captions = [text for text in captions if "mien study tiny.toml" in text]
     assert len(captions) > 8
-    assert all("clips of" in one for one in captions)
-    assert all("synthetic" in one for one in captions if one.startswith("*planted-3"))
+    assert all("clips of" in text for text in captions)
+    assert all("synthetic" in text for text in captions if text.startswith("*planted-3"))
 
 
 @pytest.mark.slow
 def test_every_figure_of_the_page_is_there(carried_out):
-    place, _ = carried_out
-    page = (place / "out" / "index.md").read_text()
+    base, _ = carried_out
+    page = (base / "out" / "index.md").read_text()
     files = [line.split("(")[1].rstrip(")") for line in page.splitlines() if line[:2] == "!["]
     assert {"planted-3-labels.png", "burst-scores.png", "burst-attention.png"} <= set(files)
     for file in files:
-        assert (place / "out" / file).read_bytes().startswith(b"\x89PNG")
+        assert (base / "out" / file).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
 def test_results_are_numbers_that_json_holds(carried_out):
-    place, report = carried_out
-    read = json.loads((place / "out" / "results.json").read_text())
-    assert read == json.loads(json.dumps(report.results))
-    points = [(one["at"], one["corpus"]) for one in read["sweeps"][0]["points"]]
+    base, report = carried_out
+    read = json.loads((base / "out" / "results.json").read_text())
+    assert read == json.loads(json.dumps(dump_results(report.results), allow_nan=False))
+    assert dump_results(read_results(base / "out")) == dump_results(report.results)
+    points = [(point["at"], point["corpus"]) for point in read["sweeps"][0]["points"]]
     assert points == [(0.05, "burst-0.05"), (0.1, "burst-0.1")]
 
 
 @pytest.mark.slow
 def test_models_say_how_many_parameters_they_have(carried_out):
     _, report = carried_out
-    variants = report.results["corpora"]["planted-3"]["variants"]
-    assert variants["copy"]["num_parameters"] == variants["distance"]["num_parameters"] > 1000
+    variants = report.results.corpora["planted-3"].variants
+    assert variants["copy"].num_parameters == variants["distance"].num_parameters > 1000
 
 
-def few(place, **options):
+def few(base, **options):
     options = {"only": ["copy"], "corpora": ["planted-3"], **options}
-    return read_study(place / "tiny.toml", **options)
+    return read_study(base / "tiny.toml", **options)
 
 
 def carry_out(study, notes=None):
-    """Make the runs of a study in this process, and judge nothing."""
+    """Make the runs of a study in this process, and evaluate nothing."""
     notes = notes or Notes()
     prepared = prepare_corpora(study, study.corpora, num_workers=1, listener=notes)
     return run_jobs(study.name, plan_jobs(study, prepared), num_workers=1, listener=notes)
 
 
-def test_what_is_cached_is_not_trained_again(place, trainings):
-    first = carry_out(few(place))
+def test_what_is_cached_is_not_trained_again(base, trainings):
+    first = carry_out(few(base))
     assert len(trainings.begun) == 2
     notes = Notes()
-    again = carry_out(few(place), notes)
+    again = carry_out(few(base), notes)
     assert len(trainings.begun) == 2
     assert notes.stages["tiny: runs"] == 0
-    assert [one.job for one in again] == [one.job for one in first]
-    assert [one.is_cached for one in (*first, *again)] == [False, False, True, True]
+    assert [outcome.job for outcome in again] == [outcome.job for outcome in first]
+    assert [outcome.is_cached for outcome in (*first, *again)] == [False, False, True, True]
 
 
-def test_a_study_that_was_stopped_goes_on(place, trainings):
+def test_a_study_that_was_stopped_goes_on(base, trainings):
     trainings.stop_at = 1
     with pytest.raises(KeyboardInterrupt):
-        carry_out(few(place))
+        carry_out(few(base))
     trainings.stop_at = None
-    assert [one.status for one in carry_out(few(place))] == ["finished", "finished"]
+    assert [outcome.status for outcome in carry_out(few(base))] == ["finished", "finished"]
     assert len(set(trainings.begun)) == len(trainings.begun) == 2
 
 
-def test_a_run_killed_before_it_began_is_made(place, trainings):
-    carry_out(few(place, seeds=[1]))
+def test_a_run_killed_before_it_began_is_made(base, trainings):
+    carry_out(few(base, seeds=[1]))
     folder = trainings.begun[0]
     shutil.rmtree(folder)
     folder.mkdir()
     (folder / ".config.toml.half").write_text("")
-    carry_out(few(place, seeds=[1]))
+    carry_out(few(base, seeds=[1]))
     assert trainings.begun == [folder, folder]
 
 
-def test_other_settings_seeds_or_data_are_other_runs(place, trainings):
-    carry_out(few(place, seeds=[1]))
+def test_other_settings_seeds_or_data_are_other_runs(base, trainings):
+    carry_out(few(base, seeds=[1]))
     for options in (
         {"seeds": [3]},
         {"seeds": [1], "overrides": ["train.batch_size=7"]},
         {"seeds": [1], "overrides": ["planted.seed=4"]},
     ):
         before = len(trainings.begun)
-        carry_out(few(place, **options))
+        carry_out(few(base, **options))
         assert len(trainings.begun) == before + 1
 
 
-def test_a_run_that_diverged_is_not_tried_again(place, trainings):
-    wild = few(place, seeds=[1], overrides=["train.learning_rate.rest=1e30"])
+def test_a_run_that_diverged_is_not_tried_again(base, trainings):
+    wild = few(base, seeds=[1], overrides=["train.learning_rate.rest=1e30"])
     for is_cached in (False, True):
         (outcome,) = carry_out(wild)
         assert (outcome.status, outcome.is_cached) == ("diverged", is_cached)
@@ -391,77 +401,77 @@ def test_a_run_that_diverged_is_not_tried_again(place, trainings):
     assert len(trainings.begun) == 1
 
 
-def test_variants_with_the_same_settings_share_a_run(place, trainings):
-    write(place, ('set = ["labels.generator=distance", "labels.weight=difference"]', "set = []"))
+def test_variants_with_the_same_settings_share_a_run(base, trainings):
+    write(base, ('set = ["labels.generator=distance", "labels.weight=difference"]', "set = []"))
     same = ["labels.generator=copy"]
-    study = few(place, only=["distance"], seeds=[1], overrides=same)
-    results = run_study(study, place / "out").results
+    study = few(base, only=["distance"], seeds=[1], overrides=same)
+    results = run_study(study, base / "out").results
     assert len(trainings.begun) == 1
-    entries = results["corpora"]["planted-3"]["scores"]["test"]["fusion"]["metrics"]["mae"]
-    assert entries["copy"]["mean"] == entries["distance"]["mean"]
-    assert entries["distance"]["less"]["copy"]["difference"] == 0
+    sources = results.corpora["planted-3"].task_sources("test", Task.FUSION, "mae")
+    assert sources["copy"].mean == sources["distance"].mean
+    assert sources["distance"].less["copy"].difference == 0
 
 
-def test_other_code_makes_its_own_runs_unless_any_will_do(place, trainings, monkeypatch):
-    carry_out(few(place, seeds=[1]))
+def test_other_code_makes_its_own_runs_unless_any_will_do(base, trainings, monkeypatch):
+    carry_out(few(base, seeds=[1]))
     for module in ("mien.studies.runner", "mien.studies.study"):
         monkeypatch.setattr(
             f"{module}.code_fingerprint", lambda name: f"changed{code_fingerprint(name)}"
         )
-    report = run_study(few(place, seeds=[1]), place / "out", code="any")
+    report = run_study(few(base, seeds=[1]), base / "out", code="any")
     assert len(trainings.begun) == 1
-    assert report.results["num_other_code"] == 1
-    assert "**1 of 1 runs were made by other code" in (place / "out" / "index.md").read_text()
-    carry_out(few(place, seeds=[1]))
+    assert report.results.num_other_code == 1
+    assert "**1 of 1 runs were made by other code" in (base / "out" / "index.md").read_text()
+    carry_out(few(base, seeds=[1]))
     assert len(trainings.begun) == 2
 
 
-def test_a_run_that_cannot_be_written_ends_the_study_and_is_not_refused(place, monkeypatch):
+def test_a_run_that_cannot_be_written_ends_the_study_and_is_not_refused(base, monkeypatch):
     def fail(*_, **__):
         raise OutputError("run: cannot be written (No space left on device)")
 
     monkeypatch.setattr(mien.studies.runner, "train", fail)
-    study = read_study(place / "tiny.toml", only=["copy"], corpora=["planted-3"], seeds=[1])
+    study = read_study(base / "tiny.toml", only=["copy"], corpora=["planted-3"], seeds=[1])
     with pytest.raises(OutputError, match="No space left"):
-        run_study(study, place / "out", command="mien study tiny.toml")
+        run_study(study, base / "out", command="mien study tiny.toml")
 
 
-def test_a_variant_that_does_not_fit_is_refused_and_the_others_go_on(place):
+def test_a_variant_that_does_not_fit_is_refused_and_the_others_go_on(base):
     write(
-        place,
+        base,
         ('"labels.weight=difference"', '"features.audio=nothing"'),
         ('against = ["distance"]', ""),
     )
-    report = run_study(few(place, only=["distance"], seeds=[1]), place / "out")
-    variants = report.results["corpora"]["planted-3"]["variants"]
-    assert "has no series 'nothing'" in variants["distance"]["refusal"]
-    assert variants["copy"]["runs"]["1"]["status"] == "finished"
-    page = (place / "out" / "index.md").read_text()
+    report = run_study(few(base, only=["distance"], seeds=[1]), base / "out")
+    variants = report.results.corpora["planted-3"].variants
+    assert "has no series 'nothing'" in variants["distance"].refusal
+    assert variants["copy"].runs["1"].status == "finished"
+    page = (base / "out" / "index.md").read_text()
     assert "`distance` does not fit this corpus" in page
 
 
-def test_a_study_of_which_nothing_finished_is_a_sentence(place):
+def test_a_study_of_which_nothing_finished_is_a_sentence(base):
     study = read_study(
-        place / "tiny.toml", corpora=["planted-3"], overrides=["train.learning_rate.rest=1e30"]
+        base / "tiny.toml", corpora=["planted-3"], overrides=["train.learning_rate.rest=1e30"]
     )
     with pytest.raises(TrainingError, match=r"tiny: no run finished; the first: training diverged"):
-        run_study(study, place / "out")
+        run_study(study, base / "out")
 
 
-def test_corpora_that_are_not_given_are_said_and_without_any_there_is_a_sentence(place, caplog):
-    study = read_study(place / "tiny.toml", only=["copy"], corpora=["planted-3", "real"], seeds=[1])
-    run_study(study, place / "out")
+def test_corpora_that_are_not_given_are_named_and_without_any_there_is_a_sentence(base, caplog):
+    study = read_study(base / "tiny.toml", only=["copy"], corpora=["planted-3", "real"], seeds=[1])
+    run_study(study, base / "out")
     assert "real is left out" in caplog.text
     assert (
         "`real` was left out: no store was given (--store real=PATH)"
-        in (place / "out" / "index.md").read_text()
+        in (base / "out" / "index.md").read_text()
     )
     with pytest.raises(TrainingError, match=r"no corpus is there; give .*--store real=PATH"):
-        run_study(few(place, corpora=["real"]), place / "out")
+        run_study(few(base, corpora=["real"]), base / "out")
 
 
-def test_the_key_of_a_run_is_the_same_in_every_plan(place):
-    study = few(place)
+def test_the_key_of_a_run_is_the_same_in_every_plan(base):
+    study = few(base)
     prepared = prepare_corpora(study, study.corpora, num_workers=1, listener=Notes())
     first, second = plan_jobs(study, prepared), plan_jobs(study, prepared)
     assert first == second
@@ -487,8 +497,8 @@ def test_code_is_known_by_what_a_training_imports_and_not_by_its_pages():
 
 @pytest.mark.slow
 def test_work_is_done_side_by_side_in_other_processes():
-    found = dict(side_by_side(abs, [-1, -2, -3], 2))
-    assert found == {-1: 1, -2: 2, -3: 3}
+    results = dict(side_by_side(abs, [-1, -2, -3], 2))
+    assert results == {-1: 1, -2: 2, -3: 3}
 
 
 @pytest.mark.slow
@@ -498,14 +508,14 @@ def test_a_process_that_is_killed_is_a_sentence():
 
 
 @pytest.mark.slow
-def test_the_command_trains_side_by_side_and_writes_the_page(place, capsys):
+def test_the_command_trains_side_by_side_and_writes_the_page(base, capsys):
     words = ["study", "tiny.toml", "--corpus", "planted-3", "--only", "distance", "--jobs", "2"]
     words += ["--seeds", "1"]
     assert main([*words, "--set", "planted.num_clips=40", "--out", "page"]) == 0
     printed, shown = capsys.readouterr()
     assert printed.strip() == "page/index.md"
     assert "2/2" in shown
-    page = (place / "page" / "index.md").read_text()
+    page = (base / "page" / "index.md").read_text()
     assert (
         "`mien study tiny.toml --seeds 1 --only distance --corpus planted-3 "
         "--set planted.num_clips=40`" in page
@@ -524,7 +534,7 @@ def test_the_command_lists_studies(capsys):
         (["--seeds", "one"], "--seeds 'one': must be whole numbers"),
     ],
 )
-@pytest.mark.usefixtures("place")
+@pytest.mark.usefixtures("base")
 def test_an_option_that_cannot_be_read_is_a_sentence(capsys, words, message):
     assert main(["study", "tiny.toml", *words]) == 2
     assert message in capsys.readouterr().err

@@ -1,8 +1,7 @@
 """The results of a study to its figures, each with its sentence."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -13,37 +12,49 @@ from mien.reports.figures.panels import (
     LinePanel,
     draw_intervals,
     draw_lines,
-    estimate,
 )
 from mien.reports.figures.style import save_figure
 from mien.reports.finished_run import Picture
 from mien.reports.label_measure import COPY, PARTS
 from mien.reports.text import name_corpus
+from mien.studies.results.label_values import LabelResults, LabelTrajectory, LabelTruthResults
+from mien.studies.results.sources import MetricResults, SourceResults
+from mien.studies.results.values import AttentionResults, CorpusResults
 from mien.types import Modality, Task
 
 __all__ = ["draw_corpus", "draw_sweep"]
 
 _INTERVALS = "bars: 95 % intervals of the mean over the seeds, by whole videos, for these weights"
+#: Metrics of the multimodal task, and what axes call them.
+_SCORES = {"mae": "mean absolute error", "corr": "correlation"}
+_Curve = Callable[[LabelTrajectory], Sequence[float | None]]
+#: Correlation with the truth by epoch, over the clips of each part.
+_CURVES: Mapping[str, _Curve] = {
+    "everywhere": lambda seed: seed.everywhere or (),
+    "conflicting": lambda seed: seed.conflicting or (),
+}
 
 
-def draw_corpus(name: str, judged: Mapping[str, Any], out: Path) -> list[Picture]:
+def draw_corpus(name: str, corpus: CorpusResults, out: Path) -> list[Picture]:
     """Write the figures of one corpus of a study."""
-    where = name_corpus({"corpus": name, "is_synthetic": judged["is_synthetic"]})
+    title_end = name_corpus({"corpus": name, "is_synthetic": corpus.is_synthetic})
     pictures = []
-    for what, title, figure, caption in _figures(judged, where):
-        file = f"{name}-{what}.png"
+    for measure, title, figure, caption in _figures(corpus, title_end):
+        file = f"{name}-{measure}.png"
         save_figure(figure, out / file)
         pictures.append(Picture(file, title, caption))
     return pictures
 
 
-def _figures(judged: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, Figure, str]]:
-    agreeing = {m: one for m, one in judged.get("labels", {}).items() if "agreement" in one}
-    if agreeing:
+def _figures(corpus: CorpusResults, title_end: str) -> Iterator[tuple[str, str, Figure, str]]:
+    """Yield the last word of a figure's file, its title, the figure and its caption."""
+    labels = corpus.labels or {}
+    truths = {modality: each.truth for modality, each in labels.items() if each.truth is not None}
+    if truths:
         yield (
             "labels",
             "Labels against the truth",
-            _draw_agreement(agreeing, f"Labels of train against the truth: {where}"),
+            _draw_agreement(truths, f"Labels of train against the truth: {title_end}"),
             "Correlation of each unimodal task's labels with the truth, at the best epoch by "
             "validation, over all clips and over those in which the modality contradicts the "
             "whole.",
@@ -51,47 +62,51 @@ def _figures(judged: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, 
         yield (
             "label-epochs",
             "Labels against the truth by epoch",
-            _draw_trajectories(agreeing, f"Labels of train by epoch: {where}"),
+            _draw_trajectories(labels, truths, f"Labels of train by epoch: {title_end}"),
             "The same by epoch, one line for each seed; dots: best epochs; dashed: copies of the "
             "annotation. Below: share of labels with the sign opposite to the annotation's; "
             "dashed: the share of clips in which the truth has it.",
         )
-    fusion = judged.get("scores", {}).get("test", {}).get(str(Task.FUSION))
-    if fusion:
+    fusion = corpus.task("test", Task.FUSION)
+    if fusion is not None:
         yield (
             "scores",
             "Multimodal task",
-            _draw_scores(fusion, f"Multimodal task on test: {where}"),
+            _draw_scores(fusion, f"Multimodal task on test: {title_end}"),
             "Mean absolute error and correlation of the multimodal task on test.",
         )
-    shares = judged.get("attention", {}).get("test")
-    if shares and any(one["metrics"] for one in shares.values()):
+    attention = (corpus.attention or {}).get("test", {})
+    if any(results.metrics for results in attention.values()):
         yield (
             "attention",
             "Attention inside the known moments",
-            _draw_attention(shares, f"Attention on test: {where}"),
+            _draw_attention(attention, f"Attention on test: {title_end}"),
             "Share of attention inside the known moments, over what equal weights get (dashed).",
         )
 
 
-def _estimates(entries: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: estimate(entry) for name, entry in entries.items()}
+def _estimate(result: SourceResults) -> Estimate:
+    return Estimate(value=result.mean, low=result.low, high=result.high)
 
 
-def _draw_agreement(agreeing: Mapping[str, Any], title: str) -> Figure:
+def _estimates(sources: Mapping[str, SourceResults]) -> dict[str, Estimate]:
+    return {name: _estimate(result) for name, result in sources.items()}
+
+
+def _draw_agreement(truths: Mapping[str, LabelTruthResults], title: str) -> Figure:
     names: dict[str, None] = {}
     rows = []
-    for part, called in PARTS.items():
+    for part, heading in PARTS.items():
         panels = []
-        for modality, one in agreeing.items():
-            judged = one["agreement"][part]
-            entries = judged["metrics"].get("pearson", {})
-            names |= dict.fromkeys(entries)
+        for modality, truth in truths.items():
+            agreement = truth.agreement[part]
+            sources = agreement.metrics.get("pearson", {})
+            names |= dict.fromkeys(sources)
             panels.append(
                 IntervalPanel(
-                    title=f"{modality}, {judged['num_clips']} clips, {called}",
+                    title=f"{modality}, {agreement.num_clips} clips, {heading}",
                     across="correlation with the truth",
-                    estimates=_estimates(entries),
+                    estimates=_estimates(sources),
                     mark=0.0 if part == "conflicting" else None,
                 )
             )
@@ -99,113 +114,110 @@ def _draw_agreement(agreeing: Mapping[str, Any], title: str) -> Figure:
     return draw_intervals(rows, list(names), title, _INTERVALS)
 
 
-def _draw_trajectories(agreeing: Mapping[str, Any], title: str) -> Figure:
-    names: dict[str, None] = {}
-    for one in agreeing.values():
-        names |= dict.fromkeys(one["variants"])
-    rows = []
-    for part, called in PARTS.items():
-        rows.append(
-            [
-                LinePanel(
-                    title=f"{modality}, {called}",
-                    across="",
-                    up="correlation with the truth",
-                    lines=_lines(one, part),
-                    mark=_copied(one, part),
-                )
-                for modality, one in agreeing.items()
-            ]
-        )
+def _draw_trajectories(
+    labels: Mapping[str, LabelResults], truths: Mapping[str, LabelTruthResults], title: str
+) -> Figure:
+    names = dict.fromkeys(name for modality in truths for name in labels[modality].variants)
+    rows = [
+        [
+            LinePanel(
+                title=f"{modality}, {heading}",
+                across="",
+                up="correlation with the truth",
+                lines=_lines(labels[modality], _CURVES[part]),
+                mark=_mean_of_copies(truth, part),
+            )
+            for modality, truth in truths.items()
+        ]
+        for part, heading in PARTS.items()
+    ]
     rows.append(
         [
             LinePanel(
                 title=f"{modality}, sign opposite to the annotation",
                 across="epoch",
                 up="share of clips",
-                lines=_lines(one, "flipped"),
-                mark=one.get("contradicting"),
+                lines=_lines(labels[modality], lambda seed: seed.flipped),
+                mark=truth.contradicting,
             )
-            for modality, one in agreeing.items()
+            for modality, truth in truths.items()
         ]
     )
     return draw_lines(rows, list(names), title, are_whole=True)
 
 
-def _lines(one: Mapping[str, Any], key: str) -> dict[str, list[Line]]:
-    lines = {}
-    for name, variant in one["variants"].items():
-        lines[name] = [
+def _lines(labels: LabelResults, read: _Curve) -> dict[str, list[Line]]:
+    return {
+        name: [
             Line(
-                places=list(range(1, len(seed[key]) + 1)),
-                estimates=[Estimate(value=value) for value in seed[key]],
-                dot=seed["best_epoch"] - 1,
+                places=list(range(1, len(read(seed)) + 1)),
+                estimates=[Estimate(value=value) for value in read(seed)],
+                dot=seed.best_epoch - 1,
             )
-            for seed in variant["trajectories"].values()
+            for seed in variant.trajectories.values()
         ]
-    return lines
+        for name, variant in labels.variants.items()
+    }
 
 
-def _copied(one: Mapping[str, Any], part: str) -> float | None:
-    entry = one["agreement"][part]["metrics"].get("pearson", {}).get(COPY)
-    return None if entry is None else entry["mean"]
+def _mean_of_copies(truth: LabelTruthResults, part: str) -> float | None:
+    copies = truth.agreement[part].metrics.get("pearson", {}).get(COPY)
+    return None if copies is None else copies.mean
 
 
-def _draw_scores(fusion: Mapping[str, Any], title: str) -> Figure:
-    metrics = {"mae": "mean absolute error", "corr": "correlation"}
+def _draw_scores(fusion: MetricResults, title: str) -> Figure:
     panels = [
         IntervalPanel(
-            title=f"{name}, {fusion['num_clips']} clips",
-            across=words,
-            estimates=_estimates(fusion["metrics"][name]),
+            title=f"{metric}, {fusion.num_clips} clips",
+            across=heading,
+            estimates=_estimates(fusion.metrics[metric]),
         )
-        for name, words in metrics.items()
+        for metric, heading in _SCORES.items()
     ]
-    names = list(fusion["metrics"]["mae"])
+    names = list(fusion.metrics["mae"])
     return draw_intervals([[panel] for panel in panels], names, title, _INTERVALS)
 
 
-def _draw_attention(shares: Mapping[str, Any], title: str) -> Figure:
+def _draw_attention(attention: Mapping[str, AttentionResults], title: str) -> Figure:
     names: dict[str, None] = {}
     panels = []
-    for modality, one in shares.items():
-        entries = one["metrics"].get("ratio", {})
-        names |= dict.fromkeys(entries)
+    for modality, results in attention.items():
+        sources = results.metrics.get("ratio", {})
+        names |= dict.fromkeys(sources)
         panels.append(
             IntervalPanel(
-                title=f"{modality}, {one['num_clips']} clips",
+                title=f"{modality}, {results.num_clips} clips",
                 across="times what equal weights get",
-                estimates=_estimates(entries),
+                estimates=_estimates(sources),
                 mark=1.0,
             )
         )
     return draw_intervals([panels], list(names), title, _INTERVALS)
 
 
+_Points = Sequence[tuple[float, CorpusResults]]
+
+
 def draw_sweep(
-    name: str,
-    across: str,
-    points: Sequence[tuple[float, Mapping[str, Any]]],
-    variants: Sequence[str],
-    out: Path,
+    name: str, across: str, points: _Points, variants: Sequence[str], out: Path
 ) -> list[Picture]:
     """Write the figures of a sweep, a line for each variant.
 
     Args:
         name: What the sweep is called.
-        across: What stands along its axis.
-        points: Where each corpus lies, and what was judged on it, in the order of the axis.
+        across: What its axis is.
+        points: Where each corpus lies, and its results, in the order of the axis.
         variants: Names of the lines.
         out: Folder to write into.
     """
-    wanted = {
+    measures = {
         "labels": ("Labels against the truth", _sweep_labels),
         "scores": ("Multimodal task on test", _sweep_scores),
         "attention": ("Attention inside the known moments on test", _sweep_attention),
     }
     pictures = []
-    for measure, (title, find) in wanted.items():
-        rows = find(points, across)
+    for measure, (title, make_rows) in measures.items():
+        rows = make_rows(points, across)
         if not rows:
             continue
         file = f"{name}-{measure}.png"
@@ -216,21 +228,20 @@ def draw_sweep(
     return pictures
 
 
-_Points = Sequence[tuple[float, Mapping[str, Any]]]
-
-
 def _sweep_labels(points: _Points, across: str) -> list[list[LinePanel]]:
-    modalities = [m for m in Modality if any(str(m) in one.get("labels", {}) for _, one in points)]
+    measured = {modality for _, corpus in points for modality in corpus.labels or {}}
+    modalities = [modality for modality in Modality if modality in measured]
     rows = []
-    for part, called in PARTS.items():
+    for part, heading in PARTS.items():
         rows.append(
             [
                 LinePanel(
-                    title=f"{modality}, {called}",
+                    title=f"{modality}, {heading}",
                     across=across,
                     up="correlation with the truth",
-                    lines=_swept(
-                        points, ("labels", str(modality), "agreement", part, "metrics", "pearson")
+                    lines=_sweep_lines(
+                        (at, corpus.label_sources(modality, part, "pearson"))
+                        for at, corpus in points
                     ),
                 )
                 for modality in modalities
@@ -240,22 +251,22 @@ def _sweep_labels(points: _Points, across: str) -> list[list[LinePanel]]:
 
 
 def _sweep_scores(points: _Points, across: str) -> list[list[LinePanel]]:
-    lines = {
-        name: _swept(points, ("scores", "test", str(Task.FUSION), "metrics", name))
-        for name in ("mae", "corr")
-    }
-    up = {"mae": "mean absolute error", "corr": "correlation"}
-    return [
-        [LinePanel(title=name, across=across, up=up[name], lines=one)]
-        for name, one in lines.items()
-        if one
-    ]
+    rows = []
+    for metric, heading in _SCORES.items():
+        lines = _sweep_lines(
+            (at, corpus.task_sources("test", Task.FUSION, metric)) for at, corpus in points
+        )
+        if lines:
+            rows.append([LinePanel(title=metric, across=across, up=heading, lines=lines)])
+    return rows
 
 
 def _sweep_attention(points: _Points, across: str) -> list[list[LinePanel]]:
     panels = []
     for modality in Modality:
-        lines = _swept(points, ("attention", "test", str(modality), "metrics", "ratio"))
+        lines = _sweep_lines(
+            (at, corpus.attention_sources("test", modality, "ratio")) for at, corpus in points
+        )
         if lines:
             panels.append(
                 LinePanel(
@@ -269,16 +280,15 @@ def _sweep_attention(points: _Points, across: str) -> list[list[LinePanel]]:
     return [panels] if panels else []
 
 
-def _swept(points: _Points, path: Sequence[str]) -> dict[str, list[Line]]:
-    """Return a line for each source of what lies at ``path`` in the results of every point."""
-    found: dict[str, list[tuple[float, Estimate]]] = {}
-    for at, judged in points:
-        one: Any = judged
-        for key in path:
-            one = one.get(key, {})
-        for name, entry in one.items():
-            found.setdefault(name, []).append((at, estimate(entry)))
+def _sweep_lines(
+    points: Iterable[tuple[float, Mapping[str, SourceResults]]],
+) -> dict[str, list[Line]]:
+    """Return a line for each source of a metric across the points of a sweep."""
+    lines: dict[str, list[tuple[float, Estimate]]] = {}
+    for at, sources in points:
+        for name, result in sources.items():
+            lines.setdefault(name, []).append((at, _estimate(result)))
     return {
-        name: [Line(places=[at for at, _ in each], estimates=[one for _, one in each])]
-        for name, each in found.items()
+        name: [Line(places=[at for at, _ in line], estimates=[value for _, value in line])]
+        for name, line in lines.items()
     }

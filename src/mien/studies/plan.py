@@ -38,7 +38,7 @@ A study is a TOML file. Those of the package lie in ``configs/studies``.
     ]
     seeds = [1111, 1112]                      # optional, as are variants and set
 
-The ``corpus`` of the settings is set to that of the store, whatever their file says. A settings
+The ``corpus`` of the settings is set to that of the store, whatever their file has. A settings
 file is looked for in the folder of the study's file first.
 """
 

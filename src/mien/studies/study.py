@@ -6,25 +6,24 @@ OUT/
     *.png           the figures
 """
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from mien.errors import CheckpointError, TrainingError
+from mien.errors import TrainingError
 from mien.files.atomic import write_text
 from mien.files.source_code import code_fingerprint
 from mien.studies.corpora import PreparedCorpus, prepare_corpora
 from mien.studies.page import write_page
 from mien.studies.plan import Study
-from mien.studies.restating import restate_results
-from mien.studies.results import judge_corpus
-from mien.studies.runner import Outcome, plan_jobs, run_jobs
+from mien.studies.results.measures import evaluate_corpus
+from mien.studies.results.results_file import read_results, write_results
+from mien.studies.results.values import StudyResults, SweepPoint, SweepResults
+from mien.studies.runner import plan_jobs, run_jobs
 from mien.studies.workers import StudyListener
-from mien.training.run_folder import read_json
 
 __all__ = ["StudyReport", "rewrite_study", "run_study"]
 
@@ -37,24 +36,23 @@ class StudyReport:
 
     Attributes:
         page: The page, ``index.md``.
-        results: What ``results.json`` holds.
+        results: What was measured, as ``results.json`` holds it.
     """
 
     page: Path
-    results: Mapping[str, Any]
+    results: StudyResults
 
     @property
     def unfinished(self) -> list[str]:
         """A sentence for each run that diverged and each variant that does not fit a corpus."""
         sentences = []
-        for corpus, judged in self.results["corpora"].items():
-            for name, variant in judged["variants"].items():
-                if variant["refusal"]:
-                    sentences.append(f"{corpus}, {name}: {variant['refusal']}")
+        for corpus, results in self.results.corpora.items():
+            for name, variant in results.variants.items():
+                if variant.refusal:
+                    sentences.append(f"{corpus}, {name}: {variant.refusal}")
                 sentences += [
-                    f"{corpus}, {name}, seed {seed} {run['status']}: {run['reason']}"
-                    for seed, run in variant["runs"].items()
-                    if run["status"] != "finished"
+                    f"{corpus}, {name}, seed {seed} {run.status}: {run.reason}"
+                    for seed, run in variant.unfinished.items()
                 ]
         return sentences
 
@@ -116,13 +114,29 @@ def run_study(
         reasons = [outcome.reason for outcome in outcomes]
         reasons += [v.refusal for corpus in prepared for v in corpus.variants.values() if v.refusal]
         raise TrainingError(f"{study.name}: no run finished; the first: {reasons[0]}")
-    results = _evaluate(study, prepared, outcomes, listener)
-    results |= {
-        "command": command or f"mien study {study.name}",
-        "skipped": skipped,
-        "num_runs": len(outcomes),
-        "num_other_code": sum(outcome.job.code != _present_code() for outcome in outcomes),
-    }
+    listener.on_stage(f"{study.name}: judging", len(prepared))
+    corpora = {}
+    for corpus in prepared:
+        name = corpus.corpus.name
+        own = [outcome for outcome in outcomes if outcome.job.corpus == name]
+        corpora[name] = evaluate_corpus(study, corpus, own)
+        listener.on_done(name)
+    results = StudyResults(
+        study=study.name,
+        title=study.config.title,
+        question=study.config.question,
+        measures=study.config.measures,
+        baseline=study.config.baseline,
+        against=study.against,
+        versions={name: metadata.version(name) for name in ("mien", "torch", "numpy")},
+        code=_present_code(),
+        corpora=corpora,
+        sweeps=tuple(_sweeps(study, prepared)),
+        command=command or f"mien study {study.name}",
+        skipped=skipped,
+        num_runs=len(outcomes),
+        num_other_code=sum(outcome.job.code != _present_code() for outcome in outcomes),
+    )
     return StudyReport(page=_write(Path(out), results), results=results)
 
 
@@ -136,13 +150,7 @@ def rewrite_study(folder: str | Path) -> StudyReport:
         CheckpointError: If the folder has no such file, or it cannot be read.
     """
     folder = Path(folder)
-    results = read_json(folder / "results.json")
-    if not isinstance(results.get("corpora"), dict) or "baseline" not in results:
-        raise CheckpointError(
-            f"{folder / 'results.json'}: does not hold the results of a study; give the folder "
-            "that mien study wrote"
-        )
-    results = restate_results(results)
+    results = read_results(folder)
     return StudyReport(page=_write(folder, results), results=results)
 
 
@@ -150,59 +158,35 @@ def _present_code() -> str:
     return code_fingerprint("mien.training.experiment")[:12]
 
 
-def _evaluate(
-    study: Study,
-    prepared: Sequence[PreparedCorpus],
-    outcomes: Sequence[Outcome],
-    listener: StudyListener,
-) -> dict[str, Any]:
-    listener.on_stage(f"{study.name}: judging", len(prepared))
-    corpora = {}
-    for corpus in prepared:
-        name = corpus.corpus.name
-        own = [outcome for outcome in outcomes if outcome.job.corpus == name]
-        corpora[name] = judge_corpus(study, corpus, own)
-        listener.on_done(name)
-    sweeps = []
+def _sweeps(study: Study, prepared: Sequence[PreparedCorpus]) -> Iterator[SweepResults]:
+    """Yield the sweeps of which a corpus was measured."""
     for sweep in study.config.sweep:
         points = [
-            {"at": corpus.corpus.at, "corpus": corpus.corpus.name}
-            for corpus in prepared
-            if corpus.corpus.sweep == sweep.name
+            SweepPoint(at=each.corpus.at, corpus=each.corpus.name)
+            for each in prepared
+            if each.corpus.sweep == sweep.name and each.corpus.at is not None
         ]
         if points:
-            sweeps.append({"name": sweep.name, "across": sweep.across, "points": points})
-    return {
-        "study": study.name,
-        "title": study.config.title,
-        "question": study.config.question,
-        "measures": list(study.config.measures),
-        "baseline": study.config.baseline,
-        "against": list(study.against),
-        "versions": {name: metadata.version(name) for name in ("mien", "torch", "numpy")},
-        "code": _present_code(),
-        "corpora": corpora,
-        "sweeps": sweeps,
-    }
+            yield SweepResults(name=sweep.name, across=sweep.across, points=tuple(points))
 
 
-def _write(out: Path, results: Mapping[str, Any]) -> Path:
+def _write(out: Path, results: StudyResults) -> Path:
     from mien.studies.figures import draw_corpus, draw_sweep  # matplotlib takes a while
 
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "results.json", json.dumps(results, indent=1, allow_nan=False))
-    corpora = results["corpora"]
+    write_results(results, out)
+    corpora = results.corpora
     pictures = {
-        name: draw_corpus(name, judged, out)
-        for name, judged in corpora.items()
-        if judged["sweep"] is None
+        name: draw_corpus(name, corpus, out)
+        for name, corpus in corpora.items()
+        if corpus.sweep is None
     }
-    variants = dict.fromkeys(name for one in corpora.values() for name in one["variants"])
-    for sweep in results["sweeps"]:
-        points = [(one["at"], corpora[one["corpus"]]) for one in sweep["points"]]
-        drawn = {name for _, judged in points for name in judged["variants"]}
+    variants = dict.fromkeys(name for corpus in corpora.values() for name in corpus.variants)
+    for sweep in results.sweeps:
+        points = [(point.at, corpora[point.corpus]) for point in sweep.points]
+        drawn = {name for _, corpus in points for name in corpus.variants}
         names = [name for name in variants if name in drawn]
-        pictures[sweep["name"]] = draw_sweep(sweep["name"], sweep["across"], points, names, out)
+        pictures[sweep.name] = draw_sweep(sweep.name, sweep.across, points, names, out)
     page = out / "index.md"
     write_text(page, write_page(results, pictures))
     logger.info("wrote %s", page)

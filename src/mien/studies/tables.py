@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from mien.evaluation.label_agreement import AGREEMENT
 from mien.evaluation.metrics import METRICS, Metric
@@ -16,8 +16,11 @@ from mien.reports.text import (
     markdown_table,
     note_on_units,
 )
-from mien.studies.results import INSIDE, RATIO
-from mien.types import Task
+from mien.studies.results.attention_metrics import INSIDE, RATIO
+from mien.studies.results.label_values import LabelResults, LabelTruthResults
+from mien.studies.results.sources import MetricResults, SourceResults
+from mien.studies.results.values import AttentionResults, CorpusResults, StudyResults
+from mien.types import Split, Task
 
 __all__ = [
     "attention_tables",
@@ -32,111 +35,117 @@ __all__ = [
 ]
 
 #: The splits on whose clips tables rest: the first of them with results.
-_SPLITS: Final = ("test", "valid")
+_SPLITS: Final[tuple[Split, ...]] = ("test", "valid")
 
 
-def label_tables(name: str, judged: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[str]:
+def label_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Iterator[str]:
     """Yield the heading, tables and sentences about the labels of one corpus."""
-    labels = judged.get("labels", {})
-    if not labels:
+    if not corpus.labels:
         return
     yield "### Labels of train"
-    known = {m: one for m, one in labels.items() if "agreement" in one}
-    if not known:
+    known = {
+        modality: labels.truth
+        for modality, labels in corpus.labels.items()
+        if labels.truth is not None
+    }
+    if known:
+        for part, heading in PARTS.items():
+            yield from _agreement_table(name, corpus, study, known, part, heading)
+        yield from _other_differences(name, corpus, study, known)
+    else:
         yield (
             "Nothing is known of what a modality alone says here, so that agreement cannot be "
             "measured; how far labels moved proves nothing about it."
         )
-    for part, called in PARTS.items() if known else ():
-        yield from _agreement_table(name, judged, results, known, part, called)
-    if known:
-        yield from _other_differences(name, judged, results, known)
-    yield _moves_table(labels)
-    unfit = {why for one in labels.values() for why in one["unfit_references"].values()}
-    yield from (f"A reference was left out: {why}." for why in sorted(unfit))
+    yield _moves_table(corpus.labels)
+    reasons = {
+        reason for labels in corpus.labels.values() for reason in labels.unfit_references.values()
+    }
+    yield from (f"A reference was left out: {reason}." for reason in sorted(reasons))
 
 
 def _agreement_table(
     name: str,
-    judged: Mapping[str, Any],
-    results: Mapping[str, Any],
-    known: Mapping[str, Any],
+    corpus: CorpusResults,
+    study: StudyResults,
+    known: Mapping[str, LabelTruthResults],
     part: str,
-    called: str,
+    heading_of_part: str,
 ) -> Iterator[str]:
-    baseline, pearson = results["baseline"], AGREEMENT["pearson"]
+    baseline, pearson = study.baseline, AGREEMENT["pearson"]
     heading = ["", "labels", "seeds", "corr", "95 %", f"less {baseline}"]
     heading += ["rank corr", "mae", "mae after map", "same sign %"]
     rows, counts = [], []
-    for modality, one in known.items():
-        metrics = one["agreement"][part]["metrics"]
-        counts.append(f"{modality} {count_clips(one['agreement'][part], 'train')}")
-        for source, entry in metrics.get("pearson", {}).items():
-            cells = [
-                modality,
-                source,
-                count_seeds(entry, judged, source),
-                mean_cell(entry, pearson),
-            ]
-            cells += [interval_cell(entry, pearson), difference_cell(entry, baseline, pearson)]
+    for modality, truth in known.items():
+        metrics = truth.agreement[part].metrics
+        counts.append(f"{modality} {count_clips(truth.agreement[part], 'train')}")
+        for source, result in metrics.get("pearson", {}).items():
+            cells = [modality, source, count_seeds(result, corpus, source)]
+            cells += [mean_cell(result, pearson), interval_cell(result, pearson)]
+            cells.append(difference_cell(result, baseline, pearson))
             for key in ("spearman", "mae", "mae_monotone", "sign"):
                 cells.append(mean_cell(metrics[key][source], AGREEMENT[key]))
             rows.append(cells)
-    what = "all clips" if part == "everywhere" else "clips in which the modality contradicts"
+    clips = "all clips" if part == "everywhere" else "clips in which the modality contradicts"
     if rows:
-        yield f"Agreement with the truth of the modality, {what} ({called}), best epoch:"
+        yield f"Agreement with the truth of the modality, {clips} ({heading_of_part}), best epoch:"
         yield markdown_table(heading, rows, 2)
-        yield caption(name, judged, results, ", ".join(counts))
+        yield caption(name, corpus, study, ", ".join(counts))
 
 
 def _other_differences(
-    name: str, judged: Mapping[str, Any], results: Mapping[str, Any], known: Mapping[str, Any]
+    name: str,
+    corpus: CorpusResults,
+    study: StudyResults,
+    known: Mapping[str, LabelTruthResults],
 ) -> Iterator[str]:
     """Return the differences in correlation to all but the baseline, where there are some."""
     pearson = AGREEMENT["pearson"]
     rows, counts = [], []
-    for modality, one in known.items():
-        entries = {part: one["agreement"][part]["metrics"].get("pearson", {}) for part in PARTS}
-        counts += [f"{modality} {count_clips(one['agreement'][part], 'train')}" for part in PARTS]
-        own = [one for one in entries["everywhere"] if one in judged["variants"] or one == COPY]
-        for source in own:
-            for other in entries["everywhere"][source]["less"]:
-                if other != results["baseline"]:
+    for modality, truth in known.items():
+        parts = {part: truth.agreement[part].metrics.get("pearson", {}) for part in PARTS}
+        counts += [f"{modality} {count_clips(truth.agreement[part], 'train')}" for part in PARTS]
+        for source, result in parts["everywhere"].items():
+            if source not in corpus.variants and source != COPY:
+                continue
+            for other in result.less:
+                if other != study.baseline:
                     cells = [
-                        difference_cell(entries[part][source], other, pearson)
-                        if source in entries[part]
+                        difference_cell(sources[source], other, pearson)
+                        if source in sources
                         else UNDEFINED
-                        for part in PARTS
+                        for sources in parts.values()
                     ]
                     rows.append([modality, source, other, *cells])
     if rows:
         yield "Correlation with the truth, differences to others:"
         heading = ["", "labels", "less", "all", "contradicting"]
         yield markdown_table(heading, rows, 3)
-        yield caption(name, judged, results, ", ".join(counts))
+        yield caption(name, corpus, study, ", ".join(counts))
 
 
-def _moves_table(labels: Mapping[str, Any]) -> str:
+def _moves_table(labels: Mapping[str, LabelResults]) -> str:
     """Return how labels came about: cut, flipped, moved; means over the seeds."""
     heading = ["", "labels", "clipped % first / best / last epoch", "flipped % best epoch"]
     heading += ["contradicting % in truth", "moved, mean"]
     rows = []
-    for modality, one in labels.items():
-        truth = one.get("contradicting")
-        for source, variant in one["variants"].items():
-            seeds = list(variant["trajectories"].values())
+    for modality, results in labels.items():
+        contradicting = None if results.truth is None else results.truth.contradicting
+        for source, variant in results.variants.items():
+            seeds = variant.trajectories.values()
             clipped = [
-                _percent([seed["clipped"][pick(seed)] for seed in seeds])
-                for pick in (lambda _: 0, lambda seed: seed["best_epoch"] - 1, lambda _: -1)
+                [seed.clipped[0] for seed in seeds],
+                [seed.clipped[seed.best_epoch - 1] for seed in seeds],
+                [seed.clipped[-1] for seed in seeds],
             ]
             rows.append(
                 [
                     modality,
                     source,
-                    " / ".join(clipped),
-                    _percent(variant["flipped"]),
-                    _percent([truth]),
-                    format_value(variant["moves"]["moved"]["mean"]),
+                    " / ".join(_percent(shares) for shares in clipped),
+                    _percent(variant.flipped),
+                    _percent([contradicting]),
+                    format_value(variant.moves.moved.mean),
                 ]
             )
     return (
@@ -151,167 +160,154 @@ def _percent(shares: Sequence[float | None]) -> str:
     return f"{100 * sum(known) / len(known):.1f}" if known else UNDEFINED
 
 
-def score_tables(name: str, judged: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[str]:
+def score_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Iterator[str]:
     """Yield the heading, tables and sentences about the scores of one corpus."""
-    scores = judged.get("scores", {})
-    split = next((one for one in _SPLITS if str(Task.FUSION) in scores.get(one, {})), None)
-    if split is None:
+    if corpus.scores is None:
         return
-    family, fusion = judged["family"], scores[split][str(Task.FUSION)]
-    best = judged["best_on_valid"]
-    valid = scores.get("valid", {}).get(str(Task.FUSION), {}).get("metrics", {}).get("mae", {})
+    split = next((each for each in _SPLITS if corpus.task(each, Task.FUSION)), None)
+    fusion = None if split is None else corpus.task(split, Task.FUSION)
+    if split is None or fusion is None:
+        return
+    family = corpus.scores.family
+    valid = corpus.task_sources("valid", Task.FUSION, "mae")
     mae = METRICS[family]["mae"]
     yield f"### Multimodal task on {split}"
     heading = ["", "seeds", "parameters", "valid mae"]
-    heading += [label_metric(one, family) for one in fusion["metrics"]]
+    heading += [label_metric(metric, family) for metric in fusion.metrics]
     rows = []
-    for source, entry in fusion["metrics"]["mae"].items():
-        title = f"{source} (best on valid)" if source == best else source
-        cells = [title, count_seeds(entry, judged, source)]
-        cells.append(str(judged["variants"][source]["num_parameters"]))
+    for source, result in fusion.metrics["mae"].items():
+        is_best = source == corpus.scores.best_on_valid
+        cells = [f"{source} (best on valid)" if is_best else source]
+        cells.append(count_seeds(result, corpus, source))
+        cells.append(str(corpus.variants[source].num_parameters))
         cells.append(mean_cell(valid[source], mae) if source in valid else UNDEFINED)
-        for key, entries in fusion["metrics"].items():
-            cells.append(mean_cell(entries[source], METRICS[family][key]))
+        for key, sources in fusion.metrics.items():
+            cells.append(mean_cell(sources[source], METRICS[family][key]))
         rows.append(cells)
     yield markdown_table(heading, rows)
-    yield caption(name, judged, results, count_clips(fusion, split))
-    yield from _score_differences(judged, results, fusion)
-    yield from _task_table(name, judged, results, split)
+    yield caption(name, corpus, study, count_clips(fusion, split))
+    yield _score_differences(fusion, family, study.against)
+    tasks = {t: results for t, results in corpus.scores.splits[split].items() if t != Task.FUSION}
+    if tasks:
+        yield f"Unimodal tasks on {split}, against what is known of the modality alone:"
+        yield _task_table(tasks, corpus, family, study.baseline)
+        clips = ", ".join(f"{t} {count_clips(results, split)}" for t, results in tasks.items())
+        yield caption(name, corpus, study, clips)
     yield "; ".join(describe_metrics(family)) + "."
 
 
-def _score_differences(
-    judged: Mapping[str, Any], results: Mapping[str, Any], fusion: Mapping[str, Any]
-) -> Iterator[str]:
-    family = judged["family"]
-    against = [name for name in results["against"] if name in fusion["metrics"]["mae"]]
+def _score_differences(fusion: MetricResults, family: str, against: Sequence[str]) -> str:
+    """Return the intervals of the multimodal task, and its differences to others."""
+    others = [name for name in against if name in fusion.metrics["mae"]]
     heading = ["", "mae, 95 %", "corr, 95 %"]
-    heading += [f"{key} less {other}" for other in against for key in ("mae", "corr")]
+    heading += [f"{key} less {other}" for other in others for key in ("mae", "corr")]
     rows = []
-    for source in fusion["metrics"]["mae"]:
-        entries = {key: fusion["metrics"][key][source] for key in ("mae", "corr")}
-        cells = [source, *(interval_cell(entries[key], METRICS[family][key]) for key in entries)]
-        for other in against:
-            cells += [difference_cell(entries[key], other, METRICS[family][key]) for key in entries]
+    for source in fusion.metrics["mae"]:
+        results = [(fusion.metrics[key][source], METRICS[family][key]) for key in ("mae", "corr")]
+        cells = [source, *(interval_cell(result, metric) for result, metric in results)]
+        for other in others:
+            cells += [difference_cell(result, other, metric) for result, metric in results]
         rows.append(cells)
-    yield markdown_table(heading, rows)
+    return markdown_table(heading, rows)
 
 
 def _task_table(
-    name: str, judged: Mapping[str, Any], results: Mapping[str, Any], split: str
-) -> Iterator[str]:
+    tasks: Mapping[str, MetricResults], corpus: CorpusResults, family: str, baseline: str
+) -> str:
     """Return how the unimodal tasks do against what is known of their modality."""
-    tasks = {t: one for t, one in judged["scores"][split].items() if t != str(Task.FUSION)}
-    if not tasks:
-        return
-    metrics, baseline = METRICS[judged["family"]], results["baseline"]
     heading = ["", "task", "seeds", "mae", "mae, 95 %", f"mae less {baseline}", "corr"]
     heading += ["corr, 95 %", f"corr less {baseline}"]
     rows = []
-    for task, one in tasks.items():
-        for source, entry in one["metrics"]["mae"].items():
-            cells = [source, task, count_seeds(entry, judged, source)]
+    for task, results in tasks.items():
+        for source in results.metrics["mae"]:
+            cells = [source, task, count_seeds(results.metrics["mae"][source], corpus, source)]
             for key in ("mae", "corr"):
-                found = one["metrics"][key][source]
-                cells += [mean_cell(found, metrics[key]), interval_cell(found, metrics[key])]
-                cells.append(difference_cell(found, baseline, metrics[key]))
+                result, metric = results.metrics[key][source], METRICS[family][key]
+                cells += [mean_cell(result, metric), interval_cell(result, metric)]
+                cells.append(difference_cell(result, baseline, metric))
             rows.append(cells)
-    yield f"Unimodal tasks on {split}, against what is known of the modality alone:"
-    yield markdown_table(heading, rows, 2)
-    clips = ", ".join(f"{task} {count_clips(one, split)}" for task, one in tasks.items())
-    yield caption(name, judged, results, clips)
+    return markdown_table(heading, rows, 2)
 
 
-def attention_tables(
-    name: str, judged: Mapping[str, Any], results: Mapping[str, Any]
-) -> Iterator[str]:
+def attention_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Iterator[str]:
     """Yield the heading, table and sentence about the attention of one corpus."""
-    attention = judged.get("attention", {})
-    split = next((one for one in _SPLITS if one in attention), None)
+    attention = corpus.attention or {}
+    split = next((each for each in _SPLITS if each in attention), None)
     if split is None:
         return
-    baseline = results["baseline"]
     heading = ["", "variant", "seeds", "inside %", "95 %", "equal %", "times equal", "95 %"]
-    heading.append(f"times less {baseline}")
+    heading.append(f"times less {study.baseline}")
     rows, counts, silent = [], [], []
-    for modality, one in attention[split].items():
-        silent += [f"{variant} ({modality})" for variant in one["without_attention"]]
-        if not one["metrics"]:
+    for modality, results in attention[split].items():
+        silent += [f"{variant} ({modality})" for variant in results.without_attention]
+        if not results.metrics:
             continue
-        counts.append(f"{modality} {count_clips(one, split)}")
-        for source, inside in one["metrics"]["inside"].items():
-            ratio = one["metrics"]["ratio"][source]
-            cells = [
-                modality,
-                source,
-                count_seeds(inside, judged, source),
-                mean_cell(inside, INSIDE),
-            ]
-            cells += [interval_cell(inside, INSIDE), format_value(one["uniform"], INSIDE)]
-            cells += [
-                mean_cell(ratio, RATIO),
-                interval_cell(ratio, RATIO),
-                difference_cell(ratio, baseline, RATIO),
-            ]
+        counts.append(f"{modality} {count_clips(results, split)}")
+        for source, inside in results.metrics["inside"].items():
+            ratio = results.metrics["ratio"][source]
+            cells = [modality, source, count_seeds(inside, corpus, source)]
+            cells += [mean_cell(inside, INSIDE), interval_cell(inside, INSIDE)]
+            cells += [format_value(results.uniform, INSIDE), mean_cell(ratio, RATIO)]
+            cells += [interval_cell(ratio, RATIO), difference_cell(ratio, study.baseline, RATIO)]
             rows.append(cells)
     yield f"### Attention inside the known moments, on {split}"
     if rows:
         yield markdown_table(heading, rows, 2)
-        yield caption(name, judged, results, ", ".join(counts))
+        yield caption(name, corpus, study, ", ".join(counts))
     if silent:
         yield f"Weights are all 0, so that there is no share: {', '.join(silent)}."
 
 
-def caption(name: str, judged: Mapping[str, Any], results: Mapping[str, Any], clips: str) -> str:
-    """Say below a table on what it rests."""
-    mark = " (synthetic)" if judged["is_synthetic"] else ""
-    return f"*{name}{mark}; {clips}; seeds of each row in its column; `{results['command']}`.*"
+def caption(name: str, corpus: CorpusResults, study: StudyResults, clips: str) -> str:
+    """Return the sentence below a table: on what it rests."""
+    mark = " (synthetic)" if corpus.is_synthetic else ""
+    return f"*{name}{mark}; {clips}; seeds of each row in its column; `{study.command}`.*"
 
 
-def count_clips(one: Mapping[str, Any], word: str) -> str:
-    """Say how many clips and videos a part of the results rests on."""
-    units, clips = one["num_clusters"], one["num_clips"]
+def count_clips(results: MetricResults | AttentionResults, split: str) -> str:
+    """Return on how many clips, and videos of several clips, results rest."""
+    clips, units = results.num_clips, results.num_clusters or 0
     inside = "" if units == clips else f" in {units} video{'s' * (units != 1)}"
-    return f"{clips} clip{'s' * (clips != 1)} of {word}{inside}{note_on_units(units)}"
+    return f"{clips} clip{'s' * (clips != 1)} of {split}{inside}{note_on_units(units)}"
 
 
-def count_seeds(entry: Mapping[str, Any], judged: Mapping[str, Any], name: str) -> str:
-    """Return how many seeds an entry rests on; of how many, if some are missing."""
-    num = len(entry["values"])
-    runs = judged["variants"].get(name, {}).get("runs", {})
+def count_seeds(result: SourceResults, corpus: CorpusResults, name: str) -> str:
+    """Return how many seeds a result rests on; of how many, if some are missing."""
+    num = len(result.values)
+    runs = corpus.variants[name].runs if name in corpus.variants else {}
     return f"{num} of {len(runs)}" if len(runs) > num else str(num)
 
 
-def mean_cell(entry: Mapping[str, Any], metric: Metric) -> str:
+def mean_cell(result: SourceResults, metric: Metric) -> str:
     """Return the mean over the seeds, with its deviation where there are several."""
-    mean = format_value(entry["mean"], metric)
-    if len(entry["values"]) < 2 or entry["deviation"] is None:
+    mean = format_value(result.mean, metric)
+    if len(result.values) < 2 or result.deviation is None:
         return mean
-    return f"{mean} ± {format_value(entry['deviation'], metric)}"
+    return f"{mean} ± {format_value(result.deviation, metric)}"
 
 
-def interval_cell(entry: Mapping[str, Any], metric: Metric) -> str:
+def interval_cell(result: SourceResults, metric: Metric) -> str:
     """Return the interval of the mean."""
-    return format_interval(entry["low"], entry["high"], metric)
+    return format_interval(result.low, result.high, metric)
 
 
-def difference_cell(entry: Mapping[str, Any], other: str, metric: Metric) -> str:
-    """Return the difference to another source, with its interval.
+def difference_cell(result: SourceResults, other: str, metric: Metric) -> str:
+    """Return the difference to another source, with its interval; empty if there is none.
 
     Bold, with the word ``better`` or ``worse``, where the interval covers the seeds and leaves out
     zero; ``(weights)`` where it does not cover the seeds.
     """
-    found = entry["less"].get(other)
-    if found is None or found["difference"] is None:
+    less = result.less.get(other)
+    if less is None or less.difference is None:
         return ""
-    sign = "+" if found["difference"] > 0 else ""
-    text = f"{sign}{format_value(found['difference'], metric)}"
-    both = format_interval(found["low"], found["high"], metric)
-    if found["low"] is None:
+    sign = "+" if less.difference > 0 else ""
+    text = f"{sign}{format_value(less.difference, metric)}"
+    if less.low is None or less.high is None:
         return text
-    if not found["covers_seeds"]:
-        return f"{text} {both} (weights)"
-    if found["low"] <= 0 <= found["high"]:
-        return f"{text} {both}"
-    is_better = (found["difference"] > 0) == metric.higher_is_better
-    return f"**{text} {'better' if is_better else 'worse'}** {both}"
+    interval = format_interval(less.low, less.high, metric)
+    if not less.covers_seeds:
+        return f"{text} {interval} (weights)"
+    if less.low <= 0 <= less.high:
+        return f"{text} {interval}"
+    is_better = (less.difference > 0) == metric.higher_is_better
+    return f"**{text} {'better' if is_better else 'worse'}** {interval}"

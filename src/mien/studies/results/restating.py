@@ -1,8 +1,8 @@
-"""Results of a study that an earlier version judged, with the intervals of now.
+"""Results of a study that an earlier version wrote, with the intervals of now.
 
 Earlier versions gave percentile intervals however few the videos were, and differences whose
 interval and p value left out the seeds. What they stored holds enough to work out the present
-ones nearly: the values of all seeds, and intervals over videos, whose width tells the standard
+ones nearly: the values of all seeds, and intervals over videos, whose width gives the standard
 error.
 """
 
@@ -18,7 +18,7 @@ from mien.evaluation.contrast import describe_difference
 from mien.evaluation.evaluate import plain
 from mien.evaluation.label_agreement import AGREEMENT
 from mien.evaluation.metrics import METRICS, Metric
-from mien.studies.results import INSIDE, RATIO
+from mien.studies.results.attention_metrics import INSIDE, RATIO
 
 __all__ = ["restate_results"]
 
@@ -30,28 +30,28 @@ def restate_results(results: Mapping[str, Any]) -> dict[str, Any]:
 
     The standard error over G videos is taken from an interval's width, as that of a normal
     distribution, times sqrt(G / (G - 1)), by which a bootstrap falls short. That of the seeds
-    comes from the values. ``is_restated`` says that this was done.
+    comes from the values. ``is_restated`` records that this was done.
     """
     restated = copy.deepcopy(dict(results))
-    for judged in restated["corpora"].values():
-        for part, metrics in _parts(judged):
+    for corpus in restated["corpora"].values():
+        for part, metrics in _parts(corpus):
             for name, entries in part["metrics"].items():
                 if any(_is_earlier(entry) for entry in entries.values()):
                     restated["is_restated"] = True
-                    fixed = entries.keys() - judged["variants"].keys()
+                    fixed = entries.keys() - corpus["variants"].keys()
                     _restate(entries, part["num_clusters"], metrics[name], fixed)
     return restated
 
 
-def _parts(judged: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Metric]]]:
-    """Yield whatever was judged on the same clips, with the metrics it was judged by."""
-    for one in judged.get("labels", {}).values():
-        for part in one.get("agreement", {}).values():
+def _parts(corpus: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Metric]]]:
+    """Yield whatever was evaluated on the same clips, with its metrics."""
+    for labels in corpus.get("labels", {}).values():
+        for part in labels.get("agreement", {}).values():
             yield part, AGREEMENT
-    for tasks in judged.get("scores", {}).values():
+    for tasks in corpus.get("scores", {}).values():
         for part in tasks.values():
-            yield part, METRICS[judged["family"]]
-    for modalities in judged.get("attention", {}).values():
+            yield part, METRICS[corpus["family"]]
+    for modalities in corpus.get("attention", {}).values():
         for part in modalities.values():
             yield part, {"inside": INSIDE, "ratio": RATIO}
 
@@ -76,12 +76,12 @@ def _restate(entries: Mapping[str, Any], num_units: int, metric: Metric, fixed: 
             if less["low"] is None:
                 less |= {"error_units": None, "error_seeds": None, "covers_seeds": False}
                 continue
-            sides = [None if one in fixed else values[one] for one in (name, other)]
-            found = compare_values(less["difference"], _error(less, num_units), num_units, sides)
-            less |= describe_difference(found)
+            sides = [None if source in fixed else values[source] for source in (name, other)]
+            error = _error(less, num_units)
+            less |= describe_difference(compare_values(less["difference"], error, num_units, sides))
 
 
 def _error(entry: Mapping[str, Any], num_units: int) -> float:
-    """Return the standard error over units that the width of a percentile interval tells."""
+    """Return the standard error over units that the width of a percentile interval gives."""
     width = float(entry["high"]) - float(entry["low"])
     return width / (2 * _NORMAL) * math.sqrt(num_units / (num_units - 1))

@@ -1,0 +1,359 @@
+"""The runs of a corpus to its results: every measure of every variant, side by side."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from mien.data.store import open_store
+from mien.errors import MienError
+from mien.evaluation.contrast import clusters_of, contrast
+from mien.evaluation.evaluate import judged_rows, plain
+from mien.evaluation.metrics import METRICS, Scores
+from mien.evaluation.predictions import Predictions
+from mien.reports.label_measure import (
+    COPY,
+    LabelRows,
+    flipped_share,
+    judge_agreement,
+    judge_moves,
+    judge_trajectories,
+    read_label_rows,
+)
+from mien.studies.baselines import fit_reference
+from mien.studies.corpora import PreparedCorpus
+from mien.studies.plan import Study
+from mien.studies.results.attention_metrics import INSIDE, RATIO
+from mien.studies.results.label_values import (
+    LabelMoves,
+    LabelResults,
+    LabelTrajectory,
+    LabelTruthResults,
+    LabelVariantResults,
+)
+from mien.studies.results.sources import MetricResults, SourceDifference, SourceResults
+from mien.studies.results.values import (
+    AttentionResults,
+    CorpusResults,
+    RunResults,
+    ScoreResults,
+    VariantResults,
+)
+from mien.studies.runner import Outcome
+from mien.training.run_folder import SeedFolder, read_json
+from mien.types import ID_SEPARATOR, SPLITS, Modality, Split, Task
+
+__all__ = ["evaluate_corpus"]
+
+_EVALUATED: Final[tuple[Split, ...]] = ("test", "valid")
+_UNIMODAL_METRICS: Final = ("mae", "corr")
+
+
+def evaluate_corpus(
+    study: Study, prepared: PreparedCorpus, outcomes: Sequence[Outcome]
+) -> CorpusResults:
+    """Evaluate the runs of one corpus.
+
+    A seed that did not finish is named among the variant's ``runs`` and is in no mean.
+
+    Args:
+        study: Names what is measured and which variants are subtracted.
+        prepared: The corpus.
+        outcomes: How its jobs ended.
+    """
+    store = open_store(prepared.store)
+    corpus = prepared.corpus
+    finished = _finished(outcomes)
+    measures = study.config.measures if finished else ()
+    return CorpusResults(
+        corpus=store.meta.name,
+        is_synthetic=store.meta.is_synthetic,
+        planted=corpus.planted.model_dump(exclude_unset=True) if corpus.planted else None,
+        fingerprint=prepared.fingerprint,
+        num_clips={split: store.meta.num_clips.get(split, 0) for split in SPLITS},
+        num_videos={
+            split: len({store.clips[row].video_id for row in store.rows(split)}) for split in SPLITS
+        },
+        seeds=corpus.seeds,
+        sweep=corpus.sweep,
+        at=corpus.at,
+        variants={name: _describe_variant(prepared, name, outcomes) for name in prepared.variants},
+        labels=_evaluate_labels(study, prepared, finished) if "labels" in measures else None,
+        scores=_evaluate_scores(study, finished) if "scores" in measures else None,
+        attention=_evaluate_attention(study, outcomes) if "attention" in measures else None,
+    )
+
+
+def _finished(outcomes: Sequence[Outcome]) -> dict[str, list[SeedFolder]]:
+    """Return the finished seeds of every variant that has some."""
+    finished: dict[str, list[SeedFolder]] = {}
+    for outcome in outcomes:
+        if outcome.status == "finished":
+            finished.setdefault(outcome.job.variant, []).append(outcome.job.seed_folder)
+    return finished
+
+
+def _describe_variant(
+    prepared: PreparedCorpus, name: str, outcomes: Sequence[Outcome]
+) -> VariantResults:
+    variant = prepared.variants[name]
+    return VariantResults(
+        refusal=variant.refusal,
+        num_parameters=variant.num_parameters,
+        runs={
+            str(outcome.job.seed): _describe_run(outcome)
+            for outcome in outcomes
+            if outcome.job.variant == name
+        },
+        settings=variant.config.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def _describe_run(outcome: Outcome) -> RunResults:
+    run = outcome.job.folder.name
+    if outcome.status != "finished":
+        return RunResults(status=outcome.status, run=run, reason=outcome.reason)
+    metrics, epochs = outcome.job.seed_folder.metrics(), outcome.job.seed_folder.epochs()
+    return RunResults(
+        status=outcome.status,
+        run=run,
+        best_epoch=metrics["best_epoch"],
+        num_epochs=metrics["num_epochs"],
+        seconds=sum(float(epoch["seconds"]) for epoch in epochs),
+    )
+
+
+def _evaluate_labels(
+    study: Study, prepared: PreparedCorpus, finished: Mapping[str, Sequence[SeedFolder]]
+) -> dict[str, LabelResults]:
+    """Return, per modality, how the labels of every variant agree, move and come about."""
+    variants = {name: read_label_rows(seeds) for name, seeds in finished.items()}
+    moves = {name: judge_moves(rows) for name, rows in variants.items()}
+    results = {}
+    for modality in Modality:
+        rows = {name: each[modality] for name, each in variants.items() if modality in each}
+        if not rows:
+            continue
+        first = next(iter(rows.values()))
+        references, unfit = _fit_references(prepared, modality)
+        results[str(modality)] = LabelResults(
+            num_known=int(first.known.sum()),
+            unfit_references=unfit,
+            variants={
+                name: LabelVariantResults(
+                    trajectories=_trajectories(own),
+                    moves=_moves(moves[name][str(modality)]),
+                    flipped=tuple(plain(flipped_share(row, own.annotated)) for row in own.best),
+                )
+                for name, own in rows.items()
+            },
+            truth=_compare_with_truth(study, rows, references) if first.known.any() else None,
+        )
+    return results
+
+
+def _trajectories(rows: LabelRows) -> dict[str, LabelTrajectory]:
+    trajectories = {}
+    for seed, values in judge_trajectories(rows).items():
+        epochs = {key: tuple(each) for key, each in values.items() if key != "best_epoch"}
+        trajectories[seed] = LabelTrajectory(best_epoch=values["best_epoch"], **epochs)
+    return trajectories
+
+
+def _moves(moves: Mapping[str, Any]) -> LabelMoves:
+    return LabelMoves(
+        moved=_source(moves["moved"]),
+        with_annotation=_source(moves["with_annotation"]),
+        with_others={other: tuple(values) for other, values in moves["with"].items()},
+    )
+
+
+def _compare_with_truth(
+    study: Study, rows: Mapping[str, LabelRows], references: Mapping[str, Scores]
+) -> LabelTruthResults:
+    first = next(iter(rows.values()))
+    sources = {name: own.best for name, own in rows.items()}
+    fixed = (set(references) | {COPY}) - set(sources)
+    if COPY not in sources:
+        sources[COPY] = first.annotated[None]
+    truth = first.truth
+    for name, labels in references.items():
+        sources[name] = labels[None]
+        truth = np.where(np.isnan(labels), math.nan, truth)  # without a fit there is no comparison
+    parts = judge_agreement(
+        {name: np.where(np.isnan(truth), 0.0, labels) for name, labels in sources.items()},
+        truth,
+        first.annotated,
+        first.videos,
+        against=tuple(dict.fromkeys((COPY, *study.against, *references))),
+        fixed=fixed,
+    )
+    share = flipped_share(first.truth[first.known], first.annotated[first.known])
+    return LabelTruthResults(
+        contradicting=plain(share),
+        agreement={
+            part: MetricResults(
+                num_clips=values["num_clips"],
+                num_clusters=values["num_clusters"],
+                metrics={name: _sources(each) for name, each in values["metrics"].items()},
+            )
+            for part, values in parts.items()
+        },
+    )
+
+
+def _fit_references(
+    prepared: PreparedCorpus, modality: Modality
+) -> tuple[dict[str, Scores], dict[str, str]]:
+    """Fit the references of a modality; return their labels, and why others could not be fitted."""
+    store = open_store(prepared.store)
+    series = next(iter(prepared.variants.values())).config.features
+    names = {Modality.AUDIO: series.audio, Modality.VIDEO: series.video}
+    fitted, unfit = {}, {}
+    for name in prepared.corpus.references:
+        try:
+            fitted[str(name)] = fit_reference(name, store, names.get(modality, str(modality)))
+        except MienError as error:
+            unfit[str(name)] = str(error)
+    return fitted, unfit
+
+
+def _evaluate_scores(study: Study, finished: Mapping[str, Sequence[SeedFolder]]) -> ScoreResults:
+    """Return every metric of every task, and which variant is best on validation."""
+    family = str(read_json(next(iter(finished.values()))[0].path.parent / "metrics.json")["family"])
+    splits = {}
+    for split in _EVALUATED:
+        predictions = {}
+        for name, seeds in finished.items():
+            read = [seed.predictions(split) for seed in seeds]
+            own = [each for each in read if each is not None]
+            if own:
+                predictions[name] = own
+        if predictions:
+            tasks = {str(task): _evaluate_task(study, predictions, task, family) for task in Task}
+            splits[str(split)] = {task: each for task, each in tasks.items() if each is not None}
+    return ScoreResults(family=family, splits=splits, best_on_valid=_best_on_valid(splits))
+
+
+def _evaluate_task(
+    study: Study, predictions: Mapping[str, Sequence[Predictions]], task: Task, family: str
+) -> MetricResults | None:
+    """Evaluate one task of the variants that have it; None if there is no truth."""
+    having = {name: each for name, each in predictions.items() if task in each[0].scores}
+    if not having:
+        return None
+    first = next(iter(having.values()))[0]
+    rows = judged_rows(first, task)
+    if not rows.any():
+        return None
+    scores = {n: np.stack([p.scores[task][rows] for p in each]) for n, each in having.items()}
+    clusters = clusters_of(np.array([name.split(ID_SEPARATOR)[0] for name in first.ids])[rows])
+    return MetricResults(
+        num_clips=int(rows.sum()),
+        num_clusters=len(np.unique(clusters)),
+        metrics={
+            name: _sources(
+                contrast(
+                    scores,
+                    first.targets[task][rows],
+                    METRICS[family][name],
+                    clusters=clusters,
+                    against=study.against,
+                )
+            )
+            for name in (METRICS[family] if task is Task.FUSION else _UNIMODAL_METRICS)
+        },
+    )
+
+
+def _best_on_valid(splits: Mapping[str, Mapping[str, MetricResults]]) -> str | None:
+    """Return the variant whose mean of the multimodal ``mae`` on validation is the lowest."""
+    fusion = splits.get("valid", {}).get(str(Task.FUSION))
+    if fusion is None:
+        return None
+    means = {
+        n: source.mean for n, source in fusion.metrics["mae"].items() if source.mean is not None
+    }
+    return min(means, key=means.__getitem__, default=None)
+
+
+def _evaluate_attention(
+    study: Study, outcomes: Sequence[Outcome]
+) -> dict[str, dict[str, AttentionResults]]:
+    """Return, per split and modality, how much attention lies inside the known moments."""
+    measured: dict[str, list[dict[str, Any]]] = {}
+    for outcome in outcomes:
+        if outcome.status == "finished":
+            path = outcome.job.folder / "attention.json"
+            seed = json.loads(path.read_text(encoding="utf-8"))
+            measured.setdefault(outcome.job.variant, []).append(seed)
+    results: dict[str, dict[str, AttentionResults]] = {}
+    for split in _EVALUATED:
+        for modality in Modality:
+            shares = {
+                name: [seed[split][modality] for seed in seeds if modality in seed.get(split, {})]
+                for name, seeds in measured.items()
+            }
+            shares = {name: seeds for name, seeds in shares.items() if seeds}
+            if shares:
+                results.setdefault(str(split), {})[str(modality)] = _compare_shares(study, shares)
+    return results
+
+
+def _compare_shares(
+    study: Study, shares: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> AttentionResults:
+    variants = {
+        name: np.array([[math.nan if v is None else v for v in seed["inside"]] for seed in seeds])
+        for name, seeds in shares.items()
+    }
+    silent = tuple(name for name, rows in variants.items() if np.isnan(rows).all())
+    variants = {name: rows for name, rows in variants.items() if name not in silent}
+    first = next(iter(shares.values()))[0]
+    uniform = np.array(first["uniform"], dtype=np.float64)
+    videos = np.array([name.split(ID_SEPARATOR)[0] for name in first["ids"]])
+    shared = np.ones(len(uniform), dtype=bool)
+    for rows in variants.values():
+        shared &= ~np.isnan(rows).any(axis=0)  # a clip without any attention has no share
+    num_clips = int(shared.sum())
+    mean = float(uniform[shared].mean()) if num_clips else None
+    if not num_clips or not variants:
+        return AttentionResults(
+            num_clips=num_clips, without_attention=silent, uniform=mean, metrics={}
+        )
+    clusters = clusters_of(videos[shared])
+    return AttentionResults(
+        num_clips=num_clips,
+        without_attention=silent,
+        uniform=mean,
+        metrics={
+            name: _sources(
+                contrast(
+                    {variant: rows[:, shared] for variant, rows in variants.items()},
+                    uniform[shared],
+                    metric,
+                    clusters=clusters,
+                    against=study.against,
+                )
+            )
+            for name, metric in (("inside", INSIDE), ("ratio", RATIO))
+        },
+        num_clusters=len(np.unique(clusters)),
+    )
+
+
+def _sources(values: Mapping[str, Mapping[str, Any]]) -> dict[str, SourceResults]:
+    return {name: _source(value) for name, value in values.items()}
+
+
+def _source(value: Mapping[str, Any]) -> SourceResults:
+    return SourceResults(
+        mean=value["mean"],
+        deviation=value["deviation"],
+        values=tuple(value["values"]),
+        low=value["low"],
+        high=value["high"],
+        less={other: SourceDifference(**less) for other, less in value["less"].items()},
+    )
