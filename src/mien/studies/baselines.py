@@ -5,11 +5,11 @@ to it and call the result the modality's label. Folds go by video, so that no cl
 fit that has seen its video.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from mien.data.store import Store
 from mien.errors import MetricError, StoreError
@@ -64,20 +64,19 @@ def _out_of_fold(
     make: Callable[[], Any],
     vectors: Float[np.ndarray, "N D"],
     annotated: Float[np.ndarray, " N"],
-    videos: Sequence[str] | np.ndarray,
+    videos: Shaped[np.ndarray, " N"],
 ) -> Float[np.ndarray, " N"]:
     try:
-        from sklearn.model_selection import GroupKFold
+        from sklearn.model_selection import GroupKFold, cross_val_predict
     except ImportError:
         raise MetricError(
             "references: scikit-learn is not installed; pip install scikit-learn, or leave "
             "references out of the study"
         ) from None
-    labels = np.empty(len(annotated))
     folds = GroupKFold(n_splits=min(_FOLDS, len(np.unique(videos))))
-    for fitted, left_out in folds.split(vectors, annotated, videos):
-        model = make().fit(vectors[fitted], annotated[fitted])
-        labels[left_out] = model.predict(vectors[left_out])
+    labels: Float[np.ndarray, " N"] = cross_val_predict(
+        make(), vectors, annotated, groups=videos, cv=folds
+    )
     return labels
 
 
