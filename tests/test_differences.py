@@ -29,8 +29,8 @@ from mien.labels.evidence import Confidence
 from mien.labels.generator import LabelsConfig
 from mien.models.fusion import DimensionFusion, RankOneFusion
 from mien.tensors import Output
-from mien.training.loop import TrainConfig
 from mien.training.objective import MultitaskObjective
+from mien.training.settings import TrainConfig
 from mien.types import Modality, Scale, Task
 
 OURS = ("gated", "softmax", "none")

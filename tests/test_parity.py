@@ -20,8 +20,8 @@ from mien.models.self_mm import SelfMMConfig
 from mien.models.tam_ulag import TamUlagConfig
 from mien.pretrained.text_encoder import TokenEncoder
 from mien.tensors import Batch, Output, Sequence, Targets, pad
-from mien.training.loop import TrainConfig
 from mien.training.objective import MultitaskObjective
+from mien.training.settings import TrainConfig
 from mien.training.trainer import Trainer
 from mien.types import Modality, Scale, Task
 

@@ -12,8 +12,8 @@ from mien.config import dump_toml, read_toml
 from mien.corpora import KNOWN
 from mien.labels import build_labels
 from mien.models import MODELS, build_model
-from mien.training.loop import make_optimizer
 from mien.training.objective import MultitaskObjective
+from mien.training.optimizer import make_optimizer
 from mien.training.settings import ExperimentConfig, list_configs, read_config
 from mien.types import Scale, Task
 

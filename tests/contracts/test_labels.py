@@ -21,8 +21,9 @@ from helpers import (
 )
 
 from mien.labels import GENERATORS
-from mien.training.loop import TrainConfig, parameter_groups
 from mien.training.objective import MultitaskObjective
+from mien.training.optimizer import parameter_groups
+from mien.training.settings import TrainConfig
 from mien.types import Modality, Task
 
 #: The released form breaks some promises on purpose; tests/test_differences.py shows how.

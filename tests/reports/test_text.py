@@ -19,7 +19,7 @@ from mien.reports.text import (
     label_metric,
     markdown_table,
 )
-from mien.training.loop import TrainConfig
+from mien.training.settings import TrainConfig
 from mien.training.trainer import EpochRecord
 from mien.types import Modality, Scale
 

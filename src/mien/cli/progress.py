@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from mien.extraction.processes.supervisor import ClipOutcome
 from mien.reports.text import UNDEFINED, clock
-from mien.training.loop import TrainConfig
+from mien.training.settings import TrainConfig
 from mien.training.trainer import EpochRecord
 
 __all__ = [

@@ -15,8 +15,9 @@ from mien.evaluation.scoring import predict
 from mien.labels import build_labels
 from mien.training.checkpoints.videos import plain_name
 from mien.training.loading import Start, dataset_of, load_trained, read_start, take_over
-from mien.training.loop import check_steps, make_accelerator
+from mien.training.loop import check_steps
 from mien.training.objective import MultitaskObjective
+from mien.training.optimizer import make_accelerator
 from mien.training.out_of_fold import cross_fit
 from mien.training.preparation import (
     Prepared,

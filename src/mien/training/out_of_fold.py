@@ -38,10 +38,16 @@ from mien.labels.generator import LabelsConfig
 from mien.models.late_fusion import Late
 from mien.models.multitask import MultitaskConfig
 from mien.training.checkpoints.checkpoint import read_tensors, write_tensors
-from mien.training.loop import LearningRates, Stepper, TrainConfig, make_accelerator, mix_seeds
+from mien.training.loop import Stepper, mix_seeds
 from mien.training.objective import MultitaskObjective
+from mien.training.optimizer import make_accelerator
 from mien.training.preparation import Prepared, fit_scales
-from mien.training.settings import ExperimentConfig, FeaturesConfig
+from mien.training.settings import (
+    ExperimentConfig,
+    FeaturesConfig,
+    LearningRates,
+    TrainConfig,
+)
 from mien.types import Modality, Scale, Task
 
 __all__ = ["EvidenceEpoch", "assign_folds", "cross_fit", "evidence_by_epoch"]

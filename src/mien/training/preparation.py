@@ -25,6 +25,7 @@ __all__ = [
     "build",
     "describe_lacks",
     "fit_scales",
+    "measure_moments",
     "prepare",
     "require_labels",
 ]
@@ -210,13 +211,13 @@ def build(prepared: Prepared, config: ExperimentConfig) -> MultimodalModel:
 def fit_scales(model: MultimodalModel, dataset: ClipDataset) -> None:
     """Let the model standardise every series by its mean and deviation over ``dataset``."""
     for modality, encoder in model.encoders.items():
-        mean, deviation = _moments(dataset, Modality(modality))
+        mean, deviation = measure_moments(dataset, Modality(modality))
         encoder.standardise.fit(  # type: ignore[union-attr, operator]
             torch.from_numpy(mean), torch.from_numpy(deviation)
         )
 
 
-def _moments(
+def measure_moments(
     dataset: ClipDataset, modality: Modality
 ) -> tuple[Float[np.ndarray, "D"], Float[np.ndarray, "D"]]:
     """Return mean and standard deviation of every feature over the real steps, in one pass.

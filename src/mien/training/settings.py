@@ -1,21 +1,29 @@
-"""One run as a value: it joins the settings that the modules define."""
+"""The settings of a run: every section of a settings file, and how a file is read.
+
+What a run alone has is defined here. Sections that have a package of their own are defined there
+and joined here: ``[model]`` by the models, ``[labels]`` by the labels, ``[text_encoder]`` by the
+data. ``ExperimentConfig`` says where each is.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mien.config import Settings, apply_overrides, read_settings, read_toml
+from mien.config import Seeds, Settings, apply_overrides, read_settings, read_toml
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError
 from mien.labels.generator import LabelsConfig
 from mien.models import ModelConfig
 from mien.models.tam_ulag import TamUlagConfig
-from mien.training.loop import TrainConfig
 
 __all__ = [
     "ExperimentConfig",
     "FeaturesConfig",
+    "LearningRates",
+    "TrainConfig",
+    "WeightDecays",
     "describe_configs",
     "list_configs",
     "read_config",
@@ -38,16 +46,103 @@ class FeaturesConfig(Settings):
     max_steps: int = Field(0, ge=0)
 
 
+class LearningRates(Settings):
+    """Step size of each group of parameters.
+
+    Attributes:
+        text: The pretrained text encoder.
+        audio: The encoder of audio.
+        video: The encoder of video.
+        rest: Fusion, attention on text, and the heads.
+        labels: The label generator's own parameters.
+    """
+
+    text: float = Field(5e-5, ge=0)
+    audio: float = Field(1e-3, ge=0)
+    video: float = Field(1e-3, ge=0)
+    rest: float = Field(1e-3, ge=0)
+    labels: float = Field(1e-3, ge=0)
+
+
+class WeightDecays(Settings):
+    """Weight decay of each group of parameters, as in ``LearningRates``.
+
+    Attributes:
+        text: Biases and norms have none.
+        audio: The encoder of audio.
+        video: The encoder of video.
+        rest: Fusion, attention on text, and the heads.
+        labels: The label generator's own parameters.
+    """
+
+    text: float = Field(0.0, ge=0)
+    audio: float = Field(0.0, ge=0)
+    video: float = Field(0.0, ge=0)
+    rest: float = Field(0.0, ge=0)
+    labels: float = Field(0.0, ge=0)
+
+
+class TrainConfig(Settings):
+    """How a model is trained.
+
+    Attributes:
+        seeds: One training each; seed of initial weights, dropout and the order of clips, a whole
+            number from 0 to 2**63 - 1.
+        epochs: Most epochs to run.
+        patience: Epochs without a better ``monitor`` before training stops.
+        monitor: Validation metric of the multimodal task that picks the best epoch.
+        batch_size: Clips that are padded and computed together.
+        accumulate: Batches of one optimizer step.
+        gradient: Whether a step's gradient is the ``mean`` over its clips, or the ``sum`` of the
+            means of its batches.
+        leftover: What becomes of the clips left when an epoch ends inside a step: ``step`` on
+            them, or ``drop`` their gradient.
+        group_lengths: Whether the clips of one step are sorted by length into its batches, so that
+            less is padded. It changes no gradient where ``gradient`` is ``mean``.
+        optimizer: ``adam`` (weight decay as a part of the gradient) or ``adamw``.
+        learning_rate: Step size of each group of parameters.
+        schedule: ``constant``, or ``linear``: rates rise over the first tenth of all steps and fall
+            to 0 at the end of the last of ``epochs``.
+        weight_decay: Weight decay of each group; biases and norms of the text encoder have none.
+        clip_norm: Longest gradient of a step; 0 for no limit.
+        device: Where to compute: ``auto`` takes CUDA or MPS where there is one.
+        precision: ``float32``, or ``bf16`` where the device has it.
+        threads: CPU threads; 0 takes as many as torch finds cores. Small models are fastest with
+            one, and busy machines slow several down; numbers are the same, byte for byte, only with
+            the same number.
+    """
+
+    seeds: Annotated[Seeds, Field(min_length=1)] = (1111,)
+    epochs: int = Field(100, ge=1)
+    patience: int = Field(8, ge=1)
+    monitor: Literal["mae", "corr"] = "mae"
+    batch_size: int = Field(32, ge=1)
+    accumulate: int = Field(4, ge=1)
+    gradient: Literal["mean", "sum"] = "mean"
+    leftover: Literal["step", "drop"] = "step"
+    group_lengths: bool = True
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: LearningRates = LearningRates()
+    schedule: Literal["constant", "linear"] = "constant"
+    weight_decay: WeightDecays = WeightDecays()
+    clip_norm: float = Field(0.0, ge=0)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
+    threads: int = Field(0, ge=0, le=1024)
+
+
 class ExperimentConfig(Settings):
-    """All settings of a run.
+    """All settings of a run: the sections of a settings file, which has ``corpus`` above them.
 
     Attributes:
         corpus: Corpus that the settings are meant for; a store of another one is refused.
-        features: Which series are used.
-        text_encoder: Where the states of the text come from.
-        model: The network.
-        labels: How the unimodal tasks get their labels.
-        train: How it is trained.
+        features: Which series are used: ``FeaturesConfig``, here.
+        text_encoder: Where the states of the text come from: ``TextEncoderConfig``, in
+            ``mien.data.text_settings``.
+        model: The network: the settings of one of ``mien.models.MODELS``, beside its class.
+        labels: How the unimodal tasks get their labels: ``LabelsConfig``, in
+            ``mien.labels.generator``.
+        train: How it is trained: ``TrainConfig``, here.
     """
 
     corpus: str | None = None

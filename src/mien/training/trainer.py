@@ -28,8 +28,9 @@ from mien.training.checkpoints.checkpoint import (
     split_states,
     write_tensors,
 )
-from mien.training.loop import Stepper, TrainConfig, mix_seeds
+from mien.training.loop import Stepper, mix_seeds
 from mien.training.objective import MultitaskObjective
+from mien.training.settings import TrainConfig
 from mien.types import Task
 
 __all__ = [

@@ -1,0 +1,122 @@
+"""What moves the parameters: the optimizer's groups, and the device on which it computes."""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from mien.errors import TrainingError
+from mien.models.multitask import MultimodalModel
+from mien.training.objective import MultitaskObjective
+from mien.training.settings import TrainConfig
+
+__all__ = ["has_bf16", "make_accelerator", "make_optimizer", "norms_of", "parameter_groups"]
+
+
+def parameter_groups(
+    groups: dict[str, list[tuple[str, nn.Parameter]]],
+    config: TrainConfig,
+    *,
+    norms: Collection[int] = (),
+) -> list[dict[str, Any]]:
+    """Make optimizer groups from named parameters; those without decay are a group of their own.
+
+    Args:
+        groups: Names and parameters by group, of the model and of the objective.
+        config: Gives each group its learning rate and weight decay.
+        norms: ``id`` of the parameters of norms, as ``norms_of`` gives them.
+
+    Raises:
+        ValueError: If a parameter is in two groups.
+    """
+    seen: set[int] = set()
+    result = []
+    for name, named in groups.items():
+        for key, parameter in named:
+            if id(parameter) in seen:
+                raise ValueError(f"parameter {key!r} is in more than one group")
+            seen.add(id(parameter))
+        is_text = name == "text"
+        bare = [p for key, p in named if is_text and (key.endswith("bias") or id(p) in norms)]
+        bare_ids = {id(p) for p in bare}
+        full = [p for _, p in named if id(p) not in bare_ids]
+        rate, decay = getattr(config.learning_rate, name), getattr(config.weight_decay, name)
+        if full:
+            result.append({"params": full, "lr": rate, "weight_decay": decay, "name": name})
+        if bare:
+            result.append({"params": bare, "lr": rate, "weight_decay": 0.0, "name": f"{name}-bare"})
+    return result
+
+
+def norms_of(model: nn.Module) -> frozenset[int]:
+    """Return the ``id`` of every parameter of a norm: LayerNorm, RMSNorm, and all that end so.
+
+    The type of a module tells, for encoders name theirs differently (``attn_norm``, ``ln_1``).
+    """
+    return frozenset(
+        id(parameter)
+        for module in model.modules()
+        if any(kind.__name__.lower().endswith("norm") for kind in type(module).mro())
+        for parameter in module.parameters(recurse=False)
+    )
+
+
+def make_optimizer(
+    model: MultimodalModel, objective: MultitaskObjective, config: TrainConfig
+) -> torch.optim.Optimizer:
+    """Build the optimizer over the model's groups and the label generator's."""
+    groups = parameter_groups(
+        {**model.parameter_groups(), **objective.parameter_groups()}, config, norms=norms_of(model)
+    )
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=1e-3, fused=True)
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Choose the device and precision.
+
+    Raises:
+        TrainingError: If the device that is asked for is not here, or there are several processes.
+    """
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if config.device != "auto" and not available[config.device]:
+        there = ", ".join(name for name, is_there in available.items() if is_there)
+        raise TrainingError(
+            f"setting train.device is {config.device!r}, which is not here; there are: {there}"
+        )
+    if config.precision == "bf16" and not has_bf16(config):
+        raise TrainingError(
+            "setting train.precision is 'bf16', in which this processor cannot run an LSTM; "
+            "say train.precision=float32"
+        )
+    mixed = "no" if config.precision == "float32" else config.precision
+    # accelerate keeps the first device and precision of a process for all later ones
+    AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001  # its only way
+    accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision=mixed)
+    if accelerator.num_processes > 1:
+        raise TrainingError(
+            f"{accelerator.num_processes} processes train together, but label banks are kept in "
+            "one; start one process per seed instead"
+        )
+    return accelerator
+
+
+def has_bf16(config: TrainConfig) -> bool:
+    """Return whether the device has kernels of every layer in bf16, by trying the rarest."""
+    if config.device not in ("auto", "cpu") or (
+        config.device == "auto" and (torch.cuda.is_available() or torch.backends.mps.is_available())
+    ):
+        return True
+    try:
+        with torch.random.fork_rng(), torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            nn.LSTM(2, 2, batch_first=True)(torch.zeros(1, 1, 2))
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,146 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from helpers import (
+    SCALE,
+    TINY,
+    make_config,
+    make_material,
+    write_tiny_bert,
+)
+
+from mien.data.store_writer import write_store
+from mien.errors import (
+    CheckpointError,
+    TrainingError,
+)
+from mien.evaluation.predictions import read_predictions
+from mien.evaluation.scoring import predict
+from mien.training.checkpoints.checkpoint import read_tensors
+from mien.training.experiment import train
+from mien.training.loading import find_checkpoint, load_model
+from mien.types import Corpus, Material, Modality, Task
+
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+
+
+def test_a_loaded_model_predicts_what_the_run_predicted(finished, tiny_store):
+    model, prepared = load_model(finished, tiny_store)
+    wanted = read_predictions(finished / "seed-1" / "predictions-test.csv")
+    found = predict(model, prepared.datasets["test"])
+    for task in Task:
+        np.testing.assert_array_equal(found.scores[task], wanted.scores[task])
+    assert not model.training
+
+
+def test_every_row_of_the_predictions_is_the_score_of_its_own_clip(finished, tiny_store):
+    model, prepared = load_model(finished, tiny_store)
+    predictions = read_predictions(finished / "seed-1" / "predictions-test.csv")
+    dataset = prepared.datasets["test"]
+    for row, clip in enumerate(dataset.clips):
+        batch, _ = dataset.batch(np.array([row]))
+        output = model(batch)
+        assert predictions.ids[row] == clip.id
+        for task in Task:
+            alone = output.scores[task].item()
+            assert predictions.scores[task][row] == pytest.approx(alone, abs=1e-5)
+        for modality in Modality:
+            assert predictions.present[modality][row] == output.present[modality].item()
+
+
+def test_training_can_start_from_the_weights_of_another_run(finished, elsewhere, tmp_path, caplog):
+    still = dict.fromkeys(("text", "audio", "video", "rest", "labels"), 0.0)
+    config = make_config(train={"epochs": 1, "learning_rate": still, "weight_decay": still})
+    with caplog.at_level("INFO"):
+        train(config, elsewhere, tmp_path / "r", init=finished)
+    started = read_tensors(tmp_path / "r" / "seed-1" / "best.safetensors")
+    source = read_tensors(finished / "seed-1" / "best.safetensors")
+    weights = [k for k in source if k.startswith("model/") and "standardise" not in k]
+    assert len(weights) > 20
+    assert all(torch.equal(started[k], source[k]) for k in weights)
+    num = len([k for k in source if k.startswith("model/")])
+    assert f"took over {num} of {num} tensors" in caplog.text
+    # features are standardised as the new train split says, labels start from its annotation
+    key = "model/encoders.audio.standardise.mean"
+    assert not torch.equal(started[key], source[key])
+    environment = json.loads((tmp_path / "r" / "environment.json").read_text())
+    assert len(environment["init"]) == 64
+
+
+def test_weights_that_do_not_fit_are_left_and_what_fits_is_taken(finished, elsewhere, tmp_path):
+    state = {**TINY["state_size"], "fusion": 13}
+    still = dict.fromkeys(("text", "audio", "video", "rest", "labels"), 0.0)
+    config = make_config(
+        model={"state_size": state},
+        train={"epochs": 1, "learning_rate": still, "weight_decay": still},
+    )
+    train(config, elsewhere, tmp_path / "r", init=finished)
+    started = read_tensors(tmp_path / "r" / "seed-1" / "best.safetensors")
+    source = read_tensors(finished / "seed-1" / "best.safetensors")
+    key = "model/heads.text.enter.weight"
+    assert torch.equal(started[key], source[key])
+    assert started["model/heads.fusion.enter.weight"].shape[0] == 13
+
+
+def test_weights_that_have_seen_valid_or_test_are_refused(tiny_store, tmp_path):
+    """A store of the same videos, split another way, would judge what it has learned by heart."""
+    material = make_material()
+    turned = {"train": "test", "test": "train", "valid": "valid"}
+    clips = tuple(
+        type(c)(id=c.id, split=turned[c.split], transcript="", labels=c.labels)
+        for c in material.corpus.clips
+    )
+    corpus = Corpus(name="tiny", language="en", scale=SCALE, clips=clips)
+    other = write_store(Material(corpus=corpus, series=material.series, origin={}), tmp_path / "t")
+    train(make_config(train={"epochs": 1}), other, tmp_path / "first")
+    with pytest.raises(
+        TrainingError,
+        match=r"best\.safetensors: was trained on 3 of the 6 videos in valid and test of .*; "
+        r"train it again with --exclude",
+    ):
+        train(make_config(), tiny_store, tmp_path / "second", init=tmp_path / "first")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_checkpoint_is_not_used_on_features_of_other_sizes(finished, tmp_path):
+    material = make_material()
+    narrow = tuple(
+        type(s)(name=s.name, size=2, dtype="float32", extractor="made/1",
+                read=lambda s=s: (a[:, :2] for a in s.read()))
+        for s in material.series
+    )  # fmt: skip
+    store = write_store(Material(corpus=material.corpus, series=narrow, origin={}), tmp_path / "s")
+    with pytest.raises(CheckpointError, match=r"was trained on features of sizes \{.*'audio': 4"):
+        load_model(finished, store)
+
+
+def test_a_checkpoint_needs_the_text_encoder_that_it_was_trained_with(
+    tiny_store, tiny_bert, tmp_path
+):
+    encoder = shutil.copytree(tiny_bert, tmp_path / "encoder")
+    text = {"input": "transcript", "name": str(encoder), "mode": "last-1"}
+    config = make_config(text_encoder=text, train={"epochs": 1})
+    run = train(config, tiny_store, tmp_path / "r")
+    model, _ = load_model(run.path, tiny_store)
+    trained = [n for n, _ in model.parameter_groups()["text"]]
+    assert trained
+    tokens = run.seeds[0].examples()[0]["attention"]["text"]["tokens"]
+    assert tokens[0] == "[CLS]"
+    write_tiny_bert(encoder, seed=9)
+    with pytest.raises(CheckpointError, match=r"was trained with other weights of text encoder"):
+        load_model(run.path, tiny_store)
+
+
+@pytest.mark.parametrize("what", ["empty", "no seed", "no folder"])
+def test_where_there_is_no_checkpoint_an_error_says_so(tmp_path, what):
+    folder = tmp_path / "run"
+    if what != "no folder":
+        folder.mkdir()
+    if what == "no seed":
+        (folder / "config.toml").write_text("", encoding="utf-8")
+    message = "has no seed that was trained" if what == "no seed" else "is not a run folder"
+    with pytest.raises(CheckpointError, match=message):
+        find_checkpoint(folder)

@@ -1,0 +1,143 @@
+import pytest
+import torch
+from helpers import SIZES, TEXT, make_config, make_generator, make_model
+from trainings import STATES, make_trainer
+
+import mien.training.optimizer
+from mien.errors import TrainingError
+from mien.pretrained.text_encoder import TokenEncoder
+from mien.training.experiment import train
+from mien.training.objective import MultitaskObjective
+from mien.training.optimizer import make_accelerator, make_optimizer, norms_of, parameter_groups
+from mien.training.settings import TrainConfig
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+def test_every_parameter_is_in_one_group_with_its_rate_and_decay():
+    decays = {"text": 0.5, "audio": 0.1, "video": 0.2, "rest": 0.3, "labels": 0.4}
+    rates = {"text": 1.0, "audio": 2.0, "video": 3.0, "rest": 4.0, "labels": 5.0}
+    encoder = torch.nn.Sequential()
+    encoder.add_module("LayerNorm", torch.nn.LayerNorm(6))
+    encoder.add_module("dense", torch.nn.Linear(6, 6))
+    model = make_model(text_encoder=encoder)
+    objective = MultitaskObjective(make_generator("ulag", torch.ones(3), sizes=STATES))
+    config = TrainConfig(learning_rate=rates, weight_decay=decays)
+    groups = make_optimizer(model, objective, config).param_groups
+    where = {id(p): g for g in groups for p in g["params"]}
+    named = [*model.named_parameters(), *objective.named_parameters()]
+    assert sum(len(g["params"]) for g in groups) == len(named) == len(where)
+    for name, parameter in named:
+        kind = {"text_encoder": "text", "labels": "labels"}.get(name.split(".")[0], "rest")
+        if name.startswith("encoders."):
+            kind = name.split(".")[1]
+        is_bare = kind == "text" and (name.endswith("bias") or "LayerNorm" in name)
+        group = where[id(parameter)]
+        assert group["lr"] == rates[kind]
+        assert group["weight_decay"] == (0.0 if is_bare else decays[kind])
+
+
+def make_encoders():
+    """Tiny encoders of several families, with random weights."""
+    from transformers import (
+        BertConfig,
+        BertModel,
+        ModernBertConfig,
+        ModernBertModel,
+        MPNetConfig,
+        MPNetModel,
+    )
+
+    sizes = {"vocab_size": 12, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes["intermediate_size"] = 8
+    modern = ModernBertConfig(**sizes, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+                              cls_token_id=1, sep_token_id=2)  # fmt: skip
+    return {
+        "bert": BertModel(BertConfig(**sizes), add_pooling_layer=False),
+        "mpnet": MPNetModel(MPNetConfig(**sizes), add_pooling_layer=False),
+        "modernbert": ModernBertModel(modern),
+    }
+
+
+@pytest.mark.parametrize("name", ["bert", "mpnet", "modernbert"])
+def test_norms_have_no_weight_decay_whatever_an_encoder_calls_them(name):
+    """Those of ModernBERT (attn_norm, final_norm) had: names were looked at, not types."""
+    encoder = make_encoders()[name]
+    model = make_model(sizes={**SIZES, TEXT: 8}, text_encoder=TokenEncoder(encoder))
+    objective = MultitaskObjective(make_generator("copy", torch.ones(3), sizes=STATES))
+    config = TrainConfig(weight_decay={"text": 0.5})
+    groups = {g["name"]: g for g in make_optimizer(model, objective, config).param_groups}
+    bare = {id(p) for p in groups["text-bare"]["params"]}
+    assert groups["text-bare"]["weight_decay"] == 0
+    assert groups["text"]["weight_decay"] == 0.5
+    named = dict(model.text_encoder.named_parameters())
+    norms = {key for key, p in named.items() if "norm" in key.lower() and p.ndim == 1}
+    expected = norms | {key for key in named if key.endswith("bias")}
+    assert {key for key, p in named.items() if id(p) in bare} == expected
+    assert len(norms) >= 4
+    assert all(p.ndim >= 2 for p in groups["text"]["params"])
+
+
+def test_norms_of_every_kind_are_known():
+    class OddRMSNorm(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(2))
+
+    kinds = [torch.nn.LayerNorm(2), torch.nn.RMSNorm(2), torch.nn.GroupNorm(1, 2),
+             torch.nn.BatchNorm1d(2), OddRMSNorm()]  # fmt: skip
+    found = norms_of(torch.nn.Sequential(*kinds, torch.nn.Linear(2, 2)))
+    assert found == {id(p) for kind in kinds for p in kind.parameters()}
+
+
+def test_a_parameter_in_two_groups_is_a_programmers_error():
+    one = torch.nn.Parameter(torch.ones(1))
+    with pytest.raises(ValueError, match=r"parameter 'b' is in more than one group"):
+        parameter_groups({"rest": [("a", one)], "audio": [("b", one)]}, TrainConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_the_optimizer_is_the_one_that_is_named(tmp_path, name, kind):
+    assert type(make_trainer(tmp_path, optimizer=name).optimizer) is kind
+
+
+# --- where ----------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_not_here_is_an_error():
+    missing = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(TrainingError, match=rf"train\.device is '{missing}', which is not here"):
+        make_accelerator(TrainConfig(device=missing))
+
+
+def test_several_processes_are_refused(monkeypatch):
+    class Several:
+        num_processes = 2
+
+    monkeypatch.setattr(mien.training.optimizer, "Accelerator", lambda **_: Several())
+    with pytest.raises(TrainingError, match=r"2 processes train together"):
+        make_accelerator(TrainConfig(device="cpu"))
+
+
+def test_one_process_can_train_in_one_precision_after_another(monkeypatch):
+    """A second run of a notebook was refused, or kept the device of the first."""
+    monkeypatch.setattr(mien.training.optimizer, "has_bf16", lambda _: True)
+    kinds = [make_accelerator(TrainConfig(device="cpu", precision=p)).mixed_precision
+             for p in ("float32", "bf16", "float32")]  # fmt: skip
+    assert kinds == ["no", "bf16", "no"]
+
+
+def test_a_processor_without_bf16_is_said_to_be_one(monkeypatch):
+    """A training ended with a complaint of oneDNN about a primitive descriptor."""
+    monkeypatch.setattr(mien.training.optimizer, "has_bf16", lambda _: False)
+    with pytest.raises(TrainingError, match=r"cannot run an LSTM; say train\.precision=float32"):
+        make_accelerator(TrainConfig(device="cpu", precision="bf16"))
+
+
+def test_a_device_that_is_not_here_is_refused_before_a_folder_is_made(tiny_store, tmp_path):
+    missing = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(TrainingError, match=r"train\.device is .*, which is not here"):
+        train(make_config(train={"device": missing}), tiny_store, tmp_path / "r")
+    assert not (tmp_path / "r").exists()
