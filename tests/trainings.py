@@ -50,10 +50,10 @@ def make_trainer(folder, *, generator="ulag", seed=1, missing=False, model=None,
 
 
 class Steps:
-    """Record the gradient of every optimizer step, or what is told to a listener."""
+    """Record the gradient of every optimizer step, and the progress that a listener gets."""
 
     def __init__(self, trainer):
-        self.gradients, self.told = [], []
+        self.gradients, self.progress = [], []
         trainer.optimizer.register_step_pre_hook(self.record)
         self.parameters = [p for g in trainer.optimizer.param_groups for p in g["params"]]
 
@@ -63,13 +63,13 @@ class Steps:
         )
 
     def on_step(self, epoch, done, total):
-        self.told.append((epoch, done, total))
+        self.progress.append((epoch, done, total))
 
     def on_evidence(self, epoch, done, total):
         pass
 
     def on_epoch(self, record, config):
-        self.told.append((record, config))
+        self.progress.append((record, config))
 
 
 class Stop:

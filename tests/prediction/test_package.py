@@ -1,6 +1,5 @@
 """Checkpoints for prediction alone: small, and the same model."""
 
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,7 @@ from mien.evaluation.scoring import predict
 from mien.prediction.network import load_network
 from mien.prediction.package import pack
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
-from mien.training.checkpoints.videos import join_videos, knows_all_videos, videos_seen
+from mien.training.checkpoints.videos import knows_all_videos, videos_seen
 from mien.training.experiment import train
 from mien.training.loading import dataset_of, load_model
 from mien.types import Corpus, Material, Modality, Task
@@ -117,7 +116,7 @@ def test_packing_twice_is_packing_once(finished, tmp_path):
 def test_few_videos_are_named_and_many_are_hashed(finished, tmp_path, monkeypatch):
     source = read_header(finished / "seed-1" / "best.safetensors")
     assert read_header(pack(finished, tmp_path / "a"))["videos"] == source["videos"]
-    monkeypatch.setattr(mien.training.checkpoints.videos, "_MOST_NAMES", 10)
+    monkeypatch.setattr(mien.training.checkpoints.videos, "MOST_NAMES", 10)
     header = read_header(pack(finished, tmp_path / "b"))
     assert "videos" not in header
     assert len(header["video_hashes"]) == len(source["videos"])
@@ -135,7 +134,7 @@ def test_hashed_videos_are_still_refused_as_a_start(store, tmp_path, monkeypatch
     corpus = Corpus(name="tiny", language="en", scale=material.corpus.scale, clips=clips)
     other = write_store(Material(corpus=corpus, series=material.series, origin={}), tmp_path / "t")
     train(make_config(train={"epochs": 1}), other, tmp_path / "first")
-    monkeypatch.setattr(mien.training.checkpoints.videos, "_MOST_NAMES", 10)
+    monkeypatch.setattr(mien.training.checkpoints.videos, "MOST_NAMES", 10)
     packed = pack(tmp_path / "first", tmp_path / "packed")
     with pytest.raises(TrainingError, match=r"packed: was trained on 3 of the 6 videos in valid"):
         train(make_config(), store, tmp_path / "second", init=packed)
@@ -199,7 +198,7 @@ def test_what_the_weights_before_have_seen_is_refused_too(
     """A -> B -> C: B was trained on other videos, and C was judged on those of A."""
     start, options = chain, make_config(train={"epochs": 1})
     if form in ("hashed", "parent hashed"):
-        monkeypatch.setattr(mien.training.checkpoints.videos, "_MOST_NAMES", 10)
+        monkeypatch.setattr(mien.training.checkpoints.videos, "MOST_NAMES", 10)
     if form == "parent hashed":
         other = write_tiny_store(tmp_path / "s", seed=5, video_prefix="w")
         start = train(options, other, tmp_path / "r", init=pack(finished, tmp_path / "a")).path
@@ -235,29 +234,3 @@ def test_a_checkpoint_that_forgot_the_videos_before_is_warned_of(chain, tmp_path
             start = train(config, store, tmp_path / f"r-{prefix}", init=start).path
         assert "does not list the videos of the weights that it started from" in caplog.text
         caplog.clear()
-
-
-IDS = ["03bSnISJMiM", "--qXJuDtHPw", "talk.v2", "actor 1/a"]
-
-
-@pytest.mark.parametrize("hashed", [False, True], ids=["names", "hashes"])
-def test_videos_are_known_by_their_plain_names(monkeypatch, hashed):
-    """The ids of CMU-MOSI are names of files, which come with endings and in other cases."""
-    header = join_videos(IDS, None)
-    if hashed:
-        monkeypatch.setattr(mien.training.checkpoints.videos, "_MOST_NAMES", 10)
-        header = mien.training.checkpoints.videos.shorten_videos(header)
-        assert "videos" not in header
-    for name in (*IDS, "03bSnISJMiM.mp4", "03BSNISJMIM", " 03bSnISJMiM ", "TALK.V2.WAV"):
-        assert videos_seen(header, [name]) == {name}
-    assert not videos_seen(header, ["03bSnISJMi", "talk", "talk.v3", "a", "03bSnISJMiM.txt"])
-
-
-def test_hashes_of_an_earlier_version_are_read():
-    hashes = [hashlib.sha256(b"03bSnISJMiM").hexdigest()[:12]]
-    header = {"video_hashes": hashes}
-    assert videos_seen(header, ["03bSnISJMiM", "x"]) == {"03bSnISJMiM"}
-    assert videos_seen(header, ["03bSnISJMiM.mp4"]) == {"03bSnISJMiM.mp4"}
-    joined = join_videos(["own"], header)
-    assert joined == {"videos": ["own"], "video_hashes": hashes, "videos_of_init": True}
-    assert videos_seen(joined, ["own", "03bSnISJMiM"]) == {"own", "03bSnISJMiM"}

@@ -68,7 +68,7 @@ def test_a_run_that_was_interrupted_and_resumed_is_the_run_that_was_not(
     assert_same_run(finished, out)
 
 
-def test_a_run_that_was_stopped_while_it_was_judged_goes_on(
+def test_a_run_that_was_stopped_while_it_was_evaluated_goes_on(
     finished, tiny_store, tmp_path, monkeypatch
 ):
     def interrupt(*_):
@@ -234,7 +234,7 @@ def test_a_run_that_diverges_late_offers_no_older_checkpoint(tiny_store, tmp_pat
 
 
 class DivergeOnce:
-    """Let the training of one seed diverge; seeds are told apart by their order."""
+    """Let the training of one seed diverge; seeds are known by their order."""
 
     def __init__(self, place):
         self.place, self.begun = place, 0
@@ -334,7 +334,7 @@ def test_evidence_that_diverges_is_a_seed_that_diverged(tiny_store, tmp_path, mo
     assert list(open_run(tmp_path / "r").failed_seeds) == ["1", "2"]
 
 
-def test_videos_on_which_weights_will_be_judged_can_be_excluded(tiny_store, tmp_path):
+def test_videos_on_which_weights_will_be_evaluated_can_be_excluded(tiny_store, tmp_path):
     with pytest.raises(TrainingError, match=r"has no clips in train"):
         train(make_config(), tiny_store, tmp_path / "none", exclude=[tiny_store.path])
     half = make_material()
@@ -346,9 +346,9 @@ def test_videos_on_which_weights_will_be_judged_can_be_excluded(tiny_store, tmp_
         for s in half.series
     )  # fmt: skip
     corpus = Corpus(name="tiny", language="en", scale=SCALE, clips=clips)
-    judge = write_store(Material(corpus=corpus, series=series, origin={}), tmp_path / "judge")
+    other = write_store(Material(corpus=corpus, series=series, origin={}), tmp_path / "other")
     out = tmp_path / "r"
-    train(make_config(train={"epochs": 1}), tiny_store, out, exclude=[judge.path])
+    train(make_config(train={"epochs": 1}), tiny_store, out, exclude=[other.path])
     environment = json.loads((out / "environment.json").read_text())
     assert environment["num_clips"] == {"train": 17, "valid": 5, "test": 8}
     assert environment["num_left_out"] == 6
@@ -369,7 +369,7 @@ def test_training_needs_clips_to_learn_from_and_to_choose_by(tmp_path, num_clips
     assert not (tmp_path / "r").exists()
 
 
-def test_a_corpus_without_test_is_judged_on_valid(tmp_path):
+def test_a_corpus_without_test_is_evaluated_on_valid(tmp_path):
     store = write_tiny_store(tmp_path / "s", num_clips=(8, 5, 0))
     run = train(make_config(train={"epochs": 1}), store, tmp_path / "r")
     assert set(run.metrics()["splits"]) == {"valid"}

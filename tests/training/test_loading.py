@@ -86,7 +86,7 @@ def test_weights_that_do_not_fit_are_left_and_what_fits_is_taken(finished, elsew
 
 
 def test_weights_that_have_seen_valid_or_test_are_refused(tiny_store, tmp_path):
-    """A store of the same videos, split another way, would judge what it has learned by heart."""
+    """A store of the same videos, split another way, would test what was learned by heart."""
     material = make_material()
     turned = {"train": "test", "test": "train", "valid": "valid"}
     clips = tuple(

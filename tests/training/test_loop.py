@@ -62,7 +62,7 @@ def own_gradients(trainer, batches_of_step, epoch):
     return [p.grad.clone() for p in trainer.objective.labels.parameters()]
 
 
-def judged_gradients(folder, index, *, missing):
+def generator_gradients(folder, index, *, missing):
     trainer = make_trainer(folder, missing=missing)
     trainer.run_order(np.arange(14), 1)
     trainer.objective.finish_epoch(1)
@@ -75,7 +75,7 @@ CUT = [np.arange(14)], [np.arange(3), np.arange(3, 14)]
 @pytest.mark.parametrize("missing", [False, True], ids=["all present", "some missing"])
 def test_the_gradient_of_the_generator_does_not_depend_on_how_a_step_is_cut(tmp_path, missing):
     whole, parts = (
-        judged_gradients(tmp_path / name, index, missing=missing)
+        generator_gradients(tmp_path / name, index, missing=missing)
         for name, index in zip("ab", CUT, strict=True)
     )
     assert any(g.any() for g in whole)
@@ -93,10 +93,10 @@ def test_an_epoch_takes_one_step_per_window_the_last_one_included(
     steps = Steps(trainer)
     trainer.run_order(np.arange(14), 1, steps.on_step)
     assert len(steps.gradients) == math.ceil(14 / (batch_size * accumulate))
-    done = [told[1] for told in steps.told]
+    done = [step[1] for step in steps.progress]
     assert done == sorted(set(done))
     assert done[-1] == 14
-    assert {told[2] for told in steps.told} == {14}
+    assert {step[2] for step in steps.progress} == {14}
 
 
 def test_the_rest_of_an_epoch_is_dropped_where_the_settings_say_so(tmp_path):

@@ -113,10 +113,10 @@ def test_a_device_that_is_not_here_is_an_error():
 
 
 def test_several_processes_are_refused(monkeypatch):
-    class Several:
+    class TwoProcesses:
         num_processes = 2
 
-    monkeypatch.setattr(mien.training.optimizer, "Accelerator", lambda **_: Several())
+    monkeypatch.setattr(mien.training.optimizer, "Accelerator", lambda **_: TwoProcesses())
     with pytest.raises(TrainingError, match=r"2 processes train together"):
         make_accelerator(TrainConfig(device="cpu"))
 

@@ -47,15 +47,15 @@ def test_every_epoch_sees_the_clips_in_another_order_and_a_seed_always_in_the_sa
 class _Spy:
     """A dataset that tells which clips are read."""
 
-    def __init__(self, dataset, tell):
-        self.dataset, self.tell = dataset, tell
+    def __init__(self, dataset, on_read):
+        self.dataset, self.on_read = dataset, on_read
         self.costs, self.labels = dataset.costs, dataset.labels
 
     def __len__(self):
         return len(self.dataset)
 
     def batch(self, index):
-        self.tell(index)
+        self.on_read(index)
         return self.dataset.batch(index)
 
 
@@ -160,7 +160,7 @@ def test_every_epoch_leaves_a_line_and_the_labels_that_were_trained_on(tmp_path)
     assert lines[0]["clipped"] == 0
     assert 0 < lines[1]["clipped"] < 1
     assert set(lines[0]["losses"]) == set(Task)
-    records = [told[0] for told in listener.told if len(told) == 2]
+    records = [step[0] for step in listener.progress if len(step) == 2]
     assert [r.to_json() for r in records] == lines
     labels = [np.load(tmp_path / "labels" / f"epoch-{e:03d}.npy") for e in (1, 2, 3)]
     assert all(one.shape == (3, 14) for one in labels)

@@ -83,7 +83,7 @@ class LoadedModel:
     """A trained model, ready for the data of a store.
 
     Attributes:
-        header: What its checkpoint says of itself.
+        header: The header of its checkpoint.
         model: The network, which does not drop out.
         prepared: The data.
         warnings: A sentence for every series that another extractor made than that of the training.
@@ -166,7 +166,7 @@ class Start:
 
     Attributes:
         path: The checkpoint.
-        header: What it says of itself.
+        header: Its header.
         tensors: Its weights, by their names in the model.
         fingerprint: SHA-256 of them.
     """

@@ -79,7 +79,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     """Choose the device and precision.
 
     Raises:
-        TrainingError: If the device that is asked for is not here, or there are several processes.
+        TrainingError: If the device of the settings is not here, or there are several processes.
     """
     available = {
         "cpu": True,

@@ -64,7 +64,7 @@ class Prepared:
 
 
 def require_labels(store: Store) -> None:
-    """Check that there is something to learn from or to be judged by.
+    """Check that there is something to learn from and to evaluate on.
 
     Raises:
         StoreError: If the clips of the store are not annotated.
@@ -77,7 +77,7 @@ def require_labels(store: Store) -> None:
 
 
 def describe_lacks(prepared: Prepared) -> Iterator[str]:
-    """Yield a sentence for each split and task that evaluation can say little or nothing about."""
+    """Yield a sentence for each split and task for which evaluation has too few clips."""
     for split in EVALUATED_SPLITS:
         dataset = prepared.datasets.get(split)
         if dataset is None:
@@ -178,27 +178,27 @@ def _leave_out_unlabelled(
             "%s: left out %d of %d clips of %s that have no multimodal label",
             store.path, len(rows) - labelled.sum(), len(rows), split,
         )  # fmt: skip
-    kept: Int[np.ndarray, " _"] = rows[labelled]
-    return kept
+    with_label: Int[np.ndarray, " _"] = rows[labelled]
+    return with_label
 
 
 def _series_of(store: Store, config: FeaturesConfig) -> dict[Modality, Series]:
     """Map the series for audio and video, those that the store has or the settings insist on."""
-    found = {}
+    series = {}
     for modality in (Modality.AUDIO, Modality.VIDEO):
         name = getattr(config, modality)
         if name != "none" and (name in store.meta.series or name != str(modality)):
-            found[modality] = _cut(store.series(name), config.max_steps)
-    return found
+            series[modality] = _cut(store.series(name), config.max_steps)
+    return series
 
 
 def _cut(series: Series, max_steps: int) -> Series:
     """Keep the first ``max_steps`` steps of every clip; copies only if a clip is longer."""
     if not max_steps or series.lengths.max(initial=0) <= max_steps:
         return series
-    kept = np.minimum(series.lengths, max_steps)
-    offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
-    values = np.concatenate([series[i][:n] for i, n in enumerate(kept)])
+    lengths = np.minimum(series.lengths, max_steps)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    values = np.concatenate([series[i][:n] for i, n in enumerate(lengths)])
     return Series(values, offsets)
 
 

@@ -2,7 +2,7 @@
 
 What a run alone has is defined here. Sections that have a package of their own are defined there
 and joined here: ``[model]`` by the models, ``[labels]`` by the labels, ``[text_encoder]`` by the
-data. ``ExperimentConfig`` says where each is.
+data. ``ExperimentConfig`` lists where each is.
 """
 
 from collections.abc import Sequence
@@ -159,7 +159,7 @@ def list_configs() -> tuple[str, ...]:
 
 
 def describe_configs() -> dict[str, str]:
-    """Return, by name, what the comment at the top of each shipped file says of it."""
+    """Return, by name, the first sentence of the comment at the top of each shipped file."""
     described = {}
     for name in list_configs():
         lines = (_CONFIGS / f"{name}.toml").read_text(encoding="utf-8").splitlines()

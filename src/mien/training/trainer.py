@@ -99,7 +99,7 @@ class Trainer(Stepper):
         config: Settings.
         seed: Seed of this training.
         folder: Where its files are.
-        header: What a checkpoint says of itself beside its epoch and seed.
+        header: The header of its checkpoints, but for epoch and seed.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
 
 
 def _as_os_error(error: SafetensorError, path: Path) -> OSError | SafetensorError:
-    """Return what the system said, if that is why a file was not written."""
+    """Return the error of the system, if that is why a file was not written."""
     number = _OS_ERROR.search(str(error))
     if number is None:
         return error
@@ -95,7 +95,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a safetensors file, and say what is wrong with one that cannot be read."""
+    """Open a safetensors file, and raise an error that names what is wrong with it."""
     open_regular(path, CheckpointError).close()
     try:
         with safe_open(path, framework="pt") as file:
@@ -166,7 +166,7 @@ def check_finite(state: Mapping[str, Tensor], where: str) -> None:
 
 def fits_in(own: Tensor, other: Tensor) -> bool:
     """Return whether ``other`` has the shape of ``own``, and numbers of the same kind."""
-    kinds = {(one.is_floating_point(), one.is_complex()) for one in (own, other)}
+    kinds = {(t.is_floating_point(), t.is_complex()) for t in (own, other)}
     return own.shape == other.shape and len(kinds) == 1
 
 

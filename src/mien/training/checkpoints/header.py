@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: one model of the header, by which every reader takes it."""
+"""The header of a checkpoint: one strict model, by which every reader takes it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,15 +35,15 @@ _End = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
 
 
 class _Facts(BaseModel):
-    """What it does not know it leaves alone: other versions say more."""
+    """Ignores fields that it does not know: those of other versions."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class SeriesFacts(_Facts):
-    """What a checkpoint says of a series of the store that it was trained on.
+    """What the header holds of a series of the store of the training.
 
-    What it does not say, as those of earlier versions may not, is None.
+    A field that a header lacks, as those of earlier versions may, is None.
 
     Attributes:
         size: Values per step.
@@ -80,7 +80,7 @@ class _Read(_Facts):
 
 
 class Header(_Facts):
-    """What a checkpoint says of itself.
+    """The header of a checkpoint: what it was trained on, and how.
 
     Attributes:
         format: Version of the layout.
@@ -131,7 +131,7 @@ class Header(_Facts):
         return self
 
     def given(self) -> dict[str, Any]:
-        """Return what the file says, by name; what it does not say is not in it."""
+        """Return the fields that the file has, by name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
     def series_names(self) -> dict[Modality, str]:
@@ -163,7 +163,7 @@ class Header(_Facts):
         """Return the range of the scores.
 
         Raises:
-            CheckpointError: If the file does not say it.
+            CheckpointError: If the header lacks it.
         """
         if self.scale is None:
             raise CheckpointError(f"{checkpoint}: its header lacks 'scale'; {_HINT}")
@@ -177,14 +177,14 @@ def open_header(checkpoint: Path) -> Header:
     """Read the header of a checkpoint.
 
     Raises:
-        CheckpointError: If the file is not there, is damaged, is not a checkpoint of mien, or says
-            of itself what cannot be.
+        CheckpointError: If the file is not there, is damaged, is not a checkpoint of mien, or has
+            an impossible value in its header.
     """
     return check_header(read_header(checkpoint), checkpoint)
 
 
 def check_header(values: Mapping[str, Any], checkpoint: Path) -> Header:
-    """Check what a checkpoint says of itself.
+    """Check the header of a checkpoint.
 
     Args:
         values: The header, as JSON holds it.

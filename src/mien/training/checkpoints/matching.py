@@ -15,9 +15,9 @@ __all__ = ["check_data"]
 
 
 class _Pair(NamedTuple):
-    """A series of the store, and what the checkpoint says of the one in its place.
+    """A series of the store, and what the header of the checkpoint has of the one in its place.
 
-    What a checkpoint does not say, as those of earlier versions may not, is None in ``then``.
+    What a header lacks, as those of earlier versions may, is None in ``then``.
     """
 
     modality: Modality
@@ -30,12 +30,12 @@ def check_data(
 ) -> list[str]:
     """Check that a store holds data of the kind on which a checkpoint was trained.
 
-    Only the series that the model reads count, and of those what the checkpoint says of them.
+    Only the series that the model reads count, and of those what the header has of them.
     Series of another size are not looked at here: no weight of the model fits them.
 
     Args:
         checkpoint: File of the checkpoint.
-        header: What it says of itself.
+        header: Its header.
         store: The data.
         config: The settings with which the data are read.
 
@@ -87,26 +87,26 @@ def _series_names(config: ExperimentConfig) -> dict[Modality, str]:
 
 
 def _check_names(checkpoint: Path, pair: _Pair, store: Store) -> None:
-    found, known = pair.now.feature_names, pair.then.feature_names
-    if found is None or known is None or len(found) != len(known) or list(found) == list(known):
+    now, then = pair.now.feature_names, pair.then.feature_names
+    if now is None or then is None or len(now) != len(then) or list(now) == list(then):
         return
-    place = next(i for i, (a, b) in enumerate(zip(known, found, strict=True)) if a != b)
-    what = "the same features in another order" if set(found) == set(known) else "other features"
+    column = next(i for i, (a, b) in enumerate(zip(then, now, strict=True)) if a != b)
+    what = "the same features in another order" if set(now) == set(then) else "other features"
     raise CheckpointError(
         f"{checkpoint}: was trained on {what} of {pair.modality} than {store.path} has: feature "
-        f"{place + 1} was {show(known[place])}, there it is {show(found[place])}; make the store "
+        f"{column + 1} was {show(then[column])}, there it is {show(now[column])}; make the store "
         f"with {pair.then.extractor or 'the extractor of the training'!r}, or train on it"
     )
 
 
 def _compare_makers(pair: _Pair, store: Store) -> list[str]:
-    before = pair.then.extractor, pair.then.step_seconds
-    found = pair.now.extractor, pair.now.step_seconds
-    if not any(None not in both and both[0] != both[1] for both in zip(before, found, strict=True)):
+    then = pair.then.extractor, pair.then.step_seconds
+    now = pair.now.extractor, pair.now.step_seconds
+    if not any(None not in both and both[0] != both[1] for both in zip(then, now, strict=True)):
         return []
     return [
-        f"{store.path}: {pair.modality} was made by {_describe(found)}, that of the training by "
-        f"{_describe(before)}; where their values differ, the model does not fit them"
+        f"{store.path}: {pair.modality} was made by {_describe(now)}, that of the training by "
+        f"{_describe(then)}; where their values differ, the model does not fit them"
     ]
 
 

@@ -8,9 +8,17 @@ from typing import Any
 
 from mien.corpora.recordings import SUFFIXES
 
-__all__ = ["join_videos", "knows_all_videos", "plain_name", "shorten_videos", "videos_seen"]
+__all__ = [
+    "MOST_NAMES",
+    "join_videos",
+    "knows_all_videos",
+    "plain_name",
+    "shorten_videos",
+    "videos_seen",
+]
 
-_MOST_NAMES = 100_000  # bytes of video names in a header; hashes take their place beyond
+#: Bytes of video names that a packed header holds; beyond, hashes take their place.
+MOST_NAMES = 100_000
 _HASH_DIGITS = 12
 
 
@@ -34,12 +42,14 @@ def videos_seen(header: Mapping[str, Any], videos: Collection[str]) -> set[str]:
     names = {plain_name(name) for name in header.get("videos", ())}
     hashes = set(header.get("video_hashes", ()))
     return {
-        one for one in videos if plain_name(one) in names or not hashes.isdisjoint(_hashes(one))
+        video
+        for video in videos
+        if plain_name(video) in names or not hashes.isdisjoint(_hashes(video))
     }
 
 
 def join_videos(own: Iterable[str], start: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a header says of the videos that a model was trained on.
+    """Return what a header holds of the videos that a model was trained on.
 
     Args:
         own: The videos of its own training.
@@ -68,7 +78,7 @@ def knows_all_videos(header: Mapping[str, Any]) -> bool:
 def shorten_videos(header: Mapping[str, Any]) -> dict[str, Any]:
     """Put hashes in the place of the names of very many videos, beside those already there."""
     videos = header.get("videos", [])
-    if len(json.dumps(videos)) <= _MOST_NAMES:
+    if len(json.dumps(videos)) <= MOST_NAMES:
         return dict(header)
     hashes = {_hash(plain_name(video)) for video in videos}
     rest = {key: value for key, value in header.items() if key != "videos"}
