@@ -58,7 +58,7 @@ def own_gradients(trainer, batches_of_step, epoch):
     num_clips = sum(len(index) for index in batches_of_step)
     trainer.optimizer.zero_grad()
     for index in batches_of_step:
-        trainer._step(index, epoch, len(index) / num_clips)
+        trainer.add_gradient(index, epoch, len(index) / num_clips)
     return [p.grad.clone() for p in trainer.objective.labels.parameters()]
 
 

@@ -64,7 +64,7 @@ def test_validation_sees_every_clip_once_and_changes_nothing(tmp_path):
     trainer.run_order(np.arange(14), 1)
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
     labels = {k: v.clone() for k, v in trainer.objective.state_dict().items()}
-    first, second = trainer._validate(1), trainer._validate(1)
+    first, second = trainer.validate(1), trainer.validate(1)
     assert first == second
     assert trainer.model.training
     assert all(torch.equal(before[k], v) for k, v in trainer.model.state_dict().items())
@@ -73,9 +73,9 @@ def test_validation_sees_every_clip_once_and_changes_nothing(tmp_path):
 
 def test_validation_is_a_metric_over_the_split_not_a_mean_over_batches(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path)
-    whole = trainer._validate(1)
+    whole = trainer.validate(1)
     monkeypatch.setattr("mien.evaluation.scoring._BATCH_SIZE", 2)
-    for name, value in trainer._validate(1).items():
+    for name, value in trainer.validate(1).items():
         assert value == pytest.approx(whole[name], abs=1e-5)
     scores = torch.cat(
         [trainer.model.eval()(b).scores[Task.FUSION] for b, _ in batches(trainer.valid, 7)]
@@ -86,12 +86,12 @@ def test_validation_is_a_metric_over_the_split_not_a_mean_over_batches(tmp_path,
 
 def script_validation(trainer, values, monitor="mae"):
     """Let validation give these values, epoch by epoch."""
-    plain = trainer._validate
+    plain = trainer.validate
 
     def scripted(epoch):
         return {**plain(epoch), monitor: values[epoch - 1]}
 
-    trainer._validate = scripted
+    trainer.validate = scripted
 
 
 NAN = math.nan
@@ -309,7 +309,7 @@ def test_scores_on_validation_that_are_no_numbers_are_a_divergence(tmp_path):
     with torch.no_grad():
         trainer.model.heads[Task.FUSION].leave.bias.fill_(math.inf)
     with pytest.raises(TrainingError, match=r"epoch 4: 7 validation scores are not finite"):
-        trainer._validate(4)
+        trainer.validate(4)
 
 
 @pytest.mark.parametrize("labels", ["zero", "positive", "negative", "equal"])

@@ -100,7 +100,7 @@ class Stepper:
             self.optimizer.zero_grad()
             for index in window:
                 share = len(index) / size if config.gradient == "mean" else 1.0
-                for task, loss in self._step(index, epoch, share).items():
+                for task, loss in self.add_gradient(index, epoch, share).items():
                     sums[task] = sums.get(task, 0.0) + float(loss) * len(index)
                 done += len(index)
                 if on_step is not None:
@@ -119,7 +119,22 @@ class Stepper:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 
-    def _step(self, index: Int[np.ndarray, "B"], epoch: int, share: float) -> dict[Task, Tensor]:
+    def add_gradient(
+        self, index: Int[np.ndarray, "B"], epoch: int, share: float
+    ) -> dict[Task, Tensor]:
+        """Add the gradient of a batch to that of the step, and let the label generator learn.
+
+        Args:
+            index: Rows of the batch's clips in train.
+            epoch: Counted from 1.
+            share: Weight of the batch's mean loss in the step.
+
+        Returns:
+            Mean loss of each task over the batch.
+
+        Raises:
+            DivergenceError: If the loss is not a finite number.
+        """
         batch, targets = self.train.batch(index)
         device = self.accelerator.device
         batch, targets = batch.to(device), targets.to(device)

@@ -152,7 +152,7 @@ class Trainer(Stepper):
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
         losses = self.run_order(order, epoch, listener.on_step if listener else None)
         self.objective.finish_epoch(epoch)
-        valid = self._validate(epoch)
+        valid = self.validate(epoch)
         return EpochRecord(
             epoch=epoch,
             losses=losses,
@@ -162,7 +162,12 @@ class Trainer(Stepper):
             seconds=time.perf_counter() - start,
         )
 
-    def _validate(self, epoch: int) -> dict[str, float]:
+    def validate(self, epoch: int) -> dict[str, float]:
+        """Return the validation metrics of the multimodal task; ``epoch`` is named in errors.
+
+        Raises:
+            DivergenceError: If a score is not a finite number.
+        """
         predictions = predict(self.model, self.valid)
         scores = predictions.scores[Task.FUSION]
         if not np.isfinite(scores).all():
