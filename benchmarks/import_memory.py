@@ -66,12 +66,12 @@ def start_child(file: Path, store: Path) -> tuple[float, float]:
 
 
 def run_child(file: Path, store: Path) -> None:
-    from mien.corpora.published.reader import read_released
+    from mien.corpora.published.reader import read_published
     from mien.data.store_writer import write_store
 
     start = time.perf_counter()
     if file.exists():
-        write_store(read_released(file, "mosei"), store)
+        write_store(read_published(file, "mosei"), store)
     seconds = time.perf_counter() - start
     print(find_peak(), seconds)
 

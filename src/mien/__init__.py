@@ -2,18 +2,19 @@
 
 The public names, each what the command of the same name does:
 
-    store = mien.write_store(mien.read_released("unaligned_50.pkl", "mosi"), "stores/mosi")
+    store = mien.write_store(mien.read_published("unaligned_50.pkl", "mosi"), "stores/mosi")
     run = mien.train(mien.read_config("tam_ulag-mosi"), store, "runs/mosi")
     metrics = mien.evaluate(run, split="test")
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mien.corpora.planted.corpus import make_planted
     from mien.corpora.planted.planted_config import PlantedConfig
-    from mien.corpora.published.reader import read_released
+    from mien.corpora.published.reader import read_published
     from mien.corpora.table import read_table
     from mien.data.store import open_store
     from mien.data.store_writer import write_store
@@ -35,7 +36,7 @@ __all__ = [
     "open_run",
     "open_store",
     "read_config",
-    "read_released",
+    "read_published",
     "read_table",
     "train",
     "write_report",
@@ -53,7 +54,7 @@ _HOMES = {
     "open_run": ("mien.training.run_folder", "open_run"),
     "open_store": ("mien.data.store", "open_store"),
     "read_config": ("mien.training.settings", "read_config"),
-    "read_released": ("mien.corpora.published.reader", "read_released"),
+    "read_published": ("mien.corpora.published.reader", "read_published"),
     "read_table": ("mien.corpora.table", "read_table"),
     "train": ("mien.training.experiment", "train"),
     "write_report": ("mien.reports.page", "write_report"),
@@ -61,8 +62,19 @@ _HOMES = {
 }
 
 
+#: Earlier names, and what they are called now.
+_RENAMED = {"read_released": "read_published"}
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the name stands for
     """Import the module of a public name when it is first used."""
+    if name in _RENAMED:
+        warnings.warn(
+            f"mien.{name} is now called mien.{_RENAMED[name]}; the earlier name will go",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        name = _RENAMED[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'mien' has no attribute {name!r}")
     module, attribute = _HOMES[name]

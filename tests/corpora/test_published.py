@@ -18,10 +18,12 @@ from helpers import make_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mien
 from mien.cli import main
 from mien.corpora import KNOWN, Facts
-from mien.corpora.published import reader
-from mien.corpora.published.reader import PUBLISHED, Published, read_released
+from mien.corpora.published import annotations
+from mien.corpora.published.known_files import PUBLISHED, Published
+from mien.corpora.published.reader import read_published
 from mien.data.store import open_store
 from mien.data.store_writer import write_store
 from mien.errors import CorpusError, FeatureError, MienError
@@ -106,14 +108,20 @@ def check_series(found, expected):
 def refuse(folder, data, match, corpus="mosi", error=CorpusError):
     path = save(folder, data)
     with pytest.raises(error, match=match):
-        read_all(read_released(path, corpus))
+        read_all(read_published(path, corpus))
+
+
+def test_the_earlier_name_warns_and_reads_the_same():
+    with pytest.warns(DeprecationWarning, match=r"is now called mien\.read_published"):
+        earlier = mien.read_released
+    assert earlier is mien.read_published is read_published
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("corpus", ["mosi", "mosei", "sims"])
 def test_a_published_layout_comes_back_from_the_store_as_it_was_pickled(tmp_path, corpus, protocol):
     data = make_file(corpus=corpus)
-    material = read_released(save(tmp_path, data, protocol), corpus)
+    material = read_published(save(tmp_path, data, protocol), corpus)
     write_store(material, tmp_path / "store")
     store = open_store(tmp_path / "store")
     found = {name: list(store.series(name)) for name in store.meta.series}
@@ -137,7 +145,7 @@ def test_a_published_layout_comes_back_from_the_store_as_it_was_pickled(tmp_path
 
 
 def test_the_series_say_what_they_are(tmp_path):
-    material = read_released(save(tmp_path, make_file()), "mosi")
+    material = read_published(save(tmp_path, make_file()), "mosi")
     found = [(s.name, s.size, s.dtype, s.extractor) for s in material.series]
     assert found == [
         ("audio", 3, "float32", "audio of features.pkl"),
@@ -149,7 +157,7 @@ def test_the_series_say_what_they_are(tmp_path):
 
 def test_the_origin_holds_name_and_hashes_but_no_folder(tmp_path):
     path = save(tmp_path, make_file())
-    origin = read_released(path, "mosi").origin
+    origin = read_published(path, "mosi").origin
     assert origin == {
         "file": "features.pkl",
         "sha256": sha256(path.read_bytes()).hexdigest(),
@@ -163,11 +171,11 @@ def test_a_published_file_is_recognised_by_either_hash(tmp_path, monkeypatch, ki
     path = save(tmp_path, make_file(corpus="sims"))
     digest = {"sha1": sha1, "sha256": sha256}[kind](path.read_bytes()).hexdigest()
     monkeypatch.setitem(PUBLISHED, digest, Published("sims", "CH-SIMS unaligned_39.pkl"))
-    material = read_released(path, "sims")
+    material = read_published(path, "sims")
     assert material.origin["published"] == "CH-SIMS unaligned_39.pkl"
     assert material.series[0].extractor == "audio of CH-SIMS unaligned_39.pkl"
     with pytest.raises(CorpusError, match=r"is CH-SIMS unaligned_39\.pkl, not a file of 'mosi'"):
-        read_released(path, "mosi")
+        read_published(path, "mosi")
 
 
 def test_the_table_of_published_files_is_complete():
@@ -180,17 +188,17 @@ def test_the_table_of_published_files_is_complete():
 def test_a_corpus_without_published_files_is_an_error(tmp_path):
     path = save(tmp_path, make_file())
     with pytest.raises(CorpusError, match="'planted' has no published feature file; mosei, mosi"):
-        read_released(path, "planted")
+        read_published(path, "planted")
     with pytest.raises(CorpusError, match="no published corpus is called 'iemocap'"):
-        read_released(path, "iemocap")
+        read_published(path, "iemocap")
 
 
 def test_a_file_of_a_corpus_of_ones_own_has_the_scale_that_is_stated(tmp_path):
     path = save(tmp_path, make_file())
     own = Facts(scale=Scale(-5, 5), language="de", metrics="general")
-    corpus = read_released(path, "mine", own).corpus
+    corpus = read_published(path, "mine", own).corpus
     assert (corpus.name, corpus.scale, corpus.language) == ("mine", (-5, 5), "de")
-    assert corpus.clips == read_released(path, "mosi").corpus.clips
+    assert corpus.clips == read_published(path, "mosi").corpus.clips
     out = str(tmp_path / "store")
     assert main(["import", str(path), "--corpus", "mine", "--scale", "-5,5", "--out", out]) == 0
 
@@ -368,9 +376,9 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_data_in_another_form_give_the_same_series(tmp_path, form, protocol):
     data = make_file()
-    material = read_released(save(tmp_path, FORMS[form](data), protocol), "mosi")
+    material = read_published(save(tmp_path, FORMS[form](data), protocol), "mosi")
     check_series(read_all(material), expect(data))
-    plain = read_released(save(tmp_path, data, protocol, "plain.pkl"), "mosi")
+    plain = read_published(save(tmp_path, data, protocol, "plain.pkl"), "mosi")
     assert material.corpus == plain.corpus
 
 
@@ -386,7 +394,7 @@ def test_clips_of_separate_arrays_without_lengths_are_taken_whole(tmp_path, capl
         part["vision"] = expected["video"][row : row + count]
         row += count
         del part["audio_lengths"], part["vision_lengths"]
-    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
     assert caplog.records == []
 
 
@@ -394,7 +402,7 @@ def test_a_file_of_python_2_is_read(tmp_path):
     """Strings of bytes as keys, ids and texts, as cPickle of Python 2 wrote them."""
     data = make_file()
     plain = save(tmp_path, data, 2, "plain.pkl")
-    expected = read_released(plain, "mosi")
+    expected = read_published(plain, "mosi")
     raw = plain.read_bytes()
     texts = [*data, *data["train"], *(i for s in SPLITS for i in data[s]["id"])]
     for text in {*texts, "Positive"}:
@@ -404,7 +412,7 @@ def test_a_file_of_python_2_is_read(tmp_path):
         )
     raw = raw.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     assert b"U\x05train" in raw
-    found = read_released(save(tmp_path, raw), "mosi")
+    found = read_published(save(tmp_path, raw), "mosi")
     check_series(read_all(found), read_all(expected))
     assert found.corpus == expected.corpus
 
@@ -430,7 +438,7 @@ def test_an_aligned_file_takes_its_lengths_from_the_mask(tmp_path, caplog):
     for part in data.values():
         del part["text"]
     del expected["text"]
-    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
     assert caplog.records == []
 
 
@@ -442,7 +450,7 @@ def test_an_aligned_file_that_is_padded_in_front_is_read_right(tmp_path, caplog)
             for key in ("audio", "vision", "text"):
                 part[key][row] = np.roll(part[key][row], shift, axis=0)
             part["text_bert"][row] = np.roll(bert, shift, axis=1)
-    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
     assert caplog.records == []
 
 
@@ -454,7 +462,7 @@ def test_padding_in_front_is_seen_dropped_and_counted(tmp_path, caplog):
         for row, length in enumerate(part["audio_lengths"]):
             part["audio"][row] = np.roll(part["audio"][row], -length, axis=0)
             shifted += length < part["audio"].shape[1]
-    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [
         f"features.pkl: audio: {shifted} of 9 clips are padded in front, not at the end; "
@@ -470,7 +478,7 @@ def test_without_any_length_zeros_at_the_ends_are_padding_and_counted(tmp_path, 
     clips = sum(len(one) < 7 for one in expected["audio"])
     for part in data.values():
         del part["audio_lengths"]
-    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
     assert [record.getMessage() for record in caplog.records] == [
         "features.pkl: audio: the file does not say how long clips are; "
         f"{steps - kept} rows of zeros at the ends of {clips} of 9 clips are taken for padding"
@@ -482,7 +490,7 @@ def test_a_clip_of_zeros_without_length_has_no_such_modality(tmp_path):
     for part in data.values():
         del part["audio_lengths"]
     data["valid"]["audio"][1] = 0
-    found = read_all(read_released(save(tmp_path, data), "mosi"))
+    found = read_all(read_published(save(tmp_path, data), "mosi"))
     assert found["audio"][5].shape == (0, 3)
 
 
@@ -493,7 +501,7 @@ def test_a_file_may_lack_what_is_not_needed(tmp_path, dropped):
     for part in data.values():
         for key in (*dropped, "classification_labels"):
             del part[key]
-    material = read_released(save(tmp_path, data), "mosi")
+    material = read_published(save(tmp_path, data), "mosi")
     if dropped == ["text"]:
         del expected["text"]
     if dropped == ["text_bert"]:
@@ -511,7 +519,7 @@ def test_text_without_tokens_follows_its_own_lengths(tmp_path):
         part["text_lengths"] = part["text_bert"][:, 1].sum(axis=1)
         del part["text_bert"]
     del expected["tokens"]
-    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
 
 
 def test_a_length_of_zero_or_an_empty_mask_means_a_missing_modality(tmp_path):
@@ -519,7 +527,7 @@ def test_a_length_of_zero_or_an_empty_mask_means_a_missing_modality(tmp_path):
     data["train"]["audio_lengths"][1] = 0
     data["test"]["vision_lengths"][0] = 0
     data["valid"]["text_bert"][0] = 0
-    store = write_store(read_released(save(tmp_path, data), "mosi"), tmp_path / "store")
+    store = write_store(read_published(save(tmp_path, data), "mosi"), tmp_path / "store")
     assert store.series("audio")[1].shape == (0, 3)
     assert store.series("video")[6].shape == (0, 4)
     assert store.series("text")[4].shape == (0, 2)
@@ -535,7 +543,7 @@ def test_an_empty_array_of_a_clip_means_a_missing_modality(tmp_path):
         data["train"][key][0] = nothing
     data["train"]["text_bert"][0] = []
     data["train"]["audio_lengths"][0] = data["train"]["vision_lengths"][0] = 0
-    found = read_all(read_released(save(tmp_path, data), "mosi"))
+    found = read_all(read_published(save(tmp_path, data), "mosi"))
     assert [found[n][0].shape for n in found] == [(0, 3), (0, 4), (0, 2), (0, 1)]
 
 
@@ -548,7 +556,7 @@ def test_a_split_may_be_empty(tmp_path, empty):
         data["valid"] = {key: np.asarray(value)[:0] for key, value in data["valid"].items()}
     else:
         data["valid"] = {}
-    store = write_store(read_released(save(tmp_path, data), "mosi"), tmp_path / "store")
+    store = write_store(read_published(save(tmp_path, data), "mosi"), tmp_path / "store")
     assert store.meta.num_clips == {"train": 4, "valid": 0, "test": 3}
 
 
@@ -562,7 +570,7 @@ def test_values_that_are_not_finite_become_zero_and_are_counted_once(tmp_path, c
     data["train"]["audio"][2, 5] = np.nan  # padding: neither kept nor counted
     expected = expect(data)
     data["test"]["vision"][0, 0, 0] = 1e200  # more than float32 holds
-    material = read_released(save(tmp_path, data, protocol), "mosi")
+    material = read_published(save(tmp_path, data, protocol), "mosi")
     expected["audio"][0][0] = 0
     expected["audio"][1][3, 1] = 0
     expected["video"][6][0, 0] = 0
@@ -580,7 +588,7 @@ def test_values_that_are_not_finite_become_zero_and_are_counted_once(tmp_path, c
 def test_the_warning_does_not_wait_for_one_clip_more(tmp_path, caplog):
     data = make_file()
     data["train"]["audio"][0, 0, 0] = np.nan
-    clips = read_released(save(tmp_path, data), "mosi").series[0].read()
+    clips = read_published(save(tmp_path, data), "mosi").series[0].read()
     for _ in range(9):
         next(clips)
     assert len(caplog.records) == 1
@@ -590,7 +598,7 @@ def test_the_warning_does_not_wait_for_one_clip_more(tmp_path, caplog):
 @pytest.mark.parametrize("names", [("train", "valid"), ("train", "test"), ("test",)])
 def test_a_file_may_have_fewer_splits(tmp_path, caplog, names):
     data = make_file()
-    material = read_released(save(tmp_path, {name: data[name] for name in names}), "mosi")
+    material = read_published(save(tmp_path, {name: data[name] for name in names}), "mosi")
     assert {clip.split for clip in material.corpus.clips} == set(names)
     missing = " and ".join(split for split in SPLITS if split not in names)
     assert f"has no clips for {missing}" in caplog.text
@@ -604,7 +612,7 @@ def test_a_file_may_lack_a_modality(tmp_path, caplog, missing):
     for part in data.values():
         del part[missing]
         del part[f"{missing}_lengths"]
-    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
     assert f"has no {missing}; no clip has this modality" in caplog.text
 
 
@@ -613,7 +621,7 @@ def test_an_aligned_file_without_audio_follows_its_mask(tmp_path):
     for part in data.values():
         del part["audio"]
     del expected["audio"]
-    check_series(read_all(read_released(save(tmp_path, data), "mosi")), expected)
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), ""])
@@ -621,7 +629,7 @@ def test_a_missing_transcript_is_an_empty_one_and_counted(tmp_path, caplog, noth
     caplog.set_level(logging.INFO)
     data = make_file()
     data["train"]["raw_text"][1] = nothing
-    clips = read_released(save(tmp_path, data), "mosi").corpus.clips
+    clips = read_published(save(tmp_path, data), "mosi").corpus.clips
     assert [clip.transcript for clip in clips[:2]] == ["what is said 中 0", ""]
     assert "train: 1 of 4 clips have no transcript" in caplog.text
 
@@ -629,7 +637,7 @@ def test_a_missing_transcript_is_an_empty_one_and_counted(tmp_path, caplog, noth
 def test_a_broken_character_is_replaced_and_counted(tmp_path, caplog):
     data = make_file()
     data["train"]["raw_text"][1] = "so \ud83d good"
-    clips = read_released(save(tmp_path, data), "mosi").corpus.clips
+    clips = read_published(save(tmp_path, data), "mosi").corpus.clips
     assert clips[1].transcript == "so \ufffd good"
     assert "train: 1 transcripts hold broken characters" in caplog.text
 
@@ -638,7 +646,7 @@ def test_labels_off_the_scale_by_rounding_are_cut_to_it(tmp_path):
     data = make_file(corpus="sims")
     data["train"]["regression_labels"] = np.array([1.0000001, -1.0000001, 0.3, 1 + 2e-16])
     data["train"]["regression_labels_T"] = [1.0000001, None, float("nan"), 0.5]
-    clips = read_released(save(tmp_path, data), "sims").corpus.clips[:4]
+    clips = read_published(save(tmp_path, data), "sims").corpus.clips[:4]
     assert [clip.labels[Task.FUSION] for clip in clips] == [1, -1, 0.3, 1]
     assert [clip.labels.get(Task.TEXT) for clip in clips] == [1, None, None, 0.5]
 
@@ -649,7 +657,7 @@ def test_clips_without_a_label_are_counted_and_kept_or_dropped(tmp_path, caplog,
     data["train"]["regression_labels"][1] = np.nan
     data["test"]["regression_labels"][2] = np.nan
     expected = expect(data)
-    material = read_released(save(tmp_path, data), "mosi", unlabelled=unlabelled)
+    material = read_published(save(tmp_path, data), "mosi", unlabelled=unlabelled)
     assert "2 of 9 clips have no multimodal label (train 1, test 1)" in caplog.text
     clips = material.corpus.clips
     bare = [Task.FUSION not in clip.labels for clip in clips]
@@ -672,7 +680,7 @@ def test_a_file_in_which_nothing_is_labelled_is_for_prediction(tmp_path):
     data = make_file()
     for part in data.values():
         part["regression_labels"] = np.full(len(part["id"]), np.nan)
-    assert not read_released(save(tmp_path, data), "mosi").corpus.is_annotated
+    assert not read_published(save(tmp_path, data), "mosi").corpus.is_annotated
 
 
 def test_mixed_clips_of_sims_are_the_train_clips_and_those_without_a_label(tmp_path):
@@ -681,7 +689,7 @@ def test_mixed_clips_of_sims_are_the_train_clips_and_those_without_a_label(tmp_p
     mixed["id"][:4] = data["train"]["id"]
     mixed["regression_labels"][4:] = np.nan
     file = save(tmp_path, {**data, "train_mix": mixed})
-    clips = [c for c in read_released(file, "sims").corpus.clips if c.split == "train"]
+    clips = [c for c in read_published(file, "sims").corpus.clips if c.split == "train"]
     assert [clip.id for clip in clips] == mixed["id"]
     assert [Task.FUSION in clip.labels for clip in clips] == [True] * 4 + [False] * 2
     mixed["id"][0] = "other$_$0"
@@ -696,7 +704,7 @@ def test_a_mask_says_which_mixed_clips_have_no_label_whatever_stands_there(tmp_p
     for key in [one for one in mixed if one.startswith("regression_labels")]:
         mixed[key][4:] = 0
     del mixed["raw_text"]
-    corpus = read_released(save(tmp_path, {**data, "train_mix": mixed}), "sims2").corpus
+    corpus = read_published(save(tmp_path, {**data, "train_mix": mixed}), "sims2").corpus
     clips = [clip for clip in corpus.clips if clip.split == "train"]
     assert [len(clip.labels) for clip in clips] == [4, 4, 4, 4, 0, 0]
     assert [clip.transcript for clip in clips] == [*data["train"]["raw_text"], "", ""]
@@ -710,7 +718,7 @@ def test_clips_without_splits_and_labels_are_train_clips_that_nobody_annotated(t
     ids = part["id"] if has_ids else [f"features$_${row}" for row in range(4)]
     if not has_ids:
         del part["id"], part["raw_text"]
-    material = read_released(save(tmp_path, part), "sims2")
+    material = read_published(save(tmp_path, part), "sims2")
     assert [clip.id for clip in material.corpus.clips] == ids
     assert {clip.split for clip in material.corpus.clips} == {"train"}
     assert not material.corpus.is_annotated
@@ -729,7 +737,7 @@ def test_the_layout_of_mult_is_read(tmp_path):
             "labels": part["regression_labels"].reshape(-1, 1, 1),
             "id": np.array(ids, dtype=object),
         }
-    material = read_released(save(tmp_path, data), "mosi")
+    material = read_published(save(tmp_path, data), "mosi")
     clips = material.corpus.clips
     assert [clip.id for clip in clips[:4]] == [f"train-v{row // 2}$_${row % 2}" for row in range(4)]
     assert (clips[1].start, clips[1].end) == (1.5, 2.5)
@@ -757,7 +765,7 @@ def test_the_layout_of_mag_bert_is_read(tmp_path):
         ]
         for split in ("train", "dev", "test")
     }
-    material = read_released(save(tmp_path, data), "mosi")
+    material = read_published(save(tmp_path, data), "mosi")
     clips = material.corpus.clips
     assert [clip.id for clip in clips[:3]] == [f"train-video$_${row}" for row in range(3)]
     assert clips[3].split == "valid"
@@ -771,7 +779,7 @@ def test_the_layout_of_mag_bert_is_read(tmp_path):
 def test_the_features_of_one_recording_are_a_clip_without_a_label(tmp_path):
     random = np.random.default_rng(3)
     data = {"audio": random.normal(size=(9, 3)), "vision": random.normal(size=(5, 2)), "fps": 25}
-    material = read_released(save(tmp_path, data, name="talk.pkl"), "mosi")
+    material = read_published(save(tmp_path, data, name="talk.pkl"), "mosi")
     assert [(clip.id, clip.split, dict(clip.labels)) for clip in material.corpus.clips] == [
         ("talk", "test", {})
     ]
@@ -1076,22 +1084,22 @@ def test_labels_of_sims_are_checked_on_its_own_scale(tmp_path):
 
 def test_a_path_that_is_no_file_is_an_error(tmp_path):
     with pytest.raises(CorpusError, match="is a folder; give the path of a feature pickle"):
-        read_released(tmp_path, "mosi")
+        read_published(tmp_path, "mosi")
     with pytest.raises(CorpusError, match="there is no such file; check the path"):
-        read_released(tmp_path / "none.pkl", "mosi")
+        read_published(tmp_path / "none.pkl", "mosi")
 
 
 def test_unknown_keys_are_named_and_passed_over(tmp_path, caplog):
     data = make_file()
     data["train"]["glove"] = [1, 2, 3]
     with caplog.at_level(logging.INFO):
-        read_released(save(tmp_path, data), "mosi")
+        read_published(save(tmp_path, data), "mosi")
     assert "keys that are not read: glove (a list of 3)" in caplog.text
 
 
 def test_a_file_that_changes_before_it_is_stored_is_an_error_and_leaves_nothing(tmp_path):
     path = save(tmp_path, make_file())
-    material = read_released(path, "mosi")
+    material = read_published(path, "mosi")
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(CorpusError, match="changed while it was being read"):
         write_store(material, tmp_path / "store")
@@ -1108,12 +1116,12 @@ def test_a_clip_that_would_not_fit_into_memory_is_an_error(tmp_path, monkeypatch
 
 
 def test_too_many_clips_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "_MOST_CLIPS", 3)
+    monkeypatch.setattr(annotations, "MOST_CLIPS", 3)
     refuse(tmp_path, make_file(), "train: id: has 4 clips, must have at most 3")
 
 
 def test_too_much_text_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "_MOST_CHARACTERS", 50)
+    monkeypatch.setattr(annotations, "MOST_CHARACTERS", 50)
     refuse(tmp_path, make_file(), "raw_text: has more than 50 characters")
 
 
@@ -1154,17 +1162,17 @@ def test_a_file_cut_at_any_place_is_an_error(tmp_path, protocol, step):
     data = pickle.dumps(tiny_file(), protocol)
     path = tmp_path / "cut.pkl"
     path.write_bytes(data)
-    assert len(read_released(path, "mosi").corpus.clips) == 3
+    assert len(read_published(path, "mosi").corpus.clips) == 3
     for place in range(0, len(data), step):
         path.write_bytes(data[:place])
         with pytest.raises(CorpusError, match=r"cut\.pkl: (ends too early|is empty|is damaged)"):
-            read_released(path, "mosi")
+            read_published(path, "mosi")
 
 
 def read_or_refuse(path):
     """Read everything; our own errors are fine, any other is not."""
     try:
-        read_all(read_released(path, "mosi"))
+        read_all(read_published(path, "mosi"))
     except MienError as error:
         return str(error)
     return f"{path}: is fine"
@@ -1224,7 +1232,7 @@ def test_an_attack_anywhere_in_a_file_is_refused_before_anything_is_written(
         data["test"]["regression_labels"] = [0.0, 0.0, evil]
     path = save(tmp_path, data, protocol)
     with pytest.raises(CorpusError, match=r"refers to '(posix|nt)\.system'.*nothing of it was run"):
-        write_store(read_released(path, "mosi"), tmp_path / "store")
+        write_store(read_published(path, "mosi"), tmp_path / "store")
     assert [one.name for one in tmp_path.iterdir()] == ["features.pkl"]
 
 

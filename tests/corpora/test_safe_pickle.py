@@ -26,11 +26,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.corpora.safe_pickle import lazy_array as pickled_array
+from mien.corpora.safe_pickle import lazy_array
+from mien.corpora.safe_pickle.descriptions import describe
 from mien.corpora.safe_pickle.feature_file import FeatureFile
 from mien.corpora.safe_pickle.lazy_array import LongText, PickledArray, text_of
 from mien.corpora.safe_pickle.machine import load_closed
-from mien.corpora.safe_pickle.numpy_objects import describe
 from mien.errors import CorpusError
 
 PROTOCOLS = [2, 3, 4, 5]
@@ -119,8 +119,8 @@ def test_an_array_is_read_with_its_type_shape_and_values(tmp_path, name, protoco
 def test_rows_are_the_same_however_small_the_blocks_are(
     tmp_path, monkeypatch, name, block, protocol
 ):
-    for constant in ("_BLOCK", "_STRIDED_BLOCK", "_LATIN1_BLOCK"):
-        monkeypatch.setattr(pickled_array, constant, max(2, block))
+    for constant in ("BLOCK", "STRIDED_BLOCK", "LATIN1_BLOCK"):
+        monkeypatch.setattr(lazy_array, constant, max(2, block))
     expected = np.ascontiguousarray(ARRAYS[name] * 7.7).astype(ARRAYS[name].dtype)
     if name in ("fortran", "transposed", "rotated"):
         axes = {"fortran": (2, 1, 0), "transposed": (0, 2, 1), "rotated": (2, 0, 1)}[name]
@@ -580,18 +580,18 @@ def test_a_million_marks_are_too_many(tmp_path):
 MEASURE = """
 import sys, time
 from pathlib import Path
-from mien.corpora.safe_pickle import numpy_objects as pickled_numpy
-from mien.corpora.published.reader import read_released
+from mien.corpora.safe_pickle import reading_context
+from mien.corpora.published.reader import read_published
 from mien.errors import CorpusError
 
 def peak():  # ru_maxrss would count the process that started this one
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
-pickled_numpy._MOST_MEMORY = int(sys.argv[2]) << 20
+reading_context.MOST_MEMORY = int(sys.argv[2]) << 20
 before = peak()
 start = time.process_time()
 try:
-    read_released(Path(sys.argv[1]), "mosi")
+    read_published(Path(sys.argv[1]), "mosi")
 except CorpusError as error:
     print(time.process_time() - start, (peak() - before) // 1024, error)
 """
@@ -634,15 +634,15 @@ def test_a_bomb_costs_little_time_and_memory(tmp_path, name, megabytes):
     "data", [b"N", b"]", b"K\x01\x94", b"}", b"Nq\x01", b"G12345678", b")\x85", b"\x88"]
 )
 def test_small_values_may_not_fill_the_memory(tmp_path, monkeypatch, data):
-    monkeypatch.setattr("mien.corpora.safe_pickle.numpy_objects._MOST_MEMORY", 1 << 20)
+    monkeypatch.setattr("mien.corpora.safe_pickle.reading_context.MOST_MEMORY", 1 << 20)
     refuse(tmp_path, START + b"(" + data * 40_000 + b"t.", "would fill more than 1 MB")
 
 
 def test_a_text_that_is_encoded_again_and_again_is_read_once(tmp_path, monkeypatch):
     scans = []
-    scan = pickled_array.Latin1Bytes.scan.__func__
+    scan = lazy_array.Latin1Bytes.scan.__func__
     monkeypatch.setattr(
-        pickled_array.Latin1Bytes, "scan", classmethod(lambda *a: scans.append(1) or scan(*a))
+        lazy_array.Latin1Bytes, "scan", classmethod(lambda *a: scans.append(1) or scan(*a))
     )
     text = b"X" + struct.pack("<I", 50_000) + b"a" * 50_000
     call = b"c_codecs\nencode\nh\x00\x8c\x06latin1\x86R"
@@ -688,19 +688,22 @@ def test_a_file_that_cannot_be_opened_is_an_error(tmp_path, monkeypatch):
         FeatureFile(path)
 
 
-def test_a_disk_that_fails_is_an_error(tmp_path):
+def test_a_disk_that_fails_is_an_error(tmp_path, monkeypatch):
     path = tmp_path / "file.pkl"
     path.write_bytes(pickle.dumps([1], 4))
+    opened = path.open("rb")
+    monkeypatch.setattr(type(path), "open", lambda *_: FailingFile(opened))
     with FeatureFile(path) as file:
-        raw, file._file = file._file, FailingFile()
         for call in (lambda: file.take(1), lambda: file.read_at(0, 1)):
             with pytest.raises(CorpusError, match=r"cannot be read .*check the disk"):
                 call()
-        file._file = raw
 
 
 class FailingFile:
-    """A file on a disk that has gone."""
+    """A file on a disk that has gone since it was opened."""
+
+    def __init__(self, opened):
+        self.fileno, self.close = opened.fileno, opened.close
 
     def read(self, _count):
         raise OSError(5, "Input/output error")
@@ -722,7 +725,7 @@ def test_a_file_that_shrinks_meanwhile_is_an_error(tmp_path):
 
 
 def test_damaged_bytes_of_protocol_2_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(pickled_array, "_LATIN1_BLOCK", 64)
+    monkeypatch.setattr(lazy_array, "LATIN1_BLOCK", 64)
     array = np.concatenate([[65], np.full(3000, 0xC3)]).astype(np.uint8)
     data = pickle.dumps(array, 2)
     np.testing.assert_array_equal(load(tmp_path, data), array)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mien.corpora.npz_features import read_arrays
-from mien.corpora.published.reader import read_released
+from mien.corpora.published.reader import read_published
 from mien.corpora.table import read_table
 from mien.data.export.layouts import export_store
 from mien.data.export.pickle_writer import StreamedArray, write_pickle
@@ -34,7 +34,7 @@ def same_series(one, other, names):
 
 def test_an_exported_pickle_is_imported_to_the_same_store(tmp_path, store, tiny_bert):
     lost = export_store(store, tmp_path / "out.pkl", encoder=str(tiny_bert))
-    again = write_store(read_released(tmp_path / "out.pkl", "mosi"), tmp_path / "again")
+    again = write_store(read_published(tmp_path / "out.pkl", "mosi"), tmp_path / "again")
     same_series(store, again, ("audio", "video"))
     for one, other in zip(store.clips, again.clips, strict=True):
         assert (one.id, one.split, one.transcript) == (other.id, other.split, other.transcript)
@@ -47,16 +47,16 @@ def test_an_exported_pickle_is_imported_to_the_same_store(tmp_path, store, tiny_
 
 def test_without_token_ids_the_states_of_the_text_make_the_round_trip_too(tmp_path, store):
     export_store(store, tmp_path / "out.pkl", encoder="none")
-    again = write_store(read_released(tmp_path / "out.pkl", "mosi"), tmp_path / "again")
+    again = write_store(read_published(tmp_path / "out.pkl", "mosi"), tmp_path / "again")
     same_series(store, again, ("text", "audio", "video"))
     assert list(again.meta.series) == ["audio", "video", "text"]
 
 
 def test_an_imported_pickle_is_exported_and_imported_to_the_same_store(tmp_path, store, tiny_bert):
     export_store(store, tmp_path / "1.pkl", encoder=str(tiny_bert))
-    first = write_store(read_released(tmp_path / "1.pkl", "mosi"), tmp_path / "first")
+    first = write_store(read_published(tmp_path / "1.pkl", "mosi"), tmp_path / "first")
     export_store(first, tmp_path / "2.pkl")
-    second = write_store(read_released(tmp_path / "2.pkl", "mosi"), tmp_path / "second")
+    second = write_store(read_published(tmp_path / "2.pkl", "mosi"), tmp_path / "second")
     assert second.meta.fingerprint == first.meta.fingerprint
 
 

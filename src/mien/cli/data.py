@@ -45,7 +45,7 @@ def import_(
 ) -> None:
     """Read a feature file in the published layout, or your own clips and features, into a store."""
     from mien.corpora import KNOWN
-    from mien.corpora.published.reader import read_released
+    from mien.corpora.published.reader import read_published
     from mien.corpora.recording_table import is_table
     from mien.corpora.table import read_table
     from mien.data.store_writer import write_store
@@ -72,7 +72,7 @@ def import_(
         if corpus in KNOWN and (scale or language):
             raise ConfigError(f"--scale and --language are fixed for {corpus}; leave them out")
         own = None if corpus in KNOWN else _facts_for(corpus, scale, language)
-        material = read_released(file, corpus, own, unlabelled=unlabelled)
+        material = read_published(file, corpus, own, unlabelled=unlabelled)
     with busy(f"importing {file.name}"):
         write_store(material, out, replace=replace)
     print_summary(out)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64, Num
 
+from mien.corpora.safe_pickle.descriptions import advise, describe
 from mien.corpora.safe_pickle.feature_file import FeatureFile
 from mien.corpora.safe_pickle.lazy_array import MOST_CLIP_BYTES, PickledArray, decode_fixed
-from mien.corpora.safe_pickle.numpy_objects import advise, describe
 from mien.errors import CorpusError
 
 __all__ = ["Table", "as_items", "read_numbers", "squeeze"]

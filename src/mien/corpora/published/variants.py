@@ -21,10 +21,10 @@ import numpy as np
 
 from mien.corpora.clip_table.splits import MIXED, find_split
 from mien.corpora.published.matrices import as_items, read_numbers
+from mien.corpora.safe_pickle.descriptions import advise, describe
 from mien.corpora.safe_pickle.feature_file import FeatureFile
 from mien.corpora.safe_pickle.lazy_array import PickledArray, text_of
 from mien.corpora.safe_pickle.names import Opaque
-from mien.corpora.safe_pickle.numpy_objects import advise, describe
 from mien.errors import CorpusError
 from mien.types import ID_SEPARATOR, Split
 

@@ -1,5 +1,7 @@
-"""A reader of pickles that calls nothing: ``machine`` reads the opcodes.
+"""A reader of pickles that calls nothing: arrays and plain containers, and nothing else.
 
-``names`` says which names are understood, ``numpy_objects`` what they build, ``lazy_array`` leaves
-arrays in the file, and ``feature_file`` is that file, opened.
+``machine`` reads the instructions of a pickle. ``names`` are those that a file may mention,
+``numpy_objects`` and ``plain_objects`` build what they stand for, ``lazy_array`` leaves arrays in
+the file, and ``descriptions`` put values into words. All share a ``reading_context``;
+``feature_file`` is the file, opened.
 """

@@ -144,8 +144,8 @@ class FeatureFile:
         )
 
     def _identify(self) -> Identity:
-        found = os.fstat(self._file.fileno())
-        return Identity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        status = os.fstat(self._file.fileno())
+        return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
     def _changed(self) -> CorpusError:
         return CorpusError(f"{self.path}: changed while it was being read; import it again")

@@ -13,8 +13,11 @@ from mien.corpora.safe_pickle.names import Opaque
 from mien.errors import CorpusError
 
 __all__ = [
+    "BLOCK",
+    "LATIN1_BLOCK",
     "MOST_CLIP_BYTES",
     "MOST_TEXT_BYTES",
+    "STRIDED_BLOCK",
     "FileBytes",
     "Latin1Bytes",
     "LongText",
@@ -33,9 +36,9 @@ MOST_CLIP_BYTES = 128 << 20
 #: The longest text that is read.
 MOST_TEXT_BYTES = 1 << 20
 
-_BLOCK = 8 << 20
-_STRIDED_BLOCK = 64 << 20
-_LATIN1_BLOCK = 1 << 20
+#: Bytes that are read at a time: of an array whose clips follow each other; of one whose clips
+#: are gathered from all over the file; of one that is kept as Latin-1 text.
+BLOCK, STRIDED_BLOCK, LATIN1_BLOCK = 8 << 20, 64 << 20, 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +111,7 @@ class Latin1Bytes:
         begin, end, total = offset, offset + length, 0
         offsets, starts = [offset], []
         while begin < end:
-            data = file.read_at(begin, min(_LATIN1_BLOCK, end - begin)).tobytes()
+            data = file.read_at(begin, min(LATIN1_BLOCK, end - begin)).tobytes()
             if data[-1] >= 0xC0 and len(data) > 1:
                 data = data[:-1]  # the first byte of a character of two
             starts.append(total)
@@ -196,7 +199,7 @@ class PickledArray:
         array in Fortran order, a block is gathered from all over the file.
         """
         outer = math.prod(self.stored[: self.axes[0]])
-        most = _BLOCK if outer == 1 else _STRIDED_BLOCK
+        most = BLOCK if outer == 1 else STRIDED_BLOCK
         step = max(1, most // max(1, self.clip_bytes))
         for begin in range(0, self.shape[0], step):
             yield from self._read_block(file, begin, min(begin + step, self.shape[0]))

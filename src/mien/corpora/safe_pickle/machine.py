@@ -13,21 +13,19 @@ memory is counted, and a file that asks for too much is refused.
 import struct
 from collections.abc import Callable
 
+from mien.corpora.safe_pickle.descriptions import PickledSet, describe
 from mien.corpora.safe_pickle.feature_file import FeatureFile
 from mien.corpora.safe_pickle.lazy_array import FileBytes, LongText, decode_text, replace_halves
 from mien.corpora.safe_pickle.names import GLOBALS, Known, Opaque, OpaqueName, is_attack
-from mien.corpora.safe_pickle.numpy_objects import (
-    CALLS,
-    Desk,
-    PickledSet,
-    describe,
-    put_items,
-    set_state,
-)
+from mien.corpora.safe_pickle.numpy_objects import NUMPY_CALLS, set_state
+from mien.corpora.safe_pickle.plain_objects import PLAIN_CALLS, put_items
+from mien.corpora.safe_pickle.reading_context import PickleContext
 from mien.errors import CorpusError
 
 __all__ = ["load_closed"]
 
+#: What each name that is understood does when it is called.
+_CALLS = NUMPY_CALLS | PLAIN_CALLS
 _MOST_MARKS = 100
 _SHORT_TEXT = 4096
 _LONGEST_INTEGER = 16
@@ -68,7 +66,7 @@ def load_closed(file: FeatureFile) -> object:
     return _Machine(file).run()
 
 
-class _Machine(Desk):
+class _Machine(PickleContext):
     """The stack machine, for one file."""
 
     def __init__(self, file: FeatureFile) -> None:
@@ -100,12 +98,12 @@ class _Machine(Desk):
         if head[0] == 0x80:
             return
         if head[0] in b"(}]cl" and head[1:2] in (b"d", b"l", b"q", b"r", b"("):
-            found = "is pickled with protocol 0 or 1"
+            reason = "is pickled with protocol 0 or 1"
         else:
-            found = f"is not a pickle: it begins with {head!r}"
+            reason = f"is not a pickle: it begins with {head!r}"
         raise CorpusError(
-            f"{self.file.path}: {found}, wanted is protocol 2 to 5; unpack it if it is an archive, "
-            "or save it again with a newer protocol"
+            f"{self.file.path}: {reason}, wanted is protocol 2 to 5; unpack it if it is an "
+            "archive, or save it again with a newer protocol"
         )
 
     def _refuse_code(self, code: int) -> CorpusError:
@@ -306,11 +304,11 @@ def _reduce(machine: _Machine) -> None:
     if isinstance(function, OpaqueName):
         machine.push(Opaque(function.name), _DICT)
         return
-    if not isinstance(function, Known) or function not in CALLS:
+    if not isinstance(function, Known) or function not in _CALLS:
         raise machine.refused(f"calls {describe(function)}")
     if not isinstance(arguments, tuple):
         raise machine.damaged(f"the arguments of a call are {describe(arguments)}")
-    machine.push(CALLS[function](machine, arguments), _OBJECT)
+    machine.push(_CALLS[function](machine, arguments), _OBJECT)
 
 
 def _new_object(num_arguments: int) -> Callable[[_Machine], None]:

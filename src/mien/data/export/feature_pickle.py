@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 
-from mien.corpora.published.reader import LABELS
+from mien.corpora.published.annotations import LABELS
 from mien.data.export.pickle_writer import StreamedArray, Value, write_pickle
 from mien.data.store import Series, Store
 from mien.errors import StoreError
