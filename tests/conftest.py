@@ -50,4 +50,4 @@ def undrawn(monkeypatch):
 @pytest.fixture
 def quick_intervals(monkeypatch):
     """Draw few bootstrap samples, so that a run of a test ends soon."""
-    monkeypatch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
+    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.config import dump_toml
 from mien.corpora import metric_family
-from mien.evaluation.evaluate import judge_labels, judge_scores
+from mien.evaluation.evaluate import evaluate_labels, evaluate_scores
 from mien.evaluation.metrics import evaluate_all
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.training.run_folder import RunFolder, open_run, summarise_run
@@ -76,7 +76,7 @@ def write_run(
         for split in splits:
             predictions = _predict(data[split], rng, error, split, clips_per_video, modalities)
             write_predictions(predictions, folder.path / f"predictions-{split}.csv")
-            judged[split] = judge_scores(predictions, family)
+            judged[split] = evaluate_scores(predictions, family)
         latest = _write_labels(folder.path, data["train"], rng, num_epochs, modalities, scale)
         _write_epochs(folder.path, data["valid"], rng, num_epochs, best, modalities, family)
         values = {
@@ -84,7 +84,7 @@ def write_run(
             "best_epoch": best,
             "num_epochs": num_epochs,
             "splits": judged,
-            "labels": judge_labels(latest, data["train"]),
+            "labels": evaluate_labels(latest, data["train"]),
             "attention": _shares(rng, modalities) if has_attention and has_moments else {},
         }
         (folder.path / "metrics.json").write_text(json.dumps(values))

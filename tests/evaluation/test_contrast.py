@@ -3,11 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.evaluation.bootstrap import draw_units, resample
-from mien.evaluation.contrast import clusters_of, contrast
+from mien.evaluation.bootstrap import clusters_of, draw_units, resample
 from mien.evaluation.label_agreement import AGREEMENT, _spearman_of_counts, fit_monotone
 from mien.evaluation.metrics import METRICS, corr, mae
-from mien.evaluation.significance import bootstrap_interval, paired_difference
+from mien.evaluation.significance import bootstrap_interval, compare_sources, paired_difference
 
 
 def make(seed, num=240, num_seeds=2):
@@ -23,7 +22,7 @@ def make(seed, num=240, num_seeds=2):
 @pytest.mark.parametrize("name", ["pearson", "mae", "sign"])
 def test_intervals_and_differences_are_those_of_significance(name):
     rows, truth, videos = make(1)
-    judged = contrast(rows, truth, AGREEMENT[name], clusters=videos, against=["bad"])
+    judged = compare_sources(rows, truth, AGREEMENT[name], clusters=videos, against=["bad"])
     interval = bootstrap_interval(rows["good"], truth, AGREEMENT[name], seed=1111, clusters=videos)
     assert judged["good"]["mean"] == pytest.approx(interval.value)
     assert [judged["good"]["low"], judged["good"]["high"]] == [interval.low, interval.high]
@@ -44,7 +43,7 @@ def test_intervals_and_differences_are_those_of_significance(name):
 
 def test_every_seed_is_kept_and_the_deviation_is_over_them():
     rows, truth, videos = make(2, num_seeds=3)
-    judged = contrast(rows, truth, METRICS["general"]["mae"], clusters=videos)["good"]
+    judged = compare_sources(rows, truth, METRICS["general"]["mae"], clusters=videos)["good"]
     each = [mae(row, truth) for row in rows["good"]]
     assert judged["values"] == pytest.approx(each)
     assert judged["deviation"] == pytest.approx(np.std(each, ddof=1))
@@ -52,7 +51,7 @@ def test_every_seed_is_kept_and_the_deviation_is_over_them():
 
 def test_a_single_cluster_gives_values_without_intervals():
     rows, truth, _ = make(3)
-    one = contrast(
+    one = compare_sources(
         rows, truth, METRICS["general"]["mae"], clusters=np.full(240, "v"), against=["bad"]
     )["good"]
     assert one["mean"] > 0
@@ -67,8 +66,8 @@ def test_a_source_without_a_training_needs_no_seeds():
     rows["copy"] = truth[None] + 0.1
     mae_of = METRICS["general"]["mae"]
     options = {"clusters": videos, "against": ["copy"]}
-    alone = contrast(rows, truth, mae_of, **options)["good"]["less"]["copy"]
-    fixed = contrast(rows, truth, mae_of, fixed={"copy"}, **options)["good"]["less"]["copy"]
+    alone = compare_sources(rows, truth, mae_of, **options)["good"]["less"]["copy"]
+    fixed = compare_sources(rows, truth, mae_of, fixed={"copy"}, **options)["good"]["less"]["copy"]
     assert (alone["covers_seeds"], fixed["covers_seeds"]) == (False, True)
     assert alone["error_seeds"] is None
     assert fixed["error_seeds"] > 0

@@ -393,7 +393,7 @@ def test_arrays_are_written_as_numpy_writes_them(tmp_path, array):
 def trained(tiny_store, tmp_path_factory):
     """A run of one epoch; do not alter."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     config = make_config(train={"epochs": 1}, labels={"generator": "copy"})
     run = train(config, tiny_store.path, tmp_path_factory.mktemp("runs") / "run")
     patch.undo()
@@ -405,7 +405,7 @@ def place(tmp_path, monkeypatch, tiny_store, trained):
     """A folder with a store, a run, and what the commands below read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
+    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     monkeypatch.setattr("mien.prediction.predictor.load", lambda _: StandIn())
     monkeypatch.setattr("mien.cli.predict.bring_missing", lambda *_, **__: None)
     (tmp_path / "store").symlink_to(tiny_store.path)

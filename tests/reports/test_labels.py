@@ -8,10 +8,10 @@ from mien.cli import main
 from mien.errors import CheckpointError
 from mien.evaluation.label_agreement import agreement
 from mien.reports.label_measure import (
+    evaluate_agreement,
+    evaluate_moves,
+    evaluate_trajectories,
     flipped_share,
-    judge_agreement,
-    judge_moves,
-    judge_trajectories,
     read_label_rows,
 )
 from mien.reports.labels import format_label_report, report_labels
@@ -21,7 +21,7 @@ from mien.types import Modality, Task
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr("mien.evaluation.contrast._RESAMPLES", 60)
+    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 60)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_copies_stand_beside_the_generated_labels_and_are_subtracted(run):
 
 def test_trajectories_follow_the_labels_from_copies_on(run):
     rows = read_label_rows(run.seeds)[Modality.TEXT]
-    followed = judge_trajectories(rows)
+    followed = evaluate_trajectories(rows)
     assert list(followed) == ["1111", "1112"]
     one = followed["1111"]
     assert one["flipped"][0] == pytest.approx(
@@ -137,14 +137,14 @@ def test_seeds_with_other_clips_are_refused(run):
 def test_a_part_without_a_clip_has_no_metrics():
     labels, annotated = np.array([[0.1, 0.5, -0.2]]), np.array([1.0, 2.0, -1.0])
     videos = np.array(["a", "b", "c"])
-    judged = judge_agreement({"generated": labels}, annotated, annotated, videos)
+    judged = evaluate_agreement({"generated": labels}, annotated, annotated, videos)
     assert judged["conflicting"] == {"num_clips": 0, "num_clusters": 0, "metrics": {}}
     assert judged["everywhere"]["metrics"]["sign"]["generated"]["mean"] == 1.0
 
 
 def test_moves_of_a_single_modality_have_nobody_to_compare_with(tmp_path):
     run = write_run(tmp_path / "run", modalities=(Modality.AUDIO,))
-    moves = judge_moves(read_label_rows(run.seeds))
+    moves = evaluate_moves(read_label_rows(run.seeds))
     assert list(moves) == ["audio"]
     assert moves["audio"]["with"] == {}
 

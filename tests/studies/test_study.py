@@ -70,8 +70,7 @@ def base(tmp_path, monkeypatch):
     """A folder of its own with the tiny study, an empty cache and quick intervals."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
-    monkeypatch.setattr("mien.evaluation.contrast._RESAMPLES", 40)
+    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     (tmp_path / "tiny.toml").write_text(TINY)
     return tmp_path
 
@@ -219,8 +218,7 @@ def carried_out(tmp_path_factory):
     base = tmp_path_factory.mktemp("study")
     patch = pytest.MonkeyPatch()
     patch.setenv("MIEN_CACHE", str(base / "cache"))
-    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
-    patch.setattr("mien.evaluation.contrast._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     (base / "tiny.toml").write_text(TINY)
     write_tiny_store(base / "store")
     study = read_study(base / "tiny.toml", stores={"real": base / "store"})

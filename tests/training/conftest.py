@@ -11,7 +11,7 @@ from mien.training.experiment import train
 def finished(tiny_store, tmp_path_factory):
     """A run with one seed that was not interrupted; do not alter."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     out = tmp_path_factory.mktemp("runs") / "finished"
     train(make_config(), tiny_store, out)
     patch.undo()

@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_while_it_was_evaluated_goes_on(
 
     out = tmp_path / "parts"
     with monkeypatch.context() as patched:
-        patched.setattr("mien.training.record.judge_labels", interrupt)
+        patched.setattr("mien.training.record.evaluate_labels", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(make_config(), tiny_store, out)
     train(make_config(), tiny_store, out, resume=True)
@@ -87,8 +87,8 @@ CHILD = """
 import sys, torch
 sys.path.insert(0, sys.argv[3])
 torch.set_num_threads(1)
-import mien.evaluation.evaluate
-mien.evaluation.evaluate._RESAMPLES = 40
+import mien.evaluation.bootstrap
+mien.evaluation.bootstrap.RESAMPLES = 40
 from helpers import make_config
 from mien.training.experiment import evaluate, train
 train(make_config(train={"epochs": 16, "patience": 16}), sys.argv[1], sys.argv[2], resume=True)
@@ -256,7 +256,7 @@ class DivergeOnce:
 def partly_failed(tiny_store, tmp_path_factory):
     """A run of seeds 1, 2, 3, of which 2 diverged; do not alter."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.evaluate._RESAMPLES", 40)
+    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     out = tmp_path_factory.mktemp("runs") / "failed"
     train(make_config(train={"seeds": [1, 2, 3]}), tiny_store, out, listener=DivergeOnce(2))
     patch.undo()

@@ -24,10 +24,12 @@ from mien.evaluation.student import t_p_value, t_quantile
 
 __all__ = [
     "FEW_UNITS",
+    "RESAMPLES",
     "Comparison",
     "Draws",
     "Interval",
     "Resampled",
+    "clusters_of",
     "come_from_videos",
     "compare_values",
     "draw_units",
@@ -37,6 +39,10 @@ __all__ = [
 
 #: Units below which a percentile interval is clearly too narrow.
 FEW_UNITS: Final = 20
+#: Seed of the resampling, the same for every table, so that the same files give the same page.
+SEED: Final = 1111
+#: Resamples of every table.
+RESAMPLES = 2000
 #: Clips (or clusters) times resamples that are drawn at once: 16 MB for each array of that size.
 _CHUNK: Final = 1 << 21
 
@@ -44,6 +50,11 @@ _CHUNK: Final = 1 << 21
 def come_from_videos(videos: Shaped[np.ndarray, " N"]) -> bool:
     """Return whether whole videos can be resampled: several, and one of them with several clips."""
     return 1 < len(np.unique(videos)) < len(videos)
+
+
+def clusters_of(videos: Shaped[np.ndarray, " N"]) -> Shaped[np.ndarray, " N"]:
+    """Return what to resample: whole videos where several clips come from one, else clips."""
+    return videos if come_from_videos(videos) else np.arange(len(videos)).astype(str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,8 +297,8 @@ def draw_units(
     num_clips: int,
     clusters: Shaped[np.ndarray, " N"] | None = None,
     *,
-    seed: int,
-    resamples: int = 2000,
+    seed: int = SEED,
+    resamples: int | None = None,
 ) -> Draws:
     """Draw resamples of clips, or of clusters of them, for any number of metrics and models.
 
@@ -295,7 +306,7 @@ def draw_units(
         num_clips: Clips of the split.
         clusters: Name of each clip's cluster, as in ``bootstrap_interval``.
         seed: Seed of the resampling.
-        resamples: Number of resamples.
+        resamples: Number of resamples; None stands for ``RESAMPLES``.
 
     Raises:
         MetricError: If there is no clip, or not one cluster name per clip.
@@ -313,7 +324,7 @@ def draw_units(
         num_units = len(names)
     if num_units < FEW_UNITS:
         return Draws(units=units, counts=())
-    parts = _draw(num_units, seed, resamples)
+    parts = _draw(num_units, seed, RESAMPLES if resamples is None else resamples)
     return Draws(units=units, counts=tuple(part.astype(np.int16) for part in parts))
 
 

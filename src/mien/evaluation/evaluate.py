@@ -19,42 +19,39 @@ from mien.evaluation.label_agreement import (
 from mien.evaluation.metrics import METRICS, Metric, evaluate_all
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import summarise_seeds
+from mien.files.json_values import json_number
 from mien.types import ID_SEPARATOR, Clip, Modality, Split, Task
 
 __all__ = [
-    "judge_attention",
-    "judge_labels",
-    "judge_run",
-    "judge_scores",
-    "judge_seeds",
-    "judged_rows",
+    "evaluate_attention",
+    "evaluate_labels",
+    "evaluate_run",
+    "evaluate_scores",
+    "evaluate_seeds",
+    "evaluated_rows",
     "merge_seeds",
     "moment_in_steps",
-    "plain",
     "share_attention",
 ]
-
-_BOOTSTRAP_SEED = 1111
-_RESAMPLES = 2000
 
 Tokens = Callable[[Clip], list[tuple[str, int, int]] | None]
 
 
-def judge_scores(predictions: Predictions, family: MetricFamily) -> dict[str, dict[str, Any]]:
+def evaluate_scores(predictions: Predictions, family: MetricFamily) -> dict[str, dict[str, Any]]:
     """Return every metric of every task that is annotated; None where one is undefined.
 
     A unimodal task is judged on the clips that are annotated for it and have the modality.
     """
     judged = {}
     for task, scores in predictions.scores.items():
-        kept = judged_rows(predictions, task)
+        kept = evaluated_rows(predictions, task)
         if kept.any():
             values = evaluate_all(scores[kept], predictions.targets[task][kept], family)
-            judged[str(task)] = {name: plain(value) for name, value in values.items()}
+            judged[str(task)] = {name: json_number(value) for name, value in values.items()}
     return judged
 
 
-def judged_rows(predictions: Predictions, task: Task) -> Bool[np.ndarray, " N"]:
+def evaluated_rows(predictions: Predictions, task: Task) -> Bool[np.ndarray, " N"]:
     """Return which clips a task is judged on: annotated for it, and with the modality."""
     if task not in predictions.targets:
         return np.zeros(len(predictions), dtype=bool)
@@ -64,7 +61,7 @@ def judged_rows(predictions: Predictions, task: Task) -> Bool[np.ndarray, " N"]:
     return kept
 
 
-def judge_labels(
+def evaluate_labels(
     latest: Mapping[Modality, Float[np.ndarray, "N"]],
     truth: Mapping[Task, Float[np.ndarray, "N"]],
 ) -> dict[str, Any]:
@@ -94,20 +91,20 @@ def judge_labels(
 
 def _agreement(result: LabelAgreement) -> dict[str, Any]:
     return {
-        part: {name: plain(value) for name, value in values.items()}
+        part: {name: json_number(value) for name, value in values.items()}
         for part, values in asdict(result).items()
     }
 
 
-def judge_attention(
+def evaluate_attention(
     predictions: Predictions, clips: Sequence[Clip], tokens: Tokens
 ) -> dict[str, Any]:
     """Return the share of attention inside the known moments, beside what equal weights get."""
     return {
         str(modality): {
-            "inside": plain(share.mean),
-            "uniform": plain(share.uniform_mean),
-            "ratio": plain(share.ratio),
+            "inside": json_number(share.mean),
+            "uniform": json_number(share.uniform_mean),
+            "ratio": json_number(share.ratio),
             "num_clips": share.num_clips,
         }
         for modality, (_, share) in share_attention(predictions, clips, tokens).items()
@@ -149,7 +146,7 @@ def moment_in_steps(clip: Clip, modality: Modality, tokens: Tokens) -> tuple[int
     return (inside[0], inside[-1] + 1) if inside else None
 
 
-def judge_run(
+def evaluate_run(
     family: MetricFamily,
     corpus: str,
     *,
@@ -165,13 +162,13 @@ def judge_run(
         "family": family,
         "seeds": list(seeds),
         "best_epochs": [],
-        "splits": {split: judge_seeds(p, family) for split, p in predictions.items() if p},
+        "splits": {split: evaluate_seeds(p, family) for split, p in predictions.items() if p},
         "labels": {},
         "attention": merge_seeds(list(attention)),
     }
 
 
-def judge_seeds(predictions: Sequence[Predictions], family: MetricFamily) -> dict[str, Any]:
+def evaluate_seeds(predictions: Sequence[Predictions], family: MetricFamily) -> dict[str, Any]:
     """Return, per task and metric, what several seeds gave on one split.
 
     Returns:
@@ -184,7 +181,7 @@ def judge_seeds(predictions: Sequence[Predictions], family: MetricFamily) -> dic
     videos = np.array([name.split(ID_SEPARATOR)[0] for name in first.ids])
     judged: dict[str, Any] = {}
     for task in first.scores:
-        kept = judged_rows(first, task)
+        kept = evaluated_rows(first, task)
         if not kept.any():
             continue
         scores = np.stack([one.scores[task][kept] for one in predictions])
@@ -201,7 +198,7 @@ def _draw(videos: np.ndarray) -> dict[str, Draws]:
     """Return resampled clips and, where several clips come from one video, whole videos."""
     clusters = {"clips": None, "videos": videos if come_from_videos(videos) else None}
     return {
-        unit: draw_units(len(videos), one, seed=_BOOTSTRAP_SEED, resamples=_RESAMPLES)
+        unit: draw_units(len(videos), one)
         for unit, one in clusters.items()
         if unit == "clips" or one is not None
     }
@@ -217,14 +214,14 @@ def _over_seeds(
     values = drawn["clips"].values.tolist()
     summary = summarise_seeds(values)
     result: dict[str, Any] = {
-        "mean": plain(summary.mean),
-        "deviation": plain(summary.deviation),
-        "values": [plain(value) for value in values],
+        "mean": json_number(summary.mean),
+        "deviation": json_number(summary.deviation),
+        "values": [json_number(value) for value in values],
     }
     for unit, one in drawn.items():
         interval = one.interval()
         end = "" if unit == "clips" else "_videos"
-        result |= {f"low{end}": plain(interval.low), f"high{end}": plain(interval.high)}
+        result |= {f"low{end}": json_number(interval.low), f"high{end}": json_number(interval.high)}
         result[f"num_{unit}"] = interval.num_units
     return result
 
@@ -238,14 +235,7 @@ def merge_seeds(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of dicts
     numbers = [math.nan if value is None else float(value) for value in trees]
     summary = summarise_seeds(numbers)
     return {
-        "mean": plain(summary.mean),
-        "deviation": plain(summary.deviation),
-        "values": [plain(value) for value in numbers],
+        "mean": json_number(summary.mean),
+        "deviation": json_number(summary.deviation),
+        "values": [json_number(value) for value in numbers],
     }
-
-
-def plain(value: float | int) -> float | int | None:
-    """Return a number that JSON can hold: None for one that is not finite."""
-    if isinstance(value, int):
-        return value
-    return float(value) if math.isfinite(value) else None

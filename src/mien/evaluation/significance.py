@@ -15,8 +15,9 @@ compared is these weights.
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -24,12 +25,15 @@ from jaxtyping import Float, Shaped
 from mien.errors import MetricError
 from mien.evaluation.bootstrap import Comparison, Interval, draw_units, resample
 from mien.evaluation.metrics import Metric, Scores
+from mien.files.json_values import json_number
 
 __all__ = [
     "Comparison",
     "Interval",
     "SeedSummary",
     "bootstrap_interval",
+    "compare_sources",
+    "describe_difference",
     "holm",
     "paired_bootstrap",
     "paired_difference",
@@ -167,6 +171,67 @@ def paired_bootstrap(
         stacklevel=2,
     )
     return paired_difference(scores_a, scores_b, targets, metric, level=level, clusters=clusters)
+
+
+def compare_sources(
+    rows: Mapping[str, Float[np.ndarray, "_ N"]],
+    targets: Scores,
+    metric: Metric,
+    *,
+    clusters: Shaped[np.ndarray, " N"],
+    against: Sequence[str] = (),
+    fixed: Collection[str] = (),
+) -> dict[str, dict[str, Any]]:
+    """Compare several sources of scores on the same clips, each of them over its seeds.
+
+    All lose and see the same clusters, so that their differences are paired.
+
+    Args:
+        rows: Scores of each source, one row for each seed.
+        targets: What they are compared with.
+        metric: Of scores and targets.
+        clusters: Name of each clip's cluster, from ``clusters_of``.
+        against: Sources that are subtracted from every other one; those that are not there are
+            passed over.
+        fixed: Sources without a training, such as copies of the annotation: another seed would not
+            change them.
+
+    Returns:
+        Per source ``mean``, ``deviation`` (over seeds), ``values`` (one for each seed), ``low``
+        and ``high`` (95 % interval of the mean over the clusters), and ``less``: per source
+        subtracted ``difference``, ``low``, ``high`` and ``p_value`` as ``paired_difference`` gives
+        them, ``covers_seeds`` (if False, they hold for these weights alone), ``error_units`` and
+        ``error_seeds``. None stands for what is undefined, such as an interval of one cluster.
+    """
+    draws = draw_units(len(targets), clusters)
+    drawn = {
+        name: resample(one, targets, metric, draws, is_fixed=name in fixed)
+        for name, one in rows.items()
+    }
+    judged = {}
+    for name, one in drawn.items():
+        summary = summarise_seeds(one.values.tolist())
+        interval = one.interval()
+        judged[name] = {
+            "mean": json_number(summary.mean),
+            "deviation": json_number(summary.deviation),
+            "values": [json_number(value) for value in one.values.tolist()],
+            "low": json_number(interval.low),
+            "high": json_number(interval.high),
+            "less": {
+                other: describe_difference(one.less(drawn[other]))
+                for other in against
+                if other != name and other in drawn
+            },
+        }
+    return judged
+
+
+def describe_difference(comparison: Comparison) -> dict[str, Any]:
+    """Return a difference as JSON holds it."""
+    keys = ("difference", "low", "high", "p_value", "error_units", "error_seeds")
+    found: dict[str, Any] = {key: json_number(getattr(comparison, key)) for key in keys}
+    return {**found, "covers_seeds": comparison.covers_seeds}
 
 
 def summarise_seeds(values: Sequence[float]) -> SeedSummary:

@@ -10,7 +10,6 @@ STORE.extracting/      beside the store that it becomes
 import contextlib
 import csv
 import io
-import json
 import logging
 import os
 import re
@@ -27,6 +26,7 @@ from mien.extraction.processes.supervisor import ClipOutcome
 from mien.files.atomic import reported_as, write_text
 from mien.files.folders import FolderKind, refuse_foreign
 from mien.files.hashing import hash_json
+from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
 from mien.files.temporaries import open_to_lock, remove_unlocked, sweep_folder, try_lock
 from mien.types import Clip, Word
@@ -106,7 +106,7 @@ def workplace(
         if plan.is_file():
             _check_plan(plan, wanted)
         else:
-            write_text(plan, json.dumps(wanted, indent=1))
+            write_json(plan, wanted, indent=1)
         sweep_folder(folder)
         sweep_folder(folder / "clips")
         yield folder / "clips"

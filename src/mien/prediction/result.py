@@ -1,6 +1,5 @@
 """The answers about a recording, as one typed value."""
 
-import json
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import computed_field, model_validator
 
 from mien.config import Settings
-from mien.files.atomic import write_text
+from mien.files.json_values import write_json
 from mien.prediction.answer import Answer, ModelFacts, Score, name_sentiment
 from mien.types import Modality, Scale
 
@@ -133,7 +132,7 @@ class Prediction(Settings):
 
     def write(self, path: str | Path) -> None:
         """Write the same as a JSON file."""
-        write_text(Path(path), json.dumps(self.to_dict(), ensure_ascii=False, indent=1))
+        write_json(Path(path), self.to_dict(), ensure_ascii=False, indent=1)
 
 
 def _frames_of(answer: Answer) -> list[tuple[float, float]]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mien.errors import AssetError
-from mien.files.atomic import write_text
 from mien.files.hashing import hash_file
+from mien.files.json_values import write_json
 from mien.files.user_folders import data_folder
 from mien.pretrained.registry import AssetFile
 
@@ -65,7 +65,7 @@ def _write_digests(digests: Mapping[str, object]) -> None:
     path = _digests_path()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(digests, indent=0))
+        write_json(path, digests, indent=0)
 
 
 def _digests_path() -> Path:

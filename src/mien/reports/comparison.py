@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -24,9 +24,6 @@ from mien.training.run_folder import RunFolder
 from mien.types import ID_SEPARATOR, Split, Task
 
 __all__ = ["ComparedRun", "RunComparison", "compare_runs"]
-
-_BOOTSTRAP_SEED: Final = 1111
-_RESAMPLES: Final = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +116,7 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
     judged = [judged[0], *(_align(one, judged[0], split) for one in judged[1:])]
     videos = np.array([one.split(ID_SEPARATOR)[0] for one in judged[0].ids])
     has_videos = come_from_videos(videos)
-    draws = draw_units(
-        len(videos), videos if has_videos else None, seed=_BOOTSTRAP_SEED, resamples=_RESAMPLES
-    )
+    draws = draw_units(len(videos), videos if has_videos else None)
     return RunComparison(
         corpus=str(facts[0]["corpus"]),
         is_synthetic=bool(facts[0]["is_synthetic"]),

@@ -15,10 +15,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from mien.errors import CheckpointError
-from mien.evaluation.contrast import clusters_of, contrast
-from mien.evaluation.evaluate import plain
+from mien.evaluation.bootstrap import clusters_of
 from mien.evaluation.label_agreement import AGREEMENT
 from mien.evaluation.metrics import METRICS, Scores
+from mien.evaluation.significance import compare_sources
+from mien.files.json_values import json_number
 from mien.reports.finished_run import read_labels
 from mien.training.run_folder import SeedFolder
 from mien.types import ID_SEPARATOR, Modality
@@ -28,10 +29,10 @@ __all__ = [
     "PARTS",
     "LabelRows",
     "contradicts",
+    "evaluate_agreement",
+    "evaluate_moves",
+    "evaluate_trajectories",
     "flipped_share",
-    "judge_agreement",
-    "judge_moves",
-    "judge_trajectories",
     "read_label_rows",
 ]
 
@@ -133,7 +134,7 @@ def flipped_share(labels: Scores, annotated: Scores) -> float:
     return float(flipped.mean()) if flipped.size else math.nan
 
 
-def judge_agreement(
+def evaluate_agreement(
     sources: Mapping[str, Float[np.ndarray, "_ N"]],
     truth: Scores,
     annotated: Scores,
@@ -154,7 +155,7 @@ def judge_agreement(
 
     Returns:
         For ``everywhere`` and ``conflicting``: ``num_clips``, ``num_clusters`` and ``metrics``,
-        per metric what ``contrast`` gives. A part without a clip has no metrics.
+        per metric what ``compare_sources`` gives. A part without a clip has no metrics.
     """
     known = ~np.isnan(truth)
     parts = {"everywhere": known, "conflicting": known & contradicts(truth, annotated)}
@@ -166,7 +167,7 @@ def judge_agreement(
             "num_clips": int(kept.sum()),
             "num_clusters": len(np.unique(clusters)),
             "metrics": {
-                name: contrast(
+                name: compare_sources(
                     rows, truth[kept], metric, clusters=clusters, against=against, fixed=fixed
                 )
                 for name, metric in AGREEMENT.items()
@@ -177,7 +178,7 @@ def judge_agreement(
     return judged
 
 
-def judge_trajectories(rows: LabelRows) -> dict[str, Any]:
+def evaluate_trajectories(rows: LabelRows) -> dict[str, Any]:
     """Follow the labels of a modality over the epochs, seed by seed.
 
     Returns:
@@ -193,25 +194,25 @@ def judge_trajectories(rows: LabelRows) -> dict[str, Any]:
     for seed, trajectory in rows.trajectories.items():
         one: dict[str, Any] = {
             "best_epoch": rows.best_epochs[seed],
-            "clipped": [plain(share) for share in rows.clipped[seed]],
-            "flipped": [plain(flipped_share(labels, rows.annotated)) for labels in trajectory],
-            "moved": [plain(mae(labels, rows.annotated)) for labels in trajectory],
+            "clipped": [json_number(share) for share in rows.clipped[seed]],
+            "flipped": [json_number(flipped_share(row, rows.annotated)) for row in trajectory],
+            "moved": [json_number(mae(labels, rows.annotated)) for labels in trajectory],
         }
         for part, kept in parts.items() if known.any() else ():
-            one[part] = [plain(corr(labels[kept], rows.truth[kept])) for labels in trajectory]
+            one[part] = [json_number(corr(labels[kept], rows.truth[kept])) for labels in trajectory]
         followed[str(seed)] = one
     return followed
 
 
-def judge_moves(rows: Mapping[Modality, LabelRows]) -> dict[str, Any]:
+def evaluate_moves(rows: Mapping[Modality, LabelRows]) -> dict[str, Any]:
     """Say how far the labels of the best epoch are from the annotation and from each other.
 
     This needs no truth, and proves nothing about it.
 
     Returns:
         Per modality ``moved`` (mean absolute distance from the annotation) and ``with_annotation``
-        (correlation), as ``contrast`` gives them for one source, and ``with`` other modalities:
-        the correlation of each seed's labels.
+        (correlation), as ``compare_sources`` gives them for one source, and ``with`` other
+        modalities: the correlation of each seed's labels.
     """
     judged = {}
     for modality, one in rows.items():
@@ -219,14 +220,14 @@ def judge_moves(rows: Mapping[Modality, LabelRows]) -> dict[str, Any]:
         clusters = clusters_of(one.videos)
         metrics = {"moved": "mae", "with_annotation": "corr"}
         judged[str(modality)] = {
-            name: contrast(source, one.annotated, METRICS["general"][key], clusters=clusters)[
-                "generated"
-            ]
+            name: compare_sources(
+                source, one.annotated, METRICS["general"][key], clusters=clusters
+            )["generated"]
             for name, key in metrics.items()
         }
         judged[str(modality)]["with"] = {
             str(other): [
-                plain(METRICS["general"]["corr"](a, b))
+                json_number(METRICS["general"]["corr"](a, b))
                 for a, b in zip(one.best, two.best, strict=True)
             ]
             for other, two in rows.items()

@@ -14,10 +14,10 @@ from mien.reports.label_measure import (
     COPY,
     PARTS,
     LabelRows,
+    evaluate_agreement,
+    evaluate_moves,
+    evaluate_trajectories,
     flipped_share,
-    judge_agreement,
-    judge_moves,
-    judge_trajectories,
     read_label_rows,
 )
 from mien.reports.text import (
@@ -50,11 +50,11 @@ class LabelReport:
         title: Model and corpus; a synthetic corpus is called so.
         generator: What made the labels.
         seeds: Its seeds.
-        agreement: Per modality whose truth is known, what ``judge_agreement`` gives for the
+        agreement: Per modality whose truth is known, what ``evaluate_agreement`` gives for the
             ``generated`` labels of the best epoch and for ``copy``.
         contradicting: Per such modality the share of clips whose truth contradicts the whole.
-        trajectories: Per modality what ``judge_trajectories`` gives.
-        moves: What ``judge_moves`` gives.
+        trajectories: Per modality what ``evaluate_trajectories`` gives.
+        moves: What ``evaluate_moves`` gives.
         figures: The figures that were written.
     """
 
@@ -86,15 +86,15 @@ def report_labels(run: RunFolder) -> LabelReport:
             str(m): flipped_share(one.truth[one.known], one.annotated[one.known])
             for m, one in known.items()
         },
-        trajectories={str(m): judge_trajectories(one) for m, one in rows.items()},
-        moves=judge_moves(rows),
+        trajectories={str(m): evaluate_trajectories(one) for m, one in rows.items()},
+        moves=evaluate_moves(rows),
     )
     return replace(report, figures=tuple(_draw(report, finished)))
 
 
 def _judge(rows: LabelRows) -> dict[str, Any]:
     sources = {_GENERATED: rows.best, COPY: rows.annotated[None]}
-    return judge_agreement(
+    return evaluate_agreement(
         sources, rows.truth, rows.annotated, rows.videos, against=(COPY,), fixed=(COPY,)
     )
 

@@ -9,7 +9,6 @@ A run that is there is not made again, and one that was stopped goes on. When th
 training depends on changes, its runs are made anew.
 """
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -24,8 +23,8 @@ from mien.data.store import open_store
 from mien.errors import MienError, OutputError
 from mien.evaluation.evaluate import share_attention
 from mien.evaluation.scoring import predict
-from mien.files.atomic import write_text
 from mien.files.hashing import hash_json
+from mien.files.json_values import write_json
 from mien.files.source_code import code_fingerprint
 from mien.files.user_folders import cache_folder
 from mien.studies.corpora import PreparedCorpus, plain_settings
@@ -214,7 +213,7 @@ def _train(job: Job) -> None:
     if not (job.folder / "metrics.json").is_file():
         train(job.config, job.store, job.folder, resume=True)
     if job.with_attention:
-        write_text(job.folder / "attention.json", json.dumps(_measure_attention(job)))
+        write_json(job.folder / "attention.json", _measure_attention(job))
 
 
 def _measure_attention(job: Job) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, DivergenceError, TrainingError
-from mien.evaluation.evaluate import judge_attention, judge_run
+from mien.evaluation.evaluate import evaluate_attention, evaluate_run
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.labels import build_labels
@@ -249,9 +249,11 @@ def _evaluate_on(
         trained = load_trained(seed.path, store)
         dataset = dataset_of(trained.prepared, split)
         predictions.append(predict(trained.model, dataset))
-        attention.append(judge_attention(predictions[-1], dataset.clips, trained.prepared.tokens))
+        attention.append(
+            evaluate_attention(predictions[-1], dataset.clips, trained.prepared.tokens)
+        )
         warnings += [*trained.warnings, *trained.warn_of_seen(dataset)]
-    values = judge_run(
+    values = evaluate_run(
         trained.prepared.family,
         store.meta.name,
         is_synthetic=store.meta.is_synthetic,

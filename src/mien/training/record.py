@@ -1,6 +1,5 @@
 """What a run writes: its folder, what it depends on, and what each seed leaves there."""
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -15,14 +14,15 @@ from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, TrainingError
 from mien.evaluation.conformal import calibrate, coverage
 from mien.evaluation.evaluate import (
-    judge_attention,
-    judge_labels,
-    judge_scores,
+    evaluate_attention,
+    evaluate_labels,
+    evaluate_scores,
     moment_in_steps,
 )
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
+from mien.files.json_values import write_json
 from mien.files.temporaries import sweep, sweep_folder
 from mien.labels.generator import LabelGenerator
 from mien.training.checkpoints.checkpoint import add_to_header
@@ -86,7 +86,7 @@ def open_folder(
     out.mkdir(parents=True, exist_ok=True)
     _sweep(out)
     write_text(out / "config.toml", text)
-    write_text(out / "environment.json", json.dumps(environment, indent=1))
+    write_json(out / "environment.json", environment, indent=1)
     return open_run(out)
 
 
@@ -183,7 +183,7 @@ def make_header(
 
 def record_failure(folder: SeedFolder, error: DivergenceError) -> None:
     """Write why the training of a seed diverged."""
-    write_text(folder.path / "failed.json", json.dumps({"reason": str(error)}))
+    write_json(folder.path / "failed.json", {"reason": str(error)})
 
 
 def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> None:
@@ -203,28 +203,28 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         dataset = prepared.datasets[split]
         predictions = predict(trainer.model, dataset)
         write_predictions(predictions, folder.path / f"predictions-{split}.csv")
-        splits[split] = judge_scores(predictions, prepared.family)
-        attention[split] = judge_attention(predictions, dataset.clips, prepared.tokens)
+        splits[split] = evaluate_scores(predictions, prepared.family)
+        attention[split] = evaluate_attention(predictions, dataset.clips, prepared.tokens)
         if split != "valid":
             covered[split] = coverage(calibration, predictions, prepared.scale)
         if split == "test" or "test" not in prepared.datasets:
             examples = _examples(predictions, dataset, prepared)
-            write_text(folder.path / "examples.json", json.dumps(examples, ensure_ascii=False))
+            write_json(folder.path / "examples.json", examples, ensure_ascii=False)
     labels = trainer.objective.labels
     latest = {m: labels.latest(m).cpu().numpy().astype(np.float64) for m in labels.modalities}
     train_set = prepared.datasets["train"]
     truth = {t: v.numpy().astype(np.float64) for t, v in train_set.labels.items()}
-    write_text(folder.path / "train.json", json.dumps(_train_json(train_set, labels)))
+    write_json(folder.path / "train.json", _train_json(train_set, labels))
     values = {
         "seed": trainer.seed,
         "best_epoch": trainer.best_epoch,
         "num_epochs": len(trainer.history),
         "splits": splits,
-        "labels": judge_labels(latest, truth),
+        "labels": evaluate_labels(latest, truth),
         "attention": attention,
         "intervals": {"level": calibration.level, "coverage": covered},
     }
-    write_text(folder.path / "metrics.json", json.dumps(values, indent=1))
+    write_json(folder.path / "metrics.json", values, indent=1)
     (folder.path / "last.safetensors").unlink(missing_ok=True)
 
 
@@ -285,4 +285,4 @@ def write_evaluation(
     out.mkdir(parents=True, exist_ok=True)
     for seed, scored in zip(values["seeds"], predictions, strict=True):
         write_predictions(scored, out / f"predictions-{split}-{seed}.csv")
-    write_text(out / "metrics.json", json.dumps(values, indent=1))
+    write_json(out / "metrics.json", values, indent=1)

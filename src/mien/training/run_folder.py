@@ -18,7 +18,6 @@ RUN/
         failed.json           why the training diverged; then there are no metrics
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,9 @@ from jaxtyping import Float
 
 from mien.corpora import MetricFamily
 from mien.errors import CheckpointError
-from mien.evaluation.evaluate import judge_run, merge_seeds
+from mien.evaluation.evaluate import evaluate_run, merge_seeds
 from mien.evaluation.predictions import Predictions, read_predictions
-from mien.files.atomic import write_text
+from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
 from mien.types import Split
 
@@ -204,7 +203,7 @@ def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synth
         split: [one for one in (seed.predictions(split) for seed in seeds) if one is not None]
         for split in splits
     }
-    values = judge_run(
+    values = evaluate_run(
         family,
         corpus,
         is_synthetic=is_synthetic,
@@ -215,4 +214,4 @@ def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synth
     values["labels"] = merge_seeds([one["labels"] for one in judged])
     values["best_epochs"] = [one["best_epoch"] for one in judged]
     values["failed_seeds"] = run.failed_seeds
-    write_text(run.path / "metrics.json", json.dumps(values, indent=1))
+    write_json(run.path / "metrics.json", values, indent=1)

@@ -100,7 +100,7 @@ class LinePanel:
 
 
 def estimate(entry: Mapping[str, Any]) -> Estimate:
-    """Return what ``mien.evaluation.contrast`` says of a source as a value with its interval."""
+    """Return what ``compare_sources`` says of a source as a value with its interval."""
     return Estimate(value=entry["mean"], low=entry["low"], high=entry["high"])
 
 

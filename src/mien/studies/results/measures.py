@@ -9,17 +9,19 @@ import numpy as np
 
 from mien.data.store import open_store
 from mien.errors import MienError
-from mien.evaluation.contrast import clusters_of, contrast
-from mien.evaluation.evaluate import judged_rows, plain
+from mien.evaluation.bootstrap import clusters_of
+from mien.evaluation.evaluate import evaluated_rows
 from mien.evaluation.metrics import METRICS, Scores
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.significance import compare_sources
+from mien.files.json_values import json_number
 from mien.reports.label_measure import (
     COPY,
     LabelRows,
+    evaluate_agreement,
+    evaluate_moves,
+    evaluate_trajectories,
     flipped_share,
-    judge_agreement,
-    judge_moves,
-    judge_trajectories,
     read_label_rows,
 )
 from mien.studies.baselines import fit_reference
@@ -130,7 +132,7 @@ def _evaluate_labels(
 ) -> dict[str, LabelResults]:
     """Return, per modality, how the labels of every variant agree, move and come about."""
     variants = {name: read_label_rows(seeds) for name, seeds in finished.items()}
-    moves = {name: judge_moves(rows) for name, rows in variants.items()}
+    moves = {name: evaluate_moves(rows) for name, rows in variants.items()}
     results = {}
     for modality in Modality:
         rows = {name: each[modality] for name, each in variants.items() if modality in each}
@@ -145,7 +147,9 @@ def _evaluate_labels(
                 name: LabelVariantResults(
                     trajectories=_trajectories(own),
                     moves=_moves(moves[name][str(modality)]),
-                    flipped=tuple(plain(flipped_share(row, own.annotated)) for row in own.best),
+                    flipped=tuple(
+                        json_number(flipped_share(row, own.annotated)) for row in own.best
+                    ),
                 )
                 for name, own in rows.items()
             },
@@ -156,7 +160,7 @@ def _evaluate_labels(
 
 def _trajectories(rows: LabelRows) -> dict[str, LabelTrajectory]:
     trajectories = {}
-    for seed, values in judge_trajectories(rows).items():
+    for seed, values in evaluate_trajectories(rows).items():
         epochs = {key: tuple(each) for key, each in values.items() if key != "best_epoch"}
         trajectories[seed] = LabelTrajectory(best_epoch=values["best_epoch"], **epochs)
     return trajectories
@@ -182,7 +186,7 @@ def _compare_with_truth(
     for name, labels in references.items():
         sources[name] = labels[None]
         truth = np.where(np.isnan(labels), math.nan, truth)  # without a fit there is no comparison
-    parts = judge_agreement(
+    parts = evaluate_agreement(
         {name: np.where(np.isnan(truth), 0.0, labels) for name, labels in sources.items()},
         truth,
         first.annotated,
@@ -192,7 +196,7 @@ def _compare_with_truth(
     )
     share = flipped_share(first.truth[first.known], first.annotated[first.known])
     return LabelTruthResults(
-        contradicting=plain(share),
+        contradicting=json_number(share),
         agreement={
             part: MetricResults(
                 num_clips=values["num_clips"],
@@ -245,7 +249,7 @@ def _evaluate_task(
     if not having:
         return None
     first = next(iter(having.values()))[0]
-    rows = judged_rows(first, task)
+    rows = evaluated_rows(first, task)
     if not rows.any():
         return None
     scores = {n: np.stack([p.scores[task][rows] for p in each]) for n, each in having.items()}
@@ -255,7 +259,7 @@ def _evaluate_task(
         num_clusters=len(np.unique(clusters)),
         metrics={
             name: _sources(
-                contrast(
+                compare_sources(
                     scores,
                     first.targets[task][rows],
                     METRICS[family][name],
@@ -330,7 +334,7 @@ def _compare_shares(
         uniform=mean,
         metrics={
             name: _sources(
-                contrast(
+                compare_sources(
                     {variant: rows[:, shared] for variant, rows in variants.items()},
                     uniform[shared],
                     metric,

@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from mien.evaluation.bootstrap import FEW_UNITS, compare_values, t_interval
-from mien.evaluation.contrast import describe_difference
-from mien.evaluation.evaluate import plain
 from mien.evaluation.label_agreement import AGREEMENT
 from mien.evaluation.metrics import METRICS, Metric
+from mien.evaluation.significance import describe_difference
+from mien.files.json_values import json_number
 from mien.studies.results.attention_metrics import INSIDE, RATIO
 
 __all__ = ["restate_results"]
@@ -71,7 +71,7 @@ def _restate(entries: Mapping[str, Any], num_units: int, metric: Metric, fixed: 
             ends = t_interval(
                 entry["mean"], _error(entry, num_units), num_units - 1, bounds=metric.bounds
             )
-            entry["low"], entry["high"] = map(plain, ends)
+            entry["low"], entry["high"] = map(json_number, ends)
         for other, less in entry["less"].items():
             if less["low"] is None:
                 less |= {"error_units": None, "error_seeds": None, "covers_seeds": False}

@@ -1,6 +1,5 @@
 """The results of a study to ``results.json``, and back."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +7,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from mien.errors import CheckpointError
-from mien.files.atomic import write_text
+from mien.files.json_values import write_json
 from mien.studies.results.restating import restate_results
 from mien.studies.results.values import StudyResults
 from mien.training.run_folder import read_json
@@ -54,7 +53,7 @@ def write_results(results: StudyResults, folder: Path) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    write_text(folder / _FILE, json.dumps(dump_results(results), indent=1, allow_nan=False))
+    write_json(folder / _FILE, dump_results(results), indent=1, allow_nan=False)
 
 
 def dump_results(results: StudyResults) -> dict[str, Any]:

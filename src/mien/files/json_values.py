@@ -1,0 +1,46 @@
+"""Values as JSON holds them, and files of JSON."""
+
+import json
+import math
+from pathlib import Path
+
+from mien.files.atomic import write_text
+
+__all__ = ["json_number", "write_json"]
+
+
+def json_number(value: float | int) -> float | int | None:
+    """Return a number that JSON can hold: None for one that is not finite.
+
+    >>> json_number(0.5), json_number(float("nan"))
+    (0.5, None)
+    """
+    if isinstance(value, int):
+        return value
+    return float(value) if math.isfinite(value) else None
+
+
+def write_json(
+    path: Path,
+    values: object,
+    *,
+    indent: int | None = None,
+    ensure_ascii: bool = True,
+    allow_nan: bool = True,
+) -> None:
+    """Write a file of JSON beside ``path`` and rename it.
+
+    Args:
+        path: The file.
+        values: What it holds.
+        indent: Spaces of a level; None writes one line.
+        ensure_ascii: Whether characters outside ASCII are written as escapes.
+        allow_nan: Whether numbers that are not finite are written, as Python's ``NaN``.
+
+    Raises:
+        OutputError: If it cannot be written.
+        ValueError: If a number is not finite and ``allow_nan`` is False.
+    """
+    write_text(
+        path, json.dumps(values, indent=indent, ensure_ascii=ensure_ascii, allow_nan=allow_nan)
+    )
