@@ -17,10 +17,10 @@ import math
 
 import numpy as np
 
-from mien.evaluation.bootstrap import FEW_UNITS, draw_units, resample
+from mien.evaluation.bootstrap import draw_units, resample
+from mien.evaluation.intervals import FEW_UNITS, t_p_value
 from mien.evaluation.metrics import METRICS
 from mien.evaluation.significance import paired_difference
-from mien.evaluation.student import t_p_value
 
 MAE = METRICS["general"]["mae"]
 SHARED = 0.2  # of the variance of an error, between videos

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mien.evaluation.bootstrap import Interval, draw_units, resample
+from mien.evaluation.bootstrap import draw_units, resample
+from mien.evaluation.intervals import Interval
 from mien.evaluation.metrics import METRICS
 
 

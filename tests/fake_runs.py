@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.config import dump_toml
 from mien.corpora import metric_family
-from mien.evaluation.evaluate import evaluate_labels, evaluate_scores
+from mien.evaluation.evaluate import evaluate_labels, evaluate_scores, labels_to_json
 from mien.evaluation.metrics import evaluate_all
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.training.run_folder import RunFolder, open_run, summarise_run
@@ -84,7 +84,7 @@ def write_run(
             "best_epoch": best,
             "num_epochs": num_epochs,
             "splits": judged,
-            "labels": evaluate_labels(latest, data["train"]),
+            "labels": labels_to_json(evaluate_labels(latest, data["train"])),
             "attention": _shares(rng, modalities) if has_attention and has_moments else {},
         }
         (folder.path / "metrics.json").write_text(json.dumps(values))

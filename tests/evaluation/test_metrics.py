@@ -4,50 +4,29 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hypothesis.extra.numpy as hnp
 import jaxtyping
 import numpy as np
 import oracles
 import pytest
-import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.isotonic import IsotonicRegression
+from score_pairs import array, pairs, tenths, values
 from sklearn.metrics import f1_score
 
 from mien.errors import MetricError
-from mien.evaluation.label_agreement import agreement, attention_share, fit_monotone, rank
-from mien.evaluation.metrics import (
-    METRICS,
+from mien.evaluation.formulas import (
     class_accuracy,
-    clip_metric,
     corr,
-    evaluate_all,
     interval_accuracy,
     mae,
     polarity_accuracy,
     polarity_f1,
 )
+from mien.evaluation.metrics import METRICS, clip_metric, evaluate_all
 
 GOLDENS = Path(__file__).parents[3] / "shared" / "goldens"
 NEUTRALS = ("positive", "negative", "excluded")
 ENTRIES = [(family, name) for family in METRICS for name in METRICS[family]]
-
-#: Values as they occur: tenths, halves and cuts among them, so that ties and borders are common.
-tenths = st.integers(-40, 40).map(lambda tenth: tenth / 10)
-values = tenths | st.floats(-4, 4, width=32)
-
-
-@st.composite
-def pairs(draw, smallest=1, largest=30, elements=values):
-    size = draw(st.integers(smallest, largest))
-    dtype = draw(st.sampled_from([np.float32, np.float64]))
-    column = st.lists(elements, min_size=size, max_size=size)
-    return np.array(draw(column), dtype), np.array(draw(column), dtype)
-
-
-def array(*numbers):
-    return np.array(numbers, np.float64)
 
 
 # By hand
@@ -396,152 +375,3 @@ def test_metrics_agree_with_the_field(case, corpus):
         assert rounded == pytest.approx(
             math.nan if wanted is None else wanted, abs=1e-6, rel=0, nan_ok=True
         ), name
-
-
-# Agreement of generated labels
-
-
-def test_agreement_by_hand():
-    """The fourth clip is annotated against its modality; the truth of the last is 0."""
-    generated, truth = array(1, 2, -1, 0.5, 0), array(1, 1, -2, -1, 0)
-    annotated = array(2, 1, -1, 1, 1)
-    result = agreement(generated, truth, annotated)
-    assert result.everywhere.num_clips == 5
-    assert result.everywhere.num_signed == 4
-    assert result.everywhere.sign == 3 / 4
-    assert result.everywhere.mae == pytest.approx((0 + 1 + 1 + 1.5 + 0) / 5)
-    # In order of the labels the truth is -2 0 -1 1 1, whose second and third are pooled: -0.5.
-    assert result.everywhere.mae_monotone == pytest.approx((0 + 0.5 + 0.5 + 0 + 0) / 5)
-    assert result.conflicting.num_clips == result.conflicting.num_signed == 1
-    assert result.conflicting.sign == 0
-    assert result.conflicting.mae == 1.5
-    assert math.isnan(result.conflicting.pearson)
-
-
-def test_copies_of_the_annotation_never_have_the_sign_of_a_conflicting_modality():
-    truth, annotated = array(1, -1, 0, 2, 1), array(1, 1, 1, -3, 0)
-    result = agreement(annotated, truth, annotated)
-    assert result.conflicting.num_clips == 2
-    assert result.conflicting.sign == 0
-
-
-def test_agreement_without_conflicts_is_undefined_there():
-    result = agreement(array(1, 2), array(1, 2), array(1, 1))
-    assert result.everywhere.pearson == pytest.approx(1)
-    assert result.conflicting.num_clips == result.conflicting.num_signed == 0
-    for name in ("pearson", "spearman", "mae", "mae_monotone", "sign"):
-        assert math.isnan(getattr(result.conflicting, name))
-
-
-def test_a_label_of_zero_has_neither_sign():
-    assert agreement(array(0, 0), array(1, -1), array(1, -1)).everywhere.sign == 0
-
-
-def test_labels_that_are_right_but_for_their_scale_have_no_error_after_the_monotone_map():
-    truth = np.linspace(-3, 3, 13)
-    result = agreement(np.tanh(truth) + 5, truth, truth).everywhere
-    assert result.mae > 1
-    assert result.mae_monotone == pytest.approx(0)
-    assert result.spearman == pytest.approx(1)
-    assert result.pearson < 0.99
-
-
-def test_agreement_of_labels_that_are_not_finite_is_an_error():
-    with pytest.raises(MetricError, match=r"1 of 2 scores are not finite"):
-        agreement(array(1, math.nan), array(1, 1), array(1, 1))
-
-
-@given(pair=pairs(smallest=2))
-@settings(deadline=None)
-def test_spearman_and_ranks_equal_scipy(pair):
-    generated, truth = pair
-    np.testing.assert_allclose(rank(generated), scipy.stats.rankdata(generated))
-    np.testing.assert_allclose(rank(generated), oracles.ranks(generated))
-    if np.ptp(generated) and np.ptp(truth):
-        expected = scipy.stats.spearmanr(generated, truth).statistic
-        result = agreement(generated, truth, truth).everywhere
-        assert result.spearman == pytest.approx(expected, abs=1e-9)
-
-
-@given(pair=pairs(largest=10, elements=tenths))
-@settings(deadline=None)
-def test_the_monotone_map_equals_its_closed_form_and_scikit_learn(pair):
-    inputs, targets = (v.astype(np.float64) for v in pair)
-    fitted = fit_monotone(inputs, targets)
-    np.testing.assert_allclose(fitted, oracles.monotone(list(inputs), list(targets)), atol=1e-9)
-    theirs = IsotonicRegression().fit_transform(inputs, targets)
-    np.testing.assert_allclose(fitted, theirs, atol=1e-9)
-
-
-def test_the_monotone_map_is_quick_on_the_largest_split():
-    generator = np.random.default_rng(0)
-    inputs, targets = generator.normal(size=(2, 16_326))
-    theirs = IsotonicRegression().fit_transform(inputs, targets)
-    np.testing.assert_allclose(fit_monotone(inputs, targets), theirs, atol=1e-9)
-
-
-# Attention
-
-
-def test_attention_share_by_hand():
-    weights = np.array([[1.0, -3.0, 0.0, 9.0], [1.0, 1.0, 1.0, 1.0]])
-    mask = np.array([[True, True, True, False], [True] * 4])
-    result = attention_share(weights, mask, np.array([[1, 3], [0, 1]]))
-    np.testing.assert_allclose(result.shares, [3 / 4, 1 / 4])
-    np.testing.assert_allclose(result.uniform, [2 / 3, 1 / 4])
-    assert result.num_clips == 2
-    assert result.mean == pytest.approx(1 / 2)
-    assert result.uniform_mean == pytest.approx(11 / 24)
-    assert result.ratio == pytest.approx(12 / 11)
-
-
-@given(data=st.data())
-@settings(deadline=None)
-def test_attention_share_equals_its_definition(data):
-    num_clips, steps = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 8))
-    weights = data.draw(hnp.arrays(np.float32, (num_clips, steps), elements=tenths.map(np.float32)))
-    lengths = data.draw(st.lists(st.integers(1, steps), min_size=num_clips, max_size=num_clips))
-    mask = np.arange(steps) < np.array(lengths)[:, None]
-    begins = [data.draw(st.integers(0, length - 1)) for length in lengths]
-    span = np.array([[begin, data.draw(st.integers(begin + 1, steps))] for begin in begins])
-    result = attention_share(weights, mask, span)
-    shares, uniform = oracles.attention_share(weights, mask, span)
-    np.testing.assert_allclose(result.shares, shares, rtol=1e-6)
-    np.testing.assert_allclose(result.uniform, uniform)
-    assert result.num_clips == np.count_nonzero(~np.isnan(shares))
-
-
-def test_equal_weights_have_ratio_one_whatever_the_padding_holds():
-    weights = np.where(np.arange(6) < 4, 0.25, 99.0)[None].repeat(2, axis=0)
-    mask = (np.arange(6) < 4)[None].repeat(2, axis=0)
-    result = attention_share(weights, mask, np.array([[0, 1], [1, 6]]))
-    assert result.ratio == pytest.approx(1)
-
-
-def test_a_clip_without_attention_or_without_steps_is_left_out_of_both_means():
-    weights = np.array([[0.0, 0.0], [5.0, 5.0], [3.0, 1.0]])
-    mask = np.array([[True, True], [False, False], [True, True]])
-    result = attention_share(weights, mask, np.array([[0, 2], [0, 1], [0, 1]]))
-    assert result.num_clips == 1
-    assert (result.mean, result.uniform_mean, result.ratio) == (0.75, 0.5, 1.5)
-
-
-def test_attention_that_is_zero_everywhere_has_no_share():
-    result = attention_share(np.zeros((1, 2)), np.ones((1, 2), bool), np.array([[0, 1]]))
-    assert result.num_clips == 0
-    assert math.isnan(result.mean)
-    assert math.isnan(result.ratio)
-
-
-def test_a_moment_outside_the_clip_is_an_error():
-    mask = np.array([[True] * 3, [True, True, False]])
-    with pytest.raises(
-        MetricError, match=r"moment of row 1 is \[2, 3\], it must have a step among"
-    ):
-        attention_share(np.ones((2, 3)), mask, np.array([[0, 1], [2, 3]]))
-
-
-def test_attention_that_is_not_finite_at_a_real_step_is_an_error():
-    weights, mask = np.array([[1.0, math.nan, math.nan]]), np.array([[True, True, False]])
-    with pytest.raises(MetricError, match=r"1 of 2 weights are not finite"):
-        attention_share(weights, mask, np.array([[0, 1]]))

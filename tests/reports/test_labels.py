@@ -6,12 +6,12 @@ from fake_runs import write_run
 
 from mien.cli import main
 from mien.errors import CheckpointError
-from mien.evaluation.label_agreement import agreement
-from mien.reports.label_measure import (
-    evaluate_agreement,
+from mien.evaluation.label_agreement import agreement, evaluate_agreement, flipped_share
+from mien.evaluation.significance import MetricResults
+from mien.reports.label_trajectories import (
+    evaluate_copies,
     evaluate_moves,
     evaluate_trajectories,
-    flipped_share,
     read_label_rows,
 )
 from mien.reports.labels import format_label_report, report_labels
@@ -44,36 +44,62 @@ def test_agreement_is_that_of_the_best_epoch_of_every_seed(run):
     for modality in ("text", "audio", "video"):
         each = [expected(run, seed, modality) for seed in (1111, 1112)]
         for part in ("everywhere", "conflicting"):
-            judged = report.agreement[modality][part]
-            assert judged["num_clips"] == getattr(each[0], part).num_clips
+            results = report.agreement[modality][part]
+            assert results.num_clips == getattr(each[0], part).num_clips
             for name in ("pearson", "spearman", "mae", "mae_monotone", "sign"):
                 values = [getattr(getattr(one, part), name) for one in each]
-                entry = judged["metrics"][name]["generated"]
-                assert entry["values"] == pytest.approx(values)
-                assert entry["mean"] == pytest.approx(np.mean(values))
+                source = results.metrics[name]["generated"]
+                assert source.values == pytest.approx(values)
+                assert source.mean == pytest.approx(np.mean(values))
 
 
 def test_copies_stand_beside_the_generated_labels_and_are_subtracted(run):
-    judged = report_labels(run).agreement["audio"]["conflicting"]["metrics"]["pearson"]
-    assert judged["copy"]["mean"] < judged["generated"]["mean"]
-    less = judged["generated"]["less"]["copy"]
-    difference = judged["generated"]["mean"] - judged["copy"]["mean"]
-    assert less["difference"] == pytest.approx(difference)
-    assert less["low"] < difference < less["high"]
+    sources = report_labels(run).agreement["audio"]["conflicting"].metrics["pearson"]
+    assert sources["copy"].mean < sources["generated"].mean
+    less = sources["generated"].less["copy"]
+    difference = sources["generated"].mean - sources["copy"].mean
+    assert less.difference == pytest.approx(difference)
+    assert less.low < difference < less.high
 
 
 def test_trajectories_follow_the_labels_from_copies_on(run):
     rows = read_label_rows(run.seeds)[Modality.TEXT]
     followed = evaluate_trajectories(rows)
     assert list(followed) == ["1111", "1112"]
-    one = followed["1111"]
-    assert one["flipped"][0] == pytest.approx(
+    seed = followed["1111"]
+    assert seed.flipped[0] == pytest.approx(
         flipped_share(rows.trajectories[1111][0], rows.annotated)
     )
-    assert one["clipped"] == pytest.approx([0.05, 0.025, 0.05 / 3])
-    assert one["moved"][0] == pytest.approx(0, abs=1e-6)
-    assert one["moved"][2] > one["moved"][1] > 0
-    assert one["conflicting"][2] > one["conflicting"][0]
+    assert seed.clipped == pytest.approx([0.05, 0.025, 0.05 / 3])
+    assert seed.moved[0] == pytest.approx(0, abs=1e-6)
+    assert seed.moved[2] > seed.moved[1] > 0
+    assert seed.conflicting[2] > seed.conflicting[0]
+
+
+def test_trajectories_agree_with_the_truth_as_the_labels_of_each_epoch_do(run):
+    rows = read_label_rows(run.seeds)[Modality.AUDIO]
+    seed = evaluate_trajectories(rows)["1112"]
+    expected = agreement(rows.trajectories[1112][2], rows.truth, rows.annotated)
+    assert seed.everywhere[2] == pytest.approx(expected.everywhere.pearson)
+    assert seed.conflicting[2] == pytest.approx(expected.conflicting.pearson)
+    copied = run.metrics()["labels"]["audio"]["copy"]
+    assert evaluate_copies(rows) == pytest.approx(
+        {part: copied[part]["pearson"]["mean"] for part in ("everywhere", "conflicting")}
+    )
+
+
+def test_a_truth_that_is_partly_known_is_followed_where_it_is(run):
+    for seed in run.seeds:
+        path = seed.path / "train.json"
+        clips = json.loads(path.read_text())
+        clips["truth"]["text"][:20] = [None] * 20
+        path.write_text(json.dumps(clips))
+    rows = read_label_rows(run.seeds)[Modality.TEXT]
+    labels = rows.trajectories[1111][0, 20:]
+    expected = agreement(labels, rows.truth[20:], rows.annotated[20:])
+    followed = evaluate_trajectories(rows)["1111"]
+    assert followed.everywhere[0] == pytest.approx(expected.everywhere.pearson)
+    assert followed.conflicting[0] == pytest.approx(expected.conflicting.pearson)
 
 
 def test_a_zero_annotation_is_neither_kept_nor_flipped():
@@ -89,9 +115,9 @@ def test_without_a_truth_it_says_so_and_how_far_labels_moved(tmp_path):
     assert "is not known for text, audio, video" in " ".join(text.split())
     assert "contradicting" not in text.split("labels by epoch")[0]
     rows = read_label_rows(run.seeds)[Modality.AUDIO]
-    moved = [np.abs(one - rows.annotated).mean() for one in rows.best]
-    assert report.moves["audio"]["moved"]["values"] == pytest.approx(moved)
-    assert set(report.moves["audio"]["with"]) == {"text", "video"}
+    moved = [np.abs(labels - rows.annotated).mean() for labels in rows.best]
+    assert report.moves["audio"].moved.values == pytest.approx(moved)
+    assert set(report.moves["audio"].with_others) == {"text", "video"}
     assert [path.name for path in report.figures] == ["labels-epochs.png"]
 
 
@@ -101,7 +127,7 @@ def test_a_truth_that_is_partly_known_is_judged_where_it_is(run):
         clips = json.loads(path.read_text())
         clips["truth"]["text"][:20] = [None] * 20
         path.write_text(json.dumps(clips))
-    assert report_labels(run).agreement["text"]["everywhere"]["num_clips"] == 40
+    assert report_labels(run).agreement["text"]["everywhere"].num_clips == 40
 
 
 def test_figures_are_written_over_older_ones_and_other_files_stay(run):
@@ -137,16 +163,16 @@ def test_seeds_with_other_clips_are_refused(run):
 def test_a_part_without_a_clip_has_no_metrics():
     labels, annotated = np.array([[0.1, 0.5, -0.2]]), np.array([1.0, 2.0, -1.0])
     videos = np.array(["a", "b", "c"])
-    judged = evaluate_agreement({"generated": labels}, annotated, annotated, videos)
-    assert judged["conflicting"] == {"num_clips": 0, "num_clusters": 0, "metrics": {}}
-    assert judged["everywhere"]["metrics"]["sign"]["generated"]["mean"] == 1.0
+    parts = evaluate_agreement({"generated": labels}, annotated, annotated, videos)
+    assert parts["conflicting"] == MetricResults(num_clips=0, num_clusters=0, metrics={})
+    assert parts["everywhere"].metrics["sign"]["generated"].mean == 1.0
 
 
 def test_moves_of_a_single_modality_have_nobody_to_compare_with(tmp_path):
     run = write_run(tmp_path / "run", modalities=(Modality.AUDIO,))
     moves = evaluate_moves(read_label_rows(run.seeds))
     assert list(moves) == ["audio"]
-    assert moves["audio"]["with"] == {}
+    assert moves["audio"].with_others == {}
 
 
 def test_the_command_prints_the_report(run, capsys):

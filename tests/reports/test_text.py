@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from mien.cli.progress import format_epoch, format_epoch_heading
 from mien.evaluation.metrics import METRICS
 from mien.reports.comparison import compare_runs
+from mien.reports.run_text import format_comparison, format_run
 from mien.reports.text import (
     describe_metrics,
-    format_comparison,
     format_interval,
-    format_run,
     format_table,
     format_value,
     label_metric,

@@ -28,7 +28,7 @@ from mien.errors import (
 from mien.evaluation.predictions import read_predictions
 from mien.reports.comparison import compare_runs
 from mien.reports.page import write_report
-from mien.reports.text import format_comparison, format_run
+from mien.reports.run_text import format_comparison, format_run
 from mien.training.checkpoints.checkpoint import read_header, read_tensors
 from mien.training.experiment import evaluate, train
 from mien.training.loading import find_checkpoint, load_model

@@ -11,7 +11,7 @@ from mien.data.store_writer import write_store
 from mien.reports.comparison import compare_runs
 from mien.reports.labels import format_label_report, report_labels
 from mien.reports.page import write_report
-from mien.reports.text import format_comparison, format_run
+from mien.reports.run_text import format_comparison, format_run
 from mien.training.experiment import evaluate, train
 from mien.types import Task
 

@@ -16,7 +16,7 @@ def compare(
 ) -> None:
     """Compare runs on the same clips: differences with intervals and p values."""
     from mien.reports.comparison import compare_runs
-    from mien.reports.text import format_comparison
+    from mien.reports.run_text import format_comparison
     from mien.training.run_folder import open_run
 
     with busy("resampling"):

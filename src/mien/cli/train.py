@@ -60,7 +60,7 @@ def train(
     from mien.cli.progress import TrainingProgress
     from mien.files.atomic import resumable
     from mien.reports.page import write_report
-    from mien.reports.text import format_run
+    from mien.reports.run_text import format_run
     from mien.training.experiment import train as run_training
     from mien.training.settings import read_config
 
@@ -113,7 +113,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate every seed of a run, on its own store's split or on another store."""
-    from mien.reports.text import format_run
+    from mien.reports.run_text import format_run
     from mien.training.experiment import evaluate as run_evaluation
 
     with busy(f"evaluating {run}"):

@@ -10,8 +10,7 @@ Units are clips, or clusters of clips such as videos. Two ways lead from units t
 A difference between two methods always takes the second way, with the error of the seeds added.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,26 +18,28 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from mien.errors import MetricError
-from mien.evaluation.metrics import Metric, Scores
-from mien.evaluation.student import t_p_value, t_quantile
+from mien.evaluation.formulas import Scores
+from mien.evaluation.intervals import (
+    FEW_UNITS,
+    Comparison,
+    Interval,
+    compare_values,
+    jackknife_error,
+    percentile_interval,
+    t_interval,
+)
+from mien.evaluation.metrics import Metric
 
 __all__ = [
-    "FEW_UNITS",
     "RESAMPLES",
-    "Comparison",
     "Draws",
-    "Interval",
     "Resampled",
     "clusters_of",
     "come_from_videos",
-    "compare_values",
     "draw_units",
     "resample",
-    "t_interval",
 ]
 
-#: Units below which a percentile interval is clearly too narrow.
-FEW_UNITS: Final = 20
 #: Seed of the resampling, the same for every table, so that the same files give the same page.
 SEED: Final = 1111
 #: Resamples of every table.
@@ -55,63 +56,6 @@ def come_from_videos(videos: Shaped[np.ndarray, " N"]) -> bool:
 def clusters_of(videos: Shaped[np.ndarray, " N"]) -> Shaped[np.ndarray, " N"]:
     """Return what to resample: whole videos where several clips come from one, else clips."""
     return videos if come_from_videos(videos) else np.arange(len(videos)).astype(str)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A metric and how far it depends on which clips or videos are in the split.
-
-    Attributes:
-        value: The metric on the clips as they are, the mean over seeds; NaN if it is undefined.
-        low: Lower end of the interval; NaN if there is none, as for a single unit.
-        high: Upper end.
-        level: Confidence level, such as 0.95.
-        num_units: Clips or clusters that it rests on. Below ``FEW_UNITS`` it is a t interval, else
-            a percentile interval.
-        num_resamples: Resamples that were drawn; 0 for a t interval.
-        num_undefined: Resamples without a value, such as ``corr`` where one clip was drawn
-            throughout; they are left out of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
-    level: float
-    num_units: int
-    num_resamples: int
-    num_undefined: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """How two methods, or two sets of weights, differ on the same clips.
-
-    Attributes:
-        difference: Metric of the first less that of the second; NaN if one is undefined. Which
-            sign is the better one depends on the metric's ``higher_is_better``.
-        low: Lower end of the interval of the difference; NaN if there is none.
-        high: Upper end.
-        p_value: Two-sided: how well the data agree with no difference at all. It is below
-            1 - level exactly where the interval leaves 0 out; NaN if there is none.
-        level: Confidence level.
-        covers_seeds: Whether interval and p value hold for further trainings with other seeds. If
-            not, since a side has one seed only, they compare these weights and not the methods.
-        num_units: Clips or clusters that it rests on.
-        degrees: Degrees of freedom of Student's t; NaN if there is no interval.
-        error_units: Standard error over the units.
-        error_seeds: Standard error over the seeds; NaN if it is unknown.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    level: float
-    covers_seeds: bool
-    num_units: int
-    degrees: float
-    error_units: float
-    error_seeds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +109,9 @@ class Resampled:
         """
         num_units = len(self.left_out)
         if num_units >= FEW_UNITS:
-            low, high = _read_percentiles(self.value, self.replicates, level)
+            low, high = percentile_interval(self.value, self.replicates, level)
         else:
-            error = _jackknife(self.left_out)
+            error = jackknife_error(self.left_out)
             low, high = t_interval(self.value, error, num_units - 1, level, self.bounds)
         return Interval(
             value=self.value,
@@ -189,108 +133,14 @@ class Resampled:
             raise ValueError(
                 f"{len(self.left_out)} and {len(other.left_out)} units cannot be paired"
             )
-        sides = [None if one.is_fixed else one.values for one in (self, other)]
+        sides = [None if side.is_fixed else side.values for side in (self, other)]
         return compare_values(
             self.value - other.value,
-            _jackknife(self.left_out - other.left_out),
+            jackknife_error(self.left_out - other.left_out),
             len(self.left_out),
             sides,
             level,
         )
-
-
-def compare_values(
-    difference: float,
-    error_units: float,
-    num_units: int,
-    sides: Sequence[Float[np.ndarray, " _"] | None],
-    level: float = 0.95,
-) -> Comparison:
-    """Return a difference with the interval and p value that its two standard errors give.
-
-        error^2 = error_units^2 + s_A^2 / K_A + s_B^2 / K_B
-
-    s is the deviation of a method's K values, one for each seed. Degrees of freedom are
-    Satterthwaite's: (sum of v)^2 / sum of (v^2 / d), over the terms v with d = units - 1, K_A - 1
-    and K_B - 1. Where clips and seeds act together, that part is in both errors, so that the sum
-    is on the safe side.
-
-    Source: satterthwaite1946.
-
-    Args:
-        difference: Mean of the first side less that of the second.
-        error_units: Its standard error over the units; NaN if there is none.
-        num_units: Clips or clusters that this rests on.
-        sides: Values of each side, one for each seed; None for a side without a training.
-        level: Confidence level.
-    """
-    trained = [values for values in sides if values is not None]
-    covers_seeds = all(len(values) > 1 for values in trained)
-    of_seeds = [float(v.var(ddof=1)) / len(v) for v in trained] if covers_seeds else []
-    parts = [(error_units**2, num_units - 1)]
-    parts += [(v, len(x) - 1) for v, x in zip(of_seeds, trained, strict=bool(of_seeds))]
-    degrees = _satterthwaite(parts)
-    error = math.sqrt(sum(variance for variance, _ in parts))
-    low, high = t_interval(difference, error, degrees, level)
-    return Comparison(
-        difference=difference,
-        low=low,
-        high=high,
-        p_value=_t_test(difference, error, degrees),
-        level=level,
-        covers_seeds=covers_seeds,
-        num_units=num_units,
-        degrees=math.nan if math.isnan(low) else float(degrees),
-        error_units=error_units,
-        error_seeds=math.sqrt(sum(of_seeds)) if covers_seeds else math.nan,
-    )
-
-
-def t_interval(
-    value: float,
-    error: float,
-    degrees: float | int,
-    level: float = 0.95,
-    bounds: tuple[float, float] = (-math.inf, math.inf),
-) -> tuple[float, float]:
-    """Return a value's t interval, cut to the bounds; NaN where there is none.
-
-    Args:
-        value: The middle.
-        error: Its standard error.
-        degrees: Degrees of freedom; there is no interval without any.
-        level: Confidence level.
-        bounds: The least and the largest value that it can have.
-    """
-    if math.isnan(value) or math.isnan(error) or not degrees > 0:
-        return math.nan, math.nan
-    width = t_quantile(level, degrees) * error
-    return max(bounds[0], value - width), min(bounds[1], value + width)
-
-
-def _t_test(value: float, error: float, degrees: float | int) -> float:
-    if math.isnan(value) or math.isnan(error) or not degrees > 0:
-        return math.nan
-    if value == 0:
-        return 1.0
-    return t_p_value(value / error if error else math.inf, degrees)
-
-
-def _satterthwaite(parts: Sequence[tuple[float, int]]) -> float | int:
-    """Return the degrees of freedom of a sum of variances; those of the units if all are 0."""
-    below = sum(variance**2 / degrees for variance, degrees in parts if degrees > 0)
-    return sum(variance for variance, _ in parts) ** 2 / below if below else parts[0][1]
-
-
-def _jackknife(left_out: Float[np.ndarray, " G"]) -> float:
-    """Return the standard error from values without each unit; NaN for a single unit.
-
-    Source: efron1993, chapter 11.
-    """
-    num = len(left_out)
-    if num < 2:
-        return math.nan
-    return math.sqrt((num - 1) / num * float(((left_out - left_out.mean()) ** 2).sum()))
 
 
 def draw_units(
@@ -443,13 +293,13 @@ def _by_counts(
     units: Int[np.ndarray, " N"],
 ) -> Float[np.ndarray, "K _"]:
     """Return the metric of every run from how often each unit occurs."""
-    found = []
+    evaluated = []
     for counts in parts:
         if metric.weighted is None:
-            found.append(_by_loop(rows, targets, metric, counts[:, units]))
+            evaluated.append(_by_loop(rows, targets, metric, counts[:, units]))
         else:
-            found.append(_by_weights(rows, targets, metric.weighted, counts, units))
-    return np.concatenate(found, axis=1)
+            evaluated.append(_by_weights(rows, targets, metric.weighted, counts, units))
+    return np.concatenate(evaluated, axis=1)
 
 
 def _add_up(
@@ -482,13 +332,3 @@ def _by_loop(
     clips = np.arange(len(targets))
     drawn = [np.repeat(clips, times) for times in counts]
     return np.array([[metric(row[some], targets[some]) for some in drawn] for row in rows])
-
-
-def _read_percentiles(
-    value: float, replicates: Float[np.ndarray, " R"], level: float
-) -> tuple[float, float]:
-    defined = replicates[~np.isnan(replicates)]
-    if math.isnan(value) or not defined.size:
-        return math.nan, math.nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

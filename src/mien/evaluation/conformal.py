@@ -61,7 +61,7 @@ class Calibration(Settings):
         if task is Task.FUSION and len(present) != 1:
             return self.fusion.get(name_modalities(present), math.inf)
         modality = present[0] if task is Task.FUSION else Modality(task)
-        if self._knows_one:
+        if self._is_unimodal:
             return self.fusion.get(str(modality), math.inf)
         return self.unimodal.get(modality, math.inf)
 
@@ -78,7 +78,7 @@ class Calibration(Settings):
         return self.model_copy(update={"fusion": {**named, **others}, "unimodal": lone})
 
     @property
-    def _knows_one(self) -> bool:
+    def _is_unimodal(self) -> bool:
         """Whether the model knows one modality only, so that its multimodal score is reported."""
         return sum(not name.startswith(_ONLY) for name in self.num_clips) == 1
 
@@ -107,8 +107,8 @@ def half_width(errors: Float[np.ndarray, " N"], level: float) -> float:
     >>> half_width(np.array([0.1, -0.4, 0.2, 0.3]), 0.9)
     inf
     """
-    place = math.ceil((len(errors) + 1) * level - 1e-9)
-    return math.inf if place > len(errors) else float(np.sort(np.abs(errors))[place - 1])
+    rank = math.ceil((len(errors) + 1) * level - 1e-9)
+    return math.inf if rank > len(errors) else float(np.sort(np.abs(errors))[rank - 1])
 
 
 def calibrate(
@@ -135,10 +135,10 @@ def calibrate(
     unimodal: dict[Modality, float] = {}
     num_clips: dict[str, int] = {}
     for present in _sets(model.modalities):
-        found = _cut(_report(predict(model, _keep(dataset, present))), scale)
+        predictions = _cut(_report(predict(model, _keep(dataset, present))), scale)
         name, is_lone = name_modalities(present), len(present) == 1
         task = Task(present[0]) if is_lone else Task.FUSION
-        errors = _errors(found, task, _complete(found, present))
+        errors = _errors(predictions, task, _complete(predictions, present))
         num_clips[name] = _put(fusion, name, errors, level)
         if is_lone:
             num_clips[f"{_ONLY}{name}"] = _put(unimodal, present[0], errors, level)
@@ -186,12 +186,12 @@ def coverage(
     return result
 
 
-def _report(found: Predictions) -> Predictions:
+def _report(predictions: Predictions) -> Predictions:
     """Put the scores that are reported in the place of the raw ones."""
-    scores = {task: torch.from_numpy(values) for task, values in found.scores.items()}
-    present = {m: torch.from_numpy(has) for m, has in found.present.items()}
-    reported = {task: one.numpy() for task, one in reported_scores(scores, present).items()}
-    return replace(found, scores=reported)
+    scores = {task: torch.from_numpy(values) for task, values in predictions.scores.items()}
+    present = {m: torch.from_numpy(has) for m, has in predictions.present.items()}
+    reported = {task: values.numpy() for task, values in reported_scores(scores, present).items()}
+    return replace(predictions, scores=reported)
 
 
 def _sets(modalities: Sequence[Modality]) -> Iterator[tuple[Modality, ...]]:
@@ -209,28 +209,28 @@ def _empty(series: Series) -> Series:
     return Series(series.values[:0], np.zeros_like(series.offsets))
 
 
-def _complete(found: Predictions, present: Sequence[Modality]) -> Bool[np.ndarray, " N"]:
-    rows = np.ones(len(found), dtype=bool)
+def _complete(predictions: Predictions, present: Sequence[Modality]) -> Bool[np.ndarray, " N"]:
+    rows = np.ones(len(predictions), dtype=bool)
     for modality in present:
-        rows &= found.present[modality]
+        rows &= predictions.present[modality]
     return rows
 
 
 def _errors(
-    found: Predictions, task: Task, rows: Bool[np.ndarray, " N"]
+    predictions: Predictions, task: Task, rows: Bool[np.ndarray, " N"]
 ) -> Float[np.ndarray, " _"]:
-    errors = (found.scores[task] - _targets(found, task))[rows]
-    kept: Float[np.ndarray, " _"] = errors[~np.isnan(errors)]
-    return kept
+    errors = (predictions.scores[task] - _targets(predictions, task))[rows]
+    known: Float[np.ndarray, " _"] = errors[~np.isnan(errors)]
+    return known
 
 
-def _targets(found: Predictions, task: Task) -> Float[np.ndarray, " N"]:
+def _targets(predictions: Predictions, task: Task) -> Float[np.ndarray, " N"]:
     """Return what a task is compared with: its own annotation, or the clip's."""
-    whole = found.targets[Task.FUSION]
-    if task not in found.targets:
-        return whole
-    own = found.targets[task]
-    return np.where(np.isnan(own), whole, own)
+    annotated = predictions.targets[Task.FUSION]
+    if task not in predictions.targets:
+        return annotated
+    own = predictions.targets[task]
+    return np.where(np.isnan(own), annotated, own)
 
 
 def _put(
@@ -246,8 +246,10 @@ def _put(
     return len(errors)
 
 
-def _cut(found: Predictions, scale: Scale | None) -> Predictions:
+def _cut(predictions: Predictions, scale: Scale | None) -> Predictions:
     """Cut the scores to the scale, as they are shown."""
     if scale is None:
-        return found
-    return replace(found, scores={t: one.clip(*scale) for t, one in found.scores.items()})
+        return predictions
+    return replace(
+        predictions, scores={t: values.clip(*scale) for t, values in predictions.scores.items()}
+    )

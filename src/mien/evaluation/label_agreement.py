@@ -1,34 +1,44 @@
-"""How well generated labels and attention agree with a truth that is known."""
+"""The labels that trainings generated, beside what is annotated and what is known: the measure.
+
+How well labels agree with the truth is said over two sets of clips: all whose truth is known
+(``everywhere``), and those in which the modality contradicts the clip (``conflicting``): its truth
+and the multimodal annotation have opposite signs. Copies of the annotation do well on the first
+and fail on the second.
+"""
 
 import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
-from mien.errors import MetricError
-from mien.evaluation.metrics import (
-    METRICS,
-    Metric,
-    Scores,
-    Sums,
-    check_scores,
-    corr,
-    divide,
-    mean_of_sums,
-)
+from mien.evaluation.bootstrap import clusters_of
+from mien.evaluation.formulas import Scores, check_scores, corr, divide, mean_of_sums
+from mien.evaluation.metrics import METRICS, Metric, Sums
+from mien.evaluation.significance import MetricResults, compare_sources
 
 __all__ = [
     "AGREEMENT",
+    "COPY",
+    "GENERATED",
+    "PARTS",
     "Agreement",
-    "AttentionShare",
     "LabelAgreement",
     "agreement",
-    "attention_share",
+    "contradicts",
+    "evaluate_agreement",
     "fit_monotone",
-    "rank",
+    "flipped_share",
+    "select_parts",
 ]
+
+#: The sets of clips over which agreement is said, with what tables call them.
+PARTS: Final = {"everywhere": "all", "conflicting": "contradicting"}
+#: What copies of the annotation, and the labels of a run, are called among the sources of labels.
+COPY: Final = "copy"
+GENERATED: Final = "generated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +92,7 @@ def agreement(generated: Scores, truth: Scores, annotated: Scores) -> LabelAgree
     """
     check_scores(generated, truth)
     check_scores(annotated, truth)
-    conflicting = np.sign(truth) * np.sign(annotated) < 0
+    conflicting = contradicts(truth, annotated)
     return LabelAgreement(
         everywhere=_agree(generated, truth),
         conflicting=_agree(generated[conflicting], truth[conflicting]),
@@ -94,44 +104,29 @@ def _agree(generated: Scores, truth: Scores) -> Agreement:
     return Agreement(num_clips=len(truth), num_signed=int(np.count_nonzero(truth)), **values)
 
 
-def rank(values: Scores) -> Float[np.ndarray, " N"]:
-    """Return the rank of each value, from 1; equal values share the mean of their ranks.
-
-    >>> rank(np.array([0.5, -1.0, 0.5]))
-    array([2.5, 1. , 2.5])
-    """
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Float[np.ndarray, " N"] = (np.cumsum(counts) - (counts - 1) / 2)[where]
-    return ranks
-
-
 def fit_monotone(inputs: Scores, targets: Scores) -> Float[np.ndarray, " N"]:
     """Map the inputs by the increasing function that comes closest to the targets, in squares.
 
-    Pools adjacent violators: walking up the inputs, a mean that is below its left neighbour is
-    merged with it. Equal inputs get one value.
+    Equal inputs get one value.
 
     Source: ayer1955.
 
     >>> fit_monotone(np.array([1.0, 2.0, 3.0]), np.array([0.0, 4.0, 2.0]))
     array([0., 3., 3.])
     """
+    from scipy.optimize import isotonic_regression
+
     levels, where, counts = np.unique(inputs, return_inverse=True, return_counts=True)
-    sums = np.bincount(where, weights=targets, minlength=len(levels))
-    pools: list[tuple[float, int, int]] = []  # sum of targets, clips, levels
-    for total, count in zip(sums.tolist(), counts.tolist(), strict=True):
-        pool = (total, count, 1)
-        while pools and pools[-1][0] * pool[1] >= pool[0] * pools[-1][1]:
-            left = pools.pop()
-            pool = (left[0] + pool[0], left[1] + pool[1], left[2] + pool[2])
-        pools.append(pool)
-    means = [total / count for total, count, _ in pools]
-    return np.repeat(means, [num_levels for _, _, num_levels in pools])[where]
+    means = np.bincount(where, weights=targets, minlength=len(levels)) / counts
+    fitted: Float[np.ndarray, " N"] = isotonic_regression(means, weights=counts).x[where]
+    return fitted
 
 
 def _spearman(generated: Scores, truth: Scores) -> float:
     check_scores(generated, truth)
-    return corr(rank(generated), rank(truth))
+    from scipy.stats import rankdata  # takes a moment, and few commands need it
+
+    return corr(rankdata(generated), rankdata(truth))
 
 
 def _spearman_of_counts(
@@ -147,7 +142,7 @@ def _spearman_of_counts(
 
 
 def _ranks_of_counts(values: Scores, counts: Int[np.ndarray, "R N"]) -> Float[np.ndarray, "R N"]:
-    """Return ``rank`` of each value among those drawn; of no meaning for a value that is not."""
+    """Return the rank of each value among those drawn; of no meaning for a value that is not."""
     _, starts, where = np.unique(
         np.sort(values, kind="stable"), return_index=True, return_inverse=True
     )
@@ -211,81 +206,71 @@ AGREEMENT: Final[dict[str, Metric]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttentionShare:
-    """How much attention falls on the moments that are known to matter.
+def contradicts(truth: Scores, annotated: Scores) -> Bool[np.ndarray, " N"]:
+    """Return in which clips the modality says the opposite of the whole."""
+    opposite: Bool[np.ndarray, " N"] = np.sign(truth) * np.sign(annotated) < 0
+    return opposite
 
-    Attributes:
-        shares: Share of each clip's absolute attention inside its moments; NaN if the clip has no
-            real step or no attention.
-        uniform: The share that equal weights would get: real steps inside, over real steps.
-        num_clips: Clips with a share; the means are over these.
-        mean: Mean share; NaN if no clip has one.
-        uniform_mean: Mean share of equal weights.
-        ratio: ``mean / uniform_mean``; 1 is what attention that knows nothing gets.
+
+def flipped_share(labels: Scores, annotated: Scores) -> float:
+    """Return the share of clips whose label has the sign opposite to the annotation's.
+
+    Clips annotated exactly 0 do not count; NaN if all are.
+
+    >>> flipped_share(np.array([0.5, -1.0, 2.0]), np.array([-1.0, -1.0, 0.0]))
+    0.5
     """
-
-    shares: Float[np.ndarray, " N"]
-    uniform: Float[np.ndarray, " N"]
-    num_clips: int
-    mean: float
-    uniform_mean: float
-    ratio: float
+    signed = annotated != 0
+    flipped = contradicts(labels, annotated)[signed]
+    return float(flipped.mean()) if flipped.size else math.nan
 
 
-def attention_share(
-    weights: Float[np.ndarray, "N T"], mask: Bool[np.ndarray, "N T"], span: Int[np.ndarray, "N 2"]
-) -> AttentionShare:
-    """Measure how much attention falls inside known moments.
-
-    Weights may be negative: a step that speaks against the others counts by its size. Weights
-    where the mask is False are ignored.
+def select_parts(truth: Scores, annotated: Scores) -> dict[str, Bool[np.ndarray, " N"]]:
+    """Return the clips of each of ``PARTS``, of those whose truth is known.
 
     Args:
-        weights: Weight of each time step.
-        mask: True at real steps.
-        span: First step of each clip's moment and the step after its last.
-
-    Raises:
-        MetricError: If a real step's weight is not finite, or a moment has no real step in a clip
-            that has some.
+        truth: What is known of the modality alone; NaN where it is not.
+        annotated: The multimodal annotation.
     """
-    steps = np.arange(weights.shape[1])
-    inside = mask & (steps >= span[:, :1]) & (steps < span[:, 1:])
-    _check_attention(weights, mask, inside, span)
-    sizes = np.where(mask, np.abs(weights), 0.0).astype(np.float64)
-    shares = divide((sizes * inside).sum(axis=1), sizes.sum(axis=1))
-    uniform = divide(inside.sum(axis=1, dtype=float), mask.sum(axis=1, dtype=float))
-    counted = np.isfinite(shares)
-    mean, uniform_mean = (
-        float(v[counted].mean()) if counted.any() else math.nan for v in (shares, uniform)
-    )
-    return AttentionShare(
-        shares=shares,
-        uniform=uniform,
-        num_clips=int(counted.sum()),
-        mean=mean,
-        uniform_mean=uniform_mean,
-        ratio=mean / uniform_mean,
-    )
+    known = ~np.isnan(truth)
+    return {"everywhere": known, "conflicting": known & contradicts(truth, annotated)}
 
 
-def _check_attention(
-    weights: Float[np.ndarray, "N T"],
-    mask: Bool[np.ndarray, "N T"],
-    inside: Bool[np.ndarray, "N T"],
-    span: Int[np.ndarray, "N 2"],
-) -> None:
-    broken = np.count_nonzero(~np.isfinite(weights) & mask)
-    if broken:
-        raise MetricError(
-            f"attention: {broken} of {np.count_nonzero(mask)} weights are not finite, all must be "
-            "numbers; check whether the training diverged"
+def evaluate_agreement(
+    sources: Mapping[str, Float[np.ndarray, "_ N"]],
+    truth: Scores,
+    annotated: Scores,
+    videos: Shaped[np.ndarray, " N"],
+    *,
+    against: Sequence[str] = (),
+    fixed: Collection[str] = (),
+) -> dict[str, MetricResults]:
+    """Compare labels of one modality, from several sources, with its truth.
+
+    Args:
+        sources: Labels of each source, one row for each seed.
+        truth: What is known of the modality alone; NaN where it is not.
+        annotated: The multimodal annotation.
+        videos: Video of each clip; whole videos are resampled.
+        against: Sources that are subtracted from every other one.
+        fixed: Sources without a training.
+
+    Returns:
+        For each of ``PARTS`` the metrics of ``AGREEMENT``; a part without a clip has none.
+    """
+    parts = {}
+    for part, rows in select_parts(truth, annotated).items():
+        clusters = clusters_of(videos[rows]) if rows.any() else videos[rows]
+        labels = {name: source[:, rows] for name, source in sources.items()}
+        metrics = AGREEMENT if rows.any() else {}
+        parts[part] = MetricResults(
+            num_clips=int(rows.sum()),
+            num_clusters=len(np.unique(clusters)),
+            metrics={
+                name: compare_sources(
+                    labels, truth[rows], metric, clusters=clusters, against=against, fixed=fixed
+                )
+                for name, metric in metrics.items()
+            },
         )
-    missed = np.flatnonzero(mask.any(axis=1) & ~inside.any(axis=1))
-    if missed.size:
-        row = missed[0]
-        raise MetricError(
-            f"attention: the moment of row {row} is {span[row].tolist()!r}, it must have a step "
-            f"among the clip's {np.count_nonzero(mask[row])}; leave out clips without a moment"
-        )
+    return parts

@@ -31,15 +31,16 @@ def predict(model: MultimodalModel, dataset: ClipDataset) -> Predictions:
         for modality, values in output.present.items():
             present[modality][rows] = values.cpu().numpy()
         for modality, weights in output.attention.items():
-            kept = attention.setdefault(modality, [np.zeros(0)] * num)
+            weights_of = attention.setdefault(modality, [np.zeros(0)] * num)
             lengths = batch.sequences[modality].mask.sum(dim=1).tolist()
-            for row, length, one in zip(rows, lengths, weights.float().cpu().numpy(), strict=True):
-                kept[row] = one[:length].astype(np.float64)
+            steps = weights.float().cpu().numpy()
+            for row, length, of_clip in zip(rows, lengths, steps, strict=True):
+                weights_of[row] = of_clip[:length].astype(np.float64)
     model.train(was_training)
     return Predictions(
         ids=tuple(clip.id for clip in dataset.clips),
         scores=scores,
         targets={t: v.numpy().astype(np.float64) for t, v in dataset.labels.items()},
         present=present,
-        attention={m: tuple(kept) for m, kept in attention.items()},
+        attention={m: tuple(weights) for m, weights in attention.items()},
     )

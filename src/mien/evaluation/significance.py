@@ -17,20 +17,24 @@ import math
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from mien.errors import MetricError
-from mien.evaluation.bootstrap import Comparison, Interval, draw_units, resample
-from mien.evaluation.metrics import Metric, Scores
-from mien.files.json_values import json_number
+from mien.evaluation.bootstrap import draw_units, resample
+from mien.evaluation.formulas import Scores
+from mien.evaluation.intervals import Comparison, Interval
+from mien.evaluation.metrics import Metric
+from mien.files.json_values import Number, StrictValue, json_number, json_numbers
 
 __all__ = [
     "Comparison",
     "Interval",
+    "MetricResults",
     "SeedSummary",
+    "SourceDifference",
+    "SourceResults",
     "bootstrap_interval",
     "compare_sources",
     "describe_difference",
@@ -48,16 +52,71 @@ class SeedSummary:
     Attributes:
         mean: Mean over the seeds; NaN if the metric is NaN for one of them.
         deviation: Standard deviation of a sample, divisor n - 1; NaN for a single seed.
-        minimum: Lowest value.
-        maximum: Highest value.
         num_seeds: Number of values.
     """
 
     mean: float
     deviation: float
-    minimum: float
-    maximum: float
     num_seeds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceDifference(StrictValue):
+    """How far a source lies above another on the same clips.
+
+    Attributes:
+        difference: Mean of the source less that of the other.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p_value: Two-sided p value.
+        error_units: Standard error over videos or clips.
+        error_seeds: Standard error over seeds; None if it is unknown.
+        covers_seeds: Whether interval and p value hold for further seeds; else for these weights.
+    """
+
+    difference: Number | None
+    low: Number | None
+    high: Number | None
+    p_value: Number | None
+    error_units: Number | None
+    error_seeds: Number | None
+    covers_seeds: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceResults(StrictValue):
+    """A metric of a source, which is a variant or a set of labels without a training.
+
+    Attributes:
+        mean: Mean over the seeds.
+        deviation: Standard deviation over the seeds.
+        values: The metric of each seed.
+        low: Lower end of the 95 % interval of the mean over videos or clips.
+        high: Upper end.
+        less: Differences to other sources, by their names.
+    """
+
+    mean: Number | None
+    deviation: Number | None
+    values: tuple[Number | None, ...]
+    low: Number | None
+    high: Number | None
+    less: Mapping[str, SourceDifference]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricResults(StrictValue):
+    """Every metric of several sources on the same clips.
+
+    Attributes:
+        num_clips: Clips.
+        num_clusters: What is resampled: videos, or clips where each is a video of its own.
+        metrics: Per metric the result of each source; empty without a clip.
+    """
+
+    num_clips: int
+    num_clusters: int
+    metrics: Mapping[str, Mapping[str, SourceResults]]
 
 
 def bootstrap_interval(
@@ -144,7 +203,7 @@ def paired_difference(
     """
     _check_level(level)
     draws = draw_units(len(targets), clusters, seed=0, resamples=0)
-    a, b = (resample(one, targets, metric, draws) for one in (scores_a, scores_b))
+    a, b = (resample(scores, targets, metric, draws) for scores in (scores_a, scores_b))
     return a.less(b, level)
 
 
@@ -181,7 +240,7 @@ def compare_sources(
     clusters: Shaped[np.ndarray, " N"],
     against: Sequence[str] = (),
     fixed: Collection[str] = (),
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, SourceResults]:
     """Compare several sources of scores on the same clips, each of them over its seeds.
 
     All lose and see the same clusters, so that their differences are paired.
@@ -195,43 +254,42 @@ def compare_sources(
             passed over.
         fixed: Sources without a training, such as copies of the annotation: another seed would not
             change them.
-
-    Returns:
-        Per source ``mean``, ``deviation`` (over seeds), ``values`` (one for each seed), ``low``
-        and ``high`` (95 % interval of the mean over the clusters), and ``less``: per source
-        subtracted ``difference``, ``low``, ``high`` and ``p_value`` as ``paired_difference`` gives
-        them, ``covers_seeds`` (if False, they hold for these weights alone), ``error_units`` and
-        ``error_seeds``. None stands for what is undefined, such as an interval of one cluster.
     """
     draws = draw_units(len(targets), clusters)
-    drawn = {
-        name: resample(one, targets, metric, draws, is_fixed=name in fixed)
-        for name, one in rows.items()
+    resampled = {
+        name: resample(scores, targets, metric, draws, is_fixed=name in fixed)
+        for name, scores in rows.items()
     }
-    judged = {}
-    for name, one in drawn.items():
-        summary = summarise_seeds(one.values.tolist())
-        interval = one.interval()
-        judged[name] = {
-            "mean": json_number(summary.mean),
-            "deviation": json_number(summary.deviation),
-            "values": [json_number(value) for value in one.values.tolist()],
-            "low": json_number(interval.low),
-            "high": json_number(interval.high),
-            "less": {
-                other: describe_difference(one.less(drawn[other]))
+    results = {}
+    for name, source in resampled.items():
+        summary = summarise_seeds(source.values.tolist())
+        interval = source.interval()
+        results[name] = SourceResults(
+            mean=json_number(summary.mean),
+            deviation=json_number(summary.deviation),
+            values=json_numbers(source.values),
+            low=json_number(interval.low),
+            high=json_number(interval.high),
+            less={
+                other: describe_difference(source.less(resampled[other]))
                 for other in against
-                if other != name and other in drawn
+                if other != name and other in resampled
             },
-        }
-    return judged
+        )
+    return results
 
 
-def describe_difference(comparison: Comparison) -> dict[str, Any]:
-    """Return a difference as JSON holds it."""
-    keys = ("difference", "low", "high", "p_value", "error_units", "error_seeds")
-    found: dict[str, Any] = {key: json_number(getattr(comparison, key)) for key in keys}
-    return {**found, "covers_seeds": comparison.covers_seeds}
+def describe_difference(comparison: Comparison) -> SourceDifference:
+    """Return what tables show of a difference."""
+    return SourceDifference(
+        difference=json_number(comparison.difference),
+        low=json_number(comparison.low),
+        high=json_number(comparison.high),
+        p_value=json_number(comparison.p_value),
+        error_units=json_number(comparison.error_units),
+        error_seeds=json_number(comparison.error_seeds),
+        covers_seeds=comparison.covers_seeds,
+    )
 
 
 def summarise_seeds(values: Sequence[float]) -> SeedSummary:
@@ -241,7 +299,7 @@ def summarise_seeds(values: Sequence[float]) -> SeedSummary:
         MetricError: If there is no value.
 
     >>> summarise_seeds([1.0, 2.0, 3.0])
-    SeedSummary(mean=2.0, deviation=1.0, minimum=1.0, maximum=3.0, num_seeds=3)
+    SeedSummary(mean=2.0, deviation=1.0, num_seeds=3)
     """
     if not len(values):
         raise MetricError("seeds: there is no value, at least 1 is wanted")
@@ -249,8 +307,6 @@ def summarise_seeds(values: Sequence[float]) -> SeedSummary:
     return SeedSummary(
         mean=float(numbers.mean()),
         deviation=float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan,
-        minimum=float(numbers.min()),
-        maximum=float(numbers.max()),
         num_seeds=len(numbers),
     )
 

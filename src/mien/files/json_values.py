@@ -2,11 +2,25 @@
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from mien.files.atomic import write_text
 
-__all__ = ["json_number", "write_json"]
+__all__ = ["Number", "StrictValue", "json_number", "json_numbers", "write_json"]
+
+#: A number as a file has it: whole numbers stay whole.
+Number = float | int
+
+
+class StrictValue:
+    """A value that is read from a file: a key that no field has is refused."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
 def json_number(value: float | int) -> float | int | None:
@@ -18,6 +32,11 @@ def json_number(value: float | int) -> float | int | None:
     if isinstance(value, int):
         return value
     return float(value) if math.isfinite(value) else None
+
+
+def json_numbers(values: Iterable[float]) -> tuple[float | None, ...]:
+    """Return numbers that JSON can hold: None for those that are not finite."""
+    return tuple(json_number(float(value)) for value in values)
 
 
 def write_json(

@@ -9,15 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from mien.errors import CheckpointError
-from mien.evaluation.bootstrap import (
-    Comparison,
-    Draws,
-    Resampled,
-    come_from_videos,
-    draw_units,
-    resample,
-)
-from mien.evaluation.metrics import METRICS, Metric, Scores
+from mien.evaluation.bootstrap import Draws, Resampled, come_from_videos, draw_units, resample
+from mien.evaluation.formulas import Scores
+from mien.evaluation.intervals import Comparison
+from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import SeedSummary, holm, summarise_seeds
 from mien.training.run_folder import RunFolder
@@ -58,7 +53,7 @@ class RunComparison:
         family: Key of ``METRICS``.
         split: Part of the corpus.
         unit: What is resampled: ``video`` where several clips come from one video, else ``clip``.
-        num_clips: Clips that were judged.
+        num_clips: Clips that were compared.
         num_units: Clips or videos that intervals rest on.
         runs: Name of each run, the first one being the one to compare with.
         num_seeds: Seeds of each run.
@@ -81,7 +76,7 @@ class RunComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
+class _SeedScores:
     """The scores of a run on a split: one row per seed."""
 
     name: str
@@ -108,28 +103,28 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
     """
     if len(runs) < 2:
         raise CheckpointError(f"compare: there is {len(runs)} run, must be at least 2")
-    facts = [run.metrics() for run in runs]
+    facts = [run.results() for run in runs]
     for key in ("corpus", "family"):
-        _check_same(runs, key, [str(one[key]) for one in facts])
+        _check_same(runs, key, [str(getattr(run, key)) for run in facts])
     names = _name_runs(runs)
-    judged = [_read_scores(*pair, split) for pair in zip(runs, names, strict=True)]
-    judged = [judged[0], *(_align(one, judged[0], split) for one in judged[1:])]
-    videos = np.array([one.split(ID_SEPARATOR)[0] for one in judged[0].ids])
+    scores = [_read_scores(*pair, split) for pair in zip(runs, names, strict=True)]
+    scores = [scores[0], *(_align(run, scores[0], split) for run in scores[1:])]
+    videos = np.array([name.split(ID_SEPARATOR)[0] for name in scores[0].ids])
     has_videos = come_from_videos(videos)
     draws = draw_units(len(videos), videos if has_videos else None)
     return RunComparison(
-        corpus=str(facts[0]["corpus"]),
-        is_synthetic=bool(facts[0]["is_synthetic"]),
-        family=str(facts[0]["family"]),
+        corpus=facts[0].corpus,
+        is_synthetic=facts[0].is_synthetic,
+        family=facts[0].family,
         split=split,
         unit="video" if has_videos else "clip",
         num_clips=len(videos),
         num_units=draws.num_units,
         runs=names,
-        num_seeds=tuple(len(one.scores) for one in judged),
+        num_seeds=tuple(len(run.scores) for run in scores),
         metrics={
-            name: _compare_metric(judged, metric, draws)
-            for name, metric in METRICS[str(facts[0]["family"])].items()
+            name: _compare_metric(scores, metric, draws)
+            for name, metric in METRICS[facts[0].family].items()
         },
         failed_seeds={
             name: tuple(run.failed_seeds)
@@ -154,31 +149,31 @@ def _name_runs(runs: Sequence[RunFolder]) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(str(run.path) for run in runs)
 
 
-def _read_scores(run: RunFolder, name: str, split: Split) -> _Judged:
+def _read_scores(run: RunFolder, name: str, split: Split) -> _SeedScores:
     each: list[Predictions] = []
-    for seed in run.metrics()["seeds"]:
-        predictions = run.seed(int(seed)).predictions(split)
+    for seed in run.results().seeds:
+        predictions = run.seed(seed).predictions(split)
         if predictions is None:
             raise CheckpointError(
-                f"{run.seed(int(seed)).path}: has no predictions on {split}; choose another split"
+                f"{run.seed(seed).path}: has no predictions on {split}; choose another split"
             )
         if each and predictions.ids != each[0].ids:
             raise CheckpointError(
-                f"{run.seed(int(seed)).path}: its {split} clips are not those of the run's other "
+                f"{run.seed(seed).path}: its {split} clips are not those of the run's other "
                 "seeds; train the run again"
             )
         each.append(predictions)
     if not each:
         raise CheckpointError(f"{run.path}: has no finished seed; train it first")
-    return _Judged(
+    return _SeedScores(
         name=name,
         ids=each[0].ids,
-        scores=np.stack([one.scores[Task.FUSION] for one in each]),
+        scores=np.stack([seed.scores[Task.FUSION] for seed in each]),
         targets=each[0].targets[Task.FUSION],
     )
 
 
-def _align(run: _Judged, first: _Judged, split: Split) -> _Judged:
+def _align(run: _SeedScores, first: _SeedScores, split: Split) -> _SeedScores:
     """Bring the clips of a run into the order of the first one's."""
     missing = sorted(set(first.ids) ^ set(run.ids))
     if missing:
@@ -197,16 +192,18 @@ def _align(run: _Judged, first: _Judged, split: Split) -> _Judged:
             f"{split} clip {first.ids[row]!r}: annotated {float(targets[row])!r} in {run.name}, "
             f"{float(first.targets[row])!r} in {first.name}; compare runs on the same annotations"
         )
-    return _Judged(name=run.name, ids=first.ids, scores=run.scores[:, rows], targets=first.targets)
+    return _SeedScores(
+        name=run.name, ids=first.ids, scores=run.scores[:, rows], targets=first.targets
+    )
 
 
 def _compare_metric(
-    runs: Sequence[_Judged], metric: Metric, draws: Draws
+    runs: Sequence[_SeedScores], metric: Metric, draws: Draws
 ) -> tuple[ComparedRun, ...]:
     """Resample every run once, and compare each with the first."""
-    first, *others = [resample(one.scores, one.targets, metric, draws) for one in runs]
-    comparisons = [one.less(first) for one in others]
-    corrected = _correct([one.p_value for one in comparisons])
+    first, *others = [resample(run.scores, run.targets, metric, draws) for run in runs]
+    comparisons = [other.less(first) for other in others]
+    corrected = _correct([comparison.p_value for comparison in comparisons])
     return (
         _summarise(runs[0], first, None, math.nan),
         *map(_summarise, runs[1:], others, comparisons, corrected),
@@ -221,7 +218,7 @@ def _correct(p_values: Sequence[float]) -> list[float]:
 
 
 def _summarise(
-    run: _Judged, drawn: Resampled, to_first: Comparison | None, p_corrected: float
+    run: _SeedScores, drawn: Resampled, to_first: Comparison | None, p_corrected: float
 ) -> ComparedRun:
     interval = drawn.interval()
     return ComparedRun(

@@ -10,7 +10,8 @@ import numpy as np
 from mien.config import read_toml
 from mien.corpora import KNOWN
 from mien.errors import CheckpointError
-from mien.evaluation.metrics import Scores
+from mien.evaluation.evaluate import RunMetrics
+from mien.evaluation.formulas import Scores
 from mien.reports.text import name_corpus
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.types import Modality, Scale
@@ -25,26 +26,26 @@ class FinishedRun:
     Attributes:
         folder: Where they are.
         config: The settings, as in ``config.toml``.
-        metrics: ``metrics.json``.
+        metrics: What ``metrics.json`` holds.
         environment: ``environment.json``.
         seeds: The seeds that are in the metrics, in their order.
     """
 
     folder: RunFolder
     config: dict[str, Any]
-    metrics: dict[str, Any]
+    metrics: RunMetrics
     environment: dict[str, Any]
     seeds: tuple[SeedFolder, ...]
 
     @property
     def family(self) -> str:
         """The family of metrics."""
-        return str(self.metrics["family"])
+        return self.metrics.family
 
     @property
     def corpus(self) -> str:
         """Name of the corpus; a synthetic one is called so."""
-        return name_corpus(self.metrics)
+        return name_corpus(self.metrics.corpus, is_synthetic=self.metrics.is_synthetic)
 
     @property
     def title(self) -> str:
@@ -54,8 +55,8 @@ class FinishedRun:
     @property
     def scale(self) -> Scale:
         """Range of the annotations; where the corpus does not say it, as far as train reaches."""
-        if self.metrics["corpus"] in KNOWN:
-            return KNOWN[self.metrics["corpus"]].scale
+        if self.metrics.corpus in KNOWN:
+            return KNOWN[self.metrics.corpus].scale
         if self.family == "mosi":
             return Scale(-3, 3)
         largest = float(np.abs(read_labels(self.seeds[0]).annotated).max()) or 1.0
@@ -63,11 +64,11 @@ class FinishedRun:
 
     def best_epoch(self, seed: SeedFolder) -> int:
         """Return the epoch of a seed that validation picked, counted from 1."""
-        return int(self.metrics["best_epochs"][self.seeds.index(seed)])
+        return self.metrics.best_epochs[self.seeds.index(seed)]
 
     def examples(self) -> list[dict[str, Any]]:
         """Return the clips whose attention is shown: those of the first seed that have some."""
-        return [one for one in self.seeds[0].examples() if one["attention"]]
+        return [clip for clip in self.seeds[0].examples() if clip["attention"]]
 
 
 class Picture(NamedTuple):
@@ -106,10 +107,10 @@ def read_run(folder: RunFolder) -> FinishedRun:
     Raises:
         CheckpointError: If it has not, or a file of the run is missing or damaged.
     """
-    metrics = folder.metrics()
-    if not metrics["seeds"]:
+    metrics = folder.results()
+    if not metrics.seeds:
         raise CheckpointError(f"{folder.path}: has no finished seed; train it first")
-    seeds = tuple(folder.seed(int(seed)) for seed in metrics["seeds"])
+    seeds = tuple(folder.seed(seed) for seed in metrics.seeds)
     for seed in seeds:
         for name in ("metrics.json", "epochs.jsonl", "train.json"):
             if not (seed.path / name).is_file():

@@ -1,23 +1,38 @@
 """The labels that a run generated: how well they agree, how they came about; text and figures."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mien.evaluation.label_agreement import AGREEMENT
-from mien.evaluation.significance import summarise_seeds
-from mien.reports.finished_run import FinishedRun, read_run
-from mien.reports.label_measure import (
+from mien.evaluation.label_agreement import (
+    AGREEMENT,
     COPY,
+    GENERATED,
     PARTS,
-    LabelRows,
     evaluate_agreement,
+    flipped_share,
+)
+from mien.evaluation.significance import MetricResults, SourceResults, summarise_seeds
+from mien.reports.cells import interval_cell
+from mien.reports.finished_run import FinishedRun, read_run
+from mien.reports.label_tables import (
+    MODALITY,
+    NUM_CLIPS,
+    SOURCE,
+    LabelColumn,
+    label_table,
+    mean_column,
+    rows_of_sources,
+)
+from mien.reports.label_trajectories import (
+    LabelMoves,
+    LabelRows,
+    LabelTrajectory,
     evaluate_moves,
     evaluate_trajectories,
-    flipped_share,
     read_label_rows,
 )
 from mien.reports.text import (
@@ -31,13 +46,15 @@ from mien.reports.text import (
 from mien.training.run_folder import RunFolder
 from mien.types import Modality
 
+if TYPE_CHECKING:
+    from mien.reports.figures.label_panels import LabelCourses
+
 __all__ = ["LabelReport", "format_label_report", "report_labels"]
 
-_GENERATED: Final = "generated"
 #: Which epoch of a seed a row speaks of, from 0.
-_EPOCHS: Final[dict[str, Callable[[Mapping[str, Any]], int]]] = {
+_EPOCHS: Final[dict[str, Callable[[LabelTrajectory], int]]] = {
     "first": lambda _: 0,
-    "best": lambda seed: int(seed["best_epoch"]) - 1,
+    "best": lambda seed: seed.best_epoch - 1,
     "last": lambda _: -1,
 }
 
@@ -61,10 +78,10 @@ class LabelReport:
     title: str
     generator: str
     seeds: tuple[int, ...]
-    agreement: Mapping[str, Any]
+    agreement: Mapping[str, Mapping[str, MetricResults]]
     contradicting: Mapping[str, float]
-    trajectories: Mapping[str, Any]
-    moves: Mapping[str, Any]
+    trajectories: Mapping[str, Mapping[str, LabelTrajectory]]
+    moves: Mapping[str, LabelMoves]
     figures: tuple[Path, ...] = ()
 
 
@@ -76,115 +93,66 @@ def report_labels(run: RunFolder) -> LabelReport:
     """
     finished = read_run(run)
     rows = read_label_rows(finished.seeds)
-    known = {m: one for m, one in rows.items() if one.known.any()}
+    known = {m: own for m, own in rows.items() if own.known.any()}
     report = LabelReport(
         title=finished.title,
         generator=str(finished.config["labels"]["generator"]),
         seeds=tuple(seed.seed for seed in finished.seeds),
-        agreement={str(m): _judge(one) for m, one in known.items()},
+        agreement={str(m): _compare_with_copies(own) for m, own in known.items()},
         contradicting={
-            str(m): flipped_share(one.truth[one.known], one.annotated[one.known])
-            for m, one in known.items()
+            str(m): flipped_share(own.truth[own.known], own.annotated[own.known])
+            for m, own in known.items()
         },
-        trajectories={str(m): evaluate_trajectories(one) for m, one in rows.items()},
+        trajectories={str(m): evaluate_trajectories(own) for m, own in rows.items()},
         moves=evaluate_moves(rows),
     )
     return replace(report, figures=tuple(_draw(report, finished)))
 
 
-def _judge(rows: LabelRows) -> dict[str, Any]:
-    sources = {_GENERATED: rows.best, COPY: rows.annotated[None]}
+def _compare_with_copies(rows: LabelRows) -> dict[str, MetricResults]:
+    sources = {GENERATED: rows.best, COPY: rows.annotated[None]}
     return evaluate_agreement(
         sources, rows.truth, rows.annotated, rows.videos, against=(COPY,), fixed=(COPY,)
     )
 
 
 def _draw(report: LabelReport, run: FinishedRun) -> Iterator[Path]:
-    from mien.reports.figures.style import save_figure  # matplotlib takes a while
+    from mien.reports.figures.label_panels import (  # matplotlib takes a while
+        COURSES,
+        draw_agreement,
+        draw_courses,
+    )
+    from mien.reports.figures.style import save_figure
 
     folder = run.folder.path / "figures"
     folder.mkdir(exist_ok=True)
-    drawn = {"labels-epochs.png": _draw_epochs(report)}
+    (folder / "labels-agreement.png").unlink(missing_ok=True)
     if report.agreement:
-        drawn["labels-agreement.png"] = _draw_agreement(report)
-    if not report.agreement:
-        (folder / "labels-agreement.png").unlink(missing_ok=True)
-    for name, figure in sorted(drawn.items()):
-        save_figure(figure, folder / name)
-        yield folder / name
-
-
-def _draw_agreement(report: LabelReport) -> Any:  # noqa: ANN401  # a figure of matplotlib
-    from mien.reports.figures.panels import IntervalPanel, draw_intervals, estimate
-
-    rows = [
-        [
-            IntervalPanel(
-                title=f"{modality}, {one[part]['num_clips']} clips, {called}",
-                across="correlation with the truth",
-                estimates={n: estimate(e) for n, e in one[part]["metrics"]["pearson"].items()}
-                if one[part]["metrics"]
-                else {},
-            )
-            for modality, one in report.agreement.items()
-        ]
-        for part, called in PARTS.items()
-    ]
-    title = f"Labels of train against the truth: {report.title}"
-    note = "bars: 95 % intervals of the mean over the seeds, by whole videos, for these weights"
-    return draw_intervals(rows, [_GENERATED, COPY], title, note)
-
-
-def _draw_epochs(report: LabelReport) -> Any:  # noqa: ANN401
-    from mien.reports.figures.panels import Estimate, Line, LinePanel, draw_lines
-
-    wanted = {
-        "everywhere": ("correlation with the truth, all", "correlation"),
-        "conflicting": ("correlation, contradicting clips", "correlation"),
-        "moved": ("distance from the annotation", "mean absolute"),
-        "flipped": ("sign opposite to the annotation", "share of clips"),
-        "clipped": ("proposals cut, all modalities", "share"),
-    }
-    rows = []
-    for key, (words, up) in wanted.items():
-        panels = []
-        for modality, seeds in report.trajectories.items():
-            lines = [
-                Line(
-                    places=list(range(1, len(seed[key]) + 1)),
-                    estimates=[Estimate(value=value) for value in seed[key]],
-                    dot=seed["best_epoch"] - 1,
-                )
-                for seed in seeds.values()
-                if key in seed
-            ]
-            mark = _mark(report, modality, key)
-            one = LinePanel(
-                title=f"{modality}, {words}",
-                across="epoch" if key == "clipped" else "",
-                up=up,
-                lines={report.generator: lines},
-                mark=mark,
-            )
-            panels.append(one)
-        if any(panel.lines[report.generator] for panel in panels):
-            rows.append(panels)
+        title = f"Labels of train against the truth: {report.title}"
+        save_figure(draw_agreement(report.agreement, title), folder / "labels-agreement.png")
+        yield folder / "labels-agreement.png"
     note = (
         "a line for each seed, dot: its best epoch; dashed: copies of the annotation, or the "
         "share in the truth"
     )
     title = f"Labels of train by epoch: {report.title}"
-    return draw_lines(rows, [report.generator], title, note, are_whole=True)
+    figure = draw_courses(_courses(report), tuple(COURSES), title, note)
+    save_figure(figure, folder / "labels-epochs.png")
+    yield folder / "labels-epochs.png"
 
 
-def _mark(report: LabelReport, modality: str, key: str) -> float | None:
-    """Return what stands beside a curve: copies, or the share that the truth has."""
-    if key == "flipped":
-        return report.contradicting.get(modality)
-    if key in PARTS and modality in report.agreement:
-        copies = report.agreement[modality][key]["metrics"].get("pearson", {}).get(COPY)
-        return None if copies is None else copies["mean"]
-    return None
+def _courses(report: LabelReport) -> "dict[str, LabelCourses]":
+    from mien.reports.figures.label_panels import LabelCourses, marks_of
+
+    courses = {}
+    for modality, trajectories in report.trajectories.items():
+        agreement = report.agreement.get(modality, {})
+        courses[modality] = LabelCourses(
+            trajectories={report.generator: tuple(trajectories.values())},
+            marks=marks_of(agreement, report.contradicting.get(modality)),
+            num_clips={part: results.num_clips for part, results in agreement.items()},
+        )
+    return courses
 
 
 def format_label_report(report: LabelReport) -> str:
@@ -209,20 +177,18 @@ def format_label_report(report: LabelReport) -> str:
 
 
 def _agreement_tables(report: LabelReport) -> Iterator[str]:
-    heading = ["", "labels", "clips", "corr", "95 %", "rank", "mae", "mapped", "sign %"]
-    for part, called in PARTS.items():
-        rows = []
-        for modality, one in report.agreement.items():
-            metrics = one[part]["metrics"]
-            for source, entry in metrics.get("pearson", {}).items():
-                cells = [modality, source, str(one[part]["num_clips"])]
-                cells += [format_value(entry["mean"]), format_interval(entry["low"], entry["high"])]
-                for key in ("spearman", "mae", "mae_monotone", "sign"):
-                    cells.append(format_value(metrics[key][source]["mean"], AGREEMENT[key]))
-                rows.append(cells)
+    pearson: LabelColumn[SourceResults] = LabelColumn(
+        "95 %", lambda row: interval_cell(row.results["pearson"])
+    )
+    columns: list[LabelColumn[SourceResults]] = [
+        MODALITY, SOURCE, NUM_CLIPS, mean_column("corr", "pearson"), pearson,
+        mean_column("rank", "spearman"), mean_column("mae", "mae"),
+        mean_column("mapped", "mae_monotone"), mean_column("sign %", "sign", AGREEMENT["sign"]),
+    ]  # fmt: skip
+    for part, heading in PARTS.items():
+        rows = rows_of_sources(report.agreement, part)
         if rows:
-            words = f"best epoch against the truth, {called} clips"
-            yield f"{words}\n{format_table(heading, rows)}"
+            yield f"best epoch against the truth, {heading} clips\n{label_table(rows, columns)}"
     if report.agreement:
         yield _difference_table(report)
         yield wrap(
@@ -235,36 +201,36 @@ def _agreement_tables(report: LabelReport) -> Iterator[str]:
 
 
 def _describe_parts(report: LabelReport) -> str:
-    """Say on how many videos or clips the intervals rest."""
+    """Return on how many videos or clips the intervals rest."""
     return "; ".join(
-        f"{modality}, {called}: {describe_units(one[part]['num_clusters'], _unit(one[part]))}"
-        for modality, one in report.agreement.items()
-        for part, called in PARTS.items()
-        if one[part]["num_clips"]
+        f"{modality}, {heading}: {describe_units(parts[part].num_clusters, _unit(parts[part]))}"
+        for modality, parts in report.agreement.items()
+        for part, heading in PARTS.items()
+        if parts[part].num_clips
     )
 
 
-def _unit(part: Mapping[str, Any]) -> str:
-    return "clip" if part["num_clusters"] == part["num_clips"] else "video"
+def _unit(results: MetricResults) -> str:
+    return "clip" if results.num_clusters == results.num_clips else "video"
 
 
 def _difference_table(report: LabelReport) -> str:
     heading = ["", "metric", "all", "95 %", "contradicting", "95 %"]
     rows = []
-    for modality, one in report.agreement.items():
+    for modality, parts in report.agreement.items():
         for key, metric in AGREEMENT.items():
             cells = [modality, f"{key} %" if metric.is_share else key]
             for part in PARTS:
-                entry = one[part]["metrics"].get(key, {}).get(_GENERATED, {"less": {}})
-                less = entry["less"].get(COPY)
+                sources = parts[part].metrics.get(key, {})
+                less = sources[GENERATED].less.get(COPY) if GENERATED in sources else None
                 if less is None:
                     cells += [UNDEFINED, UNDEFINED]
                 else:
-                    cells.append(format_value(less["difference"], metric))
-                    cells.append(format_interval(less["low"], less["high"], metric))
+                    cells.append(format_value(less.difference, metric))
+                    cells.append(format_interval(less.low, less.high, metric))
             rows.append(cells)
-    several = len(report.seeds) > 1
-    meaning = "over clips and seeds" if several else "one seed: a comparison of these weights"
+    covers_seeds = len(report.seeds) > 1
+    meaning = "over clips and seeds" if covers_seeds else "one seed: a comparison of these weights"
     return f"generated less copy, {meaning}\n{format_table(heading, rows)}"
 
 
@@ -275,7 +241,7 @@ def _epoch_table(report: LabelReport) -> str:
     for modality, seeds in report.trajectories.items():
         for name, pick in _EPOCHS.items():
             values = {
-                key: _mean([seed[key][pick(seed)] for seed in seeds.values() if key in seed])
+                key: _mean([c[pick(seed)] for seed in seeds.values() if (c := seed.course(key))])
                 for key in ("clipped", "flipped", "moved", "everywhere", "conflicting")
             }
             shares = [_percent(values[key]) for key in ("clipped", "flipped")]
@@ -294,17 +260,16 @@ def _epoch_table(report: LabelReport) -> str:
 def _move_tables(report: LabelReport) -> Iterator[str]:
     heading = ["", "moved", "95 %", "corr with annotation", "95 %"]
     rows = []
-    for modality, one in report.moves.items():
+    for modality, moves in report.moves.items():
         cells = [modality]
-        for key in ("moved", "with_annotation"):
-            cells.append(format_value(one[key]["mean"]))
-            cells.append(format_interval(one[key]["low"], one[key]["high"]))
+        for result in (moves.moved, moves.with_annotation):
+            cells += [format_value(result.mean), interval_cell(result)]
         rows.append(cells)
     yield f"labels of the best epoch and the annotation\n{format_table(heading, rows)}"
     pairs = [
         [f"{modality} and {other}", format_value(_mean(values)), format_value(_spread(values))]
-        for modality, one in report.moves.items()
-        for other, values in one["with"].items()
+        for modality, moves in report.moves.items()
+        for other, values in moves.with_others.items()
         if list(Modality).index(Modality(modality)) < list(Modality).index(Modality(other))
     ]
     if pairs:
@@ -314,13 +279,13 @@ def _move_tables(report: LabelReport) -> Iterator[str]:
         )
 
 
-def _mean(values: list[float | None]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
     """Return the mean of what is defined; None if nothing is."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 
 
-def _spread(values: list[float | None]) -> float | None:
+def _spread(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return summarise_seeds(known).deviation if known else None
 

@@ -1,18 +1,28 @@
 """A run folder to a page with its tables and figures, from the files of the run alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from mien.evaluation.bootstrap import FEW_UNITS
+from mien.evaluation.evaluate import LabelMetrics, MetricSummary, SeedValues
+from mien.evaluation.intervals import FEW_UNITS
+from mien.evaluation.label_agreement import AGREEMENT, COPY, GENERATED
 from mien.evaluation.metrics import METRICS
 from mien.files.atomic import write_text
+from mien.reports.cells import count_units, has_videos, mean_cell, metric_rows, spread_cell
 from mien.reports.finished_run import FinishedRun, Picture, read_run
+from mien.reports.label_tables import (
+    NUM_CLIPS,
+    LabelColumn,
+    label_table,
+    mean_column,
+    rows_of_run,
+    spread_column,
+)
 from mien.reports.text import (
     UNDEFINED,
-    count_units,
     describe_metrics,
-    format_interval,
     format_value,
     label_metric,
     markdown_table,
@@ -23,6 +33,12 @@ from mien.types import Split, Task
 __all__ = ["write_report"]
 
 _SPLITS: Final[tuple[Split, ...]] = ("test", "valid")
+#: What the page calls the parts of ``PARTS``, and the sources of labels.
+_CLIPS: Final = {
+    "everywhere": "all clips",
+    "conflicting": "clips in which the modality says the opposite of the whole",
+}
+_SOURCES: Final = {GENERATED: "generated", COPY: "copied annotation"}
 
 
 def write_report(run: RunFolder) -> Path:
@@ -59,18 +75,18 @@ def write_report(run: RunFolder) -> Path:
 
 
 def _headline(run: FinishedRun) -> str:
-    seeds = ", ".join(map(str, run.metrics["seeds"]))
+    seeds = ", ".join(map(str, run.metrics.seeds))
     num = len(run.seeds)
     lines = [f"# {run.title}", ""]
-    if run.metrics["is_synthetic"]:
+    if run.metrics.is_synthetic:
         lines += ["**Synthetic corpus: its clips were made by a program.**", ""]
-    best = ", ".join(map(str, run.metrics["best_epochs"]))
+    best = ", ".join(map(str, run.metrics.best_epochs))
     lines.append(
         f"Model `{run.config['model']['name']}`, labels of the unimodal tasks by "
         f"`{run.config['labels']['generator']}`, {num} seed{'s' * (num > 1)} ({seeds}), best "
         f"epoch{'s' * (num > 1)} on validation {best}."
     )
-    split = next((one for one in _SPLITS if one in run.metrics["splits"]), None)
+    split = next((name for name in _SPLITS if name in run.metrics.splits), None)
     if split is not None:
         lines += ["", f"On {split}: {_in_short(run, split)}."]
     lines += _left_out_seeds(run)
@@ -79,17 +95,16 @@ def _headline(run: FinishedRun) -> str:
 
 def _in_short(run: FinishedRun, split: str) -> str:
     parts = []
-    for name, one in run.metrics["splits"][split][str(Task.FUSION)].items():
+    for name, summary in run.metrics.splits[split][Task.FUSION].items():
         if name in ("mae", "corr") or name.startswith("acc2"):
-            parts.append(
-                f"`{label_metric(name, run.family)}` {_mean_and_deviation(one, name, run)}"
-            )
+            cell = mean_cell(summary, METRICS[run.family][name])
+            parts.append(f"`{label_metric(name, run.family)}` {cell}")
     return ", ".join(parts)
 
 
 def _left_out_seeds(run: FinishedRun) -> list[str]:
     """Say which seeds of the folder are not in the numbers, and why."""
-    counted = set(run.metrics["seeds"])
+    counted = set(run.metrics.seeds)
     lines = []
     for seed in run.folder.seeds:
         if seed.seed not in counted:
@@ -101,7 +116,7 @@ def _left_out_seeds(run: FinishedRun) -> list[str]:
 def _main_results(run: FinishedRun) -> str:
     parts = ["## Multimodal task"]
     for split in _SPLITS:
-        metrics = run.metrics["splits"].get(split, {}).get(str(Task.FUSION))
+        metrics = run.metrics.splits.get(split, {}).get(Task.FUSION)
         if metrics:
             num = run.environment.get("num_clips", {}).get(split)
             clips = count_units(metrics) or (f", {num} clips" if num else "")
@@ -109,8 +124,8 @@ def _main_results(run: FinishedRun) -> str:
             parts.append(_metric_table(metrics, run))
             parts.append(f"**{split} of {run.corpus}, every seed**")
             parts.append(_seed_table(metrics, run))
-    judged = [one.get(str(Task.FUSION)) for one in run.metrics["splits"].values()]
-    if any(metrics and not count_units(metrics) for metrics in judged):
+    splits = [tasks.get(Task.FUSION) for tasks in run.metrics.splits.values()]
+    if any(metrics and not count_units(metrics) for metrics in splits):
         parts.append(
             "**The numbers are of an earlier version, whose intervals are percentiles however few "
             "the videos: below 20 of them they are too narrow.**"
@@ -127,57 +142,43 @@ def _main_results(run: FinishedRun) -> str:
     return "\n\n".join(parts)
 
 
-def _metric_table(metrics: Mapping[str, Any], run: FinishedRun) -> str:
-    has_videos = any("low_videos" in one for one in metrics.values())
+def _metric_table(metrics: Mapping[str, MetricSummary], run: FinishedRun) -> str:
     heading = ["metric", "mean", "deviation", "95 % interval, clips"]
-    rows = []
-    for name, one in metrics.items():
-        metric = METRICS[run.family][name]
-        row = [f"`{name}`{' %' * metric.is_share}"]
-        row += [format_value(one[key], metric) for key in ("mean", "deviation")]
-        row.append(format_interval(one["low"], one["high"], metric))
-        if has_videos:
-            row.append(format_interval(one.get("low_videos"), one.get("high_videos"), metric))
-        rows.append(row)
-    return markdown_table(heading + ["95 % interval, videos"] * has_videos, rows)
+    if has_videos(metrics):
+        heading.append("95 % interval, videos")
+    return markdown_table(heading, metric_rows(metrics, run.family, _metric_names(metrics, run)))
 
 
-def _seed_table(metrics: Mapping[str, Any], run: FinishedRun) -> str:
+def _metric_names(metrics: Iterable[str], run: FinishedRun) -> dict[str, str]:
+    family = METRICS[run.family]
+    return {name: f"`{name}`{' %' * family[name].is_share}" for name in metrics}
+
+
+def _seed_table(metrics: Mapping[str, MetricSummary], run: FinishedRun) -> str:
     rows = []
-    for place, seed in enumerate(run.seeds):
+    for number, seed in enumerate(run.seeds):
         values = [
-            format_value(m["values"][place], METRICS[run.family][n]) for n, m in metrics.items()
+            format_value(m.values[number], METRICS[run.family][n]) for n, m in metrics.items()
         ]
         rows.append([str(seed.seed), str(run.best_epoch(seed)), *values])
-    names = [f"`{n}`{' %' * METRICS[run.family][n].is_share}" for n in metrics]
-    return markdown_table(["seed", "best epoch", *names], rows)
-
-
-def _mean_and_deviation(one: Mapping[str, Any], name: str, run: FinishedRun) -> str:
-    metric = METRICS[run.family][name]
-    return _plus_minus(one, lambda value: format_value(value, metric))
-
-
-def _plus_minus(one: Mapping[str, Any], show: Callable[[float | None], str]) -> str:
-    mean, deviation = show(one["mean"]), show(one["deviation"])
-    return mean if deviation == UNDEFINED else f"{mean} ± {deviation}"
+    return markdown_table(["seed", "best epoch", *_metric_names(metrics, run).values()], rows)
 
 
 def _unimodal_results(run: FinishedRun) -> str:
     parts = []
     for split in _SPLITS:
-        judged = run.metrics["splits"].get(split, {})
-        tasks = [str(task) for task in Task if task is not Task.FUSION and str(task) in judged]
+        evaluated = run.metrics.splits.get(split, {})
+        tasks = [task for task in Task if task is not Task.FUSION and task in evaluated]
         if tasks:
             rows = [
                 [
-                    f"`{name}`{' %' * METRICS[run.family][name].is_share}",
-                    *(_mean_and_deviation(judged[task][name], name, run) for task in tasks),
+                    name,
+                    *(mean_cell(evaluated[t][key], METRICS[run.family][key]) for t in tasks),
                 ]
-                for name in judged[tasks[0]]
+                for key, name in _metric_names(evaluated[tasks[0]], run).items()
             ]
             parts.append(f"**{split} of {run.corpus}**")
-            parts.append(markdown_table(["metric", *tasks], rows))
+            parts.append(markdown_table(["metric", *map(str, tasks)], rows))
     if not parts:
         return ""
     note = (
@@ -188,7 +189,7 @@ def _unimodal_results(run: FinishedRun) -> str:
 
 
 def _label_results(run: FinishedRun) -> str:
-    labels = run.metrics["labels"]
+    labels = run.metrics.labels
     if not labels:
         return ""
     parts = ["## Generated labels against known truth"]
@@ -198,12 +199,8 @@ def _label_results(run: FinishedRun) -> str:
         f"that a label generator must beat. Generator `{run.config['labels']['generator']}`, mean "
         "± standard deviation over the seeds."
     )
-    clips = {
-        "everywhere": "all clips",
-        "conflicting": "clips in which the modality says the opposite of the whole",
-    }
-    for part, words in clips.items():
-        parts.append(f"**train of {run.corpus}, {words}**")
+    for part, clips in _CLIPS.items():
+        parts.append(f"**train of {run.corpus}, {clips}**")
         parts.append(_agreement_table(labels, part))
     parts.append(
         "Pearson and Spearman: correlation of values and of ranks; `mae`: mean absolute error; "
@@ -212,22 +209,24 @@ def _label_results(run: FinishedRun) -> str:
     return "\n\n".join(parts)
 
 
-def _agreement_table(labels: Mapping[str, Any], part: str) -> str:
-    rows = []
-    for modality, given in labels.items():
-        for name, words in (("generated", "generated"), ("copy", "copied annotation")):
-            one = given[name][part]
-            row = [modality, words, f"{one['num_clips']['mean']:.0f}"]
-            keys = ("pearson", "spearman", "mae")
-            if name == "generated":
-                row += [_plus_minus(one[key], format_value) for key in keys]
-                row.append(_plus_minus(one["sign"], _percent))
-            else:  # the same for every seed
-                row += [format_value(one[key]["mean"]) for key in keys]
-                row.append(_percent(one["sign"]["mean"]))
-            rows.append(row)
-    heading = ["modality", "labels", "clips", "Pearson", "Spearman", "`mae`", "`sign` %"]
-    return markdown_table(heading, rows, num_words=2)
+def _agreement_table(labels: LabelMetrics, part: str) -> str:
+    columns: list[LabelColumn[SeedValues]] = [
+        LabelColumn("modality", lambda row: row.modality),
+        LabelColumn("labels", lambda row: _SOURCES[row.source]),
+        NUM_CLIPS,
+        _label_column("Pearson", "pearson"),
+        _label_column("Spearman", "spearman"),
+        _label_column("`mae`", "mae"),
+        _label_column("`sign` %", "sign"),
+    ]
+    make_table = partial(markdown_table, num_words=2)
+    return label_table(rows_of_run(labels, part), columns, make_table)
+
+
+def _label_column(heading: str, key: str) -> LabelColumn[SeedValues]:
+    """Return a column of means; those of copies, the same for every seed, without deviation."""
+    with_spread, mean = spread_column(heading, key), mean_column(heading, key, AGREEMENT[key])
+    return LabelColumn(heading, lambda row: (mean if row.source == COPY else with_spread).cell(row))
 
 
 def _percent(value: float | None) -> str:
@@ -237,17 +236,17 @@ def _percent(value: float | None) -> str:
 def _attention_results(run: FinishedRun) -> str:
     parts = []
     for split in _SPLITS:
-        judged = run.metrics["attention"].get(split, {})
-        if judged:
+        modalities = run.metrics.attention.get(split, {})
+        if modalities:
             rows = [
                 [
                     modality,
-                    f"{one['num_clips']['mean']:.0f}",
-                    _plus_minus(one["inside"], _percent),
-                    _percent(one["uniform"]["mean"]),
-                    _plus_minus(one["ratio"], format_value),
+                    f"{values['num_clips'].mean:.0f}",
+                    spread_cell(values["inside"], _percent),
+                    _percent(values["uniform"].mean),
+                    spread_cell(values["ratio"]),
                 ]
-                for modality, one in judged.items()
+                for modality, values in modalities.items()
             ]
             heading = ["modality", "clips", "inside %", "equal weights %", "ratio"]
             parts += [f"**{split} of {run.corpus}**", markdown_table(heading, rows)]
@@ -262,7 +261,7 @@ def _attention_results(run: FinishedRun) -> str:
 
 
 def _figure_section(pictures: Sequence[Picture]) -> str:
-    parts = [f"![{one.title}]({one.file})\n\n*{one.caption}*" for one in pictures]
+    parts = [f"![{p.title}]({p.file})\n\n*{p.caption}*" for p in pictures]
     return "\n\n".join(["## Figures", *parts])
 
 
@@ -276,12 +275,12 @@ def _example_section(run: FinishedRun) -> str:
     parts = ["### Clips of the last figure"]
     lines = []
     lacks_font = False
-    for number, one in enumerate(examples, start=1):
-        said = _escape(one["transcript"]) or "no transcript"
-        lines.append(f"{number}. `{one['id']}`: {said}")
-        if not can_draw_words(one):
+    for number, clip in enumerate(examples, start=1):
+        transcript = _escape(clip["transcript"]) or "no transcript"
+        lines.append(f"{number}. `{clip['id']}`: {transcript}")
+        if not can_draw_words(clip):
             lacks_font = True
-            words = [f"{_escape(w.text)} ({format_value(w.weight)})" for w in words_of(one)]
+            words = [f"{_escape(w.text)} ({format_value(w.weight)})" for w in words_of(clip)]
             lines.append(f"   \n   Words and their weights: {' · '.join(words)}")
     if lacks_font:
         parts.append(

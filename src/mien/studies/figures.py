@@ -1,10 +1,19 @@
 """The results of a study to its figures, each with its sentence."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from mien.evaluation.label_agreement import PARTS
+from mien.evaluation.significance import MetricResults, SourceResults
+from mien.reports.figures.label_panels import (
+    INTERVALS,
+    LabelCourses,
+    draw_agreement,
+    draw_courses,
+    marks_of,
+)
 from mien.reports.figures.panels import (
     Estimate,
     IntervalPanel,
@@ -12,32 +21,24 @@ from mien.reports.figures.panels import (
     LinePanel,
     draw_intervals,
     draw_lines,
+    estimates_of,
 )
 from mien.reports.figures.style import save_figure
 from mien.reports.finished_run import Picture
-from mien.reports.label_measure import COPY, PARTS
 from mien.reports.text import name_corpus
-from mien.studies.results.label_values import LabelResults, LabelTrajectory, LabelTruthResults
-from mien.studies.results.sources import MetricResults, SourceResults
+from mien.studies.results.label_values import LabelResults, LabelTruthResults
 from mien.studies.results.values import AttentionResults, CorpusResults
 from mien.types import Modality, Task
 
 __all__ = ["draw_corpus", "draw_sweep"]
 
-_INTERVALS = "bars: 95 % intervals of the mean over the seeds, by whole videos, for these weights"
 #: Metrics of the multimodal task, and what axes call them.
 _SCORES = {"mae": "mean absolute error", "corr": "correlation"}
-_Curve = Callable[[LabelTrajectory], Sequence[float | None]]
-#: Correlation with the truth by epoch, over the clips of each part.
-_CURVES: Mapping[str, _Curve] = {
-    "everywhere": lambda seed: seed.everywhere or (),
-    "conflicting": lambda seed: seed.conflicting or (),
-}
 
 
 def draw_corpus(name: str, corpus: CorpusResults, out: Path) -> list[Picture]:
     """Write the figures of one corpus of a study."""
-    title_end = name_corpus({"corpus": name, "is_synthetic": corpus.is_synthetic})
+    title_end = name_corpus(name, is_synthetic=corpus.is_synthetic)
     pictures = []
     for measure, title, figure, caption in _figures(corpus, title_end):
         file = f"{name}-{measure}.png"
@@ -54,7 +55,10 @@ def _figures(corpus: CorpusResults, title_end: str) -> Iterator[tuple[str, str, 
         yield (
             "labels",
             "Labels against the truth",
-            _draw_agreement(truths, f"Labels of train against the truth: {title_end}"),
+            draw_agreement(
+                {modality: truth.agreement for modality, truth in truths.items()},
+                f"Labels of train against the truth: {title_end}",
+            ),
             "Correlation of each unimodal task's labels with the truth, at the best epoch by "
             "validation, over all clips and over those in which the modality contradicts the "
             "whole.",
@@ -62,7 +66,11 @@ def _figures(corpus: CorpusResults, title_end: str) -> Iterator[tuple[str, str, 
         yield (
             "label-epochs",
             "Labels against the truth by epoch",
-            _draw_trajectories(labels, truths, f"Labels of train by epoch: {title_end}"),
+            draw_courses(
+                {modality: _courses(labels[modality], truth) for modality, truth in truths.items()},
+                (*PARTS, "flipped"),
+                f"Labels of train by epoch: {title_end}",
+            ),
             "The same by epoch, one line for each seed; dots: best epochs; dashed: copies of the "
             "annotation. Below: share of labels with the sign opposite to the annotation's; "
             "dashed: the share of clips in which the truth has it.",
@@ -85,84 +93,14 @@ def _figures(corpus: CorpusResults, title_end: str) -> Iterator[tuple[str, str, 
         )
 
 
-def _estimate(result: SourceResults) -> Estimate:
-    return Estimate(value=result.mean, low=result.low, high=result.high)
-
-
-def _estimates(sources: Mapping[str, SourceResults]) -> dict[str, Estimate]:
-    return {name: _estimate(result) for name, result in sources.items()}
-
-
-def _draw_agreement(truths: Mapping[str, LabelTruthResults], title: str) -> Figure:
-    names: dict[str, None] = {}
-    rows = []
-    for part, heading in PARTS.items():
-        panels = []
-        for modality, truth in truths.items():
-            agreement = truth.agreement[part]
-            sources = agreement.metrics.get("pearson", {})
-            names |= dict.fromkeys(sources)
-            panels.append(
-                IntervalPanel(
-                    title=f"{modality}, {agreement.num_clips} clips, {heading}",
-                    across="correlation with the truth",
-                    estimates=_estimates(sources),
-                    mark=0.0 if part == "conflicting" else None,
-                )
-            )
-        rows.append(panels)
-    return draw_intervals(rows, list(names), title, _INTERVALS)
-
-
-def _draw_trajectories(
-    labels: Mapping[str, LabelResults], truths: Mapping[str, LabelTruthResults], title: str
-) -> Figure:
-    names = dict.fromkeys(name for modality in truths for name in labels[modality].variants)
-    rows = [
-        [
-            LinePanel(
-                title=f"{modality}, {heading}",
-                across="",
-                up="correlation with the truth",
-                lines=_lines(labels[modality], _CURVES[part]),
-                mark=_mean_of_copies(truth, part),
-            )
-            for modality, truth in truths.items()
-        ]
-        for part, heading in PARTS.items()
-    ]
-    rows.append(
-        [
-            LinePanel(
-                title=f"{modality}, sign opposite to the annotation",
-                across="epoch",
-                up="share of clips",
-                lines=_lines(labels[modality], lambda seed: seed.flipped),
-                mark=truth.contradicting,
-            )
-            for modality, truth in truths.items()
-        ]
+def _courses(labels: LabelResults, truth: LabelTruthResults) -> LabelCourses:
+    return LabelCourses(
+        trajectories={
+            name: tuple(variant.trajectories.values()) for name, variant in labels.variants.items()
+        },
+        marks=marks_of(truth.agreement, truth.contradicting),
+        num_clips={part: results.num_clips for part, results in truth.agreement.items()},
     )
-    return draw_lines(rows, list(names), title, are_whole=True)
-
-
-def _lines(labels: LabelResults, read: _Curve) -> dict[str, list[Line]]:
-    return {
-        name: [
-            Line(
-                places=list(range(1, len(read(seed)) + 1)),
-                estimates=[Estimate(value=value) for value in read(seed)],
-                dot=seed.best_epoch - 1,
-            )
-            for seed in variant.trajectories.values()
-        ]
-        for name, variant in labels.variants.items()
-    }
-
-
-def _mean_of_copies(truth: LabelTruthResults, part: str) -> float | None:
-    copies = truth.agreement[part].metrics.get("pearson", {}).get(COPY)
-    return None if copies is None else copies.mean
 
 
 def _draw_scores(fusion: MetricResults, title: str) -> Figure:
@@ -170,12 +108,12 @@ def _draw_scores(fusion: MetricResults, title: str) -> Figure:
         IntervalPanel(
             title=f"{metric}, {fusion.num_clips} clips",
             across=heading,
-            estimates=_estimates(fusion.metrics[metric]),
+            estimates=estimates_of(fusion.metrics[metric]),
         )
         for metric, heading in _SCORES.items()
     ]
     names = list(fusion.metrics["mae"])
-    return draw_intervals([[panel] for panel in panels], names, title, _INTERVALS)
+    return draw_intervals([[panel] for panel in panels], names, title, INTERVALS)
 
 
 def _draw_attention(attention: Mapping[str, AttentionResults], title: str) -> Figure:
@@ -188,11 +126,11 @@ def _draw_attention(attention: Mapping[str, AttentionResults], title: str) -> Fi
             IntervalPanel(
                 title=f"{modality}, {results.num_clips} clips",
                 across="times what equal weights get",
-                estimates=_estimates(sources),
+                estimates=estimates_of(sources),
                 mark=1.0,
             )
         )
-    return draw_intervals([panels], list(names), title, _INTERVALS)
+    return draw_intervals([panels], list(names), title, INTERVALS)
 
 
 _Points = Sequence[tuple[float, CorpusResults]]
@@ -222,7 +160,7 @@ def draw_sweep(
             continue
         file = f"{name}-{measure}.png"
         heading = f"{title}, {name}: synthetic corpora"
-        save_figure(draw_lines(rows, variants, heading, _INTERVALS), out / file)
+        save_figure(draw_lines(rows, variants, heading, INTERVALS), out / file)
         caption = f"{title} against {across}; bands: 95 % intervals."
         pictures.append(Picture(file, title, caption))
     return pictures
@@ -286,8 +224,8 @@ def _sweep_lines(
     """Return a line for each source of a metric across the points of a sweep."""
     lines: dict[str, list[tuple[float, Estimate]]] = {}
     for at, sources in points:
-        for name, result in sources.items():
-            lines.setdefault(name, []).append((at, _estimate(result)))
+        for name, estimate in estimates_of(sources).items():
+            lines.setdefault(name, []).append((at, estimate))
     return {
         name: [Line(places=[at for at, _ in line], estimates=[value for _, value in line])]
         for name, line in lines.items()

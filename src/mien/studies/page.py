@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from mien.evaluation.bootstrap import FEW_UNITS
+from mien.evaluation.intervals import FEW_UNITS
+from mien.evaluation.label_agreement import PARTS
+from mien.evaluation.significance import SourceResults
 from mien.reports.finished_run import Picture
-from mien.reports.label_measure import PARTS
 from mien.reports.text import format_interval, format_value, markdown_table, name_corpus
-from mien.studies.results.sources import SourceResults
 from mien.studies.results.values import CorpusResults, StudyResults, SweepResults
 from mien.studies.tables import attention_tables, label_tables, score_tables
 from mien.types import Modality, Task
@@ -102,7 +102,7 @@ def _corpus_section(name: str, corpus: CorpusResults, results: StudyResults) -> 
 
 
 def _facts(corpus: CorpusResults) -> str:
-    name = name_corpus({"corpus": corpus.corpus, "is_synthetic": corpus.is_synthetic})
+    name = name_corpus(corpus.corpus, is_synthetic=corpus.is_synthetic)
     clips = ", ".join(f"{split} {num}" for split, num in corpus.num_clips.items())
     settings = ", ".join(f"`{key}={value}`" for key, value in (corpus.planted or {}).items())
     made = f" Made with {settings}." if settings else ""

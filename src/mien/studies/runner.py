@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from mien.data.store import open_store
 from mien.errors import MienError, OutputError
-from mien.evaluation.evaluate import share_attention
+from mien.evaluation.attention_share import share_attention
 from mien.evaluation.scoring import predict
 from mien.files.hashing import hash_json
 from mien.files.json_values import write_json

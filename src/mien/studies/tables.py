@@ -2,15 +2,24 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from mien.evaluation.label_agreement import AGREEMENT
-from mien.evaluation.metrics import METRICS, Metric
-from mien.reports.label_measure import COPY, PARTS
+from mien.evaluation.label_agreement import AGREEMENT, COPY, PARTS
+from mien.evaluation.metrics import METRICS
+from mien.evaluation.significance import MetricResults, SourceResults
+from mien.reports.cells import difference_cell, interval_cell, mean_cell
+from mien.reports.label_tables import (
+    MODALITY,
+    SOURCE,
+    LabelColumn,
+    label_table,
+    rows_of_sources,
+    spread_column,
+)
 from mien.reports.text import (
     UNDEFINED,
     describe_metrics,
-    format_interval,
     format_value,
     label_metric,
     markdown_table,
@@ -18,7 +27,6 @@ from mien.reports.text import (
 )
 from mien.studies.results.attention_metrics import INSIDE, RATIO
 from mien.studies.results.label_values import LabelResults, LabelTruthResults
-from mien.studies.results.sources import MetricResults, SourceResults
 from mien.studies.results.values import AttentionResults, CorpusResults, StudyResults
 from mien.types import Split, Task
 
@@ -27,10 +35,7 @@ __all__ = [
     "caption",
     "count_clips",
     "count_seeds",
-    "difference_cell",
-    "interval_cell",
     "label_tables",
-    "mean_cell",
     "score_tables",
 ]
 
@@ -72,24 +77,29 @@ def _agreement_table(
     part: str,
     heading_of_part: str,
 ) -> Iterator[str]:
-    baseline, pearson = study.baseline, AGREEMENT["pearson"]
-    heading = ["", "labels", "seeds", "corr", "95 %", f"less {baseline}"]
-    heading += ["rank corr", "mae", "mae after map", "same sign %"]
-    rows, counts = [], []
-    for modality, truth in known.items():
-        metrics = truth.agreement[part].metrics
-        counts.append(f"{modality} {count_clips(truth.agreement[part], 'train')}")
-        for source, result in metrics.get("pearson", {}).items():
-            cells = [modality, source, count_seeds(result, corpus, source)]
-            cells += [mean_cell(result, pearson), interval_cell(result, pearson)]
-            cells.append(difference_cell(result, baseline, pearson))
-            for key in ("spearman", "mae", "mae_monotone", "sign"):
-                cells.append(mean_cell(metrics[key][source], AGREEMENT[key]))
-            rows.append(cells)
+    pearson = AGREEMENT["pearson"]
+    columns: list[LabelColumn[SourceResults]] = [
+        MODALITY,
+        SOURCE,
+        LabelColumn("seeds", lambda row: count_seeds(row.results["pearson"], corpus, row.source)),
+        spread_column("corr", "pearson"),
+        LabelColumn("95 %", lambda row: interval_cell(row.results["pearson"], pearson)),
+        LabelColumn(
+            f"less {study.baseline}",
+            lambda row: difference_cell(row.results["pearson"], study.baseline, pearson),
+        ),
+        spread_column("rank corr", "spearman"),
+        spread_column("mae", "mae"),
+        spread_column("mae after map", "mae_monotone"),
+        spread_column("same sign %", "sign"),
+    ]
+    agreement = {modality: truth.agreement for modality, truth in known.items()}
+    rows = rows_of_sources(agreement, part)
+    counts = [f"{m} {count_clips(parts[part], 'train')}" for m, parts in agreement.items()]
     clips = "all clips" if part == "everywhere" else "clips in which the modality contradicts"
     if rows:
         yield f"Agreement with the truth of the modality, {clips} ({heading_of_part}), best epoch:"
-        yield markdown_table(heading, rows, 2)
+        yield label_table(rows, columns, partial(markdown_table, num_words=2))
         yield caption(name, corpus, study, ", ".join(counts))
 
 
@@ -276,38 +286,3 @@ def count_seeds(result: SourceResults, corpus: CorpusResults, name: str) -> str:
     num = len(result.values)
     runs = corpus.variants[name].runs if name in corpus.variants else {}
     return f"{num} of {len(runs)}" if len(runs) > num else str(num)
-
-
-def mean_cell(result: SourceResults, metric: Metric) -> str:
-    """Return the mean over the seeds, with its deviation where there are several."""
-    mean = format_value(result.mean, metric)
-    if len(result.values) < 2 or result.deviation is None:
-        return mean
-    return f"{mean} ± {format_value(result.deviation, metric)}"
-
-
-def interval_cell(result: SourceResults, metric: Metric) -> str:
-    """Return the interval of the mean."""
-    return format_interval(result.low, result.high, metric)
-
-
-def difference_cell(result: SourceResults, other: str, metric: Metric) -> str:
-    """Return the difference to another source, with its interval; empty if there is none.
-
-    Bold, with the word ``better`` or ``worse``, where the interval covers the seeds and leaves out
-    zero; ``(weights)`` where it does not cover the seeds.
-    """
-    less = result.less.get(other)
-    if less is None or less.difference is None:
-        return ""
-    sign = "+" if less.difference > 0 else ""
-    text = f"{sign}{format_value(less.difference, metric)}"
-    if less.low is None or less.high is None:
-        return text
-    interval = format_interval(less.low, less.high, metric)
-    if not less.covers_seeds:
-        return f"{text} {interval} (weights)"
-    if less.low <= 0 <= less.high:
-        return f"{text} {interval}"
-    is_better = (less.difference > 0) == metric.higher_is_better
-    return f"**{text} {'better' if is_better else 'worse'}** {interval}"

@@ -9,7 +9,12 @@ import torch
 
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, DivergenceError, TrainingError
-from mien.evaluation.evaluate import evaluate_attention, evaluate_run
+from mien.evaluation.evaluate import (
+    attention_to_json,
+    evaluate_attention,
+    evaluate_run,
+    run_metrics_to_json,
+)
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.labels import build_labels
@@ -249,9 +254,8 @@ def _evaluate_on(
         trained = load_trained(seed.path, store)
         dataset = dataset_of(trained.prepared, split)
         predictions.append(predict(trained.model, dataset))
-        attention.append(
-            evaluate_attention(predictions[-1], dataset.clips, trained.prepared.tokens)
-        )
+        attended = evaluate_attention(predictions[-1], dataset.clips, trained.prepared.tokens)
+        attention.append({split: attention_to_json(attended)})
         warnings += [*trained.warnings, *trained.warn_of_seen(dataset)]
     values = evaluate_run(
         trained.prepared.family,
@@ -259,9 +263,9 @@ def _evaluate_on(
         is_synthetic=store.meta.is_synthetic,
         seeds=[seed.seed for seed in seeds],
         predictions={split: predictions},
-        attention=[{split: of_seed} for of_seed in attention],
+        attention=attention,
+        failed_seeds=run.failed_seeds,
     )
-    values["failed_seeds"] = run.failed_seeds
     for warning in dict.fromkeys(warnings):
         logger.warning("%s", warning)
-    return values, predictions
+    return run_metrics_to_json(values), predictions

@@ -12,12 +12,14 @@ import torch
 from mien.config import dump_toml, read_settings, read_toml
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, TrainingError
+from mien.evaluation.attention_share import moment_in_steps
 from mien.evaluation.conformal import calibrate, coverage
 from mien.evaluation.evaluate import (
+    attention_to_json,
     evaluate_attention,
     evaluate_labels,
     evaluate_scores,
-    moment_in_steps,
+    labels_to_json,
 )
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.evaluation.scoring import predict
@@ -204,7 +206,8 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         predictions = predict(trainer.model, dataset)
         write_predictions(predictions, folder.path / f"predictions-{split}.csv")
         splits[split] = evaluate_scores(predictions, prepared.family)
-        attention[split] = evaluate_attention(predictions, dataset.clips, prepared.tokens)
+        attended = evaluate_attention(predictions, dataset.clips, prepared.tokens)
+        attention[split] = attention_to_json(attended)
         if split != "valid":
             covered[split] = coverage(calibration, predictions, prepared.scale)
         if split == "test" or "test" not in prepared.datasets:
@@ -220,7 +223,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         "best_epoch": trainer.best_epoch,
         "num_epochs": len(trainer.history),
         "splits": splits,
-        "labels": evaluate_labels(latest, truth),
+        "labels": labels_to_json(evaluate_labels(latest, truth)),
         "attention": attention,
         "intervals": {"level": calibration.level, "coverage": covered},
     }

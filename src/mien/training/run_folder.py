@@ -28,7 +28,12 @@ from jaxtyping import Float
 
 from mien.corpora import MetricFamily
 from mien.errors import CheckpointError
-from mien.evaluation.evaluate import evaluate_run, merge_seeds
+from mien.evaluation.evaluate import (
+    RunMetrics,
+    evaluate_run,
+    run_metrics_from_json,
+    run_metrics_to_json,
+)
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
@@ -139,12 +144,12 @@ class RunFolder:
     @property
     def seeds(self) -> tuple[SeedFolder, ...]:
         """The folders of the seeds, by seed."""
-        found = [
+        folders = [
             SeedFolder(path)
             for path in self.path.glob("seed-*")
             if path.is_dir() and path.name.removeprefix("seed-").isdecimal()
         ]
-        return tuple(sorted(found, key=lambda s: s.seed))
+        return tuple(sorted(folders, key=lambda folder: folder.seed))
 
     @property
     def failed_seeds(self) -> dict[str, str]:
@@ -158,6 +163,21 @@ class RunFolder:
     def metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""
         return read_json(self.path / "metrics.json")
+
+    def results(self) -> RunMetrics:
+        """Read ``metrics.json`` as a value.
+
+        Raises:
+            CheckpointError: If the file is not there or is damaged.
+        """
+        values = self.metrics()
+        try:
+            return run_metrics_from_json(values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{self.path / 'metrics.json'}: is damaged ({error!r}); bring the file back, or "
+                "train the run again"
+            ) from error
 
     def environment(self) -> dict[str, Any]:
         """Read ``environment.json``."""
@@ -197,10 +217,10 @@ def _parse_object(text: str, where: object) -> dict[str, Any]:
 def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synthetic: bool) -> None:
     """Write a run's ``metrics.json`` from those of its finished seeds."""
     seeds = [seed for seed in run.seeds if seed.is_finished]
-    judged = [seed.metrics() for seed in seeds]
+    metrics = [seed.metrics() for seed in seeds]
     splits: tuple[Split, ...] = ("valid", "test")
     predictions = {
-        split: [one for one in (seed.predictions(split) for seed in seeds) if one is not None]
+        split: [read for seed in seeds if (read := seed.predictions(split)) is not None]
         for split in splits
     }
     values = evaluate_run(
@@ -209,9 +229,9 @@ def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synth
         is_synthetic=is_synthetic,
         seeds=[seed.seed for seed in seeds],
         predictions=predictions,
-        attention=[one["attention"] for one in judged],
+        attention=[of_seed["attention"] for of_seed in metrics],
+        labels=[of_seed["labels"] for of_seed in metrics],
+        best_epochs=[of_seed["best_epoch"] for of_seed in metrics],
+        failed_seeds=run.failed_seeds,
     )
-    values["labels"] = merge_seeds([one["labels"] for one in judged])
-    values["best_epochs"] = [one["best_epoch"] for one in judged]
-    values["failed_seeds"] = run.failed_seeds
-    write_json(run.path / "metrics.json", values, indent=1)
+    write_json(run.path / "metrics.json", run_metrics_to_json(values), indent=1)

@@ -13,7 +13,14 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mien.reports.figures.style import COLOURS, INK, MUTED, make_figure
-from mien.reports.figures.words import Word, find_font, keep_printable, merge_tokens
+from mien.reports.figures.words import (
+    Word,
+    break_lines,
+    find_font,
+    keep_printable,
+    measure_text,
+    merge_tokens,
+)
 from mien.types import Modality, Task
 
 __all__ = ["can_draw_words", "draw_attention", "words_of"]
@@ -56,10 +63,10 @@ def can_draw_words(example: Mapping[str, Any]) -> bool:
 
 def _find_fonts(words: Sequence[Word]) -> list[FontProperties] | None:
     """Return a font for each word, the same one if it has them all; None if one is missing."""
-    whole = find_font(frozenset("".join(word.text for word in words)))
-    files = [whole or find_font(frozenset(word.text)) for word in words]
-    found = [FontProperties(fname=file, size=_FONT_SIZE) for file in files if file is not None]
-    return found if len(found) == len(files) else None
+    common = find_font(frozenset("".join(word.text for word in words)))
+    files = [common or find_font(frozenset(word.text)) for word in words]
+    fonts = [FontProperties(fname=file, size=_FONT_SIZE) for file in files if file is not None]
+    return fonts if len(fonts) == len(files) else None
 
 
 def draw_attention(examples: Sequence[Mapping[str, Any]], title: str) -> Figure:
@@ -111,17 +118,15 @@ def _place_words(example: Mapping[str, Any], figure: Figure) -> list[_Placed]:
     fonts = _find_fonts(words)
     if fonts is None:
         return []
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    placed: list[_Placed] = []
-    left, line, room = 0.0, 0, _WIDTH - 2 * _MARGIN
-    for word, font in zip(words, fonts, strict=True):
-        pixels, _, _ = renderer.get_text_width_height_descent(word.text, font, ismath=False)
-        width = pixels / figure.dpi + 0.08
-        if placed and left + width > room:
-            left, line = 0.0, line + 1
-        placed.append(_Placed(word=word, font=font, left=left, width=width, line=line))
-        left += width + 0.03
-    return placed
+    widths = [
+        measure_text(figure, word.text, font) + 0.08
+        for word, font in zip(words, fonts, strict=True)
+    ]
+    places = break_lines(widths, _WIDTH - 2 * _MARGIN, 0.03)
+    return [
+        _Placed(word=word, font=font, left=left, width=width, line=line)
+        for word, font, width, (line, left) in zip(words, fonts, widths, places, strict=True)
+    ]
 
 
 def _draw_clip(
@@ -143,10 +148,10 @@ def _draw_clip(
                     example["attention"][str(Modality.TEXT)]["moment"])  # fmt: skip
         top -= lines * _LINE + 0.12
     for row in _rows_of_strips(example, has_words=bool(placed)):
-        room = (_WIDTH - 2 * _MARGIN) / len(row)
+        width = (_WIDTH - 2 * _MARGIN) / len(row)
         for column, modality in enumerate(row):
-            left = _MARGIN + column * room + 0.42
-            axes = _add_axes(figure, left, top - 0.2, room - 0.55, _STRIP)
+            left = _MARGIN + column * width + 0.42
+            axes = _add_axes(figure, left, top - 0.2, width - 0.55, _STRIP)
             _draw_strip(axes, modality, example["attention"][str(modality)])
         top -= _STRIP_ROOM
 
@@ -160,9 +165,9 @@ def _name_clip(example: Mapping[str, Any]) -> str:
 
 def _add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Add axes by the place of their upper left corner, in inches."""
-    whole = figure.get_figheight()
+    total = figure.get_figheight()
     axes: Axes = figure.add_axes(
-        (left / _WIDTH, (top - height) / whole, width / _WIDTH, height / whole)
+        (left / _WIDTH, (top - height) / total, width / _WIDTH, height / total)
     )
     return axes
 
@@ -172,22 +177,22 @@ def _draw_words(axes: Axes, placed: Sequence[_Placed], moment: Sequence[int] | N
     axes.set_axis_off()
     axes.set_xlim(0, _WIDTH - 2 * _MARGIN)
     axes.set_ylim(_LINE * (placed[-1].line + 1), 0)
-    largest = max(abs(one.word.weight) for one in placed) or 1.0
-    for one in placed:
-        word, up = one.word, one.line * _LINE
+    largest = max(abs(item.word.weight) for item in placed) or 1.0
+    for item in placed:
+        word, up = item.word, item.line * _LINE
         colour = COLOURS[Task.TEXT] if word.weight >= 0 else _AGAINST
         alpha = 0.7 * abs(word.weight) / largest
-        shade = Rectangle((one.left, up + 0.025), one.width, _LINE - 0.05, linewidth=0)
+        shade = Rectangle((item.left, up + 0.025), item.width, _LINE - 0.05, linewidth=0)
         shade.set(facecolor=colour, alpha=alpha)
         axes.add_patch(shade)
         ink = MUTED if word.is_special and alpha < 0.35 else INK
         axes.text(
-            one.left + one.width / 2, up + _LINE / 2, word.text, ha="center", va="center_baseline",
-            fontproperties=one.font, color=ink, alpha=0.65 if word.is_special else 1.0,
+            item.left + item.width / 2, up + _LINE / 2, word.text, ha="center", va="center_baseline",
+            fontproperties=item.font, color=ink, alpha=0.65 if word.is_special else 1.0,
             parse_math=False,
         )  # fmt: skip
         if moment and word.start < moment[1] and word.end > moment[0]:
-            line = [one.left, one.left + one.width]
+            line = [item.left, item.left + item.width]
             axes.plot(line, [up + _LINE - 0.015] * 2, color=_MOMENT, linewidth=2.5)
 
 
@@ -227,16 +232,16 @@ def _draw_keys(
     figure: Figure, examples: Sequence[Mapping[str, Any]], up: float, *, has_words: bool
 ) -> None:
     """Explain the colours that occur."""
-    series = [part for one in examples for part in one["attention"].values()]
+    series = [part for example in examples for part in example["attention"].values()]
     weights = [np.array(part["weights"], dtype=np.float64) for part in series]
     keys: list[Any] = []
     if has_words:
         keys.append(Patch(color=COLOURS[Task.TEXT], alpha=0.55, label="word with much weight"))
-    if any((one < 0).any() for one in weights):
+    if any((w < 0).any() for w in weights):
         keys.append(Patch(color=_AGAINST, label="negative weight"))
     if any(part["moment"] for part in series):
         keys.append(Patch(color=_MOMENT, alpha=0.7, label="known moment"))
-    if any(_sums_to_one(one) for one in weights if one.size):
+    if any(_sums_to_one(w) for w in weights if w.size):
         keys.append(Line2D([], [], color=INK, linestyle=(0, (4, 2)), label="equal weights"))
     figure.legend(
         handles=keys, loc="upper left", bbox_to_anchor=(_MARGIN / _WIDTH - 0.006, up),

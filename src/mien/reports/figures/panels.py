@@ -4,7 +4,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from mien.evaluation.significance import SourceResults
 from mien.reports.figures.style import INK, MUTED, make_figure, style_axes
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
     "LinePanel",
     "draw_intervals",
     "draw_lines",
-    "estimate",
+    "estimates_of",
 ]
 
 #: Colours of variants in their order. Source: okabe2008, safe for colour-blind readers.
@@ -99,9 +100,12 @@ class LinePanel:
     mark: float | None = None
 
 
-def estimate(entry: Mapping[str, Any]) -> Estimate:
-    """Return what ``compare_sources`` says of a source as a value with its interval."""
-    return Estimate(value=entry["mean"], low=entry["low"], high=entry["high"])
+def estimates_of(sources: Mapping[str, SourceResults]) -> dict[str, Estimate]:
+    """Return a metric of several sources as values with their intervals."""
+    return {
+        name: Estimate(value=result.mean, low=result.low, high=result.high)
+        for name, result in sources.items()
+    }
 
 
 def draw_intervals(
@@ -145,15 +149,15 @@ def _draw_intervals(axes: Axes, panel: IntervalPanel, names: Sequence[str]) -> N
     axes.grid(visible=True, axis="x", color="#e6e6e6", linewidth=0.8)
     if panel.mark is not None:
         axes.axvline(panel.mark, color=MUTED, linewidth=1.1, linestyle=_DASHED, zorder=1)
-    for place, name in enumerate(names):
-        one = panel.estimates.get(name)
-        if one is None or one.value is None:
+    for row, name in enumerate(names):
+        estimate = panel.estimates.get(name)
+        if estimate is None or estimate.value is None:
             continue
-        colour = _colour(place)
-        if one.low is not None and one.high is not None:
-            axes.plot([one.low, one.high], [place, place], color=colour, linewidth=1.6)
+        colour = _colour(row)
+        if estimate.low is not None and estimate.high is not None:
+            axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=1.6)
         axes.plot(
-            one.value, place, _marker(place), color=colour, markersize=6, markeredgecolor="white"
+            estimate.value, row, _marker(row), color=colour, markersize=6, markeredgecolor="white"
         )
 
 
@@ -163,7 +167,7 @@ def draw_lines(
     title: str,
     note: str = "",
     *,
-    are_whole: bool = False,
+    has_integer_places: bool = False,
 ) -> Figure:
     """Draw lines, with a band where there are intervals, in a grid of panels.
 
@@ -174,7 +178,7 @@ def draw_lines(
         names: What the lines are called, in the order of their colours.
         title: Stands above the figure.
         note: Stands below it.
-        are_whole: Whether places are whole numbers, as epochs are.
+        has_integer_places: Whether places are integers, as epochs are.
     """
     num_columns = max(len(row) for row in rows)
     width = 3.4 * num_columns + 0.6
@@ -184,13 +188,13 @@ def draw_lines(
         for panel, axes in zip(panels, axes_of_row, strict=False):
             _draw_lines(axes, panel, names)
             axes.yaxis.label.set_visible(axes is axes_of_row[0])
-            if are_whole:
+            if has_integer_places:
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         for axes in axes_of_row[len(panels) :]:
             axes.set_axis_off()
     keys = [
-        Line2D([], [], color=_colour(place), marker=_marker(place), markersize=5, linewidth=1.4)
-        for place in range(len(names))
+        Line2D([], [], color=_colour(number), marker=_marker(number), markersize=5, linewidth=1.4)
+        for number in range(len(names))
     ]
     num_abreast = min(2 if num_columns == 1 else 4, len(names))
     figure.legend(
@@ -205,34 +209,34 @@ def _draw_lines(axes: Axes, panel: LinePanel, names: Sequence[str]) -> None:
     style_axes(axes, panel.title, across=panel.across, up=panel.up)
     if panel.mark is not None:
         axes.axhline(panel.mark, color=MUTED, linewidth=1.1, linestyle=_DASHED, zorder=1)
-    for place, name in enumerate(names):
-        colour = _colour(place)
+    for number, name in enumerate(names):
+        colour = _colour(number)
         for line in panel.lines.get(name, ()):
             values, lows, highs = (
                 np.array([math.nan if v is None else v for v in each], dtype=np.float64)
                 for each in (
-                    [one.value for one in line.estimates],
-                    [one.low for one in line.estimates],
-                    [one.high for one in line.estimates],
+                    [estimate.value for estimate in line.estimates],
+                    [estimate.low for estimate in line.estimates],
+                    [estimate.high for estimate in line.estimates],
                 )
             )
             has_dots = line.dot is None and len(values) <= 12
             axes.plot(
                 line.places, values, color=colour, linewidth=1.4,
-                marker=_marker(place) if has_dots else None, markersize=4.5,
+                marker=_marker(number) if has_dots else None, markersize=4.5,
             )  # fmt: skip
             if not np.isnan(lows).all():
                 axes.fill_between(line.places, lows, highs, color=colour, alpha=0.13, linewidth=0)
             if line.dot is not None:
                 axes.plot(
-                    line.places[line.dot], values[line.dot], _marker(place), color=colour,
+                    line.places[line.dot], values[line.dot], _marker(number), color=colour,
                     markersize=6, markeredgecolor="white",
                 )  # fmt: skip
 
 
-def _colour(place: int) -> str:
-    return _COLOURS[place % len(_COLOURS)]
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]
 
 
-def _marker(place: int) -> str:
-    return _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)]
+def _marker(number: int) -> str:
+    return _MARKERS[(number + number // len(_COLOURS)) % len(_MARKERS)]

@@ -1,26 +1,26 @@
 """The figures of a run: from its files to pictures beside its report, each with its sentence."""
 
-import math
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from mien.evaluation.label_agreement import agreement
+from mien.evaluation.label_agreement import PARTS, select_parts
 from mien.reports.figures.attention_maps import draw_attention
-from mien.reports.figures.style import (
-    AgreementCurves,
-    draw_agreement,
-    draw_labels,
-    draw_learning,
-    draw_scores,
-    save_figure,
-)
+from mien.reports.figures.label_histograms import draw_labels
+from mien.reports.figures.label_panels import LabelCourses, draw_courses
+from mien.reports.figures.learning_curves import draw_learning
+from mien.reports.figures.score_clouds import draw_scores
+from mien.reports.figures.style import save_figure
 from mien.reports.figures.words import keep_printable
 from mien.reports.finished_run import FinishedRun, Picture, read_labels
-from mien.types import Modality, Split
+from mien.reports.label_trajectories import (
+    evaluate_copies,
+    evaluate_trajectories,
+    read_label_rows,
+)
+from mien.types import Split
 
 __all__ = ["draw_figures"]
 
@@ -62,8 +62,7 @@ def _learning(run: FinishedRun) -> tuple[Figure, str]:
 
 def _scores(run: FinishedRun) -> tuple[Figure, str] | None:
     for split in _SPLITS:
-        found = [seed.predictions(split) for seed in run.seeds]
-        predictions = [one for one in found if one is not None]
+        predictions = [read for seed in run.seeds if (read := seed.predictions(split)) is not None]
         if predictions:
             seeds = "the seed" if len(predictions) == 1 else f"all {len(predictions)} seeds"
             return draw_scores(predictions, run.scale, _title(run, f"Scores on {split}")), (
@@ -94,42 +93,31 @@ def _labels(run: FinishedRun) -> tuple[Figure, str] | None:
 
 
 def _agreement(run: FinishedRun) -> tuple[Figure, str] | None:
-    curves = {m: _curves(run, m) for m in read_labels(run.seeds[0]).truth}
-    if not curves:
+    courses = {
+        str(modality): LabelCourses(
+            trajectories={_generator(run): tuple(evaluate_trajectories(rows).values())},
+            marks=evaluate_copies(rows),
+            num_clips={
+                part: int(clips.sum())
+                for part, clips in select_parts(rows.truth, rows.annotated).items()
+            },
+        )
+        for modality, rows in read_label_rows(run.seeds).items()
+        if rows.known.any()
+    }
+    if not courses:
         return None
-    return draw_agreement(curves, _title(run, "Generated labels against truth")), (
+    note = "a line for each seed, dot: its best epoch; dashed: copies of the annotation"
+    title = _title(run, "Generated labels against truth")
+    return draw_courses(courses, tuple(PARTS), title, note), (
         "Correlation of the labels that each unimodal task was trained on with the known labels of "
         "train by epoch, above over all clips, below over those in which the modality says the "
         "opposite of the whole; the dashed line is what copies of the annotation get."
     )
 
 
-def _curves(run: FinishedRun, modality: Modality) -> AgreementCurves:
-    """Compute how the labels of a modality agree with the truth, by epoch and seed."""
-    generated, copies, num = {}, (math.nan, math.nan), 0
-    for seed in run.seeds:
-        labels = read_labels(seed)
-        kept = ~np.isnan(labels.truth[modality])
-        truth, whole = labels.truth[modality][kept], labels.annotated[kept]
-        row = labels.modalities.index(modality)
-        trajectory = seed.label_trajectory()[:, row, kept].astype(np.float64)
-        each = [_correlations(one, truth, whole) for one in trajectory]
-        generated[seed.seed] = ([one for one, _ in each], [one for _, one in each])
-        copies = _correlations(whole, truth, whole)
-        num = int((np.sign(truth) * np.sign(whole) < 0).sum())
-    return AgreementCurves(
-        generated=generated,
-        copies=copies,
-        best_epochs={seed.seed: run.best_epoch(seed) for seed in run.seeds},
-        num_disagreeing=num,
-    )
-
-
-def _correlations(
-    labels: Float[np.ndarray, "N"], truth: Float[np.ndarray, "N"], whole: Float[np.ndarray, "N"]
-) -> tuple[float, float]:
-    result = agreement(labels, truth, whole)
-    return result.everywhere.pearson, result.conflicting.pearson
+def _generator(run: FinishedRun) -> str:
+    return str(run.config["labels"]["generator"])
 
 
 def _attention(run: FinishedRun) -> tuple[Figure, str] | None:

@@ -5,9 +5,20 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["Word", "find_font", "keep_printable", "merge_tokens"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+
+__all__ = [
+    "Word",
+    "break_lines",
+    "find_font",
+    "keep_printable",
+    "measure_text",
+    "merge_tokens",
+]
 
 _SPECIAL: Final = re.compile(r"\[(CLS|SEP|PAD)\]|</?s>|<pad>")
 
@@ -67,17 +78,23 @@ def merge_tokens(tokens: Sequence[str], weights: Sequence[float]) -> list[Word]:
         raise ValueError(f"{len(tokens)} tokens have {len(weights)} weights")
     marks_starts = any(token.startswith(_WORD_STARTS) for token in tokens)
     words: list[Word] = []
-    for place, (token, weight) in enumerate(zip(tokens, weights, strict=True)):
+    for position, (token, weight) in enumerate(zip(tokens, weights, strict=True)):
         text = token.removeprefix("##") or token
         text = text.removeprefix(_WORD_STARTS[0]).removeprefix(_WORD_STARTS[1])
         if words and _goes_on(token, words[-1], marks_starts=marks_starts):
             last = words.pop()
             text, weight, start = last.text + text, last.weight + weight, last.start
         else:
-            start = place
+            start = position
         is_special = _SPECIAL.fullmatch(token) is not None
         words.append(
-            Word(text=text, weight=float(weight), start=start, end=place + 1, is_special=is_special)
+            Word(
+                text=text,
+                weight=float(weight),
+                start=start,
+                end=position + 1,
+                is_special=is_special,
+            )
         )
     return words
 
@@ -128,3 +145,37 @@ def keep_printable(text: str) -> str:
 
     own = _characters_of(findfont(FontProperties()))
     return "".join(c if ord(c) in own else "\u25a1" for c in " ".join(text.split()))
+
+
+def measure_text(figure: "Figure", text: str, font: "FontProperties") -> float:
+    """Return the width of a text in inches.
+
+    Args:
+        figure: Whose resolution counts.
+        text: One line.
+        font: Its font and size.
+    """
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    pixels, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
+    return float(pixels / figure.dpi)
+
+
+def break_lines(widths: Sequence[float], width: float, gap: float) -> list[tuple[int, float]]:
+    """Set words in lines: return the line of each, from 0, and its left edge.
+
+    Args:
+        widths: Width of each word.
+        width: Width of a line; a wider word has a line of its own.
+        gap: Space between two words.
+
+    >>> break_lines([1.0, 1.0, 3.0, 0.5], 2.5, 0.25)
+    [(0, 0.0), (0, 1.25), (1, 0.0), (2, 0.0)]
+    """
+    places: list[tuple[int, float]] = []
+    line, left = 0, 0.0
+    for own in widths:
+        if places and left + own > width:
+            line, left = line + 1, 0.0
+        places.append((line, left))
+        left += own + gap
+    return places

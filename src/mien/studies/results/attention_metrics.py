@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from mien.evaluation.metrics import Metric, Scores, Sums, divide, mean_of_sums
+from mien.evaluation.formulas import Scores, divide, mean_of_sums
+from mien.evaluation.metrics import Metric, Sums
 
 __all__ = ["INSIDE", "RATIO"]
 

@@ -2,55 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
-from pydantic import Field
-
-from mien.studies.results.sources import MetricResults, Number, SourceResults, StrictValue
+from mien.evaluation.significance import MetricResults
+from mien.files.json_values import Number, StrictValue
+from mien.reports.label_trajectories import LabelMoves, LabelTrajectory
 
 __all__ = [
-    "LabelMoves",
     "LabelResults",
-    "LabelTrajectory",
     "LabelTruthResults",
     "LabelVariantResults",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelTrajectory(StrictValue):
-    """The labels that one seed gave a modality, epoch by epoch.
-
-    Attributes:
-        best_epoch: The epoch that validation picked, counted from 1.
-        clipped: Share of proposals cut to the scale, of all modalities together.
-        flipped: Share of labels with the sign opposite to the annotation's.
-        moved: Mean absolute distance from the annotation.
-        everywhere: Correlation with the truth over all clips; None if no truth is known.
-        conflicting: The same over clips in which the modality contradicts the annotation.
-    """
-
-    best_epoch: int
-    clipped: tuple[Number | None, ...]
-    flipped: tuple[Number | None, ...]
-    moved: tuple[Number | None, ...]
-    everywhere: tuple[Number | None, ...] | None = None
-    conflicting: tuple[Number | None, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelMoves(StrictValue):
-    """How far labels of the best epoch lie from the annotation and from other modalities'.
-
-    Attributes:
-        moved: Mean absolute distance from the annotation.
-        with_annotation: Correlation with the annotation.
-        with_others: Key ``with``: per other modality the correlation with its labels, seed by seed.
-    """
-
-    moved: SourceResults
-    with_annotation: SourceResults
-    with_others: Annotated[Mapping[str, tuple[Number | None, ...]], Field(alias="with")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,17 +11,16 @@ from mien.data.store import open_store
 from mien.errors import MienError
 from mien.evaluation.bootstrap import clusters_of
 from mien.evaluation.evaluate import evaluated_rows
-from mien.evaluation.metrics import METRICS, Scores
+from mien.evaluation.formulas import Scores
+from mien.evaluation.label_agreement import COPY, evaluate_agreement, flipped_share
+from mien.evaluation.metrics import METRICS
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.significance import compare_sources
-from mien.files.json_values import json_number
-from mien.reports.label_measure import (
-    COPY,
+from mien.evaluation.significance import MetricResults, compare_sources
+from mien.files.json_values import json_number, json_numbers
+from mien.reports.label_trajectories import (
     LabelRows,
-    evaluate_agreement,
     evaluate_moves,
     evaluate_trajectories,
-    flipped_share,
     read_label_rows,
 )
 from mien.studies.baselines import fit_reference
@@ -29,13 +28,10 @@ from mien.studies.corpora import PreparedCorpus
 from mien.studies.plan import Study
 from mien.studies.results.attention_metrics import INSIDE, RATIO
 from mien.studies.results.label_values import (
-    LabelMoves,
     LabelResults,
-    LabelTrajectory,
     LabelTruthResults,
     LabelVariantResults,
 )
-from mien.studies.results.sources import MetricResults, SourceDifference, SourceResults
 from mien.studies.results.values import (
     AttentionResults,
     CorpusResults,
@@ -145,33 +141,15 @@ def _evaluate_labels(
             unfit_references=unfit,
             variants={
                 name: LabelVariantResults(
-                    trajectories=_trajectories(own),
-                    moves=_moves(moves[name][str(modality)]),
-                    flipped=tuple(
-                        json_number(flipped_share(row, own.annotated)) for row in own.best
-                    ),
+                    trajectories=evaluate_trajectories(own),
+                    moves=moves[name][str(modality)],
+                    flipped=json_numbers(flipped_share(row, own.annotated) for row in own.best),
                 )
                 for name, own in rows.items()
             },
             truth=_compare_with_truth(study, rows, references) if first.known.any() else None,
         )
     return results
-
-
-def _trajectories(rows: LabelRows) -> dict[str, LabelTrajectory]:
-    trajectories = {}
-    for seed, values in evaluate_trajectories(rows).items():
-        epochs = {key: tuple(each) for key, each in values.items() if key != "best_epoch"}
-        trajectories[seed] = LabelTrajectory(best_epoch=values["best_epoch"], **epochs)
-    return trajectories
-
-
-def _moves(moves: Mapping[str, Any]) -> LabelMoves:
-    return LabelMoves(
-        moved=_source(moves["moved"]),
-        with_annotation=_source(moves["with_annotation"]),
-        with_others={other: tuple(values) for other, values in moves["with"].items()},
-    )
 
 
 def _compare_with_truth(
@@ -195,17 +173,7 @@ def _compare_with_truth(
         fixed=fixed,
     )
     share = flipped_share(first.truth[first.known], first.annotated[first.known])
-    return LabelTruthResults(
-        contradicting=json_number(share),
-        agreement={
-            part: MetricResults(
-                num_clips=values["num_clips"],
-                num_clusters=values["num_clusters"],
-                metrics={name: _sources(each) for name, each in values["metrics"].items()},
-            )
-            for part, values in parts.items()
-        },
-    )
+    return LabelTruthResults(contradicting=json_number(share), agreement=parts)
 
 
 def _fit_references(
@@ -258,14 +226,12 @@ def _evaluate_task(
         num_clips=int(rows.sum()),
         num_clusters=len(np.unique(clusters)),
         metrics={
-            name: _sources(
-                compare_sources(
-                    scores,
-                    first.targets[task][rows],
-                    METRICS[family][name],
-                    clusters=clusters,
-                    against=study.against,
-                )
+            name: compare_sources(
+                scores,
+                first.targets[task][rows],
+                METRICS[family][name],
+                clusters=clusters,
+                against=study.against,
             )
             for name in (METRICS[family] if task is Task.FUSION else _UNIMODAL_METRICS)
         },
@@ -333,31 +299,14 @@ def _compare_shares(
         without_attention=silent,
         uniform=mean,
         metrics={
-            name: _sources(
-                compare_sources(
-                    {variant: rows[:, shared] for variant, rows in variants.items()},
-                    uniform[shared],
-                    metric,
-                    clusters=clusters,
-                    against=study.against,
-                )
+            name: compare_sources(
+                {variant: rows[:, shared] for variant, rows in variants.items()},
+                uniform[shared],
+                metric,
+                clusters=clusters,
+                against=study.against,
             )
             for name, metric in (("inside", INSIDE), ("ratio", RATIO))
         },
         num_clusters=len(np.unique(clusters)),
-    )
-
-
-def _sources(values: Mapping[str, Mapping[str, Any]]) -> dict[str, SourceResults]:
-    return {name: _source(value) for name, value in values.items()}
-
-
-def _source(value: Mapping[str, Any]) -> SourceResults:
-    return SourceResults(
-        mean=value["mean"],
-        deviation=value["deviation"],
-        values=tuple(value["values"]),
-        low=value["low"],
-        high=value["high"],
-        less={other: SourceDifference(**less) for other, less in value["less"].items()},
     )

@@ -9,11 +9,12 @@ error.
 import copy
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
 
-from mien.evaluation.bootstrap import FEW_UNITS, compare_values, t_interval
+from mien.evaluation.intervals import FEW_UNITS, compare_values, t_interval
 from mien.evaluation.label_agreement import AGREEMENT
 from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.significance import describe_difference
@@ -78,7 +79,8 @@ def _restate(entries: Mapping[str, Any], num_units: int, metric: Metric, fixed: 
                 continue
             sides = [None if source in fixed else values[source] for source in (name, other)]
             error = _error(less, num_units)
-            less |= describe_difference(compare_values(less["difference"], error, num_units, sides))
+            difference = compare_values(less["difference"], error, num_units, sides)
+            less |= asdict(describe_difference(difference))
 
 
 def _error(entry: Mapping[str, Any], num_units: int) -> float:

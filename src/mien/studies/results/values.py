@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mien.evaluation.significance import MetricResults, SourceResults
+from mien.files.json_values import Number, StrictValue
 from mien.studies.results.label_values import LabelResults
-from mien.studies.results.sources import MetricResults, Number, SourceResults, StrictValue
 from mien.types import Modality, Split, Task
 
 __all__ = [

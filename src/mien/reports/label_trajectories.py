@@ -1,0 +1,194 @@
+"""The labels that trainings generated, epoch by epoch: read from their folders, and measured."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from pydantic import Field
+
+from mien.errors import CheckpointError
+from mien.evaluation.bootstrap import clusters_of
+from mien.evaluation.formulas import Scores, mae
+from mien.evaluation.label_agreement import AGREEMENT, GENERATED, flipped_share, select_parts
+from mien.evaluation.significance import SourceResults, compare_sources
+from mien.files.json_values import Number, StrictValue, json_number, json_numbers
+from mien.reports.finished_run import read_labels
+from mien.training.run_folder import SeedFolder
+from mien.types import ID_SEPARATOR, Modality
+
+__all__ = [
+    "LabelMoves",
+    "LabelRows",
+    "LabelTrajectory",
+    "evaluate_copies",
+    "evaluate_moves",
+    "evaluate_trajectories",
+    "read_label_rows",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRows:
+    """What several trainings generated for one modality of the same train clips.
+
+    Attributes:
+        modality: Whose labels they are.
+        videos: Video of each clip.
+        annotated: The multimodal annotation.
+        truth: What is known of the modality alone, NaN where it is not.
+        trajectories: Per seed the labels after each epoch, ``(epochs, N)``.
+        best_epochs: Per seed the epoch that validation picked, counted from 1.
+        clipped: Per seed and epoch the share of proposals cut to the scale, of all modalities.
+    """
+
+    modality: Modality
+    videos: Shaped[np.ndarray, " N"]
+    annotated: Scores
+    truth: Scores
+    trajectories: Mapping[int, Float[np.ndarray, "_ N"]]
+    best_epochs: Mapping[int, int]
+    clipped: Mapping[int, Sequence[float]]
+
+    @property
+    def known(self) -> Bool[np.ndarray, " N"]:
+        """Clips whose truth is known."""
+        known: Bool[np.ndarray, " N"] = ~np.isnan(self.truth)
+        return known
+
+    @property
+    def best(self) -> Float[np.ndarray, "_ N"]:
+        """Labels of the best epoch, one row for each seed."""
+        return np.stack([t[self.best_epochs[s] - 1] for s, t in self.trajectories.items()])
+
+    @property
+    def last(self) -> Float[np.ndarray, "_ N"]:
+        """Labels of the last epoch, one row for each seed."""
+        return np.stack([t[-1] for t in self.trajectories.values()])
+
+
+def read_label_rows(seeds: Sequence[SeedFolder]) -> dict[Modality, LabelRows]:
+    """Read what finished trainings on the same train clips generated, per modality.
+
+    Raises:
+        CheckpointError: If there is none, or they were not trained on the same clips.
+    """
+    if not seeds:
+        raise CheckpointError("labels: there is no finished seed; train one first")
+    first = seeds[0]
+    ids = first.train_clips()["ids"]
+    known = read_labels(first)
+    for seed in seeds[1:]:
+        if seed.train_clips()["ids"] != ids or read_labels(seed).modalities != known.modalities:
+            raise CheckpointError(
+                f"{seed.path}: its train clips or modalities are not those of {first.path}; "
+                "compare labels of the same clips"
+            )
+    trajectories = {seed.seed: seed.label_trajectory().astype(np.float64) for seed in seeds}
+    return {
+        modality: LabelRows(
+            modality=modality,
+            videos=np.array([name.split(ID_SEPARATOR)[0] for name in ids]),
+            annotated=known.annotated,
+            truth=known.truth.get(modality, np.full(len(ids), math.nan)),
+            trajectories={seed: labels[:, row] for seed, labels in trajectories.items()},
+            best_epochs={seed.seed: int(seed.metrics()["best_epoch"]) for seed in seeds},
+            clipped={
+                seed.seed: [float(epoch["clipped"]) for epoch in seed.epochs()] for seed in seeds
+            },
+        )
+        for row, modality in enumerate(known.modalities)
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelTrajectory(StrictValue):
+    """The labels that one seed gave a modality, epoch by epoch.
+
+    Attributes:
+        best_epoch: The epoch that validation picked, counted from 1.
+        clipped: Share of proposals cut to the scale, of all modalities together.
+        flipped: Share of labels with the sign opposite to the annotation's.
+        moved: Mean absolute distance from the annotation.
+        everywhere: Correlation with the truth over all clips; None if no truth is known.
+        conflicting: The same over clips in which the modality contradicts the annotation.
+    """
+
+    best_epoch: int
+    clipped: tuple[Number | None, ...]
+    flipped: tuple[Number | None, ...]
+    moved: tuple[Number | None, ...]
+    everywhere: tuple[Number | None, ...] | None = None
+    conflicting: tuple[Number | None, ...] | None = None
+
+    def course(self, name: str) -> tuple[Number | None, ...]:
+        """Return what a field holds for each epoch; nothing if that is not known."""
+        values: tuple[Number | None, ...] | None = getattr(self, name)
+        return values or ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelMoves(StrictValue):
+    """How far labels of the best epoch lie from the annotation and from other modalities'.
+
+    Attributes:
+        moved: Mean absolute distance from the annotation.
+        with_annotation: Correlation with the annotation.
+        with_others: Key ``with``: per other modality the correlation with its labels, seed by seed.
+    """
+
+    moved: SourceResults
+    with_annotation: SourceResults
+    with_others: Annotated[Mapping[str, tuple[Number | None, ...]], Field(alias="with")]
+
+
+def evaluate_trajectories(rows: LabelRows) -> dict[str, LabelTrajectory]:
+    """Follow the labels of a modality over the epochs, seed by seed."""
+    pearson = AGREEMENT["pearson"]
+    parts = select_parts(rows.truth, rows.annotated) if rows.known.any() else {}
+    return {
+        str(seed): LabelTrajectory(
+            best_epoch=rows.best_epochs[seed],
+            clipped=json_numbers(rows.clipped[seed]),
+            flipped=json_numbers(flipped_share(labels, rows.annotated) for labels in trajectory),
+            moved=json_numbers(mae(labels, rows.annotated) for labels in trajectory),
+            **{
+                part: json_numbers(pearson(each[clips], rows.truth[clips]) for each in trajectory)
+                for part, clips in parts.items()
+            },
+        )
+        for seed, trajectory in rows.trajectories.items()
+    }
+
+
+def evaluate_copies(rows: LabelRows) -> dict[str, float | None]:
+    """Return the correlation of the annotation with the truth, over each of ``PARTS``."""
+    return {
+        part: json_number(AGREEMENT["pearson"](rows.annotated[clips], rows.truth[clips]))
+        for part, clips in select_parts(rows.truth, rows.annotated).items()
+    }
+
+
+def evaluate_moves(rows: Mapping[Modality, LabelRows]) -> dict[str, LabelMoves]:
+    """Measure how far the labels of each modality moved from the annotation."""
+    pearson = AGREEMENT["pearson"]
+    return {
+        str(modality): LabelMoves(
+            moved=_compare_with_annotation(own, "mae"),
+            with_annotation=_compare_with_annotation(own, "pearson"),
+            with_others={
+                str(other): json_numbers(map(pearson, own.best, others.best))
+                for other, others in rows.items()
+                if other != modality
+            },
+        )
+        for modality, own in rows.items()
+    }
+
+
+def _compare_with_annotation(rows: LabelRows, metric: str) -> SourceResults:
+    source, clusters = {GENERATED: rows.best}, clusters_of(rows.videos)
+    results = compare_sources(source, rows.annotated, AGREEMENT[metric], clusters=clusters)
+    return results[GENERATED]

@@ -1,0 +1,209 @@
+"""Runs and comparisons of runs to text of 80 columns."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mien.evaluation.evaluate import MetricSummary, RunMetrics, SeedValues, run_metrics_from_json
+from mien.evaluation.label_agreement import PARTS
+from mien.evaluation.metrics import METRICS
+from mien.reports.cells import count_units, has_videos, metric_rows
+from mien.reports.comparison import ComparedRun, RunComparison
+from mien.reports.label_tables import (
+    MODALITY,
+    SOURCE,
+    LabelColumn,
+    label_table,
+    mean_column,
+    rows_of_run,
+)
+from mien.reports.text import (
+    SOMEWHAT_FEW,
+    count_words,
+    describe_metrics,
+    format_interval,
+    format_table,
+    format_value,
+    label_metric,
+    name_corpus,
+    wrap,
+)
+from mien.types import Task
+
+__all__ = ["format_comparison", "format_run"]
+
+_SPLITS: Final = ("test", "valid")
+
+
+def format_run(values: Mapping[str, Any]) -> str:
+    """Return what a run gave on the multimodal task, from what its ``metrics.json`` holds.
+
+    For test and valid, as far as there are predictions: mean and deviation over the seeds and the
+    95 % interval over clips, and over videos where several clips come from one video; below, how
+    each metric counts.
+    """
+    run = run_metrics_from_json(values)
+    family, corpus = run.family, name_corpus(run.corpus, is_synthetic=run.is_synthetic)
+    head = f"{corpus}: {count_words(len(run.seeds), 'seed')} ({', '.join(map(str, run.seeds))})"
+    parts = [wrap(head)]
+    for seed, reason in run.failed_seeds.items():
+        parts.append(wrap(f"seed {seed} is in no number: {reason}"))
+    for split in _SPLITS:
+        metrics = run.splits.get(split, {}).get(str(Task.FUSION))
+        if metrics:
+            title = f"{split} of {corpus}, multimodal task{count_units(metrics)}"
+            parts.append(f"{wrap(title)}\n{_format_metrics(metrics, family)}")
+    parts += _format_unimodal(run)
+    parts += _format_agreement(run)
+    parts += _format_attention(run)
+    parts.append(
+        wrap(
+            "deviation: standard deviation over the seeds; intervals: 95 %, of the mean over the "
+            "seeds, by clips or whole videos; they hold for these weights, not for other seeds"
+        )
+        + "\n"
+        + _describe(family)
+    )
+    return "\n\n".join(parts)
+
+
+def _format_metrics(metrics: Mapping[str, MetricSummary], family: str) -> str:
+    heading = ["metric", "mean", "deviation", "interval, clips"]
+    if has_videos(metrics):
+        heading.append("interval, videos")
+    names = {name: label_metric(name, family) for name in metrics}
+    return format_table(heading, metric_rows(metrics, family, names))
+
+
+def _format_unimodal(run: RunMetrics) -> list[str]:
+    """Return a table of the unimodal tasks, where they are annotated or their truth is known."""
+    for split in _SPLITS:
+        tasks = {t: each for t, each in run.splits.get(split, {}).items() if t != Task.FUSION}
+        if tasks:
+            rows = []
+            for name, metric in METRICS[run.family].items():
+                means = [format_value(task[name].mean, metric) for task in tasks.values()]
+                rows.append([label_metric(name, run.family), *means])
+            corpus = name_corpus(run.corpus, is_synthetic=run.is_synthetic)
+            title = f"{split} of {corpus}, unimodal tasks, mean over the seeds"
+            return [f"{wrap(title)}\n{format_table(['metric', *tasks], rows)}"]
+    return []
+
+
+def _format_agreement(run: RunMetrics) -> list[str]:
+    """Return how well generated labels of train agree with the truth, beside copied ones."""
+    rows = [
+        row
+        for modality, sources in run.labels.items()
+        for part in PARTS
+        for row in rows_of_run({modality: sources}, part)
+    ]
+    if not rows:
+        return []
+    corpus = name_corpus(run.corpus, is_synthetic=run.is_synthetic)
+    title = (
+        f"train of {corpus}, unimodal labels against the truth: all clips, and "
+        "those in which the modality contradicts the whole"
+    )
+    columns: list[LabelColumn[SeedValues]] = [
+        MODALITY,
+        SOURCE,
+        LabelColumn("clips", lambda row: f"{row.num_clips} {PARTS[row.part]}"),
+        mean_column("corr", "pearson"),
+        mean_column("mae", "mae"),
+        mean_column("same sign", "sign"),
+    ]
+    return [f"{wrap(title)}\n{label_table(rows, columns)}"]
+
+
+def _format_attention(run: RunMetrics) -> list[str]:
+    """Return the share of attention inside the known moments, where there are some."""
+    for split in _SPLITS:
+        modalities = run.attention.get(split)
+        if modalities:
+            rows = [
+                [modality, *(format_value(each[k].mean) for k in ("inside", "uniform", "ratio"))]
+                for modality, each in modalities.items()
+            ]
+            corpus = name_corpus(run.corpus, is_synthetic=run.is_synthetic)
+            title = (
+                f"{split} of {corpus}, share of attention inside the known "
+                "moments, and what equal weights get"
+            )
+            return [f"{wrap(title)}\n{format_table(['', 'inside', 'equal', 'ratio'], rows)}"]
+    return []
+
+
+def format_comparison(comparison: RunComparison) -> str:
+    """Return how runs differ from the first one, metric by metric."""
+    letters = [_letter(number) for number in range(len(comparison.runs))]
+    corpus = name_corpus(comparison.corpus, is_synthetic=comparison.is_synthetic)
+    units = count_words(comparison.num_units, comparison.unit)
+    units += " (few)" * (1 < comparison.num_units < SOMEWHAT_FEW)
+    lines = [wrap(f"{comparison.split} of {corpus}: {count_words(comparison.num_clips, 'clip')}")]
+    for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
+        lines.append(wrap(f"{letter}: {name} ({count_words(num, 'seed')})", indent="   "))
+        failed = comparison.failed_seeds.get(name, ())
+        lines += [f"   seed {seed} diverged and is in no number" for seed in failed]
+    heading = ["metric", "run", "mean", "deviation", f"less {letters[0]}", "interval", "p", "Holm"]
+    rows = [
+        _compare_row(name, letter, run, comparison.family)
+        for name, runs in comparison.metrics.items()
+        for letter, run in zip(letters, runs, strict=True)
+    ]
+    note = (
+        f"deviation: standard deviation over the seeds; less {letters[0]}: difference of the means "
+        f"to {letters[0]}, with a 95 % interval and a two-sided p value by Student's t, paired "
+        f"over {units}{_describe_seeds(comparison)}; Holm: p corrected for the number of runs "
+        f"compared with {letters[0]}; {_better(comparison.family)}"
+    )
+    table = format_table(heading, rows)
+    return "\n\n".join(["\n".join(lines), table, f"{wrap(note)}\n{_describe(comparison.family)}"])
+
+
+def _compare_row(name: str, letter: str, run: ComparedRun, family: str) -> list[str]:
+    metric, difference = METRICS[family][name], run.to_first
+    row = [label_metric(name, family), letter]
+    row += [format_value(run.seeds.mean, metric), format_value(run.seeds.deviation, metric)]
+    if difference is None:
+        return [*row, "", "", "", ""]
+    return [
+        *row,
+        format_value(difference.difference, metric),
+        format_interval(difference.low, difference.high, metric),
+        format_value(difference.p_value),
+        format_value(run.p_corrected),
+    ]
+
+
+def _describe_seeds(comparison: RunComparison) -> str:
+    """Say whether differences hold for further trainings, or for these weights alone."""
+    if comparison.num_units < 2:
+        return ", too few for an interval"
+    compared = [run.to_first for run in next(iter(comparison.metrics.values()))]
+    covers = [each.covers_seeds for each in compared if each is not None]
+    if all(covers):
+        return " and over the seeds"
+    if any(covers):
+        return (
+            " and, where both runs have several, over the seeds; with one seed on a side they "
+            "compare these weights, not the methods"
+        )
+    return ": a comparison of these weights, not of the methods, which takes several seeds each"
+
+
+def _better(family: str) -> str:
+    low = [name for name, metric in METRICS[family].items() if not metric.higher_is_better]
+    return f"lower is better for {', '.join(low)}, higher for the others"
+
+
+def _letter(number: int) -> str:
+    """Return A, B, ... Z, and numbers from 27 on.
+
+    >>> _letter(1), _letter(26)
+    ('B', '27')
+    """
+    return chr(ord("A") + number) if number < 26 else str(number + 1)
+
+
+def _describe(family: str) -> str:
+    return "\n".join(wrap(line, indent="    ") for line in describe_metrics(family))
