@@ -31,15 +31,15 @@ from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store import Store, open_store
 from mien.data.store_writer import write_store
 from mien.evaluation.scoring import predict
-from mien.labels.evidence import Evidence, latent_labels
+from mien.labels.generator import Evidence
+from mien.labels.latent import latent_labels
 from mien.reports.text import markdown_table
-from mien.training.out_of_fold import EvidenceEpoch, cross_fit, evidence_by_epoch
+from mien.training.out_of_fold import DECAY, EvidenceEpoch, cross_fit, evidence_by_epoch
 from mien.training.preparation import Prepared, prepare
 from mien.training.settings import ExperimentConfig, read_config
 from mien.types import Task
 
 NOISE = 0.5  # standard deviation of what is added to annotations, on the scale of the corpus
-KEPT = 0.6  # of the running mean over the epochs, as in mien.training.out_of_fold
 
 
 def measure_detour(
@@ -92,7 +92,7 @@ def _with_valid_error(
     valid, mean = prepared.datasets["valid"], np.zeros(0)
     for one in epochs:
         scores = np.stack([predict(model, valid).scores[Task.FUSION] for model in one.models])
-        mean = KEPT * mean + (1 - KEPT) * scores if len(mean) else scores
+        mean = DECAY * mean + (1 - DECAY) * scores if len(mean) else scores
         yield one, float(np.abs(mean - valid.labels[Task.FUSION].numpy()).mean())
 
 

@@ -12,9 +12,8 @@ import torch
 
 from mien.data.dataset import make_dataset
 from mien.data.store_writer import write_store
-from mien.labels import build_labels
-from mien.labels.evidence import Evidence
-from mien.labels.generator import LabelsConfig
+from mien.labels import GENERATORS, build_labels
+from mien.labels.generator import Evidence, LabelInputs
 from mien.models import MODELS, build_model
 from mien.tensors import Batch, Output, Targets, pad
 from mien.training.settings import ExperimentConfig
@@ -155,9 +154,17 @@ def make_generator(name, annotated, *, sizes=STATE_SIZES, seed=1, unimodal=None,
         labels |= {t: -annotated for t in sizes if t is not Task.FUSION}
     labels |= unimodal or {}
     torch.manual_seed(seed)
-    config = LabelsConfig(**{"generator": name, "expert_size": 4, "folds": 3, **settings})
     modalities = [Modality(t) for t in sizes if t is not Task.FUSION]
-    return build_labels(config, labels, SCALE, sizes, make_evidence(modalities, len(annotated)))
+    evidence = make_evidence(modalities, len(annotated))
+    inputs = LabelInputs(labels=labels, scale=SCALE, state_sizes=sizes, evidence=evidence)
+    return build_labels(make_labels_config(name, **settings), inputs)
+
+
+def make_labels_config(name, **settings):
+    """Small settings of a label generator; those that it does not have are left out."""
+    kind = GENERATORS[name].config
+    given = {"expert_size": 4, "folds": 3, **settings}
+    return kind(**{key: value for key, value in given.items() if key in kind.model_fields})
 
 
 def make_evidence(modalities, num_clips, seed=9):
@@ -240,7 +247,9 @@ def make_config(**sections):
         **sections.pop("train", {}),
     }
     model = {"name": "tam_ulag", **TINY, **sections.pop("model", {})}
-    labels = {"generator": "ulag", "expert_size": 4, "folds": 2, **sections.pop("labels", {})}
+    labels = {"generator": "ulag", **sections.pop("labels", {})}
+    if labels["generator"] == "ulag":
+        labels = {"expert_size": 4, "folds": 2, **labels}
     text = {"input": "embeddings", **sections.pop("text_encoder", {})}
     return ExperimentConfig(
         **{"train": train, "model": model, "labels": labels, "text_encoder": text, **sections}

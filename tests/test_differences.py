@@ -25,8 +25,10 @@ from helpers import (
 from test_parity import GOLDENS, NAMES, load
 
 from mien.labels import build_labels
-from mien.labels.evidence import Confidence
-from mien.labels.generator import LabelsConfig
+from mien.labels.distance import DistanceConfig
+from mien.labels.generator import LabelInputs
+from mien.labels.latent import LatentConfig
+from mien.labels.ulag import Confidence
 from mien.models.fusion import DimensionFusion, RankOneFusion
 from mien.tensors import Output
 from mien.training.objective import MultitaskObjective
@@ -156,8 +158,10 @@ def test_released_clips_that_were_not_seen_count_as_zeros_in_the_centres():
     """Ours counts the clips that were seen; the two agree as soon as all have been."""
     values = load("label_trajectory_geq0")
     sizes = {t: values[f"ep1/feat_{NAMES[t]}"].shape[1] for t in Task}
-    config = LabelsConfig(generator="distance")
-    labels = build_labels(config, {Task.FUSION: values["labels0"]}, Scale(-3, 3), sizes)
+    inputs = LabelInputs(
+        labels={Task.FUSION: values["labels0"]}, scale=Scale(-3, 3), state_sizes=sizes
+    )
+    labels = build_labels(DistanceConfig(), inputs)
     index = values["ep1/perm"][:8]
     output = Output(
         scores={},
@@ -231,7 +235,7 @@ def test_released_unimodal_tasks_are_not_trained_in_the_first_epoch():
 
 
 def test_ours_unimodal_tasks_warm_up_on_the_annotation():
-    assert LabelsConfig().weight == "one"
+    assert LatentConfig().weight == "one"
     assert min(unimodal_losses("one", 1)) > 0
 
 

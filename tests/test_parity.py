@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import AUDIO, TEXT, VIDEO, make_split
+from helpers import AUDIO, TEXT, VIDEO, make_labels_config, make_split
 
 from mien.evaluation.scoring import predict
 from mien.labels import build_labels
-from mien.labels.generator import LabelsConfig
+from mien.labels.generator import LabelInputs
 from mien.models import build_model
 from mien.models.encoders import SeriesEncoder
 from mien.models.self_mm import SelfMMConfig
@@ -140,9 +140,10 @@ def make_model(*, ta="OFF", fusion="OFF", weights=None, name="tam_ulag"):
 
 
 def make_labels(generator, annotated, weights=None):
-    config = LabelsConfig(generator=generator, weight="difference", expert_size=4)
+    config = make_labels_config(generator, weight="difference")
     sizes = {task: STATE_SIZES[task] for task in Task}
-    labels = build_labels(config, {Task.FUSION: annotated}, Scale(-3, 3), sizes)
+    inputs = LabelInputs(labels={Task.FUSION: annotated}, scale=Scale(-3, 3), state_sizes=sizes)
+    labels = build_labels(config, inputs)
     if weights is not None:
         load_label_weights(labels, weights)
     return labels

@@ -3,6 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args
 
@@ -10,16 +11,20 @@ import tomli_w
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetCoreSchemaHandler,
     ValidationError,
     WrapValidator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from mien.errors import ConfigError
 from mien.files.reading import parse_toml, read_limited, show
 
 __all__ = [
     "LARGEST_SEED",
+    "Choice",
     "Seeds",
     "Settings",
     "apply_overrides",
@@ -78,6 +83,55 @@ class Settings(BaseModel):
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Metadata of a setting that is itself settings, of whichever class its tag names.
+
+    The table is looked at whenever settings are read, so that what joins it later can be chosen.
+
+    Attributes:
+        table: The choices, by name.
+        kind_of: Returns the class of settings of an entry of the table.
+        tag: The setting that holds the name.
+        default: The name where none is given.
+    """
+
+    table: Mapping[str, Any]
+    kind_of: Callable[[Any], type[Settings]]
+    tag: str
+    default: str
+
+    def select(self, values: object) -> type[Settings] | None:
+        """Return the class that ``values`` are for; None if there is no such choice."""
+        name = self._name_of(values)
+        return self.kind_of(self.table[name]) if name in self.table else None
+
+    def _name_of(self, values: object) -> str:
+        if isinstance(values, Mapping):
+            return str(values.get(self.tag, self.default))
+        return str(getattr(values, self.tag, ""))
+
+    def _check(self, values: object) -> Settings:
+        if not isinstance(values, Mapping | Settings):
+            raise PydanticKnownError("dict_type")
+        kind = self.select(values)
+        if kind is None:
+            context = {
+                "discriminator": self.tag,
+                "tag": self._name_of(values),
+                "expected_tags": ", ".join(repr(name) for name in self.table),
+            }
+            raise PydanticKnownError("union_tag_invalid", context)
+        return kind.model_validate(values)
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return how pydantic checks such a setting."""
+        del source, handler
+        return core_schema.no_info_plain_validator_function(self._check)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -150,16 +204,17 @@ def read_settings(kind: type[SettingsT], values: Mapping[str, Any], where: str =
     except ValidationError as error:
         # A misspelt setting comes first: one that is missing may be the same one.
         first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        path, names = _walk(kind, [str(part) for part in first["loc"]])
+        path, names = _walk(kind, [str(part) for part in first["loc"]], values)
         name = ".".join([where, *path] if where else path)
         if first["type"] == "extra_forbidden":
             raise ConfigError(_misspelt(names, name)) from None
         if first["type"] == "missing":
             raise ConfigError(f"setting {name} is missing") from None
         if first["type"] == "union_tag_invalid":
+            tag = first["ctx"]["discriminator"].strip("'")
             given, expected = first["ctx"]["tag"], first["ctx"]["expected_tags"]
             raise ConfigError(
-                f"setting {name}.name is {given!r}, must be one of {expected}"
+                f"setting {name}.{tag} is {given!r}, must be one of {expected}"
             ) from None
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if isinstance(first["input"], (dict, Settings)):  # it is about several settings together
@@ -176,7 +231,7 @@ def _misspelt(names: list[str], name: str) -> str:
     return f"there is no setting {name}; {hint}"
 
 
-def _walk(kind: type[BaseModel], path: list[str]) -> tuple[list[str], list[str]]:
+def _walk(kind: type[BaseModel], path: list[str], values: object) -> tuple[list[str], list[str]]:
     """Follow pydantic's path to a setting.
 
     Returns:
@@ -188,8 +243,9 @@ def _walk(kind: type[BaseModel], path: list[str]) -> tuple[list[str], list[str]]
         fields = [k.model_fields[part] for k in kinds if part in k.model_fields]
         if fields:
             clean.append(part)
+            values = values.get(part) if isinstance(values, Mapping) else None
             if depth < len(path) - 1:
-                kinds = [k for field in fields for k in _settings_in(field.annotation)]
+                kinds = [k for field in fields for k in _kinds_of(field, values)]
             continue
         members = [
             k for k in kinds if "name" in k.model_fields and k.model_fields["name"].default == part
@@ -199,6 +255,12 @@ def _walk(kind: type[BaseModel], path: list[str]) -> tuple[list[str], list[str]]
         else:
             clean.append(part)
     return clean, sorted({name for k in kinds for name in k.model_fields})
+
+
+def _kinds_of(field: FieldInfo, values: object) -> list[type[BaseModel]]:
+    """Return the classes of settings that a field may hold, for the values that are given."""
+    chosen = [one.select(values) for one in field.metadata if isinstance(one, Choice)]
+    return [kind for kind in chosen if kind is not None] or _settings_in(field.annotation)
 
 
 def _settings_in(annotation: object) -> list[type[BaseModel]]:

@@ -11,6 +11,7 @@ import mien
 from mien.config import dump_toml, read_toml
 from mien.corpora import KNOWN
 from mien.labels import build_labels
+from mien.labels.generator import LabelInputs
 from mien.models import MODELS, build_model
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import make_optimizer
@@ -45,7 +46,10 @@ def test_settings_load_and_build_a_model_that_can_be_trained(name):
     annotated = make_annotation(1, 20)
     labels = dict.fromkeys(Task, annotated)
     evidence = make_evidence(model.modalities, 20)
-    generator = build_labels(config.labels, labels, Scale(-3, 3), model.state_sizes, evidence)
+    inputs = LabelInputs(
+        labels=labels, scale=Scale(-3, 3), state_sizes=model.state_sizes, evidence=evidence
+    )
+    generator = build_labels(config.labels, inputs)
     optimizer = make_optimizer(model, MultitaskObjective(generator), config.train)
     grouped = sum(len(group["params"]) for group in optimizer.param_groups)
     trained = [p for p in generator.parameters() if p.requires_grad]

@@ -311,3 +311,10 @@ def test_how_much_a_clip_counts_follows_the_setting(name):
         apart = (labels.bank(modality) - labels.annotated)[index].abs()
         torch.testing.assert_close(weights, torch.tanh(apart))
         assert not weights.requires_grad
+
+
+@every_generator
+def test_settings_are_of_the_name_in_the_table(name):
+    config, labels = GENERATORS[name]
+    assert config().generator == name
+    assert isinstance(make_generator(name, make_annotation(1, 24)), labels)

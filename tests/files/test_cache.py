@@ -48,7 +48,7 @@ def test_the_code_of_states_is_little_so_that_they_are_seldom_computed_anew():
         modules_of("mien.data.text_states")
     )
     assert len(modules_of("mien.data.text_states")) <= 10
-    assert {"mien.labels.evidence", "mien.training.loop", "mien.models.late_fusion"} <= set(
+    assert {"mien.labels.latent", "mien.training.loop", "mien.models.late_fusion"} <= set(
         modules_of("mien.training.out_of_fold")
     )
     assert code_fingerprint("mien.data.text_states") != code_fingerprint(

@@ -7,7 +7,8 @@ from helpers import AUDIO, TEXT, VIDEO
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.labels.evidence import Evidence, latent_labels
+from mien.labels.generator import Evidence
+from mien.labels.latent import latent_labels
 
 
 def make_world(seed=1, num=4000, *, noise=(0.4, 0.6, 0.8), weights=(0.5, 0.3, 0.2), apart=0.5):

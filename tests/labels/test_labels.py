@@ -18,9 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mien.errors import ConfigError
 from mien.labels import build_labels
-from mien.labels.centroids import Centres, propose_by_distance
-from mien.labels.evidence import Confidence, held_out_prediction
-from mien.labels.generator import LabelsConfig
+from mien.labels.distance import Centroids, propose_by_distance
+from mien.labels.generator import LabelInputs
+from mien.labels.reference import HumanConfig
+from mien.labels.ulag import Confidence, held_out_prediction
 from mien.types import Modality, Task
 
 numbers = st.floats(-1e6, 1e6, width=32)
@@ -111,7 +112,7 @@ def test_labels_and_centres_agree_with_their_exact_recomputation(seed, zeros, ba
 @settings(max_examples=20)
 def test_running_centres_agree_with_the_mean_over_the_clips_that_were_seen(seed, steps, rebuild):
     drawn = generator(seed)
-    centres = Centres(15, {Task.AUDIO: 3}, "positive")
+    centres = Centroids(15, {Task.AUDIO: 3}, "positive")
     states, classes = torch.zeros(15, 3), torch.full((15,), 2)
     for step in range(steps):
         index = torch.randperm(15, generator=drawn)[: 1 + step % 5]
@@ -131,7 +132,7 @@ def test_running_centres_agree_with_the_mean_over_the_clips_that_were_seen(seed,
 
 def test_running_sums_do_not_drift_over_many_steps():
     drawn = generator(1)
-    centres = Centres(50, {Task.TEXT: 4}, "positive")
+    centres = Centroids(50, {Task.TEXT: 4}, "positive")
     states, labels = torch.zeros(50, 4), torch.linspace(-1, 1, 50)
     for _ in range(2000):
         index = torch.randperm(50, generator=drawn)[:8]
@@ -200,7 +201,7 @@ def test_a_step_touches_no_row_outside_its_batch(name):
 
 
 def test_centres_count_only_clips_that_have_been_seen():
-    centres = Centres(1000, {Task.TEXT: 2}, "positive")
+    centres = Centroids(1000, {Task.TEXT: 2}, "positive")
     states = torch.tensor([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.0]])
     labels, seen = torch.tensor([1.0, 2.0, -1.0]), torch.ones(3, dtype=torch.bool)
     centres.update(Task.TEXT, torch.tensor([5, 700, 900]), states, labels, seen)
@@ -211,7 +212,7 @@ def test_centres_count_only_clips_that_have_been_seen():
 
 
 def test_a_clip_that_changes_its_class_leaves_its_old_centre():
-    centres = Centres(3, {Task.TEXT: 1}, "positive")
+    centres = Centroids(3, {Task.TEXT: 1}, "positive")
     seen = torch.ones(3, dtype=torch.bool)
     states = torch.tensor([[1.0], [3.0], [9.0]])
     centres.update(Task.TEXT, torch.arange(3), states, torch.tensor([1.0, 1.0, -1.0]), seen)
@@ -222,7 +223,7 @@ def test_a_clip_that_changes_its_class_leaves_its_old_centre():
 
 
 def test_a_class_without_a_clip_is_not_ready_until_it_has_one():
-    centres = Centres(2, {Task.TEXT: 1}, "positive")
+    centres = Centroids(2, {Task.TEXT: 1}, "positive")
     seen = torch.ones(1, dtype=torch.bool)
     assert not centres.is_ready(Task.TEXT)
     centres.update(Task.TEXT, torch.tensor([0]), torch.ones(1, 1), torch.tensor([1.0]), seen)
@@ -236,8 +237,8 @@ def test_a_class_without_a_clip_is_not_ready_until_it_has_one():
 def test_zeros_are_positive_or_excluded_as_the_setting_says():
     labels = torch.tensor([1.0, 0.0, -0.0, -1.0])
     sizes = {Task.TEXT: 1}
-    assert Centres(4, sizes, "positive").classify(labels).tolist() == [1, 1, 1, 0]
-    assert Centres(4, sizes, "excluded").classify(labels).tolist() == [1, 2, 2, 0]
+    assert Centroids(4, sizes, "positive").classify(labels).tolist() == [1, 1, 1, 0]
+    assert Centroids(4, sizes, "excluded").classify(labels).tolist() == [1, 2, 2, 0]
 
 
 # --- proposals by distance ------------------------------------------------------------------------
@@ -313,7 +314,7 @@ def test_the_share_of_clipped_proposals_counts_those_that_left_the_scale(monkeyp
     labels = make_generator("distance", make_annotation(1, 12))
     live(labels, [1])
     proposals = torch.tensor([5.0, -3.0, 3.0, -3.5])
-    monkeypatch.setattr("mien.labels.ulag.propose_by_distance", lambda *_: proposals)
+    monkeypatch.setattr("mien.labels.distance.propose_by_distance", lambda *_: proposals)
     labels.observe(make_output(1, 4), torch.arange(4), 2)
     assert labels.pop_clipped_share() == 0.5
     wanted = labels.annotated[:2] / 3 + torch.tensor([2.0, -2.0])
@@ -524,7 +525,9 @@ def test_human_labels_need_annotations_of_every_modality():
         match=r"labels\.generator is 'human', but no clip has a label for text; "
         r"say one of latent, ulag, distance, copy, ulag_released",
     ):
-        build_labels(LabelsConfig(generator="human"), labels, SCALE, STATE_SIZES)
+        build_labels(
+            HumanConfig(), LabelInputs(labels=labels, scale=SCALE, state_sizes=STATE_SIZES)
+        )
 
 
 @pytest.mark.parametrize("name", ["copy", "human"])

@@ -17,11 +17,20 @@ from mien.config import Settings
 from mien.data.store import Store
 from mien.data.store_writer import write_store
 from mien.errors import TrainingError
-from mien.labels.evidence import Evidence
+from mien.labels.generator import Evidence
 from mien.models.late_fusion import Late
-from mien.models.multitask import MultitaskConfig
-from mien.training import out_of_fold as crossfit
-from mien.training.out_of_fold import EvidenceEpoch, assign_folds, cross_fit, evidence_by_epoch
+from mien.models.multitask import PartsConfig
+from mien.training import out_of_fold
+from mien.training.out_of_fold import (
+    EvidenceEpoch,
+    assign_folds,
+    best_evidence,
+    cross_fit,
+    evidence_by_epoch,
+    evidence_cache,
+)
+from mien.training.out_of_fold.evidence_cache import evidence_key
+from mien.training.out_of_fold.evidence_settings import evidence_settings, with_frozen_text
 from mien.training.preparation import prepare
 from mien.training.settings import ExperimentConfig
 from mien.types import Material, Scale, Task
@@ -67,24 +76,24 @@ def test_with_fewer_videos_than_folds_neighbours_stay_together():
     assert set(folds) == {0, 1, 2}
 
 
-def test_nobody_is_asked_about_a_clip_that_it_has_seen(tiny_store, monkeypatch):
-    asked = []
+def test_no_model_predicts_a_clip_that_it_has_seen(tiny_store, monkeypatch):
+    held_out = []
 
-    def look(dataset, made, epoch, seed, on_step):
-        for fold in made:
-            taught = {clip.id for clip in fold.stepper.train.clips}
-            assert not taught & {dataset.clips[i].id for i in fold.asked}
+    def look(dataset, folds, epoch, seed, on_step):
+        for fold in folds:
+            learned = {clip.id for clip in fold.stepper.train.clips}
+            assert not learned & {dataset.clips[i].id for i in fold.held_out_rows}
             videos = {clip.video_id for clip in fold.stepper.train.clips}
-            assert not videos & {dataset.clips[i].video_id for i in fold.asked}
-        asked.append(sorted(i for fold in made for i in fold.asked))
-        return run(dataset, made, epoch, seed, on_step)
+            assert not videos & {dataset.clips[i].video_id for i in fold.held_out_rows}
+        held_out.append(sorted(i for fold in folds for i in fold.held_out_rows))
+        return run(dataset, folds, epoch, seed, on_step)
 
-    run = crossfit._run_epoch
-    monkeypatch.setattr(crossfit, "_run_epoch", look)
+    run = out_of_fold.run_epoch
+    monkeypatch.setattr(out_of_fold, "run_epoch", look)
     prepared, config = prepared_of(tiny_store)
     cross_fit(prepared, config, seed=1)
-    assert len(asked) == 3
-    assert all(one == list(range(20)) for one in asked)
+    assert len(held_out) == 3
+    assert all(rows == list(range(20)) for rows in held_out)
 
 
 def change_label(material, row, label):
@@ -134,8 +143,8 @@ def test_the_best_epoch_is_taken_and_its_error_is_called_optimistic(labels, want
         )
         for number, error in enumerate((0.5, 0.4, 0.6, 0.3, 0.9, 0.8), start=1)
     ]  # fmt: skip
-    settings = crossfit._settings_of(make_config(labels={**LATENT, "evidence_epochs": 9, **labels}))
-    best = crossfit._take_best(iter(epochs), settings)
+    settings = make_config(labels={**LATENT, "evidence_epochs": 9, **labels})
+    best = best_evidence(iter(epochs), settings.labels)
     assert caplog.messages == [wanted]
     assert f"{SAID} {best.weights[VIDEO]:.3f} in" in wanted
 
@@ -151,11 +160,11 @@ def test_clips_without_a_modality_have_no_evidence_of_it(tiny_store):
         assert np.array_equal(scores.isnan().numpy(), lengths == 0)
 
 
-def test_evidence_is_kept_and_taken_from_the_cache(tiny_store, monkeypatch):
+def test_evidence_is_kept_and_taken_from_the_cache(tiny_store):
     prepared, config = prepared_of(tiny_store)
-    first = cross_fit(prepared, config, seed=1)
-    monkeypatch.setattr(crossfit, "_epochs", None)
-    again = cross_fit(prepared, config, seed=1)
+    first, steps = cross_fit(prepared, config, seed=1), []
+    again = cross_fit(prepared, config, seed=1, on_step=lambda *step: steps.append(step))
+    assert steps == []
     assert again.weights == first.weights
     for modality, scores in first.scores.items():
         assert torch.equal(scores.nan_to_num(9), again.scores[modality].nan_to_num(9))
@@ -183,7 +192,7 @@ def test_evidence_of_another_share_of_the_rest_is_not_taken(tiny_store, monkeypa
     def take_sixth(epochs, _):
         return next(itertools.islice(epochs, 5, None)).evidence
 
-    monkeypatch.setattr(crossfit, "_take_best", take_sixth)
+    monkeypatch.setattr(out_of_fold, "best_evidence", take_sixth)
     found = {}
     for cache, rest in (("one", 1.0), ("one", 20.0), ("two", 20.0)):
         monkeypatch.setenv("MIEN_CACHE", str(tmp_path / cache))
@@ -195,8 +204,8 @@ def test_evidence_of_another_share_of_the_rest_is_not_taken(tiny_store, monkeypa
 # What makes no other evidence: the train settings are its own, as are the labels of its models.
 WITHOUT_USE = {
     "corpus", "text_encoder.mode", "model.name", "model.attention", "model.fusion",
-    "labels.generator", "labels.weight", "labels.warmup_epochs", "labels.zeros", "labels.reach",
-    "labels.expert_size", "labels.temperature", "train.seeds", "train.epochs", "train.patience",
+    "labels.generator", "labels.weight", "labels.warmup_epochs", "train.seeds", "train.epochs",
+    "train.patience",
     "train.monitor", "train.batch_size", "train.accumulate", "train.gradient", "train.leftover",
     "train.group_lengths", "train.optimizer", "train.learning_rate", "train.schedule",
     "train.weight_decay", "train.clip_norm", "train.threads",
@@ -247,7 +256,7 @@ def test_every_setting_changes_the_key_unless_it_cannot_change_the_evidence(name
 
 
 def _dump(config):
-    return crossfit._settings_of(config).model_dump(mode="json")
+    return evidence_settings(config).model_dump(mode="json")
 
 
 def _with_fingerprint(store, fingerprint):
@@ -268,19 +277,19 @@ PARTS = {
 @pytest.mark.parametrize("part", PARTS)
 def test_other_data_change_the_key(tiny_store, part):
     prepared, config = prepared_of(tiny_store)
-    settings = crossfit._settings_of(config)
-    dataset, _, text = crossfit._with_frozen_text(prepared, settings)
+    settings = evidence_settings(config)
+    dataset, _, text = with_frozen_text(prepared, settings)
     parts = {"prepared": prepared, "settings": settings, "dataset": dataset, "text": text}
-    before = crossfit._key(**parts, seed=1)
-    assert crossfit._key(**parts, seed=1) == before
+    before = evidence_key(**parts, seed=1)
+    assert evidence_key(**parts, seed=1) == before
     name = part.partition(",")[0]
-    assert crossfit._key(**{"seed": 1, **parts, name: PARTS[part](parts.get(name))}) != before
+    assert evidence_key(**{"seed": 1, **parts, name: PARTS[part](parts.get(name))}) != before
 
 
 @pytest.mark.parametrize(
     ("where", "name", "value"),
-    [(crossfit, "code_fingerprint", lambda name: name),
-     (crossfit, "versions_of", lambda *_: {"torch": "9"}),
+    [(evidence_cache, "code_fingerprint", lambda name: name),
+     (evidence_cache, "versions_of", lambda *_: {"torch": "9"}),
      (torch, "get_num_threads", lambda: 99),
      (torch.backends.cpu, "get_cpu_capability", lambda: "another")],
 )  # fmt: skip
@@ -288,11 +297,11 @@ def test_other_code_versions_and_machines_change_the_key(
     tiny_store, monkeypatch, where, name, value
 ):
     prepared, config = prepared_of(tiny_store)
-    settings = crossfit._settings_of(config)
-    dataset, _, text = crossfit._with_frozen_text(prepared, settings)
-    before = crossfit._key(prepared, settings, dataset, text, 1)
+    settings = evidence_settings(config)
+    dataset, _, text = with_frozen_text(prepared, settings)
+    before = evidence_key(prepared, settings, dataset, text, 1)
     monkeypatch.setattr(where, name, value)
-    assert crossfit._key(prepared, settings, dataset, text, 1) != before
+    assert evidence_key(prepared, settings, dataset, text, 1) != before
 
 
 def test_how_the_text_encoder_is_trained_leaves_the_evidence_alone(tiny_store, tiny_bert):
@@ -301,9 +310,9 @@ def test_how_the_text_encoder_is_trained_leaves_the_evidence_alone(tiny_store, t
     for mode in ("finetune", "last-1", "frozen"):
         text = {"input": "transcript", "name": str(tiny_bert), "mode": mode}
         config = make_config(labels=LATENT, text_encoder=text)
-        prepared, settings = prepare(tiny_store, config), crossfit._settings_of(config)
-        dataset, sizes, states = crossfit._with_frozen_text(prepared, settings)
-        key = crossfit._key(prepared, settings, dataset, states, 1)
+        prepared, settings = prepare(tiny_store, config), evidence_settings(config)
+        dataset, sizes, states = with_frozen_text(prepared, settings)
+        key = evidence_key(prepared, settings, dataset, states, 1)
         found.append((dataset.costs.tolist(), sizes, key))
     assert found[0] == found[1] == found[2]
 
@@ -318,19 +327,19 @@ def test_what_the_model_itself_does_leaves_the_evidence_alone(tiny_store, empty_
     assert again.weights == first.weights
 
 
-def test_steps_of_all_folds_are_told(tiny_store):
-    told = []
+def test_steps_of_all_folds_are_reported(tiny_store):
+    steps = []
     prepared, config = prepared_of(tiny_store, evidence_epochs=1)
-    cross_fit(prepared, config, seed=1, on_step=lambda *one: told.append(one))
-    assert told[-1] == (1, 40, 40)  # three folds of 20 clips, each taught two thirds
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    cross_fit(prepared, config, seed=1, on_step=lambda *step: steps.append(step))
+    assert steps[-1] == (1, 40, 40)  # three folds of 20 clips, each trained on two thirds
+    assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
 
 
 def test_evidence_that_is_no_number_ends_the_training(tiny_store, monkeypatch):
-    def broken(dataset, made, *_):
-        return {task: torch.full((len(dataset),), torch.nan) for task in made[0].model.tasks}
+    def broken(dataset, folds, *_):
+        return {task: torch.full((len(dataset),), torch.nan) for task in folds[0].model.tasks}
 
-    monkeypatch.setattr(crossfit, "_run_epoch", broken)
+    monkeypatch.setattr(out_of_fold, "run_epoch", broken)
     prepared, config = prepared_of(tiny_store)
     with pytest.raises(TrainingError, match="evidence of the modalities diverged in epoch 1"):
         cross_fit(prepared, config, seed=1)
@@ -341,7 +350,7 @@ SIZES = {TEXT: 6, AUDIO: 4, VIDEO: 5}
 
 def make_late():
     torch.manual_seed(1)
-    return Late(MultitaskConfig(), SIZES).eval()
+    return Late(PartsConfig(), SIZES).eval()
 
 
 def test_the_late_score_is_the_weighted_mean_of_the_scores_that_there_are():

@@ -40,7 +40,7 @@ def test_false_is_false(word):
 
 @pytest.mark.parametrize("override", [
     "train.epochs=0", "train.epochs=True", "train.batch_size=-1", "model.fusion=nonsense",
-    "model.dropout.fusion=1", "train.seeds=[]", "labels.temperature=0", "labels.folds=1",
+    "model.dropout.fusion=1", "train.seeds=[]", "labels.rest=-1", "labels.folds=1",
     "model.name=tam-ulag", "train.monitor=acc2", "text_encoder.mode=last-0",
     "model.standardise=perhaps", "train.learning_rate.rest=-1",
     "train.seeds=[-1]", "train.seeds=[100000000000000000000]", "train.seeds=1111,abc",

@@ -350,4 +350,4 @@ def test_a_training_learns(tmp_path):
 def test_a_bank_lives_for_every_modality(tmp_path):
     labels = make_trainer(tmp_path).objective.labels
     assert {len(labels.bank(m)) for m in (TEXT, AUDIO, VIDEO)} == {14}
-    assert set(STATE_SIZES) == set(labels.state_sizes)
+    assert set(STATE_SIZES) == {Task.FUSION, *map(Task, labels.modalities)}

@@ -1,60 +1,76 @@
-"""What all label generators share: settings, and one running label per train clip and modality."""
+"""What all label generators share: settings, inputs, and a running label per clip and modality."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
 from mien.config import Settings
 from mien.tensors import Output
 from mien.types import Modality, Scale, Task
 
-__all__ = ["Generated", "GeneratorName", "LabelGenerator", "LabelsConfig"]
-
-GeneratorName = Literal["latent", "ulag", "distance", "copy", "human", "ulag_released"]
+__all__ = ["Evidence", "Generated", "GeneratorConfig", "LabelGenerator", "LabelInputs"]
 
 
-class LabelsConfig(Settings):
-    """How the unimodal tasks get their labels.
+class GeneratorConfig(Settings):
+    """What the settings of every generator have; each adds its own.
 
     Attributes:
-        generator: ``latent``: what late-fusion models say of clips that they have not seen, joined
-            with the annotation. ``ulag``: similarity between modalities and distance to class
-            centres. ``distance``: distance to class centres alone (Self-MM). ``copy``: the
-            multimodal label. ``human``: what people annotated. ``ulag_released``: as the released
-            program of TAM-ULAG does it, with a confidence predictor that is never trained.
+        generator: Name of the generator.
         weight: How much a clip's unimodal loss counts: ``difference``: tanh of how far its label is
             from the multimodal one, so that a task whose labels are copies is not trained at all;
             ``one``: every clip alike.
-        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
-        zeros: Whether an annotated 0 counts as ``positive`` where clips are sorted into the two
-            classes, or is ``excluded`` from both.
-        reach: How far, in units of the end of the scale, the balance between the class centres may
-            move a label of ``ulag`` for each unit of difference to the fused balance.
-        expert_size: Size of the vectors whose similarity is measured.
-        temperature: Divides the cosine similarities of experts before their softmax.
-        folds: Parts into which train is cut to judge a modality on clips that its judge has not
-            seen.
-        rest: Share of what the modalities leave unexplained that ``latent`` gives to none of them,
-            in units of the share of one.
-        evidence_epochs: Most epochs for which the judges of ``latent`` are trained.
-        evidence_patience: Epochs without better answers before they are trained no further.
     """
 
-    generator: GeneratorName = "latent"
+    generator: str
     weight: Literal["difference", "one"] = "one"
-    warmup_epochs: int = Field(1, ge=1)
-    zeros: Literal["positive", "excluded"] = "positive"
-    reach: float = Field(0.7, ge=0)
-    expert_size: int = Field(16, ge=1, le=4096)
-    temperature: float = Field(0.5, gt=0)
-    folds: int = Field(5, ge=2, le=100)
-    rest: float = Field(1.0, ge=0)
-    evidence_epochs: int = Field(20, ge=1)
-    evidence_patience: int = Field(3, ge=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Scores that late-fusion models give train clips on which they were not trained.
+
+    They may have learned from labels that the clips' annotations moved: see
+    ``mien.training.out_of_fold``.
+
+    Attributes:
+        scores: Score of each modality alone; NaN where a clip does not have the modality.
+        weights: How much each modality counts in the multimodal label; they sum to 1.
+    """
+
+    scores: dict[Modality, Float[Tensor, "N"]]
+    weights: dict[Modality, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelInputs:
+    """What a generator is built from, besides its settings.
+
+    Attributes:
+        labels: Annotated labels of every train clip, by task; ``fusion`` is always there, and NaN
+            stands where a clip lacks a unimodal annotation.
+        scale: Range of the annotations.
+        state_sizes: Size of each task's state, of the tasks that the model has.
+        evidence: Out-of-fold scores of each modality; None where the generator needs none.
+    """
+
+    labels: Mapping[Task, Float[Tensor, "N"]]
+    scale: Scale
+    state_sizes: Mapping[Task, int]
+    evidence: Evidence | None = None
+
+    @property
+    def annotated(self) -> Float[Tensor, "N"]:
+        """Multimodal label of every train clip."""
+        return self.labels[Task.FUSION]
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Modalities that the model has a task for."""
+        return tuple(Modality(task) for task in self.state_sizes if task is not Task.FUSION)
 
 
 class Generated(NamedTuple):
@@ -73,34 +89,28 @@ class Generated(NamedTuple):
 class LabelGenerator(nn.Module):
     """What all generators share: one running label per train clip and modality.
 
+    A generator that needs out-of-fold scores sets ``needs_evidence``; one that needs a unimodal
+    annotation of every modality, in some clips at least, sets ``needs_unimodal``.
+
     Args:
-        annotated: Multimodal label of every train clip.
-        scale: Range of the annotations; labels never leave it.
-        modalities: Modalities that the model has a task for.
-        state_sizes: Size of each task's state.
         config: Settings.
+        inputs: Annotations, scale and sizes; labels never leave the scale.
     """
 
+    needs_evidence: ClassVar[bool] = False
+    needs_unimodal: ClassVar[bool] = False
     annotated: Float[Tensor, "N"]
 
-    def __init__(
-        self,
-        annotated: Float[Tensor, "N"],
-        scale: Scale,
-        modalities: tuple[Modality, ...],
-        state_sizes: Mapping[Task, int],
-        config: LabelsConfig,
-    ) -> None:
+    def __init__(self, config: GeneratorConfig, inputs: LabelInputs) -> None:
         super().__init__()
-        self.register_buffer("annotated", annotated.clone())
-        self.scale = scale
-        self.modalities = modalities
-        self.state_sizes = dict(state_sizes)
-        self.config = config
+        self.register_buffer("annotated", inputs.annotated.clone())
+        self.scale = inputs.scale
+        self.modalities = inputs.modalities
+        self.weight = config.weight
         self.num_proposals = 0
         self.num_clipped = 0
-        for modality in modalities:
-            self.register_buffer(f"labels_{modality}", annotated.clone())
+        for modality in self.modalities:
+            self.register_buffer(f"labels_{modality}", inputs.annotated.clone())
 
     def bank(self, task: Modality | Task) -> Float[Tensor, "N"]:
         """Return the present labels of a task, one per train clip."""
@@ -128,7 +138,7 @@ class LabelGenerator(nn.Module):
 
         Source: yu2021, eq. 12.
         """
-        if self.config.weight == "one":
+        if self.weight == "one":
             return {m: torch.ones_like(self.annotated[index]) for m in self.modalities}
         y = self.annotated[index]
         return {m: torch.tanh((self.bank(m)[index] - y).abs()) for m in self.modalities}

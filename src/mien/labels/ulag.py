@@ -1,101 +1,43 @@
-"""Label generators that look at states: distance to class centres, and similarity of modalities."""
+"""``ulag``: distance labels, averaged with what the likeness of the modalities says."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
-from mien.labels.centroids import Centres, propose_by_distance
-from mien.labels.evidence import Confidence, held_out_prediction
-from mien.labels.generator import Generated, LabelGenerator, LabelsConfig
+from mien.labels.distance import AveragedLabels, CentroidConfig
+from mien.labels.generator import Generated, LabelInputs
 from mien.tensors import Output, precise
-from mien.types import Modality, Scale, Task
+from mien.types import Modality, Task
 
-__all__ = ["DistanceLabels", "ReleasedUlagLabels", "UlagLabels"]
+__all__ = ["Confidence", "UlagConfig", "UlagLabels", "held_out_prediction"]
 
 
-class DistanceLabels(LabelGenerator):
-    """Move each unimodal label by how far the modality's state leans to either class.
+class UlagConfig(CentroidConfig):
+    """Settings of ``ulag``.
 
-        r  = delta_s / delta_f
-        p  = clip(r y / 2 + (y + delta_s - delta_f) / 2)
-        y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p        from the epoch after the warm-up
-
-    A label stays as it is while a class of its task, or of the multimodal one, is empty.
-
-    Source: yu2021, eqs. 11 and 13 (ULGM, momentum-based update).
+    Attributes:
+        generator: ``ulag``.
+        reach: How far, in units of the end of the scale, the balance between the centroids may
+            move a label for each unit of difference to the fused balance.
+        expert_size: Size of the vectors whose similarity is measured.
+        temperature: Divides the cosine similarities of experts before their softmax.
+        folds: Parts into which train is cut, so that a modality is judged on clips to which its
+            regression was not fitted.
     """
 
-    @property
-    def moves_labels(self) -> bool:
-        """Whether labels are moved at all after the warm-up."""
-        return True
-
-    def __init__(
-        self,
-        annotated: Float[Tensor, "N"],
-        scale: Scale,
-        modalities: tuple[Modality, ...],
-        state_sizes: Mapping[Task, int],
-        config: LabelsConfig,
-    ) -> None:
-        super().__init__(annotated, scale, modalities, state_sizes, config)
-        self.centres = Centres(len(annotated), state_sizes, config.zeros)
-
-    @torch.no_grad()
-    def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
-        """Move the labels of the batch with the centres before it, then take in its states."""
-        if self.moves_labels and epoch > self.config.warmup_epochs:
-            self._move_labels(output, index, epoch)
-        for task, states in output.states.items():
-            seen = torch.ones_like(index, dtype=torch.bool)
-            if task is not Task.FUSION:
-                seen = output.present[Modality(task)]
-            rows = index[seen]  # a modality that dropout took away counts by its last state
-            self.centres.update(task, rows, states[seen], self.bank(task)[rows], seen[seen])
-
-    def finish_epoch(self, epoch: int) -> None:
-        """Make the centres anew."""
-        del epoch
-        self.centres.rebuild()
-
-    def _move_labels(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
-        if not self.centres.is_ready(Task.FUSION):
-            return
-        for modality in self.modalities:
-            task = Task(modality)
-            if not self.centres.is_ready(task):
-                continue
-            proposed = self.propose_from_centres(task, output, self.annotated[index])
-            proposals = self.cut_to_scale(proposed)
-            step = 2 / (epoch + 1)
-            bank = self.bank(modality)
-            moved = (1 - step) * bank[index] + step * proposals
-            bank[index] = torch.where(output.present[modality], moved, bank[index])
-
-    def _note(
-        self,
-        modality: Modality,
-        index: Int[Tensor, "B"],
-        targets: Float[Tensor, "B"],
-        seen: Bool[Tensor, "B"],
-    ) -> None:
-        """Keep the targets on which a task is trained, of the clips that have the modality."""
-        latest = self.latest(modality)
-        latest[index] = torch.where(seen, targets.detach(), latest[index])
-
-    def propose_from_centres(
-        self, task: Task, output: Output, annotated: Float[Tensor, "B"]
-    ) -> Float[Tensor, "B"]:
-        """Return the proposals for a batch before they are cut to the scale; always finite."""
-        own = self.centres.difference(task, output.states[task])
-        fused = self.centres.difference(Task.FUSION, output.states[Task.FUSION])
-        return propose_by_distance(annotated, own, fused)
+    generator: Literal["ulag"] = "ulag"
+    reach: float = Field(0.7, ge=0)
+    expert_size: int = Field(16, ge=1, le=4096)
+    temperature: float = Field(0.5, gt=0)
+    folds: int = Field(5, ge=2, le=100)
 
 
-class UlagLabels(DistanceLabels):
+class UlagLabels(AveragedLabels):
     """Join a distance label with what the likeness of the modalities says of the annotation.
 
         distance label  p_s = clip(y + rho L (b_s - b_f))
@@ -123,19 +65,13 @@ class UlagLabels(DistanceLabels):
     bounded balance are ours as well; docs/decisions.md says why.
     """
 
-    def __init__(
-        self,
-        annotated: Float[Tensor, "N"],
-        scale: Scale,
-        modalities: tuple[Modality, ...],
-        state_sizes: Mapping[Task, int],
-        config: LabelsConfig,
-    ) -> None:
-        super().__init__(annotated, scale, modalities, state_sizes, config)
-        self.confidence = Confidence(state_sizes, config.expert_size, config.temperature)
-        for modality in modalities:
-            self.register_buffer(f"evidence_{modality}", annotated.clone())
-            self.register_buffer(f"targets_{modality}", annotated.clone())
+    def __init__(self, config: UlagConfig, inputs: LabelInputs) -> None:
+        super().__init__(config, inputs)
+        self.reach = config.reach
+        self.folds = config.folds
+        self.confidence = Confidence(inputs.state_sizes, config.expert_size, config.temperature)
+        for modality in self.modalities:
+            self.register_buffer(f"evidence_{modality}", inputs.annotated.clone())
         self.num_judgements: Tensor
         self.register_buffer("num_judgements", torch.zeros((), dtype=torch.int64))
 
@@ -143,11 +79,6 @@ class UlagLabels(DistanceLabels):
         """Return what the modality, judged on held-out clips, says the annotation should be."""
         evidence: Tensor = getattr(self, f"evidence_{modality}")
         return evidence
-
-    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
-        """Return what the task was last trained on, for every train clip."""
-        targets: Tensor = getattr(self, f"targets_{modality}")
-        return targets
 
     @property
     def moves_labels(self) -> bool:
@@ -158,7 +89,7 @@ class UlagLabels(DistanceLabels):
         """Return the targets, and the loss of the confidence against the evidence."""
         if not self.moves_labels:
             return super().generate(output, index, epoch)
-        if epoch <= self.config.warmup_epochs or self.num_judgements == 0:
+        if epoch <= self.warmup_epochs or self.num_judgements == 0:
             return super().generate(output, index, epoch)
         y = self.annotated[index]
         confidences = self.confidence(output.states)
@@ -174,26 +105,26 @@ class UlagLabels(DistanceLabels):
             proposals = trust * y + (1 - trust) * evidence
             target = (self.bank(modality)[index] + proposals) / 2
             targets[modality] = torch.where(seen, target, y)
-            self._note(modality, index, target, seen)
+            self.remember(modality, index, target, seen)
         return Generated(targets, torch.stack(losses).sum())
 
-    def propose_from_centres(
+    def propose_from_centroids(
         self, task: Task, output: Output, annotated: Float[Tensor, "B"]
     ) -> Float[Tensor, "B"]:
         """Return the proposals by bounded balance, before they are cut to the scale."""
         own = self.centres.balance(task, output.states[task])
         fused = self.centres.balance(Task.FUSION, output.states[Task.FUSION])
-        return annotated + self.config.reach * self.scale.high * (own - fused)
+        return annotated + self.reach * self.scale.high * (own - fused)
 
     def finish_epoch(self, epoch: int) -> None:
         """Make the centres anew, and judge every modality on held-out clips."""
         super().finish_epoch(epoch)
         for modality in self.modalities:
             states, seen = self.centres.states_of(Task(modality))
-            if int(seen.sum()) < 2 * self.config.folds:
+            if int(seen.sum()) < 2 * self.folds:
                 continue
             judged = held_out_prediction(
-                precise(states[seen]), precise(self.annotated[seen]), folds=self.config.folds
+                precise(states[seen]), precise(self.annotated[seen]), folds=self.folds
             )
             old = self.evidence(modality)
             step = 2 / (int(self.num_judgements) + 2)
@@ -201,58 +132,92 @@ class UlagLabels(DistanceLabels):
         self.num_judgements += 1
 
 
-class ReleasedUlagLabels(DistanceLabels):
-    """Do what the released program of sun2024 does, defects and all, so that it can be measured.
+class Confidence(nn.Module):
+    """Say, from how alike the modalities are, how far each goes along with the whole: 0 to 1.
 
-        merged = sum over j of <e_m, e_j> e_j,   proposal = y tanh(score(merged) / 2)
+        e_m  = ReLU(W_m norm(x_m))                     experts
+        s_mj = cos(e_m, e_j)                           bounded, whatever the size of the experts
+        g_m  = sum over j of softmax_j(s_mj / tau) e_j
+        k_m  = sigmoid(MLP_m([g_m; s_m]))
 
-    The predictors of the score are random and never trained; the experts belong to the model and
-    are moved by the gradient that flows through the target. Proposals enter the targets from the
-    first epoch on; there the weight ``difference`` is 0, so that weight decay alone moves experts.
+    States are cut from the graph: the confidence has parameters of its own and moves nothing else.
 
-    Source: the released program of sun2024. docs/coming-from-the-released-program.md lists this.
+    Source: sun2024, inter-modal similarity. Scaling, softmax and the similarities as a second input
+    are ours: the released program multiplies unscaled products, so that doubling the experts
+    multiplies its result by eight (docs/decisions.md).
+
+    Args:
+        sizes: Size of each task's state.
+        expert_size: Size of an expert.
+        temperature: tau.
     """
 
-    def __init__(
-        self,
-        annotated: Float[Tensor, "N"],
-        scale: Scale,
-        modalities: tuple[Modality, ...],
-        state_sizes: Mapping[Task, int],
-        config: LabelsConfig,
-    ) -> None:
-        super().__init__(annotated, scale, modalities, state_sizes, config)
-        size = config.expert_size
-        self.experts = nn.ModuleDict({t: nn.Linear(n, size) for t, n in state_sizes.items()})
-        self.predictors = nn.ModuleDict(
-            {m: nn.Sequential(nn.Linear(size, size), nn.Linear(size, 1)) for m in modalities}
-        ).requires_grad_(requires_grad=False)
-        for modality in modalities:
-            self.register_buffer(f"targets_{modality}", annotated.clone())
+    def __init__(self, sizes: Mapping[Task, int], expert_size: int, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.tasks = tuple(sizes)
+        self.experts = nn.ModuleDict(
+            {t: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, expert_size)) for t, n in sizes.items()}
+        )
+        self.judge = nn.ModuleDict(
+            {
+                t: nn.Sequential(
+                    nn.Linear(expert_size + len(sizes), expert_size),
+                    nn.ReLU(),
+                    nn.Linear(expert_size, 1),
+                )
+                for t in sizes
+                if t is not Task.FUSION
+            }
+        )
 
-    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
-        """Return what the task was last trained on, for every train clip."""
-        targets: Tensor = getattr(self, f"targets_{modality}")
-        return targets
-
-    def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:  # noqa: ARG002
-        """Return the targets, through which, as released, a gradient flows."""
-        experts = {t: F.relu(self.experts[t](states)) for t, states in output.states.items()}
-        proposals = self.propose(experts, self.annotated[index])
-        targets = {m: (self.bank(m)[index] + proposals[m]) / 2 for m in self.modalities}
-        for modality, target in targets.items():
-            self._note(modality, index, target, output.present[modality])
-        return Generated(targets, self.annotated.new_zeros(()))
-
-    def propose(
-        self, experts: Mapping[Task, Float[Tensor, "B E"]], annotated: Float[Tensor, "B"]
+    def forward(
+        self, states: Mapping[Task, Float[Tensor, "B _"]]
     ) -> dict[Modality, Float[Tensor, "B"]]:
-        """Return the proposals, from unscaled similarities and untrained predictors."""
-        stacked = torch.stack(list(experts.values()), dim=1)  # (B, M + 1, E)
-        proposals = {}
-        for modality in self.modalities:
-            likeness = torch.einsum("bme,be->bm", stacked, experts[Task(modality)])
-            merged = torch.einsum("bm,bme->be", likeness, stacked)
-            score = self.predictors[modality](merged).squeeze(-1)
-            proposals[modality] = annotated * torch.tanh(score / 2)
-        return proposals
+        """Return the confidence in each modality."""
+        experts = torch.stack(
+            [F.relu(self.experts[t](states[t].detach())) for t in self.tasks], dim=1
+        )  # (B, M + 1, E)
+        unit = F.normalize(experts, dim=-1)
+        likeness = torch.einsum("bme,bje->bmj", unit, unit)
+        shares = (likeness / self.temperature).softmax(dim=-1)
+        merged = torch.einsum("bmj,bje->bme", shares, experts)
+        seen = torch.cat([merged, likeness], dim=-1)
+        return {
+            Modality(t): torch.sigmoid(self.judge[t](seen[:, i]).squeeze(-1))
+            for i, t in enumerate(self.tasks)
+            if t is not Task.FUSION
+        }
+
+
+def held_out_prediction(
+    states: Float[Tensor, "N H"], targets: Float[Tensor, "N"], *, folds: int
+) -> Float[Tensor, "N"]:
+    """Predict each target by ridge regression from states, fitted on the other folds.
+
+    Folds are runs of neighbouring clips, so that clips of one video, which stand together in every
+    published corpus, mostly stay together. The penalty is the one of five that predicts the
+    held-out clips best. Costs O(N H^2 + folds H^3).
+
+    Args:
+        states: One state per clip.
+        targets: What is to be predicted.
+        folds: Parts into which the clips are cut.
+    """
+    width = states.std(dim=0)
+    x = (states - states.mean(dim=0)) / torch.where(width > 1e-12, width, 1.0)
+    middle = targets.mean()
+    y = targets - middle
+    fold = torch.arange(len(y), device=y.device) * folds // len(y)
+    penalties = len(y) * torch.tensor([1e-3, 1e-2, 1e-1, 1.0, 10.0], dtype=x.dtype, device=x.device)
+    predicted = x.new_zeros(len(penalties), len(y))
+    gram, moment = x.T @ x, x.T @ y
+    eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    for k in range(folds):
+        part = x[fold == k]
+        rest = gram - part.T @ part
+        side = moment - part.T @ y[fold == k]
+        solved = torch.linalg.solve(rest + penalties[:, None, None] * eye, side)  # (K, H)
+        predicted[:, fold == k] = solved @ part.T
+    best = (predicted - y).square().mean(dim=1).argmin()
+    return predicted[best] + middle

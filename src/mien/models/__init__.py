@@ -3,35 +3,26 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
 from torch import nn
 
-from mien.models.multitask import MultimodalModel
+from mien.config import Choice
+from mien.models.multitask import MultimodalModel, MultitaskConfig
 from mien.models.self_mm import SelfMM, SelfMMConfig
 from mien.models.tam_ulag import TamUlag, TamUlagConfig
 from mien.types import Modality
 
 __all__ = ["MODELS", "ModelConfig", "build_model"]
 
-
-def _name_of(settings: object) -> str:
-    """Return which model settings are for; TAM-ULAG where they do not say."""
-    if isinstance(settings, Mapping):
-        return str(settings.get("name", "tam_ulag"))
-    return str(getattr(settings, "name", ""))
-
-
-#: The settings of any model, told apart by their ``name``.
-ModelConfig = Annotated[
-    Annotated[TamUlagConfig, Tag("tam_ulag")] | Annotated[SelfMMConfig, Tag("self_mm")],
-    Discriminator(_name_of),
-]
-
 #: By name, the settings of a model and its class.
 MODELS: dict[str, tuple[type[Any], type[Any]]] = {
     "tam_ulag": (TamUlagConfig, TamUlag),
     "self_mm": (SelfMMConfig, SelfMM),
 }
+
+#: The settings of any model, told apart by their ``name``.
+ModelConfig = Annotated[
+    MultitaskConfig, Choice(MODELS, lambda entry: entry[0], tag="name", default="tam_ulag")
+]
 
 
 def build_model(

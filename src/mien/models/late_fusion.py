@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mien.models.encoders import Head
-from mien.models.multitask import MultimodalModel, MultitaskConfig
+from mien.models.multitask import MultimodalModel, PartsConfig
 from mien.tensors import Batch, Output
 from mien.types import Modality, Task
 
@@ -36,7 +36,7 @@ class Late(MultimodalModel):
 
     def __init__(
         self,
-        config: MultitaskConfig,
+        config: PartsConfig,
         sizes: Mapping[Modality, int],
         text_encoder: nn.Module | None = None,
         summary: Literal["cls", "mean"] = "cls",

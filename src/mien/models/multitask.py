@@ -30,6 +30,7 @@ __all__ = [
     "Multitask",
     "MultitaskConfig",
     "OutputSizes",
+    "PartsConfig",
     "StateSizes",
 ]
 
@@ -90,7 +91,7 @@ class Dropouts(Settings):
     video: float = Field(0.0, ge=0, lt=1)
 
 
-class MultitaskConfig(Settings):
+class PartsConfig(Settings):
     """Sizes of the parts; the data decides the rest.
 
     Attributes:
@@ -120,6 +121,16 @@ class MultitaskConfig(Settings):
     standardise: bool = True
 
 
+class MultitaskConfig(PartsConfig):
+    """What the settings of every model have; each adds its own.
+
+    Attributes:
+        name: Name of the model.
+    """
+
+    name: str
+
+
 class MultimodalModel(nn.Module):
     """One vector per modality that the corpus has: what every model begins with.
 
@@ -138,7 +149,7 @@ class MultimodalModel(nn.Module):
 
     def __init__(
         self,
-        config: MultitaskConfig,
+        config: PartsConfig,
         *,
         attention: AttentionName,
         sizes: Mapping[Modality, int],
@@ -240,7 +251,7 @@ class Multitask(MultimodalModel):
 
     def __init__(
         self,
-        config: MultitaskConfig,
+        config: PartsConfig,
         *,
         attention: AttentionName,
         fusion: FusionName,
@@ -279,7 +290,7 @@ class Multitask(MultimodalModel):
 
 
 def _make_encoder(
-    config: MultitaskConfig,
+    config: PartsConfig,
     size: int,
     *,
     state_size: int,

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Num
 
-from mien.config import read_settings
 from mien.data.store import Store, open_store
 from mien.errors import (
     CheckpointError,
@@ -35,7 +34,7 @@ from mien.prediction.spoken.transcripts import read_transcript
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.header import check_header
 from mien.training.loading import dataset_of, find_checkpoint, load_model
-from mien.training.settings import ExperimentConfig
+from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.types import Modality, Split
 
 __all__ = ["DEFAULT_MODEL", "TrainedModel", "load"]
@@ -79,7 +78,7 @@ class TrainedModel:
     @property
     def config(self) -> ExperimentConfig:
         """The settings with which it was trained."""
-        return read_settings(ExperimentConfig, self.header["config"])
+        return read_stored_config(self.header["config"])
 
     @cached_property
     def network(self) -> Network:

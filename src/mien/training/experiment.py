@@ -17,7 +17,8 @@ from mien.evaluation.evaluate import (
 )
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
-from mien.labels import build_labels
+from mien.labels import GENERATORS, build_labels
+from mien.labels.generator import LabelInputs
 from mien.training.checkpoints.videos import plain_name
 from mien.training.loading import Start, dataset_of, load_trained, read_start, take_over
 from mien.training.loop import check_steps
@@ -124,7 +125,7 @@ def _train_seed(
     """Train one seed, from the last epoch in its folder on; return its best epoch, loaded."""
     folder.path.mkdir(exist_ok=True)
     dataset, evidence = prepared.datasets["train"], None
-    if config.labels.generator == "latent":
+    if GENERATORS[config.labels.generator].labels.needs_evidence:
         on_step = listener.on_evidence if listener is not None else None
         evidence = cross_fit(prepared, config, seed=folder.seed, on_step=on_step)
     torch.manual_seed(folder.seed)
@@ -133,9 +134,13 @@ def _train_seed(
         take_over(model, start)
     if config.model.standardise:
         fit_scales(model, dataset)
-    labels = build_labels(
-        config.labels, dataset.labels, prepared.scale, model.state_sizes, evidence
+    inputs = LabelInputs(
+        labels=dataset.labels,
+        scale=prepared.scale,
+        state_sizes=model.state_sizes,
+        evidence=evidence,
     )
+    labels = build_labels(config.labels, inputs)
     trainer = Trainer(
         model=model,
         objective=MultitaskObjective(labels),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mien.config import dump_toml, read_settings, read_toml
+from mien.config import dump_toml, read_toml
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, TrainingError
 from mien.evaluation.attention_share import moment_in_steps
@@ -32,7 +32,7 @@ from mien.training.checkpoints.videos import join_videos
 from mien.training.loading import Start
 from mien.training.preparation import EVALUATED_SPLITS, Prepared
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, read_json
-from mien.training.settings import ExperimentConfig
+from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.training.trainer import Trainer
 from mien.types import Modality, Split, Task
 
@@ -70,7 +70,7 @@ def open_folder(
             raise TrainingError(
                 f"{out}: already holds a run; say --resume to go on with it, or another --out"
             )
-        before = read_settings(ExperimentConfig, read_toml(out / "config.toml"))
+        before = read_stored_config(read_toml(out / "config.toml"))
         same = before.model_copy(
             update={"train": before.train.model_copy(update={"seeds": config.train.seeds})}
         )

@@ -5,16 +5,17 @@ and joined here: ``[model]`` by the models, ``[labels]`` by the labels, ``[text_
 data. ``ExperimentConfig`` lists where each is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mien.config import Seeds, Settings, apply_overrides, read_settings, read_toml
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError
-from mien.labels.generator import LabelsConfig
+from mien.labels import GENERATORS, LabelsConfig
+from mien.labels.latent import LatentConfig
 from mien.models import ModelConfig
 from mien.models.tam_ulag import TamUlagConfig
 
@@ -27,9 +28,18 @@ __all__ = [
     "describe_configs",
     "list_configs",
     "read_config",
+    "read_stored_config",
 ]
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
+
+#: Settings of all generators, as earlier versions wrote them, whichever generator was used.
+_SETTINGS_OF_LABELS = frozenset(
+    {
+        *("generator", "weight", "warmup_epochs", "zeros", "reach", "expert_size", "temperature"),
+        *("folds", "rest", "evidence_epochs", "evidence_patience"),
+    }
+)
 
 
 class FeaturesConfig(Settings):
@@ -140,8 +150,8 @@ class ExperimentConfig(Settings):
         text_encoder: Where the states of the text come from: ``TextEncoderConfig``, in
             ``mien.data.text_settings``.
         model: The network: the settings of one of ``mien.models.MODELS``, beside its class.
-        labels: How the unimodal tasks get their labels: ``LabelsConfig``, in
-            ``mien.labels.generator``.
+        labels: How the unimodal tasks get their labels: the settings of one of
+            ``mien.labels.GENERATORS``, beside its class.
         train: How it is trained: ``TrainConfig``, here.
     """
 
@@ -149,7 +159,7 @@ class ExperimentConfig(Settings):
     features: FeaturesConfig = FeaturesConfig()
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     model: ModelConfig = TamUlagConfig()
-    labels: LabelsConfig = LabelsConfig()
+    labels: LabelsConfig = LatentConfig()
     train: TrainConfig = TrainConfig()
 
 
@@ -186,4 +196,31 @@ def read_config(source: str | Path, overrides: Sequence[str] = ()) -> Experiment
                 f"{str(source)!r} is neither a file nor a known configuration; there are: "
                 f"{', '.join(list_configs())}"
             )
-    return read_settings(ExperimentConfig, apply_overrides(read_toml(path), overrides))
+    values: Mapping[str, Any] = read_toml(path)
+    labels = values.get("labels")
+    if isinstance(labels, Mapping) and set(labels) >= _SETTINGS_OF_LABELS:
+        values = _without_unused(values)  # the config.toml of a run of an earlier version
+    return read_settings(ExperimentConfig, apply_overrides(values, overrides))
+
+
+def read_stored_config(values: Mapping[str, Any]) -> ExperimentConfig:
+    """Read settings that a run folder or a checkpoint holds, of this version or an earlier one.
+
+    Earlier versions wrote the settings of all label generators, whichever was used; those that the
+    generator does not have are left out.
+
+    Raises:
+        ConfigError: If a setting is wrong.
+    """
+    return read_settings(ExperimentConfig, _without_unused(values))
+
+
+def _without_unused(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out settings of the labels that only other generators than the chosen one have."""
+    labels = values.get("labels")
+    entry = GENERATORS.get(str(labels.get("generator"))) if isinstance(labels, Mapping) else None
+    if not isinstance(labels, Mapping) or entry is None:
+        return values
+    others = _SETTINGS_OF_LABELS - set(entry.config.model_fields)
+    used = {name: value for name, value in labels.items() if name not in others}
+    return {**values, "labels": used}

@@ -14,12 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from mien.config import read_settings
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
 from mien.files.reading import show
 from mien.training.checkpoints.checkpoint import read_header
-from mien.training.settings import ExperimentConfig
+from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.types import Modality, Scale
 
 __all__ = ["Header", "SeriesFacts", "check_header", "open_header"]
@@ -152,7 +151,7 @@ class Header(_Facts):
             CheckpointError: If this version of mien does not take them.
         """
         try:
-            return read_settings(ExperimentConfig, {**self.config, **changes})
+            return read_stored_config({**self.config, **changes})
         except ConfigError as error:
             raise CheckpointError(
                 f"{checkpoint}: was trained with settings that this version of mien does not take: "

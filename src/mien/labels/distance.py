@@ -1,18 +1,145 @@
-"""Class centres of states, kept up step by step, and the label proposal that is read from them."""
+"""``distance``: labels that follow how far a state leans to the centroid of either class."""
 
 from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
-from mien.types import Task
+from mien.labels.generator import GeneratorConfig, LabelGenerator, LabelInputs
+from mien.tensors import Output
+from mien.types import Modality, Task
 
-__all__ = ["Centres", "propose_by_distance"]
+__all__ = [
+    "AveragedLabels",
+    "CentroidConfig",
+    "Centroids",
+    "DistanceConfig",
+    "DistanceLabels",
+    "propose_by_distance",
+]
 
 
-class Centres(nn.Module):
+class CentroidConfig(GeneratorConfig):
+    """What the settings of all generators with centroids have.
+
+    Attributes:
+        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
+        zeros: Whether an annotated 0 counts as ``positive`` where clips are sorted into the two
+            classes, or is ``excluded`` from both.
+    """
+
+    warmup_epochs: int = Field(1, ge=1)
+    zeros: Literal["positive", "excluded"] = "positive"
+
+
+class DistanceConfig(CentroidConfig):
+    """Settings of ``distance``.
+
+    Attributes:
+        generator: ``distance``.
+    """
+
+    generator: Literal["distance"] = "distance"
+
+
+class DistanceLabels(LabelGenerator):
+    """Move each unimodal label by how far the modality's state leans to either class.
+
+        r  = delta_s / delta_f
+        p  = clip(r y / 2 + (y + delta_s - delta_f) / 2)
+        y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p        from the epoch after the warm-up
+
+    A label stays as it is while a class of its task, or of the multimodal one, is empty.
+
+    Source: yu2021, eqs. 11 and 13 (ULGM, momentum-based update).
+    """
+
+    @property
+    def moves_labels(self) -> bool:
+        """Whether labels are moved at all after the warm-up."""
+        return True
+
+    def __init__(self, config: CentroidConfig, inputs: LabelInputs) -> None:
+        super().__init__(config, inputs)
+        self.warmup_epochs = config.warmup_epochs
+        self.centres = Centroids(len(inputs.annotated), inputs.state_sizes, config.zeros)
+
+    @torch.no_grad()
+    def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
+        """Move the labels of the batch with the centroids before it, then take in its states."""
+        if self.moves_labels and epoch > self.warmup_epochs:
+            self._move_labels(output, index, epoch)
+        for task, states in output.states.items():
+            seen = torch.ones_like(index, dtype=torch.bool)
+            if task is not Task.FUSION:
+                seen = output.present[Modality(task)]
+            rows = index[seen]  # a modality that dropout took away counts by its last state
+            self.centres.update(task, rows, states[seen], self.bank(task)[rows], seen[seen])
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Make the centroids anew."""
+        del epoch
+        self.centres.rebuild()
+
+    def _move_labels(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
+        if not self.centres.is_ready(Task.FUSION):
+            return
+        for modality in self.modalities:
+            task = Task(modality)
+            if not self.centres.is_ready(task):
+                continue
+            proposed = self.propose_from_centroids(task, output, self.annotated[index])
+            proposals = self.cut_to_scale(proposed)
+            step = 2 / (epoch + 1)
+            bank = self.bank(modality)
+            moved = (1 - step) * bank[index] + step * proposals
+            bank[index] = torch.where(output.present[modality], moved, bank[index])
+
+    def propose_from_centroids(
+        self, task: Task, output: Output, annotated: Float[Tensor, "B"]
+    ) -> Float[Tensor, "B"]:
+        """Return the proposals for a batch before they are cut to the scale; always finite."""
+        own = self.centres.difference(task, output.states[task])
+        fused = self.centres.difference(Task.FUSION, output.states[Task.FUSION])
+        return propose_by_distance(annotated, own, fused)
+
+
+class AveragedLabels(DistanceLabels):
+    """Distance labels that are averaged with a proposal of another kind, and remember the targets.
+
+    A generator adds ``generate``, which makes the proposals and calls ``remember``.
+
+    Args:
+        config: Settings.
+        inputs: Annotations, scale and sizes.
+    """
+
+    def __init__(self, config: CentroidConfig, inputs: LabelInputs) -> None:
+        super().__init__(config, inputs)
+        for modality in self.modalities:
+            self.register_buffer(f"targets_{modality}", inputs.annotated.clone())
+
+    def latest(self, modality: Modality) -> Float[Tensor, "N"]:
+        """Return what the task was last trained on, for every train clip."""
+        targets: Tensor = getattr(self, f"targets_{modality}")
+        return targets
+
+    def remember(
+        self,
+        modality: Modality,
+        index: Int[Tensor, "B"],
+        targets: Float[Tensor, "B"],
+        seen: Bool[Tensor, "B"],
+    ) -> None:
+        """Keep the targets on which a task is trained, of the clips that have the modality."""
+        latest = self.latest(modality)
+        latest[index] = torch.where(seen, targets.detach(), latest[index])
+
+
+class Centroids(nn.Module):
     """Mean state of the train clips of either class, for each task, kept up step by step.
 
     Sums are in float64 and changed by what a batch changes: O(batch) a step. ``rebuild`` makes them
@@ -46,15 +173,15 @@ class Centres(nn.Module):
         return buffer
 
     def is_ready(self, task: Task) -> bool:
-        """Whether both classes of the task have a clip, so that both centres are known."""
+        """Whether both classes of the task have a clip, so that both centroids are known."""
         return bool((self._get("counts", task)[:2] > 0).all())
 
     def positive(self, task: Task) -> Float[Tensor, "H"]:
-        """Return the centre of the clips labelled positive; not finite if there is none."""
+        """Return the centroid of the clips labelled positive; not finite if there is none."""
         return (self._get("sums", task)[1] / self._get("counts", task)[1]).float()
 
     def negative(self, task: Task) -> Float[Tensor, "H"]:
-        """Return the centre of the clips labelled negative; not finite if there is none."""
+        """Return the centroid of the clips labelled negative; not finite if there is none."""
         return (self._get("sums", task)[0] / self._get("counts", task)[0]).float()
 
     def classify(self, labels: Float[Tensor, "B"]) -> Int[Tensor, "B"]:
@@ -106,7 +233,7 @@ class Centres(nn.Module):
         return self._get("states", task), self._get("seen", task)
 
     def difference(self, task: Task, states: Float[Tensor, "B H"]) -> Float[Tensor, "B"]:
-        """Return how much nearer each state is to the positive than to the negative centre.
+        """Return how much nearer each state is to the positive than to the negative centroid.
 
             delta = (|x - c-| - |x - c+|) / (|x - c+| + 1e-8)
 
@@ -118,7 +245,7 @@ class Centres(nn.Module):
         return difference
 
     def balance(self, task: Task, states: Float[Tensor, "B H"]) -> Float[Tensor, "B"]:
-        """Return how much nearer each state is to the positive than to the negative centre.
+        """Return how much nearer each state is to the positive than to the negative centroid.
 
             b = (|x - c-| - |x - c+|) / (|x - c-| + |x - c+|)
 

@@ -1,0 +1,145 @@
+"""``latent``: out-of-fold scores of each modality, joined with the annotation."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from mien.config import Settings
+from mien.labels.generator import (
+    Evidence,
+    Generated,
+    GeneratorConfig,
+    LabelGenerator,
+    LabelInputs,
+)
+from mien.tensors import Output, precise
+from mien.types import Modality
+
+__all__ = ["EvidenceConfig", "LatentConfig", "LatentLabels", "latent_labels"]
+
+
+class EvidenceConfig(Settings):
+    """How out-of-fold scores are made.
+
+    Attributes:
+        folds: Parts into which train is cut, so that each clip is scored by a model that has not
+            been trained on it.
+        rest: Share of what the modalities leave unexplained that is given to none of them, in units
+            of the share of one.
+        evidence_epochs: Most epochs for which the late-fusion models are trained.
+        evidence_patience: Epochs without better scores before they are trained no further.
+    """
+
+    folds: int = Field(5, ge=2, le=100)
+    rest: float = Field(1.0, ge=0)
+    evidence_epochs: int = Field(20, ge=1)
+    evidence_patience: int = Field(3, ge=1)
+
+
+class LatentConfig(EvidenceConfig, GeneratorConfig):
+    """Settings of ``latent``.
+
+    Attributes:
+        generator: ``latent``.
+        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
+    """
+
+    generator: Literal["latent"] = "latent"
+    warmup_epochs: int = Field(1, ge=1)
+
+
+class LatentLabels(LabelGenerator):
+    """Join what a modality says on unseen clips with what the annotation says of all of them.
+
+    In the warm-up the labels are the annotation; afterwards they are those of ``latent_labels``,
+    cut to the scale, and stay. The evidence comes from late-fusion models that are trained
+    beforehand (``mien.training.out_of_fold``), so that nothing here depends on the states of the
+    model that learns from the labels: it cannot move its own target, and a step costs no upkeep.
+
+    Args:
+        config: Settings.
+        inputs: Annotations, scale, sizes and evidence.
+
+    Raises:
+        ValueError: If there is no evidence.
+    """
+
+    needs_evidence = True
+
+    def __init__(self, config: LatentConfig, inputs: LabelInputs) -> None:
+        super().__init__(config, inputs)
+        if inputs.evidence is None:
+            raise ValueError(
+                "generator 'latent' needs evidence; mien.training.out_of_fold.cross_fit makes it"
+            )
+        self.warmup_epochs = config.warmup_epochs
+        labels = latent_labels(inputs.evidence, self.annotated, rest=config.rest)
+        for modality in self.modalities:
+            self.register_buffer(f"found_{modality}", labels[modality])
+
+    def estimate(self, modality: Modality) -> Float[Tensor, "N"]:
+        """Return the labels to which the task goes over, before they are cut to the scale."""
+        estimate: Tensor = getattr(self, f"found_{modality}")
+        return estimate
+
+    def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:
+        """Return the targets; after the warm-up, the estimates go into the bank as clips come."""
+        if epoch > self.warmup_epochs:
+            for modality in self.modalities:
+                cut, bank = self.cut_to_scale(self.estimate(modality)[index]), self.bank(modality)
+                bank[index] = torch.where(output.present[modality], cut, bank[index])
+        return super().generate(output, index, epoch)
+
+
+def latent_labels(
+    evidence: Evidence, annotated: Float[Tensor, "N"], *, rest: float
+) -> dict[Modality, Float[Tensor, "N"]]:
+    """Estimate what each modality says, if the annotation is the weighted mean of just that.
+
+        r   = y - sum of w_s p_s               what the evidence leaves unexplained
+        u_s = p_s + r M / (M + rest)
+        y_s = mean(y) + S (u_s - mean(u_s)) / sd(u_s),   S = sum of w_s sd(u_s)
+
+    M is the number of modalities that the clip has; their weights sum to 1. p_s comes from a model
+    that has not seen the clip, so that nearly all that is known of the clip's own annotation is in
+    r. Not all: a little of it returns to p_s by way of the labels of other clips
+    (``mien.training.out_of_fold``). ``rest`` is the share that stays with none of them: noise of
+    the annotation, and what no feature shows. The last line gives every modality one spread, that
+    at which the annotation is their weighted mean again; evidence shrinks towards the mean where a
+    modality is hard to read.
+
+    What is unexplained moves all modalities of a clip alike. That is the posterior mean (a Kalman
+    step) if the errors of the evidence are independent, each with a variance in inverse proportion
+    to its weight: the more a modality counts, the better it is read. docs/decisions.md measures
+    both.
+
+    Args:
+        evidence: What each modality says.
+        annotated: Multimodal labels.
+        rest: Share of what is unexplained that no modality takes, in units of the share of one.
+
+    Returns:
+        Labels, not cut to the scale; the annotation where a clip does not have the modality.
+    """
+    scores = precise(torch.stack(list(evidence.scores.values())))  # (M, N)
+    has, y = ~scores.isnan(), precise(annotated)
+    weights = torch.tensor(list(evidence.weights.values()), dtype=torch.float64, device=y.device)
+    counted = torch.where(has, weights.unsqueeze(-1), 0.0)
+    shares = counted / counted.sum(dim=0).clamp(min=1e-12)
+    explained = (shares * scores.nan_to_num()).sum(dim=0)
+    number = has.sum(dim=0)
+    moved = scores + (y - explained) * number / (number + rest)
+    spreads = torch.stack([_spread(u[h]) for u, h in zip(moved, has, strict=True)])
+    common = (weights * spreads).sum()
+    labels = {}
+    for modality, u, h, spread in zip(evidence.scores, moved, has, spreads, strict=True):
+        middle = y[h].mean() + common * (u - u[h].mean()) / spread.clamp(min=1e-12)
+        labels[modality] = torch.where(h, middle, y).to(annotated)
+    return labels
+
+
+def _spread(values: Float[Tensor, "_"]) -> Float[Tensor, ""]:
+    return values.std(correction=0) if len(values) else values.new_zeros(())

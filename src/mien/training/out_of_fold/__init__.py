@@ -1,0 +1,204 @@
+"""Scores of each modality out of fold: late-fusion models, each on clips that it has not seen.
+
+A network that has learned the train labels by heart answers with them, so that what it predicts for
+a train clip is the annotation again. Here train is cut into folds by video; for each fold a model
+is trained on the others and predicts it. The models fuse late, so each modality explains its own
+part of the annotation and leaves the rest to the others.
+
+That does not keep a clip's annotation out of its evidence altogether. After the first epoch, the
+unimodal tasks of the models learn from labels that are made with evidence, which models of other
+folds gave that have seen the annotation. So it comes back by a detour, a little more with every
+epoch; docs/labels.md reports how much was measured.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from mien.data.dataset import ClipDataset
+from mien.errors import DivergenceError
+from mien.labels.generator import Evidence
+from mien.labels.latent import EvidenceConfig, latent_labels
+from mien.models.late_fusion import Late
+from mien.training.out_of_fold.evidence_cache import cached_evidence, evidence_key
+from mien.training.out_of_fold.evidence_settings import (
+    EvidenceSettings,
+    evidence_settings,
+    with_frozen_text,
+)
+from mien.training.out_of_fold.folds import (
+    Fold,
+    OnStep,
+    assign_folds,
+    make_folds,
+    run_epoch,
+    set_labels,
+)
+from mien.training.preparation import Prepared
+from mien.training.settings import ExperimentConfig
+from mien.types import Modality, Scale, Task
+
+__all__ = [
+    "DECAY",
+    "EvidenceEpoch",
+    "OnStep",
+    "assign_folds",
+    "best_evidence",
+    "cross_fit",
+    "evidence_by_epoch",
+]
+
+logger = logging.getLogger(__name__)
+
+#: Share of the running mean over the epochs that an epoch leaves as it was.
+DECAY = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceEpoch:
+    """Where the late-fusion models stand after an epoch.
+
+    Attributes:
+        epoch: Counted from 1.
+        evidence: Running mean over the epochs of the scores of held-out clips.
+        fused: The same of their multimodal scores, one per train clip.
+        error: Mean absolute error of ``fused``.
+        models: The model of each fold; they are trained on in the next epoch.
+    """
+
+    epoch: int
+    evidence: Evidence
+    fused: Float[torch.Tensor, " N"]
+    error: float
+    models: tuple[Late, ...]
+
+
+def cross_fit(
+    prepared: Prepared,
+    config: ExperimentConfig,
+    *,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> Evidence:
+    """Score each modality of each train clip, by late-fusion models that have not seen the clip.
+
+    Of the epochs of ``evidence_by_epoch`` the one is taken at which the running mean has the least
+    mean absolute error over train; neither valid nor test is looked at. That error is optimistic:
+    after the first epoch the annotation of a clip has moved labels from which its model learns, so
+    that it is lower than on clips of no fold, the more so the later the epoch. The log states so.
+
+    The result is kept in the user's cache folder, under a key of all that it depends on: data,
+    settings, code, versions, device and number of threads.
+
+    Args:
+        prepared: The data.
+        config: The settings; sizes of the parts and ``labels`` matter, which are those of a
+            generator that needs evidence.
+        seed: Of the folds, initial weights, dropout and the order of clips.
+        on_step: Is called as the training goes on.
+
+    Raises:
+        TrainingError: If the models diverge.
+    """
+    settings = evidence_settings(config)
+    dataset, sizes, text = with_frozen_text(prepared, settings)
+    key = evidence_key(prepared, settings, dataset, text, seed)
+    epochs = _epochs(dataset, sizes, prepared.scale, settings, seed, on_step)
+    return cached_evidence(key, dataset, lambda: best_evidence(epochs, settings.labels))
+
+
+def evidence_by_epoch(
+    prepared: Prepared,
+    config: ExperimentConfig,
+    *,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> Iterator[EvidenceEpoch]:
+    """Train the late-fusion models, and give the evidence after each epoch; nothing is kept.
+
+    All folds are trained side by side, an epoch each at a time. In the first epoch their unimodal
+    tasks learn from copies of the annotation, later from the labels that the evidence so far
+    makes. Text comes as states of the frozen encoder, whatever the settings do with it later.
+
+    Args:
+        prepared: The data.
+        config: The settings; sizes of the parts and ``labels`` matter, which are those of a
+            generator that needs evidence.
+        seed: Of the folds, initial weights, dropout and the order of clips.
+        on_step: Is called as the training goes on.
+
+    Raises:
+        TrainingError: If the models diverge.
+    """
+    settings = evidence_settings(config)
+    dataset, sizes, _ = with_frozen_text(prepared, settings)
+    return _epochs(dataset, sizes, prepared.scale, settings, seed, on_step)
+
+
+def best_evidence(epochs: Iterator[EvidenceEpoch], config: EvidenceConfig) -> Evidence:
+    """Return the evidence of the epoch with the least error, until patience or epochs end."""
+    best = None
+    for epoch in epochs:
+        if best is None or epoch.error < best.error:
+            best = epoch
+        if (
+            epoch.epoch - best.epoch >= config.evidence_patience
+            or epoch.epoch == config.evidence_epochs
+        ):
+            break
+    if best is None:
+        raise ValueError("there is no epoch to take evidence from")
+    logger.info(
+        "evidence: mean absolute error on held-out clips %.3f in epoch %d%s",
+        best.error,
+        best.epoch,
+        " (optimistic: their annotations shaped labels of other clips)" if best.epoch > 1 else "",
+    )
+    return best.evidence
+
+
+def _epochs(
+    dataset: ClipDataset,
+    sizes: Mapping[Modality, int],
+    scale: Scale,
+    settings: EvidenceSettings,
+    seed: int,
+    on_step: OnStep | None,
+) -> Iterator[EvidenceEpoch]:
+    folds = make_folds(dataset, sizes, scale, settings, seed)
+    annotated = dataset.labels[Task.FUSION]
+    mean: dict[Task, Float[torch.Tensor, " N"]] = {}
+    for epoch in count(1):
+        scores = run_epoch(dataset, folds, epoch, seed, on_step)
+        decay = DECAY if mean else 0.0
+        mean = {task: decay * mean.get(task, 0.0) + (1 - decay) * s for task, s in scores.items()}
+        error = float((mean[Task.FUSION] - annotated).abs().mean())
+        if not np.isfinite(error):
+            raise DivergenceError(f"evidence of the modalities diverged in epoch {epoch}")
+        evidence = _to_evidence(mean, folds, dataset)
+        yield EvidenceEpoch(
+            epoch=epoch,
+            evidence=evidence,
+            fused=mean[Task.FUSION],
+            error=error,
+            models=tuple(fold.model for fold in folds),
+        )
+        set_labels(folds, latent_labels(evidence, annotated, rest=settings.labels.rest), scale)
+
+
+def _to_evidence(
+    mean: Mapping[Task, Float[torch.Tensor, " N"]], folds: list[Fold], dataset: ClipDataset
+) -> Evidence:
+    scores = {}
+    for modality, series in dataset.series.items():
+        absent = torch.from_numpy(series.lengths[dataset.rows] == 0)
+        scores[modality] = mean[Task(modality)].masked_fill(absent, torch.nan)
+    weights = [fold.model.weights for fold in folds]
+    return Evidence(
+        scores=scores, weights={m: float(np.mean([w[m] for w in weights])) for m in scores}
+    )

@@ -1,0 +1,189 @@
+"""Folds of the train split, and the late-fusion model that is trained for each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from mien.data.dataset import ClipDataset
+from mien.evaluation.scoring import predict
+from mien.labels.generator import LabelInputs
+from mien.labels.reference import CopyConfig, CopyLabels
+from mien.models.late_fusion import Late
+from mien.training.loop import Stepper, mix_seeds
+from mien.training.objective import MultitaskObjective
+from mien.training.out_of_fold.evidence_settings import EvidenceSettings
+from mien.training.preparation import fit_scales
+from mien.types import Modality, Scale, Task
+
+__all__ = ["Fold", "OnStep", "assign_folds", "make_folds", "run_epoch", "set_labels"]
+
+_BATCHES_SORTED = 8  # batches among which clips are sorted by cost
+
+#: Called with the epoch, the clips seen in it by all models, and how many there are to be seen.
+OnStep = Callable[[int, int, int], None]
+
+
+def assign_folds(
+    videos: list[str], num_folds: int, rng: np.random.Generator
+) -> Int[np.ndarray, " N"]:
+    """Deal clips into folds of like size; all clips of a video lie in one.
+
+    Where there are fewer videos than folds, neighbouring clips stay together instead.
+
+    Args:
+        videos: Video of each clip.
+        num_folds: Folds to make.
+        rng: Shuffles the videos.
+    """
+    names, where, counts = np.unique(videos, return_inverse=True, return_counts=True)
+    if len(names) < num_folds:
+        return np.arange(len(videos)) * num_folds // len(videos)
+    order = rng.permutation(len(names))
+    order = order[np.argsort(-counts[order], kind="stable")]  # large videos first
+    fold_of, filled = np.zeros(len(names), dtype=np.int64), np.zeros(num_folds, dtype=np.int64)
+    for video in order:
+        fold_of[video] = filled.argmin()
+        filled[fold_of[video]] += counts[video]
+    folds: Int[np.ndarray, " N"] = fold_of[where]
+    return folds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """A model, the clips that it learns from, and those that it predicts.
+
+    Attributes:
+        number: Counted from 0.
+        model: The model.
+        stepper: Trains it.
+        train_rows: Rows, in the train split, of the clips that it learns from.
+        held_out_rows: Rows, in the train split, of the clips that it predicts.
+        held_out: The latter themselves.
+    """
+
+    number: int
+    model: Late
+    stepper: Stepper
+    train_rows: Int[np.ndarray, " _"]
+    held_out_rows: Int[np.ndarray, " _"]
+    held_out: ClipDataset
+
+
+def make_folds(
+    dataset: ClipDataset,
+    sizes: Mapping[Modality, int],
+    scale: Scale,
+    settings: EvidenceSettings,
+    seed: int,
+) -> list[Fold]:
+    """Cut train into folds by video, and build an untrained model for each.
+
+    Args:
+        dataset: The train split.
+        sizes: Size of an input feature of each modality.
+        scale: Range of the annotations.
+        settings: What the evidence is made by.
+        seed: Of the folds and the initial weights.
+    """
+    videos = [clip.video_id for clip in dataset.clips]
+    num_folds = min(settings.labels.folds, len(dataset))
+    fold_of = assign_folds(videos, num_folds, np.random.default_rng([seed, 0]))
+    folds = []
+    for number in range(num_folds):
+        train_rows, held_out_rows = (
+            np.flatnonzero(fold_of != number),
+            np.flatnonzero(fold_of == number),
+        )
+        train = _part_of(dataset, train_rows)
+        torch.manual_seed(mix_seeds(seed, number))
+        model = Late(settings.model, sizes, None, settings.text_encoder.summary)
+        fit_scales(model, train)
+        inputs = LabelInputs(labels=train.labels, scale=scale, state_sizes=model.state_sizes)
+        objective = MultitaskObjective(CopyLabels(CopyConfig(), inputs))
+        folds.append(
+            Fold(
+                number=number,
+                model=model,
+                stepper=Stepper(
+                    model=model, objective=objective, train=train, config=settings.train
+                ),
+                train_rows=train_rows,
+                held_out_rows=held_out_rows,
+                held_out=_part_of(dataset, held_out_rows),
+            )
+        )
+    return folds
+
+
+def _part_of(dataset: ClipDataset, rows: Int[np.ndarray, " _"]) -> ClipDataset:
+    return replace(
+        dataset,
+        clips=tuple(dataset.clips[i] for i in rows),
+        rows=dataset.rows[rows],
+        labels={t: v[torch.from_numpy(rows)] for t, v in dataset.labels.items()},
+        costs=dataset.costs[rows],
+    )
+
+
+def set_labels(
+    folds: list[Fold], labels: Mapping[Modality, Float[torch.Tensor, " N"]], scale: Scale
+) -> None:
+    """Let every fold's unimodal tasks learn from labels of its own clips, cut to the scale."""
+    for fold in folds:
+        for modality, values in labels.items():
+            bank = fold.stepper.objective.labels.bank(modality)
+            bank.copy_(values.clamp(*scale)[fold.train_rows])
+
+
+def run_epoch(
+    dataset: ClipDataset, folds: list[Fold], epoch: int, seed: int, on_step: OnStep | None
+) -> dict[Task, Float[torch.Tensor, " N"]]:
+    """Train every fold's model for an epoch, and return the scores of the clips held out.
+
+    Args:
+        dataset: The train split.
+        folds: The folds, in the state after the last epoch.
+        epoch: Counted from 1.
+        seed: Of dropout and the order of clips.
+        on_step: Is called as the training goes on.
+    """
+    held_out = {task: torch.zeros(len(dataset)) for task in folds[0].model.tasks}
+    total, before = sum(len(fold.stepper.train) for fold in folds), 0
+    for fold in folds:
+        start = before
+
+        def report(_: int, done: int, __: int, start: int = start) -> None:
+            if on_step is not None:
+                on_step(epoch, start + done, total)
+
+        torch.manual_seed(mix_seeds(mix_seeds(seed, fold.number), epoch))
+        order = _mix_order(
+            fold.stepper.train.costs,
+            fold.stepper.config.batch_size,
+            np.random.default_rng([seed, fold.number, epoch]),
+        )
+        fold.stepper.run_order(order, epoch, report)
+        before += len(order)
+        scores = predict(fold.model, fold.held_out).scores
+        for task, values in scores.items():
+            held_out[task][torch.from_numpy(fold.held_out_rows)] = torch.from_numpy(values).float()
+    return held_out
+
+
+def _mix_order(
+    costs: Int[np.ndarray, " _"], size: int, rng: np.random.Generator
+) -> Int[np.ndarray, " _"]:
+    """Shuffle clips so that those of a batch are of like cost, and little is padded."""
+    span = size * _BATCHES_SORTED
+    order, cut = rng.permutation(len(costs)), []
+    for start in range(0, len(order), span):
+        some = order[start : start + span]
+        some = some[np.argsort(costs[some], kind="stable")]
+        cut.append([some[i : i + size] for i in range(0, len(some), size)])
+    # the short batch comes last, so that all others stay full
+    last = cut[-1].pop() if len(order) % size else order[:0]
+    mixed = [batch for group in cut for batch in (group[i] for i in rng.permutation(len(group)))]
+    return np.concatenate([*mixed, last])
