@@ -15,6 +15,7 @@ from mien.data.store_writer import write_store
 from mien.labels import GENERATORS, build_labels
 from mien.labels.generator import Evidence, LabelInputs
 from mien.models import MODELS, build_model
+from mien.models.multitask import ModelInputs
 from mien.tensors import Batch, Output, Targets, pad
 from mien.training.settings import ExperimentConfig
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
@@ -115,7 +116,9 @@ def make_model(name="tam_ulag", *, seed=1, sizes=SIZES, text_encoder=None, **set
     """A tiny model with random weights; ``settings`` go to its config."""
     kind, _ = MODELS[name]
     torch.manual_seed(seed)
-    return build_model(kind(**{**TINY, **settings}), sizes, text_encoder)
+    return build_model(
+        kind(**{**TINY, **settings}), ModelInputs(sizes=sizes, text_encoder=text_encoder)
+    )
 
 
 def open_up(model, seed=1):

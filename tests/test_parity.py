@@ -16,10 +16,11 @@ from mien.labels import build_labels
 from mien.labels.generator import LabelInputs
 from mien.models import build_model
 from mien.models.encoders import SeriesEncoder
+from mien.models.multitask import ModelInputs
 from mien.models.self_mm import SelfMMConfig
 from mien.models.tam_ulag import TamUlagConfig
 from mien.pretrained.text_encoder import TokenEncoder
-from mien.tensors import Batch, Output, Sequence, Targets, pad
+from mien.tensors import Batch, Output, PaddedSeries, Targets, pad
 from mien.training.objective import MultitaskObjective
 from mien.training.settings import TrainConfig
 from mien.training.trainer import Trainer
@@ -134,7 +135,7 @@ def make_model(*, ta="OFF", fusion="OFF", weights=None, name="tam_ulag"):
         "self_mm": lambda: SelfMMConfig(**SIZES),
     }
     sizes = {TEXT: 32, AUDIO: 5, VIDEO: 7}
-    model = build_model(kinds[name](), sizes, make_text_encoder())
+    model = build_model(kinds[name](), ModelInputs(sizes=sizes, text_encoder=make_text_encoder()))
     load_model_weights(model, weights)
     return model
 
@@ -196,7 +197,7 @@ def test_the_plain_encoder_ignores_what_stands_at_padding():
     lengths = values["ragged/lengths"]
     mask = torch.arange(9) < lengths.unsqueeze(1)
     assert values["x"][~mask].abs().min() > 0
-    vectors, _ = encoder(Sequence(values["x"], mask))
+    vectors, _ = encoder(PaddedSeries(values["x"], mask))
     assert_near(vectors, values["ragged/y_reference"], tolerance=1e-5)
 
 

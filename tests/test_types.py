@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.tensors import Batch, Output, Sequence, Targets
+from mien.tensors import Batch, Output, PaddedSeries, Targets
 from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 
@@ -50,7 +50,7 @@ def test_a_clip_cannot_be_changed():
 
 
 def test_a_batch_moves_as_a_whole():
-    sequence = Sequence(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))
+    sequence = PaddedSeries(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))
     batch = Batch(index=torch.arange(2), sequences={Modality.AUDIO: sequence})
     moved = batch.to("meta")
     tensors = [moved.index, *moved.sequences[Modality.AUDIO]]

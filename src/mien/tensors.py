@@ -18,7 +18,7 @@ from mien.types import Modality, Task
 __all__ = [
     "Batch",
     "Output",
-    "Sequence",
+    "PaddedSeries",
     "Targets",
     "has_float64",
     "move_to",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-class Sequence(NamedTuple):
+class PaddedSeries(NamedTuple):
     """Padded time series of one modality.
 
     Attributes:
@@ -45,25 +45,25 @@ class Sequence(NamedTuple):
         """Whether all rows are one and the same in memory, as ``repeat`` makes them."""
         return self.values.shape[0] > 1 and self.values.stride(0) == self.mask.stride(0) == 0
 
-    def repeat(self, num_rows: int) -> "Sequence":
+    def repeat(self, num_rows: int) -> "PaddedSeries":
         """Return the first row so many times, without copying it."""
-        return Sequence(
+        return PaddedSeries(
             self.values[:1].expand(num_rows, -1, -1), self.mask[:1].expand(num_rows, -1)
         )
 
 
-def pad(series: list[Num[Tensor, "_ D"]]) -> Sequence:
+def pad(series: list[Num[Tensor, "_ D"]]) -> PaddedSeries:
     """Pad time series at the end, with zeros, to the longest of them.
 
     A series without a time step stands for a modality that its clip does not have: its row of the
     mask is all False. There is always at least one step, so that no axis is empty.
     """
-    lengths = torch.tensor([len(one) for one in series])
+    lengths = torch.tensor([len(values) for values in series])
     values = pad_sequence(series, batch_first=True)
     if values.shape[1] == 0:
         values = values.new_zeros(len(series), 1, values.shape[2])
     mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
-    return Sequence(values, mask)
+    return PaddedSeries(values, mask)
 
 
 def has_float64(device: torch.device) -> bool:
@@ -78,7 +78,7 @@ def move_to(module: nn.Module, device: torch.device) -> bool:
         Whether something had to become float32.
     """
     is_less = not has_float64(device) and any(
-        one.dtype == torch.float64 for one in (*module.parameters(), *module.buffers())
+        tensor.dtype == torch.float64 for tensor in (*module.parameters(), *module.buffers())
     )
     if is_less:
         module.float()
@@ -97,18 +97,18 @@ class Batch:
 
     Attributes:
         index: Row of each clip in its split; label banks are addressed by it.
-        sequences: One padded sequence per modality that the corpus has.
+        sequences: One padded series per modality that the corpus has.
     """
 
     index: Int[Tensor, "B"]
-    sequences: dict[Modality, Sequence]
+    sequences: dict[Modality, PaddedSeries]
 
     def to(self, device: object) -> "Batch":
         """Return the batch on ``device``."""
         return Batch(
             index=self.index.to(device),  # type: ignore[call-overload]
             sequences={
-                m: Sequence(*(part.to(device) for part in s))  # type: ignore[call-overload]
+                m: PaddedSeries(*(part.to(device) for part in s))  # type: ignore[call-overload]
                 for m, s in self.sequences.items()
             },
         )

@@ -13,6 +13,7 @@ from mien.corpora import KNOWN
 from mien.labels import build_labels
 from mien.labels.generator import LabelInputs
 from mien.models import MODELS, build_model
+from mien.models.multitask import ModelInputs
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import make_optimizer
 from mien.training.settings import ExperimentConfig, list_configs, read_config
@@ -42,7 +43,7 @@ def test_settings_load_and_build_a_model_that_can_be_trained(name):
     config = read_config(name)
     sizes = SIZES.get(config.corpus, {TEXT: 12, AUDIO: 5, VIDEO: 6})
     torch.manual_seed(1)
-    model = build_model(config.model, sizes, None, config.text_encoder.summary)
+    model = build_model(config.model, ModelInputs(sizes=sizes))
     annotated = make_annotation(1, 20)
     labels = dict.fromkeys(Task, annotated)
     evidence = make_evidence(model.modalities, 20)

@@ -9,6 +9,7 @@ import mien
 from mien.models import build_model
 from mien.models.attention import ATTENTIONS
 from mien.models.fusion import FUSIONS
+from mien.models.multitask import ModelInputs
 from mien.studies.plan import read_study
 from mien.types import Modality, Task
 
@@ -29,7 +30,7 @@ def build_variants(study, corpus):
     configs = next(one.configs for one in read_study(study).corpora if one.name == corpus)
     torch.manual_seed(1)
     return {
-        name: build_model(config.model, SIZES[corpus], None, config.text_encoder.summary)
+        name: build_model(config.model, ModelInputs(sizes=SIZES[corpus]))
         for name, config in configs.items()
     }
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from mien.models import MODELS
 from mien.models.attention import ATTENTIONS
 from mien.models.fusion import FUSIONS
-from mien.tensors import Batch, Sequence
+from mien.tensors import Batch, PaddedSeries
 from mien.types import Modality, Task
 
 #: Every attention with one fusion, every fusion with one attention, and what self_mm is made of.
@@ -150,7 +150,7 @@ def test_what_stands_at_padding_changes_nothing(name, switch):
     for modality, (values, mask) in batch.sequences.items():
         values, mask = (torch.cat([part, part], dim=1) for part in (values, mask))
         mask[:, values.shape[1] // 2 :] = False
-        sequences[modality] = Sequence(values.masked_fill(~mask.unsqueeze(-1), 1e3), mask)
+        sequences[modality] = PaddedSeries(values.masked_fill(~mask.unsqueeze(-1), 1e3), mask)
     output = model(Batch(index=batch.index, sequences=sequences))
     assert_same(output, model(batch))
     for modality, weights in output.attention.items():

@@ -202,11 +202,11 @@ def test_the_published_gate_is_dead_at_the_start_and_the_signed_one_is_alive():
 
 @pytest.mark.parametrize("name", ATTENTIONS)
 @pytest.mark.parametrize("recurrent", [True, False])
-def test_every_attention_says_how_its_vector_grows(name, recurrent):
+def test_every_attention_states_the_size_of_its_vector(name, recurrent):
     layer = make_attention(name, 3, recurrent=recurrent)
     states, mask = make_states(1, [4, 2])
     vectors, weights = layer(states, last_step(states, mask), mask)
-    assert vectors.shape == (2, 3 * layer.growth)
+    assert vectors.shape == (2, layer.output_size)
     assert (weights is None) == (name == "none")
 
 

@@ -18,7 +18,7 @@ from mien.models.encoders import (
     last_step,
     mean_step,
 )
-from mien.tensors import Sequence, pad
+from mien.tensors import PaddedSeries, pad
 
 # --- steps ----------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ def test_a_sequence_without_an_attended_step_trains_the_rest():
         3, state_size=4, output_size=2, num_layers=1, dropout=0.0, attention="softmax"
     )
     values = torch.zeros(1, 1, 3)
-    vectors, _ = encoder(Sequence(values, torch.zeros(1, 1, dtype=torch.bool)))
+    vectors, _ = encoder(PaddedSeries(values, torch.zeros(1, 1, dtype=torch.bool)))
     vectors.sum().backward()
     assert isinstance(encoder.linear, nn.Linear)
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)

@@ -11,8 +11,9 @@ from helpers import SIZES, make_config
 from mien.errors import ConfigError
 from mien.evaluation.conformal import Calibration
 from mien.models import build_model
+from mien.models.multitask import ModelInputs
 from mien.prediction.occlusion import Part, leave_out, measure_effects
-from mien.tensors import Sequence, reported_scores
+from mien.tensors import PaddedSeries, reported_scores
 from mien.types import Modality, Task
 
 TEXT, AUDIO, VIDEO = Modality
@@ -155,14 +156,14 @@ def test_effects_are_the_same_at_every_call(model, features, shown):
 
 def test_a_modality_that_is_the_same_in_all_rows_is_encoded_once_with_the_same_numbers():
     torch.manual_seed(1)
-    net = build_model(make_config().model, SIZES, None, "cls").eval()
+    net = build_model(make_config().model, ModelInputs(sizes=SIZES)).eval()
     values = torch.randn(1, 6, SIZES[VIDEO])
-    one = Sequence(values, torch.ones(1, 6, dtype=torch.bool))
-    copied = Sequence(values.repeat(4, 1, 1), torch.ones(4, 6, dtype=torch.bool))
+    one = PaddedSeries(values, torch.ones(1, 6, dtype=torch.bool))
+    copied = PaddedSeries(values.repeat(4, 1, 1), torch.ones(4, 6, dtype=torch.bool))
     assert one.repeat(4).is_repeated
     assert not copied.is_repeated
     for found, wanted in zip(
-        net._encode(VIDEO, one.repeat(4)), net._encode(VIDEO, copied), strict=True
+        *(net.attend(VIDEO, net.encode(VIDEO, s)) for s in (one.repeat(4), copied)), strict=True
     ):
         torch.testing.assert_close(found, wanted)
 

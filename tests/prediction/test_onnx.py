@@ -19,6 +19,7 @@ from mien.errors import CheckpointError
 from mien.models import build_model
 from mien.models.attention import ATTENTIONS
 from mien.models.fusion import FUSIONS
+from mien.models.multitask import ModelInputs
 from mien.prediction.network import load_network
 from mien.prediction.onnx import (
     OPSET,
@@ -160,7 +161,7 @@ def make_network(reads_text):
     def make(model=None, modalities=tuple(Modality)):
         torch.manual_seed(3)
         sizes = {m: SIZES[m] for m in modalities}
-        built = build_model(make_config(model=model or {}).model, sizes, None, "cls")
+        built = build_model(make_config(model=model or {}).model, ModelInputs(sizes=sizes))
         return replace(loaded, sizes=sizes, text=None, model=built.eval())
 
     return make

@@ -18,8 +18,8 @@ from mien.data.store import Store
 from mien.data.store_writer import write_store
 from mien.errors import TrainingError
 from mien.labels.generator import Evidence
-from mien.models.late_fusion import Late
-from mien.models.multitask import PartsConfig
+from mien.models.late_fusion import LateFusion
+from mien.models.multitask import ModelInputs, PartsConfig
 from mien.training import out_of_fold
 from mien.training.out_of_fold import (
     EvidenceEpoch,
@@ -350,7 +350,7 @@ SIZES = {TEXT: 6, AUDIO: 4, VIDEO: 5}
 
 def make_late():
     torch.manual_seed(1)
-    return Late(PartsConfig(), SIZES).eval()
+    return LateFusion(PartsConfig(), ModelInputs(sizes=SIZES)).eval()
 
 
 def test_the_late_score_is_the_weighted_mean_of_the_scores_that_there_are():

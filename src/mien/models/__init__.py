@@ -1,15 +1,11 @@
 """Models: one file per model, with its settings, its class and its source; and their table."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-
-from torch import nn
+from typing import Annotated, Any
 
 from mien.config import Choice
-from mien.models.multitask import MultimodalModel, MultitaskConfig
+from mien.models.multitask import ModelInputs, MultimodalModel, MultitaskConfig
 from mien.models.self_mm import SelfMM, SelfMMConfig
 from mien.models.tam_ulag import TamUlag, TamUlagConfig
-from mien.types import Modality
 
 __all__ = ["MODELS", "ModelConfig", "build_model"]
 
@@ -25,12 +21,7 @@ ModelConfig = Annotated[
 ]
 
 
-def build_model(
-    config: ModelConfig,
-    sizes: Mapping[Modality, int],
-    text_encoder: nn.Module | None = None,
-    summary: Literal["cls", "mean"] = "cls",
-) -> MultimodalModel:
-    """Build the model that ``config`` is the settings of, for features of the given sizes."""
-    model: MultimodalModel = MODELS[config.name][1](config, sizes, text_encoder, summary)
+def build_model(config: ModelConfig, inputs: ModelInputs) -> MultimodalModel:
+    """Build the model that ``config`` is the settings of."""
+    model: MultimodalModel = MODELS[config.name][1](config, inputs)
     return model

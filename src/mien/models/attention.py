@@ -1,6 +1,7 @@
 """How the states of a series become one vector: temporal attention, and the poolings beside it."""
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,45 +20,35 @@ __all__ = [
     "SelfAttention",
     "SignedAttention",
     "SoftmaxAttention",
-    "growth_of",
     "make_attention",
 ]
 
 AttentionName = Literal["softmax", "signed", "gated", "mean", "max", "self", "none", "released"]
 
 
-class Attention(Protocol):
+class Attention(nn.Module):
     """How the states of a series become one vector, and how much each step counted.
 
-    ``growth`` is the size of the vector over the size of a state.
+    Called with states ``(B, T, H)``, the encoder's own summary ``(B, H)`` and the mask ``(B, T)``;
+    returns the vectors, of size ``output_size``, and the weights of the steps, which are zero at
+    padding, or None if there are none.
     """
 
-    growth: int
-
-    def __call__(
-        self,
-        states: Float[Tensor, "B T H"],
-        summary: Float[Tensor, "B H"],
-        mask: Bool[Tensor, "B T"],
-    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
-        """Return the vector and the weights, which are zero at padding."""
-        ...
+    output_size: int
 
 
-class NoAttention(nn.Module):
+class NoAttention(Attention):
     """Take the encoder's own summary alone: the last real state, or the text encoder's vector.
 
     Source: yu2021, section 3.3 (the encoders of Self-MM).
 
     Args:
-        size: Size of a state, H; not used.
+        size: Size of a state, H.
     """
-
-    growth = 1
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = size
+        self.output_size = size
 
     def forward(
         self,
@@ -69,20 +60,18 @@ class NoAttention(nn.Module):
         return summary, None
 
 
-class MeanPooling(nn.Module):
+class MeanPooling(Attention):
     """Take the mean of the real states beside the summary: every step counts alike.
 
         z = [summary; mean of the real h_t]
 
     Args:
-        size: Size of a state, H; not used.
+        size: Size of a state, H.
     """
-
-    growth = 2
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = size
+        self.output_size = 2 * size
 
     def forward(
         self,
@@ -95,7 +84,7 @@ class MeanPooling(nn.Module):
         return torch.cat([summary, _weigh(weights, states)], dim=-1), weights
 
 
-class MaxPooling(nn.Module):
+class MaxPooling(Attention):
     """Take the largest value of each dimension over the real steps, beside the summary.
 
         z_i = max over real steps of h_t,i,   beside the summary
@@ -105,14 +94,12 @@ class MaxPooling(nn.Module):
     first counts.
 
     Args:
-        size: Size of a state, H; not used.
+        size: Size of a state, H.
     """
-
-    growth = 2
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = size
+        self.output_size = 2 * size
 
     def forward(
         self,
@@ -129,7 +116,7 @@ class MaxPooling(nn.Module):
         return torch.cat([summary, largest], dim=-1), weights.masked_fill(~mask, 0.0)
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Attention):
     """Let every real step look at every other one, once, and take the mean beside the summary.
 
         n_t  = h_t in standard units over its dimensions (layer normalisation)
@@ -149,10 +136,9 @@ class SelfAttention(nn.Module):
         size: Size of a state, H.
     """
 
-    growth = 2
-
     def __init__(self, size: int) -> None:
         super().__init__()
+        self.output_size = 2 * size
         self.query = nn.Linear(size, size)
         self.key = nn.Linear(size, size, bias=False)
         self.value = nn.Linear(size, size, bias=False)
@@ -175,7 +161,7 @@ class SelfAttention(nn.Module):
         return torch.cat([summary, mixed], dim=-1), weights
 
 
-class GatedAttention(nn.Module):
+class GatedAttention(Attention):
     """Weigh each time step by two learned gates, and sum the real steps beside the summary.
 
         w_t = tanh(a·h_t + a0) · tanhshrink(b·h_t + b0)
@@ -192,10 +178,9 @@ class GatedAttention(nn.Module):
         size: Size of a state, H.
     """
 
-    growth = 2
-
     def __init__(self, size: int) -> None:
         super().__init__()
+        self.output_size = 2 * size
         self.direction = nn.Linear(size, 1)
         self.strength = nn.Linear(size, 1)
 
@@ -215,7 +200,7 @@ class GatedAttention(nn.Module):
         return torch.cat([summary, _weigh(weights, states)], dim=-1), weights
 
 
-class SoftmaxAttention(nn.Module):
+class SoftmaxAttention(Attention):
     """Weigh each time step by a softmax over the real steps, and sum beside the summary.
 
         w = softmax over real steps of u·tanh(W h_t + c)
@@ -230,10 +215,9 @@ class SoftmaxAttention(nn.Module):
         size: Size of a state, H.
     """
 
-    growth = 2
-
     def __init__(self, size: int) -> None:
         super().__init__()
+        self.output_size = 2 * size
         self.project = nn.Linear(size, size)
         self.weigh = nn.Linear(size, 1, bias=False)
         nn.init.normal_(self.weigh.weight, std=0.1 * size**-0.5)
@@ -256,7 +240,7 @@ class SoftmaxAttention(nn.Module):
         return torch.cat([summary, _weigh(weights, states)], dim=-1), weights
 
 
-class SignedAttention(nn.Module):
+class SignedAttention(Attention):
     """Weigh each time step by a direction and a strength, both bounded, and sum beside the summary.
 
         d_t = tanh(a·h_t + a0)
@@ -276,10 +260,9 @@ class SignedAttention(nn.Module):
         size: Size of a state, H.
     """
 
-    growth = 2
-
     def __init__(self, size: int) -> None:
         super().__init__()
+        self.output_size = 2 * size
         self.direction = nn.Linear(size, 1)
         nn.init.ones_(self.direction.bias)
         self.strength = SoftmaxAttention(size)
@@ -296,7 +279,7 @@ class SignedAttention(nn.Module):
         return torch.cat([summary, _weigh(weights, states)], dim=-1), weights
 
 
-class ReleasedAttention(nn.Module):
+class ReleasedAttention(Attention):
     """Do what the released program of sun2024 does, defects and all, so that it can be measured.
 
     Audio and video: the recurrent states are cut from the graph, so the encoder never trains, and
@@ -311,10 +294,9 @@ class ReleasedAttention(nn.Module):
             (audio, video), or the summary is gated (text).
     """
 
-    growth = 1
-
     def __init__(self, size: int, *, detach: bool = False) -> None:
         super().__init__()
+        self.output_size = size
         self.detach = detach
         self.gated = GatedAttention(size)
 
@@ -332,7 +314,7 @@ class ReleasedAttention(nn.Module):
         return summary * self.gated.gates(summary).unsqueeze(-1), weights
 
 
-ATTENTIONS: dict[AttentionName, type[nn.Module]] = {
+ATTENTIONS: dict[AttentionName, Callable[[int], Attention]] = {
     "softmax": SoftmaxAttention,
     "signed": SignedAttention,
     "gated": GatedAttention,
@@ -344,14 +326,15 @@ ATTENTIONS: dict[AttentionName, type[nn.Module]] = {
 }
 
 
-def growth_of(name: AttentionName) -> int:
-    """Return the size of the vector of ``name`` over the size of a state."""
-    growth: int = ATTENTIONS[name].growth  # type: ignore[attr-defined]  # all of the table have it
-    return growth
+def make_attention(name: AttentionName, size: int, *, recurrent: bool) -> Attention:
+    """Build the attention ``name``.
 
-
-def make_attention(name: AttentionName, size: int, *, recurrent: bool) -> nn.Module:
-    """Build the attention ``name``; the released form differs after a recurrent encoder."""
+    Args:
+        name: Of ``ATTENTIONS``.
+        size: Size of a state, H.
+        recurrent: Whether the states are those of the encoder of a series, not of text; the
+            released form differs there.
+    """
     if name == "released":
         return ReleasedAttention(size, detach=recurrent)
     return ATTENTIONS[name](size)

@@ -1,18 +1,20 @@
 """Parts of models: standard units, encoders of series and text, heads."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mien.models.attention import AttentionName, growth_of, make_attention
-from mien.tensors import Sequence
+from mien.models.attention import Attention, AttentionName, make_attention
+from mien.tensors import PaddedSeries
 
 __all__ = [
     "AbsentState",
+    "EncodedSteps",
     "EncoderName",
+    "FeatureEncoder",
     "Head",
     "SeriesEncoder",
     "Standardise",
@@ -50,6 +52,22 @@ def mean_step(states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]) -> Floa
     return torch.einsum("bt,bth->bh", mask.to(states.dtype) / count, states)
 
 
+class EncodedSteps(NamedTuple):
+    """The states of a series, of which an attention makes one vector per clip.
+
+    Attributes:
+        states: State of every step.
+        summary: The encoder's own summary of each clip.
+        mask: True at real steps.
+        num_clips: If all clips have the same series, of which there is then only the first: B.
+    """
+
+    states: Float[Tensor, "B T H"]
+    summary: Float[Tensor, "B H"]
+    mask: Bool[Tensor, "B T"]
+    num_clips: int | None = None
+
+
 class Standardise(nn.Module):
     """Bring every feature to mean 0 and standard deviation 1 over the real steps of train.
 
@@ -75,10 +93,10 @@ class Standardise(nn.Module):
         is_constant = deviation <= 1e-6 * mean.abs().clamp(min=1e-6)
         self.scale.copy_(torch.where(is_constant, torch.zeros_like(deviation), 1 / deviation))
 
-    def forward(self, sequence: Sequence) -> Sequence:
-        """Return the sequence in standard units, still zero at padding."""
-        values = (sequence.values - self.mean) * self.scale
-        return Sequence(values * sequence.mask.unsqueeze(-1), sequence.mask)
+    def forward(self, series: PaddedSeries) -> PaddedSeries:
+        """Return the series in standard units, still zero at padding."""
+        values = (series.values - self.mean) * self.scale
+        return PaddedSeries(values * series.mask.unsqueeze(-1), series.mask)
 
 
 class AbsentState(nn.Module):
@@ -99,7 +117,36 @@ class AbsentState(nn.Module):
         return torch.where(is_present.unsqueeze(-1), vectors, self.vector)
 
 
-class SeriesEncoder(nn.Module):
+class FeatureEncoder(nn.Module):
+    """What the encoders of features share: an attention makes one vector of the encoded steps.
+
+    An encoder adds ``encode``.
+    """
+
+    standardise: Standardise
+    attention: Attention
+    dropout: nn.Dropout
+    linear: nn.Linear
+
+    def encode(self, series: PaddedSeries) -> EncodedSteps:
+        """Return the state of every step, and a summary of them."""
+        raise NotImplementedError
+
+    def attend(
+        self, steps: EncodedSteps
+    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        """Return one vector per clip, and the weight of each step if the attention has weights."""
+        vectors, weights = self.attention(steps.states, steps.summary, steps.mask)
+        return self.linear(self.dropout(vectors)), weights
+
+    def forward(
+        self, series: PaddedSeries
+    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        """Return one vector per clip, and the weight of each step if the attention has weights."""
+        return self.attend(self.encode(series))
+
+
+class SeriesEncoder(FeatureEncoder):
     """Turn a series of features into one vector: standardise, LSTM, temporal attention, linear.
 
     The LSTM runs over the padded batch and its states are masked: being causal, a real step never
@@ -133,20 +180,17 @@ class SeriesEncoder(nn.Module):
         self.rnn = nn.LSTM(size, state_size, num_layers, batch_first=True, dropout=between)
         self.attention = make_attention(attention, state_size, recurrent=True)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(growth_of(attention) * state_size, output_size)
+        self.linear = nn.Linear(self.attention.output_size, output_size)
         self.output_size = output_size
 
-    def forward(
-        self, sequence: Sequence
-    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
-        """Return one vector per clip, and the weight of each step if the attention has weights."""
-        values, mask = self.standardise(sequence)
+    def encode(self, series: PaddedSeries) -> EncodedSteps:
+        """Return the state of every step, and the last real one as their summary."""
+        values, mask = self.standardise(series)
         states, _ = self.rnn(values)  # (B, T, H)
-        vectors, weights = self.attention(states, last_step(states, mask), mask)
-        return self.linear(self.dropout(vectors)), weights
+        return EncodedSteps(states, last_step(states, mask), mask)
 
 
-class StepEncoder(nn.Module):
+class StepEncoder(FeatureEncoder):
     """Turn a series of features into one vector, step by step: no step sees another.
 
         h_t = tanh(W dropout(x_t) + b),   x_t in standard units, cut at 5 of them
@@ -181,18 +225,15 @@ class StepEncoder(nn.Module):
         self.step = nn.Linear(size, state_size)
         self.attention = make_attention(attention, state_size, recurrent=True)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(growth_of(attention) * state_size, output_size)
+        self.linear = nn.Linear(self.attention.output_size, output_size)
         self.output_size = output_size
 
-    def forward(
-        self, sequence: Sequence
-    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
-        """Return one vector per clip, and the weight of each step if the attention has weights."""
-        values, mask = self.standardise(sequence)
+    def encode(self, series: PaddedSeries) -> EncodedSteps:
+        """Return the state of every step, and their mean as their summary."""
+        values, mask = self.standardise(series)
         values = values.clamp(-_FARTHEST, _FARTHEST)
         states = torch.tanh(self.step(self.dropout(values)))  # (B, T, H)
-        vectors, weights = self.attention(states, mean_step(states, mask), mask)
-        return self.linear(self.dropout(vectors)), weights
+        return EncodedSteps(states, mean_step(states, mask), mask)
 
 
 class Summarise(nn.Module):
@@ -211,15 +252,25 @@ class Summarise(nn.Module):
         super().__init__()
         self.attention = make_attention(attention, size, recurrent=False)
         self.summary = summary
-        self.output_size = growth_of(attention) * size
+        self.output_size = self.attention.output_size
+
+    def encode(self, states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]) -> EncodedSteps:
+        """Return the states beside the encoder's own summary of them."""
+        summary = states[:, 0] if self.summary == "cls" else mean_step(states, mask)
+        return EncodedSteps(states, summary, mask)
+
+    def attend(
+        self, steps: EncodedSteps
+    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        """Return one vector per clip, and the weight of each step if the attention has weights."""
+        vectors, weights = self.attention(steps.states, steps.summary, steps.mask)
+        return vectors, weights
 
     def forward(
         self, states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]
     ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
         """Return one vector per clip, and the weight of each step if the attention has weights."""
-        summary = states[:, 0] if self.summary == "cls" else mean_step(states, mask)
-        vectors, weights = self.attention(states, summary, mask)
-        return vectors, weights
+        return self.attend(self.encode(states, mask))
 
 
 class Head(nn.Module):

@@ -1,24 +1,21 @@
 """Late fusion: each modality scores alone, and the multimodal score is their weighted mean.
 
-No model of its own to train and compare: ``mien.training.out_of_fold`` asks it what each modality
-says.
+It is not among the models that are trained and compared: ``mien.training.out_of_fold`` takes the
+score of each modality from it.
 """
-
-from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import nn
 
 from mien.models.encoders import Head
-from mien.models.multitask import MultimodalModel, PartsConfig
+from mien.models.multitask import ModelInputs, MultimodalModel, PartsConfig
 from mien.tensors import Batch, Output
 from mien.types import Modality, Task
 
-__all__ = ["Late"]
+__all__ = ["LateFusion"]
 
 
-class Late(MultimodalModel):
+class LateFusion(MultimodalModel):
     """Read a score from each modality alone, and weigh the scores of those that a clip has.
 
         score_f = sum of w_s score_s / sum of w_s,  over the modalities s of the clip,  w_s > 0
@@ -29,25 +26,11 @@ class Late(MultimodalModel):
 
     Args:
         config: Sizes of the parts.
-        sizes: Size of an input feature of each modality that the corpus has.
-        text_encoder: Gives the states of the text.
-        summary: What the text encoder's own summary of a clip is.
+        inputs: What the model reads.
     """
 
-    def __init__(
-        self,
-        config: PartsConfig,
-        sizes: Mapping[Modality, int],
-        text_encoder: nn.Module | None = None,
-        summary: Literal["cls", "mean"] = "cls",
-    ) -> None:
-        super().__init__(
-            config,
-            attention="softmax",
-            sizes=sizes,
-            text_encoder=text_encoder,
-            summary=summary,
-        )
+    def __init__(self, config: PartsConfig, inputs: ModelInputs) -> None:
+        super().__init__(config, inputs, attention="softmax")
         own = {Task(m): getattr(config.state_size, m) for m in self.modalities}
         self.state_sizes = {Task.FUSION: sum(own.values()), **own}
         self.heads = nn.ModuleDict(
@@ -70,7 +53,7 @@ class Late(MultimodalModel):
         The score of a modality that a clip does not have is 0 and counts for nothing.
         """
         present = self.present(batch)
-        vectors, attention = self.encode(batch)
+        vectors, attention = self.encode_batch(batch)
         states, scores = {}, {}
         for modality in self.modalities:
             state, score = self.heads[modality](vectors[modality])

@@ -1,6 +1,7 @@
 """One multimodal and up to three unimodal tasks: the network that the models have in common."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,20 +13,21 @@ from mien.config import Settings
 from mien.models.attention import AttentionName
 from mien.models.encoders import (
     AbsentState,
+    EncodedSteps,
     EncoderName,
     Head,
     SeriesEncoder,
     StepEncoder,
     Summarise,
 )
-from mien.models.fusion import FUSIONS, FusionName
 from mien.pretrained.text_encoder import GivenStates
-from mien.tensors import Batch, Output, Sequence
+from mien.tensors import Batch, PaddedSeries
 from mien.types import Modality, Task
 
 __all__ = [
     "Dropouts",
     "LstmSizes",
+    "ModelInputs",
     "MultimodalModel",
     "Multitask",
     "MultitaskConfig",
@@ -131,41 +133,49 @@ class MultitaskConfig(PartsConfig):
     name: str
 
 
-class MultimodalModel(nn.Module):
-    """One vector per modality that the corpus has: what every model begins with.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInputs:
+    """What a model reads: decided by the data and the text encoder, never by its settings.
 
-    A model adds ``forward``, and ``state_sizes``, the size of the state of each of its tasks.
-
-    Args:
-        config: Sizes of the parts.
-        attention: How the states of a series become one vector.
+    Attributes:
         sizes: Size of an input feature of each modality that the corpus has; for text, size of a
             state of the text encoder.
         text_encoder: Gives the states of the text; by default the text comes as states already.
-        summary: What the text encoder's own summary of a clip is.
+        summary: What the text encoder's own summary of a clip is: its first state or the mean.
+    """
+
+    sizes: Mapping[Modality, int]
+    text_encoder: nn.Module | None = None
+    summary: Literal["cls", "mean"] = "cls"
+
+
+class MultimodalModel(nn.Module):
+    """One vector per modality that the corpus has: what every model begins with.
+
+    The modalities are those of the inputs: a corpus without video gives a model without a video
+    task. A model adds ``forward``, and ``state_sizes``, the size of the state of each of its tasks.
+
+    Args:
+        config: Sizes of the parts.
+        inputs: What the model reads.
+        attention: How the states of a series become one vector.
     """
 
     state_sizes: dict[Task, int]
 
     def __init__(
-        self,
-        config: PartsConfig,
-        *,
-        attention: AttentionName,
-        sizes: Mapping[Modality, int],
-        text_encoder: nn.Module | None = None,
-        summary: Literal["cls", "mean"] = "cls",
+        self, config: PartsConfig, inputs: ModelInputs, *, attention: AttentionName
     ) -> None:
         super().__init__()
         self.modality_dropout = config.modality_dropout
-        self.modalities = tuple(m for m in Modality if m in sizes)
+        self.modalities = tuple(m for m in Modality if m in inputs.sizes)
         self.tasks = (Task.FUSION, *(Task(m) for m in self.modalities))
         series = [m for m in self.modalities if m is not Modality.TEXT]
         self.encoders = nn.ModuleDict(
             {
                 m: _make_encoder(
                     config,
-                    sizes[m],
+                    inputs.sizes[m],
                     state_size=getattr(config.lstm_size, m),
                     output_size=getattr(config.output_size, m),
                     attention=attention,
@@ -174,49 +184,57 @@ class MultimodalModel(nn.Module):
             }
         )
         self.vector_sizes: dict[Modality, int] = {m: getattr(config.output_size, m) for m in series}
-        if Modality.TEXT in sizes:
-            self.text_encoder = text_encoder or GivenStates()
-            self.summarise = Summarise(sizes[Modality.TEXT], attention=attention, summary=summary)
+        if Modality.TEXT in inputs.sizes:
+            self.text_encoder = inputs.text_encoder or GivenStates()
+            self.summarise = Summarise(
+                inputs.sizes[Modality.TEXT], attention=attention, summary=inputs.summary
+            )
             self.vector_sizes = {Modality.TEXT: self.summarise.output_size, **self.vector_sizes}
 
-    def encode(
+    def encode(self, modality: Modality, series: PaddedSeries) -> EncodedSteps:
+        """Return the state of every step of a modality, and the encoder's summary of each clip.
+
+        A series that is the same in all clips is encoded once (``PaddedSeries.repeat``).
+        """
+        if series.is_repeated:
+            return self.encode(modality, series.repeat(1))._replace(num_clips=len(series.mask))
+        if modality is Modality.TEXT:
+            return self.summarise.encode(self.text_encoder(series), series.mask)
+        encoded: EncodedSteps = self.encoders[modality].encode(series)  # type: ignore[operator]
+        return encoded
+
+    def attend(
+        self, modality: Modality, steps: EncodedSteps
+    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
+        """Return one vector per clip, and the weight of each step if the attention has weights."""
+        part = self.summarise if modality is Modality.TEXT else self.encoders[modality]
+        vectors, weights = part.attend(steps)  # type: ignore[operator]
+        if steps.num_clips is not None:
+            vectors = vectors.expand(steps.num_clips, -1)
+            weights = None if weights is None else weights.expand(steps.num_clips, -1)
+        return vectors, weights
+
+    def encode_batch(
         self, batch: Batch
     ) -> tuple[dict[Modality, Float[Tensor, "B _"]], dict[Modality, Float[Tensor, "B _"]]]:
-        """Return the vectors of every modality, and the weights of its steps if it has weights.
-
-        A modality that is the same in all clips is encoded once (``Sequence.repeat``).
-        """
+        """Return the vectors of every modality, and the weights of its steps if it has weights."""
         vectors, attention = {}, {}
         for modality in self.modalities:
-            vectors[modality], weights = self._encode(modality, batch.sequences[modality])
+            steps = self.encode(modality, batch.sequences[modality])
+            vectors[modality], weights = self.attend(modality, steps)
             if weights is not None:
                 attention[modality] = weights
         return vectors, attention
-
-    def _encode(
-        self, modality: Modality, sequence: Sequence
-    ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"] | None]:
-        if sequence.is_repeated:
-            num_rows = len(sequence.mask)
-            vector, once = self._encode(modality, sequence.repeat(1))
-            repeated = None if once is None else once.expand(num_rows, -1)
-            return vector.expand(num_rows, -1), repeated
-        if modality is Modality.TEXT:
-            states = self.text_encoder(sequence)
-            vectors, weights = self.summarise(states, sequence.mask)
-        else:
-            vectors, weights = self.encoders[modality](sequence)
-        return vectors, weights
 
     def present(self, batch: Batch) -> dict[Modality, Bool[Tensor, "B"]]:
         """Return which clips have which modality, less those that dropout takes away."""
         has = torch.stack([batch.sequences[m].mask.any(dim=1) for m in self.modalities])  # (M, B)
         if self.training and self.modality_dropout > 0:
             noise = torch.rand(has.shape, device=has.device)
-            kept = has & (noise >= self.modality_dropout)
+            remaining = has & (noise >= self.modality_dropout)
             best = noise.masked_fill(~has, -1.0).argmax(dim=0)  # stays if all would go
-            one = torch.zeros_like(has).scatter(0, best.unsqueeze(0), value=True) & has
-            has = torch.where(kept.any(dim=0), kept, one)
+            lone = torch.zeros_like(has).scatter(0, best.unsqueeze(0), value=True) & has
+            has = torch.where(remaining.any(dim=0), remaining, lone)
         return dict(zip(self.modalities, has.unbind(), strict=True))
 
     def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
@@ -234,59 +252,55 @@ class MultimodalModel(nn.Module):
 
 
 class Multitask(MultimodalModel):
-    """Encode each modality, fuse, and read one score per task.
+    """A multimodal task and one of each modality: a vector each, and a score read from it.
 
-    The modalities are those of ``sizes``: a corpus without video gives a model without a video
-    task. A clip without a modality gets a learned vector in its place.
+    A clip without a modality gets a learned vector in its place. A model adds the fusion of the
+    vectors, ``heads`` and ``forward``.
 
     Args:
         config: Sizes of the parts.
+        inputs: What the model reads.
         attention: How the states of a series become one vector.
-        fusion: How the vectors of the modalities meet.
-        sizes: Size of an input feature of each modality that the corpus has; for text, size of a
-            state of the text encoder.
-        text_encoder: Gives the states of the text; by default the text comes as states already.
-        summary: What the text encoder's own summary of a clip is.
     """
 
+    heads: nn.ModuleDict
+
     def __init__(
-        self,
-        config: PartsConfig,
-        *,
-        attention: AttentionName,
-        fusion: FusionName,
-        sizes: Mapping[Modality, int],
-        text_encoder: nn.Module | None = None,
-        summary: Literal["cls", "mean"] = "cls",
+        self, config: PartsConfig, inputs: ModelInputs, *, attention: AttentionName
     ) -> None:
-        super().__init__(
-            config, attention=attention, sizes=sizes, text_encoder=text_encoder, summary=summary
-        )
+        super().__init__(config, inputs, attention=attention)
         self.absent = nn.ModuleDict({m: AbsentState(n) for m, n in self.vector_sizes.items()})
-        self.fusion = FUSIONS[fusion](self.vector_sizes, config.fusion_size)
-        head_sizes = {Task.FUSION: self.fusion.output_size}
-        head_sizes |= {Task(m): size for m, size in self.vector_sizes.items()}
         self.state_sizes = {t: getattr(config.state_size, t) for t in self.tasks}
-        self.heads = nn.ModuleDict(
+
+    def make_heads(self, config: PartsConfig, fused_size: int) -> nn.ModuleDict:
+        """Build a head for every task, the multimodal one for a fused vector of the given size."""
+        sizes = {Task.FUSION: fused_size} | {Task(m): n for m, n in self.vector_sizes.items()}
+        return nn.ModuleDict(
             {
                 task: Head(size, self.state_sizes[task], getattr(config.dropout, task))
-                for task, size in head_sizes.items()
+                for task, size in sizes.items()
             }
         )
 
-    def forward(self, batch: Batch) -> Output:
-        """Return scores, states and attention of every clip."""
-        present = self.present(batch)
-        encoded, attention = self.encode(batch)
-        vectors = {m: self.absent[m](v, present[m]) for m, v in encoded.items()}
-        inputs = {Task.FUSION: self.fusion(vectors), **{Task(m): v for m, v in vectors.items()}}
-        read = {task: self.heads[task](one) for task, one in inputs.items()}
-        return Output(
-            scores={task: scores for task, (_, scores) in read.items()},
-            states={task: states for task, (states, _) in read.items()},
-            attention=attention,
-            present=present,
-        )
+    def fill_absent(
+        self,
+        vectors: Mapping[Modality, Float[Tensor, "B _"]],
+        present: Mapping[Modality, Bool[Tensor, "B"]],
+    ) -> dict[Modality, Float[Tensor, "B _"]]:
+        """Return the vectors, with a learned one where a clip does not have the modality."""
+        return {m: self.absent[m](vector, present[m]) for m, vector in vectors.items()}
+
+    def score(
+        self, fused: Float[Tensor, "B _"], vectors: Mapping[Modality, Float[Tensor, "B _"]]
+    ) -> tuple[dict[Task, Float[Tensor, "B"]], dict[Task, Float[Tensor, "B _"]]]:
+        """Return the score of every task, and the state from which it is read."""
+        scores, states = {}, {}
+        for task, vector in {
+            Task.FUSION: fused,
+            **{Task(m): v for m, v in vectors.items()},
+        }.items():
+            states[task], scores[task] = self.heads[task](vector)
+        return scores, states
 
 
 def _make_encoder(

@@ -1,12 +1,10 @@
 """Self-MM: the last state of every series, joined; the model on which TAM-ULAG builds."""
 
-from collections.abc import Mapping
 from typing import Literal
 
-from torch import nn
-
-from mien.models.multitask import Multitask, MultitaskConfig
-from mien.types import Modality
+from mien.models.fusion import ConcatFusion
+from mien.models.multitask import ModelInputs, Multitask, MultitaskConfig
+from mien.tensors import Batch, Output
 
 __all__ = ["SelfMM", "SelfMMConfig"]
 
@@ -24,29 +22,28 @@ class SelfMMConfig(MultitaskConfig):
 class SelfMM(Multitask):
     """Joined vectors of the modalities, without attention over time.
 
+        x_m              = last state of the encoder of m         m in t a v
+        x_f              = [x_t; x_a; x_v]
+        state_m, score_m = head_m(x_m)                            of m in f t a v
+
     The unimodal labels that its four tasks are trained on are made by ``mien.labels``.
 
     Source: yu2021.
 
     Args:
         config: Settings.
-        sizes: Size of an input feature of each modality that the corpus has.
-        text_encoder: Gives the states of the text.
-        summary: What the text encoder's own summary of a clip is.
+        inputs: What the model reads.
     """
 
-    def __init__(
-        self,
-        config: SelfMMConfig,
-        sizes: Mapping[Modality, int],
-        text_encoder: nn.Module | None = None,
-        summary: Literal["cls", "mean"] = "cls",
-    ) -> None:
-        super().__init__(
-            config,
-            attention="none",
-            fusion="concat",
-            sizes=sizes,
-            text_encoder=text_encoder,
-            summary=summary,
-        )
+    def __init__(self, config: SelfMMConfig, inputs: ModelInputs) -> None:
+        super().__init__(config, inputs, attention="none")
+        self.fusion = ConcatFusion(self.vector_sizes, config.fusion_size)
+        self.heads = self.make_heads(config, self.fusion.output_size)
+
+    def forward(self, batch: Batch) -> Output:
+        """Return scores and states of every clip; there are no weights of steps."""
+        present = self.present(batch)
+        vectors, attention = self.encode_batch(batch)
+        vectors = self.fill_absent(vectors, present)
+        scores, states = self.score(self.fusion(vectors), vectors)
+        return Output(scores=scores, states=states, attention=attention, present=present)

@@ -1,14 +1,11 @@
 """TAM-ULAG: temporal attention on every series, and fusion per semantic dimension."""
 
-from collections.abc import Mapping
 from typing import Literal
 
-from torch import nn
-
 from mien.models.attention import AttentionName
-from mien.models.fusion import FusionName
-from mien.models.multitask import Multitask, MultitaskConfig
-from mien.types import Modality
+from mien.models.fusion import FUSIONS, FusionName
+from mien.models.multitask import ModelInputs, Multitask, MultitaskConfig
+from mien.tensors import Batch, Output
 
 __all__ = ["TamUlag", "TamUlagConfig"]
 
@@ -36,29 +33,35 @@ class TamUlagConfig(MultitaskConfig):
 class TamUlag(Multitask):
     """Temporal attention over each series and fusion in each semantic dimension.
 
+        states, summary = encoder_m(series of m)                  every step of m in t a v
+        x_m             = [summary; sum over steps of w_i state_i],   w from the attention
+        x_f             = fusion(x_t, x_a, x_v)                   in each semantic dimension
+        state_m, score_m = head_m(x_m)                            of m in f t a v
+
     The unimodal labels that its four tasks are trained on are made by ``mien.labels``.
 
     Source: sun2024.
 
     Args:
         config: Settings.
-        sizes: Size of an input feature of each modality that the corpus has.
-        text_encoder: Gives the states of the text.
-        summary: What the text encoder's own summary of a clip is.
+        inputs: What the model reads.
     """
 
-    def __init__(
-        self,
-        config: TamUlagConfig,
-        sizes: Mapping[Modality, int],
-        text_encoder: nn.Module | None = None,
-        summary: Literal["cls", "mean"] = "cls",
-    ) -> None:
-        super().__init__(
-            config,
-            attention=config.attention,
-            fusion=config.fusion,
-            sizes=sizes,
-            text_encoder=text_encoder,
-            summary=summary,
-        )
+    def __init__(self, config: TamUlagConfig, inputs: ModelInputs) -> None:
+        super().__init__(config, inputs, attention=config.attention)
+        self.fusion = FUSIONS[config.fusion](self.vector_sizes, config.fusion_size)
+        self.heads = self.make_heads(config, self.fusion.output_size)
+
+    def forward(self, batch: Batch) -> Output:
+        """Return scores, states and attention of every clip."""
+        present = self.present(batch)
+        vectors, attention = {}, {}
+        for modality in self.modalities:
+            steps = self.encode(modality, batch.sequences[modality])
+            vectors[modality], weights = self.attend(modality, steps)
+            if weights is not None:
+                attention[modality] = weights
+        vectors = self.fill_absent(vectors, present)
+        fused = self.fusion(vectors)
+        scores, states = self.score(fused, vectors)
+        return Output(scores=scores, states=states, attention=attention, present=present)

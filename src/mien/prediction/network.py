@@ -18,7 +18,7 @@ from mien.extraction.extractors import EXTRACTORS
 from mien.files.hashing import hash_file
 from mien.files.reading import show
 from mien.models import build_model
-from mien.models.multitask import MultimodalModel
+from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.prediction.answer import ModelFacts
 from mien.pretrained.encoder_source import find_local_encoder, find_text_encoder
 from mien.tensors import Batch, Output, pad, reported_scores
@@ -212,8 +212,9 @@ def load_network(checkpoint: Path) -> Network:
     extraction = _read_extraction(checkpoint, header)
     text = _open_text(checkpoint, header, config) if Modality.TEXT in sizes else None
     encoder = text.build() if text is not None else None
+    inputs = ModelInputs(sizes=sizes, text_encoder=encoder, summary=config.text_encoder.summary)
     model = build_with(
-        lambda: build_model(config.model, sizes, encoder, config.text_encoder.summary),
+        lambda: build_model(config.model, inputs),
         split_states(read_tensors(checkpoint), "model"),
         str(checkpoint),
     )

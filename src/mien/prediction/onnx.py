@@ -26,8 +26,7 @@ from mien.errors import CheckpointError, require
 from mien.files.atomic import refuse_existing, written_beside
 from mien.models.encoders import Standardise
 from mien.prediction.network import Network, load_network
-from mien.tensors import Batch, reported_scores
-from mien.tensors import Sequence as Steps
+from mien.tensors import Batch, PaddedSeries, reported_scores
 from mien.training.loading import find_checkpoint
 from mien.types import Modality
 
@@ -157,7 +156,7 @@ class OnnxNetwork(nn.Module):
         for i, modality in enumerate(self.modalities):
             values, mask = given[2 * i], given[2 * i + 1]
             is_ids = modality is Modality.TEXT and self.reads_ids
-            sequences[modality] = Steps(values.unsqueeze(-1) if is_ids else values, mask)
+            sequences[modality] = PaddedSeries(values.unsqueeze(-1) if is_ids else values, mask)
         return Batch(index=torch.arange(given[0].shape[0]), sequences=sequences)
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mien.errors import ConfigError
 from mien.pretrained.transformers_models import cannot_load, load_model, load_part
-from mien.tensors import Sequence
+from mien.tensors import PaddedSeries
 
 __all__ = [
     "GivenStates",
@@ -35,10 +35,10 @@ class TokenEncoder(nn.Module):
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
+    def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
-        ids = sequence.values.squeeze(-1).long()
-        mask = _never_empty(sequence.mask)
+        ids = series.values.squeeze(-1).long()
+        mask = _never_empty(series.mask)
         output = self.backbone(input_ids=ids, attention_mask=mask)
         states: Tensor = output.last_hidden_state
         return states
@@ -57,13 +57,13 @@ class TopLayers(nn.Module):
         self.layers = layers
         self.settings = settings
 
-    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
+    def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
         from transformers.masking_utils import create_bidirectional_mask
 
-        states = sequence.values
+        states = series.values
         mask = create_bidirectional_mask(
-            config=self.settings, inputs_embeds=states, attention_mask=_never_empty(sequence.mask)
+            config=self.settings, inputs_embeds=states, attention_mask=_never_empty(series.mask)
         )
         for layer in self.layers:
             states = layer(states, mask)
@@ -73,9 +73,9 @@ class TopLayers(nn.Module):
 class GivenStates(nn.Module):
     """No encoder: the sequence holds states already."""
 
-    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
+    def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states as they are."""
-        return sequence.values
+        return series.values
 
 
 class StackedEncoder(nn.Module):
@@ -94,9 +94,9 @@ class StackedEncoder(nn.Module):
         self.bottom = bottom
         self.top = top
 
-    def forward(self, sequence: Sequence) -> Float[Tensor, "B T d"]:
+    def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
-        states: Tensor = self.top(Sequence(self.bottom(sequence), sequence.mask))
+        states: Tensor = self.top(PaddedSeries(self.bottom(series), series.mask))
         return states
 
 

@@ -13,7 +13,7 @@ from mien.data.store import Store
 from mien.data.text import check_encoder
 from mien.errors import CheckpointError, TrainingError
 from mien.models import build_model
-from mien.models.multitask import MultimodalModel
+from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.training.checkpoints.checkpoint import (
     build_with,
     check_finite,
@@ -138,8 +138,11 @@ def load_trained(path: str | Path, store: Store, *, with_unlabelled: bool = Fals
     _check_fit(checkpoint, header, prepared)
     warnings = check_data(checkpoint, header, store, config)
     encoder = prepared.text.build() if prepared.text is not None else None
+    inputs = ModelInputs(
+        sizes=prepared.sizes, text_encoder=encoder, summary=config.text_encoder.summary
+    )
     model = build_with(
-        lambda: build_model(config.model, prepared.sizes, encoder, config.text_encoder.summary),
+        lambda: build_model(config.model, inputs),
         split_states(read_tensors(checkpoint), "model"),
         str(checkpoint),
     )

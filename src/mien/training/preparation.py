@@ -14,7 +14,7 @@ from mien.data.store import Series, Store
 from mien.data.text import TextInput, prepare_text
 from mien.errors import ConfigError, StoreError
 from mien.models import build_model
-from mien.models.multitask import MultimodalModel
+from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.training.checkpoints.videos import plain_name
 from mien.training.settings import ExperimentConfig, FeaturesConfig
 from mien.types import SPLITS, Clip, Modality, Scale, Split, Task
@@ -205,7 +205,10 @@ def _cut(series: Series, max_steps: int) -> Series:
 def build(prepared: Prepared, config: ExperimentConfig) -> MultimodalModel:
     """Build the model for prepared data; its weights come from torch's present seed."""
     encoder = prepared.text.build() if prepared.text is not None else None
-    return build_model(config.model, prepared.sizes, encoder, config.text_encoder.summary)
+    inputs = ModelInputs(
+        sizes=prepared.sizes, text_encoder=encoder, summary=config.text_encoder.summary
+    )
+    return build_model(config.model, inputs)
 
 
 def fit_scales(model: MultimodalModel, dataset: ClipDataset) -> None:

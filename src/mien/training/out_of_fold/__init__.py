@@ -24,7 +24,7 @@ from mien.data.dataset import ClipDataset
 from mien.errors import DivergenceError
 from mien.labels.generator import Evidence
 from mien.labels.latent import EvidenceConfig, latent_labels
-from mien.models.late_fusion import Late
+from mien.models.late_fusion import LateFusion
 from mien.training.out_of_fold.evidence_cache import cached_evidence, evidence_key
 from mien.training.out_of_fold.evidence_settings import (
     EvidenceSettings,
@@ -75,7 +75,7 @@ class EvidenceEpoch:
     evidence: Evidence
     fused: Float[torch.Tensor, " N"]
     error: float
-    models: tuple[Late, ...]
+    models: tuple[LateFusion, ...]
 
 
 def cross_fit(

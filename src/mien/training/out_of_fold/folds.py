@@ -11,7 +11,8 @@ from mien.data.dataset import ClipDataset
 from mien.evaluation.scoring import predict
 from mien.labels.generator import LabelInputs
 from mien.labels.reference import CopyConfig, CopyLabels
-from mien.models.late_fusion import Late
+from mien.models.late_fusion import LateFusion
+from mien.models.multitask import ModelInputs
 from mien.training.loop import Stepper, mix_seeds
 from mien.training.objective import MultitaskObjective
 from mien.training.out_of_fold.evidence_settings import EvidenceSettings
@@ -65,7 +66,7 @@ class Fold:
     """
 
     number: int
-    model: Late
+    model: LateFusion
     stepper: Stepper
     train_rows: Int[np.ndarray, " _"]
     held_out_rows: Int[np.ndarray, " _"]
@@ -99,10 +100,11 @@ def make_folds(
         )
         train = _part_of(dataset, train_rows)
         torch.manual_seed(mix_seeds(seed, number))
-        model = Late(settings.model, sizes, None, settings.text_encoder.summary)
+        inputs = ModelInputs(sizes=sizes, summary=settings.text_encoder.summary)
+        model = LateFusion(settings.model, inputs)
         fit_scales(model, train)
-        inputs = LabelInputs(labels=train.labels, scale=scale, state_sizes=model.state_sizes)
-        objective = MultitaskObjective(CopyLabels(CopyConfig(), inputs))
+        annotations = LabelInputs(labels=train.labels, scale=scale, state_sizes=model.state_sizes)
+        objective = MultitaskObjective(CopyLabels(CopyConfig(), annotations))
         folds.append(
             Fold(
                 number=number,
