@@ -20,6 +20,8 @@ from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store_writer import write_store
 from mien.errors import MienError
+from mien.labels import GENERATORS
+from mien.models import MODELS
 from mien.pretrained.encoder_source import DEFAULT_TEXT_ENCODER
 from mien.studies.plan import StudyConfig, list_studies, read_study
 from mien.training.settings import ExperimentConfig, list_configs, read_config
@@ -105,7 +107,10 @@ def workplace(tmp_path, monkeypatch, tiny_bert):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(DEFAULT_TEXT_ENCODER, "en", str(tiny_bert))
     write_store(make_planted(PlantedConfig(num_clips=40)), "stores/planted")
-    return tmp_path
+    models = set(MODELS)
+    yield tmp_path
+    for name in set(MODELS) - models:  # a page has registered it
+        del MODELS[name]
 
 
 @pytest.mark.slow
@@ -143,7 +148,7 @@ def parse(words):
 
 def check_training(config, overrides):
     if config in list_configs():
-        read_config(config, [o for o in overrides if not o.startswith("model.name=late")])
+        read_config(config, [o for o in overrides if not o.startswith("model.name=corrected_mean")])
     else:
         assert config.endswith(".toml"), f"no settings are called {config!r}"
 
@@ -203,12 +208,19 @@ def settings_of(page):
     named = re.compile(rf"(?:--set )?((?:{SECTIONS})\.[a-z0-9_.]+(?:=\S+)?)")
     found = [named.fullmatch(code) for code in _INLINE.findall(without_blocks(page))]
     names = [one[1] for one in found if one and not one[1].endswith(".py")]
-    return [name for name in names if name != "model.name=late"]
+    return [name for name in names if name != "model.name=corrected_mean"]
+
+
+def generator_with(path):
+    """A label generator that has a setting, if it is one of the labels."""
+    section, _, key = path.partition(".")
+    entries = GENERATORS.items() if section == "labels" else ()
+    return [f"labels.generator={n}" for n, e in entries if key in e.config.model_fields][:1]
 
 
 def look_up(path):
     """Find a setting; of models, those of TAM-ULAG, which has them all."""
-    values = read_config("tam_ulag-planted").model_dump()
+    values = read_config("tam_ulag-planted", generator_with(path)).model_dump()
     for key in path.split("."):
         values = values[key]
 
@@ -219,7 +231,7 @@ def test_every_setting_that_a_page_names_exists(page):
         path, equals, _ = name.partition("=")
         look_up(path)
         if equals:
-            read_config("tam_ulag-planted", [name])
+            read_config("tam_ulag-planted", [*generator_with(path), name])
 
 
 def anchors_of(page):

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mien.corpora import register_corpus
     from mien.corpora.planted.corpus import make_planted
     from mien.corpora.planted.planted_config import PlantedConfig
     from mien.corpora.published.reader import read_published
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mien.data.store import open_store
     from mien.data.store_writer import write_store
     from mien.errors import MienError
+    from mien.extraction.extractors import register_extractor
+    from mien.models import register_model
     from mien.prediction.predictor import load
     from mien.reports.comparison import compare_runs as compare
     from mien.reports.page import write_report
@@ -38,6 +41,9 @@ __all__ = [
     "read_config",
     "read_published",
     "read_table",
+    "register_corpus",
+    "register_extractor",
+    "register_model",
     "train",
     "write_report",
     "write_store",
@@ -56,6 +62,9 @@ _HOMES = {
     "read_config": ("mien.training.settings", "read_config"),
     "read_published": ("mien.corpora.published.reader", "read_published"),
     "read_table": ("mien.corpora.table", "read_table"),
+    "register_corpus": ("mien.corpora", "register_corpus"),
+    "register_extractor": ("mien.extraction.extractors", "register_extractor"),
+    "register_model": ("mien.models", "register_model"),
     "train": ("mien.training.experiment", "train"),
     "write_report": ("mien.reports.page", "write_report"),
     "write_store": ("mien.data.store_writer", "write_store"),

@@ -14,6 +14,7 @@ __all__ = [
     "MetricError",
     "MienError",
     "OutputError",
+    "PluginError",
     "StoreError",
     "TrainingError",
     "require",
@@ -82,6 +83,10 @@ class OutputError(MienError, OSError):
     def __str__(self) -> str:
         """Return the sentence."""
         return str(self.args[0])
+
+
+class PluginError(MienError):
+    """A model, corpus or extractor of another package cannot be used, or its name is taken."""
 
 
 class MetricError(MienError, ValueError):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mien.errors import CorpusError
+from mien.plugins import Registry
 from mien.types import Scale
 
-__all__ = ["KNOWN", "Facts", "MetricFamily", "facts_of", "metric_family"]
+__all__ = ["KNOWN", "Facts", "MetricFamily", "facts_of", "metric_family", "register_corpus"]
 
 MetricFamily = Literal["mosi", "sims", "general"]
 
@@ -30,13 +31,26 @@ class Facts:
     metrics: MetricFamily
 
 
-KNOWN: dict[str, Facts] = {
+_FACTS = {
     "mosi": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
     "mosei": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
     "sims": Facts(scale=Scale(-1, 1), language="zh", metrics="sims"),
     "sims2": Facts(scale=Scale(-1, 1), language="zh", metrics="sims"),
     "planted": Facts(scale=Scale(-3, 3), language="en", metrics="mosi"),
 }
+
+#: Facts of every known corpus, by name; other packages bring theirs by entry points of the group
+#: ``mien.corpora``.
+KNOWN: Registry[Facts] = Registry("corpus", "mien.corpora", Facts, _FACTS)
+
+
+def register_corpus(name: str, facts: Facts) -> None:
+    """Add what is fixed for a corpus to the table, for this process.
+
+    Raises:
+        PluginError: If there is such a corpus already.
+    """
+    KNOWN[name] = facts
 
 
 def facts_of(name: str) -> Facts:

@@ -1,27 +1,76 @@
 """Models: one file per model, with its settings, its class and its source; and their table."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from mien.config import Choice
 from mien.models.multitask import ModelInputs, MultimodalModel, MultitaskConfig
 from mien.models.self_mm import SelfMM, SelfMMConfig
 from mien.models.tam_ulag import TamUlag, TamUlagConfig
+from mien.plugins import Registry
 
-__all__ = ["MODELS", "ModelConfig", "build_model"]
+__all__ = ["MODELS", "ModelConfig", "ModelEntry", "build_model", "register_model"]
 
-#: By name, the settings of a model and its class.
-MODELS: dict[str, tuple[type[Any], type[Any]]] = {
-    "tam_ulag": (TamUlagConfig, TamUlag),
-    "self_mm": (SelfMMConfig, SelfMM),
-}
+
+class ModelEntry(NamedTuple):
+    """A model.
+
+    Attributes:
+        config: Its settings, a subclass of ``MultitaskConfig`` whose ``name`` is that of the model.
+        model: Its class, a subclass of ``MultimodalModel`` that is built from its settings and
+            ``ModelInputs``.
+    """
+
+    config: type[MultitaskConfig]
+    model: type[Any]
+
+
+def _find_fault(name: str, entry: ModelEntry) -> str:
+    config: object = entry.config
+    model: object = entry.model
+    if not (isinstance(config, type) and issubclass(config, MultitaskConfig)):
+        return f"its settings are {config!r}, must be a subclass of MultitaskConfig"
+    if config.model_fields["name"].default != name:
+        return f"the setting 'name' of {config.__name__} must be {name!r} by default"
+    if not (isinstance(model, type) and issubclass(model, MultimodalModel)):
+        return f"its class is {model!r}, must be a subclass of MultimodalModel"
+    return ""
+
+
+#: Every model, by name; other packages bring theirs by entry points of the group ``mien.models``.
+MODELS: Registry[ModelEntry] = Registry(
+    "model",
+    "mien.models",
+    ModelEntry,
+    {
+        "tam_ulag": ModelEntry(TamUlagConfig, TamUlag),
+        "self_mm": ModelEntry(SelfMMConfig, SelfMM),
+    },
+    check=_find_fault,
+)
 
 #: The settings of any model, told apart by their ``name``.
 ModelConfig = Annotated[
-    MultitaskConfig, Choice(MODELS, lambda entry: entry[0], tag="name", default="tam_ulag")
+    MultitaskConfig, Choice(MODELS, lambda entry: entry.config, tag="name", default="tam_ulag")
 ]
+
+
+def register_model(
+    name: str, config_class: type[MultitaskConfig], model_class: type[MultimodalModel]
+) -> None:
+    """Add a model to the table, for this process.
+
+    Args:
+        name: Its name, as ``model.name`` gives it.
+        config_class: Its settings.
+        model_class: Its class, which is built from its settings and ``ModelInputs``.
+
+    Raises:
+        PluginError: If there is such a model already, or the classes are not what they should be.
+    """
+    MODELS[name] = ModelEntry(config_class, model_class)
 
 
 def build_model(config: ModelConfig, inputs: ModelInputs) -> MultimodalModel:
     """Build the model that ``config`` is the settings of."""
-    model: MultimodalModel = MODELS[config.name][1](config, inputs)
+    model: MultimodalModel = MODELS[config.name].model(config, inputs)
     return model

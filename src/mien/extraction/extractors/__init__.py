@@ -31,6 +31,7 @@ from mien.extraction.extractors.protocols import (
     VideoExtractor,
 )
 from mien.extraction.media.segments import Source
+from mien.plugins import Registry
 from mien.types import Modality
 
 __all__ = [
@@ -43,10 +44,10 @@ __all__ = [
     "FrameStream",
     "Source",
     "VideoExtractor",
+    "register_extractor",
 ]
 
-#: Every extractor, by name.
-EXTRACTORS: dict[str, ExtractorEntry] = {
+_EXTRACTORS = {
     "librosa-sims/1": ExtractorEntry(
         modality=Modality.AUDIO,
         summary="the published 33 values: zero-crossing rate, 20 MFCC, 12 chroma, by librosa",
@@ -108,3 +109,20 @@ EXTRACTORS: dict[str, ExtractorEntry] = {
         build=build_openface,
     ),
 }
+
+#: Every extractor, by name; other packages bring theirs by entry points of the group
+#: ``mien.extractors``.
+EXTRACTORS: Registry[ExtractorEntry] = Registry(
+    "extractor", "mien.extractors", ExtractorEntry, _EXTRACTORS
+)
+
+
+def register_extractor(name: str, entry: ExtractorEntry) -> None:
+    """Add an extractor to the table, for this process.
+
+    Worker processes of an extraction do not see it; those of an installed package they do.
+
+    Raises:
+        PluginError: If there is such an extractor already.
+    """
+    EXTRACTORS[name] = entry

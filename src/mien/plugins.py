@@ -1,0 +1,129 @@
+"""Tables that can grow: the package's own entries, those added, those of installed packages."""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from mien.errors import PluginError
+
+__all__ = ["Registry"]
+
+T = TypeVar("T")
+
+
+class Registry(MutableMapping[str, T], Generic[T]):
+    """Entries by name: those of the package, those added, and those of installed packages.
+
+    An installed package brings an entry by an entry point of the group, whose name is that of the
+    entry. Names are read once, when the table is first looked at; an entry of another package is
+    loaded when it is first taken. A name stands for one entry: one that is taken is refused.
+
+    Args:
+        what: What an entry is, for messages.
+        group: Group of the entry points.
+        kind: Class of the entries.
+        entries: Those of the package.
+        check: Returns what is wrong with an entry of that name; empty if nothing is.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        group: str,
+        kind: type[T],
+        entries: Mapping[str, T],
+        check: Callable[[str, T], str] = lambda _name, _entry: "",
+    ) -> None:
+        self.what = what
+        self.group = group
+        self._kind = kind
+        self._own = dict(entries)
+        self._added: dict[str, T] = {}
+        self._loaded: dict[str, T] = {}
+        self._check = check
+
+    @cached_property
+    def _installed(self) -> dict[str, EntryPoint]:
+        """Entry points of other packages, not loaded.
+
+        Raises:
+            PluginError: If one has a name that is taken.
+        """
+        installed: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self.group):
+            if point.name in self._own or point.name in installed:
+                raise PluginError(
+                    f"{self._describe(point)} cannot be used: there is a {self.what} of that name "
+                    "already; uninstall it, or have its name changed"
+                )
+            installed[point.name] = point
+        return installed
+
+    def _describe(self, point: EntryPoint) -> str:
+        package = f" of the package {point.dist.name!r}" if point.dist is not None else ""
+        return f"the {self.what} {point.name!r}{package} (entry point {point.value!r})"
+
+    def __getitem__(self, name: str) -> T:
+        """Return an entry.
+
+        Raises:
+            KeyError: If there is none of that name.
+            PluginError: If it is that of another package, and is no such entry.
+        """
+        installed = self._installed
+        for table in (self._own, self._added, self._loaded):
+            if name in table:
+                return table[name]
+        point = installed[name]
+        try:
+            entry = point.load()
+        except Exception as error:  # whatever the code of another package does
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise PluginError(
+                f"{self._describe(point)} cannot be used: {reason}; mend it or uninstall it"
+            ) from error
+        wrong = self._find_fault(name, entry)
+        if wrong:
+            raise PluginError(
+                f"{self._describe(point)} cannot be used: {wrong}; mend it or uninstall it"
+            )
+        return self._loaded.setdefault(name, entry)
+
+    def __setitem__(self, name: str, entry: T) -> None:
+        """Add an entry.
+
+        Raises:
+            PluginError: If the name is taken, or it is no such entry.
+        """
+        if name in self:
+            raise PluginError(f"there is a {self.what} {name!r} already; give it another name")
+        wrong = self._find_fault(name, entry)
+        if wrong:
+            raise PluginError(f"the {self.what} {name!r} cannot be added: {wrong}")
+        self._added[name] = entry
+
+    def _find_fault(self, name: str, entry: object) -> str:
+        if not isinstance(entry, self._kind):
+            return f"it is a {type(entry).__name__}, must be a {self._kind.__name__}"
+        return self._check(name, entry)
+
+    def __delitem__(self, name: str) -> None:
+        """Take out an entry that was added; those of packages stay.
+
+        Raises:
+            KeyError: If none of that name was added.
+        """
+        del self._added[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is an entry of that name, without loading it."""
+        return any(name in table for table in (self._own, self._added, self._installed))
+
+    def __iter__(self) -> Iterator[str]:
+        """Go over the names: those of the package first."""
+        yield from (*self._own, *self._added, *self._installed)
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._own) + len(self._added) + len(self._installed)

@@ -1,0 +1,246 @@
+"""Models, corpora and extractors that other packages bring, and those that a program adds."""
+
+import subprocess
+import sys
+from typing import Literal
+
+import pytest
+from helpers import SIZES, TINY
+
+import mien
+from mien.corpora import KNOWN, Facts, facts_of, metric_family
+from mien.errors import PluginError
+from mien.extraction.extractors import EXTRACTORS, ExtractorEntry
+from mien.models import MODELS, ModelEntry, build_model
+from mien.models.multitask import ModelInputs
+from mien.models.self_mm import SelfMM, SelfMMConfig
+from mien.plugins import Registry
+from mien.types import Modality, Scale
+
+PACKAGE = """
+from typing import Literal
+
+from mien.corpora import Facts
+from mien.extraction.extractors import ExtractorEntry
+from mien.models import ModelEntry
+from mien.models.multitask import MultitaskConfig
+from mien.models.self_mm import SelfMM
+from mien.types import Modality, Scale
+
+
+class TwinConfig(MultitaskConfig):
+    name: Literal["twin"] = "twin"
+    depth: int = 1
+
+
+class Twin(SelfMM):
+    pass
+
+
+MODEL = ModelEntry(TwinConfig, Twin)
+CORPUS = Facts(scale=Scale(-1, 1), language="de", metrics="general")
+EXTRACTOR = ExtractorEntry(modality=Modality.AUDIO, summary="a twin", build=lambda _: None)
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Lay an installed package with entry points on the path; returns the folder."""
+
+    def install(points, *, package="mien-twin", module="mien_twin", code=PACKAGE):
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"[{group}]\n{name} = {value}\n" for group, name, value in points]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        return tmp_path
+
+    yield install
+    sys.modules.pop("mien_twin", None)
+
+
+def run_cli(folder, *words):
+    """Run the command line in a process of its own that finds packages in a folder."""
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); from mien.cli import main; "
+    code += "sys.exit(main(sys.argv[1:]))"
+    return subprocess.run(  # our own command
+        [sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def numbers(entries=None, **options):
+    return Registry("number", "mien.test_numbers", int, entries or {"one": 1}, **options)
+
+
+def test_a_table_holds_its_own_entries_and_those_added():
+    table = numbers()
+    table["two"] = 2
+    assert dict(table) == {"one": 1, "two": 2}
+    assert len(table) == 2
+    assert "three" not in table
+    with pytest.raises(KeyError):
+        table["three"]
+    del table["two"]
+    assert list(table) == ["one"]
+
+
+def test_a_name_that_is_taken_is_refused():
+    table = numbers()
+    table["two"] = 2
+    for name in ("one", "two"):
+        with pytest.raises(PluginError, match=rf"there is a number '{name}' already"):
+            table[name] = 3
+    assert dict(table) == {"one": 1, "two": 2}
+
+
+def test_entries_of_the_package_stay():
+    with pytest.raises(KeyError):
+        del numbers()["one"]
+
+
+def test_what_is_no_such_entry_is_refused():
+    table = numbers(check=lambda name, entry: "" if entry > 0 else f"{name} must be above 0")
+    with pytest.raises(PluginError, match=r"'two' cannot be added: it is a str, must be a int$"):
+        table["two"] = "2"
+    with pytest.raises(PluginError, match=r"'two' cannot be added: two must be above 0$"):
+        table["two"] = -2
+    assert list(table) == ["one"]
+
+
+def test_entries_of_installed_packages_are_found_and_loaded_when_they_are_taken(install):
+    install([("mien.test_numbers", "two", "mien_twin:TWO")], code="TWO = 2")
+    table = numbers()
+    assert list(table) == ["one", "two"]
+    assert "two" in table
+    assert "mien_twin" not in sys.modules
+    assert table["two"] == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "reason"),
+    [
+        ("mien_twin:TWO", "import nothing_of_that_name", "ModuleNotFoundError: No module named"),
+        ("mien_twin:TWO", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("mien_twin:THREE", "TWO = 2", "AttributeError: .*THREE"),
+        ("mien_twin:TWO", "TWO = 'two'", "it is a str, must be a int"),
+    ],
+)
+def test_a_broken_package_is_a_sentence_that_names_it_and_leaves_the_others(
+    install, value, code, reason
+):
+    install([("mien.test_numbers", "two", value)], code=code)
+    table = numbers()
+    assert table["one"] == 1
+    with pytest.raises(
+        PluginError,
+        match=rf"^the number 'two' of the package 'mien-twin' \(entry point '{value}'\) cannot "
+        rf"be used: {reason}.*; mend it or uninstall it$",
+    ):
+        table["two"]
+
+
+def test_two_packages_cannot_bring_the_same_name(install):
+    install([("mien.test_numbers", "one", "mien_twin:ONE")], code="ONE = 1")
+    with pytest.raises(
+        PluginError,
+        match=r"^the number 'one' of the package 'mien-twin' .*: there is a number of that name",
+    ):
+        list(numbers())
+
+
+class TwinConfig(SelfMMConfig):
+    name: Literal["twin"] = "twin"
+
+
+@pytest.fixture
+def forget():
+    """Take out of the tables what a test added."""
+    before = {id(table): set(table) for table in (MODELS, KNOWN, EXTRACTORS)}
+    yield
+    for table in (MODELS, KNOWN, EXTRACTORS):
+        for name in set(table) - before[id(table)]:
+            del table[name]
+
+
+@pytest.mark.usefixtures("forget")
+def test_a_registered_model_is_read_and_built():
+    mien.register_model("twin", TwinConfig, SelfMM)
+    config = mien.read_config("self_mm-planted", ["model.name=twin"])
+    assert isinstance(config.model, TwinConfig)
+    assert isinstance(build_model(TwinConfig(**TINY), ModelInputs(sizes=SIZES)), SelfMM)
+    with pytest.raises(PluginError, match="there is a model 'twin' already"):
+        mien.register_model("twin", TwinConfig, SelfMM)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "model", "reason"),
+    [
+        ("twin", SelfMMConfig, SelfMM, "'name' of SelfMMConfig must be 'twin' by default"),
+        ("twin", Facts, SelfMM, "must be a subclass of MultitaskConfig"),
+        ("twin", TwinConfig, TwinConfig, "must be a subclass of MultimodalModel"),
+    ],
+)
+@pytest.mark.usefixtures("forget")
+def test_a_model_of_wrong_classes_is_refused(name, config, model, reason):
+    with pytest.raises(PluginError, match=rf"^the model 'twin' cannot be added: .*{reason}"):
+        MODELS[name] = ModelEntry(config, model)
+    assert "twin" not in MODELS
+
+
+@pytest.mark.usefixtures("forget")
+def test_a_registered_corpus_and_extractor_are_known():
+    facts = Facts(scale=Scale(-2, 2), language="de", metrics="sims")
+    mien.register_corpus("talks", facts)
+    assert facts_of("talks") == facts
+    assert metric_family("talks", Scale(-3, 3)) == "sims"
+    with pytest.raises(PluginError, match="there is a corpus 'mosi' already"):
+        mien.register_corpus("mosi", facts)
+    entry = ExtractorEntry(modality=Modality.AUDIO, summary="quiet", build=lambda _: None)
+    mien.register_extractor("quiet/1", entry)
+    assert EXTRACTORS["quiet/1"] is entry
+
+
+POINTS = [
+    ("mien.models", "twin", "mien_twin:MODEL"),
+    ("mien.corpora", "talks", "mien_twin:CORPUS"),
+    ("mien.extractors", "twin/1", "mien_twin:EXTRACTOR"),
+]
+
+
+@pytest.mark.slow
+def test_the_command_line_knows_what_installed_packages_bring(install, tiny_store):
+    folder = install(POINTS)
+    assert "a twin" in run_cli(folder, "extractors").stdout
+    words = ["train", "self_mm-planted", "--store", str(tiny_store.path), "--out", "run"]
+    words += ["--set", "model.name=twin"]
+    words += ["--set", "text_encoder.input=embeddings", "--set", "train.epochs=1"]
+    words += ["--set", "corpus=tiny", "--set", "labels.generator=copy", "--seeds", "1"]
+    done = run_cli(folder, *words, "--set", "labels.weight=one")
+    assert done.returncode == 0, done.stderr
+    assert 'name = "twin"' in (folder / "run" / "config.toml").read_text()
+    misspelt = run_cli(folder, *words, "--set", "model.depht=2")
+    assert misspelt.stderr.strip().endswith("did you mean model.depth?")
+    listed = run_cli(folder, *words, "--set", "model.name=x")
+    assert "must be one of 'tam_ulag', 'self_mm', 'twin'" in listed.stderr
+
+
+@pytest.mark.slow
+def test_the_command_line_says_in_one_sentence_which_package_is_broken(install, tiny_store):
+    folder = install(POINTS, code="import nothing_of_that_name")
+    words = ["train", "self_mm-planted", "--store", str(tiny_store.path), "--out", "run"]
+    done = run_cli(folder, *words, "--set", "model.name=twin")
+    assert done.returncode != 0
+    assert done.stderr.strip() == (
+        "mien: the model 'twin' of the package 'mien-twin' (entry point 'mien_twin:MODEL') cannot "
+        "be used: ModuleNotFoundError: No module named 'nothing_of_that_name'; mend it or "
+        "uninstall it"
+    )
+
+
+def test_every_entry_of_the_package_would_be_accepted():
+    for table, kind in ((MODELS, ModelEntry), (KNOWN, Facts), (EXTRACTORS, ExtractorEntry)):
+        assert all(isinstance(entry, kind) for entry in table.values())
