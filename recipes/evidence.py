@@ -125,7 +125,7 @@ def _correlations(prepared: Prepared, evidence: Evidence, rest: float) -> list[s
             continue
         lengths = torch.from_numpy(train.series[modality].lengths[train.rows])
         known = (lengths > 0) & ~truth.isnan()
-        cut = labels.clamp(*prepared.scale)
+        cut = prepared.scale.clip(labels)
         over = [known, known & (truth * annotated < 0)]
         cells.append(" / ".join(f"{_correlate(cut[one], truth[one]):.3f}" for one in over))
     return cells

@@ -153,7 +153,7 @@ def make_targets(annotated):
 def make_generator(name, annotated, *, sizes=STATE_SIZES, seed=1, unimodal=None, **settings):
     """A label generator for clips with the given annotation."""
     labels = {Task.FUSION: annotated}
-    if name == "human":
+    if GENERATORS[name].labels.needs_unimodal:
         labels |= {t: -annotated for t in sizes if t is not Task.FUSION}
     labels |= unimodal or {}
     torch.manual_seed(seed)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mien.tensors import Batch, Output, PaddedSeries, Targets
-from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
+from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task, video_of
 
 
 def test_modalities_and_tasks_have_one_order_everywhere():
@@ -76,3 +76,18 @@ def test_corpora_stores_and_extraction_do_without_torch(module):
     """It takes seconds to import, and every worker of an extraction would pay them."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_scale_cuts_arrays_and_tensors():
+    scale, values = Scale(-1, 2), [-3.0, -1.0, 0.5, 2.5]
+    wanted = [-1.0, -1.0, 0.5, 2.0]
+    assert scale.clip(np.array(values)).tolist() == wanted
+    assert scale.clip(torch.tensor(values)).tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("clip_id", "video"),
+    [("v$_$3", "v"), ("a/b$_$c", "a/b"), ("alone", "alone"), ("v$_$1$_$2", "v")],
+)
+def test_the_video_of_a_clip_is_what_stands_before_the_separator(clip_id, video):
+    assert video_of(clip_id) == video

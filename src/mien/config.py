@@ -259,7 +259,7 @@ def _walk(kind: type[BaseModel], path: list[str], values: object) -> tuple[list[
 
 def _kinds_of(field: FieldInfo, values: object) -> list[type[BaseModel]]:
     """Return the classes of settings that a field may hold, for the values that are given."""
-    chosen = [one.select(values) for one in field.metadata if isinstance(one, Choice)]
+    chosen = [part.select(values) for part in field.metadata if isinstance(part, Choice)]
     return [kind for kind in chosen if kind is not None] or _settings_in(field.annotation)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Num
@@ -25,6 +25,7 @@ __all__ = [
     "Split",
     "Task",
     "Word",
+    "video_of",
 ]
 
 Split = Literal["train", "valid", "test"]
@@ -34,8 +35,17 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 ID_SEPARATOR = "$_$"
 
 
+def video_of(clip_id: str) -> str:
+    """Return the video from which a clip was cut.
+
+    >>> video_of("03bSnISJMiM$_$11")
+    '03bSnISJMiM'
+    """
+    return clip_id.split(ID_SEPARATOR)[0]
+
+
 class Modality(StrEnum):
-    """What is said, how it sounds, how the face moves; always in this order."""
+    """Words, voice and face; always in this order."""
 
     TEXT = "text"
     AUDIO = "audio"
@@ -51,15 +61,32 @@ class Task(StrEnum):
     VIDEO = "video"
 
 
+@runtime_checkable
+class _Clippable(Protocol):
+    """An array or tensor."""
+
+    def clip(self, low: float, high: float, /) -> Any:  # noqa: ANN401  # its own type
+        """Return it with every value cut to the range."""
+        ...
+
+
+ArrayT = TypeVar("ArrayT", bound=_Clippable)
+
+
 class Scale(NamedTuple):
     """The range of annotations, ends included: MOSI and MOSEI -3..3, CH-SIMS -1..1."""
 
     low: float
     high: float
 
+    def clip(self, values: ArrayT) -> ArrayT:
+        """Return an array or tensor in which every value is cut to the scale."""
+        clipped: ArrayT = values.clip(self.low, self.high)
+        return clipped
+
 
 class Word(NamedTuple):
-    """A word and when it is said, in seconds from the start of the clip."""
+    """A word and when it is spoken, in seconds from the start of the clip."""
 
     text: str
     start: float
@@ -73,7 +100,7 @@ class Clip:
     Attributes:
         id: Name of the clip, unique in its corpus: ``VIDEO$_$CLIP``.
         split: The published part of the corpus to which the clip belongs.
-        transcript: What is said; empty if that is not known.
+        transcript: What is spoken; empty if that is not known.
         labels: Annotated score per task, on the scale of the corpus. A clip without ``fusion`` is
             not annotated; training and evaluation leave it out.
         start: Where the clip begins in its video, in seconds.
@@ -81,7 +108,7 @@ class Clip:
         media: The recording.
         moments: Where a modality carries its sentiment, if that is known, as a half-open range:
             steps of the series for audio and video, characters of the transcript for text.
-        words: What is said, word by word, if that is known; pauses are left out.
+        words: What is spoken, word by word, if that is known; pauses are left out.
     """
 
     id: str
@@ -97,7 +124,7 @@ class Clip:
     @property
     def video_id(self) -> str:
         """The video from which the clip was cut."""
-        return self.id.split(ID_SEPARATOR)[0]
+        return video_of(self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +136,7 @@ class Corpus:
         language: ISO 639-1 code of the transcripts.
         scale: Range of the annotations.
         clips: In the order of the file; ids are unique.
-        is_synthetic: Whether the clips were made by a program; said beside every number.
+        is_synthetic: Whether the clips were made by a program; stated beside every number.
         is_annotated: Whether some of the clips have labels; without them the scale means nothing,
             and nothing can be trained or evaluated.
     """

@@ -13,7 +13,6 @@ TINY = ["--set", "num_clips=60", "--set", "seed=3"]
 QUICK = [
     *("--set", "text_encoder.input=none"),
     *("--set", "train.epochs=2"),
-    *("--set", "labels.evidence_epochs=2"),
     *("--set", "model.lstm_size.audio=4"),
     *("--set", "model.lstm_size.video=4"),
 ]

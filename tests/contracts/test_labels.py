@@ -21,15 +21,16 @@ from helpers import (
 )
 
 from mien.labels import GENERATORS
+from mien.labels.reference import FixedLabels
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import parameter_groups
 from mien.training.settings import TrainConfig
 from mien.types import Modality, Task
 
-#: The released form breaks some promises on purpose; tests/test_differences.py shows how.
-SOUND = [name for name in GENERATORS if name != "ulag_released"]
+#: Released forms break some promises on purpose; tests/test_differences.py shows how.
+SOUND = [name for name in GENERATORS if not name.endswith("released")]
 #: Those whose labels move away from the annotation.
-MOVING = [name for name in GENERATORS if name not in ("copy", "human")]
+MOVING = [name for name, (_, kind) in GENERATORS.items() if not issubclass(kind, FixedLabels)]
 SUBSETS = [subset for num in (1, 2, 3) for subset in combinations(Modality, num)]
 
 every_generator = pytest.mark.parametrize("name", GENERATORS)
@@ -253,7 +254,7 @@ def test_in_the_warm_up_targets_are_the_annotation(name):
     """Unless people annotated the modality."""
     annotated = make_annotation(1, 24)
     labels = make_generator(name, annotated, warmup_epochs=2)
-    wanted = -annotated if name == "human" else annotated
+    wanted = -annotated if GENERATORS[name].labels.needs_unimodal else annotated
     for index, _, generated in live(labels, [1, 2]):
         assert all(torch.equal(t, wanted[index]) for t in generated.targets.values())
 
@@ -303,7 +304,7 @@ def test_how_much_a_clip_counts_follows_the_setting(name):
     live(labels, [1, 2])
     index = torch.tensor([3, 0, 7])
     assert all((w == 1).all() for w in labels.weights(index).values())
-    if name in ("copy", "human"):
+    if name not in MOVING:
         return
     labels = make_generator(name, make_annotation(1, 24), weight="difference")
     live(labels, [1, 2])

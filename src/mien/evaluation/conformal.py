@@ -251,5 +251,5 @@ def _cut(predictions: Predictions, scale: Scale | None) -> Predictions:
     if scale is None:
         return predictions
     return replace(
-        predictions, scores={t: values.clip(*scale) for t, values in predictions.scores.items()}
+        predictions, scores={t: scale.clip(values) for t, values in predictions.scores.items()}
     )

@@ -20,7 +20,7 @@ from mien.evaluation.metrics import METRICS, Metric, evaluate_all
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import summarise_seeds
 from mien.files.json_values import Number, json_number, json_numbers
-from mien.types import ID_SEPARATOR, Clip, Modality, Split, Task
+from mien.types import Clip, Modality, Split, Task, video_of
 
 __all__ = [
     "AttentionMetrics",
@@ -261,7 +261,7 @@ def evaluate_seeds(
 ) -> dict[str, dict[str, MetricSummary]]:
     """Return, per task and metric, what several seeds gave on one split."""
     first = predictions[0]
-    videos = np.array([name.split(ID_SEPARATOR)[0] for name in first.ids])
+    videos = np.array([video_of(name) for name in first.ids])
     tasks = {}
     for task in first.scores:
         rows = evaluated_rows(first, task)

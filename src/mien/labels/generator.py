@@ -151,7 +151,7 @@ class LabelGenerator(nn.Module):
 
     def cut_to_scale(self, proposals: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
         """Cut proposed labels to the scale, and count those that left it."""
-        cut = proposals.clamp(*self.scale)
+        cut = self.scale.clip(proposals)
         self.num_proposals += cut.numel()
         self.num_clipped += int((cut != proposals).sum())
         return cut

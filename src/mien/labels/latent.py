@@ -52,7 +52,7 @@ class LatentConfig(EvidenceConfig, GeneratorConfig):
 
 
 class LatentLabels(LabelGenerator):
-    """Join what a modality says on unseen clips with what the annotation says of all of them.
+    """Join the out-of-fold scores of a modality with the annotation of all of them.
 
     In the warm-up the labels are the annotation; afterwards they are those of ``latent_labels``,
     cut to the scale, and stay. The evidence comes from late-fusion models that are trained
@@ -97,7 +97,7 @@ class LatentLabels(LabelGenerator):
 def latent_labels(
     evidence: Evidence, annotated: Float[Tensor, "N"], *, rest: float
 ) -> dict[Modality, Float[Tensor, "N"]]:
-    """Estimate what each modality says, if the annotation is the weighted mean of just that.
+    """Estimate the label of each modality, if the annotation is the weighted mean of these labels.
 
         r   = y - sum of w_s p_s               what the evidence leaves unexplained
         u_s = p_s + r M / (M + rest)
@@ -117,7 +117,7 @@ def latent_labels(
     both.
 
     Args:
-        evidence: What each modality says.
+        evidence: Out-of-fold scores of each modality.
         annotated: Multimodal labels.
         rest: Share of what is unexplained that no modality takes, in units of the share of one.
 

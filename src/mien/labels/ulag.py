@@ -1,4 +1,4 @@
-"""``ulag``: distance labels, averaged with what the likeness of the modalities says."""
+"""``ulag``: distance labels, averaged with proposals from the likeness of the modalities."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -26,7 +26,7 @@ class UlagConfig(CentroidConfig):
             move a label for each unit of difference to the fused balance.
         expert_size: Size of the vectors whose similarity is measured.
         temperature: Divides the cosine similarities of experts before their softmax.
-        folds: Parts into which train is cut, so that a modality is judged on clips to which its
+        folds: Parts into which train is cut, so that a modality predicts clips to which its
             regression was not fitted.
     """
 
@@ -38,23 +38,22 @@ class UlagConfig(CentroidConfig):
 
 
 class UlagLabels(AveragedLabels):
-    """Join a distance label with what the likeness of the modalities says of the annotation.
+    """Average a distance label with a proposal from the likeness of the modalities.
 
         distance label  p_s = clip(y + rho L (b_s - b_f))
                         y_s <- (e - 1)/(e + 1) y_s + 2/(e + 1) p_s
         proposal        q_s = k_s y + (1 - k_s) v_s
         target          (y_s + q_s) / 2
 
-    rho is the setting ``reach``, L the end of the scale, b the bounded balance between the class
-    centres. v_s is the modality's own evidence: what a ridge regression from the modality's states,
-    fitted on *other* clips, says the annotation should be, averaged over the epochs. k_s is
-    the confidence, from inter-modal similarity, that the modality goes along with the whole. It is
-    trained to tell where evidence and annotation have the same sign, over the clips in which
-    neither is 0:
+    rho is the setting ``reach``, L the end of the scale, b the bounded balance between the
+    centroids. v_s is the modality's own evidence: what a ridge regression from its states, fitted
+    on *other* clips, predicts for the annotation, averaged over the epochs. k_s is the confidence,
+    from inter-modal similarity, that the modality agrees with the fusion. It is trained to predict
+    where evidence and annotation have the same sign, over the clips in which neither is 0:
 
         own loss = sum over modalities of BCE(k_s, [v_s y > 0])
 
-    A modality that is alone is the whole: its label stays the annotation.
+    A modality that is alone is the fusion: its label stays the annotation.
 
     The evidence is from held-out clips because a network that knows the train labels by heart would
     answer with the annotation, and the label would be the copy again. A clip annotated 0 gets the
@@ -62,7 +61,7 @@ class UlagLabels(AveragedLabels):
 
     Source: sun2024, ULAG, whose proposal is y (2 k_s - 1) = k_s y + (1 - k_s)(-y): where it puts
     the opposite of the annotation we put the evidence. The objective of the confidence and the
-    bounded balance are ours as well; docs/decisions.md says why.
+    bounded balance are ours as well; docs/decisions.md gives the reasons.
     """
 
     def __init__(self, config: UlagConfig, inputs: LabelInputs) -> None:
@@ -76,7 +75,7 @@ class UlagLabels(AveragedLabels):
         self.register_buffer("num_judgements", torch.zeros((), dtype=torch.int64))
 
     def evidence(self, modality: Modality) -> Float[Tensor, "N"]:
-        """Return what the modality, judged on held-out clips, says the annotation should be."""
+        """Return what the modality predicts for the annotation of clips held out."""
         evidence: Tensor = getattr(self, f"evidence_{modality}")
         return evidence
 
@@ -117,23 +116,23 @@ class UlagLabels(AveragedLabels):
         return annotated + self.reach * self.scale.high * (own - fused)
 
     def finish_epoch(self, epoch: int) -> None:
-        """Make the centres anew, and judge every modality on held-out clips."""
+        """Make the centroids anew, and predict clips held out from every modality."""
         super().finish_epoch(epoch)
         for modality in self.modalities:
             states, seen = self.centres.states_of(Task(modality))
             if int(seen.sum()) < 2 * self.folds:
                 continue
-            judged = held_out_prediction(
+            predicted = held_out_prediction(
                 precise(states[seen]), precise(self.annotated[seen]), folds=self.folds
             )
             old = self.evidence(modality)
             step = 2 / (int(self.num_judgements) + 2)
-            old[seen] = torch.lerp(old[seen], judged.clamp(*self.scale).to(old), step)
+            old[seen] = torch.lerp(old[seen], self.scale.clip(predicted).to(old), step)
         self.num_judgements += 1
 
 
 class Confidence(nn.Module):
-    """Say, from how alike the modalities are, how far each goes along with the whole: 0 to 1.
+    """Predict, from how alike the modalities are, how far each agrees with the fusion: 0 to 1.
 
         e_m  = ReLU(W_m norm(x_m))                     experts
         s_mj = cos(e_m, e_j)                           bounded, whatever the size of the experts

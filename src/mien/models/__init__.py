@@ -1,14 +1,17 @@
 """Models: one file per model, with its settings, its class and its source; and their table."""
 
+import inspect
+import sys
 from typing import Annotated, Any, NamedTuple
 
 from mien.config import Choice
+from mien.errors import PluginError
 from mien.models.multitask import ModelInputs, MultimodalModel, MultitaskConfig
 from mien.models.self_mm import SelfMM, SelfMMConfig
 from mien.models.tam_ulag import TamUlag, TamUlagConfig
 from mien.plugins import Registry
 
-__all__ = ["MODELS", "ModelConfig", "ModelEntry", "build_model", "register_model"]
+__all__ = ["MODELS", "ModelConfig", "ModelEntry", "build_model", "foreign_code", "register_model"]
 
 
 class ModelEntry(NamedTuple):
@@ -74,3 +77,25 @@ def build_model(config: ModelConfig, inputs: ModelInputs) -> MultimodalModel:
     """Build the model that ``config`` is the settings of."""
     model: MultimodalModel = MODELS[config.name].model(config, inputs)
     return model
+
+
+def foreign_code(name: str) -> str:
+    """Return the source of a model that is not of this package; empty if it is.
+
+    What is computed with a model depends on its code; a cache that knows the code of this package
+    alone must know this as well.
+
+    Raises:
+        PluginError: If the source cannot be read.
+    """
+    model = MODELS[name].model
+    if model.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return ""
+    module = sys.modules[model.__module__]
+    try:
+        return inspect.getsource(module if hasattr(module, "__file__") else model)
+    except (OSError, TypeError) as error:
+        raise PluginError(
+            f"the model {name!r} cannot be used in a study: the source of {model.__module__}"
+            f".{model.__qualname__} cannot be read; keep it in a file"
+        ) from error

@@ -109,10 +109,10 @@ class MaxPooling(Attention):
     ) -> tuple[Float[Tensor, "B _"], Float[Tensor, "B T"]]:
         """Return ``[summary; maximum]`` and the weights, which are zero at padding."""
         lowest = torch.finfo(states.dtype).min
-        largest, place = states.masked_fill(~mask.unsqueeze(-1), lowest).max(dim=1)  # (B, H)
+        largest, step = states.masked_fill(~mask.unsqueeze(-1), lowest).max(dim=1)  # (B, H)
         largest = largest.masked_fill(~mask.any(dim=1, keepdim=True), 0.0)
         share = torch.full_like(largest, 1 / largest.shape[1])
-        weights = torch.zeros_like(states[..., 0]).scatter_add(1, place, share)
+        weights = torch.zeros_like(states[..., 0]).scatter_add(1, step, share)
         return torch.cat([summary, largest], dim=-1), weights.masked_fill(~mask, 0.0)
 
 

@@ -26,7 +26,7 @@ __all__ = [
 
 EncoderName = Literal["lstm", "steps"]
 
-#: Standard units beyond which a value says no more; rare features have long tails.
+#: Standard units beyond which a value means no more; rare features have long tails.
 _FARTHEST = 5.0
 
 

@@ -128,7 +128,7 @@ class ConflictFusion(nn.Module):
     The weights of ``dimension`` are linear in the joined vectors before the softmax. Whether two
     signs agree, or which modality is the stronger whatever its sign, is no linear function of
     them. Here the weights read the products, which hold the one, through a hidden layer, which can
-    tell the other.
+    show the other.
 
     Source: ours, after sun2024's fusion per dimension; see docs/decisions.md.
 
@@ -161,7 +161,7 @@ class ConflictFusion(nn.Module):
 
 def _products(parts: Sequence[Float[Tensor, "B H"]]) -> list[Float[Tensor, "B H"]]:
     """Return the product, element by element, of each pair: t*a, t*v, a*v."""
-    return [one * other for one, other in combinations(parts, 2)]
+    return [first * second for first, second in combinations(parts, 2)]
 
 
 Fusion = ConcatFusion | RankOneFusion | DimensionFusion | ConflictFusion

@@ -20,8 +20,8 @@ class LateFusion(MultimodalModel):
 
         score_f = sum of w_s score_s / sum of w_s,  over the modalities s of the clip,  w_s > 0
 
-    What a modality says can be read off, and so can how much it counts. Where the multimodal label
-    is a weighted mean of what the modalities say, the unimodal scores are estimates of just that;
+    The score of each modality can be read off, and so can how much it counts. Where the multimodal
+    label is a weighted mean of unimodal ones, the unimodal scores are estimates of these;
     ``mien.training.out_of_fold`` makes use of it.
 
     Args:

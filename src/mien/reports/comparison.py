@@ -16,7 +16,7 @@ from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import SeedSummary, holm, summarise_seeds
 from mien.training.run_folder import RunFolder
-from mien.types import ID_SEPARATOR, Split, Task
+from mien.types import Split, Task, video_of
 
 __all__ = ["ComparedRun", "RunComparison", "compare_runs"]
 
@@ -109,7 +109,7 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
     names = _name_runs(runs)
     scores = [_read_scores(*pair, split) for pair in zip(runs, names, strict=True)]
     scores = [scores[0], *(_align(run, scores[0], split) for run in scores[1:])]
-    videos = np.array([name.split(ID_SEPARATOR)[0] for name in scores[0].ids])
+    videos = np.array([video_of(name) for name in scores[0].ids])
     has_videos = come_from_videos(videos)
     draws = draw_units(len(videos), videos if has_videos else None)
     return RunComparison(

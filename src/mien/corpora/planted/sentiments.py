@@ -44,7 +44,7 @@ def draw_sentiments(
     if generator.random() < settings.disagreement:
         others = drawn.sum() - drawn[odd]
         drawn[odd] = -np.sign(others) * max(0.6, settings.spread * abs(size))
-    text, audio, video = (float(value) for value in np.clip(drawn, *FACTS.scale))
+    text, audio, video = (float(value) for value in FACTS.scale.clip(drawn))
     return {
         Modality.TEXT: min(GRADES, key=lambda grade: abs(grade - text)),
         Modality.AUDIO: _round_label(settings, audio),

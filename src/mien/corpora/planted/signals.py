@@ -132,7 +132,7 @@ def _make_steps(
     begin, end = plan.burst
     steps[begin:end, _CUE] += settings.cue
     steps[begin:end, _VALENCE] += settings.gain * plan.sentiment
-    values = np.clip(settings.spread * generator.standard_normal(len(plan.lures)), *FACTS.scale)
+    values = FACTS.scale.clip(settings.spread * generator.standard_normal(len(plan.lures)))
     for (begin, end), value in zip(plan.lures, values, strict=True):
         steps[begin:end, _LURE] += settings.cue
         steps[begin:end, _VALENCE] += settings.gain * value

@@ -188,7 +188,7 @@ def _read_labels(
     labels = read_numbers(file, part.values[key], len(part.ids), where, may_lack=True)
     near = _ROUNDING * (scale.high - scale.low)
     is_near = (labels > scale.low - near) & (labels < scale.high + near)
-    labels = np.where(is_near, labels.clip(*scale), labels)
+    labels = np.where(is_near, scale.clip(labels), labels)
     outside = np.flatnonzero(~((labels >= scale.low) & (labels <= scale.high) | np.isnan(labels)))
     if outside.size:
         row = int(outside[0])

@@ -187,7 +187,8 @@ def _draw_words(axes: Axes, placed: Sequence[_Placed], moment: Sequence[int] | N
         axes.add_patch(shade)
         ink = MUTED if word.is_special and alpha < 0.35 else INK
         axes.text(
-            item.left + item.width / 2, up + _LINE / 2, word.text, ha="center", va="center_baseline",
+            item.left + item.width / 2, up + _LINE / 2, word.text,
+            ha="center", va="center_baseline",
             fontproperties=item.font, color=ink, alpha=0.65 if word.is_special else 1.0,
             parse_math=False,
         )  # fmt: skip

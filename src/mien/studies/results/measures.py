@@ -41,7 +41,7 @@ from mien.studies.results.values import (
 )
 from mien.studies.runner import Outcome
 from mien.training.run_folder import SeedFolder, read_json
-from mien.types import ID_SEPARATOR, SPLITS, Modality, Split, Task
+from mien.types import SPLITS, Modality, Split, Task, video_of
 
 __all__ = ["evaluate_corpus"]
 
@@ -221,7 +221,7 @@ def _evaluate_task(
     if not rows.any():
         return None
     scores = {n: np.stack([p.scores[task][rows] for p in each]) for n, each in having.items()}
-    clusters = clusters_of(np.array([name.split(ID_SEPARATOR)[0] for name in first.ids])[rows])
+    clusters = clusters_of(np.array([video_of(name) for name in first.ids])[rows])
     return MetricResults(
         num_clips=int(rows.sum()),
         num_clusters=len(np.unique(clusters)),
@@ -283,7 +283,7 @@ def _compare_shares(
     variants = {name: rows for name, rows in variants.items() if name not in silent}
     first = next(iter(shares.values()))[0]
     uniform = np.array(first["uniform"], dtype=np.float64)
-    videos = np.array([name.split(ID_SEPARATOR)[0] for name in first["ids"]])
+    videos = np.array([video_of(name) for name in first["ids"]])
     shared = np.ones(len(uniform), dtype=bool)
     for rows in variants.values():
         shared &= ~np.isnan(rows).any(axis=0)  # a clip without any attention has no share

@@ -137,7 +137,7 @@ def set_labels(
     for fold in folds:
         for modality, values in labels.items():
             bank = fold.stepper.objective.labels.bank(modality)
-            bank.copy_(values.clamp(*scale)[fold.train_rows])
+            bank.copy_(scale.clip(values)[fold.train_rows])
 
 
 def run_epoch(
