@@ -17,7 +17,7 @@ from mien.evaluation.significance import SourceResults, compare_sources
 from mien.files.json_values import Number, StrictValue, json_number, json_numbers
 from mien.reports.finished_run import read_labels
 from mien.training.run_folder import SeedFolder
-from mien.types import ID_SEPARATOR, Modality
+from mien.types import Modality, video_of
 
 __all__ = [
     "LabelMoves",
@@ -90,7 +90,7 @@ def read_label_rows(seeds: Sequence[SeedFolder]) -> dict[Modality, LabelRows]:
     return {
         modality: LabelRows(
             modality=modality,
-            videos=np.array([name.split(ID_SEPARATOR)[0] for name in ids]),
+            videos=np.array([video_of(name) for name in ids]),
             annotated=known.annotated,
             truth=known.truth.get(modality, np.full(len(ids), math.nan)),
             trajectories={seed: labels[:, row] for seed, labels in trajectories.items()},
