@@ -1,5 +1,5 @@
-"""Tables of clips as people and programs write them: ``rows`` reads one.
+"""Tables of clips as people and programs write them.
 
-``encodings`` finds how the text is encoded, ``columns`` which column is which, ``cells`` what a
-cell says, and ``splits`` which split a clip is in.
+``rows`` reads one: ``encodings`` finds how its text is encoded, ``columns`` which column is which,
+``cells`` reads scores, times and names, and ``splits`` which split a clip is in.
 """

@@ -1,5 +1,9 @@
 """Signals to time series of features: one class per kind of features, found by its name.
 
+``protocols`` say what an extractor is. ``audio_librosa``, ``audio_opensmile`` and ``audio_encoder``
+take sound, in ``windows``; ``face`` takes pictures, and ``openface`` a file; ``speech`` recognises
+words.
+
 An extractor is pushed: it is begun for one clip, fed as the recording is decoded, and finished.
 Nothing here reads a whole recording, so one decode feeds audio, frames and speech alike, however
 long the recording is, and a live source can be fed in pieces.

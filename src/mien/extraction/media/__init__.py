@@ -1,5 +1,9 @@
 """A recording -> sound and frames: decoded once, in one pass, and handed on piece by piece.
 
+``segments`` are clips of recordings and those who want their sound or frames, ``decoding`` goes
+through a recording, ``containers`` are the files that are opened, ``tracks`` put sound and picture
+in time, and ``stills`` are single frames.
+
 Only the file itself is read. Playlists, manifests and other files that name further files or
 addresses are refused, whatever they are called.
 """

@@ -1,5 +1,7 @@
-"""What a face does: ``features`` is the extractor.
+"""What a face does, from the frames of a recording.
 
-``landmarker`` finds faces, ``tracking`` follows one, ``landmarks`` and ``geometry`` read its
-points, and ``expression`` is a small network of seven expressions.
+``features`` are the extractors of expressions, pose and gaze, ``landmarks`` that of the points
+themselves. ``landmarker`` finds faces, ``tracking`` follows one of them, ``geometry`` computes
+pose, gaze and how open eyes and mouth are, and ``expression`` is a small network of seven
+expressions.
 """

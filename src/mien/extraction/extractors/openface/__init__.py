@@ -1,1 +1,4 @@
-"""OpenFace: ``program`` runs the user's own copy, and ``csv_files`` reads what it leaves."""
+"""Features of OpenFace, by the user's own copy of it.
+
+``program`` runs it, and ``csv_files`` reads what it leaves.
+"""
