@@ -4,6 +4,10 @@ A generator holds one running label per train clip and modality (a label bank), 
 of a batch, and learns from what the model returned. Everything it keeps is a buffer or a
 parameter, so that it is saved, restored and moved with the rest. A generator is one file with its
 settings and its class, and one line of ``GENERATORS``.
+
+``generator`` has what all share; ``reference`` copies the annotation or takes what people gave,
+``latent`` is the default, ``distance`` and ``ulag`` are those of the papers, and ``released`` is
+that of the authors' program.
 """
 
 from typing import Annotated, NamedTuple

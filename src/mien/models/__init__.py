@@ -1,4 +1,9 @@
-"""Models: one file per model, with its settings, its class and its source; and their table."""
+"""Models: one file per model, with its settings, its class and its source; and their table.
+
+``tam_ulag`` and ``self_mm`` are trained and compared, ``late_fusion`` scores clips for the label
+generators. ``multitask`` is what they have in common, of parts in ``encoders``, ``attention`` and
+``fusion``.
+"""
 
 import inspect
 import sys

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from mien.errors import AssetError
 from mien.files.reading import require_regular
 
-__all__ = ["LoadedModel", "Part", "Use", "cannot_load", "load_model", "load_part"]
+__all__ = ["Part", "TransformersModel", "Use", "cannot_load", "load_model", "load_part"]
 
 Part = Literal["AutoConfig", "AutoFeatureExtractor", "AutoModel", "AutoTokenizer"]
 Use = Literal["audio encoder", "text encoder"]
@@ -25,7 +25,7 @@ _REMEDIES: dict[Use, str] = {
 _DAMAGE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError)
 
 
-class LoadedModel(NamedTuple):
+class TransformersModel(NamedTuple):
     """A model of transformers.
 
     Attributes:
@@ -67,7 +67,7 @@ def load_part(source: Path | str, part: Part, use: Use, **options: bool) -> Any:
         raise cannot_load(source, use, reason.splitlines()[0]) from error
 
 
-def load_model(source: Path | str, use: Use) -> LoadedModel:
+def load_model(source: Path | str, use: Use) -> TransformersModel:
     """Load a pretrained model in float32, and say which weights its files lack.
 
     Args:
@@ -78,7 +78,7 @@ def load_model(source: Path | str, use: Use) -> LoadedModel:
         AssetError: If it cannot be loaded.
     """
     model, details = load_part(source, "AutoModel", use, output_loading_info=True)
-    return LoadedModel(model.float(), sorted(details["missing_keys"]))
+    return TransformersModel(model.float(), sorted(details["missing_keys"]))
 
 
 def cannot_load(source: Path | str, use: Use, reason: str) -> AssetError:

@@ -1,5 +1,7 @@
 """Finished runs to text, tables, figures and pages.
 
 ``finished_run`` reads a run, ``comparison`` sets several side by side, ``page`` and ``labels``
-write its report, ``text`` makes the tables, and ``figures`` the pictures.
+write its report. ``text`` makes tables, of ``metric_cells``; ``run_text`` those of runs, and
+``label_tables`` those of generated labels, which ``label_trajectories`` measures. ``figures`` are
+the pictures.
 """

@@ -8,7 +8,7 @@ from mien.evaluation.evaluate import LabelMetrics, SeedValues
 from mien.evaluation.label_agreement import AGREEMENT
 from mien.evaluation.metrics import Metric
 from mien.evaluation.significance import MetricResults, SourceResults
-from mien.reports.cells import OverSeeds, mean_cell
+from mien.reports.metric_cells import OverSeeds, mean_cell
 from mien.reports.text import format_table, format_value
 
 __all__ = [

@@ -16,7 +16,6 @@ from mien.evaluation.label_agreement import (
     flipped_share,
 )
 from mien.evaluation.significance import MetricResults, SourceResults, summarise_seeds
-from mien.reports.cells import interval_cell
 from mien.reports.finished_run import FinishedRun, read_run
 from mien.reports.label_tables import (
     MODALITY,
@@ -35,6 +34,7 @@ from mien.reports.label_trajectories import (
     evaluate_trajectories,
     read_label_rows,
 )
+from mien.reports.metric_cells import interval_cell
 from mien.reports.text import (
     UNDEFINED,
     describe_units,

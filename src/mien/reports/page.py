@@ -10,7 +10,6 @@ from mien.evaluation.intervals import FEW_UNITS
 from mien.evaluation.label_agreement import AGREEMENT, COPY, GENERATED
 from mien.evaluation.metrics import METRICS
 from mien.files.atomic import write_text
-from mien.reports.cells import count_units, has_videos, mean_cell, metric_rows, spread_cell
 from mien.reports.finished_run import FinishedRun, Picture, read_run
 from mien.reports.label_tables import (
     NUM_CLIPS,
@@ -20,6 +19,7 @@ from mien.reports.label_tables import (
     rows_of_run,
     spread_column,
 )
+from mien.reports.metric_cells import count_units, has_videos, mean_cell, metric_rows, spread_cell
 from mien.reports.text import (
     UNDEFINED,
     describe_metrics,

@@ -6,7 +6,6 @@ from typing import Any, Final
 from mien.evaluation.evaluate import MetricSummary, RunMetrics, SeedValues, run_metrics_from_json
 from mien.evaluation.label_agreement import PARTS
 from mien.evaluation.metrics import METRICS
-from mien.reports.cells import count_units, has_videos, metric_rows
 from mien.reports.comparison import ComparedRun, RunComparison
 from mien.reports.label_tables import (
     MODALITY,
@@ -16,6 +15,7 @@ from mien.reports.label_tables import (
     mean_column,
     rows_of_run,
 )
+from mien.reports.metric_cells import count_units, has_videos, metric_rows
 from mien.reports.text import (
     SOMEWHAT_FEW,
     count_words,

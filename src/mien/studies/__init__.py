@@ -2,5 +2,5 @@
 
 In reading order: ``plan`` (what is compared), ``study`` (the story), ``corpora`` and ``workers``
 (data prepared side by side), ``runner`` (trainings), ``baselines`` and ``results`` (numbers),
-``tables``, ``figures`` and ``page``.
+``tables``, ``figures`` and ``study_page``.
 """

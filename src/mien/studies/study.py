@@ -17,12 +17,12 @@ from mien.errors import TrainingError
 from mien.files.atomic import write_text
 from mien.files.source_code import code_fingerprint
 from mien.studies.corpora import PreparedCorpus, prepare_corpora
-from mien.studies.page import write_page
 from mien.studies.plan import Study
 from mien.studies.results.measures import evaluate_corpus
 from mien.studies.results.results_file import read_results, write_results
 from mien.studies.results.values import StudyResults, SweepPoint, SweepResults
 from mien.studies.runner import plan_jobs, run_jobs
+from mien.studies.study_page import write_page
 from mien.studies.workers import StudyListener
 
 __all__ = ["StudyReport", "rewrite_study", "run_study"]

@@ -8,7 +8,6 @@ from typing import Final
 from mien.evaluation.label_agreement import AGREEMENT, COPY, PARTS
 from mien.evaluation.metrics import METRICS
 from mien.evaluation.significance import MetricResults, SourceResults
-from mien.reports.cells import difference_cell, interval_cell, mean_cell
 from mien.reports.label_tables import (
     MODALITY,
     SOURCE,
@@ -17,6 +16,7 @@ from mien.reports.label_tables import (
     rows_of_sources,
     spread_column,
 )
+from mien.reports.metric_cells import difference_cell, interval_cell, mean_cell
 from mien.reports.text import (
     UNDEFINED,
     describe_metrics,

@@ -30,7 +30,7 @@ from mien.training.settings import ExperimentConfig
 from mien.types import Split
 
 __all__ = [
-    "LoadedModel",
+    "ModelOnStore",
     "Start",
     "dataset_of",
     "find_checkpoint",
@@ -79,7 +79,7 @@ def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedModel:
+class ModelOnStore:
     """A trained model, ready for the data of a store.
 
     Attributes:
@@ -129,7 +129,7 @@ def load_model(
     return trained.model, trained.prepared
 
 
-def load_trained(path: str | Path, store: Store, *, with_unlabelled: bool = False) -> LoadedModel:
+def load_trained(path: str | Path, store: Store, *, with_unlabelled: bool = False) -> ModelOnStore:
     """Load a trained model as ``load_model`` does; warnings are returned and not logged."""
     checkpoint = find_checkpoint(Path(path))
     header = open_header(checkpoint)
@@ -146,7 +146,7 @@ def load_trained(path: str | Path, store: Store, *, with_unlabelled: bool = Fals
         split_states(read_tensors(checkpoint), "model"),
         str(checkpoint),
     )
-    return LoadedModel(
+    return ModelOnStore(
         header=header, model=model.eval(), prepared=prepared, warnings=tuple(warnings)
     )
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mien.reports.figures.style import COLOURS, INK, MUTED, make_figure
 from mien.reports.figures.words import (
-    Word,
+    ShadedWord,
     break_lines,
     find_font,
     keep_printable,
@@ -43,14 +43,14 @@ _FONT_SIZE: Final = 10.5
 class _Placed:
     """A word, its font, and its place in inches from the left of its line."""
 
-    word: Word
+    word: ShadedWord
     font: FontProperties
     left: float
     width: float
     line: int
 
 
-def words_of(example: Mapping[str, Any]) -> list[Word]:
+def words_of(example: Mapping[str, Any]) -> list[ShadedWord]:
     """Return the words of a clip with their weights; none if its tokens are not known."""
     text = example["attention"].get(str(Modality.TEXT), {})
     return merge_tokens(text["tokens"], text["weights"]) if "tokens" in text else []
@@ -61,7 +61,7 @@ def can_draw_words(example: Mapping[str, Any]) -> bool:
     return _find_fonts(words_of(example)) is not None
 
 
-def _find_fonts(words: Sequence[Word]) -> list[FontProperties] | None:
+def _find_fonts(words: Sequence[ShadedWord]) -> list[FontProperties] | None:
     """Return a font for each word, the same one if it has them all; None if one is missing."""
     common = find_font(frozenset("".join(word.text for word in words)))
     files = [common or find_font(frozenset(word.text)) for word in words]

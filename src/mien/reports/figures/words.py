@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
 __all__ = [
-    "Word",
+    "ShadedWord",
     "break_lines",
     "find_font",
     "keep_printable",
@@ -41,7 +41,7 @@ _FAMILIES: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
+class ShadedWord:
     """A word and the attention that its tokens get.
 
     Attributes:
@@ -59,7 +59,7 @@ class Word:
     is_special: bool
 
 
-def merge_tokens(tokens: Sequence[str], weights: Sequence[float]) -> list[Word]:
+def merge_tokens(tokens: Sequence[str], weights: Sequence[float]) -> list[ShadedWord]:
     """Join the pieces of each word; a Chinese character or word stays a word of its own.
 
     Understands WordPiece (``##`` goes on with a word) and vocabularies that mark where a word
@@ -77,7 +77,7 @@ def merge_tokens(tokens: Sequence[str], weights: Sequence[float]) -> list[Word]:
     if len(tokens) != len(weights):
         raise ValueError(f"{len(tokens)} tokens have {len(weights)} weights")
     marks_starts = any(token.startswith(_WORD_STARTS) for token in tokens)
-    words: list[Word] = []
+    words: list[ShadedWord] = []
     for position, (token, weight) in enumerate(zip(tokens, weights, strict=True)):
         text = token.removeprefix("##") or token
         text = text.removeprefix(_WORD_STARTS[0]).removeprefix(_WORD_STARTS[1])
@@ -88,7 +88,7 @@ def merge_tokens(tokens: Sequence[str], weights: Sequence[float]) -> list[Word]:
             start = position
         is_special = _SPECIAL.fullmatch(token) is not None
         words.append(
-            Word(
+            ShadedWord(
                 text=text,
                 weight=float(weight),
                 start=start,
@@ -99,7 +99,7 @@ def merge_tokens(tokens: Sequence[str], weights: Sequence[float]) -> list[Word]:
     return words
 
 
-def _goes_on(token: str, word: Word, *, marks_starts: bool) -> bool:
+def _goes_on(token: str, word: ShadedWord, *, marks_starts: bool) -> bool:
     if word.is_special or _SPECIAL.fullmatch(token):
         return False
     if not marks_starts:

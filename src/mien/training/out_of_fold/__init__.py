@@ -9,6 +9,9 @@ That does not keep a clip's annotation out of its evidence altogether. After the
 unimodal tasks of the models learn from labels that are made with evidence, which models of other
 folds gave that have seen the annotation. So it comes back by a detour, a little more with every
 epoch; docs/labels.md reports how much was measured.
+
+``evidence_settings`` are those that matter, ``folds`` the models, and ``evidence_cache`` keeps what
+they gave.
 """
 
 import logging

@@ -1,7 +1,7 @@
 from mien.evaluation.evaluate import SeedValues
 from mien.evaluation.metrics import METRICS
 from mien.evaluation.significance import SourceDifference, SourceResults
-from mien.reports.cells import difference_cell, interval_cell, mean_cell, spread_cell
+from mien.reports.metric_cells import difference_cell, interval_cell, mean_cell, spread_cell
 
 MAE, CORR = METRICS["mosi"]["mae"], METRICS["mosi"]["corr"]
 
