@@ -11,7 +11,7 @@ import mien
 from mien.corpora import KNOWN, Facts, facts_of, metric_family
 from mien.errors import PluginError
 from mien.extraction.extractors import EXTRACTORS, ExtractorEntry
-from mien.models import MODELS, ModelEntry, build_model
+from mien.models import MODELS, ModelEntry, build_model, foreign_code
 from mien.models.multitask import ModelInputs
 from mien.models.self_mm import SelfMM, SelfMMConfig
 from mien.plugins import Registry
@@ -174,6 +174,20 @@ def test_a_registered_model_is_read_and_built():
     assert isinstance(build_model(TwinConfig(**TINY), ModelInputs(sizes=SIZES)), SelfMM)
     with pytest.raises(PluginError, match="there is a model 'twin' already"):
         mien.register_model("twin", TwinConfig, SelfMM)
+
+
+def test_the_code_of_a_model_of_another_package_is_known(install):
+    install([("mien.test_models", "other", "mien_twin:OTHER")], code=OTHER)
+    table = Registry("model", "mien.test_models", ModelEntry, {})
+    MODELS["other"] = table["other"]
+    try:
+        assert foreign_code("other") == OTHER
+        assert {foreign_code(name) for name in ("tam_ulag", "self_mm")} == {""}
+    finally:
+        del MODELS["other"]
+
+
+OTHER = PACKAGE.replace("twin", "other") + "\nOTHER = MODEL\n"
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,8 @@ def foreign_code(name: str) -> str:
     model = MODELS[name].model
     if model.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return ""
-    module = sys.modules[model.__module__]
     try:
-        return inspect.getsource(module if hasattr(module, "__file__") else model)
+        return inspect.getsource(sys.modules[model.__module__])
     except (OSError, TypeError) as error:
         raise PluginError(
             f"the model {name!r} cannot be used in a study: the source of {model.__module__}"

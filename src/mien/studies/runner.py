@@ -27,6 +27,7 @@ from mien.files.hashing import hash_json
 from mien.files.json_values import write_json
 from mien.files.source_code import code_fingerprint
 from mien.files.user_folders import cache_folder
+from mien.models import foreign_code
 from mien.studies.corpora import PreparedCorpus, plain_settings
 from mien.studies.plan import Study
 from mien.studies.workers import StudyListener, side_by_side
@@ -121,8 +122,9 @@ def plan_jobs(
                 train_config = variant.config.train.model_copy(update={"seeds": (seed,)})
                 config = variant.config.model_copy(update={"train": train_config})
                 versions = [metadata.version(package) for package in ("mien", "torch")]
+                others = filter(None, [foreign_code(config.model.name)])
                 key = hash_json(
-                    [plain_settings(config), prepared.fingerprint, variant.text, versions]
+                    [plain_settings(config), prepared.fingerprint, variant.text, versions, *others]
                 )
                 jobs.append(
                     Job(
