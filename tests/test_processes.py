@@ -16,7 +16,7 @@ CHILDREN = {
 from mien.extraction.clip import ExtractionSettings
 from mien.extraction.processes.supervisor import WorkerSupervisor
 supervisor = WorkerSupervisor(ExtractionSettings().model_dump_json(), limit=60)
-print(supervisor._start().state)
+print(supervisor.start().state)
 supervisor.close()
 """,
     "study": """

@@ -146,7 +146,7 @@ def test_a_cluster_needs_an_address(tmp_path, backend, package):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_where_no_dask_scheduler_is_that_is_said(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("mien.extraction.processes.backends._CONNECT", 2)
+    monkeypatch.setattr("mien.extraction.processes.backends.CONNECT_SECONDS", 2)
     source = write_folder(tmp_path / "raw", "a")
     address = f"tcp://127.0.0.1:{find_port()}"
     with pytest.raises(ExtractionError, match="no Dask scheduler answers"):

@@ -127,7 +127,7 @@ def test_a_clip_shorter_than_a_frame_of_librosa_is_an_error(librosa_sims):
 
 def test_a_long_recording_is_analysed_in_pieces_on_the_same_grid(librosa_sims, monkeypatch):
     """Away from what librosa takes from the whole signal, a seam is not to be seen."""
-    monkeypatch.setattr("mien.extraction.extractors.audio_librosa._STEPS", 100)
+    monkeypatch.setattr("mien.extraction.extractors.audio_librosa.WINDOW_STEPS", 100)
     samples = make_voice(8.0, 22050)
     found = extract(librosa_sims, samples, 3000)
     expected = by_hand(samples)
@@ -262,7 +262,7 @@ def test_an_encoder_of_transformers_equals_transformers_by_hand(tiny_encoder):
 
 
 def test_long_sound_is_encoded_in_windows_whose_steps_lie_on_one_grid(tiny_encoder, monkeypatch):
-    monkeypatch.setattr("mien.extraction.extractors.audio_encoder._WINDOW_SECONDS", 1)
+    monkeypatch.setattr("mien.extraction.extractors.audio_encoder.WINDOW_SECONDS", 1)
     samples = make_voice(3.3, 16000)
     found = extract(TransformersEncoder(str(tiny_encoder)), samples, 999)
     num_steps = (samples.size - 400) // 320 + 1
@@ -332,9 +332,9 @@ def test_librosa_compiles_while_no_other_process_does(librosa_sims, monkeypatch,
             held.append(False)
         return np.zeros((1 + len(samples) // 512, 33))
 
-    monkeypatch.setattr(audio_librosa, "_values_of", compute)
-    audio_librosa._compile.cache_clear()
+    monkeypatch.setattr(audio_librosa, "compute_values", compute)
+    audio_librosa.compile_librosa.cache_clear()
     extract(librosa_sims, np.zeros(22050, np.float32))
     extract(librosa_sims, np.zeros(22050, np.float32))
     assert held == [True, False, False]  # locked for what is compiled first, and then no more
-    audio_librosa._compile.cache_clear()
+    audio_librosa.compile_librosa.cache_clear()

@@ -197,14 +197,14 @@ def test_blendshapes_have_the_names_that_mediapipe_gives_them(finder):
     import mediapipe
 
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=BIG)
-    (shapes,) = finder._landmarker.detect(picture).face_blendshapes
+    (shapes,) = finder.landmarker.detect(picture).face_blendshapes
     assert tuple(shape.category_name for shape in shapes) == finder.blendshape_names
 
 
 @needs_landmarker
 def test_extractors_of_one_process_share_one_landmarker():
     """A landmarker that the garbage collector closed made the next call wait for ever."""
-    assert FaceFinder()._landmarker is FaceFinder()._landmarker
+    assert FaceFinder().landmarker is FaceFinder().landmarker
 
 
 @needs_landmarker
@@ -215,7 +215,9 @@ def test_the_landmarker_is_not_taken_away_with_the_last_that_knows_it(monkeypatc
     taken = []
     real = FaceLandmarker.__del__
     monkeypatch.setattr(FaceLandmarker, "__del__", lambda one: (taken.append(1), real(one)))
-    made = landmarker._load.__wrapped__(find_asset("face-landmarker") / "face_landmarker.task", 1)
+    made = landmarker.load_landmarker.__wrapped__(
+        find_asset("face-landmarker") / "face_landmarker.task", 1
+    )
     del made
     gc.collect()
     assert not taken
@@ -227,7 +229,7 @@ def test_mediapipe_is_given_no_certificate_with_which_to_report_usage(monkeypatc
 
     given = []
     monkeypatch.setattr(FaceLandmarker, "create_from_options", given.append)
-    landmarker._load.__wrapped__(Path("model.task"), 1)
+    landmarker.load_landmarker.__wrapped__(Path("model.task"), 1)
     made = given[0].base_options.to_ctypes()
     assert made.ca_bundle_path == os.devnull.encode()
     assert made.model_asset_path == b"model.task"
@@ -426,10 +428,10 @@ def test_expressions_are_probabilities_beside_the_values_of_the_face():
 
 
 @needs_expression
-def test_a_face_that_leaves_the_picture_is_judged_all_the_same():
-    judged = ExpressionModel().judge(BIG, np.array([-300.0, -300.0, -100.0, -100.0]))
-    assert judged.shape == (len(EXPRESSIONS),)
-    assert np.isfinite(judged).all()
+def test_a_face_that_leaves_the_picture_is_classified_all_the_same():
+    probabilities = ExpressionModel().classify(BIG, np.array([-300.0, -300.0, -100.0, -100.0]))
+    assert probabilities.shape == (len(EXPRESSIONS),)
+    assert np.isfinite(probabilities).all()
 
 
 @needs_landmarker
@@ -464,6 +466,6 @@ def test_a_missing_library_of_the_system_is_named_with_what_to_install(monkeypat
     def fail(*_):
         raise OSError("libGLESv2.so.2: cannot open shared object file")
 
-    monkeypatch.setattr("mien.extraction.extractors.face.landmarker._load", fail)
+    monkeypatch.setattr("mien.extraction.extractors.face.landmarker.load_landmarker", fail)
     with pytest.raises(ConfigError, match=r"libGLESv2\.so\.2.*install libegl1 libgles2"):
         FaceFinder()

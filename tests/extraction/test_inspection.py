@@ -9,7 +9,7 @@ from openface_rows import make_rows, write_csv
 from PIL import Image
 
 from mien.errors import AssetError, ConfigError, MediaError
-from mien.extraction.inspection import _Sampler, inspect
+from mien.extraction.inspection import FrameSampler, inspect
 from mien.extraction.media.segments import Source
 from mien.pretrained.assets import find_asset
 
@@ -82,7 +82,7 @@ def test_a_name_that_is_no_video_extractor_is_an_error(tmp_path):
 @pytest.mark.parametrize("length", [1, 3, 7, 24, 25, 100, 1000])
 def test_the_frames_are_spread_over_a_clip_of_whatever_length(length):
     looked = []
-    sampler = _Sampler(6, lambda image: looked.append(image) or [])
+    sampler = FrameSampler(6, lambda image: looked.append(image) or [])
     for place in range(length):
         sampler.feed(np.zeros((4, 4, 3), dtype=np.uint8), place / 10)
     times = [frame.time for frame in sampler.choose()]

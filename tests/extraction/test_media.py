@@ -483,7 +483,7 @@ def test_words_in_the_metadata_that_are_not_unicode_do_no_harm(tmp_path):
 
 
 def test_a_picture_of_absurd_size_is_refused(plain, monkeypatch):
-    monkeypatch.setattr("mien.extraction.media.tracks._LARGEST_PIXELS", 200 * 200)
+    monkeypatch.setattr("mien.extraction.media.tracks.LARGEST_PIXELS", 200 * 200)
     for look in (probe, see):
         with pytest.raises(MediaError, match=r"picture has 240 x 240 pixels, must have at most"):
             look(plain)

@@ -16,7 +16,7 @@ from PIL import Image
 from mien.cli import main
 from mien.corpora.recordings import read_recordings
 from mien.errors import ConfigError, CorpusError
-from mien.extraction.inspection import _Frame, _outlined, inspect
+from mien.extraction.inspection import InspectedFrame, inspect, outline_faces
 from mien.extraction.media import decode, probe
 from mien.extraction.media.segments import AudioSink, Source
 
@@ -96,8 +96,8 @@ def test_a_picture_of_what_was_seen_is_png_by_its_name(tmp_path):
 
 def test_points_beyond_the_edge_of_a_frame_do_not_cover_the_words_below():
     points = np.array([[10.0, 10.0], [30.0, 90.0]])
-    frame = _Frame(np.zeros((40, 60, 3), np.uint8), 0.0, [points], followed=0)
-    picture = _outlined(frame)
+    frame = InspectedFrame(np.zeros((40, 60, 3), np.uint8), 0.0, [points], followed=0)
+    picture = outline_faces(frame)
     assert picture.size == (60, 40)
     assert picture.getpixel((10, 20)) == (80, 255, 120)
     assert isinstance(picture, Image.Image)

@@ -109,13 +109,13 @@ def test_a_text_that_goes_in_circles_is_not_believed(recogniser):
 def test_what_is_still_a_loop_when_asked_again_is_left_out(recogniser, monkeypatch):
     asked = []
 
-    def transcribe(_, **options):
+    def transcribe(*_, **options):
         asked.append(options.get("no_repeat_ngram_size"))
         word = SimpleNamespace(word=" hello", start=0.0, end=0.5)
         good = SimpleNamespace(compression_ratio=1.0, words=[word])
         return [good, SimpleNamespace(compression_ratio=9.0, words=[word] * 40)], None
 
-    monkeypatch.setattr(recogniser._model, "transcribe", transcribe)
+    monkeypatch.setattr("faster_whisper.WhisperModel.transcribe", transcribe)
     found = recogniser.recognise(np.zeros(RATE, np.float32))
     assert asked == [None, 3]
     assert found == Transcript("hello", (Word("hello", 0.0, 0.5),))

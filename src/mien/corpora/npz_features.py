@@ -78,13 +78,14 @@ def read_arrays(features: Path, *, name: str, ids: Sequence[str]) -> SeriesSourc
                 f"there are: {file.describe()}"
             )
         return _make_source_of_clips(file, name, ids)
-    found = _load_ids(file)
-    lengths = _load_lengths(file, len(found))
+    file_ids = _load_ids(file)
+    lengths = _load_lengths(file, len(file_ids))
     key = _choose_key(file, name, lengths) if key is None else _check_key(file, key)
-    rows = _join(found, ids, f"{path}:{key}", name)
+    rows = _join(file_ids, ids, f"{path}:{key}", name)
     if rows is None:
         raise FeatureError(
-            f"{path}: no id is a clip of the corpus (one of {len(found)} ids is {_first(found)}, "
+            f"{path}: no id is a clip of the corpus (one of {len(file_ids)} ids is "
+            f"{_first(file_ids)}, "
             f"one of {len(ids)} clips is {_first(ids)}); {_WANTED}"
         )
     return _make_source(
@@ -95,8 +96,8 @@ def read_arrays(features: Path, *, name: str, ids: Sequence[str]) -> SeriesSourc
 def _split_key(features: Path) -> tuple[Path, str | None]:
     """Split ``FILE.npz:NAME``; a colon elsewhere belongs to the path."""
     if not features.exists():
-        before, found, key = str(features).rpartition(".npz:")
-        if found and key:
+        before, separator, key = str(features).rpartition(".npz:")
+        if separator and key:
             return Path(f"{before}.npz"), key
     return features, None
 
@@ -114,9 +115,9 @@ def _choose_key(file: NpzFile, name: str, lengths: Int[np.ndarray, " N"]) -> str
     rows = {2: {len(lengths), int(lengths.sum())}, 3: {len(lengths)}}
     fitting = [key for key, (shape, _) in series.items() if shape[0] in rows[len(shape)]]
     if len(fitting) != 1:
-        found = f"{len(fitting)} arrays" if fitting else "no array"
+        which = f"{len(fitting)} arrays" if fitting else "no array"
         raise FeatureError(
-            f"{file.path}: {found} can be the features of {name} (there are: {file.describe()}); "
+            f"{file.path}: {which} can be the features of {name} (there are: {file.describe()}); "
             f"name one: {name}={file.path.name}:NAME"
         )
     return fitting[0]
@@ -139,7 +140,7 @@ def _load_ids(file: NpzFile) -> list[str]:
         raise FeatureError(f"{file.path}: array 'id' is {file.arrays['id']}, must be text [N]")
     ids = file.load("id")
     names = _as_texts(ids, f"{file.path}: array 'id'")
-    twice = [one for one, count in Counter(names).items() if count > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise FeatureError(f"{file.path}: id {show(twice[0])} occurs twice; ids must be unique")
     return names
@@ -152,42 +153,46 @@ def _as_texts(values: Shaped[np.ndarray, " N"], where: str) -> list[str]:
         FeatureError: If one is not.
     """
     texts = []
-    for number, one in enumerate(values.tolist()):
+    for number, value in enumerate(values.tolist()):
         try:
-            texts.append(one.decode("utf-8") if isinstance(one, bytes) else str(one))
+            texts.append(value.decode("utf-8") if isinstance(value, bytes) else str(value))
         except UnicodeDecodeError as error:
             raise FeatureError(
-                f"{where}: value {number} is {one[:40]!r}, which is not UTF-8; save it as str"
+                f"{where}: value {number} is {value[:40]!r}, which is not UTF-8; save it as str"
             ) from error
     return texts
 
 
 def _join(
-    found: Sequence[str], ids: Sequence[str], where: str, name: str
+    file_ids: Sequence[str], ids: Sequence[str], where: str, name: str
 ) -> list[int | None] | None:
-    """Return for each clip its place in ``found``, or None; None for all if no clip is there."""
-    places = [{one: place for place, one in enumerate(found)}]
-    whole = [one.removesuffix(".0") for one in found]  # pandas has made 1.0 of 1
-    if len(set(whole)) == len(found):
-        places.append({one: place for place, one in enumerate(whole)})
-    ways = [[at.get(one) for one in spelled] for spelled in _spellings(ids) for at in places]
+    """Return for each clip its row in ``file_ids``, or None; None for all if no clip is there."""
+    indices = [{file_id: row for row, file_id in enumerate(file_ids)}]
+    integers = [file_id.removesuffix(".0") for file_id in file_ids]  # pandas has made 1.0 of 1
+    if len(set(integers)) == len(file_ids):
+        indices.append({file_id: row for row, file_id in enumerate(integers)})
+    ways = [
+        [rows.get(clip_id) for clip_id in spelled]
+        for spelled in _spellings(ids)
+        for rows in indices
+    ]
     best = max(ways, key=_count)
     if not _count(best):
         return None
-    missing, unused = len(ids) - _count(best), len(found) - _count(best)
+    missing, unused = len(ids) - _count(best), len(file_ids) - _count(best)
     logger.info("%s: %s of %d clips", where, name, _count(best))
     if missing:
         logger.warning("%s: %d of %d clips have no %s", where, missing, len(ids), name)
     if unused:
-        logger.info("%s: %d of %d ids are not in the corpus", where, unused, len(found))
+        logger.info("%s: %d of %d ids are not in the corpus", where, unused, len(file_ids))
     return best
 
 
 def _spellings(ids: Sequence[str]) -> Iterator[list[str]]:
     """Yield the ids in each way of writing them that keeps clips apart."""
     yield list(ids)
-    joined = [one.replace(ID_SEPARATOR, "_", 1) for one in ids]
-    alone = [one.partition(ID_SEPARATOR)[2] for one in ids]
+    joined = [clip_id.replace(ID_SEPARATOR, "_", 1) for clip_id in ids]
+    alone = [clip_id.partition(ID_SEPARATOR)[2] for clip_id in ids]
     yield from (spelled for spelled in (joined, alone) if len(set(spelled)) == len(ids))
 
 

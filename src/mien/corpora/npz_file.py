@@ -97,10 +97,10 @@ def open_npz(path: Path) -> NpzFile:
     """
     try:
         with open_regular(path, FeatureError) as file, zipfile.ZipFile(file) as archive:
-            members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             arrays = {
-                one.filename.removesuffix(".npy"): _read_header(archive, one, path)
-                for one in members
+                info.filename.removesuffix(".npy"): _read_header(archive, info, path)
+                for info in members
             }
     except FeatureError:
         raise

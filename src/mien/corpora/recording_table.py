@@ -17,7 +17,7 @@ from mien.errors import CorpusError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR, Clip, Scale, Split
 
-__all__ = ["SUFFIXES", "Found", "is_recording", "is_table", "read_recording_table"]
+__all__ = ["SUFFIXES", "RecordedClip", "is_recording", "is_table", "read_recording_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ _KNOWN = (
     *("video_id", "clip_id", "path", "start", "end", "text", "label"),
     *(*UNIMODAL, "mode", "speaker"),
 )
-_WHOLE = re.compile(r"[0-9]+")
+_INTEGER = re.compile(r"[0-9]+")
 
 
-class Found(NamedTuple):
+class RecordedClip(NamedTuple):
     """A clip and its recording."""
 
     clip: Clip
@@ -57,7 +57,9 @@ def _suffix(name: str) -> str:
     return PurePath(name).suffix.lower()
 
 
-def read_recording_table(path: Path, scale: Scale | None, encoding: str | None) -> list[Found]:
+def read_recording_table(
+    path: Path, scale: Scale | None, encoding: str | None
+) -> list[RecordedClip]:
     """Read the clips of a table, and find their recordings.
 
     Args:
@@ -77,7 +79,7 @@ def read_recording_table(path: Path, scale: Scale | None, encoding: str | None) 
     rows = [(line, _mend_path(row, path.parent)) for line, row in table.rows]
     naming = _Naming(rows)
     lines: dict[str, int] = {}
-    found: list[Found] = []
+    clips: list[RecordedClip] = []
     pieces = []
     for line, row in rows:
         where = f"{path}:{line}"
@@ -89,16 +91,18 @@ def read_recording_table(path: Path, scale: Scale | None, encoding: str | None) 
             )
         lines[clip_id] = line
         clip = _read_clip(row, where, clip_id, media, scale if is_annotated else None)
-        found.append(Found(clip, recording))
-        place = os.path.normpath(recording)
-        pieces.append(Piece(place, clip.start or 0.0, clip.end or math.inf, clip.split, line))
+        clips.append(RecordedClip(clip, recording))
+        source = os.path.normpath(recording)
+        pieces.append(Piece(source, clip.start or 0.0, clip.end or math.inf, clip.split, line))
     check_pieces(path, pieces)
-    report_shared(path, [one.clip for one in found], [row.get("speaker", "") for _, row in rows])
-    return found
+    report_shared(
+        path, [recorded.clip for recorded in clips], [row.get("speaker", "") for _, row in rows]
+    )
+    return clips
 
 
 def _check_columns(path: Path, table: TableRows) -> None:
-    columns = table.columns.places
+    columns = table.columns.positions
     if "path" not in columns and not {"video_id", "clip_id"} <= columns.keys():
         raise CorpusError(
             f"{path}:1: names no recordings; it needs the column path, or video_id and clip_id "
@@ -190,7 +194,7 @@ class _Raw:
     def find(self, video: str, clip: str) -> Path:
         """Return the recording of a clip, or where it should be."""
         if self._folders is None:
-            names = [one.name for one in self._root.iterdir()] if self._root.is_dir() else []
+            names = [path.name for path in self._root.iterdir()] if self._root.is_dir() else []
             self._folders = {name: [name] for name in names}
         video = (_look_up(self._folders, video) or [video])[0]
         if video not in self._listed:
@@ -204,18 +208,18 @@ class _Raw:
     def _list(folder: Path) -> dict[str, list[str]]:
         by_stem: dict[str, list[str]] = {}
         if folder.is_dir():
-            names = [one.name for one in folder.iterdir() if is_recording(one.name)]
-            for name in sorted(names, key=lambda one: (SUFFIXES.index(_suffix(one)), one)):
+            names = [path.name for path in folder.iterdir() if is_recording(path.name)]
+            for name in sorted(names, key=lambda name: (SUFFIXES.index(_suffix(name)), name)):
                 by_stem.setdefault(Path(name).stem, []).append(name)
         return by_stem
 
 
 def _look_up(names: Mapping[str, list[str]], wanted: str) -> list[str] | None:
     """Return what is called so, or else is the same whole number if only one name is."""
-    if wanted in names or not _WHOLE.fullmatch(wanted):
+    if wanted in names or not _INTEGER.fullmatch(wanted):
         return names.get(wanted)
     number = wanted.lstrip("0")
-    same = [one for one in names if _WHOLE.fullmatch(one) and one.lstrip("0") == number]
+    same = [name for name in names if _INTEGER.fullmatch(name) and name.lstrip("0") == number]
     return names[same[0]] if len(same) == 1 else None
 
 

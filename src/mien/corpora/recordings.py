@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from mien.corpora.recording_table import (
     SUFFIXES,
-    Found,
+    RecordedClip,
     is_recording,
     is_table,
     read_recording_table,
@@ -92,21 +92,21 @@ def read_recordings(
     """
     source = _find_table(source)
     if source.is_dir() or (source.is_file() and not is_table(source)):
-        found, origin = list(_name_files(source)), {"source": _as_text(source.resolve().name)}
+        recorded, origin = list(_name_files(source)), {"source": _as_text(source.resolve().name)}
     elif source.is_file():
-        found = read_recording_table(source, scale, encoding)
-        stays = choose_clips(source, [one.clip for one in found], unlabelled)
-        found = list(itertools.compress(found, stays))
+        recorded = read_recording_table(source, scale, encoding)
+        stays = choose_clips(source, [each.clip for each in recorded], unlabelled)
+        recorded = list(itertools.compress(recorded, stays))
         origin = {"source": _as_text(source.name), "sha256": hash_file(source, CorpusError)}
     else:
         state = "is no file" if source.exists() else "is not there"
         raise CorpusError(f"{source}: {state}; give a folder, a CSV file or a recording")
-    if not found:
+    if not recorded:
         raise CorpusError(
             f"{source}: has no clips; give a folder with label.csv and Raw/VIDEO/CLIP.mp4, a CSV "
             f"with a column path, or a folder with recordings ({', '.join(SUFFIXES[:4])}, ...)"
         )
-    clips = tuple(one.clip for one in found)
+    clips = tuple(each.clip for each in recorded)
     return Recordings(
         corpus=Corpus(
             name=name,
@@ -115,7 +115,7 @@ def read_recordings(
             clips=clips,
             is_annotated=any(Task.FUSION in clip.labels for clip in clips),
         ),
-        paths=tuple(one.path for one in found),
+        paths=tuple(each.path for each in recorded),
         origin=origin,
     )
 
@@ -140,7 +140,7 @@ def _as_text(name: str) -> str:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _name_files(source: Path) -> Iterator[Found]:
+def _name_files(source: Path) -> Iterator[RecordedClip]:
     """Name the recordings below a folder, or one recording."""
     if source.is_dir():
         files = sorted(_walk(source), key=lambda parts: [os.fsencode(part) for part in parts])
@@ -152,7 +152,7 @@ def _name_files(source: Path) -> Iterator[Found]:
         clip_id = name if counts[name] == 1 else _full_id(parts)
         media = Path(*map(_as_text, parts))
         clip = Clip(id=clip_id, split="test", transcript="", labels={}, media=media)
-        yield Found(clip, source.joinpath(*parts))
+        yield RecordedClip(clip, source.joinpath(*parts))
 
 
 def _walk(root: Path) -> Iterator[tuple[str, ...]]:
@@ -165,9 +165,9 @@ def _walk(root: Path) -> Iterator[tuple[str, ...]]:
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         parts = Path(folder).relative_to(root).parts
-        recordings = [one for one in names if is_recording(one)]
+        recordings = [name for name in names if is_recording(name)]
         num_others += len(names) - len(recordings)
         yield from ((*parts, name) for name in recordings)
     if num_others:
@@ -235,13 +235,13 @@ def _read_clip_words(values: object, where: str) -> Iterator[Word]:
     if not isinstance(values, list):
         raise CorpusError(f"{where}: must be a list of [WORD, START, END]")
     last = 0.0
-    for number, one in enumerate(values):
-        match one:
+    for number, entry in enumerate(values):
+        match entry:
             case [str(text), int() | float() as start, int() | float() as end]:
                 start, end = _as_seconds(start), _as_seconds(end)
             case _:
                 raise CorpusError(
-                    f"{where}: word {number} is {show(one)}, must be [WORD, START, END]"
+                    f"{where}: word {number} is {show(entry)}, must be [WORD, START, END]"
                 )
         if not last - 1e-6 <= start <= end < float("inf"):
             raise CorpusError(

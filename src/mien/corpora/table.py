@@ -57,7 +57,7 @@ def read_table(
         FeatureError: If an npz file is not, or has none of the clips.
     """
     clips = _read_clips(path, scale, encoding)
-    unknown = [one for one in features if one not in list(Modality)]
+    unknown = [name for name in features if name not in list(Modality)]
     if unknown:
         raise FeatureError(
             f"features {unknown[0]!r}: there is no such modality; there are: {', '.join(Modality)}"
@@ -95,17 +95,17 @@ def _read_clips(path: Path, scale: Scale, encoding: str | None) -> tuple[Clip, .
         speakers.append(row.get("speaker", ""))
     if not clips:
         raise CorpusError(f"{path}: has no clips")
-    found = tuple(clips.values())
+    read = tuple(clips.values())
     check_pieces(
         path,
         (
             Piece(c.video_id, c.start or 0.0, c.end or math.inf, c.split, lines[c.id])
-            for c in found
+            for c in read
             if c.start is not None or c.end is not None
         ),
     )
-    report_shared(path, found, speakers)
-    return found
+    report_shared(path, read, speakers)
+    return read
 
 
 def _read_clip(row: Mapping[str, str], where: str, scale: Scale) -> Clip:
@@ -127,9 +127,12 @@ def _describe_origin(
     path: Path, series: Sequence[SeriesSource], features: Mapping[str, Path]
 ) -> dict[str, str]:
     origin = {"file": path.name, "sha256": hash_file(path, CorpusError)}
-    for one in series:
-        file = features[one.name]
+    for source in series:
+        file = features[source.name]
         if not file.exists():  # FILE.npz:NAME
             file = Path(str(file).rpartition(":")[0])
-        origin |= {one.name: one.extractor, f"{one.name} sha256": hash_file(file, CorpusError)}
+        origin |= {
+            source.name: source.extractor,
+            f"{source.name} sha256": hash_file(file, CorpusError),
+        }
     return origin

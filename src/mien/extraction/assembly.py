@@ -27,7 +27,7 @@ def describe_series(settings: ExtractionSettings) -> dict[str, SeriesSource]:
     sources = {}
     for modality, name in settings.extractors().items():
         extractor = build_extractor(name)
-        pooling = {str(m): one for m, one in settings.pooling.items()}.get(str(modality))
+        pooling = {str(m): pooled for m, pooled in settings.pooling.items()}.get(str(modality))
         made_by, step = extractor.name, extractor.step_seconds
         if settings.align == "words":
             made_by, step = f"{made_by}, mean per word", None
@@ -65,13 +65,13 @@ class _Reading:
 
     def values(self) -> Iterator[Float32[np.ndarray, "_ _"]]:
         for result in self.results:
-            found = read_series(result, f"{self.name}_values")
-            yield np.empty((0, self.size), np.float32) if found is None else found
+            values = read_series(result, f"{self.name}_values")
+            yield np.empty((0, self.size), np.float32) if values is None else values
 
     def times(self) -> Iterator[Float64[np.ndarray, " _"]]:
         for result in self.results:
-            found = read_series(result, f"{self.name}_times")
-            yield np.empty(0) if found is None else found
+            times = read_series(result, f"{self.name}_times")
+            yield np.empty(0) if times is None else times
 
 
 def collect(
@@ -82,32 +82,32 @@ def collect(
     origin: Mapping[str, str],
 ) -> tuple[Material, dict[str, str]]:
     """Return what a store is written from, and the files that say how it came about."""
-    kept, clips, notes, skipped = [], [], [], []
+    used, clips, notes, skipped = [], [], [], []
     for work in works:
         facts = facts_of(work)
         if facts.reason:
             skipped.append(Skipped(work.clip.id, name_media(work.clip), facts.reason))
             continue
-        kept.append(work)
+        used.append(work)
         clips.append(_complete(work, facts, settings))
         notes.append(_format_notes(work.clip, facts))
-    if not kept:
+    if not used:
         raise ExtractionError(
             f"not one of {len(works)} clips could be used; the first: {skipped[0].reason}"
         )
-    truncated = sum(facts_of(work).is_truncated for work in kept)
+    truncated = sum(facts_of(work).is_truncated for work in used)
     if truncated:
         logger.warning(
             "%d clips are shorter than their recordings should be: parts cannot be decoded "
             "(is_truncated in notes.jsonl)",
             truncated,
         )
-    _report_ends(kept)
-    results = tuple(work.result for work in kept)
+    _report_ends(used)
+    results = tuple(work.result for work in used)
     series = []
     for source in sources.values():
         reading = _Reading(results, source.name, source.size)
-        if not any(len(one) for one in reading.times()):
+        if not any(len(times) for times in reading.times()):
             logger.warning("no clip has %s; the store has no such series", source.name)
             continue
         series.append(replace(source, read=reading.values, read_times=reading.times))

@@ -165,14 +165,14 @@ def find_extractor(text: str, modality: Modality) -> str:
         ConfigError: If there is no such extractor for this modality.
     """
     name, colon, settings = text.partition(":")
-    there = [one for one, entry in EXTRACTORS.items() if entry.modality is modality]
-    versions = [one for one in there if name in (one, one.rpartition("/")[0])]
+    there = [key for key, entry in EXTRACTORS.items() if entry.modality is modality]
+    versions = [key for key in there if name in (key, key.rpartition("/")[0])]
     if not versions:
         raise ConfigError(
             f"--{modality} {text!r}: there is no such extractor; there are: "
             f"{', '.join([*there, 'none'])}"
         )
-    newest = max(versions, key=lambda one: int(one.rpartition("/")[2]))
+    newest = max(versions, key=lambda version: int(version.rpartition("/")[2]))
     return f"{newest}{colon}{settings}"
 
 
@@ -238,15 +238,15 @@ def extract_clip(task: ClipTask, tools: Tools) -> tuple[ClipFacts, dict[str, Fea
         decoded = decode(task.source, audio=audio, frames=frames)
     features = {modality: finish() for modality, finish in streams.items()}
     transcript, words = spoken.finish()
-    series = {str(m): _check(one, m) for m, one in features.items()}
+    series = {str(m): _check(values, m) for m, values in features.items()}
     if settings.align == "words":
-        series = {name: align_to_words(one, words or ()) for name, one in series.items()}
+        series = {name: align_to_words(values, words or ()) for name, values in series.items()}
     else:
-        series = {name: _pool(one, name, settings) for name, one in series.items()}
+        series = {name: _pool(values, name, settings) for name, values in series.items()}
     if tools.encoder is not None:
         series["text"] = _encode(tools.encoder, words or ())
     text = task.transcript if transcript is None else transcript
-    is_left = any(len(one.times) for one in series.values())
+    is_left = any(len(values.times) for values in series.values())
     is_left |= settings.text != "none" and settings.align == "none" and bool(text.strip())
     facts = ClipFacts(
         reason="" if is_left else _explain(settings, decoded, features, words),
@@ -255,7 +255,7 @@ def extract_clip(task: ClipTask, tools: Tools) -> tuple[ClipFacts, dict[str, Fea
         seconds_beyond=_measure_beyond(task, decoded),
         transcript=transcript,
         words=words,
-        notes={name: dict(one.notes) for name, one in series.items() if one.notes},
+        notes={name: dict(values.notes) for name, values in series.items() if values.notes},
     )
     return facts, series if is_left else {}
 
@@ -286,11 +286,14 @@ class _Speech:
         words = None if self._task.words is None else tuple(Word(*w) for w in self._task.words)
         if self.stream is None:
             return None, words
-        found = self.stream.finish()
+        recognised = self.stream.finish()
         is_wanted = self._text == "speech" or (
             self._text == "auto" and not self._task.transcript.strip()
         )
-        return found.text if is_wanted else None, found.words if words is None else words
+        return (
+            recognised.text if is_wanted else None,
+            recognised.words if words is None else words,
+        )
 
 
 def _begin(
@@ -301,18 +304,18 @@ def _begin(
     audio: list[AudioSink] = []
     frames: list[FrameSink] = []
     source = task.source
-    wanted = {m: one for m, one in tools.extractors.items() if m not in task.without}
+    wanted = {m: extractor for m, extractor in tools.extractors.items() if m not in task.without}
     for modality, extractor in wanted.items():
         if _reads_files(extractor):
             streams[modality] = _Later(extractor, source)
         elif _hears(extractor):
-            heard = extractor.begin(source)
-            audio.append(AudioSink(extractor.rate_hertz, heard.feed))
-            streams[modality] = heard.finish
+            sound = extractor.begin(source)
+            audio.append(AudioSink(extractor.rate_hertz, sound.feed))
+            streams[modality] = sound.finish
         elif _sees(extractor):
-            seen = extractor.begin(source)
-            frames.append(FrameSink(extractor.frame_rate, seen.feed))
-            streams[modality] = seen.finish
+            pictures = extractor.begin(source)
+            frames.append(FrameSink(extractor.frame_rate, pictures.feed))
+            streams[modality] = pictures.finish
     if speech.stream is not None:
         audio.append(AudioSink(speech.recogniser.rate_hertz, speech.stream.feed))
     return streams, audio, frames
@@ -351,7 +354,7 @@ def _check(features: Features, modality: Modality) -> Features:
 
 
 def _pool(features: Features, name: str, settings: ExtractionSettings) -> Features:
-    pooling = {str(modality): one for modality, one in settings.pooling.items()}.get(name)
+    pooling = {str(modality): pooled for modality, pooled in settings.pooling.items()}.get(name)
     return features if pooling is None else pool(features, pooling)
 
 

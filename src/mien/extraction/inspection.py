@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from PIL.ImageDraw import ImageDraw
 
-__all__ = ["inspect"]
+__all__ = ["FrameSampler", "InspectedFrame", "inspect", "outline_faces"]
 
 _CELL = 400  # pixels, width of a frame in the grid
 _COLUMNS = 4
@@ -92,7 +92,7 @@ def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int =
 
 
 @dataclass(slots=True)
-class _Frame:
+class InspectedFrame:
     """A frame of the grid.
 
     Attributes:
@@ -110,7 +110,7 @@ class _Frame:
     step: int | None = None
 
 
-class _Sampler:
+class FrameSampler:
     """Keeps some frames of a clip of unknown length, evenly spread, and thins them as it goes on.
 
     Args:
@@ -127,43 +127,43 @@ class _Sampler:
         self._find = find
         self._every = 1
         self._seen = 0
-        self._kept: list[_Frame] = []
+        self._frames: list[InspectedFrame] = []
 
     def feed(self, image: UInt8[np.ndarray, "H W 3"], time: float) -> None:
         """Look at the next frame."""
         if self._seen % self._every == 0:
-            if len(self._kept) == 2 * self._count:
-                self._kept = self._kept[::2]
+            if len(self._frames) == 2 * self._count:
+                self._frames = self._frames[::2]
                 self._every *= 2
             if self._seen % self._every == 0:
-                self._kept.append(self._keep(image, time))
+                self._frames.append(self._keep(image, time))
         self._seen += 1
 
-    def _keep(self, image: UInt8[np.ndarray, "H W 3"], time: float) -> _Frame:
+    def _keep(self, image: UInt8[np.ndarray, "H W 3"], time: float) -> InspectedFrame:
         from PIL import Image
 
         scale = _CELL / image.shape[1]
         size = (_CELL, max(round(image.shape[0] * scale), 1))
         small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-        return _Frame(small, time, [points * scale for points in self._find(image)])
+        return InspectedFrame(small, time, [points * scale for points in self._find(image)])
 
-    def choose(self) -> list[_Frame]:
+    def choose(self) -> list[InspectedFrame]:
         """Return the frames, the first and the last of those that are kept among them."""
-        last = len(self._kept) - 1
-        places = np.linspace(0, last, min(self._count, last + 1)).round().astype(int)
-        return [self._kept[place] for place in places]
+        last = len(self._frames) - 1
+        chosen = np.linspace(0, last, min(self._count, last + 1)).round().astype(int)
+        return [self._frames[index] for index in chosen]
 
 
 def _watch(
     extractor: VideoExtractor, finder: FaceFinder, source: Source, num_frames: int
-) -> tuple[list[_Frame], Features]:
+) -> tuple[list[InspectedFrame], Features]:
     stream = extractor.begin(source)
 
     def find(image: UInt8[np.ndarray, "H W 3"]) -> list[Float[np.ndarray, "N 2"]]:
         faces = finder.find(image) or finder.find_small(image)
         return [face.points[:, :2] for face in faces]
 
-    sampler = _Sampler(num_frames, find)
+    sampler = FrameSampler(num_frames, find)
 
     def feed(image: UInt8[np.ndarray, "H W 3"], time: float) -> None:
         stream.feed(image, time)
@@ -178,7 +178,7 @@ def _watch(
     return frames, features
 
 
-def _mark(frame: _Frame, track: Track) -> None:
+def _mark(frame: InspectedFrame, track: Track) -> None:
     """Find the step of a frame, and which of its faces is the one that is followed."""
     if frame.time not in track.times:
         return
@@ -190,12 +190,16 @@ def _mark(frame: _Frame, track: Track) -> None:
         frame.followed = int(np.argmax(shared))
 
 
-def _read(extractor: OpenFace, source: Source, num_frames: int) -> tuple[list[_Frame], Features]:
+def _read(
+    extractor: OpenFace, source: Source, num_frames: int
+) -> tuple[list[InspectedFrame], Features]:
     """Make the features from a file, and draw the points among them: columns x_N and y_N."""
     features = extractor.extract(source)
-    places = {name: place for place, name in enumerate(extractor.feature_names)}
-    numbers = [n for n in range(len(places)) if f"x_{n}" in places and f"y_{n}" in places]
-    columns = [[places[f"{axis}_{n}"] for axis in "xy"] for n in numbers]
+    columns_of = {name: column for column, name in enumerate(extractor.feature_names)}
+    numbers = [
+        n for n in range(len(columns_of)) if f"x_{n}" in columns_of and f"y_{n}" in columns_of
+    ]
+    columns = [[columns_of[f"{axis}_{n}"] for axis in "xy"] for n in numbers]
     gap = 1.5 * float(np.median(np.diff(features.times))) if len(features.times) > 1 else 0.2
     scales: list[float] = []
 
@@ -203,7 +207,7 @@ def _read(extractor: OpenFace, source: Source, num_frames: int) -> tuple[list[_F
         scales.append(_CELL / image.shape[1])
         return []
 
-    sampler = _Sampler(num_frames, find)
+    sampler = FrameSampler(num_frames, find)
     _decode(source, FrameSink(_FRAME_RATE, sampler.feed))
     frames = sampler.choose()
     for frame in frames:
@@ -223,15 +227,15 @@ def _decode(source: Source, sink: FrameSink) -> None:
 
 
 def _draw(
-    frames: Sequence[_Frame], features: Features, names: Sequence[str], title: str
+    frames: Sequence[InspectedFrame], features: Features, names: Sequence[str], title: str
 ) -> "Picture":
     from PIL import Image, ImageDraw
 
-    places = {name: place for place, name in enumerate(names)}
+    columns_of = {name: column for column, name in enumerate(names)}
     lines = [
         [title, ", ".join(f"{key} {_in_short(value)}" for key, value in features.notes.items())]
     ]
-    lines += [_words(frame, features, places) for frame in frames]
+    lines += [_words(frame, features, columns_of) for frame in frames]
     below = _LINE * max(len(words) for words in lines[1:])
     height = max(frame.picture.shape[0] for frame in frames) + below + 6
     columns = min(_COLUMNS, len(frames))
@@ -240,15 +244,15 @@ def _draw(
     sheet = Image.new("RGB", (max(columns * (_CELL + 4), 900), top + rows * height), (20, 20, 20))
     pen = ImageDraw.Draw(sheet)
     _write(pen, (4, 2), lines[0], _WHITE)
-    for place, (frame, words) in enumerate(zip(frames, lines[1:], strict=True)):
-        left, upper = (place % columns) * (_CELL + 4), top + (place // columns) * height
-        sheet.paste(_outlined(frame), (left, upper))
+    for index, (frame, words) in enumerate(zip(frames, lines[1:], strict=True)):
+        left, upper = (index % columns) * (_CELL + 4), top + (index // columns) * height
+        sheet.paste(outline_faces(frame), (left, upper))
         colour = _WHITE if frame.step is not None else _RED
         _write(pen, (left + 4, upper + frame.picture.shape[0] + 1), words, colour)
     return sheet
 
 
-def _outlined(frame: _Frame) -> "Picture":
+def outline_faces(frame: InspectedFrame) -> "Picture":
     """Draw the faces on a frame; what lies beyond its edge is not drawn."""
     from PIL import Image, ImageDraw
 
@@ -259,15 +263,15 @@ def _outlined(frame: _Frame) -> "Picture":
     return picture
 
 
-def _words(frame: _Frame, features: Features, places: dict[str, int]) -> list[str]:
+def _words(frame: InspectedFrame, features: Features, columns_of: dict[str, int]) -> list[str]:
     time = f"{frame.time:.2f} s"
     if frame.step is None:
         return [f"{time}  no face"]
     row = features.values[frame.step]
     values = [
-        f"{word} {np.mean([row[places[name]] for name in group]):.2f}"
+        f"{word} {np.mean([row[columns_of[name]] for name in group]):.2f}"
         for word, group in _SHOWN
-        if all(name in places for name in group)
+        if all(name in columns_of for name in group)
     ]
     return [f"{time}  {'  '.join(values[:4])}", "  ".join(values[4:])]
 
@@ -285,9 +289,9 @@ def _box_of(points: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "4"]:
 def _write(
     pen: "ImageDraw", at: tuple[int, int], lines: Sequence[str], colour: tuple[int, ...]
 ) -> None:
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         text = line.encode("latin-1", "replace").decode("latin-1")  # what Pillow's own font has
-        pen.text((at[0], at[1] + place * _LINE), text, fill=colour)
+        pen.text((at[0], at[1] + index * _LINE), text, fill=colour)
 
 
 def _in_short(value: float | int | str) -> str:

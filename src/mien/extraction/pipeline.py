@@ -25,11 +25,11 @@ from mien.extraction.workspace import (
     Skipped,
     is_done,
     list_skipped,
+    open_workspace,
     plan_clips,
+    record_outcome,
     remove_finished,
     remove_work,
-    settle,
-    workplace,
     write_task,
 )
 from mien.files.folders import check_target
@@ -123,7 +123,9 @@ def extract(
         return _reopen(out)
     check_target(out, STORE, replace=replace_store or is_made)
     sources = describe_series(settings)
-    with workplace(folder, settings, resume=resume, replace_work=replace_store) as clips_folder:
+    with open_workspace(
+        folder, settings, resume=resume, replace_work=replace_store
+    ) as clips_folder:
         works = plan_clips(recordings, settings, words or {}, clips_folder)
         todo = [work for work in works if not is_done(work, time_limit)]
         if listener is not None:
@@ -139,8 +141,8 @@ def extract(
             job, [write_task(work) for work in todo], backend=backend, address=address, jobs=jobs
         )
         with contextlib.closing(ended):
-            for place, outcome in ended:
-                settle(todo[place], outcome, folder)
+            for index, outcome in ended:
+                record_outcome(todo[index], outcome, folder)
                 if listener is not None:
                     listener.on_clip(outcome)
         skipped, table = list_skipped(works, folder)

@@ -134,11 +134,12 @@ def _read_poolings(
     pool: Sequence[str], rate: Sequence[str], extracted: Sequence[Pooled]
 ) -> dict[Pooled, Pooling]:
     result: dict[Pooled, Pooling] = {}
-    asked = [("steps", "--pool", one) for one in pool] + [("rate", "--rate", one) for one in rate]
-    for kind, option, text in asked:
+    options = [("steps", "--pool", text) for text in pool]
+    options += [("rate", "--rate", text) for text in rate]
+    for kind, option, text in options:
         name, equals, amount = text.partition("=")
         pooling = read_pooling("steps" if kind == "steps" else "rate", amount if equals else name)
-        targets = [one for one in extracted if not equals or one == name]
+        targets = [modality for modality in extracted if not equals or modality == name]
         if not targets:
             raise ConfigError(
                 f"{option} {text!r}: must be NUMBER or MODALITY=NUMBER; extracted are: "

@@ -59,12 +59,12 @@ class WordEncoder:
             return_tensors="pt",
         )
         states = self._backbone(**encoded).last_hidden_state[0].double().numpy()
-        places = np.array([-1 if one is None else one for one in encoded.word_ids()]) - skipped
-        last = int(places.max(initial=-1))
+        numbers = np.array([-1 if n is None else n for n in encoded.word_ids()]) - skipped
+        last = int(numbers.max(initial=-1))
         is_whole = start + last + 1 >= len(words)
         stop = start + last + (1 if is_whole or last == 0 else 0)  # the last word may be cut
         for number in range(max(stop - start, 0)):
-            chosen = places == number
+            chosen = numbers == number
             if chosen.any():
                 result[start + number] = states[chosen].mean(axis=0)
         return len(words) if last < 0 else stop

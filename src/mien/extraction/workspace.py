@@ -39,11 +39,11 @@ __all__ = [
     "is_done",
     "list_skipped",
     "name_media",
+    "open_workspace",
     "plan_clips",
+    "record_outcome",
     "remove_finished",
     "remove_work",
-    "settle",
-    "workplace",
     "write_task",
 ]
 
@@ -58,9 +58,9 @@ _OTHERS = re.compile(
 
 def _list_work(folder: Path) -> set[str]:
     """Return what in the folder of an extraction is its own."""
-    results = (f"clips/{one.name}" for one in (folder / "clips").glob("*"))
-    own = {one.name for one in folder.iterdir() if _OTHERS.fullmatch(one.name)}
-    return {"clips/none", *own} | {one for one in results if _RESULT.fullmatch(one[6:])}
+    results = (f"clips/{path.name}" for path in (folder / "clips").glob("*"))
+    own = {path.name for path in folder.iterdir() if _OTHERS.fullmatch(path.name)}
+    return {"clips/none", *own} | {name for name in results if _RESULT.fullmatch(name[6:])}
 
 
 _WORK = FolderKind("the work of an extraction", _list_work, error=ExtractionError)
@@ -84,7 +84,7 @@ class Work(NamedTuple):
 
 
 @contextlib.contextmanager
-def workplace(
+def open_workspace(
     folder: Path, settings: ExtractionSettings, *, resume: bool, replace_work: bool
 ) -> Iterator[Path]:
     """Give the folder of results, to one extraction at a time."""
@@ -114,19 +114,21 @@ def workplace(
 
 def _check_plan(plan: Path, wanted: Mapping[str, object]) -> None:
     try:
-        found = parse_json(read_limited(plan, ExtractionError, most=1 << 20), "it", ExtractionError)
+        stored = parse_json(
+            read_limited(plan, ExtractionError, most=1 << 20), "it", ExtractionError
+        )
     except ExtractionError as error:
         raise ExtractionError(
             f"{plan}: is damaged ({error}); remove {plan.parent} to begin again"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(stored, dict):
         raise ExtractionError(
             f"{plan}: is damaged (no JSON object); remove {plan.parent} to begin again"
         )
     for key, value in wanted.items():
-        if found.get(key) != value:
+        if stored.get(key) != value:
             raise ExtractionError(
-                f"{plan}: the work was begun with {key} {found.get(key)!r}, now it is {value!r}; "
+                f"{plan}: the work was begun with {key} {stored.get(key)!r}, now it is {value!r}; "
                 "say the same to go on, or --replace without --resume to begin again"
             )
 
@@ -204,7 +206,7 @@ def write_task(work: Work) -> str:
     ).model_dump_json()
 
 
-def settle(work: Work, outcome: ClipOutcome, folder: Path) -> None:
+def record_outcome(work: Work, outcome: ClipOutcome, folder: Path) -> None:
     """Keep what came of a clip whose worker could not do it by itself."""
     if outcome.state == "failed":
         raise ExtractionError(f"{outcome.reason}; what was done is kept, go on with --resume")

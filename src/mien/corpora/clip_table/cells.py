@@ -125,10 +125,10 @@ def _read_clock(text: str) -> float:
     >>> _read_clock("00:00:01.5"), _read_clock("90:30"), _read_clock("1,5")
     (1.5, 5430.0, 1.5)
     """
-    found = _CLOCK.fullmatch(text)
-    if found is None:
+    match = _CLOCK.fullmatch(text)
+    if match is None:
         return _read_number(text)
-    hours, minutes, seconds = found.groups()
+    hours, minutes, seconds = match.groups()
     value = float(seconds.replace(",", "."))
     if value >= 60 or (hours is not None and int(minutes) >= 60):
         return float("nan")

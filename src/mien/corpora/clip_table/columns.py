@@ -69,12 +69,12 @@ class Columns(NamedTuple):
     """Where the columns of a table are.
 
     Attributes:
-        places: Place of each column that is there, by the name that the field has for it.
+        positions: Position of each column that is there, by the name that the field has for it.
         names: What the table calls it.
         classes: A column that would be the label, but holds words; empty if there is none.
     """
 
-    places: dict[str, int]
+    positions: dict[str, int]
     names: dict[str, str]
     classes: str
 
@@ -85,7 +85,7 @@ def normalise(name: str) -> str:
     >>> normalise("Start Time (s)"), normalise("label_T")
     ('starttime', 'labelt')
     """
-    return "".join(one for one in _UNIT.sub("", name).casefold() if one.isalnum())
+    return "".join(sign for sign in _UNIT.sub("", name).casefold() if sign.isalnum())
 
 
 def find_columns(
@@ -111,19 +111,21 @@ def find_columns(
     Raises:
         CorpusError: If one is missing, or two mean the same.
     """
-    found = _Found(header, cells, known)
-    places = {name: at for name in known if (at := found.choose(name, path)) is not None}
-    columns = Columns(places, {name: header[at] for name, at in places.items()}, found.classes)
-    unused = [name for at, name in enumerate(header) if name and at not in places.values()]
-    near = _find_near(unused, [name for name in known if name not in places])
+    meanings = _Meanings(header, cells, known)
+    positions = {name: at for name in known if (at := meanings.choose(name, path)) is not None}
+    columns = Columns(
+        positions, {name: header[at] for name, at in positions.items()}, meanings.classes
+    )
+    unused = [name for at, name in enumerate(header) if name and at not in positions.values()]
+    near = _find_near(unused, [name for name in known if name not in positions])
     for name in required:
-        if name not in places:
+        if name not in positions:
             raise CorpusError(_explain_missing(name, header, path, required, columns, near))
     _report(path, columns, unused, near)
     return columns
 
 
-class _Found:
+class _Meanings:
     """What each name of a header may mean.
 
     Attributes:
@@ -136,19 +138,19 @@ class _Found:
         self.classes = ""
         self._header = header
         self._cells = cells
-        meanings = {one: name for name in known for one in (normalise(name), *SYNONYMS[name])}
+        known_as = {other: name for name in known for other in (normalise(name), *SYNONYMS[name])}
         names = [normalise(name) for name in header]
         self._others = defaultdict[str, list[int]](list)
         for at, name in enumerate(names):
-            meaning = meanings.get(name)
+            meaning = known_as.get(name)
             if name in _BY_CELLS:
-                meaning = self._tell(name, at)
+                meaning = self._decide_by_cells(name, at)
             elif name in _LETTERS and "m" not in names:
                 meaning = None
             if meaning in known:
                 self._others[str(meaning)].append(at)
 
-    def _tell(self, name: str, at: int) -> str:
+    def _decide_by_cells(self, name: str, at: int) -> str:
         """Return what a name means whose cells tell it."""
         special, usual = _BY_CELLS[name]
         if special == "text":
@@ -161,7 +163,7 @@ class _Found:
         Raises:
             CorpusError: If several columns can be meant.
         """
-        exact = [at for at, one in enumerate(self._header) if one == name]
+        exact = [at for at, title in enumerate(self._header) if title == name]
         if len(exact) > 1:
             raise CorpusError(f"{path}:1: column {name!r} occurs {len(exact)} times")
         if exact:
@@ -211,7 +213,7 @@ def _explain_missing(
             f"{path}:1: {columns.classes}; expected is a column label with numbers: classes are "
             "not scores here, give each a place on the scale"
         )
-    slips = [one for one, meant in near.items() if meant == name]
+    slips = [title for title, meant in near.items() if meant == name]
     hint = f"did you mean {name} by {show(slips[0])}? " if slips else ""
     return (
         f"{path}:1: column {name!r} is missing; {hint}needed are: {', '.join(required)}; "
@@ -228,13 +230,13 @@ def list_names(names: Sequence[str]) -> str:
 
 def _report(path: Path, columns: Columns, unused: Sequence[str], near: Mapping[str, str]) -> None:
     """Log which columns are taken by another name, and which are not used."""
-    renamed = [f"{show(one)} as {name}" for name, one in columns.names.items() if one != name]
+    renamed = [f"{show(title)} as {name}" for name, title in columns.names.items() if title != name]
     if renamed:
         logger.info("%s: reads the columns %s", path, ", ".join(renamed))
-    if columns.classes and "label" not in columns.places:
+    if columns.classes and "label" not in columns.positions:
         logger.warning("%s: %s, not scores; it is not used", path, columns.classes)
     if unused:
-        hints = [f"did you mean {name} by {show(one)}?" for one, name in near.items()]
+        hints = [f"did you mean {name} by {show(title)}?" for title, name in near.items()]
         logger.log(
             logging.WARNING if hints else logging.INFO,
             "%s: columns that are not used: %s%s",

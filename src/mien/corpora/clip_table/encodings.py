@@ -169,9 +169,9 @@ def _is_mostly_utf8(file: IO[bytes]) -> bool:
 def _is_chinese(file: IO[bytes]) -> bool:
     runs = _OTHERS.findall(_read_sample(file, _CHINESE))
     text = "".join(runs)
-    hanzi = [one for one in text if "\u4e00" <= one <= "\u9fff"]
-    frequent = sum(one in _FREQUENT for one in hanzi)
-    codes = (one.encode("gb2312", "ignore") for one in hanzi)
+    hanzi = [sign for sign in text if "\u4e00" <= sign <= "\u9fff"]
+    frequent = sum(sign in _FREQUENT for sign in hanzi)
+    codes = (sign.encode("gb2312", "ignore") for sign in hanzi)
     common = sum(code[0] in _COMMON for code in codes if code)
     return (
         len(hanzi) > len(text) / 2

@@ -20,7 +20,7 @@ _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 #: More clips, and more text, than any corpus of the field has by a factor of twenty.
 _MOST_ROWS = 500_000
 _MOST_CHARACTERS = 200_000_000
-_WHOLE = re.compile(r"\d+")
+_INTEGER = re.compile(r"\d+")
 _FLOAT = re.compile(r"(\d+)\.0")
 
 
@@ -74,7 +74,7 @@ def read_rows(
         known=known,
     )
     rows = [
-        (line, {name: cells[at].strip() for name, at in columns.places.items()})
+        (line, {name: cells[at].strip() for name, at in columns.positions.items()})
         for line, cells in body
     ]
     _mend_ids(rows)
@@ -98,7 +98,7 @@ def _skip_blank(lines: Iterator[str]) -> _First:
 
 def _find_separator(header: str, known: Sequence[str]) -> str:
     """Return what gives most columns that are known, and of equals most columns."""
-    names = {one for name in known for one in (normalise(name), *SYNONYMS[name])}
+    names = {other for name in known for other in (normalise(name), *SYNONYMS[name])}
 
     def count(separator: str) -> tuple[int, int]:
         try:
@@ -155,7 +155,7 @@ def _mend_ids(rows: Sequence[tuple[int, dict[str, str]]]) -> None:
         cells = {row.get(column, "") for _, row in rows} - {""}
         floats = {cell for cell in cells if _FLOAT.fullmatch(cell)}
         others = cells - floats
-        if not floats or not all(_WHOLE.fullmatch(one) for one in others):
+        if not floats or not all(_INTEGER.fullmatch(cell) for cell in others):
             continue
         if others & {cell.removesuffix(".0") for cell in floats}:
             continue

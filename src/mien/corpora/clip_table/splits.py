@@ -66,11 +66,11 @@ def check_pieces(path: Path, pieces: Iterable[Piece]) -> None:
         by_recording[piece.recording].append(piece)
     for recording, of_one in by_recording.items():
         last: dict[Split, Piece] = {}  # of those that begin before, the one that ends last
-        for piece in sorted(of_one, key=lambda one: (one.start, one.line)):
+        for piece in sorted(of_one, key=lambda each: (each.start, each.line)):
             for other in last.values():
                 shared = min(piece.end, other.end) - piece.start
                 if other.split != piece.split and shared > _TOLERANCE:
-                    first, second = sorted((other, piece), key=lambda one: one.line)
+                    first, second = sorted((other, piece), key=lambda each: each.line)
                     raise CorpusError(
                         f"{path}:{second.line}: this piece of {show(recording)} is in "
                         f"{second.split}, and in line {first.line} in {first.split}; a model "
@@ -94,7 +94,7 @@ def report_shared(path: Path, clips: Sequence[Clip], speakers: Sequence[str]) ->
         for name, clip in zip(names, clips, strict=True):
             if name:
                 splits[name].add(clip.split)
-        shared = [name for name, found in splits.items() if len(found) > 1]
+        shared = [name for name, names in splits.items() if len(names) > 1]
         if shared:
             logger.warning(
                 "%s: %d of %d %s have clips in more than one split, such as %s; there a model can "

@@ -30,42 +30,44 @@ def place_bursts(
         The half-open range of steps of each burst that has room, the first one first.
     """
     if position == "anywhere":
-        kept = list(lengths)
-        while len(kept) > 1 and sum(kept) + len(kept) - 1 > num_steps:
-            kept.pop()
-        return _spread(kept, (0, num_steps), generator)
+        fitting = list(lengths)
+        while len(fitting) > 1 and sum(fitting) + len(fitting) - 1 > num_steps:
+            fitting.pop()
+        return _spread(fitting, (0, num_steps), generator)
     begin = round((num_steps - lengths[0]) * float(generator.uniform(*_THIRDS[position])))
     first = (begin, begin + lengths[0])
     return [first, *_place_around(first, lengths[1:], num_steps, generator)]
 
 
 def _spread(
-    lengths: Sequence[int], room: tuple[int, int], generator: np.random.Generator
+    lengths: Sequence[int], span: tuple[int, int], generator: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Place stretches that fit in a room, in any order, a step or more apart."""
-    free = room[1] - room[0] - sum(lengths) - (len(lengths) - 1)
+    """Place stretches that fit in a span of steps, in any order, a step or more apart."""
+    free = span[1] - span[0] - sum(lengths) - (len(lengths) - 1)
     gaps = np.sort(generator.integers(free + 1, size=len(lengths)))
-    places, taken = {}, room[0]
-    for gap, one in zip(gaps.tolist(), generator.permutation(len(lengths)).tolist(), strict=True):
-        places[one] = (gap + taken, gap + taken + lengths[one])
-        taken += lengths[one] + 1
-    return [places[one] for one in range(len(lengths))]
+    placed, taken = {}, span[0]
+    for gap, number in zip(
+        gaps.tolist(), generator.permutation(len(lengths)).tolist(), strict=True
+    ):
+        placed[number] = (gap + taken, gap + taken + lengths[number])
+        taken += lengths[number] + 1
+    return [placed[number] for number in range(len(lengths))]
 
 
 def _place_around(
     first: tuple[int, int], lengths: Sequence[int], num_steps: int, generator: np.random.Generator
 ) -> list[tuple[int, int]]:
     """Place bursts before and behind the first; each falls to a side by the room left there."""
-    rooms = [(0, first[0] - 1), (first[1] + 1, num_steps)]
-    left = [max(0, end - begin) for begin, end in rooms]
+    spans = [(0, first[0] - 1), (first[1] + 1, num_steps)]
+    left = [max(0, end - begin) for begin, end in spans]
     sides: list[list[int]] = [[], []]
     for length in lengths:
-        fits = [room if room >= length else 0 for room in left]
+        fits = [size if size >= length else 0 for size in left]
         if any(fits):
             side = int(generator.random() * sum(fits) >= fits[0])
             sides[side].append(length)
             left[side] -= length + 1
     placed = [
-        _spread(side, room, generator) for side, room in zip(sides, rooms, strict=True) if side
+        _spread(side, span, generator) for side, span in zip(sides, spans, strict=True) if side
     ]
     return list(itertools.chain(*placed))

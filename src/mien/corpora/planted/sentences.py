@@ -167,6 +167,6 @@ def _negated(steps: int, sign: int, word: str) -> Iterator[tuple[int, str, str]]
 
 
 _PHRASES: tuple[tuple[tuple[str, str], ...], ...] = tuple(
-    tuple((frame, phrase) for found, frame, phrase in _wordings() if found == step)
+    tuple((frame, phrase) for strength, frame, phrase in _wordings() if strength == step)
     for step in range(-5, 6)
 )

@@ -51,15 +51,15 @@ class Table:
         if isinstance(value, PickledArray):
             shape = _check_array(value, 3, where)
             _check_size(value.clip_bytes, where)
-            found = shape[0]
+            num_clips = shape[0]
         elif isinstance(value, list | tuple):
-            shape, found = (), len(value)
+            shape, num_clips = (), len(value)
         else:
             raise CorpusError(
                 f"{where}: is {describe(value)}, must be an array or a list{advise(value)}"
             )
-        if found != count:
-            raise CorpusError(f"{where}: has {found} clips, the split has {count} ids")
+        if num_clips != count:
+            raise CorpusError(f"{where}: has {num_clips} clips, the split has {count} ids")
         if isinstance(value, PickledArray):
             shapes = np.tile(np.array(shape[1:] if count else (0, 0), np.int64), (count, 1))
         else:
@@ -218,21 +218,21 @@ def read_numbers(
     if isinstance(value, PickledArray) and value.dtype.kind == "O" and len(value.shape) == 1:
         value = value.items
     if isinstance(value, PickledArray):
-        found = _check_array(value, 1, where)[0]
+        length = _check_array(value, 1, where)[0]
     elif isinstance(value, list | tuple):
-        found = len(value)
+        length = len(value)
     else:
         raise CorpusError(
             f"{where}: is {describe(value)}, must be a list of numbers{advise(value)}"
         )
-    if found != count:
-        raise CorpusError(f"{where}: has {found} values, must have {count}")
+    if length != count:
+        raise CorpusError(f"{where}: has {length} values, must have {count}")
     if isinstance(value, PickledArray):
         with np.errstate(invalid="ignore"):
             return value.load(file).astype(np.float64)
-    if all(type(one) in (int, float) for one in value):
+    if all(type(item) in (int, float) for item in value):
         return np.array(value, np.float64)
-    return np.array([_number_of(file, one, k, where, may_lack) for k, one in enumerate(value)])
+    return np.array([_number_of(file, item, k, where, may_lack) for k, item in enumerate(value)])
 
 
 def _number_of(

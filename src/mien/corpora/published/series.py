@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Count:
-    """What was found in a pass over a series, to be said once at its end."""
+    """What a pass over a series counts, to be reported once at its end."""
 
     clips: int = 0
     not_finite: int = 0
@@ -130,8 +130,8 @@ def make_features(
 ) -> SeriesSource:
     """Make the source of a series of features.
 
-    Values that are infinite or no numbers become 0; each complete pass says once how many. So is
-    said, once, how much padding was found by looking at values.
+    Values that are infinite or no numbers become 0; each complete pass reports once how many.
+    It also reports how much padding was recognised by its values.
 
     Args:
         file: The file.
@@ -163,16 +163,16 @@ def make_tokens(
 
 
 def _find_size(tables: Sequence[Table]) -> int:
-    found: int | None = None
+    common: int | None = None
     for table in tables:
         for number in np.flatnonzero(table.shapes[:, 0]).tolist():
             size = int(table.shapes[number, 1])
-            found = size if found is None else found
-            if size != found or not size:
+            common = size if common is None else common
+            if size != common or not size:
                 raise FeatureError(
                     f"{table.where}: clip {number} has {size} values per step, "
-                    f"must be {found or 'at least 1'} as in the other clips"
+                    f"must be {common or 'at least 1'} as in the other clips"
                 )
-    if found is None:
+    if common is None:
         raise FeatureError(f"{tables[0].where}: no clip has a step; a series needs at least one")
-    return found
+    return common

@@ -77,9 +77,9 @@ def find_layout(file: FeatureFile, value: object) -> Layout:
     if not names and any(key in value for key in _SERIES):
         return _read_unlabelled(file, value) if _holds_clips(value) else _read_single(file, value)
     if not names:
-        found = ", ".join(describe(key) for key in list(value)[:8]) or "nothing"
+        keys = ", ".join(describe(key) for key in list(value)[:8]) or "nothing"
         raise CorpusError(
-            f"{file.path}: has the keys {found}; expected is a dict with the splits train, valid "
+            f"{file.path}: has the keys {keys}; expected is a dict with the splits train, valid "
             "and test, or some of them"
         )
     splits, spans = {}, {}
@@ -95,7 +95,7 @@ def find_layout(file: FeatureFile, value: object) -> Layout:
         columns, _ = _read_columns(file, value[mixed], where)
         splits["train"] = _join_mixed(file, splits.get("train", {}), columns, where)
     read = {*names.values(), mixed}
-    ignored = tuple(f"{key} ({describe(one)})" for key, one in value.items() if key not in read)
+    ignored = tuple(f"{key} ({describe(item)})" for key, item in value.items() if key not in read)
     return Layout(splits=splits, spans=spans, ignored=ignored)
 
 
@@ -127,7 +127,7 @@ def _read_columns(
         raise CorpusError(f"{where}: is {describe(value)}, must be a dict{advise(value)}")
     columns = dict(value)
     for name, others in _SYNONYMS.items():
-        other = next((one for one in others if one in columns), None)
+        other = next((key for key in others if key in columns), None)
         if name not in columns and other is not None:
             columns[name] = columns.pop(other)
     _check_classes(columns.get("regression_labels"), where)
@@ -152,7 +152,7 @@ def _read_triples(
         return columns, ()
     if len(ids.shape) != 2 or ids.shape[1] != 3:
         return columns, ()
-    cells = [text_of(file, one) for one in as_items(file, ids)]
+    cells = [text_of(file, item) for item in as_items(file, ids)]
     rows = [cells[i : i + 3] for i in range(0, len(cells), 3)]
     names, spans, count = [], [], dict[str, int]()
     for number, (video, start, end) in enumerate(rows):
@@ -180,14 +180,14 @@ def _read_segments(file: FeatureFile, clips: Sequence[object], where: str) -> Co
     for number, clip in enumerate(clips):
         match clip:
             case ((words, vision, audio), label, segment) if isinstance(words, list | tuple):
-                said = [text_of(file, word) for word in words]
+                spoken = [text_of(file, word) for word in words]
             case _:
                 raise CorpusError(
                     f"{where}: value {number} is {describe(clip)}, must be ((words, vision, "
                     "audio), label, segment), or the split a dict of columns"
                 )
         columns["id"].append(_name_segment(text_of(file, segment), number, where))
-        columns["raw_text"].append(" ".join(word for word in said if word))
+        columns["raw_text"].append(" ".join(word for word in spoken if word))
         columns["vision"].append(vision)
         columns["audio"].append(audio)
         values = as_items(file, label) if isinstance(label, PickledArray) else [label]
@@ -199,8 +199,8 @@ def _name_segment(segment: str | None, number: int, where: str) -> str:
     """Return the id of a clip that is called ``VIDEO[CLIP]``."""
     if not segment:
         raise CorpusError(f"{where}: value {number} has no segment, such as VIDEO[0]")
-    found = _SEGMENT.fullmatch(segment)
-    return f"{found['video']}{ID_SEPARATOR}{found['clip']}" if found else segment
+    match = _SEGMENT.fullmatch(segment)
+    return f"{match['video']}{ID_SEPARATOR}{match['clip']}" if match else segment
 
 
 def _join_mixed(file: FeatureFile, train: Columns, mixed: Columns, where: str) -> Columns:
@@ -209,7 +209,7 @@ def _join_mixed(file: FeatureFile, train: Columns, mixed: Columns, where: str) -
     if not train:
         return mixed
     own, all_ids = (
-        [text_of(file, one) for one in as_items(file, columns.get("id", ()))]
+        [text_of(file, item) for item in as_items(file, columns.get("id", ()))]
         for columns in (train, mixed)
     )
     lacking = sorted(set(map(str, own)) - set(map(str, all_ids)))
@@ -220,7 +220,7 @@ def _join_mixed(file: FeatureFile, train: Columns, mixed: Columns, where: str) -
         )
     if "raw_text" in train and "raw_text" not in mixed:
         texts = dict(zip(own, as_items(file, train["raw_text"]), strict=False))
-        return {**mixed, "raw_text": [texts.get(one, "") for one in all_ids]}
+        return {**mixed, "raw_text": [texts.get(clip_id, "") for clip_id in all_ids]}
     return mixed
 
 
@@ -239,20 +239,20 @@ def _mask_labels(file: FeatureFile, mixed: Columns, where: str) -> Columns:
         for key, value in mixed.items()
         if key.startswith("regression_labels")
     }
-    return {**{key: one for key, one in mixed.items() if key != "mask"}, **masked}
+    return {**{key: column for key, column in mixed.items() if key != "mask"}, **masked}
 
 
 def _holds_clips(value: Mapping[str | int, object]) -> bool:
     """Return whether features without a split are those of many clips."""
-    series = [one for key in _SERIES if isinstance(one := value.get(key), PickledArray)]
-    return "id" in value or any(len(one.shape) == 3 for one in series)
+    series = [array for key in _SERIES if isinstance(array := value.get(key), PickledArray)]
+    return "id" in value or any(len(array.shape) == 3 for array in series)
 
 
 def _read_unlabelled(file: FeatureFile, value: Mapping[str | int, object]) -> Layout:
     """Read clips that nobody annotated, as CH-SIMS v2 has them for training."""
     columns, _ = _read_columns(file, value, str(file.path))
     labels = sorted(key for key in columns if str(key).startswith("regression_labels"))
-    columns = {key: one for key, one in columns.items() if key not in labels}
+    columns = {key: column for key, column in columns.items() if key not in labels}
     if "id" not in columns:
         first = next(columns[key] for key in _SERIES if key in columns)
         count = (

@@ -15,6 +15,7 @@ from mien.pretrained.assets import find_asset
 from mien.pretrained.transformers_models import cannot_load, load_model, load_part
 
 __all__ = [
+    "WINDOW_SECONDS",
     "TransformersEncoder",
     "WhisperEncoder",
     "build_wav2vec2",
@@ -22,7 +23,8 @@ __all__ = [
     "build_whisper_tiny_en",
 ]
 
-_WINDOW_SECONDS = 30
+#: Seconds of sound that are encoded at a time.
+WINDOW_SECONDS = 30
 #: What only training uses, and published files may lack.
 _UNUSED = frozenset({"masked_spec_embed"})
 
@@ -59,7 +61,7 @@ class WhisperEncoder:
     def begin(self, source: Source) -> WindowStream:
         """Begin a clip."""
         return WindowStream(
-            Windowing(hop=_WINDOW_SECONDS * self.rate_hertz),
+            Windowing(hop=WINDOW_SECONDS * self.rate_hertz),
             self._analyse,
             source=source,
             name=self.name,
@@ -73,13 +75,13 @@ class WhisperEncoder:
         return Analysis(states, centres / self.rate_hertz)
 
     def _encode(self, samples: np.ndarray) -> np.ndarray:
-        silence = _WINDOW_SECONDS * self.rate_hertz - samples.size
+        silence = WINDOW_SECONDS * self.rate_hertz - samples.size
         filled = np.pad(samples, (0, silence))
-        frames = _WINDOW_SECONDS * 100
+        frames = WINDOW_SECONDS * 100
         spectrum = self._model.feature_extractor(filled)[:, :frames]
         states = np.asarray(self._model.encode(np.ascontiguousarray(spectrum)))[0]
-        kept: np.ndarray = states[: -(-samples.size // 320)]
-        return kept
+        own: np.ndarray = states[: -(-samples.size // 320)]
+        return own
 
 
 class TransformersEncoder:
@@ -121,7 +123,7 @@ class TransformersEncoder:
 
     def begin(self, source: Source) -> WindowStream:
         """Begin a clip."""
-        num_steps = _WINDOW_SECONDS * self.rate_hertz // self._step
+        num_steps = WINDOW_SECONDS * self.rate_hertz // self._step
         return WindowStream(
             Windowing(hop=num_steps * self._step, after=self._seen - self._step, least=self._seen),
             self._analyse,

@@ -15,7 +15,7 @@ from mien.extraction.extractors.windows import Analysis, AudioWindow, Windowing,
 from mien.extraction.media.segments import Source
 from mien.files.user_folders import data_folder
 
-__all__ = ["LibrosaSims", "build_librosa_sims"]
+__all__ = ["WINDOW_STEPS", "LibrosaSims", "build_librosa_sims", "compile_librosa", "compute_values"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _HOP = 512
 _FRAME = 2048
 #: Steps of a window, five minutes; and those that it overlaps with its neighbours, 1.5 seconds:
 #: the longest filter of the constant-Q transform reaches 0.8 seconds to either side.
-_STEPS, _OVERLAP = 12920, 64
+WINDOW_STEPS, _OVERLAP = 12920, 64
 _PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 #: What librosa says of clips that are short or silent; both are handled as they should be.
 _WARNINGS = ("n_fft=.* is too large for input signal", "Trying to estimate tuning from empty")
@@ -61,7 +61,7 @@ class LibrosaSims:
         """Begin a clip."""
         return WindowStream(
             Windowing(
-                hop=_STEPS * _HOP, before=_OVERLAP * _HOP, after=_OVERLAP * _HOP, least=_FRAME
+                hop=WINDOW_STEPS * _HOP, before=_OVERLAP * _HOP, after=_OVERLAP * _HOP, least=_FRAME
             ),
             self._analyse,
             source=source,
@@ -74,8 +74,8 @@ class LibrosaSims:
         with warnings.catch_warnings():
             for message in _WARNINGS:
                 warnings.filterwarnings("ignore", message, UserWarning)
-            _compile(self.rate_hertz)
-            values = _values_of(window.samples, self.rate_hertz)
+            compile_librosa(self.rate_hertz)
+            values = compute_values(window.samples, self.rate_hertz)
         first = (window.begin - window.first) // _HOP
         num_steps = None if window.end is None else (window.end - window.begin) // _HOP
         values = values[first:][:num_steps]
@@ -84,7 +84,7 @@ class LibrosaSims:
 
 
 @cache
-def _compile(rate: int) -> None:
+def compile_librosa(rate: int) -> None:
     """Have librosa compile what it needs while no other process does, once in each process.
 
     numba keeps what it compiles beside librosa. Two processes that do so at once leave files there
@@ -98,10 +98,11 @@ def _compile(rate: int) -> None:
             stack.enter_context(FileLock(lock))
         except OSError as error:
             logger.warning("%s: cannot be locked (%s); run one process first", lock, error)
-        _values_of(np.sin(np.arange(rate, dtype=np.float32) / 20), rate)
+        compute_values(np.sin(np.arange(rate, dtype=np.float32) / 20), rate)
 
 
-def _values_of(samples: Float32[np.ndarray, " S"], rate: int) -> Float[np.ndarray, "T 33"]:
+def compute_values(samples: Float32[np.ndarray, " S"], rate: int) -> Float[np.ndarray, "T 33"]:
+    """Return the 33 values of each step: zero-crossing rate, MFCC, chroma."""
     from librosa import feature
 
     return np.concatenate(

@@ -104,10 +104,10 @@ class SpeechRecogniser:
         segments = self._transcribe(samples)
         if any(_is_circling(segment.compression_ratio) for segment in segments):
             segments = self._transcribe(samples, no_repeat_ngram_size=_UNREPEATED)
-        segments = [one for one in segments if not _is_circling(one.compression_ratio)]
-        found = [word for segment in segments for word in segment.words or ()]
-        text = "".join(word.word for word in found).strip()
-        words = tuple(Word(w.word.strip(), w.start, w.end) for w in found if w.word.strip())
+        segments = [segment for segment in segments if not _is_circling(segment.compression_ratio)]
+        timed = [word for segment in segments for word in segment.words or ()]
+        text = "".join(word.word for word in timed).strip()
+        words = tuple(Word(w.word.strip(), w.start, w.end) for w in timed if w.word.strip())
         return Transcript(text, words)
 
     def _transcribe(self, samples: Samples, **options: int) -> list[Any]:
@@ -156,12 +156,12 @@ class SpeechStream:
         return Transcript(" ".join(text for text in self._texts if text), tuple(self._words))
 
     def _recognise(self, samples: Samples) -> None:
-        found = self._transcribe(samples)
-        self._texts.append(found.text)
-        self._words.extend(self._place(found.words, samples.size))
+        transcript = self._transcribe(samples)
+        self._texts.append(transcript.text)
+        self._words.extend(self._shift(transcript.words, samples.size))
         self._first += samples.size
 
-    def _place(self, words: tuple[Word, ...], size: int) -> Iterator[Word]:
+    def _shift(self, words: tuple[Word, ...], size: int) -> Iterator[Word]:
         """Put the words of a piece where they are in the clip, in order and inside the piece."""
         offset, last = self._first / _RATE, (self._first + size) / _RATE
         earliest = offset

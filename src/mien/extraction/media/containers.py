@@ -69,8 +69,8 @@ def open_container(path: Path) -> Iterator[InputContainer]:
         MediaError: If it is no recording; also for what the decoder says while it is open.
     """
     if not path.is_file():
-        found = "is not a file" if path.exists() else "is not there"
-        raise MediaError(f"{path}: {found}; check the path")
+        reason = "is not a file" if path.exists() else "is not there"
+        raise MediaError(f"{path}: {reason}; check the path")
     if not path.stat().st_size:
         raise MediaError(f"{path}: is empty")
     options = {"protocol_whitelist": "file", "format_whitelist": _ALLOWED}
@@ -197,12 +197,12 @@ def seek(container: InputContainer, streams: Streams, start: float, path: Path) 
         return
     origin = origin_of(container)
     for run_up in _RUN_UPS:
-        place = origin + start - run_up
+        seconds = origin + start - run_up
         if (
             run_up < start
-            and _go_to(container, place)
+            and _go_to(container, seconds)
             and _is_in_time(container, streams, origin + start)
-            and _go_to(container, place)
+            and _go_to(container, seconds)
         ):
             return
     if not _go_to(container, origin):

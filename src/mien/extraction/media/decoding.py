@@ -85,7 +85,7 @@ def decode(
 
 def _fill(container: InputContainer, tracks: Tracks, source: Source) -> bool:
     """Decode into the tracks; return whether something on the way could not be decoded."""
-    streams = [one for one in find_streams(container, source.path) if one and one.index in tracks]
+    streams = [s for s in find_streams(container, source.path) if s and s.index in tracks]
     reader = PacketReader(container, streams)
     seek(container, streams, source.start, source.path)
     for packet in reader:
@@ -95,7 +95,7 @@ def _fill(container: InputContainer, tracks: Tracks, source: Source) -> bool:
             break
         if not track.is_done:
             track.push(decode_packet(packet))
-        elif all(one.is_done for one in tracks.values()):
+        elif all(track.is_done for track in tracks.values()):
             break
     for stream in streams:
         track = tracks[stream.index]
@@ -116,7 +116,7 @@ def _measure(container: InputContainer, tracks: Tracks, source: Source) -> tuple
             f"{source.path}: the clip starts at {source.start:g} s, but the recording ends at "
             f"{duration:g} s; check the table of clips"
         )
-    ends = [one for one in (duration, source.end) if one is not None]
+    ends = [end for end in (duration, source.end) if end is not None]
     expected = min(ends) - source.start if ends else 0.0
     if not tracks:
         return expected, False

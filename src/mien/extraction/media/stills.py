@@ -32,12 +32,12 @@ def grab_frames(
     Raises:
         MediaError: If the recording cannot be opened.
     """
-    found = []
+    stills = []
     for time in times:
         image = _grab(source, float(time))
         if image is not None:
-            found.append((float(time), _scale(image, height)))
-    return found
+            stills.append((float(time), _scale(image, height)))
+    return stills
 
 
 def _grab(source: Source, time: float) -> Image | None:

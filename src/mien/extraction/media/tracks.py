@@ -18,7 +18,7 @@ from soxr import ResampleStream
 from mien.errors import MediaError
 from mien.extraction.media.segments import AudioSink, FrameSink, Source
 
-__all__ = ["AudioTrack", "VideoTrack", "check_size", "turns_of"]
+__all__ = ["LARGEST_PIXELS", "AudioTrack", "VideoTrack", "check_size", "turns_of"]
 
 Samples = Float32[np.ndarray, " S"]
 Frames = Sequence[AudioFrame | VideoFrame] | None
@@ -32,7 +32,8 @@ _SLACK_SECONDS = 0.04
 _LONGEST_GAP = 600.0
 #: A frame that is this much older than the one before was not merely put in the wrong order.
 _LONGEST_OVERLAP = 1.0
-_LARGEST_PIXELS = 8192 * 8192
+#: Pixels of the largest picture that is read.
+LARGEST_PIXELS = 8192 * 8192
 _AUDIO_RATES = (1000, 768_000)
 #: Sound is made between -1 and 1; above this it is another scale, and every feature is wrong.
 _LOUDEST = 16.0
@@ -82,7 +83,7 @@ class AudioTrack:
         if not self.is_begun:
             return
         if self._mixer is not None and not self.is_done:
-            self._place_all(self._mix(None), self._position)
+            self._hand_on_all(self._mix(None), self._position)
         for rate, resampler in self._resamplers.items():
             self._feed(rate, resampler.resample_chunk(np.empty(0, np.float32), last=True))
 
@@ -102,11 +103,11 @@ class AudioTrack:
             begin = round((frame.time - self.zero) * self._rate)
             if self.is_begun and abs(begin - self._position) <= _SLACK_SECONDS * self._rate:
                 begin = self._position
-        self._place_all(self._mix(frame), begin)
+        self._hand_on_all(self._mix(frame), begin)
 
     def _change_mixer(self, frame: AudioFrame, kind: tuple[str, str, int]) -> None:
         if self._mixer is not None:
-            self._place_all(self._mix(None), self._position)
+            self._hand_on_all(self._mix(None), self._position)
         layout = frame.layout if frame.layout.nb_channels <= 2 else "mono"
         self._mixer = AudioResampler("fltp", layout, self._rate)
         self._kind = kind
@@ -135,12 +136,12 @@ class AudioTrack:
                 channels = mixed.to_ndarray()  # (channels, S)
                 yield channels[0] if len(channels) == 1 else channels.mean(axis=0)
 
-    def _place_all(self, pieces: Iterator[Samples], begin: int) -> None:
+    def _hand_on_all(self, pieces: Iterator[Samples], begin: int) -> None:
         for samples in pieces:
-            self._place(samples, begin)
+            self._hand_on(samples, begin)
             begin += samples.size
 
-    def _place(self, samples: Samples, begin: int) -> None:
+    def _hand_on(self, samples: Samples, begin: int) -> None:
         """Hand on samples that begin at a place of the clip, after silence up to there."""
         end = float(round(self.length * self._rate)) if self.length < math.inf else math.inf
         self.is_done = begin >= end
@@ -346,7 +347,7 @@ def check_size(width: int, height: int, path: Path) -> None:
     Raises:
         MediaError: If it has more than 8192 x 8192 pixels.
     """
-    if width * height > _LARGEST_PIXELS:
+    if width * height > LARGEST_PIXELS:
         raise MediaError(
             f"{path}: its picture has {width} x {height} pixels, must have at most 8192 x 8192; "
             "scale it"

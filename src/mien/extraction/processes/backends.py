@@ -18,12 +18,12 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from mien.errors import ConfigError, ExtractionError, require
 from mien.extraction.processes.supervisor import ClipOutcome, WorkerSupervisor
 
-__all__ = ["Backend", "ClipJob", "run_all"]
+__all__ = ["CONNECT_SECONDS", "Backend", "ClipJob", "run_all"]
 
 Backend = Literal["local", "dask", "ray"]
 
 #: Seconds in which a cluster must answer.
-_CONNECT = 20
+CONNECT_SECONDS = 20
 _LOST = ClipOutcome(state="lost", reason="the cluster lost the machine that had it")
 
 
@@ -56,7 +56,7 @@ def run_all(
     address: str | None = None,
     jobs: int,
 ) -> Generator[tuple[int, ClipOutcome]]:
-    """Work on clips, and yield the place of each and what came of it, in the order they end.
+    """Work on clips, and yield the index of each and what came of it, in the order they end.
 
     A clip whose worker ended is tried once more when all others are through, with nothing beside
     it: if it was another's hunger for memory that ended the worker, it now gets through.
@@ -76,11 +76,11 @@ def run_all(
         return
     again: list[int] = []
     with _open(backend, job, address, jobs) as pool:
-        for place, outcome in _drive(pool, tasks, range(len(tasks)), jobs):
+        for index, outcome in _drive(pool, tasks, range(len(tasks)), jobs):
             if outcome.state == "lost":
-                again.append(place)
+                again.append(index)
             else:
-                yield place, outcome
+                yield index, outcome
         yield from _drive(pool, tasks, sorted(again), 1)
 
 
@@ -88,7 +88,7 @@ def run_all(
 class _Pool(Protocol):
     """Takes clips, and gives back what came of them."""
 
-    def submit(self, place: int, task: str) -> None:
+    def submit(self, index: int, task: str) -> None:
         """Begin to work on a clip."""
         ...
 
@@ -98,12 +98,12 @@ class _Pool(Protocol):
 
 
 def _drive(
-    pool: _Pool, tasks: Sequence[str], places: Sequence[int], jobs: int
+    pool: _Pool, tasks: Sequence[str], indices: Sequence[int], jobs: int
 ) -> Iterator[tuple[int, ClipOutcome]]:
     """Keep ``jobs`` clips in work."""
     num_running = 0
-    for place in places:
-        pool.submit(place, tasks[place])
+    for index in indices:
+        pool.submit(index, tasks[index])
         num_running += 1
         if num_running == jobs:
             yield pool.wait()
@@ -139,8 +139,8 @@ class _LocalPool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, place: int, task: str) -> None:
-        self._todo.put((place, task))
+    def submit(self, index: int, task: str) -> None:
+        self._todo.put((index, task))
 
     def wait(self) -> tuple[int, ClipOutcome]:
         return self._ended.get()
@@ -193,31 +193,33 @@ class _DaskPool:
 
         self._distributed: Any = distributed
         try:
-            self._client = self._distributed.Client(address, timeout=_CONNECT, set_as_default=False)
+            self._client = self._distributed.Client(
+                address, timeout=CONNECT_SECONDS, set_as_default=False
+            )
         except (OSError, ValueError) as error:
             raise ExtractionError(
                 f"--address {address!r}: no Dask scheduler answers ({error}); start one with: "
                 "dask scheduler"
             ) from error
         self._job = job
-        self._places: dict[Any, int] = {}
+        self._indices: dict[Any, int] = {}
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def submit(self, place: int, task: str) -> None:
+    def submit(self, index: int, task: str) -> None:
         future = self._client.submit(_run_there, self._job, task, pure=False)
-        self._places[future] = place
+        self._indices[future] = index
         future.add_done_callback(self._ended.put)
 
     def wait(self) -> tuple[int, ClipOutcome]:
         future = self._ended.get()
-        place = self._places.pop(future)
+        index = self._indices.pop(future)
         try:
-            return place, ClipOutcome.model_validate_json(future.result())
+            return index, ClipOutcome.model_validate_json(future.result())
         except self._distributed.KilledWorker:
-            return place, _LOST
+            return index, _LOST
 
     def close(self) -> None:
-        self._client.cancel(list(self._places), force=True)
+        self._client.cancel(list(self._indices), force=True)
         self._client.close()
 
 
@@ -243,20 +245,20 @@ class _RayPool:
         self._ray = ray
         self._run = ray.remote(max_retries=0)(_run_there)
         self._job = ray.put(job)
-        self._places: dict[Any, int] = {}
+        self._indices: dict[Any, int] = {}
 
-    def submit(self, place: int, task: str) -> None:
-        self._places[self._run.remote(self._job, task)] = place
+    def submit(self, index: int, task: str) -> None:
+        self._indices[self._run.remote(self._job, task)] = index
 
     def wait(self) -> tuple[int, ClipOutcome]:
-        done, _ = self._ray.wait(list(self._places), num_returns=1)
-        place = self._places.pop(done[0])
+        done, _ = self._ray.wait(list(self._indices), num_returns=1)
+        index = self._indices.pop(done[0])
         try:
-            return place, ClipOutcome.model_validate_json(self._ray.get(done[0]))
+            return index, ClipOutcome.model_validate_json(self._ray.get(done[0]))
         except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.NodeDiedError):
-            return place, _LOST
+            return index, _LOST
 
     def close(self) -> None:
-        for reference in self._places:
+        for reference in self._indices:
             self._ray.cancel(reference, force=True)
         self._ray.shutdown()

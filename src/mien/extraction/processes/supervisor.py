@@ -75,7 +75,7 @@ class WorkerSupervisor:
         self._limit = limit
         self._command = list(command or python_command("mien.extraction.processes.worker"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._said: IO[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._is_stopped = False
 
@@ -88,7 +88,7 @@ class WorkerSupervisor:
 
     def _try(self, task: str) -> ClipOutcome:
         if self._process is None:
-            started = self._start()
+            started = self.start()
             if started.state != "ready":
                 return started
         self._send(json.dumps({"task": json.loads(task), "limit": self._limit}))
@@ -109,19 +109,20 @@ class WorkerSupervisor:
         """End the worker, when nobody waits for it."""
         self._kill()
 
-    def _start(self) -> ClipOutcome:
+    def start(self) -> ClipOutcome:
+        """Start the worker, or another one; what comes back says whether its models are loaded."""
         self._kill()
         source = str(Path(__file__).parents[3])
         paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**safe_environment(), "PYTHONPATH": os.pathsep.join(paths)}
         environment |= dict.fromkeys(_THREADS, "1")
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
         self._answers = queue.SimpleQueue()
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             env=environment,
             start_new_session=True,
         )
@@ -181,11 +182,11 @@ class WorkerSupervisor:
         )
 
     def _last_words(self) -> str:
-        if self._said is None:
+        if self._stderr is None:
             return ""
-        size = self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, size - 8000))
-        return self._said.read().decode("utf-8", "replace")
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - 8000))
+        return self._stderr.read().decode("utf-8", "replace")
 
     def _kill(self) -> None:
         process, self._process = self._process, None
@@ -196,9 +197,9 @@ class WorkerSupervisor:
                 if pipe is not None:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
-        if self._said is not None:
-            self._said.close()
-            self._said = None
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -43,7 +43,7 @@ def main() -> int:
     try:
         tools = _build(ExtractionSettings.model_validate_json(lines.get()))
     except (MienError, MemoryError) as error:
-        answer(ClipOutcome(state="failed", reason=_say(error)))
+        answer(ClipOutcome(state="failed", reason=_describe_error(error)))
         return 2
     answer(ClipOutcome(state="ready"))
     with contextlib.suppress(queue.Empty):
@@ -60,8 +60,8 @@ def _follow(lines: "queue.SimpleQueue[bytes]") -> None:
     """Read lines; at their end the parent is gone: end, with every program that we started."""
     rest = b""
     while block := os.read(0, 1 << 16):  # sys.stdin would be locked when this process ends
-        *whole, rest = (rest + block).split(b"\n")
-        for line in whole:
+        *complete, rest = (rest + block).split(b"\n")
+        for line in complete:
             lines.put(line)
     os.killpg(0, signal.SIGKILL)
 
@@ -79,7 +79,7 @@ def _work(task: ClipTask, limit: float | None, tools: Tools, answer: Answer) -> 
         facts, series = _extract(task, limit, tools, answer)
         write_result(task.out, facts, series)
     except (MemoryError, AssetError, ConfigError) as error:
-        return ClipOutcome(state="failed", reason=_say(error))
+        return ClipOutcome(state="failed", reason=_describe_error(error))
     except OSError as error:
         return ClipOutcome(state="failed", reason=_as_text(f"{task.out.parent}: {error.strerror}"))
     return ClipOutcome(state="done", seconds=facts.seconds, is_skipped=bool(facts.reason))
@@ -117,7 +117,7 @@ def _measure(task: ClipTask) -> float:
     return 0.0 if duration is None else max(0.0, duration - task.start)
 
 
-def _say(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "a worker ran out of memory; take fewer jobs (--jobs)"
     return _as_text(str(error))

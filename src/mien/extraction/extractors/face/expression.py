@@ -25,9 +25,10 @@ _BLOCKS = 4
 
 
 class ExpressionModel:
-    """The network, loaded once. It was trained on small grey photographs of posed and found faces.
+    """The network, loaded once.
 
-    Its probabilities add to 1. It tells happiness, surprise and neutral faces well, others poorly.
+    It was trained on small grey photographs of faces, posed and not. Its probabilities add to 1. It
+    tells happiness, surprise and neutral faces well, others poorly.
 
     Attributes:
         names: What the expressions are called, in the order of the probabilities.
@@ -60,7 +61,7 @@ class ExpressionModel:
             layer, *_, leaf = name.split("/")
             self._weights[f"{layer}/{leaf.removesuffix(':0')}"] = torch.tensor(np.asarray(node))
 
-    def judge(self, image: UInt8[np.ndarray, "H W 3"], box: Box) -> Float[np.ndarray, "7"]:
+    def classify(self, image: UInt8[np.ndarray, "H W 3"], box: Box) -> Float[np.ndarray, "7"]:
         """Return the probability of each expression of the face in ``box``."""
         with torch.inference_mode(), _one_thread():
             logits = _run(self._weights, _cut(image, box))

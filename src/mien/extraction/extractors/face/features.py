@@ -21,7 +21,7 @@ from mien.extraction.media.segments import Source
 __all__ = [
     "FRAME_RATE",
     "BlendshapeExtractor",
-    "ExpressionJudge",
+    "ExpressionClassifier",
     "FaceExtractor",
     "FaceStream",
     "build_blendshapes",
@@ -104,12 +104,12 @@ class FaceStream:
 
 
 @runtime_checkable
-class ExpressionJudge(Protocol):
+class ExpressionClassifier(Protocol):
     """A model of expressions; that of ``mien.extraction.extractors.face.expression`` is one."""
 
     names: tuple[str, ...]
 
-    def judge(self, image: Image, box: Box) -> Float[np.ndarray, " _"]:
+    def classify(self, image: Image, box: Box) -> Float[np.ndarray, " _"]:
         """Return the probability of each expression of the face in ``box``."""
         ...
 
@@ -133,7 +133,7 @@ class FaceExtractor:
     step_seconds: float | None = None
     frame_rate: float | None = FRAME_RATE
 
-    def __init__(self, expression: ExpressionJudge | None = None) -> None:
+    def __init__(self, expression: ExpressionClassifier | None = None) -> None:
         self.finder = FaceFinder()
         self._expression = expression
         self.name = "face/1" if expression is None else "face+expression/1"
@@ -154,7 +154,7 @@ class FaceExtractor:
             np.array([mouth_aspect(face.points)]),
         ]
         if self._expression is not None:
-            parts.append(self._expression.judge(image, face.box))
+            parts.append(self._expression.classify(image, face.box))
         return np.concatenate(parts).astype(np.float32)
 
 

@@ -22,7 +22,7 @@ from mien.errors import ConfigError, ExtractionError, require
 from mien.extraction.extractors.face.geometry import Box, Points, box_of
 from mien.pretrained.assets import find_asset
 
-__all__ = ["MOST_FACES", "Face", "FaceFinder", "FaceSearch", "overlap"]
+__all__ = ["MOST_FACES", "Face", "FaceFinder", "FaceSearch", "load_landmarker", "overlap"]
 
 Image = UInt8[np.ndarray, "H W 3"]
 
@@ -58,12 +58,12 @@ class Face:
         return box_of(self.points)
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(box: Box, other: Box) -> float:
     """Return the area that two boxes share, as a share of all that they cover."""
-    low = np.maximum(one[:2], other[:2])
-    high = np.minimum(one[2:], other[2:])
+    low = np.maximum(box[:2], other[:2])
+    high = np.minimum(box[2:], other[2:])
     shared = float(np.prod(np.maximum(high - low, 0)))
-    covered = area_of(one) + area_of(other) - shared
+    covered = area_of(box) + area_of(other) - shared
     return shared / covered if covered > 0 else 0.0
 
 
@@ -78,6 +78,10 @@ class FaceFinder:
     It runs in MediaPipe's IMAGE mode. VIDEO mode is a tenth faster, but every frame would depend on
     those before, and with more than one face it does not smooth anyway.
 
+    Attributes:
+        landmarker: MediaPipe's landmarker, the one of the process.
+        blendshape_names: The blendshapes, in the order of their values.
+
     Raises:
         AssetError: If the model is not here.
         ConfigError: If mediapipe is not installed.
@@ -91,7 +95,7 @@ class FaceFinder:
         try:
             import mediapipe
 
-            self._landmarker = _load(path, os.getpid())
+            self.landmarker = load_landmarker(path, os.getpid())
         except (ImportError, OSError) as error:
             raise ConfigError(
                 f"mediapipe cannot be loaded ({error}); on a bare Linux machine install libegl1 "
@@ -105,7 +109,7 @@ class FaceFinder:
         """Return the faces that are seen in the picture as a whole, largest first."""
         height, width = image.shape[:2]
         picture = self._picture(image_format=self._format, data=np.ascontiguousarray(image))
-        seen = self._landmarker.detect(picture)
+        seen = self.landmarker.detect(picture)
         faces = [
             Face(
                 np.array([(p.x, p.y, p.z) for p in points]) * (width, height, width),
@@ -136,23 +140,23 @@ class FaceFinder:
 
     def find_small(self, image: Image) -> list[Face]:
         """Search enlarged parts; costs about three times a picture with a face in it."""
-        found: list[Face] = []
+        faces: list[Face] = []
         for share in _TILES:
             for left, top, side in _tiles(image.shape[1], image.shape[0], share):
-                for face in self.find(image[top : top + side, left : left + side]):
-                    box = _moved(face, left, top).box
-                    if all(overlap(box, other.box) < _SAME_FACE for other in found):
+                for small in self.find(image[top : top + side, left : left + side]):
+                    box = _moved(small, left, top).box
+                    if all(overlap(box, other.box) < _SAME_FACE for other in faces):
                         seen = self.find_near(image, box)
-                        found += [seen] if seen else []
-            if found:
+                        faces += [seen] if seen else []
+            if faces:
                 break
-        return sorted(found, key=lambda face: -area_of(face.box))[:MOST_FACES]
+        return sorted(faces, key=lambda face: -area_of(face.box))[:MOST_FACES]
 
 
 class FaceSearch:
     """Finds the faces of one clip's frames, in their order, small ones too.
 
-    A frame in which no face is seen is searched in enlarged parts: at once around the places of
+    A frame in which no face is seen is searched in enlarged parts: at once around the boxes of
     the frame before, and all over once a second for as long as that finds nothing.
 
     Args:
@@ -161,7 +165,7 @@ class FaceSearch:
 
     def __init__(self, finder: FaceFinder) -> None:
         self._finder = finder
-        self._places: list[Box] = []
+        self._boxes: list[Box] = []
         self._next_search = -np.inf
 
     def find(self, image: Image, time: float) -> list[Face]:
@@ -170,11 +174,11 @@ class FaceSearch:
         if not faces and time >= self._next_search:
             faces = self._finder.find_small(image)
             self._next_search = time if faces else time + _SEARCH_SECONDS
-        self._places = [face.box for face in faces]
+        self._boxes = [face.box for face in faces]
         return faces
 
     def _find_again(self, image: Image) -> list[Face]:
-        near = [self._finder.find_near(image, place) for place in self._places]
+        near = [self._finder.find_near(image, box) for box in self._boxes]
         return [face for face in near if face]
 
 
@@ -200,7 +204,7 @@ def _offsets(length: int, side: int) -> list[int]:
 
 
 @functools.cache
-def _load(path: Path, process: int) -> Any:  # noqa: ANN401, ARG001
+def load_landmarker(path: Path, process: int) -> Any:  # noqa: ANN401, ARG001
     """Return the one landmarker of a process, which is never closed.
 
     MediaPipe hands its calls to a thread. A landmarker that the garbage collector takes away closes
@@ -240,21 +244,21 @@ def _quiet_stderr() -> Iterator[None]:
     Its libraries write to the file descriptor, and no setting of theirs silences them.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
         try:
             yield
         except (RuntimeError, ValueError, OSError) as error:
-            said.seek(0)
-            details = said.read().decode(errors="replace").strip().splitlines()
+            log.seek(0)
+            details = log.read().decode(errors="replace").strip().splitlines()
             raise ExtractionError(
                 f"the face landmarker cannot be loaded ({error}; {' '.join(details[-3:])}); "
                 "check the model with: mien assets"
             ) from error
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 _LEAST_PIXELS = 16

@@ -55,7 +55,7 @@ class FaceTracks:
     """The faces of a clip, linked from frame to frame by how much they overlap.
 
     A face that was away is taken up again where it was, however long it was away: after a cut to
-    somebody else in the same place that is wrong, and nothing short of knowing people tells.
+    somebody else in the same index that is wrong, and nothing short of knowing people tells.
     """
 
     def __init__(self) -> None:
@@ -72,19 +72,19 @@ class FaceTracks:
         free = list(self.tracks)
         pairs = sorted(
             (
-                (overlap(track.boxes[-1], box), place, track)
+                (overlap(track.boxes[-1], box), index, track)
                 for track in free
-                for place, box in enumerate(boxes)
+                for index, box in enumerate(boxes)
             ),
             key=lambda pair: -pair[0],
         )
         chosen: dict[int, Track] = {}
-        for shared, place, track in pairs:
-            if shared >= _LINK_OVERLAP and place not in chosen and track not in chosen.values():
-                chosen[place] = track
-        for place, (box, row) in enumerate(zip(boxes, rows, strict=True)):
-            track = chosen.get(place) or Track()
-            if place not in chosen:
+        for shared, index, track in pairs:
+            if shared >= _LINK_OVERLAP and index not in chosen and track not in chosen.values():
+                chosen[index] = track
+        for index, (box, row) in enumerate(zip(boxes, rows, strict=True)):
+            track = chosen.get(index) or Track()
+            if index not in chosen:
                 self.tracks.append(track)
             track.add(box, time, row)
 

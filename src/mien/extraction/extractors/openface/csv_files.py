@@ -188,8 +188,8 @@ class _Face:
 def _gather(
     rows: Iterator[list[str]], header: tuple[str, ...], names: tuple[str, ...], path: Path
 ) -> OpenFaceTable:
-    place = {name: header.index(name) for name in _BOOKKEEPING if name in header}
-    pick = itemgetter(*(header.index(name) for name in names), place["frame"])
+    columns = {name: header.index(name) for name in _BOOKKEEPING if name in header}
+    pick = itemgetter(*(header.index(name) for name in names), columns["frame"])
     times: dict[int, float] = {}
     faces: dict[int, _Face] = {}
     for line, cells in enumerate(rows, start=2):
@@ -198,7 +198,7 @@ def _gather(
         where = f"{path}:{line}"
         if len(cells) != len(header):
             raise FeatureError(f"{where}: has {len(cells)} cells, the header has {len(header)}")
-        row = {name: _read_bookkeeping(cells[at], name, where) for name, at in place.items()}
+        row = {name: _read_bookkeeping(cells[at], name, where) for name, at in columns.items()}
         frame, time = int(row["frame"]), row["timestamp"]
         _check_time(times, frame, time, where)
         times[frame] = time
@@ -285,7 +285,7 @@ def _in_short(missing: Sequence[str], names: Sequence[str]) -> str:
     'b to d, f'
     """
     runs: list[list[str]] = []
-    position = {name: place for place, name in enumerate(names)}
+    position = {name: index for index, name in enumerate(names)}
     for name in missing:
         if runs and position[runs[-1][-1]] + 1 == position[name]:
             runs[-1].append(name)

@@ -201,11 +201,11 @@ def _run(settings: OpenFaceSettings, recording: Path, columns: Sequence[str]) ->
     """Run the program on a recording, and read what it leaves in a folder that is then removed."""
     program = settings.path
     with tempfile.TemporaryDirectory(prefix="mien-openface-") as folder:
-        said = Path(folder) / "said"
+        output = Path(folder) / "output"
         out = Path(folder) / "out"
         out.mkdir()
         command = [str(program), "-f", str(recording.absolute()), "-out_dir", str(out)]
-        with said.open("wb") as log:
+        with output.open("wb") as log:
             try:
                 process = subprocess.Popen(  # noqa: S603
                     [*command, "-of", "clip", *_OUTPUTS],
@@ -220,7 +220,7 @@ def _run(settings: OpenFaceSettings, recording: Path, columns: Sequence[str]) ->
             code = _wait(process, settings.seconds, recording)
         files = sorted(out.rglob("*.csv"))
         if code or not files:
-            last = said.read_text(errors="replace").strip().splitlines()[-1:]
+            last = output.read_text(errors="replace").strip().splitlines()[-1:]
             raise MediaError(
                 f"{recording}: {program.name} ended with {code} and left "
                 f"{'a' if files else 'no'} CSV file; it said: {' '.join(last)[-200:] or 'nothing'}"
