@@ -295,6 +295,13 @@ def test_every_module_is_in_the_reference():
     assert set(listed) <= modules
 
 
+def test_a_package_has_a_page_of_its_own_in_the_reference():
+    for package in (path.parent for path in (ROOT / "src" / "mien").glob("*/__init__.py")):
+        page = (DOCS / "reference" / f"{package.name}.md").read_text(encoding="utf-8")
+        listed = re.findall(r"^::: mien\.(\w+)", page, re.MULTILINE)
+        assert set(listed) == {package.name}
+
+
 def test_the_versions_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
