@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from mien.prediction.answer import Answer, WordWeight
 from mien.reports.figures.style import INK, MUTED
-from mien.reports.figures.words import find_font, keep_printable
+from mien.reports.figures.words import break_lines, find_font, keep_printable, measure_text
 
 __all__ = ["LINE", "LOWERS", "RAISES", "Placed", "colour_of", "wrap_words", "write_words"]
 
@@ -19,6 +19,7 @@ LOWERS: Final = "#b2182b"
 LINE: Final = 0.3  # height of a line, in inches, like all lengths here
 _FONT_SIZE: Final = 10.0
 _MOST_LINES: Final = 4
+_GAP: Final = 0.02  # between two words
 _PALEST, _DARKEST = 0.04, 0.6  # opacity; a paler word has no colour
 
 #: Lines of words: each word with its left edge and its width.
@@ -38,25 +39,21 @@ def wrap_words(answer: Answer, figure: Figure, line_width: float) -> Placed:
         figure: Measures the words.
         line_width: Width of a line.
     """
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     words = answer.words or tuple(
         WordWeight(text=w, weight=None) for w in answer.transcript.split()
     )
+    texts = [keep_printable(textwrap.shorten(w.text, 40, placeholder="…")) for w in words]
+    widths = [measure_text(figure, text, _font_of(text)) + 0.09 for text in texts]
     lines: Placed = []
-    left = 0.0
-    for word in words:
-        text = keep_printable(textwrap.shorten(word.text, 40, placeholder="…"))
-        font = _font_of(text)
-        pixels, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
-        width = pixels / figure.dpi + 0.09
-        if not lines or left + width > line_width:
-            if len(lines) == _MOST_LINES:
-                lines[-1].append((WordWeight(text="…", weight=None), left, 0.2))
-                return lines
+    places = break_lines(widths, line_width, _GAP)
+    for word, text, width, (line, left) in zip(words, texts, widths, places, strict=True):
+        if line == _MOST_LINES:
+            _, last, last_width = lines[-1][-1]
+            lines[-1].append((WordWeight(text="…", weight=None), last + last_width + _GAP, 0.2))
+            break
+        if line == len(lines):
             lines.append([])
-            left = 0.0
         lines[-1].append((word.model_copy(update={"text": text}), left, width))
-        left += width + 0.02
     return lines
 
 
