@@ -11,8 +11,15 @@ from sklearn.isotonic import IsotonicRegression
 from mien.errors import MetricError
 from mien.evaluation.bootstrap import draw_units, resample
 from mien.evaluation.formulas import mae
-from mien.evaluation.label_agreement import AGREEMENT, agreement, fit_monotone
+from mien.evaluation.label_agreement import (
+    AGREEMENT,
+    agreement,
+    evaluate_agreement,
+    fit_monotone,
+    flipped_share,
+)
 from mien.evaluation.metrics import METRICS
+from mien.evaluation.significance import MetricResults
 
 
 def make(seed, num=240, num_seeds=2):
@@ -133,3 +140,16 @@ def test_the_monotone_map_is_held_while_clips_are_resampled():
     assert found.value == pytest.approx(mae(mapped, truth))
     held = resample(mapped[None], truth, METRICS["general"]["mae"], draws)
     assert found.replicates == pytest.approx(held.replicates)
+
+
+def test_a_zero_annotation_is_neither_kept_nor_flipped():
+    assert flipped_share(np.array([1.0, -1.0]), np.array([0.0, 1.0])) == 1.0
+    assert np.isnan(flipped_share(np.array([1.0]), np.array([0.0])))
+
+
+def test_a_part_without_a_clip_has_no_metrics():
+    labels, annotated = np.array([[0.1, 0.5, -0.2]]), np.array([1.0, 2.0, -1.0])
+    videos = np.array(["a", "b", "c"])
+    parts = evaluate_agreement({"generated": labels}, annotated, annotated, videos)
+    assert parts["conflicting"] == MetricResults(num_clips=0, num_clusters=0, metrics={})
+    assert parts["everywhere"].metrics["sign"]["generated"].mean == 1.0

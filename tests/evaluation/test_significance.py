@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import MetricError
-from mien.evaluation import bootstrap as resampling
 from mien.evaluation.bootstrap import draw_units, resample
 from mien.evaluation.formulas import mae, polarity_accuracy
 from mien.evaluation.metrics import METRICS, Metric
@@ -116,18 +115,10 @@ def test_sums_give_the_same_interval_as_evaluating_every_resample(family, name, 
         assert value == pytest.approx(getattr(slow, field), abs=1e-9), field
 
 
-def test_resamples_are_clips_drawn_as_often_as_there_are_clips(monkeypatch):
+def test_resamples_are_clips_drawn_as_often_as_there_are_clips():
     """Against the oracle, from the numbers of times that each clip was drawn."""
     scores, targets = make_scores(5, 32)
-    drawn = []
-
-    def remember(*how):
-        for counts in draw(*how):
-            drawn.extend(counts)
-            yield counts
-
-    draw = resampling._draw
-    monkeypatch.setattr(resampling, "_draw", remember)
+    drawn = np.concatenate(draw_units(32, seed=6, resamples=50).counts)
     result = bootstrap_interval(scores, targets, MAE, seed=6, resamples=50, level=0.9)
     assert {int(counts.sum()) for counts in drawn} == {32}
     values = [oracles.resampled(scores, targets, oracles.mae, counts) for counts in drawn]
@@ -136,18 +127,18 @@ def test_resamples_are_clips_drawn_as_often_as_there_are_clips(monkeypatch):
 
 
 def test_each_clip_is_drawn_once_on_average_with_the_spread_of_a_binomial():
-    counts = np.concatenate(list(resampling._draw(50, 1, 4000)))
+    counts = np.concatenate(draw_units(50, seed=1, resamples=4000).counts)
     assert counts.shape == (4000, 50)
     np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.1)
     assert counts.var() == pytest.approx(1 - 1 / 50, rel=0.02)
 
 
 def test_the_size_of_chunks_does_not_change_the_clips(monkeypatch):
-    whole = np.concatenate(list(resampling._draw(11, 1, 100)))
-    monkeypatch.setattr(resampling, "_CHUNK", 70)
-    parts = list(resampling._draw(11, 1, 100))
+    (at_once,) = draw_units(21, seed=1, resamples=100).counts
+    monkeypatch.setattr("mien.evaluation.bootstrap.CHUNK", 21 * 6 + 5)
+    parts = draw_units(21, seed=1, resamples=100).counts
     assert [len(part) for part in parts] == [6] * 16 + [4]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal(np.concatenate(parts), at_once)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another():

@@ -31,6 +31,7 @@ from mien.evaluation.intervals import (
 from mien.evaluation.metrics import Metric
 
 __all__ = [
+    "CHUNK",
     "RESAMPLES",
     "Draws",
     "Resampled",
@@ -45,7 +46,7 @@ SEED: Final = 1111
 #: Resamples of every table.
 RESAMPLES = 2000
 #: Clips (or clusters) times resamples that are drawn at once: 16 MB for each array of that size.
-_CHUNK: Final = 1 << 21
+CHUNK = 1 << 21
 
 
 def come_from_videos(videos: Shaped[np.ndarray, " N"]) -> bool:
@@ -242,7 +243,7 @@ def _evaluate_rows(
 def _draw(num_units: int, seed: int, resamples: int) -> Iterator[Int[np.ndarray, "_ _"]]:
     """Yield how often each unit occurs in each resample, some resamples at a time."""
     generator = np.random.default_rng(seed)
-    at_once = max(1, _CHUNK // num_units)
+    at_once = max(1, CHUNK // num_units)
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
         drawn = generator.integers(num_units, size=(size, num_units))
@@ -275,7 +276,7 @@ def _leave_out(
     if num_units < 2:
         return np.full((len(rows), 1), np.nan)
     if metric.sums is None or metric.weighted is not None:
-        at_once = max(1, _CHUNK // num_units)
+        at_once = max(1, CHUNK // num_units)
         without = (
             1 - np.eye(min(at_once, num_units - start), num_units, start, dtype=np.int64)
             for start in range(0, num_units, at_once)
@@ -317,7 +318,7 @@ def _by_weights(
     counts: Int[np.ndarray, "R _"],
     units: Int[np.ndarray, " N"],
 ) -> Float[np.ndarray, "K R"]:
-    at_once = max(1, _CHUNK // len(units))
+    at_once = max(1, CHUNK // len(units))
     starts = range(0, len(counts), at_once)
     parts = [counts[start : start + at_once, units].astype(np.int64) for start in starts]
     return np.stack([np.concatenate([weighted(row, targets, p) for p in parts]) for row in rows])
