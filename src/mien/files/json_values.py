@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import ConfigDict
-
 from mien.files.atomic import write_text
 
 __all__ = ["Number", "StrictValue", "json_number", "json_numbers", "write_json"]
@@ -20,7 +18,8 @@ class StrictValue:
     """A value that is read from a file: a key that no field has is refused."""
 
     __slots__ = ()
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    #: What pydantic, which reads it, looks for; to import pydantic here would cost every command.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 def json_number(value: float | int) -> float | int | None:
