@@ -14,7 +14,9 @@ import numpy as np
 from jaxtyping import Float64, Num
 
 __all__ = [
+    "EVALUATED_SPLITS",
     "ID_SEPARATOR",
+    "REPORTED_SPLITS",
     "SPLITS",
     "Clip",
     "Corpus",
@@ -30,6 +32,9 @@ __all__ = [
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+#: The splits on which models are evaluated, and the order in which reports show them.
+EVALUATED_SPLITS: tuple[Split, ...] = ("valid", "test")
+REPORTED_SPLITS: tuple[Split, ...] = ("test", "valid")
 
 #: What stands between the video's and the clip's name in the id of a clip, as in the field's files.
 ID_SEPARATOR = "$_$"

@@ -28,11 +28,10 @@ from mien.reports.text import (
     markdown_table,
 )
 from mien.training.run_folder import RunFolder
-from mien.types import Split, Task
+from mien.types import REPORTED_SPLITS, Task
 
 __all__ = ["write_report"]
 
-_SPLITS: Final[tuple[Split, ...]] = ("test", "valid")
 #: What the page calls the parts of ``PARTS``, and the sources of labels.
 _CLIPS: Final = {
     "everywhere": "all clips",
@@ -86,7 +85,7 @@ def _headline(run: FinishedRun) -> str:
         f"`{run.config['labels']['generator']}`, {num} seed{'s' * (num > 1)} ({seeds}), best "
         f"epoch{'s' * (num > 1)} on validation {best}."
     )
-    split = next((name for name in _SPLITS if name in run.metrics.splits), None)
+    split = next((name for name in REPORTED_SPLITS if name in run.metrics.splits), None)
     if split is not None:
         lines += ["", f"On {split}: {_in_short(run, split)}."]
     lines += _left_out_seeds(run)
@@ -115,7 +114,7 @@ def _left_out_seeds(run: FinishedRun) -> list[str]:
 
 def _main_results(run: FinishedRun) -> str:
     parts = ["## Multimodal task"]
-    for split in _SPLITS:
+    for split in REPORTED_SPLITS:
         metrics = run.metrics.splits.get(split, {}).get(Task.FUSION)
         if metrics:
             num = run.environment.get("num_clips", {}).get(split)
@@ -166,7 +165,7 @@ def _seed_table(metrics: Mapping[str, MetricSummary], run: FinishedRun) -> str:
 
 def _unimodal_results(run: FinishedRun) -> str:
     parts = []
-    for split in _SPLITS:
+    for split in REPORTED_SPLITS:
         evaluated = run.metrics.splits.get(split, {})
         tasks = [task for task in Task if task is not Task.FUSION and task in evaluated]
         if tasks:
@@ -235,7 +234,7 @@ def _percent(value: float | None) -> str:
 
 def _attention_results(run: FinishedRun) -> str:
     parts = []
-    for split in _SPLITS:
+    for split in REPORTED_SPLITS:
         modalities = run.metrics.attention.get(split, {})
         if modalities:
             rows = [

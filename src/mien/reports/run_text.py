@@ -1,7 +1,7 @@
 """Runs and comparisons of runs to text of 80 columns."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from mien.evaluation.evaluate import MetricSummary, RunMetrics, SeedValues, run_metrics_from_json
 from mien.evaluation.label_agreement import PARTS
@@ -27,11 +27,9 @@ from mien.reports.text import (
     name_corpus,
     wrap,
 )
-from mien.types import Task
+from mien.types import REPORTED_SPLITS, Task
 
 __all__ = ["format_comparison", "format_run"]
-
-_SPLITS: Final = ("test", "valid")
 
 
 def format_run(values: Mapping[str, Any]) -> str:
@@ -47,7 +45,7 @@ def format_run(values: Mapping[str, Any]) -> str:
     parts = [wrap(head)]
     for seed, reason in run.failed_seeds.items():
         parts.append(wrap(f"seed {seed} is in no number: {reason}"))
-    for split in _SPLITS:
+    for split in REPORTED_SPLITS:
         metrics = run.splits.get(split, {}).get(str(Task.FUSION))
         if metrics:
             title = f"{split} of {corpus}, multimodal task{count_units(metrics)}"
@@ -76,7 +74,7 @@ def _format_metrics(metrics: Mapping[str, MetricSummary], family: str) -> str:
 
 def _format_unimodal(run: RunMetrics) -> list[str]:
     """Return a table of the unimodal tasks, where they are annotated or their truth is known."""
-    for split in _SPLITS:
+    for split in REPORTED_SPLITS:
         tasks = {t: each for t, each in run.splits.get(split, {}).items() if t != Task.FUSION}
         if tasks:
             rows = []
@@ -117,7 +115,7 @@ def _format_agreement(run: RunMetrics) -> list[str]:
 
 def _format_attention(run: RunMetrics) -> list[str]:
     """Return the share of attention inside the known moments, where there are some."""
-    for split in _SPLITS:
+    for split in REPORTED_SPLITS:
         modalities = run.attention.get(split)
         if modalities:
             rows = [

@@ -35,13 +35,11 @@ from mien.training.experiment import train
 from mien.training.loading import dataset_of, load_model
 from mien.training.run_folder import SeedFolder
 from mien.training.settings import ExperimentConfig
-from mien.types import Split
+from mien.types import EVALUATED_SPLITS
 
 __all__ = ["Job", "Outcome", "plan_jobs", "run_jobs"]
 
 logger = logging.getLogger(__name__)
-
-_ATTENTION_SPLITS: tuple[Split, ...] = ("valid", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +220,7 @@ def _measure_attention(job: Job) -> dict[str, Any]:
     """Return, per split and modality, ids of the clips with a known moment and their shares."""
     model, prepared = load_model(job.seed_folder.path, open_store(job.store))
     measured: dict[str, Any] = {}
-    for split in _ATTENTION_SPLITS:
+    for split in EVALUATED_SPLITS:
         if split not in prepared.datasets:
             continue
         dataset = dataset_of(prepared, split)

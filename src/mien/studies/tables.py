@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
 
 from mien.evaluation.label_agreement import AGREEMENT, COPY, PARTS
 from mien.evaluation.metrics import METRICS
@@ -28,7 +27,7 @@ from mien.reports.text import (
 from mien.studies.results.attention_metrics import INSIDE, RATIO
 from mien.studies.results.label_values import LabelResults, LabelTruthResults
 from mien.studies.results.values import AttentionResults, CorpusResults, StudyResults
-from mien.types import Split, Task
+from mien.types import REPORTED_SPLITS, Task
 
 __all__ = [
     "attention_tables",
@@ -38,9 +37,6 @@ __all__ = [
     "label_tables",
     "score_tables",
 ]
-
-#: The splits on whose clips tables rest: the first of them with results.
-_SPLITS: Final[tuple[Split, ...]] = ("test", "valid")
 
 
 def label_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Iterator[str]:
@@ -174,7 +170,7 @@ def score_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Itera
     """Yield the heading, tables and sentences about the scores of one corpus."""
     if corpus.scores is None:
         return
-    split = next((each for each in _SPLITS if corpus.task(each, Task.FUSION)), None)
+    split = next((each for each in REPORTED_SPLITS if corpus.task(each, Task.FUSION)), None)
     fusion = None if split is None else corpus.task(split, Task.FUSION)
     if split is None or fusion is None:
         return
@@ -242,7 +238,7 @@ def _task_table(
 def attention_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Iterator[str]:
     """Yield the heading, table and sentence about the attention of one corpus."""
     attention = corpus.attention or {}
-    split = next((each for each in _SPLITS if each in attention), None)
+    split = next((each for each in REPORTED_SPLITS if each in attention), None)
     if split is None:
         return
     heading = ["", "variant", "seeds", "inside %", "95 %", "equal %", "times equal", "95 %"]

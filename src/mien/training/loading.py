@@ -24,10 +24,10 @@ from mien.training.checkpoints.checkpoint import (
 from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.matching import check_data
 from mien.training.checkpoints.videos import knows_all_videos, videos_seen
-from mien.training.preparation import EVALUATED_SPLITS, Prepared, prepare
+from mien.training.preparation import Prepared, prepare
 from mien.training.run_folder import SeedFolder, open_run
 from mien.training.settings import ExperimentConfig
-from mien.types import Split
+from mien.types import EVALUATED_SPLITS, Split
 
 __all__ = [
     "ModelOnStore",

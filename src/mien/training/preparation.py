@@ -17,10 +17,9 @@ from mien.models import build_model
 from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.training.checkpoints.videos import plain_name
 from mien.training.settings import ExperimentConfig, FeaturesConfig
-from mien.types import SPLITS, Clip, Modality, Scale, Split, Task
+from mien.types import EVALUATED_SPLITS, SPLITS, Clip, Modality, Scale, Split, Task
 
 __all__ = [
-    "EVALUATED_SPLITS",
     "Prepared",
     "build",
     "describe_lacks",
@@ -31,9 +30,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-#: The splits on which a run is evaluated.
-EVALUATED_SPLITS: tuple[Split, ...] = ("valid", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

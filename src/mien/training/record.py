@@ -30,11 +30,11 @@ from mien.labels.generator import LabelGenerator
 from mien.training.checkpoints.checkpoint import add_to_header
 from mien.training.checkpoints.videos import join_videos
 from mien.training.loading import Start
-from mien.training.preparation import EVALUATED_SPLITS, Prepared
+from mien.training.preparation import Prepared
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, read_json
 from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.training.trainer import Trainer
-from mien.types import Modality, Split, Task
+from mien.types import EVALUATED_SPLITS, Modality, Split, Task
 
 __all__ = [
     "describe_run",

@@ -37,7 +37,7 @@ from mien.evaluation.evaluate import (
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
-from mien.types import Split
+from mien.types import EVALUATED_SPLITS, Split
 
 __all__ = ["RunFolder", "SeedFolder", "open_run", "read_json", "summarise_run"]
 
@@ -218,10 +218,9 @@ def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synth
     """Write a run's ``metrics.json`` from those of its finished seeds."""
     seeds = [seed for seed in run.seeds if seed.is_finished]
     metrics = [seed.metrics() for seed in seeds]
-    splits: tuple[Split, ...] = ("valid", "test")
     predictions = {
         split: [read for seed in seeds if (read := seed.predictions(split)) is not None]
-        for split in splits
+        for split in EVALUATED_SPLITS
     }
     values = evaluate_run(
         family,

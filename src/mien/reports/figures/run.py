@@ -20,11 +20,9 @@ from mien.reports.label_trajectories import (
     evaluate_trajectories,
     read_label_rows,
 )
-from mien.types import Split
+from mien.types import REPORTED_SPLITS
 
 __all__ = ["draw_figures"]
-
-_SPLITS: Final[tuple[Split, ...]] = ("test", "valid")
 
 
 def draw_figures(run: FinishedRun) -> list[Picture]:
@@ -61,7 +59,7 @@ def _learning(run: FinishedRun) -> tuple[Figure, str]:
 
 
 def _scores(run: FinishedRun) -> tuple[Figure, str] | None:
-    for split in _SPLITS:
+    for split in REPORTED_SPLITS:
         predictions = [read for seed in run.seeds if (read := seed.predictions(split)) is not None]
         if predictions:
             seeds = "the seed" if len(predictions) == 1 else f"all {len(predictions)} seeds"

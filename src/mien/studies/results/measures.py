@@ -41,11 +41,10 @@ from mien.studies.results.values import (
 )
 from mien.studies.runner import Outcome
 from mien.training.run_folder import SeedFolder, read_json
-from mien.types import SPLITS, Modality, Split, Task, video_of
+from mien.types import REPORTED_SPLITS, SPLITS, Modality, Task, video_of
 
 __all__ = ["evaluate_corpus"]
 
-_EVALUATED: Final[tuple[Split, ...]] = ("test", "valid")
 _UNIMODAL_METRICS: Final = ("mae", "corr")
 
 
@@ -196,7 +195,7 @@ def _evaluate_scores(study: Study, finished: Mapping[str, Sequence[SeedFolder]])
     """Return every metric of every task, and which variant is best on validation."""
     family = str(read_json(next(iter(finished.values()))[0].path.parent / "metrics.json")["family"])
     splits = {}
-    for split in _EVALUATED:
+    for split in REPORTED_SPLITS:
         predictions = {}
         for name, seeds in finished.items():
             read = [seed.predictions(split) for seed in seeds]
@@ -260,7 +259,7 @@ def _evaluate_attention(
             seed = json.loads(path.read_text(encoding="utf-8"))
             measured.setdefault(outcome.job.variant, []).append(seed)
     results: dict[str, dict[str, AttentionResults]] = {}
-    for split in _EVALUATED:
+    for split in REPORTED_SPLITS:
         for modality in Modality:
             shares = {
                 name: [seed[split][modality] for seed in seeds if modality in seed.get(split, {})]
