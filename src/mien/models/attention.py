@@ -31,10 +31,16 @@ class Attention(nn.Module):
 
     Called with states ``(B, T, H)``, the encoder's own summary ``(B, H)`` and the mask ``(B, T)``;
     returns the vectors, of size ``output_size``, and the weights of the steps, which are zero at
-    padding, or None if there are none.
+    padding, or None if there are none. ``output_size`` is twice the size of a state, for the
+    summary beside what is attended to, unless an attention says otherwise.
+
+    Args:
+        size: Size of a state, H.
     """
 
-    output_size: int
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.output_size = 2 * size
 
 
 class NoAttention(Attention):
@@ -47,7 +53,7 @@ class NoAttention(Attention):
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__()
+        super().__init__(size)
         self.output_size = size
 
     def forward(
@@ -68,10 +74,6 @@ class MeanPooling(Attention):
     Args:
         size: Size of a state, H.
     """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = 2 * size
 
     def forward(
         self,
@@ -96,10 +98,6 @@ class MaxPooling(Attention):
     Args:
         size: Size of a state, H.
     """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = 2 * size
 
     def forward(
         self,
@@ -137,8 +135,7 @@ class SelfAttention(Attention):
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = 2 * size
+        super().__init__(size)
         self.query = nn.Linear(size, size)
         self.key = nn.Linear(size, size, bias=False)
         self.value = nn.Linear(size, size, bias=False)
@@ -179,8 +176,7 @@ class GatedAttention(Attention):
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = 2 * size
+        super().__init__(size)
         self.direction = nn.Linear(size, 1)
         self.strength = nn.Linear(size, 1)
 
@@ -216,8 +212,7 @@ class SoftmaxAttention(Attention):
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = 2 * size
+        super().__init__(size)
         self.project = nn.Linear(size, size)
         self.weigh = nn.Linear(size, 1, bias=False)
         nn.init.normal_(self.weigh.weight, std=0.1 * size**-0.5)
@@ -261,8 +256,7 @@ class SignedAttention(Attention):
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = 2 * size
+        super().__init__(size)
         self.direction = nn.Linear(size, 1)
         nn.init.ones_(self.direction.bias)
         self.strength = SoftmaxAttention(size)
@@ -295,7 +289,7 @@ class ReleasedAttention(Attention):
     """
 
     def __init__(self, size: int, *, detach: bool = False) -> None:
-        super().__init__()
+        super().__init__(size)
         self.output_size = size
         self.detach = detach
         self.gated = GatedAttention(size)
