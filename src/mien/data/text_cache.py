@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from mien.data.store import Series
 from mien.data.text_states import compute_states
-from mien.files.cache import locked, versions_of
+from mien.files.cache import read_or_make, versions_of
 from mien.files.folders import FolderKind, staged
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
@@ -55,12 +55,9 @@ def cached_states(ids: Series, layers: LowerLayers) -> tuple[Series, str]:
     """
     key = states_key(ids, layers)
     folder, shape = cache_folder() / "states" / key, (len(ids.values), layers.size)
-    values = _read_states(folder, shape)
-    if values is None:
-        with locked(folder):
-            values = _read_states(folder, shape)  # by another process in the meantime
-            if values is None:
-                values = _write_states(ids, layers, folder)
+    values = read_or_make(
+        folder, lambda: _read_states(folder, shape), lambda: _write_states(ids, layers, folder)
+    )
     return Series(values, ids.offsets), key
 
 

@@ -1,16 +1,19 @@
 """What is computed once and kept: by which versions, and by one process at a time."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-__all__ = ["locked", "versions_of"]
+__all__ = ["locked", "read_or_make", "versions_of"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def versions_of(*packages: str) -> dict[str, str]:
@@ -35,3 +38,20 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def read_or_make(path: Path, read: Callable[[], T | None], make: Callable[[], T]) -> T:
+    """Return what is kept at ``path``, made if need be; by one process, for which others wait.
+
+    Args:
+        path: Where it is kept.
+        read: Returns it; None if it is not there, or not as it should be.
+        make: Makes it, writes it to ``path`` and returns it.
+    """
+    value = read()
+    if value is None:
+        with locked(path):
+            value = read()  # by another process in the meantime
+            if value is None:
+                value = make()
+    return value

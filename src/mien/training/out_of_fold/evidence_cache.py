@@ -9,7 +9,7 @@ import torch
 from mien.data.dataset import ClipDataset
 from mien.data.text import TextInput
 from mien.errors import CheckpointError
-from mien.files.cache import locked, versions_of
+from mien.files.cache import read_or_make, versions_of
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
@@ -38,15 +38,14 @@ def cached_evidence(key: str, dataset: ClipDataset, gather: Callable[[], Evidenc
         gather: Makes the evidence.
     """
     path = cache_folder() / "evidence" / f"{key}.safetensors"
-    evidence = _read(path, dataset)
-    if evidence is None:
-        with locked(path):
-            evidence = _read(path, dataset)  # by another process in the meantime
-            if evidence is None:
-                evidence = gather()
-                sweep_folder(path.parent)
-                write_tensors(path, _to_tensors(evidence), {})
-    return evidence
+
+    def make() -> Evidence:
+        evidence = gather()
+        sweep_folder(path.parent)
+        write_tensors(path, _to_tensors(evidence), {})
+        return evidence
+
+    return read_or_make(path, lambda: _read(path, dataset), make)
 
 
 def evidence_key(
