@@ -24,7 +24,7 @@ from mien.errors import MienError, OutputError
 from mien.evaluation.attention_share import share_attention
 from mien.evaluation.scoring import predict
 from mien.files.hashing import hash_json
-from mien.files.json_values import write_json
+from mien.files.json_values import json_numbers, write_json
 from mien.files.source_code import code_fingerprint
 from mien.files.user_folders import cache_folder
 from mien.models import foreign_code
@@ -228,7 +228,7 @@ def _measure_attention(job: Job) -> dict[str, Any]:
         measured[split] = {
             str(modality): {
                 "ids": [dataset.clips[row].id for row in rows],
-                "inside": [None if value != value else float(value) for value in share.shares],
+                "inside": json_numbers(share.shares),
                 "uniform": share.uniform.tolist(),
             }
             for modality, (rows, share) in shares.items()

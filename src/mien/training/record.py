@@ -24,7 +24,7 @@ from mien.evaluation.evaluate import (
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
-from mien.files.json_values import write_json
+from mien.files.json_values import json_numbers, write_json
 from mien.files.temporaries import sweep, sweep_folder
 from mien.labels.generator import LabelGenerator
 from mien.training.checkpoints.checkpoint import add_to_header
@@ -232,14 +232,15 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
 
 
 def _train_json(dataset: ClipDataset, labels: LabelGenerator) -> dict[str, Any]:
-    def plain(values: torch.Tensor) -> list[float | None]:
-        return [None if v != v else v for v in values.tolist()]
-
     return {
         "ids": [clip.id for clip in dataset.clips],
         "modalities": [str(m) for m in labels.modalities],
-        "annotated": plain(dataset.labels[Task.FUSION]),
-        "truth": {str(t): plain(v) for t, v in dataset.labels.items() if t is not Task.FUSION},
+        "annotated": json_numbers(dataset.labels[Task.FUSION].tolist()),
+        "truth": {
+            str(task): json_numbers(values.tolist())
+            for task, values in dataset.labels.items()
+            if task is not Task.FUSION
+        },
     }
 
 
