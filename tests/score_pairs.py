@@ -18,3 +18,13 @@ def pairs(draw, smallest=1, largest=30, elements=values):
 
 def array(*numbers):
     return np.array(numbers, np.float64)
+
+
+def make_sources(seed, num=240, num_seeds=2):
+    random = np.random.default_rng(seed)
+    truth = random.normal(size=num).round(1)
+    rows = {
+        name: truth + random.normal(scale=scale, size=(num_seeds, num)).round(1)
+        for name, scale in (("good", 0.5), ("bad", 2.0))
+    }
+    return rows, truth, np.array([f"v{i // 6}" for i in range(num)])

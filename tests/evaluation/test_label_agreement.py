@@ -5,7 +5,7 @@ import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from score_pairs import array, pairs, tenths
+from score_pairs import array, make_sources, pairs, tenths
 from sklearn.isotonic import IsotonicRegression
 
 from mien.errors import MetricError
@@ -20,16 +20,6 @@ from mien.evaluation.label_agreement import (
 )
 from mien.evaluation.metrics import METRICS
 from mien.evaluation.significance import MetricResults
-
-
-def make(seed, num=240, num_seeds=2):
-    random = np.random.default_rng(seed)
-    truth = random.normal(size=num).round(1)
-    rows = {
-        name: truth + random.normal(scale=scale, size=(num_seeds, num)).round(1)
-        for name, scale in (("good", 0.5), ("bad", 2.0))
-    }
-    return rows, truth, np.array([f"v{i // 6}" for i in range(num)])
 
 
 def test_agreement_by_hand():
@@ -123,7 +113,7 @@ def test_the_rank_correlation_of_a_resample_ranks_its_clips_anew(seed, num):
 
 
 def test_a_resampled_rank_correlation_is_that_of_a_loop():
-    rows, truth, videos = make(4)
+    rows, truth, videos = make_sources(4)
     spearman = AGREEMENT["spearman"]
     draws = draw_units(len(truth), videos, seed=3, resamples=50)
     fast = resample(rows["good"], truth, spearman, draws)
@@ -133,7 +123,7 @@ def test_a_resampled_rank_correlation_is_that_of_a_loop():
 
 
 def test_the_monotone_map_is_held_while_clips_are_resampled():
-    rows, truth, videos = make(5, num_seeds=1)
+    rows, truth, videos = make_sources(5, num_seeds=1)
     mapped = fit_monotone(rows["good"][0], truth)
     draws = draw_units(len(truth), videos, seed=3, resamples=50)
     found = resample(rows["good"], truth, AGREEMENT["mae_monotone"], draws)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from score_pairs import make_sources
 
 from mien.evaluation.bootstrap import clusters_of, draw_units, resample
 from mien.evaluation.formulas import corr, mae
@@ -13,19 +14,9 @@ from mien.evaluation.significance import (
 )
 
 
-def make(seed, num=240, num_seeds=2):
-    random = np.random.default_rng(seed)
-    truth = random.normal(size=num).round(1)
-    rows = {
-        name: truth + random.normal(scale=scale, size=(num_seeds, num)).round(1)
-        for name, scale in (("good", 0.5), ("bad", 2.0))
-    }
-    return rows, truth, np.array([f"v{i // 6}" for i in range(num)])
-
-
 @pytest.mark.parametrize("name", ["pearson", "mae", "sign"])
 def test_intervals_and_differences_are_those_of_significance(name):
-    rows, truth, videos = make(1)
+    rows, truth, videos = make_sources(1)
     results = compare_sources(rows, truth, AGREEMENT[name], clusters=videos, against=["bad"])
     interval = bootstrap_interval(rows["good"], truth, AGREEMENT[name], seed=1111, clusters=videos)
     assert results["good"].mean == pytest.approx(interval.value)
@@ -46,7 +37,7 @@ def test_intervals_and_differences_are_those_of_significance(name):
 
 
 def test_every_seed_has_its_value_and_the_deviation_is_over_them():
-    rows, truth, videos = make(2, num_seeds=3)
+    rows, truth, videos = make_sources(2, num_seeds=3)
     good = compare_sources(rows, truth, METRICS["general"]["mae"], clusters=videos)["good"]
     each = [mae(row, truth) for row in rows["good"]]
     assert good.values == pytest.approx(each)
@@ -54,7 +45,7 @@ def test_every_seed_has_its_value_and_the_deviation_is_over_them():
 
 
 def test_a_single_cluster_gives_values_without_intervals():
-    rows, truth, _ = make(3)
+    rows, truth, _ = make_sources(3)
     good = compare_sources(
         rows, truth, METRICS["general"]["mae"], clusters=np.full(240, "v"), against=["bad"]
     )["good"]
@@ -66,7 +57,7 @@ def test_a_single_cluster_gives_values_without_intervals():
 
 
 def test_a_source_without_a_training_needs_no_seeds():
-    rows, truth, videos = make(7)
+    rows, truth, videos = make_sources(7)
     rows["copy"] = truth[None] + 0.1
     mae_of = METRICS["general"]["mae"]
     options = {"clusters": videos, "against": ["copy"]}
@@ -84,7 +75,7 @@ def test_videos_are_resampled_only_where_several_clips_share_one():
 
 
 def test_different_numbers_of_units_cannot_be_paired():
-    rows, truth, videos = make(6)
+    rows, truth, videos = make_sources(6)
     first = resample(rows["good"], truth, corr, draw_units(240, videos, seed=1))
     second = resample(rows["bad"], truth, corr, draw_units(240, videos == "v0", seed=1))
     with pytest.raises(ValueError, match="40 and 2 units cannot be paired"):
