@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mien.errors import ConfigError
+from mien.pretrained.packing import (
+    PACKING,
+    make_packable,
+    pack,
+    run_in_chunks,
+    run_packed,
+    unpack,
+)
 from mien.pretrained.transformers_models import cannot_load, load_model, load_part
 from mien.tensors import PaddedSeries
 
@@ -27,6 +35,9 @@ __all__ = [
 class TokenEncoder(nn.Module):
     """A pretrained encoder with all its layers: token ids to states.
 
+    Nothing is computed at padding where the encoder can be packed; where not, texts of like length
+    are padded together.
+
     Args:
         backbone: A model of transformers whose output has ``last_hidden_state``.
     """
@@ -34,12 +45,22 @@ class TokenEncoder(nn.Module):
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
+        self.is_packable = make_packable(backbone)
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
         ids = series.values.squeeze(-1).long()
-        mask = _never_empty(series.mask)
-        output = self.backbone(input_ids=ids, attention_mask=mask)
+        if not _is_worth_packing(series):
+            return self._run_padded(ids, series.mask)
+        if not self.is_packable:
+            return run_in_chunks(self._run_padded, ids, series.mask)
+        packing = pack(series.mask)
+        return unpack(run_packed(self.backbone, ids.flatten()[packing.places], packing), packing)
+
+    def _run_padded(
+        self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B T d"]:
+        output = self.backbone(input_ids=ids, attention_mask=_never_empty(mask))
         states: Tensor = output.last_hidden_state
         return states
 
@@ -50,23 +71,38 @@ class TopLayers(nn.Module):
     Args:
         layers: The layers, in their order.
         settings: The encoder's own configuration; the form of its attention mask depends on it.
+        is_packable: Whether ``make_packable`` has prepared the encoder.
     """
 
-    def __init__(self, layers: nn.ModuleList, settings: Any) -> None:
+    def __init__(self, layers: nn.ModuleList, settings: Any, *, is_packable: bool = False) -> None:
         super().__init__()
         self.layers = layers
         self.settings = settings
+        self.is_packable = is_packable
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
+        states, mask = series
+        if not _is_worth_packing(series):
+            return self._run_padded(states, mask)
+        if not self.is_packable:
+            return run_in_chunks(self._run_padded, states, mask)
+        packing = pack(mask)
+        packed = states.flatten(0, 1)[packing.places].unsqueeze(0)
+        for layer in self.layers:
+            packed = layer(packed, None, **{PACKING: packing})
+        return unpack(packed.squeeze(0), packing)
+
+    def _run_padded(
+        self, states: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B T d"]:
         from transformers.masking_utils import create_bidirectional_mask
 
-        states = series.values
-        mask = create_bidirectional_mask(
-            config=self.settings, inputs_embeds=states, attention_mask=_never_empty(series.mask)
+        attended = create_bidirectional_mask(
+            config=self.settings, inputs_embeds=states, attention_mask=_never_empty(mask)
         )
         for layer in self.layers:
-            states = layer(states, mask)
+            states = layer(states, attended)
         return states
 
 
@@ -98,6 +134,12 @@ class StackedEncoder(nn.Module):
         """Return the states; those at padding have no meaning."""
         states: Tensor = self.top(PaddedSeries(self.bottom(series), series.mask))
         return states
+
+
+def _is_worth_packing(series: PaddedSeries) -> bool:
+    """Return whether there may be padding to leave out; a traced graph is for all lengths."""
+    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return len(series.mask) > 1 and not is_traced and bool(series.mask.any())
 
 
 def _never_empty(mask: Tensor) -> Tensor:
@@ -167,7 +209,8 @@ def load_top(source: Path | str, layers: int) -> nn.Module:
         ConfigError: If its layers cannot be told apart.
     """
     backbone = load_backbone(source)
-    return TopLayers(nn.ModuleList(_layers_of(backbone)[-layers:]), backbone.config)
+    chosen = nn.ModuleList(_layers_of(backbone)[-layers:])
+    return TopLayers(chosen, backbone.config, is_packable=make_packable(backbone))
 
 
 def _layers_of(backbone: nn.Module) -> list[nn.Module]:
