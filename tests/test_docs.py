@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import typer
 
-from mien.cli import app
+from mien.cli.root.application import app
 from mien.config import read_settings
 from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig

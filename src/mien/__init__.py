@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mien.training.run_folder import open_run
     from mien.training.settings import read_config
 
+    __version__: str
+
 __all__ = [
     "MienError",
     "PlantedConfig",
@@ -77,6 +79,10 @@ _RENAMED = {"read_released": "read_published"}
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the name stands for
     """Import the module of a public name when it is first used."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mien")
     if name in _RENAMED:
         warnings.warn(
             f"mien.{name} is now called mien.{_RENAMED[name]}; the earlier name will go",

@@ -190,4 +190,4 @@ def test_without_a_command_the_commands_are_listed(capsys):
     assert main([]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("Usage: ")
-    assert any(line.strip() == "Commands:" for line in said)
+    assert any(line.split()[:1] == ["train"] for line in said)

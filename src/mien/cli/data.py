@@ -43,7 +43,7 @@ def import_(
     *,
     replace: ReplaceOption = False,
 ) -> None:
-    """Read a feature file in the published layout, or your own clips and features, into a store."""
+    """Read a feature file, or your own features, into a store."""
     from mien.corpora import KNOWN
     from mien.corpora.published.reader import read_published
     from mien.corpora.recording_table import is_table
@@ -129,7 +129,7 @@ def export(
         bool, typer.Option("--replace", help="Replace what is already there.")
     ] = False,
 ) -> None:
-    """Write a store in the layout of other programs: published pickle, npz or parquet."""
+    """Write a store as published pickle, npz or parquet."""
     from mien.data.export.layouts import export_store
 
     with busy(f"exporting {store}"):
@@ -147,7 +147,7 @@ def planted(
     *,
     replace: ReplaceOption = False,
 ) -> None:
-    """Make the planted corpus: synthetic clips whose unimodal truth and moments are known."""
+    """Make a synthetic corpus with known unimodal labels."""
     from mien.config import apply_overrides, read_settings
     from mien.corpora.planted.corpus import make_planted
     from mien.corpora.planted.planted_config import PlantedConfig
@@ -166,7 +166,7 @@ def info(
         bool, typer.Option("--verify", help="Read everything and check the fingerprint.")
     ] = False,
 ) -> None:
-    """Say what is in a store."""
+    """Show what is in a store."""
     from mien.data.store import open_store
     from mien.data.summary import verify as verify_store
 

@@ -200,7 +200,7 @@ def _inspect(source: Path, video: str, out: Path, encoding: str | None) -> None:
 
 
 def extractors() -> None:
-    """List what features can be extracted, and whether that can be done here."""
+    """List the features that can be extracted."""
     from mien.extraction.request import list_extractors
 
     for name, modality, summary, problem in list_extractors():

@@ -73,7 +73,7 @@ def predict(
         bool, typer.Option("--replace", help="Begin such a run again, and drop its answers.")
     ] = False,
 ) -> None:
-    """Predict the sentiment of recordings or a sentence, with intervals and what moved it most.
+    """Predict the sentiment of recordings or of a sentence.
 
     Of several recordings every answer is written as soon as it is made; a run that was stopped goes
     on with --resume.

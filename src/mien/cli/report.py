@@ -14,7 +14,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is the baseline.")],
     split: Annotated[str, typer.Option(help="valid or test.")] = "test",
 ) -> None:
-    """Compare runs on the same clips: differences with intervals and p values."""
+    """Compare runs on the same clips, with intervals and p values."""
     from mien.reports.comparison import compare_runs
     from mien.reports.run_text import format_comparison
     from mien.training.run_folder import open_run
@@ -25,7 +25,7 @@ def compare(
 
 
 def report(run: RunArgument) -> None:
-    """Write a run's report and figures anew from its files."""
+    """Write a run's report and figures again from its files."""
     from mien.reports.page import write_report
     from mien.training.run_folder import open_run
 
@@ -33,7 +33,7 @@ def report(run: RunArgument) -> None:
 
 
 def labels(run: RunArgument) -> None:
-    """Say how well a run's generated labels agree with the truth, and draw it."""
+    """Measure how well generated labels agree with annotated ones."""
     from mien.reports.labels import format_label_report, report_labels
     from mien.training.run_folder import open_run
 

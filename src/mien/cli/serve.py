@@ -22,7 +22,7 @@ def serve(
     time_limit: Annotated[float, typer.Option(help="Most seconds for one prediction.")] = 600.0,
     queue: Annotated[int, typer.Option(help="How many requests may wait.")] = 8,
 ) -> None:
-    """Serve a page and an HTTP API that predict recordings and sentences."""
+    """Serve a page and an HTTP API for predictions."""
     from mien.config import read_settings
     from mien.errors import require
     from mien.prediction.server.limits import ServeSettings

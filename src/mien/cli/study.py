@@ -57,7 +57,7 @@ def study(
         typer.Option("--any-code", help="Take cached runs that other code made; the page says so."),
     ] = False,
 ) -> None:
-    """Carry out a study: train what is missing, side by side; write tables and figures.
+    """Run a study or an ablation: train, then tables and figures.
 
     Without a name, list the studies that come with the package.
     """

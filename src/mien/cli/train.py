@@ -56,7 +56,7 @@ def train(
         bool, typer.Option("--resume", help="Go on with a run that was stopped.")
     ] = False,
 ) -> None:
-    """Train, evaluate on valid and test, and write a run folder with a report."""
+    """Train, evaluate, and write a run folder with a report."""
     from mien.cli.progress import TrainingProgress
     from mien.files.atomic import resumable
     from mien.reports.page import write_report
@@ -112,7 +112,7 @@ def evaluate(
         Path | None, typer.Option("--out", help="Folder for predictions and metrics.")
     ] = None,
 ) -> None:
-    """Evaluate every seed of a run, on its own store's split or on another store."""
+    """Evaluate a run on a split of its store or of another one."""
     from mien.reports.run_text import format_run
     from mien.training.experiment import evaluate as run_evaluation
 
