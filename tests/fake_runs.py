@@ -8,8 +8,13 @@ import numpy as np
 
 from mien.config import dump_toml
 from mien.corpora import metric_family
-from mien.evaluation.evaluate import evaluate_labels, evaluate_scores, labels_to_json
+from mien.evaluation.evaluate import evaluate_labels, evaluate_scores
 from mien.evaluation.metrics import evaluate_all
+from mien.evaluation.metrics_file.seed_metrics import (
+    AttentionMetrics,
+    SeedMetrics,
+    seed_metrics_to_json,
+)
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.training.run_folder import RunFolder, open_run, summarise_run
 from mien.training.settings import ExperimentConfig
@@ -72,22 +77,22 @@ def write_run(
             )
         }
         best = 1 + int(rng.integers(num_epochs // 2, num_epochs))
-        judged = {}
+        evaluated = {}
         for split in splits:
             predictions = _predict(data[split], rng, error, split, clips_per_video, modalities)
             write_predictions(predictions, folder.path / f"predictions-{split}.csv")
-            judged[split] = evaluate_scores(predictions, family)
+            evaluated[split] = evaluate_scores(predictions, family)
         latest = _write_labels(folder.path, data["train"], rng, num_epochs, modalities, scale)
         _write_epochs(folder.path, data["valid"], rng, num_epochs, best, modalities, family)
-        values = {
-            "seed": seed,
-            "best_epoch": best,
-            "num_epochs": num_epochs,
-            "splits": judged,
-            "labels": labels_to_json(evaluate_labels(latest, data["train"])),
-            "attention": _shares(rng, modalities) if has_attention and has_moments else {},
-        }
-        (folder.path / "metrics.json").write_text(json.dumps(values))
+        metrics = SeedMetrics(
+            seed=seed,
+            best_epoch=best,
+            num_epochs=num_epochs,
+            splits=evaluated,
+            labels=evaluate_labels(latest, data["train"]),
+            attention=_shares(rng, modalities) if has_attention and has_moments else {},
+        )
+        (folder.path / "metrics.json").write_text(json.dumps(seed_metrics_to_json(metrics)))
         examples = _examples(
             data["test"], rng, modalities, sentences, has_attention, has_moments, is_signed
         )
@@ -197,9 +202,9 @@ def _write_epochs(folder, labels, rng, num_epochs, best, modalities, family):
 def _shares(rng, modalities):
     def share():
         inside = float(rng.uniform(0.3, 0.5))
-        return {"inside": inside, "uniform": 0.2, "ratio": inside / 0.2, "num_clips": 40}
+        return AttentionMetrics(inside=inside, uniform=0.2, ratio=inside / 0.2, num_clips=40)
 
-    return {split: {str(m): share() for m in modalities} for split in ("valid", "test")}
+    return {split: {m: share() for m in modalities} for split in ("valid", "test")}
 
 
 def _examples(labels, rng, modalities, sentences, has_attention, has_moments, is_signed):

@@ -45,7 +45,7 @@ def main(data: Path, out: Path, seeds: tuple[int, ...]) -> None:
     run = mien.train(config, store, out / "run", init=read, resume=True)
     best = min(
         (seed for seed in run.seeds if seed.is_finished),
-        key=lambda seed: seed.metrics()["splits"]["valid"]["fusion"]["mae"],
+        key=lambda seed: seed.results().splits["valid"][Task.FUSION]["mae"],
     )
     videos = groups_learned(items, joined) | videos_read(items.texts)
     complete_header(best, store, joined, videos)

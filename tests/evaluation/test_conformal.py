@@ -5,6 +5,7 @@ import pytest
 from helpers import AUDIO, TEXT, make_annotation, make_model, make_split
 
 from mien.evaluation.conformal import Calibration, calibrate, coverage
+from mien.evaluation.metrics_file.seed_metrics import TaskCoverage
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.types import Modality, Scale, Task
@@ -32,7 +33,7 @@ def test_clips_without_a_width_are_not_counted_as_covered():
         video=[False, False, True, True],
     )
     assert coverage(calibration, found, SCALE) == {
-        "fusion": {"share": 0.5, "num_clips": 2, "num_without_width": 1}
+        Task.FUSION: TaskCoverage(share=0.5, num_clips=2, num_without_width=1)
     }
     nothing = Calibration(level=0.9, fusion={}, unimodal={}, num_clips={})
     assert coverage(nothing, found, SCALE) == {}
@@ -41,7 +42,7 @@ def test_clips_without_a_width_are_not_counted_as_covered():
 def test_scores_beyond_the_scale_are_cut_before_they_are_compared():
     calibration = Calibration(level=0.9, fusion={"text+audio": 0.5}, unimodal={}, num_clips={})
     found = make_predictions([9.0, 9.0], [2.6, 2.4], text=[True, True], audio=[True, True])
-    assert coverage(calibration, found, SCALE)["fusion"]["share"] == 0.5
+    assert coverage(calibration, found, SCALE)[Task.FUSION].share == 0.5
 
 
 def test_widths_are_those_of_cut_scores():

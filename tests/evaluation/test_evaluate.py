@@ -1,64 +1,10 @@
-import copy
-import json
+import math
 
-import numpy as np
 import pytest
-from fake_runs import write_run
 
-from mien.errors import CheckpointError
-from mien.evaluation.evaluate import (
-    SeedValues,
-    merge_seeds,
-    run_metrics_from_json,
-    run_metrics_to_json,
-)
-from mien.types import Modality
-
-
-@pytest.fixture(params=["planted", "sims", "without-truth"])
-def run(request, tmp_path):
-    options = {
-        "planted": {},
-        "sims": {"corpus": "sims", "modalities": (Modality.TEXT,), "seeds": (1,)},
-        "without-truth": {"has_truth": False, "has_attention": False, "splits": ("valid",)},
-    }
-    return write_run(tmp_path / "run", num_epochs=2, **options[request.param])
-
-
-def test_metrics_are_written_as_they_were_read(run):
-    written = (run.path / "metrics.json").read_text()
-    metrics = run_metrics_from_json(json.loads(written))
-    assert metrics == run.results()
-    assert json.dumps(run_metrics_to_json(metrics), indent=1) == written
-
-
-def test_the_mean_and_deviation_are_over_the_values_of_the_seeds(run):
-    for tasks in run.results().splits.values():
-        for metric in tasks["fusion"].values():
-            assert len(metric.values) == len(run.seeds)
-            assert metric.mean == pytest.approx(np.mean(metric.values))
-            assert (metric.deviation is None) == (len(metric.values) == 1)
-
-
-def test_the_file_of_an_earlier_version_is_read(run):
-    values = copy.deepcopy(run.metrics())
-    del values["failed_seeds"]
-    for tasks in values["splits"].values():
-        for metrics in tasks.values():
-            for metric in metrics.values():
-                for key in ("num_clips", "low_videos", "high_videos", "num_videos"):
-                    metric.pop(key, None)
-    metrics = run_metrics_from_json(values)
-    assert metrics.failed_seeds == {}
-    assert metrics.splits["valid"]["fusion"]["mae"].num_clips is None
-
-
-@pytest.mark.parametrize("damage", [{"splits": {"test": 3}}, {"seeds": None}, {"labels": []}])
-def test_damaged_metrics_are_an_error_that_names_the_file(run, damage):
-    path = run.path / "metrics.json"
-    path.write_text(json.dumps({**run.metrics(), **damage}))
-    with pytest.raises(CheckpointError, match=r"metrics\.json: is damaged"):
-        run.results()
+from mien.evaluation.evaluate import merge_seeds
+from mien.evaluation.label_agreement import Agreement
+from mien.evaluation.metrics_file.run_metrics import SeedValues
 
 
 def test_trees_of_numbers_become_one_tree():
@@ -68,3 +14,15 @@ def test_trees_of_numbers_become_one_tree():
     assert merged["a"].deviation == pytest.approx(0.5**0.5)
     assert merged["b"] == SeedValues(mean=None, deviation=None, values=(None, 3.0))
     assert merge_seeds([]) == {}
+
+
+def test_fields_of_a_value_become_keys_and_what_is_undefined_stays_so():
+    def measure(pearson):
+        return Agreement(
+            num_clips=2, pearson=pearson, spearman=0.0, mae=0.5, mae_monotone=0.0,
+            num_signed=2, sign=1.0,
+        )  # fmt: skip
+
+    merged = merge_seeds([{"text": measure(0.5)}, {"text": measure(math.nan)}])["text"]
+    assert merged["num_clips"].values == (2.0, 2.0)
+    assert merged["pearson"].values == (0.5, None)

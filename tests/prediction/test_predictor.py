@@ -632,7 +632,7 @@ def test_coverage_counts_annotations_inside(trained):
     model, prepared = load_model(run, store)
     valid: ClipDataset = prepared.datasets["valid"]
     calibration = calibrate(model, valid, level=0.5)
-    share = coverage(calibration, predict(model, valid), prepared.scale)[str(Task.FUSION)]["share"]
+    share = coverage(calibration, predict(model, valid), prepared.scale)[Task.FUSION].share
     assert share >= 0.5
 
 

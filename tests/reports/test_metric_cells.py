@@ -1,5 +1,5 @@
-from mien.evaluation.evaluate import SeedValues
 from mien.evaluation.metrics import METRICS
+from mien.evaluation.metrics_file.run_metrics import SeedValues
 from mien.evaluation.significance import SourceDifference, SourceResults
 from mien.reports.metric_cells import difference_cell, interval_cell, mean_cell, spread_cell
 

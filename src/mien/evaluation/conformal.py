@@ -23,13 +23,21 @@ from pydantic import Field, FiniteFloat
 from mien.config import Settings
 from mien.data.dataset import ClipDataset
 from mien.data.store import Series
+from mien.evaluation.metrics_file.seed_metrics import TaskCoverage
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.models.multitask import MultimodalModel
 from mien.tensors import reported_scores
 from mien.types import Modality, Scale, Task
 
-__all__ = ["LEVEL", "Calibration", "calibrate", "coverage", "half_width", "name_modalities"]
+__all__ = [
+    "LEVEL",
+    "Calibration",
+    "calibrate",
+    "coverage",
+    "half_width",
+    "name_modalities",
+]
 
 #: Share of clips whose annotation should lie inside.
 LEVEL = 0.9
@@ -147,7 +155,7 @@ def calibrate(
 
 def coverage(
     calibration: Calibration, predictions: Predictions, scale: Scale
-) -> dict[str, dict[str, float | int]]:
+) -> dict[Task, TaskCoverage]:
     """Return, per task, the share of annotated clips that lie in their interval, and how many.
 
     Clips whose modalities have no width, because validation had too few such clips, have no
@@ -160,10 +168,9 @@ def coverage(
         scale: Range of the annotations.
 
     Returns:
-        Per task ``share``, ``num_clips`` that have an interval, and ``num_without_width``; tasks in
-        which no clip has one are absent.
+        Per task in which some clip has an interval.
     """
-    result: dict[str, dict[str, float | int]] = {}
+    result = {}
     predictions = _cut(_report(predictions), scale)
     for task, scores in predictions.scores.items():
         targets = _targets(predictions, task)
@@ -178,11 +185,11 @@ def coverage(
             low, high = calibration.interval(task, float(scores[row]), present, scale)
             inside.append(low <= targets[row] <= high)
         if inside:
-            result[str(task)] = {
-                "share": float(np.mean(inside)),
-                "num_clips": len(inside),
-                "num_without_width": num_without,
-            }
+            result[task] = TaskCoverage(
+                share=float(np.mean(inside)),
+                num_clips=len(inside),
+                num_without_width=num_without,
+            )
     return result
 
 

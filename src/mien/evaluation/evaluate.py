@@ -1,13 +1,12 @@
 """Predictions and labels to metrics, for one seed and over the seeds of a run.
 
-None stands for a number that is undefined, as JSON holds it. ``run_metrics_to_json`` and
-``run_metrics_from_json`` know what a run's ``metrics.json`` looks like.
+None stands for a number that is undefined, as JSON holds it.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from dataclasses import asdict, is_dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -17,134 +16,35 @@ from mien.evaluation.attention_share import Tokens, share_attention
 from mien.evaluation.bootstrap import Draws, come_from_videos, draw_units, resample
 from mien.evaluation.label_agreement import COPY, GENERATED, LabelAgreement, agreement
 from mien.evaluation.metrics import METRICS, Metric, evaluate_all
+from mien.evaluation.metrics_file.run_metrics import MetricSummary, RunMetrics, SeedValues
+from mien.evaluation.metrics_file.seed_metrics import AttentionMetrics, TaskMetrics
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import summarise_seeds
-from mien.files.json_values import Number, json_number, json_numbers
+from mien.files.json_values import json_number, json_numbers
 from mien.types import Clip, Modality, Split, Task, video_of
 
 __all__ = [
-    "AttentionMetrics",
-    "MetricSummary",
-    "RunMetrics",
-    "SeedValues",
-    "attention_to_json",
     "evaluate_attention",
     "evaluate_labels",
     "evaluate_run",
     "evaluate_scores",
     "evaluate_seeds",
     "evaluated_rows",
-    "labels_to_json",
     "merge_seeds",
-    "run_metrics_from_json",
-    "run_metrics_to_json",
 ]
 
-#: What is said of labels: per modality, source (generated, copy) and part of the clips, a value
-#: for each field of ``Agreement``.
-LabelMetrics = Mapping[str, Mapping[str, Mapping[str, Mapping[str, "SeedValues"]]]]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedValues:
-    """A number over the seeds of a run.
-
-    Attributes:
-        mean: Mean over the seeds.
-        deviation: Standard deviation of a sample; None for a single seed.
-        values: The number of each seed.
-    """
-
-    mean: Number | None
-    deviation: Number | None
-    values: tuple[Number | None, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricSummary:
-    """A metric over the seeds of a run, with the intervals of its mean.
-
-    Attributes:
-        mean: Mean over the seeds.
-        deviation: Standard deviation of a sample; None for a single seed.
-        values: The metric of each seed.
-        low: Lower end of the 95 % interval of the mean over clips; None for a single clip.
-        high: Upper end.
-        num_clips: Clips that it rests on; None in the file of an earlier version.
-        low_videos: The same over videos, where several clips come from one; None for a single one.
-        high_videos: Upper end.
-        num_videos: Videos that it rests on; None where each clip is a video of its own.
-    """
-
-    mean: Number | None
-    deviation: Number | None
-    values: tuple[Number | None, ...]
-    low: Number | None
-    high: Number | None
-    num_clips: int | None = None
-    low_videos: Number | None = None
-    high_videos: Number | None = None
-    num_videos: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttentionMetrics:
-    """Attention inside the known moments of the clips of a split, of one seed.
-
-    Attributes:
-        inside: Mean share of the attention that lies inside.
-        uniform: Mean share that equal weights would get.
-        ratio: The one over the other.
-        num_clips: Clips with a known moment and some attention.
-    """
-
-    inside: Number | None
-    uniform: Number | None
-    ratio: Number | None
-    num_clips: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunMetrics:
-    """What several seeds gave: what a run's ``metrics.json`` holds.
-
-    Attributes:
-        corpus: Name of the corpus.
-        is_synthetic: Whether its clips were made by a program.
-        family: Key of ``METRICS``.
-        seeds: The seeds that are in the numbers.
-        best_epochs: The epoch of each that validation picked, counted from 1; empty if there was
-            no training.
-        splits: Per split and task every metric.
-        labels: How generated labels of train agree with the truth; empty where none is known.
-        attention: Per split and modality the fields of ``AttentionMetrics`` over the seeds.
-        failed_seeds: Why seeds diverged, by seed; they are in no number.
-    """
-
-    corpus: str
-    is_synthetic: bool
-    family: str
-    seeds: tuple[int, ...]
-    best_epochs: tuple[int, ...]
-    splits: Mapping[str, Mapping[str, Mapping[str, MetricSummary]]]
-    labels: LabelMetrics
-    attention: Mapping[str, Mapping[str, Mapping[str, SeedValues]]]
-    failed_seeds: Mapping[str, str] = field(default_factory=dict)
-
-
-def evaluate_scores(
-    predictions: Predictions, family: MetricFamily
-) -> dict[str, dict[str, Number | None]]:
+def evaluate_scores(predictions: Predictions, family: MetricFamily) -> dict[Task, TaskMetrics]:
     """Return every metric of every task that is annotated.
 
     A unimodal task is evaluated on the clips that are annotated for it and have the modality.
     """
-    tasks = {}
+    tasks: dict[Task, TaskMetrics] = {}
     for task, scores in predictions.scores.items():
         rows = evaluated_rows(predictions, task)
         if rows.any():
             values = evaluate_all(scores[rows], predictions.targets[task][rows], family)
-            tasks[str(task)] = {name: json_number(value) for name, value in values.items()}
+            tasks[task] = {name: json_number(value) for name, value in values.items()}
     return tasks
 
 
@@ -184,20 +84,6 @@ def evaluate_labels(
     return modalities
 
 
-def labels_to_json(labels: Mapping[Modality, Mapping[str, LabelAgreement]]) -> dict[str, Any]:
-    """Return what ``evaluate_labels`` gave as a seed's ``metrics.json`` holds it."""
-    return {
-        str(modality): {
-            name: {
-                part: {key: json_number(value) for key, value in values.items()}
-                for part, values in asdict(agreed).items()
-            }
-            for name, agreed in sources.items()
-        }
-        for modality, sources in labels.items()
-    }
-
-
 def evaluate_attention(
     predictions: Predictions, clips: Sequence[Clip], tokens: Tokens
 ) -> dict[Modality, AttentionMetrics]:
@@ -213,11 +99,6 @@ def evaluate_attention(
     }
 
 
-def attention_to_json(attention: Mapping[Modality, AttentionMetrics]) -> dict[str, Any]:
-    """Return what ``evaluate_attention`` gave as a seed's ``metrics.json`` holds it."""
-    return {str(modality): asdict(metrics) for modality, metrics in attention.items()}
-
-
 def evaluate_run(
     family: MetricFamily,
     corpus: str,
@@ -225,8 +106,8 @@ def evaluate_run(
     is_synthetic: bool,
     seeds: Sequence[int],
     predictions: Mapping[Split, Sequence[Predictions]],
-    attention: Sequence[Mapping[Any, Any]],
-    labels: Sequence[Mapping[str, Any]] = (),
+    attention: Sequence[Mapping[Split, Mapping[Modality, AttentionMetrics]]],
+    labels: Sequence[Mapping[Modality, Mapping[str, LabelAgreement]]] = (),
     best_epochs: Sequence[int] = (),
     failed_seeds: Mapping[str, str] | None = None,
 ) -> RunMetrics:
@@ -238,8 +119,8 @@ def evaluate_run(
         is_synthetic: Whether its clips were made by a program.
         seeds: The seeds.
         predictions: Per split those of each seed.
-        attention: Of each seed, per split and modality, as its ``metrics.json`` holds it.
-        labels: Of each seed, as its ``metrics.json`` holds them.
+        attention: Of each seed, per split and modality.
+        labels: Of each seed, per modality and source of the labels.
         best_epochs: Of each seed the epoch that validation picked.
         failed_seeds: Why seeds diverged, by seed.
     """
@@ -307,10 +188,15 @@ def _summarise(
     )
 
 
-def merge_seeds(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of mappings and numbers
-    """Turn trees of numbers, one per seed, into one tree of ``SeedValues``."""
+def merge_seeds(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # mappings, values and numbers
+    """Turn trees of numbers, one per seed, into one tree of ``SeedValues``.
+
+    Fields of a value become keys.
+    """
     if not trees:
         return {}
+    if is_dataclass(trees[0]):
+        trees = [asdict(tree) for tree in trees]
     if isinstance(trees[0], Mapping):
         return {key: merge_seeds([tree[key] for tree in trees]) for key in trees[0]}
     numbers = [math.nan if value is None else float(value) for value in trees]
@@ -320,56 +206,3 @@ def merge_seeds(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # a tree of mappi
         deviation=json_number(summary.deviation),
         values=json_numbers(numbers),
     )
-
-
-#: Fields of a metric that are in the file only where several clips come from one video.
-_OF_VIDEOS: Final = ("low_videos", "high_videos", "num_videos")
-
-
-def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
-    """Return metrics as a run's ``metrics.json`` holds them."""
-    values: dict[str, Any] = {
-        "corpus": metrics.corpus,
-        "is_synthetic": metrics.is_synthetic,
-        "family": metrics.family,
-        "seeds": list(metrics.seeds),
-        "best_epochs": list(metrics.best_epochs),
-    }
-    for name in ("splits", "labels", "attention"):
-        values[name] = _tree_to_json(getattr(metrics, name))
-    return {**values, "failed_seeds": dict(metrics.failed_seeds)}
-
-
-def _tree_to_json(tree: Any) -> Any:  # noqa: ANN401  # mappings down to values over seeds
-    if isinstance(tree, Mapping):
-        return {str(key): _tree_to_json(branch) for key, branch in tree.items()}
-    values: dict[str, Any] = asdict(tree)
-    values["values"] = list(tree.values)
-    if isinstance(tree, MetricSummary) and tree.num_videos is None:
-        values = {key: value for key, value in values.items() if key not in _OF_VIDEOS}
-    return values
-
-
-def run_metrics_from_json(values: Mapping[str, Any]) -> RunMetrics:
-    """Return the metrics that a run's ``metrics.json`` holds.
-
-    Raises:
-        KeyError: If something is missing, or of another form (also TypeError).
-    """
-    return RunMetrics(
-        corpus=values["corpus"],
-        is_synthetic=values["is_synthetic"],
-        family=values["family"],
-        seeds=tuple(values["seeds"]),
-        best_epochs=tuple(values["best_epochs"]),
-        splits=_tree_from_json(values["splits"], MetricSummary),
-        labels=_tree_from_json(values["labels"], SeedValues),
-        attention=_tree_from_json(values["attention"], SeedValues),
-        failed_seeds=dict(values.get("failed_seeds", {})),
-    )
-
-
-def _tree_from_json(tree: Mapping[str, Any], leaf: type) -> Any:  # noqa: ANN401  # as above
-    if "values" not in tree:
-        return {key: _tree_from_json(branch, leaf) for key, branch in tree.items()}
-    return leaf(**{**tree, "values": tuple(tree["values"])})

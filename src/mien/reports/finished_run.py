@@ -10,8 +10,8 @@ import numpy as np
 from mien.config import read_toml
 from mien.corpora import KNOWN
 from mien.errors import CheckpointError
-from mien.evaluation.evaluate import RunMetrics
 from mien.evaluation.formulas import Scores
+from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.reports.text import name_corpus
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.types import Modality, Scale

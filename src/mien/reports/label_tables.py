@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from mien.evaluation.evaluate import LabelMetrics, SeedValues
 from mien.evaluation.label_agreement import AGREEMENT
 from mien.evaluation.metrics import Metric
+from mien.evaluation.metrics_file.run_metrics import LabelMetrics, SeedValues
 from mien.evaluation.significance import MetricResults, SourceResults
 from mien.reports.metric_cells import OverSeeds, mean_cell
 from mien.reports.text import format_table, format_value

@@ -94,7 +94,7 @@ def read_label_rows(seeds: Sequence[SeedFolder]) -> dict[Modality, LabelRows]:
             annotated=known.annotated,
             truth=known.truth.get(modality, np.full(len(ids), math.nan)),
             trajectories={seed: labels[:, row] for seed, labels in trajectories.items()},
-            best_epochs={seed.seed: int(seed.metrics()["best_epoch"]) for seed in seeds},
+            best_epochs={seed.seed: seed.results().best_epoch for seed in seeds},
             clipped={
                 seed.seed: [float(epoch["clipped"]) for epoch in seed.epochs()] for seed in seeds
             },

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
-from mien.evaluation.evaluate import MetricSummary
 from mien.evaluation.metrics import METRICS, Metric
+from mien.evaluation.metrics_file.run_metrics import MetricSummary
 from mien.evaluation.significance import SourceResults
 from mien.files.json_values import Number
 from mien.reports.text import UNDEFINED, describe_units, format_interval, format_value

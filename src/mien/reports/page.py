@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from mien.evaluation.evaluate import LabelMetrics, MetricSummary, SeedValues
 from mien.evaluation.intervals import FEW_UNITS
 from mien.evaluation.label_agreement import AGREEMENT, COPY, GENERATED
 from mien.evaluation.metrics import METRICS
+from mien.evaluation.metrics_file.run_metrics import LabelMetrics, MetricSummary, SeedValues
 from mien.files.atomic import write_text
 from mien.reports.finished_run import FinishedRun, Picture, read_run
 from mien.reports.label_tables import (

@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mien.evaluation.evaluate import MetricSummary, RunMetrics, SeedValues, run_metrics_from_json
 from mien.evaluation.label_agreement import PARTS
 from mien.evaluation.metrics import METRICS
+from mien.evaluation.metrics_file.run_metrics import (
+    MetricSummary,
+    RunMetrics,
+    SeedValues,
+    run_metrics_from_json,
+)
 from mien.reports.comparison import ComparedRun, RunComparison
 from mien.reports.label_tables import (
     MODALITY,

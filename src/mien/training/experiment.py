@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,8 @@ import torch
 
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, DivergenceError, TrainingError
-from mien.evaluation.evaluate import (
-    attention_to_json,
-    evaluate_attention,
-    evaluate_run,
-    run_metrics_to_json,
-)
+from mien.evaluation.evaluate import evaluate_attention, evaluate_run
+from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.labels import GENERATORS, build_labels
@@ -219,18 +216,18 @@ def evaluate(
             "go on with mien train ... --resume"
         )
     if store is None:
-        values, predictions = _read_evaluation(run, seeds, split)
+        metrics, predictions = _read_evaluation(run, seeds, split)
     else:
         store = store if isinstance(store, Store) else open_store(store)
-        values, predictions = _evaluate_on(store, run, seeds, split)
+        metrics, predictions = _evaluate_on(store, run, seeds, split)
     if out is not None:
-        write_evaluation(Path(out), split, values, predictions)
-    return values
+        write_evaluation(Path(out), split, metrics, predictions)
+    return run_metrics_to_json(metrics)
 
 
 def _read_evaluation(
     run: RunFolder, seeds: Sequence[SeedFolder], split: Split
-) -> tuple[dict[str, Any], list[Predictions]]:
+) -> tuple[RunMetrics, list[Predictions]]:
     """Return what a run has of one split of its own store: metrics, and predictions per seed."""
     predictions = []
     for seed in seeds:
@@ -240,18 +237,17 @@ def _read_evaluation(
                 f"{run.path}: has no predictions on {split}; give its store (--store)"
             )
         predictions.append(scored)
-    metrics = run.metrics()
-    of_split = {
-        name: {split: metrics[name][split]}
-        for name in ("splits", "attention")
-        if split in metrics[name]
-    }
-    return {**metrics, "attention": {}, **of_split}, predictions
+    metrics = run.results()
+    return replace(
+        metrics,
+        splits={name: tasks for name, tasks in metrics.splits.items() if name == split},
+        attention={name: own for name, own in metrics.attention.items() if name == split},
+    ), predictions
 
 
 def _evaluate_on(
     store: Store, run: RunFolder, seeds: Sequence[SeedFolder], split: Split
-) -> tuple[dict[str, Any], list[Predictions]]:
+) -> tuple[RunMetrics, list[Predictions]]:
     """Return metrics on one split of a store, and the predictions of every seed."""
     require_labels(store)
     predictions, attention, warnings = [], [], []
@@ -260,9 +256,9 @@ def _evaluate_on(
         dataset = dataset_of(trained.prepared, split)
         predictions.append(predict(trained.model, dataset))
         attended = evaluate_attention(predictions[-1], dataset.clips, trained.prepared.tokens)
-        attention.append({split: attention_to_json(attended)})
+        attention.append({split: attended})
         warnings += [*trained.warnings, *trained.warn_of_seen(dataset)]
-    values = evaluate_run(
+    metrics = evaluate_run(
         trained.prepared.family,
         store.meta.name,
         is_synthetic=store.meta.is_synthetic,
@@ -273,4 +269,4 @@ def _evaluate_on(
     )
     for warning in dict.fromkeys(warnings):
         logger.warning("%s", warning)
-    return run_metrics_to_json(values), predictions
+    return metrics, predictions

@@ -14,12 +14,13 @@ from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, TrainingError
 from mien.evaluation.attention_share import moment_in_steps
 from mien.evaluation.conformal import calibrate, coverage
-from mien.evaluation.evaluate import (
-    attention_to_json,
-    evaluate_attention,
-    evaluate_labels,
-    evaluate_scores,
-    labels_to_json,
+from mien.evaluation.evaluate import evaluate_attention, evaluate_labels, evaluate_scores
+from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
+from mien.evaluation.metrics_file.seed_metrics import (
+    Coverage,
+    SeedMetrics,
+    TaskCoverage,
+    seed_metrics_to_json,
 )
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.evaluation.scoring import predict
@@ -196,7 +197,8 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         trainer: The training, with the weights and labels of its best epoch.
         prepared: The data.
     """
-    splits, attention, covered = {}, {}, {}
+    splits, attention = {}, {}
+    covered: dict[Split, dict[Task, TaskCoverage]] = {}
     calibration = calibrate(trainer.model, prepared.datasets["valid"], scale=prepared.scale)
     add_to_header(folder.best, {"calibration": calibration.model_dump(mode="json")})
     for split in EVALUATED_SPLITS:
@@ -206,8 +208,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         predictions = predict(trainer.model, dataset)
         write_predictions(predictions, folder.path / f"predictions-{split}.csv")
         splits[split] = evaluate_scores(predictions, prepared.family)
-        attended = evaluate_attention(predictions, dataset.clips, prepared.tokens)
-        attention[split] = attention_to_json(attended)
+        attention[split] = evaluate_attention(predictions, dataset.clips, prepared.tokens)
         if split != "valid":
             covered[split] = coverage(calibration, predictions, prepared.scale)
         if split == "test" or "test" not in prepared.datasets:
@@ -218,16 +219,16 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     train_set = prepared.datasets["train"]
     truth = {t: v.numpy().astype(np.float64) for t, v in train_set.labels.items()}
     write_json(folder.path / "train.json", _train_json(train_set, labels))
-    values = {
-        "seed": trainer.seed,
-        "best_epoch": trainer.best_epoch,
-        "num_epochs": len(trainer.history),
-        "splits": splits,
-        "labels": labels_to_json(evaluate_labels(latest, truth)),
-        "attention": attention,
-        "intervals": {"level": calibration.level, "coverage": covered},
-    }
-    write_json(folder.path / "metrics.json", values, indent=1)
+    metrics = SeedMetrics(
+        seed=trainer.seed,
+        best_epoch=trainer.best_epoch,
+        num_epochs=len(trainer.history),
+        splits=splits,
+        labels=evaluate_labels(latest, truth),
+        attention=attention,
+        coverage=Coverage(level=calibration.level, splits=covered),
+    )
+    write_json(folder.path / "metrics.json", seed_metrics_to_json(metrics), indent=1)
     (folder.path / "last.safetensors").unlink(missing_ok=True)
 
 
@@ -283,10 +284,10 @@ def _attention_of(
 
 
 def write_evaluation(
-    out: Path, split: Split, values: Mapping[str, Any], predictions: Sequence[Predictions]
+    out: Path, split: Split, metrics: RunMetrics, predictions: Sequence[Predictions]
 ) -> None:
     """Write the evaluation of a run on a split: metrics, and the predictions of every seed."""
     out.mkdir(parents=True, exist_ok=True)
-    for seed, scored in zip(values["seeds"], predictions, strict=True):
+    for seed, scored in zip(metrics.seeds, predictions, strict=True):
         write_predictions(scored, out / f"predictions-{split}-{seed}.csv")
-    write_json(out / "metrics.json", values, indent=1)
+    write_json(out / "metrics.json", run_metrics_to_json(metrics), indent=1)

@@ -19,21 +19,23 @@ RUN/
 """
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from mien.corpora import MetricFamily
 from mien.errors import CheckpointError
-from mien.evaluation.evaluate import (
+from mien.evaluation.evaluate import evaluate_run
+from mien.evaluation.metrics_file.run_metrics import (
     RunMetrics,
-    evaluate_run,
     run_metrics_from_json,
     run_metrics_to_json,
 )
+from mien.evaluation.metrics_file.seed_metrics import SeedMetrics, seed_metrics_from_json
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
@@ -42,6 +44,7 @@ from mien.types import EVALUATED_SPLITS, Split
 __all__ = ["RunFolder", "SeedFolder", "open_run", "read_json", "summarise_run"]
 
 _LARGEST = 1 << 30  # bytes of a file of JSON
+_Metrics = TypeVar("_Metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,14 @@ class SeedFolder:
     def metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""
         return read_json(self.path / "metrics.json")
+
+    def results(self) -> SeedMetrics:
+        """Read ``metrics.json`` as a value.
+
+        Raises:
+            CheckpointError: If the file is not there or is damaged.
+        """
+        return _read_metrics(self.path / "metrics.json", seed_metrics_from_json)
 
     def epochs(self) -> list[dict[str, Any]]:
         """Read ``epochs.jsonl``: epoch, losses, valid, clipped, is_best, seconds."""
@@ -170,14 +181,7 @@ class RunFolder:
         Raises:
             CheckpointError: If the file is not there or is damaged.
         """
-        values = self.metrics()
-        try:
-            return run_metrics_from_json(values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"{self.path / 'metrics.json'}: is damaged ({error!r}); bring the file back, or "
-                "train the run again"
-            ) from error
+        return _read_metrics(self.path / "metrics.json", run_metrics_from_json)
 
     def environment(self) -> dict[str, Any]:
         """Read ``environment.json``."""
@@ -207,6 +211,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return _parse_object(read_limited(path, CheckpointError, most=_LARGEST), path)
 
 
+def _read_metrics(path: Path, read: Callable[[Mapping[str, Any]], _Metrics]) -> _Metrics:
+    values = read_json(path)
+    try:
+        return read(values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: is damaged ({error!r}); bring the file back, or train the run again"
+        ) from error
+
+
 def _parse_object(text: str, where: object) -> dict[str, Any]:
     values = parse_json(text, f"{where}: is damaged: it", CheckpointError)
     if not isinstance(values, dict):
@@ -217,7 +231,7 @@ def _parse_object(text: str, where: object) -> dict[str, Any]:
 def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synthetic: bool) -> None:
     """Write a run's ``metrics.json`` from those of its finished seeds."""
     seeds = [seed for seed in run.seeds if seed.is_finished]
-    metrics = [seed.metrics() for seed in seeds]
+    metrics = [seed.results() for seed in seeds]
     predictions = {
         split: [read for seed in seeds if (read := seed.predictions(split)) is not None]
         for split in EVALUATED_SPLITS
@@ -228,9 +242,9 @@ def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synth
         is_synthetic=is_synthetic,
         seeds=[seed.seed for seed in seeds],
         predictions=predictions,
-        attention=[of_seed["attention"] for of_seed in metrics],
-        labels=[of_seed["labels"] for of_seed in metrics],
-        best_epochs=[of_seed["best_epoch"] for of_seed in metrics],
+        attention=[of_seed.attention for of_seed in metrics],
+        labels=[of_seed.labels for of_seed in metrics],
+        best_epochs=[of_seed.best_epoch for of_seed in metrics],
         failed_seeds=run.failed_seeds,
     )
     write_json(run.path / "metrics.json", run_metrics_to_json(values), indent=1)

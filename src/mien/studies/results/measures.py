@@ -112,12 +112,12 @@ def _describe_run(outcome: Outcome) -> RunResults:
     run = outcome.job.folder.name
     if outcome.status != "finished":
         return RunResults(status=outcome.status, run=run, reason=outcome.reason)
-    metrics, epochs = outcome.job.seed_folder.metrics(), outcome.job.seed_folder.epochs()
+    metrics, epochs = outcome.job.seed_folder.results(), outcome.job.seed_folder.epochs()
     return RunResults(
         status=outcome.status,
         run=run,
-        best_epoch=metrics["best_epoch"],
-        num_epochs=metrics["num_epochs"],
+        best_epoch=metrics.best_epoch,
+        num_epochs=metrics.num_epochs,
         seconds=sum(float(epoch["seconds"]) for epoch in epochs),
     )
 

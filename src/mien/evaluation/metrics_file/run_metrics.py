@@ -1,0 +1,146 @@
+"""What the seeds of a run gave together, as a value and as its ``metrics.json`` holds it.
+
+None stands for a number that is undefined, as JSON holds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from mien.files.json_values import Number
+
+__all__ = [
+    "LabelMetrics",
+    "MetricSummary",
+    "RunMetrics",
+    "SeedValues",
+    "run_metrics_from_json",
+    "run_metrics_to_json",
+]
+
+#: What is said of labels: per modality, source (generated, copy) and part of the clips, a value
+#: for each field of ``Agreement``.
+LabelMetrics = Mapping[str, Mapping[str, Mapping[str, Mapping[str, "SeedValues"]]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedValues:
+    """A number over the seeds of a run.
+
+    Attributes:
+        mean: Mean over the seeds.
+        deviation: Standard deviation of a sample; None for a single seed.
+        values: The number of each seed.
+    """
+
+    mean: Number | None
+    deviation: Number | None
+    values: tuple[Number | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSummary:
+    """A metric over the seeds of a run, with the intervals of its mean.
+
+    Attributes:
+        mean: Mean over the seeds.
+        deviation: Standard deviation of a sample; None for a single seed.
+        values: The metric of each seed.
+        low: Lower end of the 95 % interval of the mean over clips; None for a single clip.
+        high: Upper end.
+        num_clips: Clips that it rests on; None in the file of an earlier version.
+        low_videos: The same over videos, where several clips come from one; None for a single one.
+        high_videos: Upper end.
+        num_videos: Videos that it rests on; None where each clip is a video of its own.
+    """
+
+    mean: Number | None
+    deviation: Number | None
+    values: tuple[Number | None, ...]
+    low: Number | None
+    high: Number | None
+    num_clips: int | None = None
+    low_videos: Number | None = None
+    high_videos: Number | None = None
+    num_videos: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMetrics:
+    """What several seeds gave: what a run's ``metrics.json`` holds.
+
+    Attributes:
+        corpus: Name of the corpus.
+        is_synthetic: Whether its clips were made by a program.
+        family: Key of ``METRICS``.
+        seeds: The seeds that are in the numbers.
+        best_epochs: The epoch of each that validation picked, counted from 1; empty if there was
+            no training.
+        splits: Per split and task every metric.
+        labels: How generated labels of train agree with the truth; empty where none is known.
+        attention: Per split and modality the fields of ``AttentionMetrics`` over the seeds.
+        failed_seeds: Why seeds diverged, by seed; they are in no number.
+    """
+
+    corpus: str
+    is_synthetic: bool
+    family: str
+    seeds: tuple[int, ...]
+    best_epochs: tuple[int, ...]
+    splits: Mapping[str, Mapping[str, Mapping[str, MetricSummary]]]
+    labels: LabelMetrics
+    attention: Mapping[str, Mapping[str, Mapping[str, SeedValues]]]
+    failed_seeds: Mapping[str, str] = field(default_factory=dict)
+
+
+#: Fields of a metric that are in the file only where several clips come from one video.
+_OF_VIDEOS: Final = ("low_videos", "high_videos", "num_videos")
+
+
+def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
+    """Return metrics as a run's ``metrics.json`` holds them."""
+    values: dict[str, Any] = {
+        "corpus": metrics.corpus,
+        "is_synthetic": metrics.is_synthetic,
+        "family": metrics.family,
+        "seeds": list(metrics.seeds),
+        "best_epochs": list(metrics.best_epochs),
+    }
+    for name in ("splits", "labels", "attention"):
+        values[name] = _tree_to_json(getattr(metrics, name))
+    return {**values, "failed_seeds": dict(metrics.failed_seeds)}
+
+
+def _tree_to_json(tree: Any) -> Any:  # noqa: ANN401  # mappings down to values over seeds
+    if isinstance(tree, Mapping):
+        return {str(key): _tree_to_json(branch) for key, branch in tree.items()}
+    values: dict[str, Any] = asdict(tree)
+    values["values"] = list(tree.values)
+    if isinstance(tree, MetricSummary) and tree.num_videos is None:
+        values = {key: value for key, value in values.items() if key not in _OF_VIDEOS}
+    return values
+
+
+def run_metrics_from_json(values: Mapping[str, Any]) -> RunMetrics:
+    """Return the metrics that a run's ``metrics.json`` holds.
+
+    Raises:
+        KeyError: If something is missing, or of another form (also TypeError).
+    """
+    return RunMetrics(
+        corpus=values["corpus"],
+        is_synthetic=values["is_synthetic"],
+        family=values["family"],
+        seeds=tuple(values["seeds"]),
+        best_epochs=tuple(values["best_epochs"]),
+        splits=_tree_from_json(values["splits"], MetricSummary),
+        labels=_tree_from_json(values["labels"], SeedValues),
+        attention=_tree_from_json(values["attention"], SeedValues),
+        failed_seeds=dict(values.get("failed_seeds", {})),
+    )
+
+
+def _tree_from_json(tree: Mapping[str, Any], leaf: type) -> Any:  # noqa: ANN401  # as above
+    if "values" not in tree:
+        return {key: _tree_from_json(branch, leaf) for key, branch in tree.items()}
+    return leaf(**{**tree, "values": tuple(tree["values"])})

@@ -1,0 +1,157 @@
+"""What training with one seed gave, as a value and as its ``metrics.json`` holds it.
+
+None stands for a number that is undefined, as JSON holds it; labels have NaN, as they are measured.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mien.evaluation.label_agreement import Agreement, LabelAgreement
+from mien.files.json_values import Number, json_number
+from mien.types import Modality, Split, Task
+
+__all__ = [
+    "AttentionMetrics",
+    "Coverage",
+    "SeedMetrics",
+    "TaskCoverage",
+    "TaskMetrics",
+    "seed_metrics_from_json",
+    "seed_metrics_to_json",
+]
+
+#: Every metric of a family, by name.
+TaskMetrics = Mapping[str, Number | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionMetrics:
+    """Attention inside the known moments of the clips of a split, of one seed.
+
+    Attributes:
+        inside: Mean share of the attention that lies inside.
+        uniform: Mean share that equal weights would get.
+        ratio: The one over the other.
+        num_clips: Clips with a known moment and some attention.
+    """
+
+    inside: Number | None
+    uniform: Number | None
+    ratio: Number | None
+    num_clips: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCoverage:
+    """How often the intervals of a task hold the annotation.
+
+    Attributes:
+        share: Share of the clips with an interval whose annotation lies in it.
+        num_clips: Clips that have an interval.
+        num_without_width: Clips that have none, since validation had too few such clips.
+    """
+
+    share: float
+    num_clips: int
+    num_without_width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How often prediction intervals hold the annotation, on clips that calibration has not seen.
+
+    Attributes:
+        level: Share of clips whose annotation should lie inside.
+        splits: Per split and task how many do.
+    """
+
+    level: float
+    splits: Mapping[Split, Mapping[Task, TaskCoverage]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedMetrics:
+    """What training with one seed gave: what the ``metrics.json`` of a seed holds.
+
+    Attributes:
+        seed: The seed.
+        best_epoch: The epoch that validation picked, counted from 1.
+        num_epochs: Epochs that were trained.
+        splits: Per split and task every metric.
+        labels: Per modality with a known truth, how the labels of each source (generated, copy)
+            agree with it on train.
+        attention: Per split and modality with known moments.
+        coverage: Of the prediction intervals; None in the file of an earlier version.
+    """
+
+    seed: int
+    best_epoch: int
+    num_epochs: int
+    splits: Mapping[Split, Mapping[Task, TaskMetrics]]
+    labels: Mapping[Modality, Mapping[str, LabelAgreement]]
+    attention: Mapping[Split, Mapping[Modality, AttentionMetrics]]
+    coverage: Coverage | None = None
+
+
+def seed_metrics_to_json(metrics: SeedMetrics) -> dict[str, Any]:
+    """Return metrics as the ``metrics.json`` of a seed holds them."""
+    values = _plain(asdict(metrics))
+    coverage = values.pop("coverage")
+    if coverage is not None:
+        values["intervals"] = {"level": coverage["level"], "coverage": coverage["splits"]}
+    return values  # type: ignore[no-any-return]
+
+
+def _plain(tree: Any) -> Any:  # noqa: ANN401  # mappings down to numbers
+    """Turn keys into plain words, and numbers that are not finite into None."""
+    if isinstance(tree, Mapping):
+        return {str(key): _plain(branch) for key, branch in tree.items()}
+    return None if tree is None else json_number(tree)
+
+
+def seed_metrics_from_json(values: Mapping[str, Any]) -> SeedMetrics:
+    """Return the metrics that the ``metrics.json`` of a seed holds.
+
+    Raises:
+        KeyError: If something is missing, or of another form (also TypeError, ValueError and
+            AttributeError).
+    """
+    intervals = values.get("intervals")
+    return SeedMetrics(
+        seed=int(values["seed"]),
+        best_epoch=int(values["best_epoch"]),
+        num_epochs=int(values["num_epochs"]),
+        splits={
+            split: {Task(task): dict(metrics) for task, metrics in tasks.items()}
+            for split, tasks in values["splits"].items()
+        },
+        labels={
+            Modality(modality): {name: _read_labels(parts) for name, parts in sources.items()}
+            for modality, sources in values["labels"].items()
+        },
+        attention={
+            split: {Modality(modality): AttentionMetrics(**each) for modality, each in own.items()}
+            for split, own in values["attention"].items()
+        },
+        coverage=None if intervals is None else _read_coverage(intervals),
+    )
+
+
+def _read_labels(parts: Mapping[str, Mapping[str, Any]]) -> LabelAgreement:
+    agreed: dict[str, Any] = {
+        part: {name: math.nan if value is None else value for name, value in values.items()}
+        for part, values in parts.items()
+    }
+    return LabelAgreement(**{part: Agreement(**values) for part, values in agreed.items()})
+
+
+def _read_coverage(intervals: Mapping[str, Any]) -> Coverage:
+    return Coverage(
+        level=intervals["level"],
+        splits={
+            split: {Task(task): TaskCoverage(**each) for task, each in tasks.items()}
+            for split, tasks in intervals["coverage"].items()
+        },
+    )
