@@ -57,7 +57,9 @@ def measure_detour(
     rows = []
     for more, less, (own, valid) in islice(zip(*runs, plain, strict=False), epochs):
         changes = {m: (s - less.evidence.scores[m]) / 2 for m, s in more.evidence.scores.items()}
-        slopes = [_slope(noise, one) for one in (*changes.values(), (more.fused - less.fused) / 2)]
+        slopes = [
+            fit_slope(noise, one) for one in (*changes.values(), (more.fused - less.fused) / 2)
+        ]
         rows.append(
             [
                 str(own.epoch),
@@ -76,7 +78,7 @@ def _annotate(prepared: Prepared, annotated: torch.Tensor) -> Prepared:
     return replace(prepared, datasets={**prepared.datasets, "train": train})
 
 
-def _slope(noise: torch.Tensor, change: torch.Tensor) -> str:
+def fit_slope(noise: torch.Tensor, change: torch.Tensor) -> str:
     """Return the slope of the change over the noise, and its standard error."""
     is_there = ~change.isnan()
     x, y = noise[is_there], change[is_there]

@@ -108,7 +108,7 @@ class StandIn:
         answers = tuple(
             answer(i, start=8.0 * i + 0.2, end=8.0 * i + 7.6, text=text) for i in range(count)
         )
-        return self._wrap(Path(recording).name, 8.0 * count, answers)
+        return self.wrap(Path(recording).name, 8.0 * count, answers)
 
     def predict_text(self, text):
         if text.startswith("sleep"):
@@ -129,9 +129,9 @@ class StandIn:
             absent=absent,
             words=words,
         )
-        return self._wrap("text", None, (one,))
+        return self.wrap("text", None, (one,))
 
-    def _wrap(self, source, seconds, answers):
+    def wrap(self, source, seconds, answers):
         return Prediction(
             source=source,
             seconds=seconds,

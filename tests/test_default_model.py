@@ -381,7 +381,9 @@ def test_coverage_is_counted_by_actor(recipe, scored):
 
 
 def test_learned_items_are_counted_by_source_and_split(recipe, sources):
-    rows = {tuple(row[:2]): row[2:] for row in recipe.measure._learned(sources, {"videos": ["v5"]})}
+    rows = {
+        tuple(row[:2]): row[2:] for row in recipe.measure.count_learned(sources, {"videos": ["v5"]})
+    }
     assert rows["mosi", "test"] == ["4", "1", "0", "4"]
     assert rows["mosi", "train"] == ["12", "3", "12", "0"]
     assert rows["ferplus", "test"] == ["6", "5", "2", "0"]  # b is there twice, and in train

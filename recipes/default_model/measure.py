@@ -59,7 +59,7 @@ def measure(model: Path, data: Path, out: Path) -> Path:
     parts = {
         "What it has learned from": table(
             ("*source", "*split", "items", "groups", "also in train", "learned from"),
-            _learned(sources, header),
+            count_learned(sources, header),
         ),
         "Labels of composed clips": f"{weigh_votes(data)}\n",
         "Test": table(ACCURACY, _accuracies(test, sources.trained)),
@@ -100,7 +100,7 @@ def score(model: Path, sources: Items, data: Path, out: Path) -> dict[Split, Sco
     return result
 
 
-def _learned(sources: Items, header: Mapping[str, object]) -> Iterator[list[str]]:
+def count_learned(sources: Items, header: Mapping[str, object]) -> Iterator[list[str]]:
     """Count the items of each source and split whose group is in train, or known to the model."""
     items = sources.all
     known = videos_seen(header, {one.group for one in items})

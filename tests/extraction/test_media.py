@@ -400,7 +400,7 @@ def test_formats_that_make_things_up_or_read_further_files_are_refused(tmp_path,
 
 
 def test_only_formats_that_are_known_are_allowed_and_all_of_them_are_known():
-    allowed = containers._ALLOWED.split(",")
+    allowed = containers.ALLOWED_FORMATS.split(",")
     there = {name for one in av.formats_available for name in one.split(",")}
     assert set(allowed) <= there
     assert len(set(allowed)) == len(allowed)

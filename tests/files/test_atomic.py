@@ -1,5 +1,6 @@
 """What is written is there in full or not at all, whatever ends the writer."""
 
+import ctypes
 import dataclasses
 import errno
 import os
@@ -14,7 +15,6 @@ from helpers import die, killed, limit_files, make_config, make_material
 from stand_in_models import StandIn
 
 import mien.cli.root.application
-import mien.files.folders
 import mien.files.temporaries
 from mien.cli import main
 from mien.config import dump_toml
@@ -139,9 +139,18 @@ def test_a_folder_in_which_only_a_killed_writer_began_is_no_other_run(tmp_path):
     assert names(tmp_path / "run") == ["config.toml", "environment.json"]
 
 
+def forbid_exchange(monkeypatch):
+    """Let the system have no call that exchanges two names, as most have none."""
+
+    def load(*_):
+        raise OSError("no such library")
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+
+
 def test_a_folder_that_was_moved_away_by_a_killed_writer_is_put_back(tmp_path, monkeypatch, caplog):
     """Where the system cannot exchange two names, there is a moment without the folder."""
-    monkeypatch.setattr(mien.files.folders, "_exchange", lambda *_: False)
+    forbid_exchange(monkeypatch)
     stage(tmp_path / "f", "old")
     real = Path.rename
 
@@ -193,7 +202,7 @@ def test_of_two_writers_of_a_new_folder_the_second_to_end_is_told(tmp_path):
 @pytest.mark.parametrize("exchanges", [True, False])
 def test_of_two_that_replace_a_folder_the_last_one_is_kept(tmp_path, monkeypatch, exchanges):
     if not exchanges:
-        monkeypatch.setattr(mien.files.folders, "_exchange", lambda *_: False)
+        forbid_exchange(monkeypatch)
     stage(tmp_path / "f", "old")
     with staged(tmp_path / "f", ANY, replace=True) as folder:
         (folder / "file").write_text("late", encoding="utf-8")

@@ -20,10 +20,10 @@ from mien.errors import (
 from mien.evaluation.predictions import read_predictions
 from mien.extraction.clip_results import read_facts
 from mien.extraction.media.containers import open_container
-from mien.extraction.workspace import _check_plan
+from mien.extraction.workspace import check_plan
 from mien.prediction.output_files.journal import read_journal
 from mien.prediction.spoken.transcripts import read_transcript
-from mien.pretrained.conversion.tensorflow_bert import _read_sizes
+from mien.pretrained.conversion.tensorflow_bert import read_sizes
 from mien.training.checkpoints.checkpoint import read_header, read_tensors
 from mien.training.run_folder import SeedFolder, open_run, read_json
 
@@ -44,9 +44,9 @@ READERS = {
     "metrics.json": (read_json, CheckpointError),
     "epochs.jsonl": (lambda path: SeedFolder(path.parent).epochs(), CheckpointError),
     "predictions.csv": (read_predictions, MetricError),
-    "plan.json": (lambda path: _check_plan(path, {}), ExtractionError),
+    "plan.json": (lambda path: check_plan(path, {}), ExtractionError),
     "answers.progress": (read_journal, ConfigError),
-    "bert_config.json": (_read_sizes, AssetError),
+    "bert_config.json": (read_sizes, AssetError),
     "film.mp4": (read_media, MediaError),
     "meta.json": (lambda path: open_store(path.parent), StoreError),
 }

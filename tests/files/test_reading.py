@@ -142,7 +142,7 @@ def test_an_array_that_lies_about_itself_is_an_error(tmp_path, raw, match):
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz_file, "_LARGEST_PACKED", 1000)
+    monkeypatch.setattr(npz_file, "LARGEST_PACKED", 1000)
     np.savez_compressed(tmp_path / "a.npz", values=np.zeros((1000, 1000)))
     with pytest.raises(FeatureError, match=r"'values' unpacks \d+ bytes to 8000000"):
         open_npz(tmp_path / "a.npz")

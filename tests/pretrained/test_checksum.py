@@ -43,7 +43,7 @@ def test_short_data(data):
 @pytest.mark.parametrize("extra", [-5, -4, -1, 0, 1, 3, 4, 5])
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_data_around_whole_rows(extra, rows, monkeypatch):
-    monkeypatch.setattr(checksum, "_WIDTH", 64)
+    monkeypatch.setattr(checksum, "ROW_WORDS", 64)
     data = np.random.default_rng(rows).bytes(rows * 256 + extra)
     assert crc32c(memoryview(data)) == slow_crc32c(data)
 

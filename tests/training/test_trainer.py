@@ -74,7 +74,7 @@ def test_validation_sees_every_clip_once_and_changes_nothing(tmp_path):
 def test_validation_is_a_metric_over_the_split_not_a_mean_over_batches(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path)
     whole = trainer.validate(1)
-    monkeypatch.setattr("mien.evaluation.scoring._BATCH_SIZE", 2)
+    monkeypatch.setattr("mien.evaluation.scoring.BATCH_SIZE", 2)
     for name, value in trainer.validate(1).items():
         assert value == pytest.approx(whole[name], abs=1e-5)
     scores = torch.cat(

@@ -20,12 +20,14 @@ from jaxtyping import Shaped
 from mien.errors import FeatureError
 from mien.files.reading import open_regular
 
-__all__ = ["ArrayHeader", "NpzFile", "open_npz"]
+__all__ = ["LARGEST_PACKED", "ArrayHeader", "NpzFile", "open_npz"]
 
 _SHOWN = 12
-#: Largest array that is read into memory, and largest that may be packed so tight that a small file
-#: fills memory: such are made of nothing but zeros.
-_LARGEST, _LARGEST_PACKED, _TIGHT = 4 << 30, 256 << 20, 200
+#: Bytes of the largest array that is read into memory.
+_LARGEST = 4 << 30
+#: Bytes of the largest array that may be packed more than so many times: an array of nothing but
+#: zeros, by which a small file fills memory.
+LARGEST_PACKED, _TIGHT = 256 << 20, 200
 # What a file that is cut short, encrypted, packed in an unknown way, or not what its name says, can
 # raise: readers of headers and unpackers have no error of their own.
 _DAMAGE = (
@@ -135,7 +137,7 @@ def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
             f"({dtype}{list(shape)}), {info.file_size - begin} are there, and at most "
             f"{_LARGEST >> 30} GB are read; save it again"
         )
-    if promised > max(_LARGEST_PACKED, _TIGHT * info.compress_size):
+    if promised > max(LARGEST_PACKED, _TIGHT * info.compress_size):
         raise FeatureError(
             f"{path}: array {info.filename.removesuffix('.npy')!r} unpacks {info.compress_size} "
             f"bytes to {promised}, as a file does that is made to fill memory; save it without "

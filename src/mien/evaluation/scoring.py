@@ -8,9 +8,10 @@ from mien.evaluation.predictions import Predictions
 from mien.models.multitask import MultimodalModel
 from mien.types import Modality
 
-__all__ = ["predict"]
+__all__ = ["BATCH_SIZE", "predict"]
 
-_BATCH_SIZE = 64
+#: Clips that are scored at once.
+BATCH_SIZE = 64
 
 
 @torch.no_grad()
@@ -23,7 +24,7 @@ def predict(model: MultimodalModel, dataset: ClipDataset) -> Predictions:
     scores = {task: np.full(num, np.nan) for task in model.tasks}
     present = {m: np.zeros(num, dtype=bool) for m in model.modalities}
     attention: dict[Modality, list[np.ndarray]] = {}
-    for batch, _ in batches(dataset, _BATCH_SIZE):
+    for batch, _ in batches(dataset, BATCH_SIZE):
         output = model(batch.to(device))
         rows = batch.index.numpy()
         for task, values in output.scores.items():

@@ -34,6 +34,7 @@ from mien.types import Clip, Word
 __all__ = [
     "Skipped",
     "Work",
+    "check_plan",
     "facts_of",
     "format_skipped",
     "is_done",
@@ -104,7 +105,7 @@ def open_workspace(
     with _locked(folder):
         wanted = settings.model_dump(mode="json")
         if plan.is_file():
-            _check_plan(plan, wanted)
+            check_plan(plan, wanted)
         else:
             write_json(plan, wanted, indent=1)
         sweep_folder(folder)
@@ -112,7 +113,16 @@ def open_workspace(
         yield folder / "clips"
 
 
-def _check_plan(plan: Path, wanted: Mapping[str, object]) -> None:
+def check_plan(plan: Path, wanted: Mapping[str, object]) -> None:
+    """Refuse to go on with work that was begun otherwise.
+
+    Args:
+        plan: The file that says how it was begun.
+        wanted: How it is to go on.
+
+    Raises:
+        ExtractionError: If the file is damaged, or says something else.
+    """
     try:
         stored = parse_json(
             read_limited(plan, ExtractionError, most=1 << 20), "it", ExtractionError

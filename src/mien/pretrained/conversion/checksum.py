@@ -5,12 +5,11 @@ from functools import cache
 import numpy as np
 from jaxtyping import UInt32
 
-__all__ = ["crc32c", "unmask"]
+__all__ = ["ROW_WORDS", "crc32c", "unmask"]
 
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, reflected
-_WIDTH = (
-    1 << 13
-)  # words of a row: as long as rows and tables together stay in the processor's cache
+#: Words of a row: as long as rows and tables together stay in the processor's cache.
+ROW_WORDS = 1 << 13
 _WORD = np.dtype("<u4")
 
 Tables = tuple[UInt32[np.ndarray, "65536"], UInt32[np.ndarray, "65536"]]
@@ -31,15 +30,15 @@ def crc32c(data: bytes | memoryview) -> int:
     size = len(data)
     if size < 4:
         return _crc32c_by_byte(data)
-    head = (size - 4) % (4 * _WIDTH) + 4
-    first = np.zeros(8 * _WIDTH, dtype=np.uint8)  # two rows; zeros in front change nothing
+    head = (size - 4) % (4 * ROW_WORDS) + 4
+    first = np.zeros(8 * ROW_WORDS, dtype=np.uint8)  # two rows; zeros in front change nothing
     first[-head:] = np.frombuffer(data, dtype=np.uint8, count=head)
     first[-head:][:4] ^= 0xFF  # the register starts with ones
     row, *rows = first.view(_WORD).reshape(2, -1)
     if size > head:
-        rows += list(np.frombuffer(data, dtype=_WORD, offset=head).reshape(-1, _WIDTH))
+        rows += list(np.frombuffer(data, dtype=_WORD, offset=head).reshape(-1, ROW_WORDS))
     for following in rows:
-        row = _move_on(row, 4 * _WIDTH) ^ following
+        row = _move_on(row, 4 * ROW_WORDS) ^ following
     while len(row) > 1:
         half = len(row) // 2
         row = _move_on(row[:half], 4 * half) ^ row[half:]

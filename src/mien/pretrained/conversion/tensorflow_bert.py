@@ -29,7 +29,7 @@ from mien.pretrained.conversion.bert_folder import (
 )
 from mien.pretrained.conversion.tensor_bundle import TensorBundle
 
-__all__ = ["Casing", "convert_tensorflow_bert"]
+__all__ = ["Casing", "convert_tensorflow_bert", "read_sizes"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def convert_tensorflow_bert(checkpoint: Path, out: Path, *, casing: Casing | Non
             ``bert_config.json`` speaks of, the casing is unknown, or ``out`` exists.
     """
     casing = casing or _casing_of(checkpoint)
-    sizes = _read_sizes(checkpoint / "bert_config.json")
+    sizes = read_sizes(checkpoint / "bert_config.json")
     pieces = _read_vocabulary(checkpoint / "vocab.txt", sizes)
     bundle = TensorBundle(checkpoint / "bert_model.ckpt")
     sizes = sizes.model_copy(update={"pad_token_id": pieces[_SPECIAL["pad_token"]]})
@@ -99,7 +99,12 @@ def _casing_of(checkpoint: Path) -> Casing:
     )
 
 
-def _read_sizes(path: Path) -> BertSizes:
+def read_sizes(path: Path) -> BertSizes:
+    """Read ``bert_config.json``.
+
+    Raises:
+        AssetError: If it cannot be read, or lacks something or holds what no such model has.
+    """
     try:
         return BertSizes.model_validate(parse_json(_read(path), path, AssetError))
     except ValidationError as error:
