@@ -25,7 +25,6 @@ from mien.types import (
     Corpus,
     Material,
     Modality,
-    Scale,
     SeriesSource,
     Split,
     Task,
@@ -91,7 +90,7 @@ class Joined:
         shares = {modality: getattr(weights, modality) for modality in items}
         total = sum(shares.values())
         fused = sum(shares[modality] * item.label for modality, item in items.items()) / total
-        return {Task.FUSION: float(np.clip(fused, *SCALE))} | {
+        return {Task.FUSION: float(SCALE.clip(np.float64(fused)))} | {
             Task(m): item.label for m, item in items.items()
         }
 
@@ -245,7 +244,7 @@ def make_material(
     A still in train or in a made pair becomes a series; alone in valid or test it stays one step.
     """
     clips = tuple(_to_clip(one, weights) for one in joined)
-    corpus = Corpus(name=name, language="en", scale=Scale(*SCALE), clips=clips)
+    corpus = Corpus(name=name, language="en", scale=SCALE, clips=clips)
 
     def read(modality: Modality) -> Iterator[np.ndarray]:
         size = len(made_by[modality].names)

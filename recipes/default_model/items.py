@@ -16,9 +16,9 @@ import numpy as np
 from faces import Face, Jitter
 
 from mien.data.store import open_store
-from mien.types import SPLITS, Split
+from mien.types import SPLITS, Scale, Split
 
-SCALE = (-3.0, 3.0)
+SCALE = Scale(-3.0, 3.0)
 #: What the actors of RAVDESS were asked to show, as valence: a stated convention, nobody's votes.
 VALENCE = {
     "neutral": 0.0,
@@ -124,7 +124,7 @@ def _to_text(row: dict[str, str], source: str) -> Text:
         source=source,
         group=row["video_id"],
         split=row["mode"],
-        label=float(np.clip(float(row["label"]), *SCALE)),
+        label=float(SCALE.clip(np.float64(row["label"]))),
         words=row["text"].strip().lower() if source == "mosi" else row["text"].strip(),
     )
 

@@ -52,7 +52,7 @@ class Scored:
 
     def inside(self, task: Task, rows: Sequence[int]) -> Float[np.ndarray, "N 2"]:
         """Return for each row whether its annotation is in its interval, and how wide that is."""
-        cut = np.clip(self.found.scores[task], *self.scale)
+        cut = self.scale.clip(self.found.scores[task])
         values = []
         for row in rows:
             width = self.width(task, row)

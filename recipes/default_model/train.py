@@ -29,7 +29,7 @@ from mien.prediction.package import pack
 from mien.training.checkpoints.checkpoint import add_to_header, read_header
 from mien.training.loading import load_model
 from mien.training.run_folder import SeedFolder
-from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Scale, Task
+from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Task
 
 HERE = Path(__file__).parent
 LICENCE = "research and other non-commercial use, share alike; see docs/model-card.md"
@@ -89,7 +89,7 @@ def learn_to_read(texts: Sequence[Text], out: Path) -> Path:
                 )
                 for copy in range(copies)
             ]
-    corpus = Corpus(name="text", language="en", scale=Scale(*SCALE), clips=tuple(clips))
+    corpus = Corpus(name="text", language="en", scale=SCALE, clips=tuple(clips))
     material = Material(corpus=corpus, series=(), origin={"recipe": "recipes/default_model"})
     place = out / "text-store"
     store = mien.write_store(material, place, replace=place.exists())

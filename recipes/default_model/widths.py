@@ -40,7 +40,7 @@ def calibrate_alone(
     for present, rows in rows_by_modalities(found, joined, without).items():
         name = name_modalities(present)
         task = Task(present[0]) if len(present) == 1 else Task.FUSION
-        scores = np.clip(found.scores[task], *scale)
+        scores = scale.clip(found.scores[task])
         width = half_width((scores - found.targets[task])[rows], LEVEL)
         counts[name] = len(rows)
         if len(present) == 1:

@@ -1,63 +1,24 @@
 import dataclasses
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from stored import CLIPS, VALUES, material, source, times_of, write_stored
 
 from mien.data.store import open_store
-from mien.data.store_writer import STORE, write_store
+from mien.data.store_writer import write_store
 from mien.data.summary import format_summary, summarise
 from mien.errors import CorpusError, FeatureError, StoreError
-from mien.files.folders import staged
 from mien.training.preparation import require_labels
-from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task, Word
-
-VALUES = [
-    np.array([[1, 2], [3, 4]], np.float32),
-    np.zeros((0, 2), np.float32),
-    np.array([[5, 6]], np.float32),
-]
-CLIPS = (
-    Clip(
-        id="v$_$1",
-        split="train",
-        transcript="it was “good”\u2028\n闭嘴",
-        labels={Task.FUSION: 0.5, Task.AUDIO: -1.0},
-        start=1.5,
-        end=2.5,
-        media=Path("clips/1.mp4"),
-        moments={Modality.AUDIO: (0, 1), Modality.TEXT: (7, 13)},
-    ),
-    Clip(id="v$_$2", split="test", transcript="", labels={Task.FUSION: 0.0}),
-    Clip(id="w$_$1", split="train", transcript="so so", labels={Task.FUSION: 1.0}),
-)
-
-
-def source(values, name="audio", **facts):
-    facts = {"size": 2, "dtype": "float32", "extractor": "made/1"} | facts
-    return SeriesSource(name=name, read=lambda: iter(values), **facts)
-
-
-def material(*series, clips=CLIPS, scale=Scale(-1, 1), **facts):  # noqa: B008
-    corpus = Corpus(name="own", language="en", scale=scale, clips=tuple(clips), **facts)
-    return Material(corpus=corpus, series=series, origin={"file": "label.csv"})
+from mien.types import Scale, Task, Word
 
 
 @pytest.fixture
 def store(tmp_path):
-    tokens = [np.array([[101], [7]], np.int32), np.array([[101]], np.int32), np.array([[9]])]
-    return write_store(
-        material(
-            source(VALUES, feature_names=("f0", "loudness"), step_seconds=0.05),
-            source(tokens, "tokens", size=1, dtype="int32"),
-        ),
-        tmp_path / "store",
-    )
+    return write_stored(tmp_path / "store")
 
 
 def edit_meta(store, **changes):
@@ -141,132 +102,6 @@ def test_arrays_may_be_views_and_of_another_type(tmp_path):
     parts = [wide[:2, ::4], wide[:0, ::4], np.asfortranarray(wide[2:, ::4])]
     store = write_store(material(source(parts)), tmp_path / "s")
     np.testing.assert_array_equal(store.series("audio").values, wide[:, ::4].astype(np.float32))
-
-
-# --- the fingerprint
-
-
-def test_equal_material_has_an_equal_fingerprint(store, tmp_path):
-    def again(values, name):
-        return write_store(material(source(values)), tmp_path / name).meta.fingerprint
-
-    changed = [VALUES[0] + 1, *VALUES[1:]]
-    assert again(VALUES, "a") == again(VALUES, "b") != again(changed, "c")
-    assert store.compute_fingerprint() == store.meta.fingerprint
-
-
-def test_the_fingerprint_sees_labels_and_where_clips_end(tmp_path):
-    def of(values, clips, name):
-        return write_store(material(source(values), clips=clips), tmp_path / name).meta.fingerprint
-
-    moved = [VALUES[0][:1], VALUES[0][1:], VALUES[2]]
-    labelled = (CLIPS[0], CLIPS[1], Clip(id="w$_$1", split="train", transcript="so so",
-                                         labels={Task.FUSION: 0.9}))  # fmt: skip
-    found = {of(VALUES, CLIPS, "a"), of(moved, CLIPS, "b"), of(VALUES, labelled, "c")}
-    assert len(found) == 3
-
-
-# --- what is refused when writing
-
-
-@pytest.mark.parametrize(
-    ("values", "facts", "message"),
-    [
-        (
-            [np.ones((2, 3))] * 3,
-            {},
-            r"audio of clip 'v\$_\$1': shape is \(2, 3\), must be \(steps, 2",
-        ),
-        ([np.ones(2)] * 3, {}, r"shape is \(2,\), must be \(steps, 2\)"),
-        ([np.array([[1, np.nan]])] * 3, {}, r"value at step 0, feature 1 is nan; .* finite"),
-        ([np.array([[1, 1], [-np.inf, 1]])] * 3, {}, r"value at step 1, feature 0 is -inf"),
-        ([np.array([[1e300, 1]])] * 3, {}, r"feature 0 is 1e\+300; features must be finite"),
-        ([np.array([[2**40, 1]])] * 3, {"dtype": "int32"}, r"is 1099511627776; must be a token id"),
-        ([np.array([[1, 1.5]])] * 3, {"dtype": "int32"}, r"feature 1 is 1\.5; must be a token id"),
-        (VALUES, {"feature_names": ("f0",)}, r"audio: has 1 feature names for 2 values a step"),
-    ],
-)
-def test_values_that_cannot_be_kept_are_refused(tmp_path, values, facts, message):
-    """1e300 became infinite, 2**40 became 0 and 1.5 became 1, without a word."""
-    with pytest.raises(FeatureError, match=message):
-        write_store(material(source(values, **facts)), tmp_path / "s")
-    assert list(tmp_path.iterdir()) == []
-
-
-def plain_clip(name="a", labels=None):
-    return Clip(id=name, split="train", transcript="", labels=labels or {Task.FUSION: 0.0})
-
-
-@pytest.mark.parametrize(
-    ("clips", "message"),
-    [
-        ((), "corpus 'own' has no clips"),
-        ((plain_clip(), plain_clip()), r"clip 'a' occurs twice \(in train and train\)"),
-        ((plain_clip(labels={Task.TEXT: 0.0}),), "corpus 'own': no clip has a multimodal label"),
-        ((plain_clip(labels={Task.FUSION: 1.5}),), r"label of fusion is 1\.5, .* from -1 to 1"),
-        ((plain_clip(labels={Task.FUSION: 0.0, Task.TEXT: float("nan")}),), "label of text is nan"),
-    ],
-)
-def test_clips_that_are_not_as_they_should_be_are_refused(tmp_path, clips, message):
-    with pytest.raises(CorpusError, match=message):
-        write_store(material(clips=clips), tmp_path / "s")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_source_of_too_few_series_leaves_no_store(tmp_path):
-    with pytest.raises(ValueError, match="shorter"):
-        write_store(material(source(VALUES[:2])), tmp_path / "s")
-    assert list(tmp_path.iterdir()) == []
-
-
-# --- whole or not at all
-
-
-def test_a_store_that_is_there_is_not_replaced_unasked(store):
-    with pytest.raises(StoreError, match=r"already exists; choose another path, or say --replace"):
-        write_store(material(), store.path)
-    assert open_store(store.path).clips == CLIPS
-
-
-def test_a_store_can_be_replaced(store):
-    write_store(material(clips=CLIPS[:1]), store.path, replace=True)
-    assert open_store(store.path).clips == CLIPS[:1]
-    assert [path.name for path in store.path.parent.iterdir()] == ["store"]
-
-
-def test_a_failure_keeps_the_store_that_was_there(store):
-    with pytest.raises(FeatureError):
-        write_store(material(source([np.ones((1, 9))] * 3)), store.path, replace=True)
-    assert open_store(store.path).clips == CLIPS
-    assert [path.name for path in store.path.parent.iterdir()] == ["store"]
-
-
-def test_what_is_not_a_store_is_never_replaced(tmp_path):
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").write_text("precious", encoding="utf-8")
-    with pytest.raises(StoreError, match="exists and is not a store; it will not be replaced"):
-        write_store(material(), tmp_path / "thesis", replace=True)
-    assert (tmp_path / "thesis" / "chapter.tex").exists()
-
-
-def test_a_kill_leaves_nothing_behind(tmp_path):
-    def write():
-        with staged(tmp_path / "s", STORE, replace=False) as folder:
-            (folder / "half").write_text("half", encoding="utf-8")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
-def test_others_may_read_the_store(store):
-    assert store.path.stat().st_mode & 0o777 == 0o755
-
-
-def test_missing_folders_above_the_store_are_made(tmp_path):
-    assert write_store(material(), tmp_path / "a" / "b" / "s").path.is_dir()
 
 
 # --- what is refused when opening
@@ -376,10 +211,6 @@ def test_a_description_with_another_setting_is_refused(store):
 
 
 # --- times, words, and clips without labels -------------------------------------------------------
-
-
-def times_of(values):
-    return [np.arange(len(one)) * 0.5 + 0.25 for one in values]
 
 
 def test_times_of_steps_are_mapped_beside_the_values(tmp_path):

@@ -24,7 +24,7 @@ from mien.reports.text import (
     markdown_table,
     note_on_units,
 )
-from mien.studies.results.attention_metrics import INSIDE, RATIO
+from mien.studies.results.attention_metrics import ATTENTION_METRICS
 from mien.studies.results.label_values import LabelResults, LabelTruthResults
 from mien.studies.results.values import AttentionResults, CorpusResults, StudyResults
 from mien.types import REPORTED_SPLITS, Task
@@ -244,6 +244,7 @@ def attention_tables(name: str, corpus: CorpusResults, study: StudyResults) -> I
     heading = ["", "variant", "seeds", "inside %", "95 %", "equal %", "times equal", "95 %"]
     heading.append(f"times less {study.baseline}")
     rows, counts, silent = [], [], []
+    share, times = ATTENTION_METRICS["inside"], ATTENTION_METRICS["ratio"]
     for modality, results in attention[split].items():
         silent += [f"{variant} ({modality})" for variant in results.without_attention]
         if not results.metrics:
@@ -252,9 +253,9 @@ def attention_tables(name: str, corpus: CorpusResults, study: StudyResults) -> I
         for source, inside in results.metrics["inside"].items():
             ratio = results.metrics["ratio"][source]
             cells = [modality, source, count_seeds(inside, corpus, source)]
-            cells += [mean_cell(inside, INSIDE), interval_cell(inside, INSIDE)]
-            cells += [format_value(results.uniform, INSIDE), mean_cell(ratio, RATIO)]
-            cells += [interval_cell(ratio, RATIO), difference_cell(ratio, study.baseline, RATIO)]
+            cells += [mean_cell(inside, share), interval_cell(inside, share)]
+            cells += [format_value(results.uniform, share), mean_cell(ratio, times)]
+            cells += [interval_cell(ratio, times), difference_cell(ratio, study.baseline, times)]
             rows.append(cells)
     yield f"### Attention inside the known moments, on {split}"
     if rows:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from mien.evaluation.formulas import Scores, divide, mean_of_sums
 from mien.evaluation.metrics import Metric, Sums
 
-__all__ = ["INSIDE", "RATIO"]
+__all__ = ["ATTENTION_METRICS"]
 
 
 def _share_terms(shares: Scores, uniform: Scores) -> Float[np.ndarray, "N 2"]:
@@ -24,20 +24,21 @@ def _ratio(sums: Float[np.ndarray, "*B 2"]) -> Float[np.ndarray, "*B"]:
     return divide(sums[..., 0], sums[..., 1])
 
 
-#: Share of attention inside the known moments.
-INSIDE: Final = Metric(
-    function=lambda shares, uniform: float(_ratio(_count_terms(shares, uniform).sum(axis=0))),
-    higher_is_better=True,
-    is_share=True,
-    description="share of attention inside the known moments",
-    sums=Sums(terms=_count_terms, combine=mean_of_sums),
-)
-#: The same over what equal weights get.
-RATIO: Final = Metric(
-    function=lambda shares, uniform: float(_ratio(_share_terms(shares, uniform).sum(axis=0))),
-    higher_is_better=True,
-    is_share=False,
-    description="share of attention inside the known moments, over what equal weights get",
-    sums=Sums(terms=_share_terms, combine=_ratio),
-    limits=(0.0, math.inf),
-)
+#: Metrics of the share of each clip's attention that lies inside, and of that of equal weights.
+ATTENTION_METRICS: Final[dict[str, Metric]] = {
+    "inside": Metric(
+        function=lambda shares, uniform: float(_ratio(_count_terms(shares, uniform).sum(axis=0))),
+        higher_is_better=True,
+        is_share=True,
+        description="share of attention inside the known moments",
+        sums=Sums(terms=_count_terms, combine=mean_of_sums),
+    ),
+    "ratio": Metric(
+        function=lambda shares, uniform: float(_ratio(_share_terms(shares, uniform).sum(axis=0))),
+        higher_is_better=True,
+        is_share=False,
+        description="share of attention inside the known moments, over what equal weights get",
+        sums=Sums(terms=_share_terms, combine=_ratio),
+        limits=(0.0, math.inf),
+    ),
+}

@@ -26,7 +26,7 @@ from mien.reports.label_trajectories import (
 from mien.studies.baselines import fit_reference
 from mien.studies.corpora import PreparedCorpus
 from mien.studies.plan import Study
-from mien.studies.results.attention_metrics import INSIDE, RATIO
+from mien.studies.results.attention_metrics import ATTENTION_METRICS
 from mien.studies.results.label_values import (
     LabelResults,
     LabelTruthResults,
@@ -305,7 +305,7 @@ def _compare_shares(
                 clusters=clusters,
                 against=study.against,
             )
-            for name, metric in (("inside", INSIDE), ("ratio", RATIO))
+            for name, metric in ATTENTION_METRICS.items()
         },
         num_clusters=len(np.unique(clusters)),
     )

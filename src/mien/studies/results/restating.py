@@ -19,7 +19,7 @@ from mien.evaluation.label_agreement import AGREEMENT
 from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.significance import describe_difference
 from mien.files.json_values import json_number
-from mien.studies.results.attention_metrics import INSIDE, RATIO
+from mien.studies.results.attention_metrics import ATTENTION_METRICS
 
 __all__ = ["restate_results"]
 
@@ -54,7 +54,7 @@ def _parts(corpus: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[
             yield part, METRICS[corpus["family"]]
     for modalities in corpus.get("attention", {}).values():
         for part in modalities.values():
-            yield part, {"inside": INSIDE, "ratio": RATIO}
+            yield part, ATTENTION_METRICS
 
 
 def _is_earlier(entry: Mapping[str, Any]) -> bool:
