@@ -19,7 +19,6 @@ from mien.training.checkpoints.checkpoint import read_header, read_tensors, writ
 from mien.training.checkpoints.header import Header, check_header, open_header
 from mien.training.experiment import train
 from mien.training.loading import load_model, read_start
-from mien.training.preparation import prepare
 
 DEEP = json.loads("[" * 900 + "]" * 900)
 REMOVED = object()
@@ -43,12 +42,11 @@ def best(store, tmp_path_factory):
 def readers(store, tmp_path):
     """Whatever reads a checkpoint of others."""
     config = make_config()
-    prepared = prepare(store, config)
     return (
         load,
         load_network,
         lambda path: load_model(path, store),
-        lambda path: read_start(path, prepared, config),
+        lambda path: read_start(path, store, config),
         lambda path: pack(path, tmp_path / "packed", replace=True),
     )
 

@@ -12,11 +12,15 @@ from mien.data.text_cache import cached_states
 from mien.data.text_reader import TextReader
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import CheckpointError, ConfigError
-from mien.pretrained.encoder_source import asset_prefix
+from mien.pretrained.encoder_source import (
+    asset_prefix,
+    default_text_encoder,
+    find_text_encoder,
+)
 from mien.pretrained.text_encoder import GivenStates
 from mien.types import Clip
 
-__all__ = ["TextInput", "check_encoder", "prepare_text"]
+__all__ = ["TextInput", "check_encoder", "check_text", "prepare_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +75,32 @@ def prepare_text(
         ConfigError: If the store does not hold what ``config.input`` names.
         AssetError: If the encoder is not here.
     """
+    if check_text(store, config) is not None:
+        return _encoded(store, config, online=online)
+    return _given(store) if config.input == "embeddings" else None
+
+
+def check_text(store: Store, config: TextEncoderConfig) -> str | None:
+    """Check that a store and this machine have what the settings of the text name.
+
+    Only the description of the store and its clips are read.
+
+    Returns:
+        Name of the encoder; None where the text is left out, or is given as states.
+
+    Raises:
+        ConfigError: If the store does not hold what ``config.input`` names.
+        AssetError: If the encoder is not here; one of a hub is not looked for.
+    """
     if config.input == "none":
         return None
     if config.input == "embeddings":
-        return _given(store)
+        if "text" not in store.meta.series:
+            raise ConfigError(
+                "setting text_encoder.input is 'embeddings', but the store has no series 'text'; "
+                "say text_encoder.input=transcript"
+            )
+        return None
     if config.input == "tokens" and "tokens" not in store.meta.series:
         raise ConfigError(
             "setting text_encoder.input is 'tokens', but the store has no published token ids; "
@@ -82,15 +108,12 @@ def prepare_text(
         )
     if config.input == "transcript" and not any(clip.transcript.strip() for clip in store.clips):
         return None
-    return _encoded(store, config, online=online)
+    name = default_text_encoder(store.meta.language) if config.name == "auto" else config.name
+    find_text_encoder(name)
+    return name
 
 
 def _given(store: Store) -> TextInput:
-    if "text" not in store.meta.series:
-        raise ConfigError(
-            "setting text_encoder.input is 'embeddings', but the store has no series 'text'; "
-            "say text_encoder.input=transcript"
-        )
     meta = store.meta.series["text"]
     return TextInput(
         series=store.series("text"),

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from mien.files.temporaries import (
     try_lock,
 )
 
-__all__ = ["FolderKind", "check_target", "refuse_foreign", "staged"]
+__all__ = ["FolderKind", "check_target", "check_writable", "refuse_foreign", "staged"]
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,22 @@ def check_target(path: Path, kind: FolderKind, *, replace: bool) -> None:
     if not replace:
         raise kind.error(f"{path}: already exists; choose another path, or {kind.remedy}")
     refuse_foreign(path, kind)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a folder can be made, or written into if it is there, and leave nothing behind.
+
+    Raises:
+        OutputError: If it cannot.
+    """
+    above = path
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".mien-", dir=above):
+            pass
+    except OSError as error:
+        raise output_error(path, error) from error
 
 
 def refuse_foreign(path: Path, kind: FolderKind) -> None:

@@ -2,6 +2,7 @@
 
 ``experiment`` is the story of a run. ``settings`` holds what can be set; ``preparation`` brings a
 store into the form of the settings, ``out_of_fold`` gathers evidence for labels; ``objective`` is
-what ``optimizer``, ``loop`` and ``trainer`` minimise; ``record`` writes the ``run_folder``,
-``checkpoints`` are the trained weights, and ``loading`` reads them.
+what ``optimizer``, ``loop`` and ``trainer`` minimise; ``listening`` is how progress is reported;
+``record`` writes the ``run_folder``, ``checkpoints`` are the trained weights, and ``loading`` reads
+them.
 """

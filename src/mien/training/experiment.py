@@ -1,7 +1,7 @@
 """An experiment: train with every seed, evaluate, and record it all in a run folder."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mien.evaluation.scoring import predict
 from mien.labels import GENERATORS, build_labels
 from mien.labels.generator import LabelInputs
 from mien.training.checkpoints.videos import plain_name
+from mien.training.listening import RunListener, RunPlan, TrainingListener, complete
 from mien.training.loading import Start, dataset_of, load_trained, read_start, take_over
 from mien.training.loop import check_steps
 from mien.training.objective import MultitaskObjective
@@ -25,12 +26,15 @@ from mien.training.out_of_fold import cross_fit
 from mien.training.preparation import (
     Prepared,
     build,
+    check_settings,
+    choose_clips,
     describe_lacks,
     fit_scales,
     prepare,
     require_labels,
 )
 from mien.training.record import (
+    check_folder,
     describe_run,
     make_header,
     open_folder,
@@ -40,7 +44,7 @@ from mien.training.record import (
 )
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, summarise_run
 from mien.training.settings import ExperimentConfig
-from mien.training.trainer import Trainer, TrainingListener
+from mien.training.trainer import Trainer
 from mien.types import Split
 
 __all__ = [
@@ -74,7 +78,8 @@ def train(
         init: A run folder or checkpoint whose weights to start from, as far as they fit.
         exclude: Stores whose videos are left out of train and valid: those on which the weights
             learned here will be evaluated later.
-        listener: Is notified of the progress.
+        listener: Is notified of the progress; best a ``mien.training.listening.RunListener``. Of
+            another object those methods are called that it has.
 
     Raises:
         ConfigError: If the settings do not fit the store.
@@ -82,34 +87,82 @@ def train(
         CheckpointError: If ``out`` belongs to another run.
     """
     store = store if isinstance(store, Store) else open_store(store)
-    require_labels(store)
-    prepared = prepare(store, config, excluded_videos=_videos_of(exclude))
-    num_left_out = _check_clips(prepared, config)
+    notified, excluded = complete(listener), _videos_of(exclude)
+    plan = _plan_run(config, store, Path(out), excluded, resume=resume)
+    start = read_start(init, store, config) if init is not None else None
+    notified.on_begin(plan)
+    notified.on_stage("loading the data")
+    prepared = prepare(store, config, excluded_videos=excluded)
+    for sentence in describe_lacks(prepared):
+        logger.warning("%s", sentence)
+    num_left_out = sum(len(store.rows(s)) - plan.num_clips[s] for s in ("train", "valid"))
     if exclude:
         logger.info("left out %d clips whose videos are in the excluded stores", num_left_out)
-    make_accelerator(config.train)  # an error, unless the device is here
-    start = read_start(init, prepared, config) if init is not None else None
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     environment = describe_run(prepared, config, num_left_out, start)
-    run = open_folder(Path(out), config, environment, resume=resume)
-    for seed in config.train.seeds:
+    run = open_folder(plan.folder, config, environment, resume=resume)
+    for number, seed in enumerate(config.train.seeds, start=1):
         folder = run.seed(seed)
-        if folder.failure is None and not folder.is_finished:
-            try:
-                trainer = _train_seed(folder, config, prepared, start, listener)
-            except DivergenceError as error:
-                record_failure(folder, error)
-            else:
-                record_seed(folder, trainer, prepared)
+        if not _has_ended(folder):
+            notified.on_seed(seed, number, len(config.train.seeds))
+            _train_and_record(folder, config, prepared, start, notified)
         if folder.failure is not None:
             logger.warning(
                 "seed %d is in no number: %s; remove %s to train it again",
                 seed, folder.failure, folder.path,
             )  # fmt: skip
     _require_numbers(run)
+    notified.on_stage("computing intervals over clips")
     summarise_run(run, prepared.family, store.meta.name, is_synthetic=store.meta.is_synthetic)
     return run
+
+
+def _plan_run(
+    config: ExperimentConfig, store: Store, out: Path, excluded: Collection[str], *, resume: bool
+) -> RunPlan:
+    """Check all that can be checked before data and models are loaded."""
+    require_labels(store)
+    encoder = check_settings(store, config)
+    is_begun = check_folder(out, config, resume=resume) is not None
+    clips = choose_clips(store, excluded_videos=excluded)
+    for split in ("train", "valid"):
+        if split not in clips:
+            raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
+    check_steps(config.train, len(clips["train"]))
+    seeds, run = config.train.seeds, RunFolder(out)
+    return RunPlan(
+        folder=out,
+        store=store.path,
+        config=config,
+        text_encoder=encoder,
+        device=make_accelerator(config.train).device.type,  # an error, unless it is here
+        num_clips={split: len(rows) for split, rows in clips.items()},
+        seeds=seeds,
+        ended=tuple(seed for seed in seeds if is_begun and _has_ended(run.seed(seed))),
+    )
+
+
+def _has_ended(seed: SeedFolder) -> bool:
+    """Return whether there is nothing left to do for a seed: it is finished, or it diverged."""
+    return seed.is_finished or seed.failure is not None
+
+
+def _train_and_record(
+    folder: SeedFolder,
+    config: ExperimentConfig,
+    prepared: Prepared,
+    start: Start | None,
+    listener: RunListener,
+) -> None:
+    """Train one seed, and write what it leaves: its evaluation, or why it diverged."""
+    try:
+        trainer = _train_seed(folder, config, prepared, start, listener)
+    except DivergenceError as error:
+        record_failure(folder, error)
+    else:
+        listener.on_stage(f"evaluating seed {folder.seed}")
+        record_seed(folder, trainer, prepared)
 
 
 def _train_seed(
@@ -117,14 +170,13 @@ def _train_seed(
     config: ExperimentConfig,
     prepared: Prepared,
     start: Start | None,
-    listener: TrainingListener | None,
+    listener: RunListener,
 ) -> Trainer:
     """Train one seed, from the last epoch in its folder on; return its best epoch, loaded."""
     folder.path.mkdir(exist_ok=True)
     dataset, evidence = prepared.datasets["train"], None
     if GENERATORS[config.labels.generator].labels.needs_evidence:
-        on_step = listener.on_evidence if listener is not None else None
-        evidence = cross_fit(prepared, config, seed=folder.seed, on_step=on_step)
+        evidence = cross_fit(prepared, config, seed=folder.seed, on_step=listener.on_evidence)
     torch.manual_seed(folder.seed)
     model = build(prepared, config)
     if start is not None:
@@ -150,6 +202,8 @@ def _train_seed(
         header=make_header(config, prepared, start),
     )
     trainer.resume()
+    if trainer.history:
+        listener.on_resume(tuple(trainer.history))
     trainer.run(listener)
     trainer.load_best()
     return trainer
@@ -158,18 +212,6 @@ def _train_seed(
 def _videos_of(stores: Sequence[str | Path]) -> frozenset[str]:
     """Return the videos of some stores, by the names by which videos are compared."""
     return frozenset(plain_name(c.video_id) for path in stores for c in open_store(path).clips)
-
-
-def _check_clips(prepared: Prepared, config: ExperimentConfig) -> int:
-    """Check that there are clips to learn from; return how many were left out on purpose."""
-    store, datasets = prepared.store, prepared.datasets
-    for split in ("train", "valid"):
-        if split not in datasets:
-            raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
-    check_steps(config.train, len(datasets["train"]))
-    for sentence in describe_lacks(prepared):
-        logger.warning("%s", sentence)
-    return sum(len(store.rows(split)) - len(datasets[split]) for split in ("train", "valid"))
 
 
 def _require_numbers(run: RunFolder) -> None:

@@ -180,12 +180,12 @@ class Start:
     fingerprint: str
 
 
-def read_start(init: str | Path, prepared: Prepared, config: ExperimentConfig) -> Start:
+def read_start(init: str | Path, store: Store, config: ExperimentConfig) -> Start:
     """Read the weights to start from.
 
     Args:
         init: A checkpoint, a seed's folder, or a run folder (its first seed that did not diverge).
-        prepared: The data of the training that starts from them.
+        store: The store of the training that starts from them.
         config: Its settings.
 
     Raises:
@@ -196,9 +196,9 @@ def read_start(init: str | Path, prepared: Prepared, config: ExperimentConfig) -
     """
     path = find_checkpoint(Path(init))
     header = open_header(path)
-    for warning in check_data(path, header, prepared.store, config):
+    for warning in check_data(path, header, store, config):
         logger.warning("%s", warning)
-    _refuse_seen(path, header, prepared)
+    _refuse_seen(path, header, store)
     tensors = split_states(read_tensors(path), "model")
     check_finite(tensors, str(path))
     digest = hashlib.sha256()
@@ -208,25 +208,23 @@ def read_start(init: str | Path, prepared: Prepared, config: ExperimentConfig) -
     return Start(path=path, header=header, tensors=tensors, fingerprint=digest.hexdigest())
 
 
-def _refuse_seen(path: Path, header: Header, prepared: Prepared) -> None:
+def _refuse_seen(path: Path, header: Header, store: Store) -> None:
     """Refuse weights that have learned from videos on which the run is evaluated."""
     evaluated = {
-        prepared.store.clips[row].video_id
-        for split in EVALUATED_SPLITS
-        for row in prepared.store.rows(split)
+        store.clips[row].video_id for split in EVALUATED_SPLITS for row in store.rows(split)
     }
     seen = videos_seen(header.given(), evaluated)
-    store = prepared.store.path
     if seen:
         before = ", and so the weights that it started from" if header.init else ""
         raise TrainingError(
             f"{path}: was trained on {len(seen)} of the {len(evaluated)} videos in valid and test "
-            f"of {store}, such as {min(seen)!r}; train it again with --exclude {store}{before}"
+            f"of {store.path}, such as {min(seen)!r}; train it again with --exclude {store.path}"
+            f"{before}"
         )
     if not knows_all_videos(header.given()):
         logger.warning(
             "%s: does not list the videos of the weights that it started from; whether they have "
-            "seen valid or test of %s cannot be checked", path, store,
+            "seen valid or test of %s cannot be checked", path, store.path,
         )  # fmt: skip
 
 

@@ -1,17 +1,17 @@
 """A store brought into the form that the settings of a run ask for."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from mien.corpora import MetricFamily, metric_family
 from mien.data.dataset import ClipDataset, make_dataset
 from mien.data.store import Series, Store
-from mien.data.text import TextInput, prepare_text
+from mien.data.text import TextInput, check_text, prepare_text
 from mien.errors import ConfigError, StoreError
 from mien.models import build_model
 from mien.models.multitask import ModelInputs, MultimodalModel
@@ -22,6 +22,8 @@ from mien.types import EVALUATED_SPLITS, SPLITS, Clip, Modality, Scale, Split, T
 __all__ = [
     "Prepared",
     "build",
+    "check_settings",
+    "choose_clips",
     "describe_lacks",
     "fit_scales",
     "measure_moments",
@@ -89,6 +91,32 @@ def describe_lacks(prepared: Prepared) -> Iterator[str]:
                 )
 
 
+def check_settings(store: Store, config: ExperimentConfig) -> str | None:
+    """Check that settings fit a store, as far as its description and its clips tell.
+
+    No array of the store is read, and no model is loaded.
+
+    Returns:
+        Name of the text encoder; None where the text is left out, or is given as states.
+
+    Raises:
+        ConfigError: If they are for another corpus, or the store has no such text.
+        StoreError: If the store has no series of a name in ``features``.
+        AssetError: If the text encoder is not here.
+    """
+    if config.corpus is not None and config.corpus != store.meta.name:
+        raise ConfigError(
+            f"the settings are for corpus {config.corpus!r}, {store.path} holds "
+            f"{store.meta.name!r}; choose another store or set corpus={store.meta.name}"
+        )
+    for modality in (Modality.AUDIO, Modality.VIDEO):
+        name = getattr(config.features, modality)
+        if name not in ("none", str(modality), *store.meta.series):
+            there = ", ".join(store.meta.series) or "none"
+            raise StoreError(f"{store.path}: has no series {name!r}; there are: {there}")
+    return check_text(store, config.text_encoder)
+
+
 def prepare(
     store: Store,
     config: ExperimentConfig,
@@ -110,11 +138,7 @@ def prepare(
     Raises:
         ConfigError: If the settings do not fit the store.
     """
-    if config.corpus is not None and config.corpus != store.meta.name:
-        raise ConfigError(
-            f"the settings are for corpus {config.corpus!r}, {store.path} holds "
-            f"{store.meta.name!r}; choose another store or set corpus={store.meta.name}"
-        )
+    check_settings(store, config)
     text = prepare_text(store, config.text_encoder, online=online)
     if text is not None and text.num_truncated:
         _report_truncated(store, text, config.text_encoder.max_tokens)
@@ -123,16 +147,10 @@ def prepare(
     if not series:
         raise ConfigError(f"{store.path}: nothing is left to learn from: no text, audio or video")
     costs = {} if text is None else {Modality.TEXT: text.step_cost}
-    datasets = {}
-    for split in SPLITS:
-        rows = store.rows(split)
-        if split != "test" and excluded_videos:
-            is_kept = [plain_name(store.clips[row].video_id) not in excluded_videos for row in rows]
-            rows = rows[np.array(is_kept, dtype=bool)]
-        if not with_unlabelled:
-            rows = _leave_out_unlabelled(store, rows, split)
-        if len(rows):
-            datasets[split] = make_dataset(store.clips, rows, series, costs)
+    rows = choose_clips(store, excluded_videos=excluded_videos, with_unlabelled=with_unlabelled)
+    if not with_unlabelled:
+        _report_unlabelled(store)
+    datasets = {split: make_dataset(store.clips, rows[split], series, costs) for split in rows}
     sizes = {
         m: text.size if m is Modality.TEXT and text else s.values.shape[1]
         for m, s in series.items()
@@ -162,20 +180,46 @@ def _report_truncated(store: Store, text: TextInput, wanted: int) -> None:
     )
 
 
-def _leave_out_unlabelled(
-    store: Store, rows: Int[np.ndarray, " _"], split: Split
-) -> Int[np.ndarray, " _"]:
-    """Leave out clips that nobody annotated, in a store where others are annotated."""
+def choose_clips(
+    store: Store, *, excluded_videos: Collection[str] = (), with_unlabelled: bool = False
+) -> dict[Split, Int[np.ndarray, " _"]]:
+    """Return the rows of the clips of each split that a run uses; no array of the store is read.
+
+    Args:
+        store: The store.
+        excluded_videos: Plain names of videos that are left out of train and valid.
+        with_unlabelled: Whether clips without a multimodal label stay in an annotated store.
+    """
+    chosen = {}
+    for split in SPLITS:
+        rows = store.rows(split)
+        if split != "test" and excluded_videos:
+            is_kept = [plain_name(store.clips[row].video_id) not in excluded_videos for row in rows]
+            rows = rows[np.array(is_kept, dtype=bool)]
+        if not with_unlabelled:
+            rows = rows[_have_label(store, rows)]
+        if len(rows):
+            chosen[split] = rows
+    return chosen
+
+
+def _have_label(store: Store, rows: Int[np.ndarray, " _"]) -> Bool[np.ndarray, " _"]:
+    """Return which clips count as annotated: all of them in a store where none is."""
     if Task.FUSION not in store.meta.labels:
-        return rows
-    labelled = np.array([Task.FUSION in store.clips[row].labels for row in rows], dtype=bool)
-    if not labelled.all():
-        logger.info(
-            "%s: left out %d of %d clips of %s that have no multimodal label",
-            store.path, len(rows) - labelled.sum(), len(rows), split,
-        )  # fmt: skip
-    with_label: Int[np.ndarray, " _"] = rows[labelled]
-    return with_label
+        return np.ones(len(rows), dtype=bool)
+    return np.array([Task.FUSION in store.clips[row].labels for row in rows], dtype=bool)
+
+
+def _report_unlabelled(store: Store) -> None:
+    """Log how many clips nobody annotated, in a store where others are annotated."""
+    for split in SPLITS:
+        rows = store.rows(split)
+        num_left_out = int((~_have_label(store, rows)).sum())
+        if num_left_out:
+            logger.info(
+                "%s: left out %d of %d clips of %s that have no multimodal label",
+                store.path, num_left_out, len(rows), split,
+            )  # fmt: skip
 
 
 def _series_of(store: Store, config: FeaturesConfig) -> dict[Modality, Series]:

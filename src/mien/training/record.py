@@ -25,6 +25,7 @@ from mien.evaluation.metrics_file.seed_metrics import (
 from mien.evaluation.predictions import Predictions, write_predictions
 from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
+from mien.files.folders import check_writable
 from mien.files.json_values import json_numbers, write_json
 from mien.files.temporaries import sweep, sweep_folder
 from mien.labels.generator import LabelGenerator
@@ -38,6 +39,7 @@ from mien.training.trainer import Trainer
 from mien.types import EVALUATED_SPLITS, Modality, Split, Task
 
 __all__ = [
+    "check_folder",
     "describe_run",
     "make_header",
     "open_folder",
@@ -65,6 +67,30 @@ def open_folder(
         CheckpointError: If the run that is there was begun with other settings or data.
     """
     text = dump_toml(config)
+    before = check_folder(out, config, resume=resume)
+    if before is not None:
+        _check_environment(out / "environment.json", environment)
+        seeds = dict.fromkeys((*before.train.seeds, *config.train.seeds))
+        merged = config.train.model_copy(update={"seeds": tuple(seeds)})
+        text = dump_toml(config.model_copy(update={"train": merged}))
+    out.mkdir(parents=True, exist_ok=True)
+    _sweep(out)
+    write_text(out / "config.toml", text)
+    write_json(out / "environment.json", environment, indent=1)
+    return open_run(out)
+
+
+def check_folder(out: Path, config: ExperimentConfig, *, resume: bool) -> ExperimentConfig | None:
+    """Check that a run folder can be made, or that the run that is there can go on.
+
+    Returns:
+        The settings of the run that is there; None if there is none.
+
+    Raises:
+        TrainingError: If the folder holds something else, or a run that is not to go on.
+        CheckpointError: If the run that is there was begun with other settings.
+        OutputError: If nothing can be written there.
+    """
     sweep(out / "config.toml")
     if (out / "config.toml").exists():
         if not resume:
@@ -80,17 +106,14 @@ def open_folder(
                 f"{out / 'config.toml'}: differs from the settings given now; resume with the same "
                 "settings, or give another --out"
             )
-        _check_environment(out / "environment.json", environment)
-        seeds = dict.fromkeys((*before.train.seeds, *config.train.seeds))
-        merged = config.train.model_copy(update={"seeds": tuple(seeds)})
-        text = dump_toml(config.model_copy(update={"train": merged}))
-    elif out.exists() and any(out.iterdir()):
+        check_writable(out)
+        return before
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out}: is a file, not a folder; give another --out")
+    if out.exists() and any(out.iterdir()):
         raise TrainingError(f"{out}: exists and is not a run folder; give another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    _sweep(out)
-    write_text(out / "config.toml", text)
-    write_json(out / "environment.json", environment, indent=1)
-    return open_run(out)
+    check_writable(out)
+    return None
 
 
 def _sweep(out: Path) -> None:

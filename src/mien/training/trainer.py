@@ -4,9 +4,8 @@ import json
 import logging
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from mien.training.checkpoints.checkpoint import (
     split_states,
     write_tensors,
 )
+from mien.training.listening import EpochRecord, TrainingListener
 from mien.training.loop import Stepper, mix_seeds
 from mien.training.objective import MultitaskObjective
 from mien.training.settings import TrainConfig
@@ -40,45 +40,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochRecord:
-    """What one epoch gave; a line of ``epochs.jsonl``.
-
-    Attributes:
-        epoch: Counted from 1.
-        losses: Mean training loss per task.
-        valid: Validation metrics of the multimodal task.
-        clipped: Share of proposed labels that left the scale and were cut.
-        is_best: Whether it is the best epoch so far.
-        seconds: Time it took.
-    """
-
-    epoch: int
-    losses: dict[str, float]
-    valid: dict[str, float]
-    clipped: float
-    is_best: bool
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values, for ``epochs.jsonl``."""
-        return {field: getattr(self, field) for field in self.__slots__}
-
-
-@runtime_checkable
-class TrainingListener(Protocol):
-    """Is notified of the progress of a training."""
-
-    def on_step(self, epoch: int, done: int, total: int) -> None:
-        """Note that ``done`` of the ``total`` clips of an epoch have been trained on."""
-
-    def on_evidence(self, epoch: int, done: int, total: int) -> None:
-        """Note the same while evidence of the modalities is gathered, before training."""
-
-    def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
-        """Note that an epoch has ended."""
 
 
 class Trainer(Stepper):

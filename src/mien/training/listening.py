@@ -1,0 +1,119 @@
+"""What a run reports while it goes on, and to whom: the methods of a listener."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from mien.training.settings import ExperimentConfig, TrainConfig
+from mien.types import Split
+
+__all__ = ["EpochRecord", "RunListener", "RunPlan", "TrainingListener", "complete"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """What one epoch gave; a line of ``epochs.jsonl``.
+
+    Attributes:
+        epoch: Counted from 1.
+        losses: Mean training loss per task.
+        valid: Validation metrics of the multimodal task.
+        clipped: Share of proposed labels that left the scale and were cut.
+        is_best: Whether it is the best epoch so far.
+        seconds: Time it took.
+    """
+
+    epoch: int
+    losses: dict[str, float]
+    valid: dict[str, float]
+    clipped: float
+    is_best: bool
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, for ``epochs.jsonl``."""
+        return {field: getattr(self, field) for field in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """What a run is going to do; known before its data and models are loaded.
+
+    Attributes:
+        folder: The run folder.
+        store: Path of the store.
+        config: The settings.
+        text_encoder: Name of the text encoder; None where the text is left out, or is given as
+            states.
+        device: Where it computes, such as ``cpu`` or ``cuda``.
+        num_clips: Clips of each split that are used; a split without any is absent.
+        seeds: Every seed, in the order in which they are trained.
+        ended: Those that an earlier start of the run has trained.
+    """
+
+    folder: Path
+    store: Path
+    config: ExperimentConfig
+    text_encoder: str | None
+    device: str
+    num_clips: Mapping[Split, int]
+    seeds: tuple[int, ...]
+    ended: tuple[int, ...]
+
+
+@runtime_checkable
+class TrainingListener(Protocol):
+    """Is notified of the progress of a training."""
+
+    def on_step(self, epoch: int, done: int, total: int) -> None:
+        """Note that ``done`` of the ``total`` clips of an epoch have been trained on."""
+
+    def on_evidence(self, epoch: int, done: int, total: int) -> None:
+        """Note the same while evidence of the modalities is gathered, before training."""
+
+    def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
+        """Note that an epoch has ended."""
+
+
+class RunListener:
+    """Is notified of everything in a run: the base class of a listener; its methods do nothing.
+
+    A listener of another class need not have all of them: of those that it has, each is called.
+    """
+
+    def on_begin(self, plan: RunPlan) -> None:
+        """Note that nothing speaks against the run, and that its data are loaded next."""
+
+    def on_stage(self, what: str) -> None:
+        """Note that something else begins that takes its time, such as ``loading the data``."""
+
+    def on_seed(self, seed: int, number: int, total: int) -> None:
+        """Note that the training of a seed begins, the ``number``-th of ``total``, from 1."""
+
+    def on_resume(self, records: Sequence[EpochRecord]) -> None:
+        """Note that the training of the seed goes on after these epochs of an earlier start."""
+
+    def on_evidence(self, epoch: int, done: int, total: int) -> None:
+        """Note how many clips of an epoch the models have seen that gather evidence for labels.
+
+        That is before training, and only where the label generator needs it.
+        """
+
+    def on_step(self, epoch: int, done: int, total: int) -> None:
+        """Note that ``done`` of the ``total`` clips of an epoch have been trained on."""
+
+    def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
+        """Note that an epoch has ended."""
+
+
+class _Completed(RunListener):
+    def __init__(self, listener: object) -> None:
+        for name in dir(RunListener):
+            if name.startswith("on_") and callable(method := getattr(listener, name, None)):
+                setattr(self, name, method)
+
+
+def complete(listener: object | None) -> RunListener:
+    """Return a listener that has every method: those of ``listener``, and others do nothing."""
+    return _Completed(listener)
