@@ -83,7 +83,10 @@ def test_every_metric_of_a_family_has_its_sentence():
 @pytest.mark.parametrize("tasks", [("fusion", "text", "audio", "video"), ("fusion", "text")])
 def test_an_epoch_stands_under_its_heading_in_80_columns(family, tasks):
     record = make_record(family, tasks)
-    head, line = format_epoch_heading(record).splitlines()[1], format_epoch(record, TrainConfig())
+    head, line = (
+        format_epoch_heading(record).splitlines()[1],
+        format_epoch(record, TrainConfig(), best=7),
+    )
     assert max(len(head), len(line)) <= 80
     assert line.split()[0] == "7/100"
     for name, value in [*record.losses.items(), ("mae", VALID[family]["mae"])]:
@@ -94,15 +97,17 @@ def test_an_epoch_stands_under_its_heading_in_80_columns(family, tasks):
         assert line[:end].endswith(f" {100 * record.valid[name]:.2f}")
 
 
-def test_the_best_epoch_is_marked_and_others_are_not():
+def test_the_best_epoch_so_far_stands_in_every_line_and_is_marked_in_its_own():
     config = TrainConfig(epochs=40)
-    assert format_epoch(make_record(is_best=True), config).endswith(" *")
-    assert "*" not in format_epoch(make_record(is_best=False), config)
-    assert format_epoch(make_record(is_best=False), config).startswith("7/40 ")
+    assert format_epoch(make_record(is_best=True), config, best=7).endswith(" 7*")
+    other = format_epoch(make_record(is_best=False), config, best=4)
+    assert other.endswith("  4")
+    assert "*" not in other
+    assert other.startswith("7/40 ")
 
 
 def test_an_undefined_metric_leaves_the_columns_in_place():
     record = make_record(valid={**VALID["mosi"], "corr": math.nan})
-    line = format_epoch(record, TrainConfig())
+    line = format_epoch(record, TrainConfig(), best=7)
     assert line.split()[6] == "-"
-    assert len(line) == len(format_epoch(make_record(), TrainConfig()))
+    assert len(line) == len(format_epoch(make_record(), TrainConfig(), best=7))

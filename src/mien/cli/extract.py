@@ -147,6 +147,7 @@ def extract(
         resumable(),
         ExtractionProgress() as progress,
     ):
+        progress.show("preparing the extraction", total=None)
         done = run_extraction(
             recordings,
             store,

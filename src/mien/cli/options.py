@@ -2,7 +2,6 @@
 
 import math
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -114,13 +113,11 @@ class Stopped(Exception):  # noqa: N818  # the user's wish, not a fault
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """Show on a terminal that something takes its time."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
+    """Show that something takes its time; where there is no terminal, only if it takes long."""
+    from mien.cli.progress.live_line import LiveLine
 
-    with Console(stderr=True).status(what):
+    with LiveLine() as line:
+        line.show(what, total=None)
         yield
 
 

@@ -62,7 +62,7 @@ def train(
     from mien.reports.page import write_report
     from mien.reports.run_text import format_run
     from mien.training.experiment import train as run_training
-    from mien.training.settings import read_config
+    from mien.training.settings import read_config, read_published
 
     overrides = list(settings or [])
     if seeds is not None:
@@ -73,7 +73,7 @@ def train(
     with (
         stoppable(lambda: "the same command goes on with --resume"),
         resumable(),
-        TrainingProgress() as progress,
+        TrainingProgress(Path(config).stem, read_published(config)) as progress,
     ):
         run = run_training(
             chosen,
@@ -84,7 +84,7 @@ def train(
             exclude=exclude or (),
             listener=progress,
         )
-    with resumable():
+        progress.on_stage("writing the report")
         report = write_report(run)
     print(format_run(run.metrics()))
     print(f"\nreport: {report}")

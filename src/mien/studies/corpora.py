@@ -70,7 +70,10 @@ def prepare_corpora(
     """
     listener.on_stage(f"{study.name}: corpora and text states", len(corpora))
     prepared = {}
-    for corpus, result in side_by_side(_prepare_corpus, corpora, num_workers):
+    on_start = getattr(listener, "on_start", None)
+    for corpus, result in side_by_side(
+        _prepare_corpus, corpora, num_workers, on_start and (lambda corpus: on_start(corpus.name))
+    ):
         prepared[corpus.name] = result
         listener.on_done(corpus.name)
     return [prepared[corpus.name] for corpus in corpora]

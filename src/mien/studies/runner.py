@@ -65,6 +65,11 @@ class Job:
     with_attention: bool
 
     @property
+    def title(self) -> str:
+        """Corpus, variant and seed, as people read them."""
+        return f"{self.corpus}, {self.variant}, seed {self.seed}"
+
+    @property
     def code(self) -> str:
         """Fingerprint of the code by which it is, or was, made."""
         return self.folder.name.rpartition("-")[2]
@@ -167,14 +172,14 @@ def run_jobs(
     waiting = [job for job in {j.folder: j for j in jobs}.values() if done[job.folder] is None]
     logger.info("%s: %d runs, %d of them to train", name, len(done), len(waiting))
     listener.on_stage(f"{name}: runs", len(waiting))
-    for job, outcome in side_by_side(_run, waiting, num_workers):
+    on_start = getattr(listener, "on_start", None)
+    for job, outcome in side_by_side(
+        _run, waiting, num_workers, on_start and (lambda job: on_start(job.title))
+    ):
         done[job.folder] = outcome
-        listener.on_done(f"{job.corpus}, {job.variant}, seed {job.seed}: {outcome.status}")
+        listener.on_done(f"{job.title}: {outcome.status}")
         if outcome.status != "finished":
-            logger.warning(
-                "%s, %s, seed %d %s: %s",
-                job.corpus, job.variant, job.seed, outcome.status, outcome.reason,
-            )  # fmt: skip
+            logger.warning("%s %s: %s", job.title, outcome.status, outcome.reason)
     outcomes = [(job, done[job.folder]) for job in jobs]
     return [replace(outcome, job=job) for job, outcome in outcomes if outcome is not None]
 

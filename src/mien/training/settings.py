@@ -23,11 +23,13 @@ __all__ = [
     "ExperimentConfig",
     "FeaturesConfig",
     "LearningRates",
+    "PublishedRecipe",
     "TrainConfig",
     "WeightDecays",
     "describe_configs",
     "list_configs",
     "read_config",
+    "read_published",
     "read_stored_config",
 ]
 
@@ -163,6 +165,20 @@ class ExperimentConfig(Settings):
     train: TrainConfig = TrainConfig()
 
 
+class PublishedRecipe(Settings):
+    """What published results were made with beyond what their settings can fix.
+
+    It is the table ``[published]`` of a settings file, and no setting of a run.
+
+    Attributes:
+        text_encoder: Their text encoder, by its name on a model hub.
+        ours: Settings of our own for the same model and corpus, made for encoders that are here.
+    """
+
+    text_encoder: str
+    ours: str
+
+
 def list_configs() -> tuple[str, ...]:
     """Return the names of the settings that come with the package."""
     return tuple(sorted(path.stem for path in _CONFIGS.glob("*.toml")))
@@ -188,6 +204,29 @@ def read_config(source: str | Path, overrides: Sequence[str] = ()) -> Experiment
     Raises:
         ConfigError: If there is no such file, or a setting is wrong.
     """
+    values: Mapping[str, Any] = {
+        name: part for name, part in _read_file(source).items() if name != "published"
+    }
+    labels = values.get("labels")
+    if isinstance(labels, Mapping) and set(labels) >= _SETTINGS_OF_LABELS:
+        values = _without_unused(values)  # the config.toml of a run of an earlier version
+    return read_settings(ExperimentConfig, apply_overrides(values, overrides))
+
+
+def read_published(source: str | Path) -> PublishedRecipe | None:
+    """Read what published results were made with, if a settings file is about published ones.
+
+    Args:
+        source: As for ``read_config``.
+
+    Raises:
+        ConfigError: If there is no such file, or its table ``[published]`` is wrong.
+    """
+    values = _read_file(source).get("published")
+    return None if values is None else read_settings(PublishedRecipe, values, where="published")
+
+
+def _read_file(source: str | Path) -> dict[str, Any]:
     path = Path(source)
     if not path.is_file():
         path = _CONFIGS / f"{source}.toml"
@@ -196,11 +235,7 @@ def read_config(source: str | Path, overrides: Sequence[str] = ()) -> Experiment
                 f"{str(source)!r} is neither a file nor a known configuration; there are: "
                 f"{', '.join(list_configs())}"
             )
-    values: Mapping[str, Any] = read_toml(path)
-    labels = values.get("labels")
-    if isinstance(labels, Mapping) and set(labels) >= _SETTINGS_OF_LABELS:
-        values = _without_unused(values)  # the config.toml of a run of an earlier version
-    return read_settings(ExperimentConfig, apply_overrides(values, overrides))
+    return read_toml(path)
 
 
 def read_stored_config(values: Mapping[str, Any]) -> ExperimentConfig:

@@ -1,0 +1,83 @@
+"""What a training is going to do, in a few lines: settings, encoder, device, clips, seeds, time."""
+
+from mien.reports.text import clock
+from mien.training.listening import RunPlan
+from mien.training.settings import PublishedRecipe, TrainConfig
+
+__all__ = ["format_bound", "format_plan"]
+
+_MOST_SEEDS = 8  # that are named one by one
+
+
+def format_plan(name: str, plan: RunPlan, published: PublishedRecipe | None) -> list[str]:
+    """Return what a run is going to do, a line each.
+
+    Args:
+        name: What the settings are called.
+        plan: The run.
+        published: What the published results had, if the settings are published ones.
+    """
+    config, text = plan.config, plan.config.text_encoder
+    encoder = plan.text_encoder
+    how = f"text encoder {encoder} ({text.mode})" if encoder else _without_encoder(text.input)
+    num_clips = ", ".join(f"{count:,} {split}" for split, count in plan.num_clips.items())
+    lines = [
+        f"{name}: model {config.model.name}, labels {config.labels.generator}, {how}, on "
+        f"{plan.device}",
+        f"{plan.store}: {num_clips} clips; {_format_seeds(plan)}; to {plan.folder}",
+    ]
+    if published is not None and _is_another(encoder):
+        lines += [
+            f"note: the published results were made with {published.text_encoder}, so these are "
+            f"not comparable with them",
+            f"      to use it: --set text_encoder.name=FOLDER with the model in it, or "
+            f"={published.text_encoder} where a model hub can be reached; settings made for "
+            f"{encoder or 'the encoders that come with mien'}: {published.ours}",
+        ]
+    return lines
+
+
+def _without_encoder(source: str) -> str:
+    return "text as given states" if source == "embeddings" else "no text"
+
+
+def _is_another(encoder: str | None) -> bool:
+    """Return whether it is known that an encoder is none of the published ones."""
+    from mien.pretrained.registry import known_assets
+
+    return encoder is None or encoder in known_assets()
+
+
+def _format_seeds(plan: RunPlan) -> str:
+    seeds = plan.seeds
+    if len(seeds) == 1:
+        text = f"seed {seeds[0]}"
+    elif len(seeds) <= _MOST_SEEDS:
+        text = f"{len(seeds)} seeds: {', '.join(map(str, seeds))}"
+    else:
+        text = f"{len(seeds)} seeds, {seeds[0]} to {seeds[-1]}"
+    return f"{text}, {len(plan.ended)} of them trained already" if plan.ended else text
+
+
+def format_bound(
+    config: TrainConfig, *, epoch_seconds: float, num_left: int, run_seconds: float, num_seeds: int
+) -> str:
+    """Return how long an epoch takes, and a training at most.
+
+    Args:
+        config: Says when it ends.
+        epoch_seconds: Time of an epoch.
+        num_left: Epochs that the present seed has left at most.
+        run_seconds: Time that the run has left at most.
+        num_seeds: Seeds that it has left, the present one included.
+    """
+    each = f"{epoch_seconds:.1f}" if epoch_seconds < 10 else f"{epoch_seconds:.0f}"
+    seeds = "" if num_seeds == 1 else f" for {num_seeds} seeds"
+    more = "" if num_left == config.epochs else "more "
+    text = (
+        f"about {each} s an epoch; at most {num_left} {more}epochs, so at most "
+        f"{clock(run_seconds)}{seeds}"
+    )
+    if config.patience < config.epochs:
+        text += f"; stops early after {config.patience} epochs without improvement"
+    return text
