@@ -110,6 +110,11 @@ def test_info_describes_a_store_and_verify_finds_damage(planted, capsys):
 def test_train_evaluate_compare_and_report_work_one_after_the_other(planted, capsys, request):
     assert main(["train", "tam_ulag-planted", *QUICK, "--out", "runs/a"]) == 0
     assert list(planted.parents[1].glob("runs/a/figures/*.png"))
+    first = said(capsys)[1].splitlines()
+    assert first[0] == "tam_ulag-planted: model tam_ulag, labels latent, no text, on cpu"
+    assert "seed 1111 (1 of 1)" in first
+    log = (planted.parents[1] / "runs" / "a" / "train.log").read_text(encoding="utf-8").splitlines()
+    assert [line for line in log if "/2 " in line] == [line for line in first if "/2 " in line]
     request.getfixturevalue("undrawn")
     assert main(["train", "self_mm-planted", *QUICK, "--out", "runs/b"]) == 0
     out, err = said(capsys)

@@ -85,16 +85,17 @@ class TrainingProgress(LiveLine):
 
     def on_evidence(self, epoch: int, done: int, total: int) -> None:
         """Move the bar while evidence is gathered."""
-        most = getattr(self._plan.config.labels, "evidence_epochs", None) if self._plan else None
-        at_most = f" of at most {most}" if most else ""
-        text = f"{self._seed}, evidence for labels, epoch {epoch}{at_most}"
+        most = getattr(self._plan.config.labels, "evidence_epochs", 0) if self._plan else 0
+        text = f"{self._seed}, evidence for labels, {_number_epoch(epoch, most)}"
         self.move(description=text, completed=done, total=total)
 
     def on_step(self, epoch: int, done: int, total: int) -> None:
         """Move the bar; say how long it takes once that is known."""
         self._clock.begin_epochs()
         self._clock.pace.note_step(time.monotonic(), done, total)
-        self.move(description=f"{self._seed}, epoch {epoch}", completed=done, total=total)
+        most = self._plan.config.train.epochs if self._plan else 0
+        text = f"{self._seed}, {_number_epoch(epoch, most)}"
+        self.move(description=text, completed=done, total=total)
         if self._plan is not None:
             self._print_bound(self._plan.config.train, epoch - 1)
 
@@ -128,6 +129,10 @@ class TrainingProgress(LiveLine):
                 num_seeds=self._clock.num_left,
             )
         )
+
+
+def _number_epoch(epoch: int, most: int) -> str:
+    return f"epoch {epoch} of at most {most}" if most else f"epoch {epoch}"
 
 
 class _SeedClock:

@@ -1,0 +1,199 @@
+"""What a training prints: what it does, for how long at most, and where it is; and its log."""
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from helpers import make_config
+
+from mien.cli.progress import TrainingProgress
+from mien.cli.progress.pace import EpochPace
+from mien.training.listening import EpochRecord, RunPlan
+from mien.training.settings import list_configs, read_config, read_published
+
+VALID = {"mae": 0.9, "corr": 0.5}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still unless ``now`` is set."""
+    now = SimpleNamespace(now=100.0)
+    frozen = SimpleNamespace(monotonic=lambda: now.now, strftime=lambda _: "started")
+    monkeypatch.setattr("mien.cli.progress.training_progress.time", frozen)
+    return now
+
+
+def make_plan(folder, *, encoder="minilm", seeds=(1, 2), ended=(), **train):
+    config = make_config(train={"epochs": 10, "patience": 3, "seeds": list(seeds), **train})
+    return RunPlan(
+        folder=folder,
+        store=Path("stores/own"),
+        config=config,
+        text_encoder=encoder,
+        device="cpu",
+        num_clips={"train": 1284, "valid": 229},
+        seeds=seeds,
+        ended=ended,
+    )
+
+
+def make_record(epoch, seconds=2.0, *, is_best=True):
+    return EpochRecord(
+        epoch=epoch,
+        losses={"fusion": 0.5},
+        valid=VALID,
+        clipped=0.0,
+        is_best=is_best,
+        seconds=seconds,
+    )
+
+
+def printed(capsys):
+    return capsys.readouterr().err.splitlines()
+
+
+def begin(name="own", *, encoder, folder=Path("runs/own"), published=None, **plan):
+    with TrainingProgress(name, published) as progress:
+        progress.on_begin(make_plan(folder, encoder=encoder, **plan))
+
+
+def test_a_training_begins_with_what_it_does(capsys):
+    begin(encoder="minilm")
+    assert printed(capsys) == [
+        "own: model tam_ulag, labels ulag, text encoder minilm (finetune), on cpu",
+        "stores/own: 1,284 train, 229 valid clips; 2 seeds: 1, 2; to runs/own",
+    ]
+    begin(encoder=None, seeds=tuple(range(10)), ended=(0, 1))
+    first, second = printed(capsys)
+    assert "text as given states" in first
+    assert "10 seeds, 0 to 9, 2 of them trained already" in second
+
+
+@pytest.mark.parametrize("encoder", ["minilm", None])
+def test_published_settings_without_their_encoder_say_what_to_type(capsys, encoder):
+    begin("tam_ulag-mosi", encoder=encoder, published=read_published("tam_ulag-mosi"))
+    _, _, note, remedy = printed(capsys)
+    assert "made with bert-base-uncased" in note
+    assert "not comparable" in note
+    assert "--set text_encoder.name=FOLDER" in remedy
+    assert "=bert-base-uncased" in remedy
+    assert remedy.endswith(": tam_ulag-mosi-ours")
+
+
+def test_published_settings_with_an_encoder_of_the_users_say_no_more(capsys):
+    published = read_published("tam_ulag-mosi")
+    for encoder in ("models/bert-base-uncased", "bert-base-uncased"):
+        begin("tam_ulag-mosi", encoder=encoder, published=published)
+        assert len(printed(capsys)) == 2
+
+
+@pytest.mark.parametrize("name", list_configs())
+def test_the_settings_that_are_published_say_so_and_name_ours(name):
+    published = read_published(name)
+    assert (published is None) == name.endswith(("-ours", "-planted"))
+    if published is not None:
+        ours, theirs = read_config(published.ours), read_config(name)
+        assert (ours.corpus, ours.model.name) == (theirs.corpus, theirs.model.name)
+
+
+def test_the_time_is_said_once_enough_steps_were_measured(capsys, clock, tmp_path):
+    with TrainingProgress("own") as progress:
+        progress.on_begin(make_plan(tmp_path))
+        progress.on_seed(1, 1, 2)
+        clock.now += 20  # evidence, or whatever comes before the epochs
+        for step in range(1, 9):
+            clock.now += 30 if step == 1 else 2
+            progress.on_step(1, 10 * step, 100)
+            lines = printed(capsys)
+            if step < 4:
+                assert not any("an epoch" in line for line in lines)
+            elif step == 4:
+                # 2 s for 10 clips of 100; the first step took longer
+                left = 10 * 20 + (50 + 10 * 20)
+                assert lines == [
+                    "about 20 s an epoch; at most 10 epochs, so at most "
+                    f"{left // 60}:{left % 60:02d} for 2 seeds; stops early after 3 epochs without "
+                    "improvement"
+                ]
+            else:
+                assert lines == []
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_time_of_short_epochs_is_said_when_the_first_has_ended(capsys, tmp_path):
+    plan = make_plan(tmp_path, seeds=(1,), patience=10)
+    with TrainingProgress("own") as progress:
+        progress.on_begin(plan)
+        progress.on_seed(1, 1, 1)
+        progress.on_step(1, 100, 100)
+        progress.on_epoch(make_record(1), plan.config.train)
+        progress.on_epoch(make_record(2, 4.0, is_best=False), plan.config.train)
+    *_, header, bound, _, heading, first, second = printed(capsys)
+    assert header == "seed 1 (1 of 1)"
+    assert bound.startswith("about 2.0 s an epoch; at most 9 more epochs, so at most 0:18")
+    assert heading.split() == ["epoch", "fusion", "mae", "corr", "best"]
+    assert first.split()[:5] == ["1/10", "0.500", "0.900", "0.500", "1*"]
+    assert first.endswith("2.0 s, at most 0:18 left")
+    assert second.split()[4] == "1"
+    assert second.endswith("4.0 s, at most 0:24 left")
+
+
+def test_a_seed_begins_with_its_number_and_the_time_of_the_run(capsys, clock, tmp_path):
+    with TrainingProgress("own") as progress:
+        progress.on_begin(make_plan(tmp_path, seeds=(1, 2, 3, 4), ended=(1,)))
+        for seed in (2, 3, 4):
+            progress.on_seed(seed, seed, 4)
+            clock.now += 60
+    headers = [line for line in printed(capsys) if line.startswith("seed")]
+    assert headers == [
+        "seed 2 (2 of 4)",
+        "seed 3 (3 of 4), 1:00 so far, about 2:00 left",
+        "seed 4 (4 of 4), 2:00 so far, about 1:00 left",
+    ]
+
+
+def test_a_seed_that_goes_on_knows_its_best_epoch(capsys, clock, tmp_path):
+    with TrainingProgress("own") as progress:
+        progress.on_begin(make_plan(tmp_path, seeds=(1,)))
+        progress.on_seed(1, 1, 1)
+        progress.on_resume((make_record(1), make_record(2, is_best=False)))
+        clock.now += 1
+        progress.on_epoch(make_record(3, is_best=False), make_plan(tmp_path).config.train)
+    lines = printed(capsys)
+    assert "goes on after epoch 2; the best so far is 1" in lines
+    assert lines[-1].split()[4] == "1"
+
+
+def test_the_lines_and_the_log_are_kept_in_the_run_folder_and_added_to(capsys, clock, tmp_path):
+    folder = tmp_path / "r"
+    with TrainingProgress("own") as progress:
+        progress.on_begin(make_plan(folder))
+    assert not folder.exists()  # nothing of a run that ended before it had a folder
+    before = printed(capsys)
+    for start in (1, 2):
+        with TrainingProgress("own") as progress:
+            progress.on_begin(make_plan(folder))
+            progress.on_stage("loading the data")
+            folder.mkdir(exist_ok=True)
+            progress.on_seed(start, start, 2)
+            logging.getLogger("mien.training").warning("a warning of %s", start)
+            clock.now += 1
+    logging.getLogger("mien.training").warning("nobody listens")
+    lines = (folder / "train.log").read_text(encoding="utf-8").splitlines()
+    each = ["started", *before, "loading the data"]
+    assert lines == [
+        *each, "seed 1 (1 of 2)", "a warning of 1", *each, "seed 2 (2 of 2)", "a warning of 2",
+    ]  # fmt: skip
+    assert [line for line in printed(capsys) if line.startswith("seed")] == [
+        "seed 1 (1 of 2)",
+        "seed 2 (2 of 2)",
+    ]
+
+
+def test_the_pace_of_whole_epochs_is_that_of_the_last_three():
+    pace = EpochPace()
+    assert pace.epoch_seconds is None
+    for seconds in (50.0, 1.0, 2.0, 3.0):
+        pace.note_epoch(seconds)
+    assert pace.epoch_seconds == 2.0
