@@ -1,11 +1,13 @@
 """Commands that compare finished runs and report on them."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from mien.cli.options import RunArgument, busy, read_split
+from mien.cli.options import ReplaceOption, RunArgument, busy, read_split
+from mien.errors import ConfigError
 
 __all__ = ["compare", "labels", "report"]
 
@@ -13,23 +15,65 @@ __all__ = ["compare", "labels", "report"]
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is the baseline.")],
     split: Annotated[str, typer.Option(help="valid or test.")] = "test",
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="text, markdown, latex, csv or json [default: by the name of --out, or text].",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table into a file.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the differences: a .png, .pdf or .svg."),
+    ] = None,
+    *,
+    replace: ReplaceOption = False,
 ) -> None:
     """Compare runs on the same clips, with intervals and p values."""
+    from mien.files.atomic import refuse_existing, write_text
     from mien.reports.comparison import compare_runs
-    from mien.reports.run_text import format_comparison
+    from mien.reports.comparison_tables import choose_format, format_comparison_as
     from mien.training.run_folder import open_run
 
+    chosen = choose_format(kind, out)
+    if plot is not None:
+        _check_picture(plot)
+    for file in (out, plot):
+        if file is not None:
+            refuse_existing(file, replace=replace)
     with busy("resampling"):
         comparison = compare_runs([open_run(run) for run in runs], read_split(split))
-    print(format_comparison(comparison))
+    if out is None:
+        print(format_comparison_as(comparison, chosen))
+    else:
+        write_text(out, format_comparison_as(comparison, chosen) + "\n")
+        print(out)
+    if plot is not None:
+        comparison.plot(plot)
+        print(plot, file=sys.stdout if out is not None else sys.stderr)
 
 
-def report(run: RunArgument) -> None:
+def _check_picture(path: Path) -> None:
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ConfigError(f"--plot {path}: its name must end in .png, .pdf or .svg")
+
+
+def report(
+    run: RunArgument,
+    figures: Annotated[
+        Literal["png", "pdf", "svg"],
+        typer.Option(help="Write figures in this format too; png always."),
+    ] = "png",
+) -> None:
     """Write a run's report and figures again from its files."""
     from mien.reports.page import write_report
     from mien.training.run_folder import open_run
 
-    print(write_report(open_run(run)))
+    print(write_report(open_run(run), figures=figures))
 
 
 def labels(run: RunArgument) -> None:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,9 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import SeedSummary, holm, summarise_seeds
 from mien.training.run_folder import RunFolder
 from mien.types import Split, Task, video_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ComparedRun", "RunComparison", "compare_runs"]
 
@@ -73,6 +77,44 @@ class RunComparison:
     num_seeds: tuple[int, ...]
     metrics: dict[str, tuple[ComparedRun, ...]]
     failed_seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as JSON would have it, unrounded; None stands for what is undefined."""
+        from mien.reports.comparison_tables import comparison_to_dict
+
+        return comparison_to_dict(self)
+
+    def to_markdown(self) -> str:
+        """Return a table of means and one of differences, as ``mien compare`` writes a ``.md``."""
+        from mien.reports.comparison_tables import format_comparison_as
+
+        return format_comparison_as(self, "markdown")
+
+    def to_latex(self) -> str:
+        """Return the same two tables for ``booktabs``, as ``mien compare`` writes a ``.tex``."""
+        from mien.reports.comparison_tables import format_comparison_as
+
+        return format_comparison_as(self, "latex")
+
+    def to_csv(self) -> str:
+        """Return a row for each metric and run, unrounded, with the names of the columns first."""
+        from mien.reports.comparison_tables import format_comparison_as
+
+        return format_comparison_as(self, "csv") + "\n"
+
+    def plot(self, path: str | Path | None = None) -> "Figure":
+        """Draw the differences to the first run with their intervals.
+
+        Args:
+            path: File to write: a ``.pdf``, a ``.svg``, or else a PNG.
+        """
+        from mien.reports.figures.forest_plot import draw_differences  # matplotlib takes a while
+        from mien.reports.figures.style import save_figure
+
+        figure = draw_differences(self)
+        if path is not None:
+            save_figure(figure, Path(path))
+        return figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

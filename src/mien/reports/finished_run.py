@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mien.reports.text import name_corpus
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.types import Modality, Scale
 
-__all__ = ["FinishedRun", "Picture", "TrainLabels", "read_labels", "read_run"]
+__all__ = ["FigureFormat", "FinishedRun", "Picture", "TrainLabels", "read_labels", "read_run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,10 @@ class FinishedRun:
     def examples(self) -> list[dict[str, Any]]:
         """Return the clips whose attention is shown: those of the first seed that have some."""
         return [clip for clip in self.seeds[0].examples() if clip["attention"]]
+
+
+#: Formats of figures.
+FigureFormat = Literal["png", "pdf", "svg"]
 
 
 class Picture(NamedTuple):

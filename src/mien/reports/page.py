@@ -10,7 +10,7 @@ from mien.evaluation.label_agreement import AGREEMENT, COPY, GENERATED
 from mien.evaluation.metrics import METRICS
 from mien.evaluation.metrics_file.run_metrics import LabelMetrics, MetricSummary, SeedValues
 from mien.files.atomic import write_text
-from mien.reports.finished_run import FinishedRun, Picture, read_run
+from mien.reports.finished_run import FigureFormat, FinishedRun, Picture, read_run
 from mien.reports.label_tables import (
     NUM_CLIPS,
     LabelColumn,
@@ -23,6 +23,7 @@ from mien.reports.metric_cells import count_units, has_videos, mean_cell, metric
 from mien.reports.text import (
     UNDEFINED,
     describe_metrics,
+    escape_markdown,
     format_value,
     label_metric,
     markdown_table,
@@ -40,12 +41,17 @@ _CLIPS: Final = {
 _SOURCES: Final = {GENERATED: "generated", COPY: "copied annotation"}
 
 
-def write_report(run: RunFolder) -> Path:
+def write_report(run: RunFolder, *, figures: FigureFormat = "png") -> Path:
     """Write ``report.md`` and its figures into a run folder, from the files in it alone.
 
     What a run does not have is left out: unimodal tasks that are not annotated, known moments,
     attention. Figures and page are each written beside their place and renamed; the same files
-    give the same report.
+    give the same report. The page shows PNGs; figures that lie there in another format are written
+    anew as well.
+
+    Args:
+        run: The run folder.
+        figures: Another format to write every figure in, for papers.
 
     Returns:
         The path of ``report.md``.
@@ -56,7 +62,7 @@ def write_report(run: RunFolder) -> Path:
     from mien.reports.figures.run import draw_figures  # matplotlib takes a while
 
     finished = read_run(run)
-    pictures = draw_figures(finished)
+    pictures = draw_figures(finished, figures)
     sections = [
         _headline(finished),
         _main_results(finished),
@@ -275,12 +281,14 @@ def _example_section(run: FinishedRun) -> str:
     lines = []
     lacks_font = False
     for number, clip in enumerate(examples, start=1):
-        transcript = _escape(clip["transcript"]) or "no transcript"
+        transcript = escape_markdown(clip["transcript"]) or "no transcript"
         lines.append(f"{number}. `{clip['id']}`: {transcript}")
         if not can_draw_words(clip):
             lacks_font = True
-            words = [f"{_escape(w.text)} ({format_value(w.weight)})" for w in words_of(clip)]
-            lines.append(f"   \n   Words and their weights: {' · '.join(words)}")
+            words = " · ".join(
+                f"{escape_markdown(w.text)} ({format_value(w.weight)})" for w in words_of(clip)
+            )
+            lines.append(f"   \n   Words and their weights: {words}")
     if lacks_font:
         parts.append(
             "No installed font has the characters of some clips, so that the figure shows the "
@@ -289,12 +297,6 @@ def _example_section(run: FinishedRun) -> str:
             "in the figure."
         )
     return "\n\n".join([*parts, "\n".join(lines)])
-
-
-def _escape(text: str) -> str:
-    """Return text in which Markdown finds no marks."""
-    marked = "".join(f"\\{c}" if c in "\\`*_[]#<>|$" else c for c in text)
-    return " ".join(marked.split())
 
 
 def _environment(run: FinishedRun) -> str:

@@ -34,7 +34,7 @@ from mien.reports.text import (
 )
 from mien.types import REPORTED_SPLITS, Task
 
-__all__ = ["format_comparison", "format_run"]
+__all__ = ["describe_pairing", "format_comparison", "format_run"]
 
 
 def format_run(values: Mapping[str, Any]) -> str:
@@ -140,8 +140,6 @@ def format_comparison(comparison: RunComparison) -> str:
     """Return how runs differ from the first one, metric by metric."""
     letters = [_letter(number) for number in range(len(comparison.runs))]
     corpus = name_corpus(comparison.corpus, is_synthetic=comparison.is_synthetic)
-    units = count_words(comparison.num_units, comparison.unit)
-    units += " (few)" * (1 < comparison.num_units < SOMEWHAT_FEW)
     lines = [wrap(f"{comparison.split} of {corpus}: {count_words(comparison.num_clips, 'clip')}")]
     for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
         lines.append(wrap(f"{letter}: {name} ({count_words(num, 'seed')})", indent="   "))
@@ -155,8 +153,8 @@ def format_comparison(comparison: RunComparison) -> str:
     ]
     note = (
         f"deviation: standard deviation over the seeds; less {letters[0]}: difference of the means "
-        f"to {letters[0]}, with a 95 % interval and a two-sided p value by Student's t, paired "
-        f"over {units}{_describe_seeds(comparison)}; Holm: p corrected for the number of runs "
+        f"to {letters[0]}, with a 95 % interval and a two-sided p value by Student's t, "
+        f"{describe_pairing(comparison)}; Holm: p corrected for the number of runs "
         f"compared with {letters[0]}; {_better(comparison.family)}"
     )
     table = format_table(heading, rows)
@@ -178,8 +176,17 @@ def _compare_row(name: str, letter: str, run: ComparedRun, family: str) -> list[
     ]
 
 
+def describe_pairing(comparison: RunComparison) -> str:
+    """Return over what differences are paired, and for which trainings they hold.
+
+    For further ones with other seeds, or for these weights alone.
+    """
+    units = count_words(comparison.num_units, comparison.unit)
+    few = " (few)" * (1 < comparison.num_units < SOMEWHAT_FEW)
+    return f"paired over {units}{few}{_describe_seeds(comparison)}"
+
+
 def _describe_seeds(comparison: RunComparison) -> str:
-    """Say whether differences hold for further trainings, or for these weights alone."""
     if comparison.num_units < 2:
         return ", too few for an interval"
     compared = [run.to_first for run in next(iter(comparison.metrics.values()))]

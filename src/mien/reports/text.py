@@ -16,12 +16,14 @@ __all__ = [
     "count_words",
     "describe_metrics",
     "describe_units",
+    "escape_markdown",
     "format_interval",
     "format_table",
     "format_value",
     "label_metric",
     "markdown_table",
     "name_corpus",
+    "name_metric",
     "note_on_units",
     "wrap",
 ]
@@ -30,6 +32,8 @@ __all__ = [
 UNDEFINED: Final = "-"
 
 _WIDTH: Final = 80
+#: Names of metrics in papers, without the number of classes.
+_PAPER_NAMES: Final = {"mae": "MAE", "corr": "Corr", "acc": "Acc", "f": "F"}
 #: Units below which percentile intervals are somewhat too narrow.
 SOMEWHAT_FEW: Final = 30
 
@@ -63,6 +67,20 @@ def label_metric(name: str, family: str) -> str:
     'acc2_non0 %'
     """
     return f"{name} %" if METRICS[family][name].is_share else name
+
+
+def name_metric(name: str) -> str:
+    """Return what papers call a metric; which reading it is stands behind it.
+
+    >>> name_metric("mae"), name_metric("acc2_non0"), name_metric("f1_has0"), name_metric("acc7")
+    ('MAE', 'Acc-2 (non0)', 'F1 (has0)', 'Acc-7')
+    """
+    base, _, reading = name.partition("_")
+    letters = base.rstrip("0123456789")
+    title = _PAPER_NAMES.get(letters, letters)
+    if digits := base.removeprefix(letters):
+        title += digits if letters == "f" else f"-{digits}"
+    return f"{title} ({reading})" if reading else title
 
 
 def describe_metrics(family: str) -> list[str]:
@@ -135,6 +153,16 @@ def markdown_table(
     marks = [":---" if column < num_words else "---:" for column in range(len(heading))]
     lines = [heading, marks, *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in c)} |" for c in lines)
+
+
+def escape_markdown(text: str) -> str:
+    r"""Return text in which Markdown finds no marks, on one line.
+
+    >>> escape_markdown("a_b  [c]")
+    'a\\_b \\[c\\]'
+    """
+    marked = "".join(f"\\{c}" if c in "\\`*_[]#<>|$" else c for c in text)
+    return " ".join(marked.split())
 
 
 def count_words(number: int, what: str) -> str:

@@ -13,7 +13,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mien.evaluation.significance import SourceResults
-from mien.reports.figures.style import INK, MUTED, make_figure, style_axes
+from mien.reports.figures.style import (
+    DASHED,
+    GRID,
+    INK,
+    MUTED,
+    make_figure,
+    series_colour,
+    series_marker,
+    style_axes,
+)
 
 __all__ = [
     "Estimate",
@@ -25,12 +34,6 @@ __all__ = [
     "estimates_of",
 ]
 
-#: Colours of variants in their order. Source: okabe2008, safe for colour-blind readers.
-_COLOURS: Final = (
-    "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8c6d31",
-)  # fmt: skip
-_MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
-_DASHED: Final = (0, (4, 2))
 _NOTE_LETTERS: Final = 12  # of a note, in an inch
 
 
@@ -113,7 +116,7 @@ def draw_intervals(
 ) -> Figure:
     """Draw a value with its interval for every name, in a grid of panels.
 
-    Panels of one row share their axis of values.
+    Panels of one row share their axis of values where it is called the same.
 
     Args:
         rows: The panels, row by row; shorter rows are filled up with nothing.
@@ -125,17 +128,27 @@ def draw_intervals(
     longest = max(len(name) for name in names)
     width = 2.9 * num_columns + 0.085 * longest + 0.5
     figure = make_figure(title, width, len(rows) * (0.27 * len(names) + 0.95) + 0.7)
-    grid = figure.subplots(len(rows), num_columns, squeeze=False, sharex="row", sharey=True)
+    grid = figure.subplots(len(rows), num_columns, squeeze=False, sharey=True)
     for panels, axes_of_row in zip(rows, grid, strict=True):
+        first: dict[str, Axes] = {}
         for panel, axes in zip(panels, axes_of_row, strict=False):
+            if (other := first.setdefault(panel.across, axes)) is not axes:
+                axes.sharex(other)
             _draw_intervals(axes, panel, names)
         for axes in axes_of_row[len(panels) :]:
             axes.set_axis_off()
-    grid[0, 0].set_yticks(range(len(names)), names)
+    grid[0, 0].set_yticks(range(len(names)), map(_plain, names))
+    for axes in grid.flat:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
     if note:
         figure.supxlabel(_fit(note, width), x=0.01, ha="left", fontsize=8.5, color=MUTED)
     return figure
+
+
+def _plain(name: str) -> str:
+    """Return a name in which matplotlib finds no formula."""
+    return name.replace("$", r"\$")
 
 
 def _fit(note: str, width: float) -> str:
@@ -146,19 +159,20 @@ def _fit(note: str, width: float) -> str:
 def _draw_intervals(axes: Axes, panel: IntervalPanel, names: Sequence[str]) -> None:
     style_axes(axes, panel.title, across=panel.across)
     axes.grid(visible=False, axis="y")
-    axes.grid(visible=True, axis="x", color="#e6e6e6", linewidth=0.8)
+    axes.grid(visible=True, axis="x", color=GRID, linewidth=0.8)
     if panel.mark is not None:
-        axes.axvline(panel.mark, color=MUTED, linewidth=1.1, linestyle=_DASHED, zorder=1)
+        axes.axvline(panel.mark, color=MUTED, linewidth=1.1, linestyle=DASHED, zorder=1)
     for row, name in enumerate(names):
         estimate = panel.estimates.get(name)
         if estimate is None or estimate.value is None:
             continue
-        colour = _colour(row)
+        colour = series_colour(row)
         if estimate.low is not None and estimate.high is not None:
             axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=1.6)
         axes.plot(
-            estimate.value, row, _marker(row), color=colour, markersize=6, markeredgecolor="white"
-        )
+            estimate.value, row, series_marker(row), color=colour, markersize=6,
+            markeredgecolor="white",
+        )  # fmt: skip
 
 
 def draw_lines(
@@ -193,12 +207,19 @@ def draw_lines(
         for axes in axes_of_row[len(panels) :]:
             axes.set_axis_off()
     keys = [
-        Line2D([], [], color=_colour(number), marker=_marker(number), markersize=5, linewidth=1.4)
+        Line2D(
+            [],
+            [],
+            color=series_colour(number),
+            marker=series_marker(number),
+            markersize=5,
+            linewidth=1.4,
+        )
         for number in range(len(names))
     ]
     num_abreast = min(2 if num_columns == 1 else 4, len(names))
     figure.legend(
-        keys, list(names), loc="outside lower left", ncols=num_abreast, fontsize=8.5,
+        keys, list(map(_plain, names)), loc="outside lower left", ncols=num_abreast, fontsize=8.5,
         frameon=False, labelcolor=INK, handlelength=2.0, title=_fit(note, width) or None,
         title_fontsize=8.5, alignment="left",
     )  # fmt: skip
@@ -208,9 +229,9 @@ def draw_lines(
 def _draw_lines(axes: Axes, panel: LinePanel, names: Sequence[str]) -> None:
     style_axes(axes, panel.title, across=panel.across, up=panel.up)
     if panel.mark is not None:
-        axes.axhline(panel.mark, color=MUTED, linewidth=1.1, linestyle=_DASHED, zorder=1)
+        axes.axhline(panel.mark, color=MUTED, linewidth=1.1, linestyle=DASHED, zorder=1)
     for number, name in enumerate(names):
-        colour = _colour(number)
+        colour = series_colour(number)
         for line in panel.lines.get(name, ()):
             values, lows, highs = (
                 np.array([math.nan if v is None else v for v in each], dtype=np.float64)
@@ -223,20 +244,12 @@ def _draw_lines(axes: Axes, panel: LinePanel, names: Sequence[str]) -> None:
             has_dots = line.dot is None and len(values) <= 12
             axes.plot(
                 line.places, values, color=colour, linewidth=1.4,
-                marker=_marker(number) if has_dots else None, markersize=4.5,
+                marker=series_marker(number) if has_dots else None, markersize=4.5,
             )  # fmt: skip
             if not np.isnan(lows).all():
                 axes.fill_between(line.places, lows, highs, color=colour, alpha=0.13, linewidth=0)
             if line.dot is not None:
                 axes.plot(
-                    line.places[line.dot], values[line.dot], _marker(number), color=colour,
+                    line.places[line.dot], values[line.dot], series_marker(number), color=colour,
                     markersize=6, markeredgecolor="white",
                 )  # fmt: skip
-
-
-def _colour(number: int) -> str:
-    return _COLOURS[number % len(_COLOURS)]
-
-
-def _marker(number: int) -> str:
-    return _MARKERS[(number + number // len(_COLOURS)) % len(_MARKERS)]

@@ -1,7 +1,7 @@
 """The figures of a run: from its files to pictures beside its report, each with its sentence."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,7 +14,7 @@ from mien.reports.figures.learning_curves import draw_learning
 from mien.reports.figures.score_clouds import draw_scores
 from mien.reports.figures.style import save_figure
 from mien.reports.figures.words import keep_printable
-from mien.reports.finished_run import FinishedRun, Picture, read_labels
+from mien.reports.finished_run import FigureFormat, FinishedRun, Picture, read_labels
 from mien.reports.label_trajectories import (
     evaluate_copies,
     evaluate_trajectories,
@@ -25,23 +25,28 @@ from mien.types import REPORTED_SPLITS
 __all__ = ["draw_figures"]
 
 
-def draw_figures(run: FinishedRun) -> list[Picture]:
+def draw_figures(run: FinishedRun, also: FigureFormat = "png") -> list[Picture]:
     """Write the figures of a run into its folder, and remove those of an older report.
 
-    A figure for which the run has nothing to show is left out.
+    A figure for which the run has nothing to show is left out. Every figure is a PNG, and besides
+    in the format that is given and in those in which an older report wrote it.
     """
     folder = run.folder.path / "figures"
     folder.mkdir(exist_ok=True)
     pictures = []
     for title, draw in _FIGURES.items():
         name = title.lower().replace(" ", "-")
-        path, drawn = folder / f"{name}.png", draw(run)
+        paths = {kind: folder / f"{name}.{kind}" for kind in get_args(FigureFormat)}
+        drawn = draw(run)
         if drawn is None:
-            path.unlink(missing_ok=True)
-        else:
-            figure, caption = drawn
-            save_figure(figure, path)
-            pictures.append(Picture(f"figures/{name}.png", title, caption))
+            for path in paths.values():
+                path.unlink(missing_ok=True)
+            continue
+        figure, caption = drawn
+        for kind, path in paths.items():
+            if kind in ("png", also) or path.is_file():
+                save_figure(figure, path)
+        pictures.append(Picture(f"figures/{name}.png", title, caption))
     return pictures
 
 

@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Final
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,6 +22,8 @@ __all__ = [
     "legend_style",
     "make_figure",
     "save_figure",
+    "series_colour",
+    "series_marker",
     "style_axes",
 ]
 
@@ -36,6 +39,15 @@ MUTED: Final = "#6e6e6e"
 GRID: Final = "#e6e6e6"
 DASHED: Final = (0, (4, 2))
 _DPI: Final = 130
+#: Colours of variants or seeds in their order. Source: okabe2008.
+_SERIES: Final = (
+    "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8c6d31",
+)  # fmt: skip
+_MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+#: What a file of each vector format would say of when it was written.
+_DATES: Final = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+#: Ids that do not change from run to run, and fonts that publishers take.
+_VECTORS: Final[Any] = {"svg.hashsalt": "mien", "pdf.fonttype": 42}
 
 
 def make_figure(title: str, width: float, height: float) -> Figure:
@@ -62,10 +74,25 @@ def style_axes(axes: Axes, title: str = "", *, across: str = "", up: str = "") -
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG beside ``path`` and rename it; the same figure gives the same bytes."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=_DPI, facecolor="white")
+    """Write a figure beside ``path`` and rename it; the same figure gives the same bytes.
+
+    A name that ends in ``.svg`` or ``.pdf`` gives a vector figure, every other one a PNG.
+    """
+    picture, suffix = io.BytesIO(), path.suffix.lower().removeprefix(".")
+    kind = suffix if suffix in _DATES else "png"
+    with rc_context(_VECTORS):
+        figure.savefig(picture, format=kind, dpi=_DPI, facecolor="white", metadata=_DATES.get(kind))
     write_bytes(path, picture.getvalue())
+
+
+def series_colour(number: int) -> str:
+    """Return the colour of a variant or a seed, by its number from 0."""
+    return _SERIES[number % len(_SERIES)]
+
+
+def series_marker(number: int) -> str:
+    """Return its marker; the two together repeat after 64."""
+    return _MARKERS[(number + number // len(_SERIES)) % len(_MARKERS)]
 
 
 def legend_style() -> dict[str, Any]:

@@ -1,0 +1,346 @@
+"""Comparisons of runs to what other programs read: Markdown, LaTeX, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from mien.errors import ConfigError
+from mien.evaluation.metrics import METRICS
+from mien.files.json_values import json_number
+from mien.reports.comparison import ComparedRun, RunComparison
+from mien.reports.latex import escape_latex, latex_number, latex_table
+from mien.reports.run_text import describe_pairing, format_comparison
+from mien.reports.text import (
+    UNDEFINED,
+    count_words,
+    escape_markdown,
+    format_interval,
+    format_value,
+    markdown_table,
+    name_corpus,
+    name_metric,
+)
+
+__all__ = [
+    "ComparisonFormat",
+    "choose_format",
+    "comparison_rows",
+    "comparison_to_dict",
+    "format_comparison_as",
+    "is_marked",
+]
+
+#: How a comparison can be written.
+ComparisonFormat = Literal["text", "markdown", "csv", "json", "latex"]
+
+#: The format that the end of a file's name stands for.
+_SUFFIXES: Final[Mapping[str, ComparisonFormat]] = {
+    ".txt": "text", ".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex",
+}  # fmt: skip
+
+
+def choose_format(chosen: str | None, out: Path | None) -> ComparisonFormat:
+    """Return the format that is given, or that of the file's name, or ``text``.
+
+    Raises:
+        ConfigError: If there is no such format, or the name of the file stands for none.
+    """
+    for name in get_args(ComparisonFormat):
+        if chosen == name:
+            return name  # type: ignore[no-any-return]  # get_args forgets the words
+    if chosen is not None:
+        names = ", ".join(get_args(ComparisonFormat))
+        raise ConfigError(f"--format {chosen!r}: must be one of {names}")
+    if out is None:
+        return "text"
+    if out.suffix.lower() not in _SUFFIXES:
+        raise ConfigError(
+            f"--out {out}: its name must end in {', '.join(_SUFFIXES)}, or --format must be given"
+        )
+    return _SUFFIXES[out.suffix.lower()]
+
+
+def format_comparison_as(comparison: RunComparison, kind: ComparisonFormat) -> str:
+    """Return a comparison as text in a format, without a line end after it."""
+    return _FORMATS[kind](comparison)
+
+
+def is_marked(comparison: RunComparison, metric: str, number: int) -> bool:
+    """Return whether a run is marked as the best of a metric.
+
+    It is if its mean is the best one and differs from the first run for the better: the interval
+    of the difference leaves 0 out and covers the seeds. The first run itself is marked if its mean
+    is the best and all others differ from it so for the worse.
+
+    Args:
+        comparison: The comparison.
+        metric: One of its metrics.
+        number: Which of its runs, from 0.
+    """
+    runs = comparison.metrics[metric]
+    sign = 1.0 if METRICS[comparison.family][metric].higher_is_better else -1.0
+    means = [sign * run.seeds.mean for run in runs]
+    if any(math.isnan(mean) for mean in means) or means[number] < max(means):
+        return False
+    if number == 0:
+        return all(_is_beyond(run, -sign) for run in runs[1:])
+    return _is_beyond(runs[number], sign)
+
+
+def _is_beyond(run: ComparedRun, sign: float) -> bool:
+    """Return whether the interval of the difference, which covers the seeds, has this sign."""
+    less = run.to_first
+    return less is not None and less.covers_seeds and min(sign * less.low, sign * less.high) > 0
+
+
+def comparison_to_dict(comparison: RunComparison) -> dict[str, Any]:
+    """Return a comparison as JSON holds it: unrounded, None for what is undefined."""
+    runs = zip(comparison.runs, comparison.num_seeds, strict=True)
+    return {
+        "corpus": comparison.corpus,
+        "is_synthetic": comparison.is_synthetic,
+        "family": comparison.family,
+        "split": comparison.split,
+        "unit": comparison.unit,
+        "num_clips": comparison.num_clips,
+        "num_units": comparison.num_units,
+        "runs": [
+            {
+                "name": name,
+                "num_seeds": num,
+                "failed_seeds": list(comparison.failed_seeds.get(name, ())),
+            }
+            for name, num in runs
+        ],
+        "metrics": {
+            metric: [
+                {"run": run.name} | _numbers(comparison, metric, number)
+                for number, run in enumerate(compared)
+            ]
+            for metric, compared in comparison.metrics.items()
+        },
+    }
+
+
+def _numbers(comparison: RunComparison, metric: str, number: int) -> dict[str, Any]:
+    """Return what is known of a metric of a run; a share lies from 0 to 1."""
+    run = comparison.metrics[metric][number]
+    less = run.to_first
+    numbers = {
+        "mean": run.seeds.mean,
+        "deviation": run.seeds.deviation,
+        "low": run.low,
+        "high": run.high,
+        "difference": math.nan if less is None else less.difference,
+        "difference_low": math.nan if less is None else less.low,
+        "difference_high": math.nan if less is None else less.high,
+        "p_value": math.nan if less is None else less.p_value,
+        "p_corrected": run.p_corrected,
+    }
+    return {name: json_number(value) for name, value in numbers.items()} | {
+        "covers_seeds": None if less is None else less.covers_seeds,
+        "is_best": is_marked(comparison, metric, number),
+    }
+
+
+def comparison_rows(comparison: RunComparison) -> list[dict[str, Any]]:
+    """Return a row for each metric and run, every one with what it rests on."""
+    rests_on = {
+        "corpus": comparison.corpus,
+        "is_synthetic": comparison.is_synthetic,
+        "split": comparison.split,
+        "num_clips": comparison.num_clips,
+        "unit": comparison.unit,
+        "num_units": comparison.num_units,
+    }
+    return [
+        {
+            "metric": metric,
+            "name": name_metric(metric),
+            "run": run.name,
+            "baseline": comparison.runs[0],
+            "num_seeds": comparison.num_seeds[number],
+        }
+        | _numbers(comparison, metric, number)
+        | rests_on
+        for metric, runs in comparison.metrics.items()
+        for number, run in enumerate(runs)
+    ]
+
+
+def _csv(comparison: RunComparison) -> str:
+    rows = comparison_rows(comparison)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().removesuffix("\n")
+
+
+def _json(comparison: RunComparison) -> str:
+    return json.dumps(comparison_to_dict(comparison), indent=1, allow_nan=False)
+
+
+def _markdown(comparison: RunComparison) -> str:
+    heading = ["run", "seeds", *map(_with_arrow, comparison.metrics, _better(comparison))]
+    rows = [
+        [escape_markdown(name), str(num), *_means(comparison, number, _markdown_mean)]
+        for number, (name, num) in enumerate(
+            zip(comparison.runs, comparison.num_seeds, strict=True)
+        )
+    ]
+    differences = markdown_table(
+        ["metric", "run", "difference", "95 % interval", "p", "p, Holm"],
+        [
+            [cells[0], escape_markdown(cells[1]), *cells[2:]]
+            for cells in _difference_rows(comparison)
+        ],
+        num_words=2,
+    )
+    captions = [escape_markdown(text) for text in (_caption(comparison), _difference(comparison))]
+    return "\n\n".join([captions[0], markdown_table(heading, rows), captions[1], differences])
+
+
+def _latex(comparison: RunComparison) -> str:
+    runs = zip(comparison.runs, comparison.num_seeds, strict=True)
+    results = latex_table(
+        ["Run", "Seeds", *map(_with_arrow, comparison.metrics, _better(comparison))],
+        [
+            [escape_latex(name), str(num), *_means(comparison, number, _latex_mean)]
+            for number, (name, num) in enumerate(runs)
+        ],
+        caption=_caption(comparison),
+        label="tab:comparison",
+    )
+    differences = latex_table(
+        ["Metric", "Run", "Difference", "95 % interval", "p", "p, Holm"],
+        [
+            [escape_latex(metric), escape_latex(run), *map(latex_number, numbers_of_row)]
+            for metric, run, *numbers_of_row in _difference_rows(comparison)
+        ],
+        caption=_difference(comparison),
+        label="tab:comparison-differences",
+        num_words=2,
+    )
+    return f"% needs \\usepackage{{booktabs}}\n{results}\n\n{differences}"
+
+
+def _better(comparison: RunComparison) -> list[bool]:
+    family = METRICS[comparison.family]
+    return [family[metric].higher_is_better for metric in comparison.metrics]
+
+
+def _with_arrow(metric: str, higher_is_better: bool) -> str:  # noqa: FBT001  # for map
+    return f"{name_metric(metric)} {'↑' if higher_is_better else '↓'}"
+
+
+def _means(
+    comparison: RunComparison, number: int, show: Callable[[str, str, bool], str]
+) -> list[str]:
+    """Return the cells of a run: mean, deviation, and whether it is marked."""
+    cells = []
+    for metric, runs in comparison.metrics.items():
+        seeds, kind = runs[number].seeds, METRICS[comparison.family][metric]
+        values = format_value(seeds.mean, kind), format_value(seeds.deviation, kind)
+        cells.append(show(*values, is_marked(comparison, metric, number)))
+    return cells
+
+
+def _markdown_mean(mean: str, deviation: str, is_best: bool) -> str:  # noqa: FBT001  # a cell
+    text = mean if deviation == UNDEFINED else f"{mean} ± {deviation}"
+    return f"**{text}**" if is_best else text
+
+
+def _latex_mean(mean: str, deviation: str, is_best: bool) -> str:  # noqa: FBT001  # a cell
+    if mean == UNDEFINED:
+        return latex_number(mean)
+    number = f"\\mathbf{{{mean}}}" if is_best else mean
+    return f"${number}$" if deviation == UNDEFINED else f"${number}_{{\\pm {deviation}}}$"
+
+
+def _difference_rows(comparison: RunComparison) -> list[list[str]]:
+    rows = []
+    for metric, runs in comparison.metrics.items():
+        kind = METRICS[comparison.family][metric]
+        for run in runs[1:]:
+            less = run.to_first
+            if less is not None:
+                rows.append(
+                    [
+                        name_metric(metric),
+                        run.name,
+                        format_value(less.difference, kind),
+                        format_interval(less.low, less.high, kind),
+                        format_value(less.p_value),
+                        format_value(run.p_corrected),
+                    ]
+                )
+    return rows
+
+
+def _caption(comparison: RunComparison) -> str:
+    """Return what stands above the results: data, clips, seeds, and what is bold."""
+    corpus = name_corpus(comparison.corpus, is_synthetic=comparison.is_synthetic)
+    sentences = [
+        f"Multimodal task on {comparison.split} of {corpus}, {_count_clips(comparison)}.",
+        f"Mean ± standard deviation over the seeds ({_count_seeds(comparison)}).",
+        f"Acc and F1 in percent{_describe_zeros(comparison.family)}.",
+        "Bold: the best mean, where the 95 % interval of its difference to "
+        f"{comparison.runs[0]}, over clips and seeds, leaves out 0.",
+    ]
+    sentences += [
+        f"Seed {seed} of {name} diverged and is in no number."
+        for name, seeds in comparison.failed_seeds.items()
+        for seed in seeds
+    ]
+    return " ".join(sentences)
+
+
+def _difference(comparison: RunComparison) -> str:
+    """Return what stands above the differences."""
+    return (
+        f"Differences of the means to {comparison.runs[0]} on {comparison.split}, with 95 % "
+        "intervals and two-sided p values by Student's t, "
+        f"{describe_pairing(comparison)}; "
+        f"Holm: corrected for the number of runs compared with {comparison.runs[0]}. Acc and F1 "
+        "in percentage points."
+    )
+
+
+def _count_clips(comparison: RunComparison) -> str:
+    clips = count_words(comparison.num_clips, "clip")
+    if comparison.unit == "clip":
+        return clips
+    return f"{clips} in {count_words(comparison.num_units, comparison.unit)}"
+
+
+def _count_seeds(comparison: RunComparison) -> str:
+    numbers = set(comparison.num_seeds)
+    if len(numbers) == 1:
+        return f"{numbers.pop()} of each run"
+    pairs = zip(comparison.runs, comparison.num_seeds, strict=True)
+    return ", ".join(f"{name}: {num}" for name, num in pairs)
+
+
+def _describe_zeros(family: str) -> str:
+    """Return how the two-class metrics count clips annotated 0, in brackets."""
+    readings: dict[str, list[str]] = {}
+    for name, metric in METRICS[family].items():
+        if name.startswith(("acc2", "f1")):
+            _, _, zeros = metric.description.rpartition("; ")
+            readings.setdefault(zeros, []).append(name_metric(name))
+    parts = [f"{' and '.join(names)}: {zeros}" for zeros, names in readings.items()]
+    return f" ({'; '.join(parts)})"
+
+
+_FORMATS: Final[Mapping[ComparisonFormat, Callable[[RunComparison], str]]] = {
+    "text": format_comparison,
+    "markdown": _markdown,
+    "csv": _csv,
+    "json": _json,
+    "latex": _latex,
+}
