@@ -1,3 +1,5 @@
+import copy
+import pickle
 import tomllib
 from enum import StrEnum
 from pathlib import Path
@@ -95,6 +97,32 @@ def test_settings_cannot_be_changed():
 def test_what_is_wrong_is_said_in_one_sentence(values, where, message):
     with pytest.raises(ConfigError, match=message):
         read_settings(Outer, values, where)
+
+
+def test_settings_that_are_made_in_python_are_refused_with_the_same_sentences():
+    """``mien.PlantedConfig(num_clip=3)`` was a ValidationError of pydantic without a hint."""
+    with pytest.raises(ConfigError, match=r"^there is no setting sede; did you mean seed\?$"):
+        Outer(sede=1)
+    with pytest.raises(ConfigError, match=r"no setting inner\.rat; did you mean inner\.rate\?$"):
+        Outer(seed=1, inner={"rat": 1})
+    with pytest.raises(ConfigError, match=r"^settings: seed 13 is not for the superstitious$"):
+        Outer(seed=13)
+    with pytest.raises(ConfigError, match=r"no setting model\.depth; did you mean model\.width\?"):
+        Outer(seed=1, model={"name": "right", "depth": 2})
+    with pytest.raises(ConfigError, match=r"^setting size is 0, should be greater than"):
+        Inner(size=0)
+
+
+def test_settings_survive_pickling_and_copying():
+    settings = Outer(seed=1, model=Right(width=2), parts={"x": Inner(size=5)})
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    assert copy.deepcopy(settings) == settings
+    assert settings.model_copy(update={"seed": 2}).seed == 2
+
+
+def test_completion_shows_the_settings_and_not_what_pydantic_has():
+    names = [name for name in dir(Inner()) if not name.startswith("_")]
+    assert names == ["model_copy", "model_dump", "rate", "size"]
 
 
 def test_a_misspelt_setting_of_a_choice_is_named():

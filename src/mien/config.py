@@ -68,6 +68,21 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)
 
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401  # the fields of a subclass
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _explain(type(self), error, values) from None
+
+    # Settings inside settings are checked by pydantic as if there were no __init__ here, so that an
+    # error knows its path from the outermost ones.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic's own mark
+
+    def __dir__(self) -> list[str]:
+        """Return the names of the settings and of what a subclass adds, without pydantic's own."""
+        inherited = set(dir(BaseModel)) - {"model_copy", "model_dump"}
+        return sorted(set(super().__dir__()) - inherited)
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_truth_as_number(cls, values: Any) -> Any:  # noqa: ANN401  # whatever was given
@@ -202,26 +217,29 @@ def read_settings(kind: type[SettingsT], values: Mapping[str, Any], where: str =
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        # A misspelt setting comes first: one that is missing may be the same one.
-        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        path, names = _walk(kind, [str(part) for part in first["loc"]], values)
-        name = ".".join([where, *path] if where else path)
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(_misspelt(names, name)) from None
-        if first["type"] == "missing":
-            raise ConfigError(f"setting {name} is missing") from None
-        if first["type"] == "union_tag_invalid":
-            tag = first["ctx"]["discriminator"].strip("'")
-            given, expected = first["ctx"]["tag"], first["ctx"]["expected_tags"]
-            raise ConfigError(
-                f"setting {name}.{tag} is {given!r}, must be one of {expected}"
-            ) from None
-        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        if isinstance(first["input"], (dict, Settings)):  # it is about several settings together
-            raise ConfigError(f"settings{f' of {name}' if name else ''}: {message}") from None
-        raise ConfigError(
-            f"setting {name} is {show(first['input'], most=_SHOWN)}, {message}"
-        ) from None
+        raise _explain(kind, error, values, where) from None
+
+
+def _explain(
+    kind: type[Settings], error: ValidationError, values: Mapping[str, Any], where: str = ""
+) -> ConfigError:
+    """Return what is wrong with settings as one sentence, with the likely spelling."""
+    # A misspelt setting comes first: one that is missing may be the same one.
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    path, names = _walk(kind, [str(part) for part in first["loc"]], values)
+    name = ".".join([where, *path] if where else path)
+    if first["type"] == "extra_forbidden":
+        return ConfigError(_misspelt(names, name))
+    if first["type"] == "missing":
+        return ConfigError(f"setting {name} is missing")
+    if first["type"] == "union_tag_invalid":
+        tag = first["ctx"]["discriminator"].strip("'")
+        given, expected = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+        return ConfigError(f"setting {name}.{tag} is {given!r}, must be one of {expected}")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(first["input"], (dict, Settings)):  # it is about several settings together
+        return ConfigError(f"settings{f' of {name}' if name else ''}: {message}")
+    return ConfigError(f"setting {name} is {show(first['input'], most=_SHOWN)}, {message}")
 
 
 def _misspelt(names: list[str], name: str) -> str:
