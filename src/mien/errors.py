@@ -1,5 +1,6 @@
 """The errors that a user can cause and mend; the command line prints them as one sentence."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PluginError",
     "StoreError",
     "TrainingError",
+    "name_known",
     "require",
 ]
 
@@ -115,3 +117,18 @@ def require(*packages: str, extra: str) -> None:
                 f"the package {package!r} is not installed; install it with: "
                 f"pip install mien[{extra}]"
             )
+
+
+def name_known(name: str, known: Iterable[str]) -> str:
+    """Return what to say of a name that is not known: the one that was meant, or all there are.
+
+    >>> name_known("minilmm", ["minilm", "face-landmarker"])
+    "did you mean 'minilm'?"
+    >>> name_known("bert", ["minilm", "face-landmarker"])
+    'there are: minilm, face-landmarker'
+    """
+    from difflib import get_close_matches  # needed in errors alone
+
+    names = list(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.75)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"

@@ -13,7 +13,7 @@ language when it is read.
 from dataclasses import dataclass
 from typing import Literal
 
-from mien.errors import CorpusError
+from mien.errors import CorpusError, name_known
 from mien.plugins import Registry
 from mien.types import Scale
 
@@ -66,7 +66,7 @@ def facts_of(name: str) -> Facts:
         CorpusError: If no published corpus has that name.
     """
     if name not in KNOWN:
-        raise CorpusError(f"no published corpus is called {name!r}; there are: {', '.join(KNOWN)}")
+        raise CorpusError(f"no published corpus is called {name!r}; {name_known(name, KNOWN)}")
     return KNOWN[name]
 
 

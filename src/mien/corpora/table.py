@@ -10,7 +10,7 @@ from mien.corpora.clip_table.rows import read_rows
 from mien.corpora.clip_table.splits import Piece, check_pieces, report_shared
 from mien.corpora.npz_features import read_arrays
 from mien.corpora.unlabelled import Unlabelled, choose_clips
-from mien.errors import CorpusError, FeatureError
+from mien.errors import CorpusError, FeatureError, name_known
 from mien.files.hashing import hash_file
 from mien.files.reading import show
 from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
@@ -60,7 +60,8 @@ def read_table(
     unknown = [name for name in features if name not in list(Modality)]
     if unknown:
         raise FeatureError(
-            f"features {unknown[0]!r}: there is no such modality; there are: {', '.join(Modality)}"
+            f"features {unknown[0]!r}: there is no such modality; "
+            f"{name_known(unknown[0], Modality)}"
         )
     if not features and not any(clip.transcript for clip in clips):
         raise CorpusError(

@@ -22,7 +22,7 @@ from jaxtyping import Float64, Int, Num
 from pydantic import ValidationError
 
 from mien.config import Settings
-from mien.errors import StoreError
+from mien.errors import StoreError, name_known
 from mien.files.hashing import hash_files
 from mien.files.reading import open_regular, parse_json, read_limited, show
 from mien.types import SPLITS, Clip, Modality, Scale, Split, Task, Word
@@ -187,8 +187,8 @@ class Store:
             StoreError: If the store has no such series, or its files are damaged.
         """
         if name not in self.meta.series:
-            there = ", ".join(self.meta.series) or "none"
-            raise StoreError(f"{self.path}: has no series {name!r}; there are: {there}")
+            hint = name_known(name, self.meta.series)
+            raise StoreError(f"{self.path}: has no series {name!r}; {hint}")
         meta, folder = self.meta.series[name], self.path / name
         try:
             values = _map_array(folder / "values.npy")

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from mien.config import Settings
-from mien.errors import ConfigError, ExtractionError
+from mien.errors import ConfigError, ExtractionError, name_known
 from mien.extraction.alignment import Pooling, align_to_words, pool
 from mien.extraction.clip_results import ClipFacts
 from mien.extraction.extractors import (
@@ -169,8 +169,8 @@ def find_extractor(text: str, modality: Modality) -> str:
     versions = [key for key in there if name in (key, key.rpartition("/")[0])]
     if not versions:
         raise ConfigError(
-            f"--{modality} {text!r}: there is no such extractor; there are: "
-            f"{', '.join([*there, 'none'])}"
+            f"--{modality} {text!r}: there is no such extractor; "
+            f"{name_known(name, [*there, 'none'])}"
         )
     newest = max(versions, key=lambda version: int(version.rpartition("/")[2]))
     return f"{newest}{colon}{settings}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mien.errors import ConfigError, MediaError
+from mien.errors import ConfigError, MediaError, name_known
 from mien.extraction.extractors import EXTRACTORS, Features, VideoExtractor
 from mien.extraction.extractors.face.features import BlendshapeExtractor, FaceExtractor, FaceStream
 from mien.extraction.extractors.face.landmarker import FaceFinder, overlap
@@ -73,7 +73,7 @@ def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int =
     name, _, settings = extractor_name.partition(":")
     names = [key for key, entry in EXTRACTORS.items() if entry.modality is Modality.VIDEO]
     if name not in names:
-        raise ConfigError(f"no video extractor is called {name!r}; there are: {', '.join(names)}")
+        raise ConfigError(f"no video extractor is called {name!r}; {name_known(name, names)}")
     if out.suffix.lower() != ".png":
         raise ConfigError(f"{out}: the picture is a PNG file; give a name that ends in .png")
     extractor = EXTRACTORS[name].build(settings)

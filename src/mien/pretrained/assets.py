@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mien.errors import AssetError
+from mien.errors import AssetError, name_known
 from mien.files.folders import FolderKind, refuse_foreign
 from mien.files.temporaries import sweep_folder, temporary
 from mien.files.user_folders import data_folder
@@ -134,7 +134,7 @@ def get_asset(name: str, *, progress: Callable[[str], None] | None = None) -> Pa
 def _asset_named(name: str) -> Asset:
     known = known_assets()
     if name not in known:
-        raise AssetError(f"no asset is called {name!r}; there are: {', '.join(known)}")
+        raise AssetError(f"no asset is called {name!r}; {name_known(name, known)}")
     return known[name]
 
 

@@ -51,7 +51,7 @@ from pydantic import Field, model_validator
 
 from mien.config import Seeds, Settings, apply_overrides, read_settings, read_toml
 from mien.corpora.planted.planted_config import PlantedConfig
-from mien.errors import ConfigError
+from mien.errors import ConfigError, name_known
 from mien.studies.baselines import ReferenceName
 from mien.training.settings import ExperimentConfig, read_config
 
@@ -207,7 +207,7 @@ class StudyConfig(Settings):
         unknown = [name for name in named if name not in variants]
         if unknown:
             raise ValueError(
-                f"no variant is called {unknown[0]!r}; there are: {', '.join(variants)}"
+                f"no variant is called {unknown[0]!r}; {name_known(unknown[0], variants)}"
             )
         return self
 
@@ -331,8 +331,7 @@ def _check_names(option: str, given: Iterable[str], known: Sequence[str | None])
     for name in given:
         if name not in names:
             raise ConfigError(
-                f"{option} {name}: the study has nothing of that name; there are: "
-                f"{', '.join(names)}"
+                f"{option} {name}: the study has nothing of that name; {name_known(name, names)}"
             )
 
 
@@ -344,8 +343,8 @@ def _find_study(source: str | Path) -> Path:
     if path.is_file():
         return path
     raise ConfigError(
-        f"{str(source)!r} is neither a file nor a known study; there are: "
-        f"{', '.join(list_studies())}"
+        f"{str(source)!r} is neither a file nor a known study; "
+        f"{name_known(str(source), list_studies())}"
     )
 
 

@@ -12,7 +12,7 @@ from mien.corpora import MetricFamily, metric_family
 from mien.data.dataset import ClipDataset, make_dataset
 from mien.data.store import Series, Store
 from mien.data.text import TextInput, check_text, prepare_text
-from mien.errors import ConfigError, StoreError
+from mien.errors import ConfigError, StoreError, name_known
 from mien.models import build_model
 from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.training.checkpoints.videos import plain_name
@@ -112,8 +112,8 @@ def check_settings(store: Store, config: ExperimentConfig) -> str | None:
     for modality in (Modality.AUDIO, Modality.VIDEO):
         name = getattr(config.features, modality)
         if name not in ("none", str(modality), *store.meta.series):
-            there = ", ".join(store.meta.series) or "none"
-            raise StoreError(f"{store.path}: has no series {name!r}; there are: {there}")
+            hint = name_known(name, store.meta.series)
+            raise StoreError(f"{store.path}: has no series {name!r}; {hint}")
     return check_text(store, config.text_encoder)
 
 

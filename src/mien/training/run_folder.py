@@ -21,6 +21,7 @@ RUN/
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -196,8 +197,21 @@ def open_run(path: str | Path) -> RunFolder:
     """
     path = Path(path)
     if not (path / "config.toml").is_file():
-        raise CheckpointError(f"{path}: is not a run folder (it has no config.toml)")
+        raise CheckpointError(f"{path}: {_explain_lack(path)}")
     return RunFolder(path)
+
+
+def _explain_lack(path: Path) -> str:
+    """Return why a path is no run folder, and which one was meant if that can be seen."""
+    if path.name.startswith("seed-") and (path.parent / "config.toml").is_file():
+        return f"is the folder of one seed; give its run, {path.parent}"
+    if (path / "meta.json").is_file():
+        return "is a store, not a run folder; mien train makes a run from it"
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    runs = sorted(folder.name for folder in beside if (folder / "config.toml").is_file())
+    close = get_close_matches(path.name, runs, n=1)
+    hint = f"; did you mean {path.parent / close[0]}?" if close else ""
+    return f"is not a run folder (it has no config.toml){hint}"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from mien.config import Seeds, Settings, apply_overrides, read_settings, read_toml
 from mien.data.text_settings import TextEncoderConfig
-from mien.errors import ConfigError
+from mien.errors import ConfigError, name_known
 from mien.labels import GENERATORS, LabelsConfig
 from mien.labels.latent import LatentConfig
 from mien.models import ModelConfig
@@ -232,10 +232,13 @@ def _read_file(source: str | Path) -> dict[str, Any]:
         path = _CONFIGS / f"{source}.toml"
         if not path.is_file():
             raise ConfigError(
-                f"{str(source)!r} is neither a file nor a known configuration; there are: "
-                f"{', '.join(list_configs())}"
+                f"{str(source)!r} is neither a file nor a known configuration; "
+                f"{name_known(str(source), list_configs())}"
             )
-    return read_toml(path)
+    values = read_toml(path)
+    if "variant" in values and "baseline" in values:
+        raise ConfigError(f"{path}: is a study, not settings; run it with mien study {source}")
+    return values
 
 
 def read_stored_config(values: Mapping[str, Any]) -> ExperimentConfig:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from mien.errors import ConfigError, FeatureError, MediaError
+from mien.errors import ConfigError, FeatureError, MediaError, name_known
 from mien.extraction.extractors.openface.csv_files import (
     OPENFACE_709,
     FaceRows,
@@ -162,7 +162,7 @@ def _read_settings(name: str, settings: str) -> OpenFaceSettings:
     for part in filter(None, query.split("&")):
         key, _, value = part.partition("=")
         if key not in numbers:
-            raise ConfigError(f"{name}: there is no setting {key!r}; there are: frames, seconds")
+            raise ConfigError(f"{name}: there is no setting {key!r}; {name_known(key, numbers)}")
         numbers[key] = _read_positive(value, f"{name}: {key}")
     if numbers["frames"] % 1:
         raise ConfigError(f"{name}: frames is {numbers['frames']:g}, must be a whole number")
