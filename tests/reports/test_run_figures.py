@@ -12,29 +12,28 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "names"),
+    ("options", "gone"),
     [
-        (
-            {},
-            ["learning-curves", "scores", "generated-labels", "agreement-with-truth", "attention"],
-        ),
+        ({}, set()),
         (
             {"has_truth": False, "has_attention": False, "modalities": (Modality.TEXT,)},
-            ["learning-curves", "scores", "generated-labels"],
+            {"agreement-with-truth", "attention"},
         ),
         (
             {"splits": ("valid",), "has_truth": False, "corpus": "mine", "scale": Scale(-2, 2)},
-            ["learning-curves", "scores", "generated-labels", "attention"],
+            {"agreement-with-truth"},
         ),
     ],
 )
-def test_a_figure_with_nothing_to_show_is_left_out_and_an_old_one_removed(tmp_path, options, names):
+def test_a_figure_with_nothing_to_show_is_left_out_and_an_old_one_removed(tmp_path, options, gone):
     run = write_run(tmp_path / "run", seeds=(1,), num_epochs=2, **options)
     (run.path / "figures").mkdir()
     for old in ("attention", "agreement-with-truth"):
         (run.path / "figures" / f"{old}.png").write_bytes(b"old")
     pictures = draw_figures(read_run(run))
-    assert [one.file for one in pictures] == [f"figures/{name}.png" for name in names]
+    names = [one.file.removeprefix("figures/").removesuffix(".png") for one in pictures]
+    known = ["learning-curves", "scores", "generated-labels", "agreement-with-truth", "attention"]
+    assert [name for name in names if name in known] == [n for n in known if n not in gone]
     assert {p.stem for p in (run.path / "figures").iterdir()} == set(names)
     for one in pictures:
         assert (run.path / one.file).read_bytes().startswith(b"\x89PNG")
@@ -48,5 +47,5 @@ def test_synthetic_is_said_in_the_title_of_every_figure(run, monkeypatch):
         lambda figure, _: titles.append(figure.get_suptitle()),
     )
     draw_figures(read_run(run))
-    assert len(titles) == 5
+    assert len(titles) >= 5
     assert all("synthetic corpus" in " ".join(title.split()) for title in titles)
