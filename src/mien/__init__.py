@@ -1,10 +1,39 @@
-"""Multimodal sentiment and emotion recognition from what is said, how it sounds, how faces move.
+"""Multimodal sentiment recognition from what is said, how it sounds and how faces move.
 
-The public names, each what the command of the same name does:
+    run = mien.train("tam_ulag-planted", "stores/planted", "runs/planted")
+    prediction = mien.load(run).predict("interview.mp4")
 
-    store = mien.write_store(mien.read_published("unaligned_50.pkl", "mosi"), "stores/mosi")
-    run = mien.train(mien.read_config("tam_ulag-mosi"), store, "runs/mosi")
-    metrics = mien.evaluate(run, split="test")
+In the order of use; runs, stores and settings are taken as such, or by their path or name:
+
+    read_published    read a feature file in the field's layout
+    read_table        read your own clips (CSV) and features (npz)
+    make_planted      make the synthetic corpus
+    write_store       write what one of these returned as a store
+    extract           extract features of recordings into a store; list_extractors names them
+    open_store        open a store; len(), loops, to_pandas()
+    summarise_store   count what is in a store
+    export_store      write a store as pickle, npz or parquet
+
+    read_config       read settings, by name or from TOML; list_configs names them
+    train             train with every seed, evaluate, and write a run folder
+    open_run          open a run folder: config, seeds, metrics(), to_pandas()
+    evaluate          evaluate a run on a split, of its own store or another
+    compare           compare runs on the same clips, with intervals and p values
+    write_report      write the report and figures of a run
+    report_labels     measure how well generated labels agree with annotated ones
+    run_study         run a study of many settings; read_study reads and changes one
+
+    load              open a trained model: predict, predict_many, predict_text, score_store
+    pack              write what prediction needs of a model as one small file
+    export_onnx       write a trained network as ONNX
+
+    list_assets       list pretrained models; get_asset downloads one
+    convert_bert      convert a TensorFlow 1 BERT checkpoint
+    register_model    add a model, or with register_corpus and register_extractor those
+
+Types for annotations are here too: Store, RunFolder, TrainedModel, Prediction, Score, Predictions,
+RunComparison, Task, Modality, Scale, ...; ``dir(mien)`` lists them. Errors that a user can mend are
+``MienError``. ``mien serve`` is a command only.
 """
 
 import warnings
@@ -12,40 +41,112 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.corpora import register_corpus
-    from mien.corpora.planted.corpus import make_planted
-    from mien.corpora.planted.planted_config import PlantedConfig
-    from mien.corpora.published.reader import read_published
-    from mien.corpora.table import read_table
-    from mien.data.store import open_store
-    from mien.data.store_writer import write_store
-    from mien.errors import MienError
-    from mien.extraction.extractors import register_extractor
-    from mien.models import register_model
-    from mien.prediction.predictor import load
+    from mien.corpora import Facts as Facts
+    from mien.corpora import register_corpus as register_corpus
+    from mien.corpora.planted.corpus import make_planted as make_planted
+    from mien.corpora.planted.planted_config import PlantedConfig as PlantedConfig
+    from mien.corpora.published.reader import read_published as read_published
+    from mien.corpora.table import read_table as read_table
+    from mien.data.dataset import ClipDataset as ClipDataset
+    from mien.data.export.layouts import export_store as export_store
+    from mien.data.store import Store as Store
+    from mien.data.store import open_store as open_store
+    from mien.data.store_writer import write_store as write_store
+    from mien.data.summary import StoreSummary as StoreSummary
+    from mien.data.summary import summarise as summarise_store
+    from mien.errors import AssetError as AssetError
+    from mien.errors import CheckpointError as CheckpointError
+    from mien.errors import ConfigError as ConfigError
+    from mien.errors import CorpusError as CorpusError
+    from mien.errors import DivergenceError as DivergenceError
+    from mien.errors import ExtractionError as ExtractionError
+    from mien.errors import FeatureError as FeatureError
+    from mien.errors import MediaError as MediaError
+    from mien.errors import MetricError as MetricError
+    from mien.errors import MienError as MienError
+    from mien.errors import OutputError as OutputError
+    from mien.errors import PluginError as PluginError
+    from mien.errors import StoreError as StoreError
+    from mien.errors import TrainingError as TrainingError
+    from mien.evaluation.predictions import Predictions as Predictions
+    from mien.extraction.extract import extract_recordings as extract
+    from mien.extraction.extractors import ExtractorEntry as ExtractorEntry
+    from mien.extraction.extractors import register_extractor as register_extractor
+    from mien.extraction.request import ExtractorStatus as ExtractorStatus
+    from mien.extraction.request import list_extractors as list_extractors
+    from mien.models import register_model as register_model
+    from mien.prediction.answer import Answer as Answer
+    from mien.prediction.answer import Moment as Moment
+    from mien.prediction.answer import Score as Score
+    from mien.prediction.answer import WordWeight as WordWeight
+    from mien.prediction.onnx import Exported as Exported
+    from mien.prediction.onnx import export_onnx as export_onnx
+    from mien.prediction.package import pack as pack
+    from mien.prediction.predictor import TrainedModel as TrainedModel
+    from mien.prediction.predictor import load as load
+    from mien.prediction.result import FailedPrediction as FailedPrediction
+    from mien.prediction.result import Prediction as Prediction
+    from mien.prediction.result import PredictionList as PredictionList
+    from mien.pretrained.assets import AssetStatus as AssetStatus
+    from mien.pretrained.assets import get_asset as get_asset
+    from mien.pretrained.assets import list_assets as list_assets
+    from mien.pretrained.conversion.tensorflow_bert import convert_tensorflow_bert as convert_bert
+    from mien.reports.comparison import RunComparison as RunComparison
     from mien.reports.comparison import compare_runs as compare
-    from mien.reports.page import write_report
-    from mien.training.experiment import evaluate, train
-    from mien.training.run_folder import open_run
-    from mien.training.settings import read_config
+    from mien.reports.labels import LabelReport as LabelReport
+    from mien.reports.labels import report_labels as report_labels
+    from mien.reports.page import write_report as write_report
+    from mien.studies.plan import Study as Study
+    from mien.studies.plan import read_study as read_study
+    from mien.studies.study import StudyReport as StudyReport
+    from mien.studies.study import run_study as run_study
+    from mien.training.experiment import evaluate as evaluate
+    from mien.training.experiment import train as train
+    from mien.training.run_folder import RunFolder as RunFolder
+    from mien.training.run_folder import SeedFolder as SeedFolder
+    from mien.training.run_folder import open_run as open_run
+    from mien.training.settings import ExperimentConfig as ExperimentConfig
+    from mien.training.settings import TrainConfig as TrainConfig
+    from mien.training.settings import list_configs as list_configs
+    from mien.training.settings import read_config as read_config
+    from mien.types import Clip as Clip
+    from mien.types import Corpus as Corpus
+    from mien.types import Material as Material
+    from mien.types import Modality as Modality
+    from mien.types import Scale as Scale
+    from mien.types import Task as Task
+    from mien.types import Word as Word
 
     __version__: str
 
+#: The functions: what ``help(mien)`` explains and ``from mien import *`` takes. The types are left
+#: out there, for help would list every method that they inherit.
 __all__ = [
-    "MienError",
-    "PlantedConfig",
     "compare",
+    "convert_bert",
     "evaluate",
+    "export_onnx",
+    "export_store",
+    "extract",
+    "get_asset",
+    "list_assets",
+    "list_configs",
+    "list_extractors",
     "load",
     "make_planted",
     "open_run",
     "open_store",
+    "pack",
     "read_config",
     "read_published",
+    "read_study",
     "read_table",
     "register_corpus",
     "register_extractor",
     "register_model",
+    "report_labels",
+    "run_study",
+    "summarise_store",
     "train",
     "write_report",
     "write_store",
@@ -53,25 +154,82 @@ __all__ = [
 
 #: Where each public name is defined; modules are imported when a name is first used.
 _HOMES = {
+    "Answer": ("mien.prediction.answer", "Answer"),
+    "AssetError": ("mien.errors", "AssetError"),
+    "AssetStatus": ("mien.pretrained.assets", "AssetStatus"),
+    "CheckpointError": ("mien.errors", "CheckpointError"),
+    "Clip": ("mien.types", "Clip"),
+    "ClipDataset": ("mien.data.dataset", "ClipDataset"),
+    "ConfigError": ("mien.errors", "ConfigError"),
+    "Corpus": ("mien.types", "Corpus"),
+    "CorpusError": ("mien.errors", "CorpusError"),
+    "DivergenceError": ("mien.errors", "DivergenceError"),
+    "ExperimentConfig": ("mien.training.settings", "ExperimentConfig"),
+    "Exported": ("mien.prediction.onnx", "Exported"),
+    "ExtractionError": ("mien.errors", "ExtractionError"),
+    "ExtractorEntry": ("mien.extraction.extractors", "ExtractorEntry"),
+    "ExtractorStatus": ("mien.extraction.request", "ExtractorStatus"),
+    "Facts": ("mien.corpora", "Facts"),
+    "FailedPrediction": ("mien.prediction.result", "FailedPrediction"),
+    "FeatureError": ("mien.errors", "FeatureError"),
+    "LabelReport": ("mien.reports.labels", "LabelReport"),
+    "Material": ("mien.types", "Material"),
+    "MediaError": ("mien.errors", "MediaError"),
+    "MetricError": ("mien.errors", "MetricError"),
     "MienError": ("mien.errors", "MienError"),
+    "Modality": ("mien.types", "Modality"),
+    "Moment": ("mien.prediction.answer", "Moment"),
+    "OutputError": ("mien.errors", "OutputError"),
     "PlantedConfig": ("mien.corpora.planted.planted_config", "PlantedConfig"),
+    "PluginError": ("mien.errors", "PluginError"),
+    "Prediction": ("mien.prediction.result", "Prediction"),
+    "PredictionList": ("mien.prediction.result", "PredictionList"),
+    "Predictions": ("mien.evaluation.predictions", "Predictions"),
+    "RunComparison": ("mien.reports.comparison", "RunComparison"),
+    "RunFolder": ("mien.training.run_folder", "RunFolder"),
+    "Scale": ("mien.types", "Scale"),
+    "Score": ("mien.prediction.answer", "Score"),
+    "SeedFolder": ("mien.training.run_folder", "SeedFolder"),
+    "Store": ("mien.data.store", "Store"),
+    "StoreError": ("mien.errors", "StoreError"),
+    "StoreSummary": ("mien.data.summary", "StoreSummary"),
+    "Study": ("mien.studies.plan", "Study"),
+    "StudyReport": ("mien.studies.study", "StudyReport"),
+    "Task": ("mien.types", "Task"),
+    "TrainConfig": ("mien.training.settings", "TrainConfig"),
+    "TrainedModel": ("mien.prediction.predictor", "TrainedModel"),
+    "TrainingError": ("mien.errors", "TrainingError"),
+    "Word": ("mien.types", "Word"),
+    "WordWeight": ("mien.prediction.answer", "WordWeight"),
     "compare": ("mien.reports.comparison", "compare_runs"),
+    "convert_bert": ("mien.pretrained.conversion.tensorflow_bert", "convert_tensorflow_bert"),
     "evaluate": ("mien.training.experiment", "evaluate"),
+    "export_onnx": ("mien.prediction.onnx", "export_onnx"),
+    "export_store": ("mien.data.export.layouts", "export_store"),
+    "extract": ("mien.extraction.extract", "extract_recordings"),
+    "get_asset": ("mien.pretrained.assets", "get_asset"),
+    "list_assets": ("mien.pretrained.assets", "list_assets"),
+    "list_configs": ("mien.training.settings", "list_configs"),
+    "list_extractors": ("mien.extraction.request", "list_extractors"),
     "load": ("mien.prediction.predictor", "load"),
     "make_planted": ("mien.corpora.planted.corpus", "make_planted"),
     "open_run": ("mien.training.run_folder", "open_run"),
     "open_store": ("mien.data.store", "open_store"),
+    "pack": ("mien.prediction.package", "pack"),
     "read_config": ("mien.training.settings", "read_config"),
     "read_published": ("mien.corpora.published.reader", "read_published"),
+    "read_study": ("mien.studies.plan", "read_study"),
     "read_table": ("mien.corpora.table", "read_table"),
     "register_corpus": ("mien.corpora", "register_corpus"),
     "register_extractor": ("mien.extraction.extractors", "register_extractor"),
     "register_model": ("mien.models", "register_model"),
+    "report_labels": ("mien.reports.labels", "report_labels"),
+    "run_study": ("mien.studies.study", "run_study"),
+    "summarise_store": ("mien.data.summary", "summarise"),
     "train": ("mien.training.experiment", "train"),
     "write_report": ("mien.reports.page", "write_report"),
     "write_store": ("mien.data.store_writer", "write_store"),
 }
-
 
 #: Earlier names, and what they are called now.
 _RENAMED = {"read_released": "read_published"}
@@ -97,5 +255,5 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever the name stands f
 
 
 def __dir__() -> list[str]:
-    """Return the public names."""
-    return sorted(__all__)
+    """Return the public names: functions, types and the version."""
+    return sorted([*_HOMES, "__version__"])

@@ -1,6 +1,7 @@
 """TOML to frozen, strict settings; overrides from the command line; writing settings back."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
@@ -25,6 +27,7 @@ from mien.files.reading import parse_toml, read_limited, show
 __all__ = [
     "LARGEST_SEED",
     "Choice",
+    "Device",
     "Seeds",
     "Settings",
     "apply_overrides",
@@ -55,6 +58,16 @@ def _check_seeds(values: object, check: Callable[[object], tuple[int, ...]]) -> 
 
 #: One training each.
 Seeds = Annotated[tuple[int, ...], WrapValidator(_check_seeds)]
+
+
+def _check_device(name: str) -> str:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", name) is None:
+        raise ValueError("must be auto, cpu, cuda, a GPU such as cuda:1, or mps")
+    return name
+
+
+#: Where to compute: ``auto``, ``cpu``, ``cuda``, one GPU of several such as ``cuda:1``, or ``mps``.
+Device = Annotated[str, AfterValidator(_check_device)]
 
 
 #: Characters of a value that a message shows.

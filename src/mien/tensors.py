@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from mien.errors import ConfigError, MienError
 from mien.types import Modality, Task
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Output",
     "PaddedSeries",
     "Targets",
+    "find_device",
     "has_float64",
     "move_to",
     "pad",
@@ -64,6 +66,27 @@ def pad(series: list[Num[Tensor, "_ D"]]) -> PaddedSeries:
         values = values.new_zeros(len(series), 1, values.shape[2])
     mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
     return PaddedSeries(values, mask)
+
+
+def find_device(name: str, setting: str, error: type[MienError] = ConfigError) -> torch.device:
+    """Return a device of this machine.
+
+    Args:
+        name: ``auto`` takes CUDA or MPS where there is one; ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        setting: What the user has set to it, for the message.
+        error: What is raised.
+
+    Raises:
+        MienError: Of the kind ``error``, if there is no such device here.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))]
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    if name == "auto":
+        return torch.device(next((kind for kind in ("mps", "cuda") if kind in there), "cpu"))
+    if name not in there:
+        raise error(f"{setting} is {name!r}, which is not here; there are: {', '.join(there)}")
+    return torch.device(name)
 
 
 def has_float64(device: torch.device) -> bool:

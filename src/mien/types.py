@@ -153,6 +153,13 @@ class Corpus:
     is_synthetic: bool = False
     is_annotated: bool = True
 
+    def __repr__(self) -> str:
+        """Return the name, and how many clips there are."""
+        low, high = self.scale
+        return (
+            f"Corpus({self.name!r}: {len(self.clips)} clips, {self.language}, {low:g} to {high:g})"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesSource:
@@ -199,3 +206,7 @@ class Material:
     series: tuple[SeriesSource, ...]
     origin: Mapping[str, str]
     extraction: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        """Return the corpus and the names of the series."""
+        return f"Material({self.corpus!r}: {', '.join(s.name for s in self.series) or 'text'})"

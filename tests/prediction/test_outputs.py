@@ -429,7 +429,9 @@ def test_a_second_ctrl_c_ends_at_once():
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
-def test_predict_many_goes_on_after_a_bad_file_if_it_is_told_about_it():
+@pytest.fixture
+def stand_in():
+    """A model that answers at once, and three clips of which the second is not media."""
     stand_in = stand_in_models.StandIn()
     model = TrainedModel(checkpoint=Path("none"), header={})
     object.__setattr__(
@@ -437,7 +439,26 @@ def test_predict_many_goes_on_after_a_bad_file_if_it_is_told_about_it():
         "predict",
         lambda path, **_: stand_in.predict(path, transcript="auto", listener=_Silent()),
     )
-    clips = make_clips(3, clip01="not media")
+    return model, make_clips(3, clip01="not media")
+
+
+def test_predict_many_goes_on_after_a_bad_file_and_names_it_in_its_place(stand_in):
+    """The first bad file ended it, and with it the answers that a list had taken."""
+    model, clips = stand_in
+    first, bad, last = model.predict_many(clips)
+    assert [first.source, last.source] == ["clip00.mp4", "clip02.mp4"]
+    assert isinstance(bad, mien.FailedPrediction)
+    assert bad.path == Path("clip01.mp4")
+    assert isinstance(bad.error, MediaError)
+    assert "holds neither sound nor a moving picture" in str(bad.error)
+    with pytest.raises(AttributeError, match=r"^clip01\.mp4 could not be predicted, so there is no "
+                       r"'overall': clip01\.mp4: holds neither"):  # fmt: skip
+        _ = bad.overall
+    assert pickle.loads(pickle.dumps(bad)).path == bad.path
+
+
+def test_predict_many_tells_a_function_about_a_bad_file_or_raises(stand_in):
+    model, clips = stand_in
     failed = []
     found = model.predict_many(clips, on_error=lambda path, error: failed.append((path, error)))
     assert [one.source for one in found] == ["clip00.mp4", "clip02.mp4"]
@@ -445,7 +466,7 @@ def test_predict_many_goes_on_after_a_bad_file_if_it_is_told_about_it():
         ("clip01.mp4", "clip01.mp4: holds neither sound nor a moving picture")
     ]
     with pytest.raises(MediaError, match=r"clip01\.mp4: holds neither sound"):
-        list(model.predict_many(clips))
+        list(model.predict_many(clips, on_error="raise"))
 
 
 class _Silent:

@@ -37,7 +37,6 @@ def compare(
     from mien.files.atomic import refuse_existing, write_text
     from mien.reports.comparison import compare_runs
     from mien.reports.comparison_tables import choose_format, format_comparison_as
-    from mien.training.run_folder import open_run
 
     chosen = choose_format(kind, out)
     if plot is not None:
@@ -46,7 +45,7 @@ def compare(
         if file is not None:
             refuse_existing(file, replace=replace)
     with busy("resampling"):
-        comparison = compare_runs([open_run(run) for run in runs], read_split(split))
+        comparison = compare_runs(runs, read_split(split))
     if out is None:
         print(format_comparison_as(comparison, chosen))
     else:
@@ -71,16 +70,14 @@ def report(
 ) -> None:
     """Write a run's report and figures again from its files."""
     from mien.reports.page import write_report
-    from mien.training.run_folder import open_run
 
-    print(write_report(open_run(run), figures=figures))
+    print(write_report(run, figures=figures))
 
 
 def labels(run: RunArgument) -> None:
     """Measure how well generated labels agree with annotated ones."""
     from mien.reports.labels import format_label_report, report_labels
-    from mien.training.run_folder import open_run
 
     with busy("resampling"):
-        report = report_labels(open_run(run))
+        report = report_labels(run)
     print(format_label_report(report))

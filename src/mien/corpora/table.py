@@ -24,12 +24,12 @@ _KNOWN = (*_REQUIRED, *UNIMODAL, "text", "start", "end", "speaker")
 
 
 def read_table(
-    path: Path,
+    path: str | Path,
     *,
-    features: Mapping[str, Path],
+    features: Mapping[str, str | Path],
     name: str,
     language: str,
-    scale: Scale,
+    scale: tuple[float, float],
     encoding: str | None = None,
     unlabelled: Unlabelled = "keep",
 ) -> Material:
@@ -47,7 +47,7 @@ def read_table(
             chooses an array in it. ``mien.corpora.npz_features`` has the layouts.
         name: What the corpus is called.
         language: ISO 639-1 code of the transcripts.
-        scale: Range of the annotations.
+        scale: Range of the annotations, such as ``(-3, 3)``.
         encoding: Encoding of the CSV file; None finds out UTF-8, UTF-16 and GB18030.
         unlabelled: Whether clips without a multimodal label are kept; training and evaluation
             leave them out.
@@ -56,6 +56,8 @@ def read_table(
         CorpusError: If the CSV file is not what it should be; the sentence has file and line.
         FeatureError: If an npz file is not, or has none of the clips.
     """
+    path, scale = Path(path), Scale(*scale)
+    files = {modality: Path(file) for modality, file in features.items()}
     clips = _read_clips(path, scale, encoding)
     unknown = [name for name in features if name not in list(Modality)]
     if unknown:
@@ -70,7 +72,7 @@ def read_table(
     stays = choose_clips(path, clips, unlabelled)
     clips = tuple(clip for clip, has in zip(clips, stays, strict=True) if has)
     ids = [clip.id for clip in clips]
-    series = tuple(read_arrays(features[m], name=m, ids=ids) for m in Modality if m in features)
+    series = tuple(read_arrays(files[m], name=m, ids=ids) for m in Modality if m in files)
     corpus = Corpus(
         name=name,
         language=language,
@@ -78,7 +80,7 @@ def read_table(
         clips=clips,
         is_annotated=any(Task.FUSION in clip.labels for clip in clips),
     )
-    return Material(corpus=corpus, series=series, origin=_describe_origin(path, series, features))
+    return Material(corpus=corpus, series=series, origin=_describe_origin(path, series, files))
 
 
 def _read_clips(path: Path, scale: Scale, encoding: str | None) -> tuple[Clip, ...]:

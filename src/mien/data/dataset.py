@@ -1,18 +1,33 @@
 """A store to padded batches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from mien.data.store import Series
 from mien.tensors import Batch, Targets, pad
 from mien.types import Clip, Modality, Task
 
-__all__ = ["ClipDataset", "batches", "measure_costs", "windows"]
+__all__ = ["ClipDataset", "ClipTensors", "batches", "measure_costs", "windows"]
+
+
+class ClipTensors(NamedTuple):
+    """One clip of a dataset.
+
+    Attributes:
+        row: Its row in the split.
+        series: ``(T, D)`` of each modality; without a step if the clip does not have it.
+        labels: Annotated label per task, a tensor without axes; NaN if it is not annotated.
+    """
+
+    row: int
+    series: dict[Modality, Num[Tensor, "_ _"]]
+    labels: dict[Task, Float[Tensor, ""]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +52,37 @@ class ClipDataset:
     def __len__(self) -> int:
         """Return the number of clips."""
         return len(self.clips)
+
+    def __repr__(self) -> str:
+        """Return the number of clips, and what there is of them."""
+        return f"ClipDataset({len(self)} clips: {', '.join(self.series)})"
+
+    def __getitem__(self, row: SupportsIndex) -> ClipTensors:
+        """Return the series and labels of one clip, for ``torch.utils.data.DataLoader``.
+
+        Raises:
+            IndexError: If there is no such row.
+        """
+        number = range(len(self))[row]
+        return ClipTensors(
+            row=number,
+            series={
+                modality: torch.from_numpy(np.array(series[int(self.rows[number])]))
+                for modality, series in self.series.items()
+            },
+            labels={task: labels[number] for task, labels in self.labels.items()},
+        )
+
+    @staticmethod
+    def collate(clips: Sequence[ClipTensors]) -> tuple[Batch, Targets]:
+        """Pad clips into a batch: the ``collate_fn`` of a ``DataLoader`` over such a dataset."""
+        return (
+            Batch(
+                index=torch.tensor([clip.row for clip in clips]),
+                sequences={m: pad([clip.series[m] for clip in clips]) for m in clips[0].series},
+            ),
+            Targets(labels={t: torch.stack([c.labels[t] for c in clips]) for t in clips[0].labels}),
+        )
 
     def batch(self, index: Int[np.ndarray, "B"]) -> tuple[Batch, Targets]:
         """Read and pad the clips at ``index``."""

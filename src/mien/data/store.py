@@ -12,10 +12,11 @@ STORE/
 import io
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Float64, Int, Num
@@ -25,7 +26,11 @@ from mien.config import Settings
 from mien.errors import StoreError, name_known
 from mien.files.hashing import hash_files
 from mien.files.reading import open_regular, parse_json, read_limited, show
+from mien.notebooks import html_table, make_frame, number_or_nan
 from mien.types import SPLITS, Clip, Modality, Scale, Split, Task, Word
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "STORE_FORMAT",
@@ -134,6 +139,8 @@ class Series:
 class Store:
     """An opened store. Opening reads ``meta.json`` alone, whatever the size of the rest.
 
+    Its length is the number of clips; ``store[row]`` is a clip, and a loop goes over all of them.
+
     Args:
         path: Folder of the store.
         meta: What is in it.
@@ -147,6 +154,65 @@ class Store:
         """Return the path, the corpus and its size."""
         counts = ", ".join(f"{split} {n}" for split, n in self.meta.num_clips.items())
         return f"Store({str(self.path)!r}, {self.meta.name}: {counts})"
+
+    def __len__(self) -> int:
+        """Return the number of clips, which ``meta.json`` has."""
+        return sum(self.meta.num_clips.values())
+
+    def __bool__(self) -> bool:
+        """Return True: a store without clips is a store."""
+        return True
+
+    def __iter__(self) -> Iterator[Clip]:
+        """Go over the clips, in the order of the series."""
+        return iter(self.clips)
+
+    @overload
+    def __getitem__(self, row: SupportsIndex) -> Clip: ...
+    @overload
+    def __getitem__(self, row: slice) -> tuple[Clip, ...]: ...
+    def __getitem__(self, row: SupportsIndex | slice) -> Clip | tuple[Clip, ...]:
+        """Return the clip of a row, or those of some rows."""
+        return self.clips[row]
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame with a row for each clip.
+
+        Columns are ``id``, ``video_id``, ``split``, ``transcript``, ``start`` and ``end`` in
+        seconds, and the label of each task, such as ``label_fusion``; NaN where there is none.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+        """
+        columns = ("id", "video_id", "split", "transcript", "start", "end")
+        rows = (
+            {
+                "id": clip.id,
+                "video_id": clip.video_id,
+                "split": clip.split,
+                "transcript": clip.transcript,
+                "start": number_or_nan(clip.start),
+                "end": number_or_nan(clip.end),
+                **{f"label_{task}": number_or_nan(clip.labels.get(task)) for task in Task},
+            }
+            for clip in self.clips
+        )
+        return make_frame(rows, (*columns, *(f"label_{task}" for task in Task)))
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: clips of each split, and what series there are."""
+        low, high = self.scale
+        rows = [
+            *((f"clips, {split}", num) for split, num in self.meta.num_clips.items()),
+            *(
+                (name, f"{series.size} values per step, {series.num_steps} steps")
+                for name, series in self.meta.series.items()
+            ),
+            ("labels", f"{low:g} to {high:g}" if self.meta.labels else "none"),
+        ]
+        notes = ["synthetic: its clips were made by a program"] * self.meta.is_synthetic
+        caption = f"{self.path}: {self.meta.name}, {len(self)} clips"
+        return html_table(caption, ("what", "value"), rows, notes)
 
     @property
     def scale(self) -> Scale:
@@ -164,10 +230,10 @@ class Store:
             raise StoreError(f"{error}; import the corpus again") from None
         except _DAMAGE as error:
             raise _damaged(path, error) from error
-        if len(clips) != sum(self.meta.num_clips.values()):
+        if len(clips) != len(self):
             raise StoreError(
-                f"{path}: has {len(clips)} clips, meta.json says "
-                f"{sum(self.meta.num_clips.values())}; import the corpus again"
+                f"{path}: has {len(clips)} clips, meta.json says {len(self)}; import the corpus "
+                "again"
             )
         return clips
 
@@ -200,7 +266,7 @@ class Store:
             values.shape == (meta.num_steps, meta.size)
             and values.dtype == np.dtype(meta.dtype)
             and offsets.dtype == np.int64
-            and offsets.shape == (sum(self.meta.num_clips.values()) + 1,)
+            and offsets.shape == (len(self) + 1,)
             and offsets[0] == 0
             and offsets[-1] == meta.num_steps
             and bool((np.diff(offsets) >= 0).all())
@@ -223,13 +289,15 @@ class Store:
         return hash_files(files, StoreError)
 
 
-def open_store(path: str | Path) -> Store:
-    """Open a store.
+def open_store(store: Store | str | Path) -> Store:
+    """Open a store; one that is open is given back.
 
     Raises:
-        StoreError: If there is none at ``path``, or another version of this package wrote it.
+        StoreError: If there is none at that path, or another version of this package wrote it.
     """
-    path = Path(path)
+    if isinstance(store, Store):
+        return store
+    path = Path(store)
     meta = path / "meta.json"
     if not os.path.lexists(meta):
         raise StoreError(

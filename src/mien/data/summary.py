@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from mien.data.store import Store
+from mien.data.store import Store, open_store
 from mien.errors import StoreError
 from mien.types import SPLITS, Modality, Scale, Split, Task
 
@@ -144,12 +144,13 @@ class StoreSummary:
     fingerprint: str
 
 
-def summarise(store: Store) -> StoreSummary:
+def summarise(store: Store | str | Path) -> StoreSummary:
     """Count what is in a store; the values of the series are not read.
 
     Raises:
         StoreError: If the store is damaged.
     """
+    store = open_store(store)
     videos = {s: {store.clips[row].video_id for row in store.rows(s)} for s in SPLITS}
     everywhere = Counter(video for of_split in videos.values() for video in of_split)
     transcripts = [clip.transcript for clip in store.clips if clip.transcript]

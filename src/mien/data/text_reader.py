@@ -73,6 +73,7 @@ class TextReader:
         prefix: What it expects before every text.
         max_tokens: Longer texts are cut to this many tokens.
         step_cost: Work of one step, to pad clips of like cost together.
+        device: Where states of single texts are computed.
 
     Raises:
         ConfigError: If the encoder has fewer layers than are to be trained.
@@ -90,6 +91,7 @@ class TextReader:
         positions = getattr(settings, "max_position_embeddings", None) or config.max_tokens
         self.max_tokens, self._trained = min(config.max_tokens, positions), config.trained_layers
         self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)
+        self.device = torch.device("cpu")
         self.step_cost = 1.0 if self._trained == 0 else 100.0
         num_layers = int(settings.num_hidden_layers)
         if self._trained is not None and self._trained > num_layers:
@@ -178,11 +180,11 @@ class TextReader:
             return ids
         if not len(ids):
             return np.zeros((0, self.size), np.float32)
-        return states_of(self._bottom, [ids])[0].numpy()
+        return states_of(self._bottom, [ids])[0].cpu().numpy()
 
     @cached_property
     def _bottom(self) -> TokenEncoder:
-        return load_bottom(self.source, cast("int", self.layer))
+        return load_bottom(self.source, cast("int", self.layer)).to(self.device)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, with its prefix and the marks around it, uncut."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mien.files.npy import append_array, write_header
 from mien.pretrained.text_encoder import TokenEncoder, load_bottom, load_settings
-from mien.tensors import pad
+from mien.tensors import PaddedSeries, pad
 
 __all__ = ["compute_states", "states_of"]
 
@@ -57,5 +57,7 @@ def states_of(
     bottom: TokenEncoder, ids: Sequence[Int[np.ndarray, "_ 1"]]
 ) -> list[Float[Tensor, "_ d"]]:
     """Return the states of some texts, each ``(T, d)``, from their token ids, each ``(T, 1)``."""
-    states = bottom(pad([torch.from_numpy(np.array(numbers)) for numbers in ids]))
+    device = next(bottom.parameters()).device
+    padded = pad([torch.from_numpy(np.array(numbers)) for numbers in ids])
+    states = bottom(PaddedSeries(*(part.to(device) for part in padded)))
     return [states[i, : len(numbers)] for i, numbers in enumerate(ids)]

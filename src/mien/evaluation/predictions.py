@@ -5,14 +5,19 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from mien.errors import MetricError
 from mien.files.atomic import write_text
 from mien.files.reading import open_regular
+from mien.notebooks import make_frame
 from mien.types import Modality, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Predictions", "read_predictions", "write_predictions"]
 
@@ -40,17 +45,38 @@ class Predictions:
         """Return the number of clips."""
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        """Return the number of clips and the tasks."""
+        return f"Predictions({len(self)} clips: {', '.join(self.scores)})"
 
-def write_predictions(predictions: Predictions, path: Path) -> None:
-    """Write scores and targets as CSV: ``id, score_TASK..., target_TASK..., has_MODALITY...``."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame with a row for each clip, and the columns of ``predictions-*.csv``.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+        """
+        columns = _columns_of(self)
+        rows = (
+            {"id": name, **{key: values[row] for key, values in columns.items()}}
+            for row, name in enumerate(self.ids)
+        )
+        return make_frame(rows, ("id", *columns))
+
+
+def _columns_of(predictions: Predictions) -> dict[str, Shaped[np.ndarray, "N"]]:
     parts = (
         ("score", predictions.scores),
         ("target", predictions.targets),
         ("has", predictions.present),
     )
-    columns = {f"{what}_{key}": values for what, table in parts for key, values in table.items()}
+    return {f"{what}_{key}": values for what, table in parts for key, values in table.items()}
+
+
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    """Write scores and targets as CSV: ``id, score_TASK..., target_TASK..., has_MODALITY...``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = _columns_of(predictions)
     writer.writerow(["id", *columns])
     for row, name in enumerate(predictions.ids):
         writer.writerow([name, *(_cell(values[row]) for values in columns.values())])

@@ -41,6 +41,10 @@ class Score(Settings):
     high: float | None = None
     words: str
 
+    def __float__(self) -> float:
+        """Return the value."""
+        return self.value
+
 
 class WordWeight(Settings):
     """A word, its effect on the score, and the attention to it.

@@ -1,6 +1,6 @@
 """The first pass over a recording: how long it is, where somebody speaks, and what is said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from jaxtyping import Float32
 from mien.errors import require
 from mien.extraction.extractors.speech import SpeechRecogniser, SpeechStream, Transcript
 from mien.extraction.media import AudioSink, FrameSink, Source, decode, probe
-from mien.types import Word
+from mien.types import Modality, Word
 
-__all__ = ["FirstPass", "scan"]
+__all__ = ["FirstPass", "explain_emptiness", "scan", "warn_of_loss"]
 
 _RATE = SpeechRecogniser.rate_hertz
 #: A pause in speech lasts at least so long, and speech is widened by so much on either side.
@@ -137,3 +137,21 @@ class _ProgressMeter:
         if self._on_seconds is not None and self._decoded - self._reported >= 5.0:
             self._reported = self._decoded
             self._on_seconds(self._decoded)
+
+
+def explain_emptiness(first_pass: FirstPass, modalities: Collection[Modality]) -> str:
+    """Return why nothing of a recording can be scored, by a model of these modalities."""
+    reasons = ["nobody speaks" if first_pass.has_audio else "there is no sound track"]
+    if Modality.VIDEO in modalities:
+        reasons.append("no face is seen" if first_pass.has_video else "there is no picture")
+    return " and ".join(reasons)
+
+
+def warn_of_loss(first_pass: FirstPass, num_empty: int) -> tuple[str, ...]:
+    """Return what of a recording is not in its prediction."""
+    warnings = []
+    if first_pass.is_truncated:
+        warnings.append("parts of the recording cannot be decoded")
+    if num_empty:
+        warnings.append(f"{num_empty} stretches hold nothing that can be judged")
+    return tuple(warnings)

@@ -21,7 +21,15 @@ from mien.models import build_model
 from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.prediction.answer import ModelFacts
 from mien.pretrained.encoder_source import find_local_encoder, find_text_encoder
-from mien.tensors import Batch, Output, pad, reported_scores
+from mien.tensors import (
+    Batch,
+    Output,
+    PaddedSeries,
+    find_device,
+    move_to,
+    pad,
+    reported_scores,
+)
 from mien.training.checkpoints.checkpoint import build_with, read_tensors, split_states
 from mien.training.checkpoints.header import Header, SeriesFacts, open_header
 from mien.training.settings import ExperimentConfig
@@ -91,6 +99,11 @@ class Network:
         """The modalities that it knows."""
         return self.model.modalities
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
     def read_text(self, text: str) -> Num[np.ndarray, "_ _"]:
         """Return what it reads of a text; no step for an empty one, or without a text encoder."""
         if self.text is None:
@@ -122,7 +135,7 @@ class Network:
                 ClipScores(
                     scores={t: self.cut(float(scores[t][row])) for t in tasks},
                     attention={
-                        m: weights[row, : len(complete[row][m])].double().numpy()
+                        m: weights[row, : len(complete[row][m])].cpu().double().numpy()
                         for m, weights in output.attention.items()
                         if m in modalities
                     },
@@ -153,8 +166,10 @@ class Network:
             rows = order[start : start + _VARIANTS]
             own = [self.complete({modality: variants[row]})[modality] for row in rows]
             sequences = {m: sequence.repeat(len(rows)) for m, sequence in batch.sequences.items()}
-            sequences[modality] = pad([torch.from_numpy(np.ascontiguousarray(o)) for o in own])
-            fused = self._fuse(Batch(index=torch.arange(len(rows)), sequences=sequences))
+            varied = pad([torch.from_numpy(np.ascontiguousarray(o)) for o in own])
+            sequences[modality] = PaddedSeries(*(part.to(self.device) for part in varied))
+            index = torch.arange(len(rows), device=self.device)
+            fused = self._fuse(Batch(index=index, sequences=sequences))
             for row, score in zip(rows, fused, strict=True):
                 scores[row] = score
         return scores
@@ -195,29 +210,38 @@ class Network:
             m: pad([torch.from_numpy(np.ascontiguousarray(clip[m])) for clip in clips])
             for m in self.modalities
         }
-        return Batch(index=torch.arange(len(clips)), sequences=sequences)
+        return Batch(index=torch.arange(len(clips)), sequences=sequences).to(self.device)
 
 
-def load_network(checkpoint: Path) -> Network:
+def load_network(checkpoint: Path, device: str = "cpu") -> Network:
     """Load a network for clips that come from no store.
 
+    Args:
+        checkpoint: Its file.
+        device: Where it and its text encoder compute.
+
     Raises:
+        ConfigError: If there is no such device.
         CheckpointError: If the file is damaged, or was trained with other weights of a text
             encoder, or with extractors that this version does not have.
         AssetError: If its text encoder is not here.
     """
+    place = find_device(device, "device")
     header = open_header(checkpoint)
     config, scale = header.read_config(checkpoint), header.read_scale(checkpoint)
     sizes = header.sizes
     extraction = _read_extraction(checkpoint, header)
     text = _open_text(checkpoint, header, config) if Modality.TEXT in sizes else None
     encoder = text.build() if text is not None else None
+    if text is not None:
+        text.device = place
     inputs = ModelInputs(sizes=sizes, text_encoder=encoder, summary=config.text_encoder.summary)
     model = build_with(
         lambda: build_model(config.model, inputs),
         split_states(read_tensors(checkpoint), "model"),
         str(checkpoint),
     )
+    move_to(model, place)
     return Network(
         checkpoint=checkpoint,
         facts=ModelFacts(

@@ -28,6 +28,7 @@ from mien.models.encoders import Standardise
 from mien.prediction.network import Network, load_network
 from mien.tensors import Batch, PaddedSeries, reported_scores
 from mien.training.loading import find_checkpoint
+from mien.training.run_folder import RunFolder, SeedFolder
 from mien.types import Modality
 
 __all__ = [
@@ -206,17 +207,18 @@ class OnnxNetwork(nn.Module):
 
 
 def export_onnx(
-    path: str | Path, out: str | Path, *, int8: bool = False, replace: bool = False
-) -> Exported:
+    path: RunFolder | SeedFolder | str | Path, out: str | Path,
+    *, int8: bool = False, replace: bool = False,
+) -> Exported:  # fmt: skip
     """Write a trained network as ONNX, check it against torch, and write its tokenizer beside.
 
     Nothing is written under its final name before it was checked on random inputs of several
     lengths, with missing modalities among them.
 
     Args:
-        path: A checkpoint, a seed's folder, or a run folder (its first seed).
-        out: File to write, such as ``model.onnx``; its folder is made. The tokenizer becomes
-            ``model.tokenizer.json``, the network in 8 bits ``model.int8.onnx``.
+        path: A checkpoint, a seed's folder, or a run or its folder (its first seed).
+        out: File to write, such as ``model.onnx``. The tokenizer becomes ``model.tokenizer.json``,
+            the network in 8 bits ``model.int8.onnx``.
         int8: Whether it is written in 8 bits too: the matrices of the text encoder and of LSTMs,
             and the table of tokens. What is small stays in 32 bits.
         replace: Whether files that are already there are replaced.
@@ -228,7 +230,7 @@ def export_onnx(
         ConfigError: If a package of the extra ``onnx`` is missing.
     """
     require("onnx", "onnxruntime", extra="onnx")
-    source, out = find_checkpoint(Path(path)), Path(out)
+    source, out = find_checkpoint(path), Path(out)
     network = load_network(source)
     graph = OnnxNetwork(network)
     tokenizer = network.text.tokenizer_json() if network.text is not None else None

@@ -18,6 +18,7 @@ from mien.training.checkpoints.checkpoint import (
 from mien.training.checkpoints.header import check_header
 from mien.training.checkpoints.videos import shorten_videos
 from mien.training.loading import find_checkpoint
+from mien.training.run_folder import RunFolder, SeedFolder
 
 __all__ = ["pack"]
 
@@ -26,7 +27,7 @@ _LOWEST, _HIGHEST = 2.0**-10, 2.0**14
 
 
 def pack(
-    path: str | Path,
+    path: RunFolder | SeedFolder | str | Path,
     out: str | Path,
     *,
     half: bool = True,
@@ -40,7 +41,7 @@ def pack(
     stays, so that the file is loaded, checked and refused as the checkpoint is.
 
     Args:
-        path: A checkpoint, a seed's folder, or a run folder (its first seed).
+        path: A checkpoint, a seed's folder, or a run or its folder (its first seed).
         out: File to write; its folder is made.
         half: Whether matrices are written in 16 bits. Vectors stay in 32 bits, for they are small
             and hold the units of the features; so does a matrix whose values float16 would cut or
@@ -56,7 +57,7 @@ def pack(
         CheckpointError: If there is no sound checkpoint, or it holds no network.
         OutputError: If ``out`` exists, or cannot be written.
     """
-    source, out = find_checkpoint(Path(path)), Path(out)
+    source, out = find_checkpoint(path), Path(out)
     refuse_existing(out, replace=replace)
     header = read_header(source)
     state = split_states(read_tensors(source), "model")

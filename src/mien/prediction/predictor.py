@@ -3,37 +3,38 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from jaxtyping import Float, Num
 
 from mien.data.store import Store, open_store
-from mien.errors import (
-    CheckpointError,
-    ConfigError,
-    ExtractionError,
-    FeatureError,
-    MediaError,
-    MienError,
-)
+from mien.errors import ConfigError, MediaError, MienError
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict as predict_split
+from mien.files.reading import open_regular
 from mien.prediction.answer import Answer
 from mien.prediction.explain import UtteranceInput, explain
-from mien.prediction.first_pass import FirstPass
+from mien.prediction.first_pass import explain_emptiness, warn_of_loss
 from mien.prediction.network import ClipSeries, Network, load_network
 from mien.prediction.recording import PredictionListener, RecordingReader
-from mien.prediction.result import Prediction
-from mien.prediction.spoken.language import name_language
-from mien.prediction.spoken.text_input import TextRead, count_notes, read_text, widen
-from mien.prediction.spoken.text_parts import cut_text
-from mien.prediction.spoken.transcripts import read_transcript
+from mien.prediction.result import FailedPrediction, Prediction, PredictionList, attempt
+from mien.prediction.spoken.text_input import count_notes, read_text, widen
+from mien.prediction.spoken.text_utterances import (
+    Unscored,
+    decline,
+    describe_text,
+    read_whole_text,
+)
+from mien.prediction.spoken.transcripts import Given, read_transcript
+from mien.processes import num_processors
+from mien.tensors import find_device, move_to
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.header import check_header
 from mien.training.loading import dataset_of, find_checkpoint, load_model
+from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.types import Modality, Split
 
@@ -45,20 +46,27 @@ DEFAULT_MODEL = Path(__file__).parents[1] / "weights" / "default.safetensors"
 _BATCH = 8
 
 
-def load(path: str | Path | None = None) -> "TrainedModel":
+def load(
+    path: RunFolder | SeedFolder | str | Path | None = None, *, device: str = "cpu"
+) -> "TrainedModel":
     """Open a trained model.
 
     Args:
-        path: A run folder (its first seed), a seed's folder, or a checkpoint; None for the model
-            that comes with the package.
+        path: A run or its folder (its first seed), a seed's folder, or a checkpoint; None for the
+            model that comes with the package.
+        device: Where the network and its text encoder compute: ``cpu``, ``cuda``, one GPU of
+            several such as ``cuda:1``, ``mps``, or ``auto`` for CUDA or MPS where there is one.
+            Features of recordings are made on the CPU in any case.
 
     Raises:
+        ConfigError: If there is no such device here.
         CheckpointError: If there is none, it is damaged, or its training diverged.
     """
-    checkpoint = DEFAULT_MODEL if path is None else find_checkpoint(Path(path))
+    find_device(device, "device")
+    checkpoint = DEFAULT_MODEL if path is None else find_checkpoint(path)
     header = read_header(checkpoint)
     check_header(header, checkpoint).read_config(checkpoint)
-    return TrainedModel(checkpoint=checkpoint, header=header)
+    return TrainedModel(checkpoint=checkpoint, header=header, device=device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +78,21 @@ class TrainedModel:
     Attributes:
         checkpoint: Its file.
         header: Its header: settings, corpus, scale, encoders, the videos it has seen.
+        device: Where it computes.
     """
 
     checkpoint: Path
     header: Mapping[str, Any]
+    device: str = "cpu"
+
+    def __repr__(self) -> str:
+        """Return its file, its model and its corpus."""
+        header = check_header(self.header, self.checkpoint)
+        place = "" if self.device == "cpu" else f", on {self.device}"
+        return (
+            f"TrainedModel({str(self.checkpoint)!r}: {self.config.model.name}, trained on "
+            f"{header.corpus}{place})"
+        )
 
     @property
     def config(self) -> ExperimentConfig:
@@ -83,7 +102,7 @@ class TrainedModel:
     @cached_property
     def network(self) -> Network:
         """The network with its weights."""
-        return load_network(self.checkpoint)
+        return load_network(self.checkpoint, self.device)
 
     @cached_property
     def recording_reader(self) -> RecordingReader:
@@ -101,14 +120,32 @@ class TrainedModel:
         if self.recording_reader.must_recognise(read_transcript(transcript)):
             _ = self.recording_reader.recogniser
 
-    def predict(
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a text is one path, not one of each letter
         self,
         recording: str | Path,
         *,
         transcript: str | Path = "auto",
-        jobs: int = 1,
+        jobs: int | None = 1,
         listener: PredictionListener | None = None,
-    ) -> Prediction:
+    ) -> Prediction: ...
+    @overload
+    def predict(
+        self,
+        recording: Iterable[str | Path],
+        *,
+        transcript: str | Path = "auto",
+        jobs: int | None = 1,
+        listener: PredictionListener | None = None,
+    ) -> PredictionList: ...
+    def predict(
+        self,
+        recording: str | Path | Iterable[str | Path],
+        *,
+        transcript: str | Path = "auto",
+        jobs: int | None = 1,
+        listener: PredictionListener | None = None,
+    ) -> Prediction | PredictionList:
         """Predict the sentiment of a recording, utterance by utterance.
 
         A recording of up to 15 seconds in which somebody speaks is one utterance; longer ones, and
@@ -116,11 +153,12 @@ class TrainedModel:
         silence into pieces of at most 3 seconds. Memory does not grow with the length.
 
         Args:
-            recording: Any file with sound or a moving picture.
+            recording: Any file with sound or a moving picture; or several, for a list of
+                predictions. One that cannot be predicted ends all: ``predict_many`` goes on.
             transcript: ``auto``: speech is recognised. ``none``: the words are left out. Any other
                 text: the words themselves. A ``Path``: a file of them (.txt, .srt, .vtt).
             jobs: How many utterances of a longer recording are worked on at a time, each in a
-                process of its own.
+                process of its own; None for one per processor.
             listener: Receives the progress.
 
         Raises:
@@ -130,91 +168,100 @@ class TrainedModel:
             AssetError: If a pretrained model is missing.
             CheckpointError: If the model does not fit what is installed.
         """
-        path = Path(recording)
-        if (path / "meta.json").is_file():
-            raise ConfigError(f"{path}: is a store; score its clips with score_store")
+        if isinstance(recording, str | Path):
+            given = read_transcript(transcript)
+            return self._predict_recording(Path(recording), given, jobs, listener)
+        paths = [Path(path) for path in recording]
+        for path in paths:
+            open_regular(path, MediaError).close()  # before hours of work
         given = read_transcript(transcript)
-        reader = self.recording_reader
-        first_pass = reader.scan(path, given, listener)
-        utterances, warnings = reader.cut(first_pass, given)
-        if listener is not None:
-            listener.on_cut(len(utterances), first_pass.seconds)
-        inputs = reader.extract(path, utterances, first_pass, given, jobs=jobs)
-        answers, notes = self._answer_utterances(inputs, len(utterances), listener)
-        warnings = (*warnings, *count_notes(notes, "utterances"))
-        if not answers:
-            why = "; ".join([self._explain_emptiness(first_pass), *warnings])
-            raise MediaError(f"{path}: holds nothing to judge: {why}")
-        return Prediction(
-            source=path.name,
-            seconds=first_pass.seconds,
-            scale=self.network.scale,
-            level=self._level,
-            answers=tuple(answers),
-            warnings=(*_warn(first_pass, len(utterances) - len(answers)), *warnings),
-            model=self.network.facts,
+        return PredictionList(
+            self._predict_recording(path, given, jobs, listener) for path in paths
         )
 
+    @overload
     def predict_many(
         self,
         recordings: Iterable[str | Path],
         *,
         transcript: str | Path = "auto",
-        on_error: Callable[[Path, MienError], None] | None = None,
-    ) -> Iterator[Prediction]:
-        """Predict many recordings one after the other; none is read before it is wanted.
+        jobs: int | None = 1,
+        on_error: Literal["keep"] = "keep",
+    ) -> Iterator[Prediction | FailedPrediction]: ...
+    @overload
+    def predict_many(
+        self,
+        recordings: Iterable[str | Path],
+        *,
+        transcript: str | Path = "auto",
+        jobs: int | None = 1,
+        on_error: Literal["raise"] | Callable[[Path, MienError], None] | None,
+    ) -> Iterator[Prediction]: ...
+    def predict_many(
+        self,
+        recordings: Iterable[str | Path],
+        *,
+        transcript: str | Path = "auto",
+        jobs: int | None = 1,
+        on_error: Literal["keep", "raise"] | Callable[[Path, MienError], None] | None = "keep",
+    ) -> Iterator[Prediction | FailedPrediction]:
+        """Predict many recordings one after the other; each is read when its turn comes.
 
         Args:
             recordings: Their files.
             transcript: As in ``predict``.
-            on_error: Called with every recording that cannot be predicted, and why; the others are
-                predicted nevertheless. None: the first of them ends it.
+            jobs: As in ``predict``.
+            on_error: What becomes of a recording that cannot be predicted. ``keep``: a
+                ``FailedPrediction`` with its path and the error takes its place, and the others go
+                on. ``raise``, or None: the error is raised, and ends it. A function: it is called
+                with path and error, and the others go on.
 
         Raises:
-            MediaError: As in ``predict``, if there is no ``on_error``.
+            MediaError: As in ``predict``, if ``on_error`` is ``raise``.
+            ConfigError: As in ``predict``: what is missing for all of them ends it in any case, as
+                other errors do that are not those of a recording.
         """
         for recording in recordings:
-            try:
-                prediction = self.predict(recording, transcript=transcript)
-            except (MediaError, FeatureError, ExtractionError) as error:
-                if on_error is None:
-                    raise
-                on_error(Path(recording), error)
+            outcome = attempt(
+                Path(recording),
+                lambda path: self.predict(path, transcript=transcript, jobs=jobs),
+            )
+            if isinstance(outcome, Prediction) or on_error == "keep":
+                yield outcome
+            elif callable(on_error):
+                on_error(outcome.path, outcome.error)
             else:
-                yield prediction
+                raise outcome.error
 
-    def predict_text(self, text: str) -> Prediction:
+    @overload
+    def predict_text(  # type: ignore[overload-overlap]  # a text is one, not one of each letter
+        self, text: str
+    ) -> Prediction: ...
+    @overload
+    def predict_text(self, text: Iterable[str]) -> PredictionList: ...
+    def predict_text(self, text: str | Iterable[str]) -> Prediction | PredictionList:
         """Predict the sentiment of a text, without a recording.
 
         A text that is longer than what the model reads at a time is cut into parts, at the ends of
         sentences where it can be, and each gets an answer.
 
+        Args:
+            text: The text; or several, for a list of predictions. All are read before the first is
+                scored, and they are scored in batches.
+
         Raises:
-            ConfigError: If the text is empty, or none that the model can read: without words, or
+            ConfigError: If a text is empty, or none that the model can read: without words, or
                 in letters of another language.
             CheckpointError: If the model reads no text.
         """
-        text = " ".join(text.split())
-        if not text:
-            raise ConfigError("the text is empty; give a sentence")
-        reader = self.network.text
-        if Modality.TEXT not in self.network.modalities or reader is None:
-            raise CheckpointError(f"{self.checkpoint}: reads no text; give it a recording")
-        parts = cut_text(text, reader.fits)
-        absent = dict.fromkeys(self.network.modalities, "only a text was given")
-        reads = [read_text(self.network, part) for part in parts]
-        inputs = [
-            ({Modality.TEXT: read.values}, _describe_text(part, read, absent))
-            for part, read in zip(parts, reads, strict=True)
-            if not read.unreadable
-        ]
-        if not inputs:
-            raise self._decline(reads[0])
-        warnings = count_notes([read.notes for read in reads], "parts")
-        if len(parts) > 1:
-            cut = f"the text was cut into {len(parts)} parts, since the model reads at most "
-            warnings = (f"{cut}{reader.max_tokens} tokens at a time", *warnings)
-        return self._predict_inputs("text", inputs, warnings)
+        if isinstance(text, str):
+            return self._predict_inputs([read_whole_text(self.network, text, "text")])[0]
+        return self._predict_inputs(
+            [
+                read_whole_text(self.network, given, f"text {number}")
+                for number, given in enumerate(text, start=1)
+            ]
+        )
 
     def predict_features(
         self,
@@ -250,10 +297,10 @@ class TrainedModel:
             given[Modality.TEXT] = read.values
         if not any(len(values) for values in given.values()):
             if read.unreadable:
-                raise self._decline(read)
+                raise decline(self.network, read)
             raise ConfigError("nothing was given to judge; give a text, or features with steps")
-        utterance = _describe_text(transcript, read, absent, times or {})
-        return self._predict_inputs("features", [(given, utterance)], read.notes)
+        utterance = describe_text(transcript, read, absent, times or {})
+        return self._predict_inputs([Unscored("features", [(given, utterance)], read.notes)])[0]
 
     def score_store(self, store: Store | str | Path, split: Split = "test") -> Predictions:
         """Score every clip of a split of any store that has the series it was trained on.
@@ -261,9 +308,36 @@ class TrainedModel:
         Raises:
             CheckpointError: If the store has no clip in the split, or does not fit the model.
         """
-        store = store if isinstance(store, Store) else open_store(store)
-        model, prepared = load_model(self.checkpoint, store, with_unlabelled=True)
+        model, prepared = load_model(self.checkpoint, open_store(store), with_unlabelled=True)
+        move_to(model, find_device(self.device, "device"))
         return predict_split(model, dataset_of(prepared, split))
+
+    def _predict_recording(
+        self, path: Path, given: Given, jobs: int | None, listener: PredictionListener | None
+    ) -> Prediction:
+        if (path / "meta.json").is_file():
+            raise ConfigError(f"{path}: is a store; score its clips with score_store")
+        reader = self.recording_reader
+        first_pass = reader.scan(path, given, listener)
+        utterances, warnings = reader.cut(first_pass, given)
+        if listener is not None:
+            listener.on_cut(len(utterances), first_pass.seconds)
+        num_jobs = num_processors() if jobs is None else jobs
+        inputs = reader.extract(path, utterances, first_pass, given, jobs=num_jobs)
+        answers, notes = self._answer_utterances(inputs, len(utterances), listener)
+        warnings = (*warnings, *count_notes(notes, "utterances"))
+        if not answers:
+            why = "; ".join([explain_emptiness(first_pass, self.network.modalities), *warnings])
+            raise MediaError(f"{path}: holds nothing to judge: {why}")
+        return Prediction(
+            source=path.name,
+            seconds=first_pass.seconds,
+            scale=self.network.scale,
+            level=self._level,
+            answers=tuple(answers),
+            warnings=(*warn_of_loss(first_pass, len(utterances) - len(answers)), *warnings),
+            model=self.network.facts,
+        )
 
     @property
     def _level(self) -> float | None:
@@ -301,55 +375,19 @@ class TrainedModel:
             answers.append(widen(answer, self.network.scale) if utterance.is_doubtful else answer)
         return answers
 
-    def _predict_inputs(
-        self,
-        source: str,
-        inputs: Sequence[tuple[ClipSeries, UtteranceInput]],
-        warnings: Sequence[str],
-    ) -> Prediction:
-        """Predict what comes from no recording."""
-        batches = [inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH)]
-        return Prediction(
-            source=source,
-            scale=self.network.scale,
-            level=self._level,
-            answers=tuple(answer for batch in batches for answer in self._answer_batch(batch)),
-            warnings=tuple(warnings),
-            model=self.network.facts,
+    def _predict_inputs(self, inputs: Sequence[Unscored]) -> PredictionList:
+        """Predict what comes from no recording, in batches across the inputs."""
+        waiting = [utterance for given in inputs for utterance in given.utterances]
+        batches = (waiting[start : start + _BATCH] for start in range(0, len(waiting), _BATCH))
+        answers = iter([answer for batch in batches for answer in self._answer_batch(batch)])
+        return PredictionList(
+            Prediction(
+                source=given.source,
+                scale=self.network.scale,
+                level=self._level,
+                answers=tuple(islice(answers, len(given.utterances))),
+                warnings=tuple(given.warnings),
+                model=self.network.facts,
+            )
+            for given in inputs
         )
-
-    def _decline(self, read: TextRead) -> ConfigError:
-        language = name_language(self.network.language)
-        return ConfigError(f"{read.unreadable}; give a text in {language}")
-
-    def _explain_emptiness(self, first_pass: FirstPass) -> str:
-        reasons = ["nobody speaks" if first_pass.has_audio else "there is no sound track"]
-        if Modality.VIDEO in self.network.modalities:
-            reasons.append("no face is seen" if first_pass.has_video else "there is no picture")
-        return " and ".join(reasons)
-
-
-def _describe_text(
-    text: str,
-    read: TextRead,
-    absent: Mapping[Modality, str],
-    times: Mapping[Modality, Float[np.ndarray, " _"]] = MappingProxyType({}),
-) -> UtteranceInput:
-    """Return what a network needs to know of a text that comes from no recording."""
-    unread = {Modality.TEXT: read.unreadable} if read.unreadable else {}
-    return UtteranceInput(
-        transcript=text,
-        tokens=read.tokens,
-        times=times,
-        absent={**absent, **unread},
-        is_doubtful=read.is_doubtful,
-    )
-
-
-def _warn(first_pass: FirstPass, num_empty: int) -> tuple[str, ...]:
-    warnings = []
-    if first_pass.is_truncated:
-        warnings.append("parts of the recording cannot be decoded")
-    if num_empty:
-        warnings.append(f"{num_empty} stretches hold nothing that can be judged")
-    return tuple(warnings)

@@ -1,24 +1,36 @@
-"""The answers about a recording, as one typed value."""
+"""The answers about a recording, or about several of them, as typed values."""
 
-from collections.abc import Iterator
-from html import escape
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import computed_field, model_validator
 
 from mien.config import Settings
+from mien.errors import ExtractionError, FeatureError, MediaError, MienError
 from mien.files.json_values import write_json
+from mien.notebooks import html_table, make_frame, number_or_nan
 from mien.prediction.answer import Answer, ModelFacts, Score, name_sentiment
 from mien.types import Modality, Scale
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Prediction"]
+__all__ = ["RECORDING_ERRORS", "FailedPrediction", "Prediction", "PredictionList", "attempt"]
+
+#: What a recording itself can cause; it ends no prediction of others.
+RECORDING_ERRORS = (MediaError, FeatureError, ExtractionError)
 
 _NUM_FRAMES, _FRAME_HEIGHT = 6, 180
+#: Predictions that the repr of a list names.
+_SHOWN = 3
+_COLUMNS = (
+    *("source", "utterance", "start", "end", "transcript", "sentiment", "score", "low", "high"),
+    *(f"{m}_{what}" for m in Modality for what in ("score", "low", "high", "contribution")),
+)
 
 
 class Prediction(Settings):
@@ -113,26 +125,129 @@ class Prediction(Settings):
         times = sorted(middle for _, _, middle in ranked[:_NUM_FRAMES])
         return grab_frames(Source(path=recording), times, height=_FRAME_HEIGHT)
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame with a row for each utterance.
+
+        Columns are ``source``, ``utterance`` (from 1), ``start`` and ``end`` in seconds,
+        ``transcript``, ``sentiment``, ``score``, ``low`` and ``high``; then score, low, high and
+        contribution of each modality, such as ``text_score``. A number that is not there is NaN.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+        """
+        return make_frame(_rows(self), _COLUMNS)
+
+    def __repr__(self) -> str:
+        """Return the source, the overall score and the number of utterances."""
+        num = len(self)
+        return (
+            f"Prediction({self.source!r}: {name_sentiment(self.overall, self.scale)} "
+            f"{self.overall:+.2f}, {num} utterance{'s' * (num != 1)})"
+        )
+
     def _repr_html_(self) -> str:
         """Return a table for notebooks: self-contained, without scripts."""
-        rows = "".join(
-            f"<tr><td>{_time_of(answer)}</td><td>{escape(answer.transcript)}</td>"
-            f"<td>{escape(answer.score.words)}</td><td>{_format_score(answer.score)}</td>"
-            + "".join(f"<td>{_format_score(answer.unimodal.get(m))}</td>" for m in Modality)
-            + "</tr>"
+        headings = ("seconds", "said", "sentiment", "score", *(str(m) for m in Modality))
+        rows = (
+            (
+                _time_of(answer), answer.transcript, answer.score.words,
+                _format_score(answer.score),
+                *(_format_score(answer.unimodal.get(m)) for m in Modality),
+            )
             for answer in self.answers
-        )
-        names = ("seconds", "said", "sentiment", "score", *(str(m) for m in Modality))
-        head = "".join(f"<th>{name}</th>" for name in names)
-        notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
-        return (
-            f"<table><caption>{escape(self.source)}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{rows}</tbody></table>{f'<ul>{notes}</ul>' if notes else ''}"
-        )
+        )  # fmt: skip
+        return html_table(self.source, headings, rows, self.warnings)
 
     def write(self, path: str | Path) -> None:
         """Write the same as a JSON file."""
         write_json(Path(path), self.to_dict(), ensure_ascii=False, indent=1)
+
+
+class PredictionList(list[Prediction]):
+    """Predictions of several recordings or texts, in their order: a list that can be a table."""
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the rows of every prediction below each other, as ``Prediction.to_pandas`` does.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+        """
+        return make_frame((row for prediction in self for row in _rows(prediction)), _COLUMNS)
+
+    def __repr__(self) -> str:
+        """Return the first few sources with their scores."""
+        shown = [f"{prediction.source} {prediction.overall:+.2f}" for prediction in self[:_SHOWN]]
+        more = ["..."] if len(self) > _SHOWN else []
+        return f"PredictionList({len(self)}: {', '.join([*shown, *more])})"
+
+    def _repr_html_(self) -> str:
+        """Return a table with a row for each prediction."""
+        rows = (
+            (
+                prediction.source,
+                None if prediction.seconds is None else f"{prediction.seconds:.1f}",
+                len(prediction),
+                name_sentiment(prediction.overall, prediction.scale),
+                f"{prediction.overall:+.2f}",
+            )
+            for prediction in self
+        )
+        headings = ("source", "seconds", "utterances", "sentiment", "overall")
+        return html_table(f"{len(self)} predictions", headings, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPrediction:
+    """A recording that could not be predicted, in the place of its prediction.
+
+    Attributes:
+        path: Its file.
+        error: Why.
+    """
+
+    path: Path
+    error: MienError
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # there is none
+            """Refuse what only a prediction has, with the reason for which there is none."""
+            raise AttributeError(
+                f"{self.path} could not be predicted, so there is no {name!r}: {self.error}"
+            )
+
+
+def attempt(path: Path, predict: Callable[[Path], Prediction]) -> Prediction | FailedPrediction:
+    """Predict one recording of several; what is wrong with it alone is returned and not raised."""
+    try:
+        return predict(path)
+    except RECORDING_ERRORS as error:
+        return FailedPrediction(path, error)
+
+
+def _rows(prediction: Prediction) -> Iterator[dict[str, object]]:
+    for number, answer in enumerate(prediction.answers, start=1):
+        row: dict[str, object] = {
+            "source": prediction.source,
+            "utterance": number,
+            "start": number_or_nan(answer.start),
+            "end": number_or_nan(answer.end),
+            "transcript": answer.transcript,
+            "sentiment": answer.score.words,
+            "score": answer.score.value,
+            "low": number_or_nan(answer.score.low),
+            "high": number_or_nan(answer.score.high),
+        }
+        for modality in Modality:
+            score = answer.unimodal.get(modality)
+            if score is not None:
+                row |= {
+                    f"{modality}_score": score.value,
+                    f"{modality}_low": number_or_nan(score.low),
+                    f"{modality}_high": number_or_nan(score.high),
+                }
+            row[f"{modality}_contribution"] = number_or_nan(answer.influence.get(modality))
+        yield row
 
 
 def _frames_of(answer: Answer) -> list[tuple[float, float]]:

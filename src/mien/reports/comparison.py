@@ -16,13 +16,20 @@ from mien.evaluation.intervals import Comparison
 from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import SeedSummary, holm, summarise_seeds
-from mien.training.run_folder import RunFolder
+from mien.notebooks import html_table, make_frame
+from mien.training.run_folder import RunFolder, open_run
 from mien.types import Split, Task, video_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 __all__ = ["ComparedRun", "RunComparison", "compare_runs"]
+
+_COLUMNS = (
+    *("metric", "run", "mean", "deviation", "low", "high", "difference", "difference_low"),
+    *("difference_high", "p_value", "p_corrected"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,13 @@ class RunComparison:
     metrics: dict[str, tuple[ComparedRun, ...]]
     failed_seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Return the runs, and on what they were compared."""
+        return (
+            f"RunComparison({', '.join(self.runs)}: {self.num_clips} {self.split} clips of "
+            f"{self.corpus}, {len(self.metrics)} metrics)"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the same as JSON would have it, unrounded; None stands for what is undefined."""
         from mien.reports.comparison_tables import comparison_to_dict
@@ -116,6 +130,64 @@ class RunComparison:
             save_figure(figure, Path(path))
         return figure
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame with a row for each metric and run.
+
+        ``mean``, ``deviation``, ``low`` and ``high`` are those of the run over its seeds;
+        ``difference``, ``difference_low``, ``difference_high``, ``p_value`` and ``p_corrected``
+        compare it with the first run, and are NaN for the first run itself.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+        """
+        return make_frame(
+            (_row_of(metric, run) for metric, runs in self.metrics.items() for run in runs),
+            _COLUMNS,
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: a row for each metric and run."""
+        rows = (_cells_of(metric, run) for metric, runs in self.metrics.items() for run in runs)
+        notes = [f"95 % intervals over {self.num_units} {self.unit}s; p is corrected by Holm"]
+        notes += ["synthetic: its clips were made by a program"] * self.is_synthetic
+        notes += [
+            f"{run}: seed {seed} failed and is in no number"
+            for run, seeds in self.failed_seeds.items()
+            for seed in seeds
+        ]
+        headings = ("metric", "run", "mean", "95 % interval", f"less {self.runs[0]}", "p")
+        caption = f"{self.split} of {self.corpus}, {self.num_clips} clips"
+        return html_table(caption, headings, rows, notes)
+
+
+def _row_of(metric: str, run: ComparedRun) -> dict[str, object]:
+    less = run.to_first
+    return {
+        "metric": metric,
+        "run": run.name,
+        "mean": run.seeds.mean,
+        "deviation": run.seeds.deviation,
+        "low": run.low,
+        "high": run.high,
+        "difference": math.nan if less is None else less.difference,
+        "difference_low": math.nan if less is None else less.low,
+        "difference_high": math.nan if less is None else less.high,
+        "p_value": math.nan if less is None else less.p_value,
+        "p_corrected": run.p_corrected,
+    }
+
+
+def _cells_of(metric: str, run: ComparedRun) -> tuple[str | None, ...]:
+    less = run.to_first
+    return (
+        metric,
+        run.name,
+        f"{run.seeds.mean:.4f}",
+        f"{run.low:.4f} to {run.high:.4f}",
+        None if less is None else f"{less.difference:+.4f} [{less.low:+.4f}, {less.high:+.4f}]",
+        None if math.isnan(run.p_corrected) else f"{run.p_corrected:.3g}",
+    )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SeedScores:
@@ -127,7 +199,7 @@ class _SeedScores:
     targets: Scores
 
 
-def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunComparison:
+def compare_runs(runs: Sequence[RunFolder | str | Path], split: Split = "test") -> RunComparison:
     """Compare every run with the first one, metric by metric, on the same clips.
 
     The difference of two runs is that of their means over seeds. Its interval and p value cover
@@ -136,7 +208,7 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
     hold for these weights alone.
 
     Args:
-        runs: Two run folders or more, whose trainings have ended.
+        runs: Two runs or their folders, or more, whose trainings have ended.
         split: Part of the corpus on which to compare.
 
     Raises:
@@ -145,11 +217,12 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
     """
     if len(runs) < 2:
         raise CheckpointError(f"compare: there is {len(runs)} run, must be at least 2")
-    facts = [run.results() for run in runs]
+    opened = [open_run(run) for run in runs]
+    facts = [run.results() for run in opened]
     for key in ("corpus", "family"):
-        _check_same(runs, key, [str(getattr(run, key)) for run in facts])
-    names = _name_runs(runs)
-    scores = [_read_scores(*pair, split) for pair in zip(runs, names, strict=True)]
+        _check_same(opened, key, [str(getattr(run, key)) for run in facts])
+    names = _name_runs(opened)
+    scores = [_read_scores(*pair, split) for pair in zip(opened, names, strict=True)]
     scores = [scores[0], *(_align(run, scores[0], split) for run in scores[1:])]
     videos = np.array([video_of(name) for name in scores[0].ids])
     has_videos = come_from_videos(videos)
@@ -170,7 +243,7 @@ def compare_runs(runs: Sequence[RunFolder], split: Split = "test") -> RunCompari
         },
         failed_seeds={
             name: tuple(run.failed_seeds)
-            for name, run in zip(names, runs, strict=True)
+            for name, run in zip(names, opened, strict=True)
             if run.failed_seeds
         },
     )

@@ -43,7 +43,7 @@ from mien.reports.text import (
     format_value,
     wrap,
 )
-from mien.training.run_folder import RunFolder
+from mien.training.run_folder import RunFolder, open_run
 from mien.types import Modality
 
 if TYPE_CHECKING:
@@ -85,13 +85,16 @@ class LabelReport:
     figures: tuple[Path, ...] = ()
 
 
-def report_labels(run: RunFolder) -> LabelReport:
+def report_labels(run: RunFolder | str | Path) -> LabelReport:
     """Measure the labels that a run generated, and write ``figures/labels-*.png`` into its folder.
+
+    Args:
+        run: The run, or its folder.
 
     Raises:
         CheckpointError: If the training has not ended, or the run has no unimodal task.
     """
-    finished = read_run(run)
+    finished = read_run(open_run(run))
     rows = read_label_rows(finished.seeds)
     known = {m: own for m, own in rows.items() if own.known.any()}
     report = LabelReport(

@@ -28,7 +28,7 @@ from mien.reports.text import (
     label_metric,
     markdown_table,
 )
-from mien.training.run_folder import RunFolder
+from mien.training.run_folder import RunFolder, open_run
 from mien.types import REPORTED_SPLITS, Task
 
 __all__ = ["write_report"]
@@ -41,7 +41,7 @@ _CLIPS: Final = {
 _SOURCES: Final = {GENERATED: "generated", COPY: "copied annotation"}
 
 
-def write_report(run: RunFolder, *, figures: FigureFormat = "png") -> Path:
+def write_report(run: RunFolder | str | Path, *, figures: FigureFormat = "png") -> Path:
     """Write ``report.md`` and its figures into a run folder, from the files in it alone.
 
     What a run does not have is left out: unimodal tasks that are not annotated, known moments,
@@ -53,6 +53,9 @@ def write_report(run: RunFolder, *, figures: FigureFormat = "png") -> Path:
         run: The run folder.
         figures: Another format to write every figure in, for papers.
 
+    Args:
+        run: The run, or its folder.
+
     Returns:
         The path of ``report.md``.
 
@@ -61,6 +64,7 @@ def write_report(run: RunFolder, *, figures: FigureFormat = "png") -> Path:
     """
     from mien.reports.figures.run import draw_figures  # matplotlib takes a while
 
+    run = open_run(run)
     finished = read_run(run)
     pictures = draw_figures(finished, figures)
     sections = [

@@ -270,7 +270,7 @@ def describe_studies() -> dict[str, str]:
 def read_study(
     source: str | Path,
     *,
-    stores: Mapping[str, Path] | None = None,
+    stores: Mapping[str, str | Path] | None = None,
     seeds: Sequence[int] = (),
     only: Sequence[str] = (),
     corpora: Sequence[str] = (),
@@ -297,8 +297,8 @@ def read_study(
         (None, None, corpus) for corpus in config.corpus
     ]
     points += [(sweep.name, at, corpus) for sweep in config.sweep for at, corpus in sweep.corpora()]
-    stores = stores or {}
-    _check_names("--store", stores, [corpus.name for _, _, corpus in points])
+    places = {name: Path(store) for name, store in (stores or {}).items()}
+    _check_names("--store", places, [corpus.name for _, _, corpus in points])
     _check_names(
         "--corpus", corpora, [n for sweep, _, corpus in points for n in (corpus.name, sweep)]
     )
@@ -310,8 +310,8 @@ def read_study(
         study_corpora.append(
             StudyCorpus(
                 name=corpus.name,
-                planted=None if corpus.name in stores else _change_planted(corpus, overrides),
-                store=stores.get(corpus.name),
+                planted=None if corpus.name in places else _change_planted(corpus, overrides),
+                store=places.get(corpus.name),
                 seeds=tuple(seeds) or corpus.seeds or config.seeds,
                 configs={
                     variant.name: _resolve(config, corpus, variant, path.parent, overrides)

@@ -17,7 +17,7 @@ from mien.errors import TrainingError
 from mien.files.atomic import write_text
 from mien.files.source_code import code_fingerprint
 from mien.studies.corpora import PreparedCorpus, prepare_corpora
-from mien.studies.plan import Study
+from mien.studies.plan import Study, read_study
 from mien.studies.results.measures import evaluate_corpus
 from mien.studies.results.results_file import read_results, write_results
 from mien.studies.results.values import StudyResults, SweepPoint, SweepResults
@@ -68,7 +68,7 @@ class _SilentListener:
 
 
 def run_study(
-    study: Study,
+    study: Study | str | Path,
     out: str | Path,
     *,
     num_workers: int = 1,
@@ -79,7 +79,8 @@ def run_study(
     """Carry out a study, or what is missing of it, and write its page.
 
     Args:
-        study: The study, from ``mien.studies.plan.read_study``.
+        study: The study, a TOML file of one, or the name of one that comes with the package.
+            ``read_study`` takes stores and changes.
         out: Folder for the page; files of an earlier page are replaced.
         num_workers: Trainings side by side, each with one thread.
         code: Whether cached runs that other code made are made anew (``same``) or taken (``any``);
@@ -91,6 +92,7 @@ def run_study(
         TrainingError: If no corpus was given, or no run finished.
         MienError: If a store is not what it should be.
     """
+    study = study if isinstance(study, Study) else read_study(study)
     listener = listener or _SilentListener()
     given = [
         corpus for corpus in study.corpora if corpus.planted is not None or corpus.store is not None

@@ -43,7 +43,7 @@ from mien.training.record import (
     write_evaluation,
 )
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, summarise_run
-from mien.training.settings import ExperimentConfig
+from mien.training.settings import ExperimentConfig, read_config
 from mien.training.trainer import Trainer
 from mien.types import Split
 
@@ -56,13 +56,13 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    config: ExperimentConfig,
+    config: ExperimentConfig | str | Path,
     store: Store | str | Path,
     out: str | Path,
     *,
     resume: bool = False,
-    init: str | Path | None = None,
-    exclude: Sequence[str | Path] = (),
+    init: RunFolder | SeedFolder | str | Path | None = None,
+    exclude: Sequence[Store | str | Path] = (),
     listener: TrainingListener | None = None,
 ) -> RunFolder:
     """Train with every seed of the settings, evaluate on valid and test, and write a run folder.
@@ -70,12 +70,13 @@ def train(
     A seed that diverges is named in ``metrics.json`` and is in no number of it; the others go on.
 
     Args:
-        config: The settings.
-        store: The data.
+        config: The settings, a TOML file of them, or the name of settings that come with the
+            package.
+        store: The data, or the folder of a store.
         out: The run folder to make.
         resume: Whether a run folder that is already there goes on where it stopped; seeds that
             diverged are not trained again.
-        init: A run folder or checkpoint whose weights to start from, as far as they fit.
+        init: A run, its folder or a checkpoint whose weights to start from, as far as they fit.
         exclude: Stores whose videos are left out of train and valid: those on which the weights
             learned here will be evaluated later.
         listener: Is notified of the progress; best a ``mien.training.listening.RunListener``. Of
@@ -86,7 +87,7 @@ def train(
         TrainingError: If the run cannot start, or every seed diverges.
         CheckpointError: If ``out`` belongs to another run.
     """
-    store = store if isinstance(store, Store) else open_store(store)
+    config, store = read_config(config), open_store(store)
     notified, excluded = complete(listener), _videos_of(exclude)
     plan = _plan_run(config, store, Path(out), excluded, resume=resume)
     start = read_start(init, store, config) if init is not None else None
@@ -209,9 +210,9 @@ def _train_seed(
     return trainer
 
 
-def _videos_of(stores: Sequence[str | Path]) -> frozenset[str]:
+def _videos_of(stores: Sequence[Store | str | Path]) -> frozenset[str]:
     """Return the videos of some stores, by the names by which videos are compared."""
-    return frozenset(plain_name(c.video_id) for path in stores for c in open_store(path).clips)
+    return frozenset(plain_name(c.video_id) for store in stores for c in open_store(store).clips)
 
 
 def _require_numbers(run: RunFolder) -> None:
@@ -236,7 +237,7 @@ def evaluate(
     """Evaluate every finished seed of a run on one split.
 
     Args:
-        run: The run folder.
+        run: The run, or its folder.
         split: Which clips.
         store: Other data, with series of the same kind; None takes the predictions that the run
             made on its own store, where it has them.
@@ -249,7 +250,7 @@ def evaluate(
     Raises:
         CheckpointError: If no seed has ended, or the data do not fit.
     """
-    run = run if isinstance(run, RunFolder) else open_run(run)
+    run = open_run(run)
     seeds = [seed for seed in run.seeds if seed.is_finished]
     if not seeds:
         reasons = [f"seed {s.seed}: {s.failure}" for s in run.seeds if s.failure]
@@ -260,8 +261,7 @@ def evaluate(
     if store is None:
         metrics, predictions = _read_evaluation(run, seeds, split)
     else:
-        store = store if isinstance(store, Store) else open_store(store)
-        metrics, predictions = _evaluate_on(store, run, seeds, split)
+        metrics, predictions = _evaluate_on(open_store(store), run, seeds, split)
     if out is not None:
         write_evaluation(Path(out), split, metrics, predictions)
     return run_metrics_to_json(metrics)

@@ -25,7 +25,7 @@ from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.matching import check_data
 from mien.training.checkpoints.videos import knows_all_videos, videos_seen
 from mien.training.preparation import Prepared, prepare
-from mien.training.run_folder import SeedFolder, open_run
+from mien.training.run_folder import RunFolder, SeedFolder, open_run
 from mien.training.settings import ExperimentConfig
 from mien.types import EVALUATED_SPLITS, Split
 
@@ -43,14 +43,15 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-def find_checkpoint(path: Path) -> Path:
-    """Return the checkpoint at ``path``: a file, a seed's folder, or a run folder's first seed.
+def find_checkpoint(trained: RunFolder | SeedFolder | str | Path) -> Path:
+    """Return the checkpoint of ``trained``: itself, that of a seed, or of a run's first seed.
 
     Seeds of a run folder that diverged are passed over.
 
     Raises:
         CheckpointError: If there is none, or every training there is diverged.
     """
+    path = trained.path if isinstance(trained, RunFolder | SeedFolder) else Path(trained)
     if path.is_file():
         return path
     if (path / "best.safetensors").is_file() or (path / "failed.json").is_file():
@@ -131,7 +132,7 @@ def load_model(
 
 def load_trained(path: str | Path, store: Store, *, with_unlabelled: bool = False) -> ModelOnStore:
     """Load a trained model as ``load_model`` does; warnings are returned and not logged."""
-    checkpoint = find_checkpoint(Path(path))
+    checkpoint = find_checkpoint(path)
     header = open_header(checkpoint)
     config = header.read_config(checkpoint, corpus=store.meta.name)
     prepared = prepare(store, config, online=False, with_unlabelled=with_unlabelled)
@@ -180,7 +181,9 @@ class Start:
     fingerprint: str
 
 
-def read_start(init: str | Path, store: Store, config: ExperimentConfig) -> Start:
+def read_start(
+    init: RunFolder | SeedFolder | str | Path, store: Store, config: ExperimentConfig
+) -> Start:
     """Read the weights to start from.
 
     Args:
@@ -194,7 +197,7 @@ def read_start(init: str | Path, store: Store, config: ExperimentConfig) -> Star
         TrainingError: If they, or weights that they come from, have seen videos of this store's
             valid or test.
     """
-    path = find_checkpoint(Path(init))
+    path = find_checkpoint(init)
     header = open_header(path)
     for warning in check_data(path, header, store, config):
         logger.warning("%s", warning)

@@ -10,6 +10,7 @@ from torch import nn
 
 from mien.errors import TrainingError
 from mien.models.multitask import MultimodalModel
+from mien.tensors import find_device
 from mien.training.objective import MultitaskObjective
 from mien.training.settings import TrainConfig
 
@@ -81,16 +82,9 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     Raises:
         TrainingError: If the device of the settings is not here, or there are several processes.
     """
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if config.device != "auto" and not available[config.device]:
-        there = ", ".join(name for name, is_there in available.items() if is_there)
-        raise TrainingError(
-            f"setting train.device is {config.device!r}, which is not here; there are: {there}"
-        )
+    device = find_device(config.device, "setting train.device", TrainingError)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # the one that accelerate takes
     if config.precision == "bf16" and not has_bf16(config):
         raise TrainingError(
             "setting train.precision is 'bf16', in which this processor cannot run an LSTM; "
@@ -110,9 +104,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 
 def has_bf16(config: TrainConfig) -> bool:
     """Return whether the device has kernels of every layer in bf16, by trying the rarest."""
-    if config.device not in ("auto", "cpu") or (
-        config.device == "auto" and (torch.cuda.is_available() or torch.backends.mps.is_available())
-    ):
+    if find_device(config.device, "setting train.device", TrainingError).type != "cpu":
         return True
     try:
         with torch.random.fork_rng(), torch.autocast("cpu", torch.bfloat16), torch.no_grad():

@@ -23,15 +23,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
+from mien.config import read_toml
 from mien.corpora import MetricFamily
 from mien.errors import CheckpointError
 from mien.evaluation.evaluate import evaluate_run
 from mien.evaluation.metrics_file.run_metrics import (
+    MetricSummary,
     RunMetrics,
     run_metrics_from_json,
     run_metrics_to_json,
@@ -40,7 +42,12 @@ from mien.evaluation.metrics_file.seed_metrics import SeedMetrics, seed_metrics_
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
-from mien.types import EVALUATED_SPLITS, Split
+from mien.notebooks import html_table, make_frame, number_or_nan
+from mien.training.settings import ExperimentConfig, read_stored_config
+from mien.types import EVALUATED_SPLITS, REPORTED_SPLITS, Split, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["RunFolder", "SeedFolder", "open_run", "read_json", "summarise_run"]
 
@@ -153,6 +160,21 @@ class RunFolder:
 
     path: Path
 
+    def __repr__(self) -> str:
+        """Return the folder and its seeds."""
+        finished = [str(seed.seed) for seed in self.seeds if seed.is_finished]
+        what = f"seeds {', '.join(finished)}" if finished else "no finished seed"
+        return f"RunFolder({str(self.path)!r}: {what})"
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The settings of the run, from ``config.toml``.
+
+        Raises:
+            ConfigError: If the file is not there or is damaged.
+        """
+        return read_stored_config(read_toml(self.path / "config.toml"))
+
     @property
     def seeds(self) -> tuple[SeedFolder, ...]:
         """The folders of the seeds, by seed."""
@@ -184,18 +206,74 @@ class RunFolder:
         """
         return _read_metrics(self.path / "metrics.json", run_metrics_from_json)
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a data frame with a row for each seed, split and task, and a column per metric.
+
+        A metric that is undefined is NaN.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+            CheckpointError: If the training has not ended, or ``metrics.json`` is damaged.
+        """
+        results = self.results()
+        metrics = dict.fromkeys(
+            name
+            for tasks in results.splits.values()
+            for summaries in tasks.values()
+            for name in summaries
+        )
+        rows = (
+            {"run": self.path.name, "seed": seed, "split": str(split), "task": str(task)}
+            | {name: number_or_nan(summary.values[number]) for name, summary in summaries.items()}
+            for split, tasks in results.splits.items()
+            for task, summaries in tasks.items()
+            for number, seed in enumerate(results.seeds)
+        )
+        return make_frame(rows, ("run", "seed", "split", "task", *metrics))
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: means over the seeds, of the multimodal task."""
+        try:
+            results = self.results()
+        except CheckpointError as error:
+            return html_table(str(self.path), ("what", "value"), [("not finished", error)])
+        splits = [split for split in REPORTED_SPLITS if split in results.splits]
+        fused = {split: results.splits[split].get(Task.FUSION, {}) for split in splits}
+        names = dict.fromkeys(name for summaries in fused.values() for name in summaries)
+        rows = [
+            (name, *(_mean_of(summaries.get(name)) for summaries in fused.values()))
+            for name in names
+        ]
+        notes = ["synthetic: its clips were made by a program"] * results.is_synthetic
+        notes += [f"seed {seed} failed: {why}" for seed, why in results.failed_seeds.items()]
+        caption = (
+            f"{self.path}: {self.config.model.name} on {results.corpus}, seeds "
+            f"{', '.join(map(str, results.seeds))}"
+        )
+        return html_table(caption, ("metric", *splits), rows, notes)
+
     def environment(self) -> dict[str, Any]:
         """Read ``environment.json``."""
         return read_json(self.path / "environment.json")
 
 
-def open_run(path: str | Path) -> RunFolder:
-    """Open a run folder.
+def _mean_of(summary: MetricSummary | None) -> str | None:
+    """Return a mean over seeds with its deviation, if there are several."""
+    if summary is None or summary.mean is None:
+        return None
+    spread = "" if summary.deviation is None else f" ± {float(summary.deviation):.4f}"
+    return f"{float(summary.mean):.4f}{spread}"
+
+
+def open_run(run: RunFolder | str | Path) -> RunFolder:
+    """Open a run folder; one that is open is given back.
 
     Raises:
-        CheckpointError: If there is none at ``path``.
+        CheckpointError: If there is no run folder at that path.
     """
-    path = Path(path)
+    if isinstance(run, RunFolder):
+        return run
+    path = Path(run)
     if not (path / "config.toml").is_file():
         raise CheckpointError(f"{path}: {_explain_lack(path)}")
     return RunFolder(path)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mien.config import Seeds, Settings, apply_overrides, read_settings, read_toml
+from mien.config import Device, Seeds, Settings, apply_overrides, read_settings, read_toml
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError, name_known
 from mien.labels import GENERATORS, LabelsConfig
@@ -117,7 +117,8 @@ class TrainConfig(Settings):
             to 0 at the end of the last of ``epochs``.
         weight_decay: Weight decay of each group; biases and norms of the text encoder have none.
         clip_norm: Longest gradient of a step; 0 for no limit.
-        device: Where to compute: ``auto`` takes CUDA or MPS where there is one.
+        device: Where to compute: ``auto`` takes CUDA or MPS where there is one; ``cpu``, ``cuda``,
+            one GPU of several such as ``cuda:1``, or ``mps``.
         precision: ``float32``, or ``bf16`` where the device has it.
         threads: CPU threads; 0 takes as many as torch finds cores. Small models are fastest with
             one, and busy machines slow several down; numbers are the same, byte for byte, only with
@@ -138,7 +139,7 @@ class TrainConfig(Settings):
     schedule: Literal["constant", "linear"] = "constant"
     weight_decay: WeightDecays = WeightDecays()
     clip_norm: float = Field(0.0, ge=0)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(0, ge=0, le=1024)
 
@@ -194,16 +195,24 @@ def describe_configs() -> dict[str, str]:
     return described
 
 
-def read_config(source: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+def read_config(
+    source: ExperimentConfig | str | Path, overrides: Sequence[str] = ()
+) -> ExperimentConfig:
     """Read settings from a file, or by the name of one that comes with the package.
 
     Args:
-        source: Path of a TOML file, or a name that ``list_configs`` gives.
+        source: Path of a TOML file, or a name that ``list_configs`` gives. Settings that were read
+            already are taken as they are.
         overrides: ``SECTION.SETTING=VALUE``, as ``--set`` takes them.
 
     Raises:
         ConfigError: If there is no such file, or a setting is wrong.
     """
+    if isinstance(source, ExperimentConfig):
+        if not overrides:
+            return source
+        given = source.model_dump(mode="json", exclude_none=True)
+        return read_settings(ExperimentConfig, apply_overrides(given, overrides))
     values: Mapping[str, Any] = {
         name: part for name, part in _read_file(source).items() if name != "published"
     }

@@ -63,7 +63,7 @@ def export_store(
         AssetError: If the text encoder is not here.
         ConfigError: If a package is missing.
     """
-    store = store if isinstance(store, Store) else open_store(store)
+    store = open_store(store)
     out = Path(out)
     if form == "pickle":
         return export_pickle(store, out, max_steps, encoder, replace=replace)

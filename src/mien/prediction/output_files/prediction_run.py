@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mien.errors import ExtractionError, FeatureError, MediaError, MienError
+from mien.errors import MienError
 from mien.prediction.output_files.journal import RecordingFile, identify_transcript
 from mien.prediction.output_files.outputs import AnswerFiles, OutputPaths
-from mien.prediction.result import Prediction
+from mien.prediction.result import RECORDING_ERRORS, Prediction
 
 __all__ = ["distinct_paths", "open_answers", "predict_recordings"]
 
@@ -64,7 +64,7 @@ def predict_recordings(
             prediction = _name_source(prediction, path, ambiguous)
             if files is not None:
                 files.add(recording, prediction)
-        except (MediaError, FeatureError, ExtractionError) as error:
+        except RECORDING_ERRORS as error:
             on_failure(error)
             if files is not None:
                 files.add_failure(recording, str(error))

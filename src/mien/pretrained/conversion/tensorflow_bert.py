@@ -53,7 +53,9 @@ _LARGEST = 1 << 26  # bytes of the sizes, and of the word pieces
 _NOT_NEEDED = re.compile(r"(^|/)(adam_[mv]|adamw?|lamb_[mv]|global_step|bad_steps|loss_scale.*)$")
 
 
-def convert_tensorflow_bert(checkpoint: Path, out: Path, *, casing: Casing | None = None) -> Path:
+def convert_tensorflow_bert(
+    checkpoint: str | Path, out: str | Path, *, casing: Casing | None = None
+) -> Path:
     """Convert a TensorFlow-1 checkpoint of BERT.
 
     Weights for pretraining and the state of the optimiser are left out; how many is logged. All
@@ -69,6 +71,7 @@ def convert_tensorflow_bert(checkpoint: Path, out: Path, *, casing: Casing | Non
         AssetError: If a file is missing or damaged, the weights are not those that
             ``bert_config.json`` speaks of, the casing is unknown, or ``out`` exists.
     """
+    checkpoint, out = Path(checkpoint), Path(out)
     casing = casing or _casing_of(checkpoint)
     sizes = read_sizes(checkpoint / "bert_config.json")
     pieces = _read_vocabulary(checkpoint / "vocab.txt", sizes)
