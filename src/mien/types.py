@@ -18,6 +18,7 @@ __all__ = [
     "ID_SEPARATOR",
     "REPORTED_SPLITS",
     "SPLITS",
+    "Bounds",
     "Clip",
     "Corpus",
     "Material",
@@ -88,6 +89,10 @@ class Scale(NamedTuple):
         """Return an array or tensor in which every value is cut to the scale."""
         clipped: ArrayT = values.clip(self.low, self.high)
         return clipped
+
+
+#: A range as two numbers, such as ``(-3, 3)``; a ``Scale`` is one.
+Bounds = tuple[float | int, float | int]
 
 
 class Word(NamedTuple):

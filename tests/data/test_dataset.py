@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 from helpers import AUDIO, TEXT, VIDEO, make_material, make_series, make_split, write_tiny_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from mien.data.dataset import batches, make_dataset, windows
 from mien.tensors import pad
@@ -164,3 +166,26 @@ def test_in_evaluation_clips_of_like_length_share_a_batch():
     dataset = make_dataset_of([9, 1, 8, 2, 9, 1])
     lengths = [b.sequences[AUDIO].mask.sum(dim=1).tolist() for b, _ in batches(dataset, 2)]
     assert lengths == [[1, 1], [2, 8], [9, 9]]
+
+
+def test_a_loader_of_torch_gives_the_same_batches():
+    """A ``DataLoader`` failed: the dataset was not subscriptable."""
+    dataset = make_dataset_of(LENGTHS, labels=[0.1 * n for n in range(len(LENGTHS))])
+    loaded = list(DataLoader(dataset, batch_size=3, collate_fn=dataset.collate))
+    assert [len(batch.index) for batch, _ in loaded] == [3, 3, 1]
+    for batch, targets in loaded:
+        expected, labels = dataset.batch(batch.index.numpy())
+        assert torch.equal(batch.index, expected.index)
+        for part, same in zip(batch.sequences[AUDIO], expected.sequences[AUDIO], strict=True):
+            assert torch.equal(part, same)
+        assert torch.equal(targets.labels[Task.FUSION], labels.labels[Task.FUSION])
+
+
+def test_a_clip_of_a_dataset_is_its_series_and_labels():
+    dataset = make_dataset_of([3, 0], labels=[0.5, -1.0])
+    last = dataset[-1]
+    assert (last.row, tuple(last.series[AUDIO].shape)) == (1, (0, 2))
+    assert float(last.labels[Task.FUSION]) == -1.0
+    assert [len(clip.series[AUDIO]) for clip in dataset] == [3, 0]
+    with pytest.raises(IndexError):
+        dataset[2]

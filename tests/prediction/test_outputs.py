@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import talking
+import torch
 from helpers import make_config, write_tiny_store
 
 import mien
@@ -99,6 +100,56 @@ def test_an_interval_holds_its_score_and_is_wide_where_little_is_known(model):
 def test_an_empty_text_is_refused(model):
     with pytest.raises(ConfigError, match="the text is empty"):
         model.predict_text("  \n")
+
+
+# --- several at a time ----------------------------------------------------------------------------
+
+
+def test_several_texts_get_the_predictions_that_each_gets_alone(model):
+    texts = ["Not bad.", f"{AFTERNOON} It was terrible, I hated it.", "I loved it."]
+    predictions = model.predict_text(texts)
+    assert isinstance(predictions, mien.PredictionList)
+    assert [prediction.source for prediction in predictions] == ["text 1", "text 2", "text 3"]
+    for together, text in zip(predictions, texts, strict=True):
+        alone = model.predict_text(text)
+        assert [a.transcript for a in together] == [a.transcript for a in alone]
+        for one, other in zip(together, alone, strict=True):
+            assert one.score.value == pytest.approx(other.score.value, abs=1e-4)
+            effects = [[word.effect for word in answer.words] for answer in (one, other)]
+            assert effects[0] == pytest.approx(effects[1], abs=1e-4)
+    assert model.predict_text([]) == []
+
+
+def test_a_text_of_several_that_cannot_be_read_is_named(model):
+    with pytest.raises(ConfigError, match=r"^text 2 is empty; give a sentence$"):
+        model.predict_text(["Not bad.", " "])
+    with pytest.raises(ConfigError, match=r"^text 1: .*; give a text in English$"):
+        model.predict_text(["这部电影很好看", "Not bad."])
+
+
+def test_several_recordings_give_a_list(model, face, seen):
+    assert model.predict([str(face), face]) == [seen, seen]
+
+
+def test_a_recording_of_several_that_is_not_there_is_named_before_any_is_read(
+    model, face, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(type(model), "recording_reader", None)
+    with pytest.raises(MediaError, match=r"none\.mp4: is not there; check the path"):
+        model.predict([face, tmp_path / "none.mp4"])
+
+
+def test_a_device_that_is_not_here_is_refused_when_a_model_is_loaded():
+    missing = "cuda:1" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(ConfigError, match=rf"^device is '{missing}', which is not here; there are"):
+        mien.load(device=missing)
+    assert mien.load(device="cpu").network.device == torch.device("cpu")
+
+
+def test_a_model_is_shown_in_a_line(model):
+    assert repr(model) == (
+        f"TrainedModel({str(DEFAULT_MODEL)!r}: trained on {model.header['corpus']})"
+    )
 
 
 # --- texts that are longer than what is read at a time --------------------------------------------

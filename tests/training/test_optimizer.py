@@ -4,8 +4,9 @@ from helpers import SIZES, TEXT, make_config, make_generator, make_model
 from trainings import STATES, make_trainer
 
 import mien.training.optimizer
-from mien.errors import TrainingError
+from mien.errors import ConfigError, TrainingError
 from mien.pretrained.text_encoder import TokenEncoder
+from mien.tensors import find_device
 from mien.training.experiment import train
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import make_accelerator, make_optimizer, norms_of, parameter_groups
@@ -110,6 +111,27 @@ def test_a_device_that_is_not_here_is_an_error():
     missing = "cuda" if not torch.cuda.is_available() else "mps"
     with pytest.raises(TrainingError, match=rf"train\.device is '{missing}', which is not here"):
         make_accelerator(TrainConfig(device=missing))
+
+
+def test_one_gpu_of_several_is_chosen_by_its_number(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    make_accelerator(TrainConfig(device="cuda:1"))
+    assert taken == [torch.device("cuda:1")]
+    assert find_device("auto", "device") == find_device("cuda", "device") == torch.device("cuda")
+    with pytest.raises(
+        TrainingError, match=r"^setting train\.device is 'cuda:2', which is not here; there are: "
+        r"cpu, cuda, cuda:0, cuda:1$"
+    ):  # fmt: skip
+        make_accelerator(TrainConfig(device="cuda:2"))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "cpu:0", "CUDA", ""])
+def test_a_device_of_another_name_is_refused(device):
+    with pytest.raises(ConfigError, match=r"must be auto, cpu, cuda, a GPU such as cuda:1, or mps"):
+        TrainConfig(device=device)
 
 
 def test_several_processes_are_refused(monkeypatch):

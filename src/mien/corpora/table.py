@@ -13,7 +13,7 @@ from mien.corpora.unlabelled import Unlabelled, choose_clips
 from mien.errors import CorpusError, FeatureError, name_known
 from mien.files.hashing import hash_file
 from mien.files.reading import show
-from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
+from mien.types import Bounds, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 __all__ = ["UNIMODAL", "read_table"]
 
@@ -29,7 +29,7 @@ def read_table(
     features: Mapping[str, str | Path],
     name: str,
     language: str,
-    scale: tuple[float, float],
+    scale: Bounds,
     encoding: str | None = None,
     unlabelled: Unlabelled = "keep",
 ) -> Material:

@@ -11,7 +11,7 @@ from mien.errors import ExtractionError
 from mien.extraction.pipeline import ExtractionListener, extract
 from mien.extraction.processes.backends import Backend
 from mien.extraction.request import make_settings, read_request
-from mien.types import Scale
+from mien.types import Bounds, Scale
 
 __all__ = ["extract_recordings"]
 
@@ -22,7 +22,7 @@ def extract_recordings(
     *,
     corpus: str | None = None,
     language: str | None = None,
-    scale: tuple[float, float] | None = None,
+    scale: Bounds | None = None,
     encoding: str | None = None,
     unlabelled: Unlabelled = "keep",
     audio: str = "librosa-sims",

@@ -86,13 +86,10 @@ class TrainedModel:
     device: str = "cpu"
 
     def __repr__(self) -> str:
-        """Return its file, its model and its corpus."""
-        header = check_header(self.header, self.checkpoint)
+        """Return its file, and on what it was trained."""
         place = "" if self.device == "cpu" else f", on {self.device}"
-        return (
-            f"TrainedModel({str(self.checkpoint)!r}: {self.config.model.name}, trained on "
-            f"{header.corpus}{place})"
-        )
+        corpus = self.header.get("corpus", "an unknown corpus")
+        return f"TrainedModel({str(self.checkpoint)!r}: trained on {corpus}{place})"
 
     @property
     def config(self) -> ExperimentConfig:

@@ -176,7 +176,7 @@ class PredictionList(list[Prediction]):
 
     def __repr__(self) -> str:
         """Return the first few sources with their scores."""
-        shown = [f"{prediction.source} {prediction.overall:+.2f}" for prediction in self[:_SHOWN]]
+        shown = [f"{prediction.source!r} {prediction.overall:+.2f}" for prediction in self[:_SHOWN]]
         more = ["..."] if len(self) > _SHOWN else []
         return f"PredictionList({len(self)}: {', '.join([*shown, *more])})"
 
