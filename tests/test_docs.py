@@ -92,6 +92,7 @@ def test_the_pages_are_found():
         "docs/howto/add-a-model.md",
         "docs/howto/add-a-corpus.md",
         "docs/howto/your-own-features.md",
+        "docs/howto/watch-a-training.md",
     }
 
 

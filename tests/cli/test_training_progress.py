@@ -10,7 +10,7 @@ from helpers import make_config
 from mien.cli.progress import TrainingProgress
 from mien.cli.progress.pace import EpochPace
 from mien.training.listening import EpochRecord, RunPlan
-from mien.training.settings import list_configs, read_config, read_published
+from mien.training.settings import list_configs, read_config, read_recipe
 
 VALID = {"mae": 0.9, "corr": 0.5}
 
@@ -72,7 +72,7 @@ def test_a_training_begins_with_what_it_does(capsys):
 
 @pytest.mark.parametrize("encoder", ["minilm", None])
 def test_published_settings_without_their_encoder_say_what_to_type(capsys, encoder):
-    begin("tam_ulag-mosi", encoder=encoder, published=read_published("tam_ulag-mosi"))
+    begin("tam_ulag-mosi", encoder=encoder, published=read_recipe("tam_ulag-mosi"))
     _, _, note, remedy = printed(capsys)
     assert "made with bert-base-uncased" in note
     assert "not comparable" in note
@@ -82,7 +82,7 @@ def test_published_settings_without_their_encoder_say_what_to_type(capsys, encod
 
 
 def test_published_settings_with_an_encoder_of_the_users_say_no_more(capsys):
-    published = read_published("tam_ulag-mosi")
+    published = read_recipe("tam_ulag-mosi")
     for encoder in ("models/bert-base-uncased", "bert-base-uncased"):
         begin("tam_ulag-mosi", encoder=encoder, published=published)
         assert len(printed(capsys)) == 2
@@ -90,7 +90,7 @@ def test_published_settings_with_an_encoder_of_the_users_say_no_more(capsys):
 
 @pytest.mark.parametrize("name", list_configs())
 def test_the_settings_that_are_published_say_so_and_name_ours(name):
-    published = read_published(name)
+    published = read_recipe(name)
     assert (published is None) == name.endswith(("-ours", "-planted"))
     if published is not None:
         ours, theirs = read_config(published.ours), read_config(name)

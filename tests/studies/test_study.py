@@ -494,6 +494,33 @@ def test_code_is_known_by_what_a_training_imports_and_not_by_its_pages():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_work_is_begun_in_its_order_and_no_more_than_there_are_workers(num_workers):
+    begun, done, most = [], [], 0
+    for item, _ in side_by_side(abs, [-1, -2, -3, -4], num_workers, begun.append):
+        most = max(most, len(begun) - len(done))
+        done.append(item)
+    assert begun == [-1, -2, -3, -4]
+    assert sorted(done) == sorted(begun)
+    assert most == num_workers
+
+
+def test_a_listener_that_has_the_method_is_notified_of_every_run_that_begins(base, trainings):
+    class Starts(Notes):
+        def __init__(self):
+            super().__init__()
+            self.started = []
+
+        def on_start(self, what):
+            self.started.append(what)
+
+    notes = Starts()
+    carry_out(few(base), notes)
+    assert len(trainings.begun) == 2
+    assert notes.started[0] == "planted-3"
+    assert notes.done == [notes.started[0], *(f"{run}: finished" for run in notes.started[1:])]
+
+
 def test_work_is_done_side_by_side_in_other_processes():
     results = dict(side_by_side(abs, [-1, -2, -3], 2))
     assert results == {-1: 1, -2: 2, -3: 3}

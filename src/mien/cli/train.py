@@ -62,7 +62,7 @@ def train(
     from mien.reports.page import write_report
     from mien.reports.run_text import format_run
     from mien.training.experiment import train as run_training
-    from mien.training.settings import read_config, read_published
+    from mien.training.settings import read_config, read_recipe
 
     overrides = list(settings or [])
     if seeds is not None:
@@ -73,7 +73,7 @@ def train(
     with (
         stoppable(lambda: "the same command goes on with --resume"),
         resumable(),
-        TrainingProgress(Path(config).stem, read_published(config)) as progress,
+        TrainingProgress(Path(config).stem, read_recipe(config)) as progress,
     ):
         run = run_training(
             chosen,

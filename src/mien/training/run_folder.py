@@ -6,6 +6,7 @@ RUN/
     metrics.json              over seeds: mean, deviation, every value, interval over clips; which
                               seeds diverged, and why
     report.md  figures/       what people read
+    train.log                 the lines that mien train printed
     seed-1111/
         epochs.jsonl          one line per epoch: losses, validation metrics
         best.safetensors      the best epoch on validation: weights, label bank, settings

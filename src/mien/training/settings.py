@@ -29,7 +29,7 @@ __all__ = [
     "describe_configs",
     "list_configs",
     "read_config",
-    "read_published",
+    "read_recipe",
     "read_stored_config",
 ]
 
@@ -222,7 +222,7 @@ def read_config(
     return read_settings(ExperimentConfig, apply_overrides(values, overrides))
 
 
-def read_published(source: str | Path) -> PublishedRecipe | None:
+def read_recipe(source: str | Path) -> PublishedRecipe | None:
     """Read what published results were made with, if a settings file is about published ones.
 
     Args:
