@@ -323,7 +323,8 @@ def test_progress_tells_waiting_from_working(server):
                 seen.add((said["stage"], said["before"]))
         assert (first.result()[0], second.result()[0]) == (200, 200)
     assert {("waiting", 1), ("working", 0)} <= seen
-    assert server.ask("GET", f"/progress/{TICKET}")[0] == 404
+    assert server.get(f"/progress/{TICKET}")["stage"] == "done"
+    assert server.ask("GET", "/progress/ffffffffffffffff")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -535,6 +536,8 @@ def test_a_taken_port_is_said():
 
 def test_the_description_of_the_api_names_every_way_and_every_refusal(server):
     paths = server.get("/openapi.json")["paths"]
-    assert set(paths) == {"/predict", "/predict/text", "/progress/{ticket}", "/health", "/model"}
+    answers = {f"/answers/{{ticket}}/{kind}" for kind in ("json", "csv", "png", "png-with-frames")}
+    asked = {"/predict", "/predict/text", "/progress/{ticket}", "/health", "/model"}
+    assert set(paths) == asked | answers
     assert {"413", "422", "429", "504"} <= set(paths["/predict"]["post"]["responses"])
     assert "Prediction" in json.dumps(paths["/predict"]["post"]["responses"]["200"])

@@ -8,7 +8,7 @@ from stand_in_models import FACTS, SCALE, StandIn
 
 from mien.prediction.server.app import create_app
 from mien.prediction.server.limits import Refused, ServeSettings
-from mien.prediction.server.worker_process import Advance, Failure, Loaded, answer_job
+from mien.prediction.server.worker_process import Advance, Failure, Loaded, answer_job, draw_job
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs the package schemathesis")
 
@@ -50,6 +50,12 @@ class InProcess:
 
     async def stop(self):
         pass
+
+    async def draw(self, job):
+        said = draw_job(job)
+        if isinstance(said, Failure):
+            raise Refused(422, said.detail)
+        return said
 
     async def answer(self, job, on_advance):
         mine, theirs = Pipe()

@@ -4,14 +4,13 @@ import contextlib
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
@@ -20,8 +19,11 @@ from starlette.requests import ClientDisconnect
 
 from mien.config import Settings
 from mien.files.reading import as_printable
+from mien.prediction.presentation.model_card import render_card
 from mien.prediction.result import Prediction
-from mien.prediction.server.limits import LONGEST_TEXT, Problem, Refused, ServeSettings
+from mien.prediction.server.downloads import add_downloads
+from mien.prediction.server.kept_answers import KeptAnswers
+from mien.prediction.server.limits import LONGEST_TEXT, Refused, ServeSettings, problems
 from mien.prediction.server.middleware import HEADERS, RequestFilter
 from mien.prediction.server.request_queue import Progress, RequestQueue, while_connected
 from mien.prediction.server.uploads import receive_upload
@@ -66,13 +68,14 @@ Ticket = Annotated[
     Annotated[str, Field(pattern=_TICKET)] | SkipJsonSchema[None],
     Header(
         alias="X-Ticket",
-        description="Hex digits of your choice, with which GET /progress says how it goes on.",
+        description="Hex digits of your choice, with which GET /progress shows how far the request "
+        "is, and GET /answers gives the answer as a file.",
     ),
 ]
 
 
 class TextRequest(Settings):
-    """A sentence to judge.
+    """A sentence whose sentiment is predicted.
 
     Attributes:
         text: The sentence.
@@ -82,7 +85,7 @@ class TextRequest(Settings):
 
 
 class Health(Settings):
-    """How the server is.
+    """The state of the server.
 
     Attributes:
         state: ``ready``; ``loading``: requests wait for the model; ``failed``: it could not be
@@ -122,7 +125,9 @@ def create_app(settings: ServeSettings, on_state: OnState | None = None) -> Fast
     app.state.settings = settings
     app.state.on_state = on_state
     app.state.queue = RequestQueue(settings.queue)
+    app.state.kept = KeptAnswers()
     _add_answers(app)
+    add_downloads(app)
     _add_facts(app)
     _add_pages(app)
     _add_refusals(app)
@@ -143,33 +148,25 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
             await worker.stop()
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {n: {"model": Problem, "description": HTTPStatus(n).phrase} for n in statuses}
-
-
 async def _want_json(request: Request) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused(415, "the body must be application/json with a field named text")
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def _add_answers(app: FastAPI) -> None:
     queue: RequestQueue = app.state.queue
+    kept: KeptAnswers = app.state.kept
     settings: ServeSettings = app.state.settings
-    answers = _problems(400, 403, 409, 422, 429, 500, 503, 504)
+    answers = problems(400, 403, 409, 422, 429, 500, 503, 504)
 
     @app.post(
         "/predict",
-        responses=answers | _problems(408, 413, 415),
+        responses=answers | problems(408, 413, 415),
         openapi_extra={"requestBody": _FORM},
     )
     async def predict(request: Request, x_ticket: Ticket = None) -> Prediction:
-        """Judge a recording, utterance by utterance."""
+        """Predict the sentiment of a recording, utterance by utterance."""
         with (
             queue.admit(x_ticket or secrets.token_hex(16)) as queued,
             receive_upload(app.state.folder, request.headers.get("content-type", "")) as receiver,
@@ -178,26 +175,32 @@ def _add_answers(app: FastAPI) -> None:
             queued.stage = "waiting"
             job = PredictionJob(path=upload.path, name=upload.name, transcript=upload.transcript)
             work = app.state.worker.answer(job, queued.move)
-            return await while_connected(work, lambda: _gone(request))
+            prediction: Prediction = await while_connected(work, request)
+            if x_ticket is not None:
+                kept.keep(x_ticket, prediction)
+            return prediction
 
     @app.post(
         "/predict/text",
-        responses=answers | _problems(408, 413, 415),
+        responses=answers | problems(408, 413, 415),
         dependencies=[Depends(_want_json)],
     )
     async def predict_text(
         request: Request, sentence: TextRequest, x_ticket: Ticket = None
     ) -> Prediction:
-        """Judge a sentence."""
+        """Predict the sentiment of a sentence."""
         with queue.admit(x_ticket or secrets.token_hex(16), is_here=True) as queued:
             work = app.state.worker.answer(PredictionJob(text=sentence.text), queued.move)
-            return await while_connected(work, lambda: _gone(request))
+            prediction: Prediction = await while_connected(work, request)
+            if x_ticket is not None:
+                kept.keep(x_ticket, prediction)
+            return prediction
 
-    @app.get("/progress/{ticket}", responses=_problems(404, 422))
+    @app.get("/progress/{ticket}", responses=problems(404, 422))
     async def progress(
         ticket: Annotated[str, InPath(description="The X-Ticket that the request was sent with.")],
     ) -> Progress:
-        """Say how a request goes on that was sent with a ticket."""
+        """Show the progress of a request that was sent with a ticket."""
         return queue.progress_of(ticket)
 
 
@@ -207,7 +210,7 @@ def _add_facts(app: FastAPI) -> None:
 
     @app.get("/health")
     async def health() -> Health:
-        """Say whether the model is ready, and how many requests there are."""
+        """Show whether the model is ready, and how many requests there are."""
         worker: Worker = app.state.worker
         return Health(
             state=worker.state,
@@ -219,9 +222,9 @@ def _add_facts(app: FastAPI) -> None:
             loading_seconds=round(worker.loading_seconds, 1),
         )
 
-    @app.get("/model", responses=_problems(503))
+    @app.get("/model", responses=problems(503))
     async def model() -> Loaded:
-        """Say which model answers, and on which scale."""
+        """Show which model is loaded, and its scale."""
         worker: Worker = app.state.worker
         if worker.loaded is None:
             raise Refused(503, worker.failure or "the model is loading; try later", retry_after=5)
@@ -236,6 +239,15 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:
         return FileResponse(_STATIC / "docs.html")
+
+    @app.get("/model-card", include_in_schema=False)
+    async def card() -> HTMLResponse:
+        shell = (_STATIC / "model-card.html").read_text(encoding="utf-8")
+        return HTMLResponse(shell.replace("<!-- card -->", render_card()))
+
+    @app.get("/favicon.ico", include_in_schema=False)  # asked for by pages without a link to it
+    async def icon() -> FileResponse:
+        return FileResponse(_STATIC / "icon.svg")
 
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
 

@@ -1,12 +1,14 @@
 """What a server of predictions accepts, and how it says no."""
 
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from mien.config import Settings
 
-__all__ = ["LONGEST_TEXT", "LOOPBACK", "Problem", "Refused", "ServeSettings"]
+__all__ = ["LONGEST_TEXT", "LOOPBACK", "Problem", "Refused", "ServeSettings", "problems"]
 
 #: Characters of a text or of a given transcript.
 LONGEST_TEXT = 20_000
@@ -61,6 +63,11 @@ class Problem(Settings):
     """
 
     detail: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of answers without a result, for OpenAPI."""
+    return {n: {"model": Problem, "description": HTTPStatus(n).phrase} for n in statuses}
 
 
 class Refused(Exception):  # noqa: N818  # an answer, not a fault

@@ -1,6 +1,7 @@
 """Which requests are let in, what a browser may load, and refusals before a body has arrived."""
 
 import asyncio
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,6 +24,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
     "Cache-Control": "no-cache",
 }
+_UPLOADS = re.compile(r"/predict|/answers/[^/]+/png-with-frames")
 _MOST_BYTES = 500_000  # of a body that is no recording; more than the longest text, all escaped
 _LINGER = 10.0  # seconds for which the rest of a refused upload is read and thrown away
 
@@ -49,7 +51,8 @@ class RequestFilter:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_upload = scope["path"] == "/predict"  # whose size and time its receiver limits
+        # size and time of an upload are limited by its receiver
+        is_upload = scope["method"] == "POST" and _UPLOADS.fullmatch(scope["path"]) is not None
         limit = None if is_upload else self._settings.stall_limit
         body = _Body(receive, None if is_upload else _MOST_BYTES, limit)
         refusal = self._refuse(scope)

@@ -1,11 +1,14 @@
 """The bounded queue of requests: which are admitted, where each stands, which were given up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections import deque
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Literal, TypeVar
+
+from starlette.requests import Request
 
 from mien.config import Settings
 from mien.prediction.server.limits import Refused
@@ -14,6 +17,7 @@ from mien.prediction.server.worker_process import Advance
 __all__ = ["Progress", "QueuedRequest", "RequestQueue", "while_connected"]
 
 _RETRY = 10  # seconds after which a full queue is worth another try
+_MOST_DONE = 200  # requests that are remembered when they are done
 
 ResultT = TypeVar("ResultT")
 
@@ -23,12 +27,13 @@ class Progress(Settings):
 
     Attributes:
         stage: ``arriving``: its bytes come in. ``waiting``: others are before it. ``working``.
+            ``done``: it was answered or refused a short while ago.
         before: How many are before it.
-        elapsed: Seconds since it came.
+        elapsed: Seconds since it came; 0 once it is done.
         advance: How far the work is, once it has begun.
     """
 
-    stage: Literal["arriving", "waiting", "working"]
+    stage: Literal["arriving", "waiting", "working", "done"]
     before: int
     elapsed: float
     advance: Advance | None = None
@@ -66,6 +71,7 @@ class RequestQueue:
     def __init__(self, queue: int) -> None:
         self._most = queue + 1
         self._requests: dict[str, QueuedRequest] = {}
+        self._done: deque[str] = deque(maxlen=_MOST_DONE)
 
     def __len__(self) -> int:
         """Return the number of requests."""
@@ -94,14 +100,17 @@ class RequestQueue:
             yield request
         finally:
             del self._requests[ticket]
+            self._done.append(ticket)
 
     def progress_of(self, ticket: str) -> Progress:
         """Return where a request stands.
 
         Raises:
-            Refused: If there is no such request, or it is answered.
+            Refused: If there is no such request, or it was done long ago.
         """
         request = self._requests.get(ticket)
+        if request is None and ticket in self._done:
+            return Progress(stage="done", before=0, elapsed=0.0)
         if request is None:
             raise Refused(404, "no request has this ticket; it may be answered already")
         ahead = [p for p in self._requests.values() if p is not request and p.stage != "arriving"]
@@ -116,20 +125,18 @@ class RequestQueue:
         )
 
 
-async def while_connected(
-    work: Awaitable[ResultT], is_gone: Callable[[], Awaitable[None]]
-) -> ResultT:
+async def while_connected(work: Awaitable[ResultT], request: Request) -> ResultT:
     """Wait for work, and give it up when the client goes away.
 
     Args:
         work: What the client wants.
-        is_gone: Returns when the client has gone.
+        request: The request, of which all has been read.
 
     Raises:
         Refused: If the client went away; nobody reads it.
     """
     doing = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(is_gone())
+    watching = asyncio.ensure_future(_wait_for_leave(request))
     try:
         await asyncio.wait({doing, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
@@ -139,3 +146,8 @@ async def while_connected(
         for task in (doing, watching):
             task.cancel()
         await asyncio.gather(doing, watching, return_exceptions=True)
+
+
+async def _wait_for_leave(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -16,6 +16,7 @@ from mien.prediction.server.worker_process import (
     Advance,
     Failure,
     Loaded,
+    PictureJob,
     PredictionJob,
     serve_jobs,
 )
@@ -56,7 +57,7 @@ class _Child:
             await asyncio.wait([starting])  # only a process that is there can be ended
         self._theirs.close()
 
-    def send(self, job: PredictionJob) -> None:
+    def send(self, job: PredictionJob | PictureJob) -> None:
         self._pipe.send(job)
 
     async def receive(self) -> object:
@@ -138,12 +139,30 @@ class Worker:
     async def answer(self, job: PredictionJob, on_advance: Callable[[Advance], None]) -> Prediction:
         """Answer a job when those before it are done and the model is loaded.
 
-        A job that runs over its time, or whose caller goes away while it is worked on, costs the
-        process its life; another is started at once.
+        Raises:
+            Refused: As ``draw`` raises it.
+        """
+        return Prediction.model_validate(await self._do(job, on_advance))
+
+    async def draw(self, job: PictureJob) -> bytes:
+        """Draw an answer, as PNG, when the jobs before are done and the model is loaded.
 
         Raises:
-            Refused: If there is no answer: a user's mistake, no model, too long, or the process
-                died.
+            Refused: If there is no picture or answer: a user's mistake, no model, too long, or the
+                process died.
+        """
+        picture = await self._do(job, lambda _advance: None)
+        if not isinstance(picture, bytes):
+            raise TypeError(f"a picture is bytes, not {type(picture).__name__}")
+        return picture
+
+    async def _do(
+        self, job: PredictionJob | PictureJob, on_advance: Callable[[Advance], None]
+    ) -> object:
+        """Return what the process makes of a job.
+
+        A job that runs over its time, or whose caller goes away while it is worked on, costs the
+        process its life; another is started at once.
         """
         async with self._lock:
             child = await self._wait_for_model()
@@ -242,14 +261,17 @@ class Worker:
             await child.end()
 
     async def _exchange(
-        self, child: _Child, job: PredictionJob, on_advance: Callable[[Advance], None]
-    ) -> Prediction:
+        self,
+        child: _Child,
+        job: PredictionJob | PictureJob,
+        on_advance: Callable[[Advance], None],
+    ) -> object:
         child.send(job)
         while isinstance(message := await child.receive(), Advance):
             on_advance(message)
         if isinstance(message, Failure):
             raise Refused(422, message.detail)
-        return Prediction.model_validate(message)
+        return message
 
 
 def _start(process: BaseProcess) -> None:

@@ -24,9 +24,11 @@ __all__ = [
     "Advance",
     "Failure",
     "Loaded",
+    "PictureJob",
     "PredictionJob",
     "ServedModel",
     "answer_job",
+    "draw_job",
     "serve_jobs",
 ]
 
@@ -48,16 +50,33 @@ class PredictionJob:
     transcript: str = "auto"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureJob:
+    """An answer to draw.
+
+    Attributes:
+        prediction: The answer.
+        path: The recording, for frames of the face; None for a picture without.
+        name: How the recording is called towards the user.
+    """
+
+    prediction: Prediction
+    path: Path | None = None
+    name: str = ""
+
+
 class Loaded(Settings):
     """The model is ready.
 
     Attributes:
         model: Which it is.
         scale: Range of its scores.
+        is_shipped: Whether it is the model that comes with the package, of which there is a card.
     """
 
     model: ModelFacts
     scale: Scale
+    is_shipped: bool = False
 
 
 class Advance(Settings):
@@ -157,7 +176,9 @@ def serve_jobs(connection: Connection, loader: str, model: Path | None, folder: 
     try:
         served = _load(connection, loader, model)
         while served is not None:
-            connection.send(answer_job(served, connection.recv(), connection))
+            job = connection.recv()
+            is_picture = isinstance(job, PictureJob)
+            connection.send(draw_job(job) if is_picture else answer_job(served, job, connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -177,7 +198,8 @@ def _load(connection: Connection, loader: str, model: Path | None) -> ServedMode
     try:
         served: ServedModel = getattr(import_module(module), name)(model)
         served.make_ready()
-        connection.send(Loaded(model=served.network.facts, scale=served.network.scale))
+        facts, scale = served.network.facts, served.network.scale
+        connection.send(Loaded(model=facts, scale=scale, is_shipped=model is None))
     except MienError as error:
         connection.send(Failure(detail=str(error)))
         return None
@@ -200,7 +222,17 @@ def answer_job(
     return prediction.model_copy(update={"source": job.name, "warnings": hidden})
 
 
-def _hide(sentence: str, job: PredictionJob) -> str:
+def draw_job(job: PictureJob) -> bytes | Failure:
+    """Return the picture of an answer as PNG, or why the recording cannot be read."""
+    from mien.reports.figures.style import render_png
+
+    try:
+        return render_png(job.prediction.plot(recording=job.path))
+    except MienError as error:
+        return Failure(detail=_hide(str(error), job))
+
+
+def _hide(sentence: str, job: PredictionJob | PictureJob) -> str:
     """Return a sentence in which the temporary file has the name that the user gave."""
     if job.path is None:
         return sentence

@@ -21,6 +21,7 @@ __all__ = [
     "MUTED",
     "legend_style",
     "make_figure",
+    "render_png",
     "save_figure",
     "series_colour",
     "series_marker",
@@ -78,11 +79,20 @@ def save_figure(figure: Figure, path: Path) -> None:
 
     A name that ends in ``.svg`` or ``.pdf`` gives a vector figure, every other one a PNG.
     """
-    picture, suffix = io.BytesIO(), path.suffix.lower().removeprefix(".")
-    kind = suffix if suffix in _DATES else "png"
+    suffix = path.suffix.lower().removeprefix(".")
+    write_bytes(path, _render(figure, suffix if suffix in _DATES else "png"))
+
+
+def render_png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    return _render(figure, "png")
+
+
+def _render(figure: Figure, kind: str) -> bytes:
+    picture = io.BytesIO()
     with rc_context(_VECTORS):
         figure.savefig(picture, format=kind, dpi=_DPI, facecolor="white", metadata=_DATES.get(kind))
-    write_bytes(path, picture.getvalue())
+    return picture.getvalue()
 
 
 def series_colour(number: int) -> str:
