@@ -418,7 +418,7 @@ def test_a_table_for_notebooks_escapes_what_is_said(seen):
 
 def test_text_for_a_terminal_says_score_interval_and_what_is_missing(seen):
     text = format_prediction(seen)
-    assert "not judged: no sound track" in text
+    assert "absent: no sound track" in text
     assert "[" in text
     assert "model: default" in text
     assert all(len(line) <= 110 for line in text.splitlines())

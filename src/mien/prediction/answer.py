@@ -20,6 +20,7 @@ __all__ = [
     "Window",
     "WordWeight",
     "find_conflicts",
+    "is_uncertain",
     "name_sentiment",
 ]
 
@@ -188,6 +189,21 @@ def name_sentiment(value: float, scale: Scale) -> str:
     if grade == 0:
         return "neutral"
     return f"{_GRADES[grade]} {'positive' if share > 0 else 'negative'}".strip()
+
+
+def is_uncertain(score: Score, scale: Scale) -> bool:
+    """Return whether a score may be positive as well as negative.
+
+    That is so if its interval contains 0, unless all of it is called neutral.
+
+    >>> wide = Score(value=0.3, low=-1.4, high=2.1, words="neutral")
+    >>> narrow = Score(value=0.3, low=-0.1, high=0.4, words="neutral")
+    >>> is_uncertain(wide, Scale(-3, 3)), is_uncertain(narrow, Scale(-3, 3))
+    (True, False)
+    """
+    if score.low is None or score.high is None or not score.low < 0 < score.high:
+        return False
+    return {name_sentiment(end, scale) for end in (score.low, score.high)} != {"neutral"}
 
 
 def find_conflicts(scores: Mapping[Modality, Score]) -> tuple[tuple[Modality, Modality], ...]:

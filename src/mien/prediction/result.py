@@ -11,7 +11,7 @@ from mien.config import Settings
 from mien.errors import ExtractionError, FeatureError, MediaError, MienError
 from mien.files.json_values import write_json
 from mien.notebooks import html_table, make_frame, number_or_nan
-from mien.prediction.answer import Answer, ModelFacts, Score, name_sentiment
+from mien.prediction.answer import Answer, ModelFacts, Score, is_uncertain, name_sentiment
 from mien.types import Modality, Scale
 
 if TYPE_CHECKING:
@@ -103,13 +103,21 @@ class Prediction(Settings):
             self.answers,
             seconds=self.seconds,
             scale=self.scale,
-            title=f"{self.source}: {name_sentiment(self.overall, self.scale)} {self.overall:+.2f}",
+            title=f"{self.source}: {self._verdict}",
             level=self.level,
             frames=[] if recording is None else self._grab(Path(recording)),
         )
         if path is not None:
             save_figure(figure, Path(path))
         return figure
+
+    @property
+    def _verdict(self) -> str:
+        """The overall score in words and as a number, and whether it is uncertain."""
+        doubt = ""
+        if len(self) == 1 and is_uncertain(score := self.answers[0].score, self.scale):
+            doubt = f", but uncertain ({score.low:+.1f} to {score.high:+.1f})"
+        return f"{name_sentiment(self.overall, self.scale)} {self.overall:+.2f}{doubt}"
 
     def _grab(self, recording: Path) -> "list[tuple[float, np.ndarray]]":
         """Return frames at which the face moved the score most: one of each utterance first."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from mien.prediction.answer import Answer
@@ -33,6 +34,12 @@ _FRAMES: Final = 1.15
 _MOST_WRITTEN: Final = 14
 _MANY: Final = 60  # utterances whose lines must be thin
 _BAND: Final = "#22222222"
+#: How the line of a modality is broken, so that it is told from others without its colour.
+_DASHES: Final[dict[Modality, tuple[int, tuple[float, ...]]]] = {
+    Modality.TEXT: (0, ()),
+    Modality.AUDIO: (0, (5, 2)),
+    Modality.VIDEO: (0, (1.5, 1.5)),
+}
 #: The darkest colour is that of the largest effect, or of this share of the end of the scale.
 _FULL: Final = 0.1
 _SENTIMENTS: Final = (
@@ -164,7 +171,7 @@ def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: flo
     )  # fmt: skip
     keys: list[Any] = [Patch(color=COLOURS[Task.FUSION], label="overall")]
     there = [m for m in Modality if any(m in answer.unimodal for answer in answers)]
-    keys += [Patch(color=COLOURS[Task(m)], label=f"{NAMES[m]} alone") for m in there]
+    keys += [_key_of(m, is_line=len(answers) > 1) for m in there]
     if level is not None:
         keys.append(Patch(color=_BAND, label=f"{100 * level:g} % prediction interval"))
     keys.append(Patch(color=RAISES, label="raises the score"))
@@ -172,8 +179,16 @@ def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: flo
     figure.legend(
         handles=keys, loc="upper left", ncols=7,
         bbox_to_anchor=(_MARGIN / _WIDTH - 0.006, 1 - 0.45 / height),
-        frameon=False, fontsize=9, labelcolor=INK, handlelength=1.2,
+        frameon=False, fontsize=9, labelcolor=INK, handlelength=1.2 if len(answers) == 1 else 2.2,
     )  # fmt: skip
+
+
+def _key_of(modality: Modality, *, is_line: bool) -> Any:  # noqa: ANN401  # matplotlib's
+    """Return how the score of a modality alone looks: a line over time, or a dot."""
+    colour, label = COLOURS[Task(modality)], f"{NAMES[modality]} alone"
+    if not is_line:
+        return Patch(color=colour, label=label)
+    return Line2D([], [], color=colour, linestyle=_DASHES[modality], linewidth=2.2, label=label)
 
 
 def _draw_frames(figure: Figure, frames: Sequence[Frame], span: float, top: float) -> None:
@@ -263,8 +278,8 @@ def _draw_levels(axes: Axes, answer: Answer, span: tuple[float, float], *, is_de
               linewidth=2.5 if is_dense else 4.5, solid_capstyle="butt", clip_on=False)  # fmt: skip
     for modality, score in answer.unimodal.items():
         axes.plot(span, [score.value] * 2, color=COLOURS[Task(modality)],
-                  linewidth=1.0 if is_dense else 1.8, solid_capstyle="butt",
-                  clip_on=False)  # fmt: skip
+                  linewidth=1.0 if is_dense else 1.8, solid_capstyle="butt", dash_capstyle="butt",
+                  linestyle="-" if is_dense else _DASHES[modality], clip_on=False)  # fmt: skip
 
 
 def _span_of(answer: Answer, index: int) -> tuple[float, float]:

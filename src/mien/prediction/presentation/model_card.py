@@ -35,13 +35,13 @@ def render_card() -> str:
 
 def _only_web_links(tokens: "Sequence[Token]") -> "list[Token]":
     """Leave out links to other pages of the documentation, which do not come with the package."""
-    kept: list[Token] = []
+    result: list[Token] = []
     are_kept: list[bool] = []
     for token in tokens:
         if token.type == "link_open":
             are_kept.append(str(token.attrGet("href")).startswith(("https://", "http://")))
         if token.type not in ("link_open", "link_close") or are_kept[-1]:
-            kept.append(token)
+            result.append(token)
         if token.type == "link_close":
             are_kept.pop()
-    return kept
+    return result

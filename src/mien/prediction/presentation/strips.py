@@ -16,7 +16,7 @@ from mien.types import Modality, Task
 __all__ = ["NAMES", "draw_attention", "draw_effects", "label_times"]
 
 #: Modalities as people name them.
-NAMES: Final = {Modality.TEXT: "words", Modality.AUDIO: "voice", Modality.VIDEO: "face"}
+NAMES: Final = {Modality.TEXT: "text", Modality.AUDIO: "voice", Modality.VIDEO: "face"}
 
 
 def draw_effects(

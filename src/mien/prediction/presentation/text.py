@@ -101,7 +101,7 @@ def _describe_modality(answer: Answer, modality: Modality) -> Iterator[str]:
             line += f"   contribution {answer.influence[modality]:+.2f}"
         yield line
     elif modality in answer.absent:
-        yield f"    {modality:5}  not judged: {answer.absent[modality]}"
+        yield f"    {modality:5}  absent: {answer.absent[modality]}"
 
 
 def _wrap(text: str) -> list[str]:

@@ -125,7 +125,7 @@ def create_app(settings: ServeSettings, on_state: OnState | None = None) -> Fast
     app.state.settings = settings
     app.state.on_state = on_state
     app.state.queue = RequestQueue(settings.queue)
-    app.state.kept = KeptAnswers()
+    app.state.recent = KeptAnswers()
     _add_answers(app)
     add_downloads(app)
     _add_facts(app)
@@ -156,7 +156,7 @@ async def _want_json(request: Request) -> None:
 
 def _add_answers(app: FastAPI) -> None:
     queue: RequestQueue = app.state.queue
-    kept: KeptAnswers = app.state.kept
+    recent: KeptAnswers = app.state.recent
     settings: ServeSettings = app.state.settings
     answers = problems(400, 403, 409, 422, 429, 500, 503, 504)
 
@@ -177,7 +177,7 @@ def _add_answers(app: FastAPI) -> None:
             work = app.state.worker.answer(job, queued.move)
             prediction: Prediction = await while_connected(work, request)
             if x_ticket is not None:
-                kept.keep(x_ticket, prediction)
+                recent.keep(x_ticket, prediction)
             return prediction
 
     @app.post(
@@ -193,7 +193,7 @@ def _add_answers(app: FastAPI) -> None:
             work = app.state.worker.answer(PredictionJob(text=sentence.text), queued.move)
             prediction: Prediction = await while_connected(work, request)
             if x_ticket is not None:
-                kept.keep(x_ticket, prediction)
+                recent.keep(x_ticket, prediction)
             return prediction
 
     @app.get("/progress/{ticket}", responses=problems(404, 422))

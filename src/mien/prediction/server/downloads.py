@@ -64,7 +64,7 @@ class _File(Response):
 
 def add_downloads(app: FastAPI) -> None:
     """Add the requests for answers as files."""
-    kept: KeptAnswers = app.state.kept
+    recent: KeptAnswers = app.state.recent
     queue: RequestQueue = app.state.queue
     settings: ServeSettings = app.state.settings
     drawn = problems(404, 422, 429, 500, 503, 504)
@@ -76,13 +76,13 @@ def add_downloads(app: FastAPI) -> None:
     @app.get("/answers/{ticket}/json", response_class=Response, responses=_describe("json"))
     async def answer_as_json(ticket: Ticket) -> Response:
         """Download an answer as JSON, as ``mien predict --json`` writes it."""
-        prediction = kept.find(ticket)
+        prediction = recent.find(ticket)
         return _File(prediction.model_dump_json(indent=1).encode(), "json", prediction)
 
     @app.get("/answers/{ticket}/csv", response_class=Response, responses=_describe("csv"))
     async def answer_as_csv(ticket: Ticket) -> Response:
         """Download an answer as CSV, a row for each utterance."""
-        prediction = kept.find(ticket)
+        prediction = recent.find(ticket)
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(to_rows(prediction))
         return _File(text.getvalue().encode(), "csv", prediction)
@@ -90,7 +90,7 @@ def add_downloads(app: FastAPI) -> None:
     @app.get("/answers/{ticket}/png", response_class=Response, responses=_describe("png") | drawn)
     async def answer_as_picture(request: Request, ticket: Ticket) -> Response:
         """Download the picture of an answer, without frames of the recording."""
-        prediction = kept.find(ticket)
+        prediction = recent.find(ticket)
         with queue.admit(secrets.token_hex(16), is_here=True):
             return await draw(request, PictureJob(prediction=prediction))
 
@@ -102,7 +102,7 @@ def add_downloads(app: FastAPI) -> None:
     )
     async def answer_as_picture_with_frames(request: Request, ticket: Ticket) -> Response:
         """Download the picture of an answer, with frames of the recording, which is sent again."""
-        prediction = kept.find(ticket)
+        prediction = recent.find(ticket)
         with (
             queue.admit(secrets.token_hex(16)) as queued,
             receive_upload(app.state.folder, request.headers.get("content-type", "")) as receiver,
