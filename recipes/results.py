@@ -76,8 +76,8 @@ def _section(section: dict[str, Any], runs: Path) -> str:
     if any(metrics["labels"] for _, metrics in rows):
         parts.append(
             "Generated labels of train against the true unimodal labels: correlation over all "
-            "clips / over those where the modality contradicts the whole (copy: the annotation "
-            "itself):"
+            "clips / over those where the modality contradicts the multimodal label (copy: the "
+            "annotation itself):"
         )
         parts.append(_label_table(rows))
     if any(metrics["attention"].get(split) for _, metrics in rows):

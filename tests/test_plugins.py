@@ -138,7 +138,7 @@ def test_a_broken_package_is_a_sentence_that_names_it_and_leaves_the_others(
     with pytest.raises(
         PluginError,
         match=rf"^the number 'two' of the package 'mien-twin' \(entry point '{value}'\) cannot "
-        rf"be used: {reason}.*; mend it or uninstall it$",
+        rf"be used: {reason}.*; fix it or uninstall it$",
     ):
         table["two"]
 

@@ -56,7 +56,7 @@ class AssetError(MienError, ValueError):
 
     Args:
         message: The sentence.
-        missing: Name of the asset that ``mien assets get`` would bring, if that would mend it.
+        missing: Name of the asset to get with ``mien assets get``, if that would fix the error.
     """
 
     def __init__(self, message: str, *, missing: str = "") -> None:

@@ -81,12 +81,12 @@ class Registry(MutableMapping[str, T], Generic[T]):
         except Exception as error:  # whatever the code of another package does
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise PluginError(
-                f"{self._describe(point)} cannot be used: {reason}; mend it or uninstall it"
+                f"{self._describe(point)} cannot be used: {reason}; fix it or uninstall it"
             ) from error
         wrong = self._find_fault(name, entry)
         if wrong:
             raise PluginError(
-                f"{self._describe(point)} cannot be used: {wrong}; mend it or uninstall it"
+                f"{self._describe(point)} cannot be used: {wrong}; fix it or uninstall it"
             )
         return self._loaded.setdefault(name, entry)
 

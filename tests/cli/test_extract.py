@@ -59,7 +59,7 @@ def test_recordings_become_a_store_and_go_back_to_a_pickle(here, capsys):
     assert [clip.split for clip in store.clips] == ["train", "test"]
     assert main(["export", "stores/own", "npz", "--format", "npz"]) == 0
     assert main(["export", "stores/own", "own.pkl"]) == 2
-    assert "has no video, which the published layout cannot be without" in capsys.readouterr().err
+    assert "has no video, which the published layout requires" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -481,7 +481,7 @@ def test_without_any_length_zeros_at_the_ends_are_padding_and_counted(tmp_path, 
     check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
     assert [record.getMessage() for record in caplog.records] == [
         "features.pkl: audio: the file does not say how long clips are; "
-        f"{steps - kept} rows of zeros at the ends of {clips} of 9 clips are taken for padding"
+        f"{steps - kept} rows of zeros at the ends of {clips} of 9 clips are treated as padding"
     ]
 
 
@@ -1069,7 +1069,7 @@ def test_a_series_without_any_value_is_an_error(tmp_path):
     [
         ([1, 2], "holds a list of 2"),
         (None, "holds None"),
-        ({}, "has the keys nothing; expected is a dict with the splits"),
+        ({}, "has the keys nothing; expected a dict with the splits"),
     ],
 )
 def test_a_pickle_of_something_else_is_an_error(tmp_path, value, match):
@@ -1231,7 +1231,9 @@ def test_an_attack_anywhere_in_a_file_is_refused_before_anything_is_written(
     else:
         data["test"]["regression_labels"] = [0.0, 0.0, evil]
     path = save(tmp_path, data, protocol)
-    with pytest.raises(CorpusError, match=r"refers to '(posix|nt)\.system'.*nothing of it was run"):
+    with pytest.raises(
+        CorpusError, match=r"refers to '(posix|nt)\.system'.*nothing in it was executed"
+    ):
         write_store(read_published(path, "mosi"), tmp_path / "store")
     assert [one.name for one in tmp_path.iterdir()] == ["features.pkl"]
 

@@ -126,7 +126,7 @@ def test_links_are_followed_and_rings_are_not(tmp_path):
     ("rows", "scale", "sentence"),
     [
         ("label,mode\n1,train\n", Scale(-3, 3), r"clips.csv:1: names no recordings"),
-        ("path,label,mode\na.mp4,1,train\n", None, r"has labels; say their range \(--scale"),
+        ("path,label,mode\na.mp4,1,train\n", None, r"has labels; give their range \(--scale"),
         ("path,label,mode\na.mp4,9,train\n", Scale(-3, 3), r"clips.csv:2: label is '9', must be a"),
         ("path,label,mode\na.mp4,1,held\n", Scale(-3, 3), r"clips.csv:2: mode is 'held', must be"),
         ("path,label\na.mp4,1\n", Scale(-3, 3), r"clips.csv:2: mode is '', must be train"),

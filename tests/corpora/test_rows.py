@@ -279,7 +279,7 @@ def test_a_place_that_is_no_file_is_an_error_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(CorpusError, match=r"pipe\.csv: is not a regular file"):
         read(tmp_path / "pipe.csv")
-    with pytest.raises(CorpusError, match=r"pipe\.csv: is no file; give a folder"):
+    with pytest.raises(CorpusError, match=r"pipe\.csv: is not a file; give a folder"):
         find(tmp_path / "pipe.csv")
 
 

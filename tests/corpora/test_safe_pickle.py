@@ -250,7 +250,7 @@ CALLS = {
 def test_a_name_that_does_harm_is_refused_and_nothing_runs(tmp_path, monkeypatch, name, protocol):
     monkeypatch.chdir(tmp_path)
     data = pickle.dumps({"train": [CALLS[name]]}, protocol)
-    refuse(tmp_path, data, rf"refers to '[^']*({name}).*nothing of it was run")
+    refuse(tmp_path, data, rf"refers to '[^']*({name}).*nothing in it was executed")
     assert not (tmp_path / "SENTINEL").exists()
 
 

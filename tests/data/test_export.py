@@ -144,7 +144,7 @@ def test_clips_without_labels_or_a_modality_do_not_fit_the_published_layout(tmp_
         name="own", language="en", scale=Scale(-1, 1), clips=(clip,), is_annotated=False
     )
     bare = write_store(Material(corpus=corpus, series=(source,), origin={}), tmp_path / "bare")
-    with pytest.raises(StoreError, match=r"no labels.*say --format npz or parquet"):
+    with pytest.raises(StoreError, match=r"no labels.*use --format npz or parquet"):
         export_store(bare, tmp_path / "out.pkl")
     assert not (tmp_path / "out.pkl").exists()
     export_store(store, tmp_path / "out.pkl", encoder="none")

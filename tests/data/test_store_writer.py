@@ -98,7 +98,7 @@ def test_a_source_of_too_few_series_leaves_no_store(tmp_path):
 
 
 def test_a_store_that_is_there_is_not_replaced_unasked(store):
-    with pytest.raises(StoreError, match=r"already exists; choose another path, or say --replace"):
+    with pytest.raises(StoreError, match=r"already exists; choose another path, or use --replace"):
         write_store(material(), store.path)
     assert open_store(store.path).clips == CLIPS
 

@@ -172,7 +172,7 @@ def test_a_made_corpus_says_so_and_knows_its_moments(tmp_path):
     assert summary.num_moments[Modality.TEXT] == 30
     assert summary.num_moments[Modality.AUDIO] == 30 - store.meta.series["audio"].num_missing < 30
     text = format_summary(summary)
-    assert "made by a program: numbers on it speak of methods, not of people" in text
+    assert "synthetic: results on it tell you about methods, not about people" in text
     assert max(map(len, text.splitlines())) <= 80
 
 

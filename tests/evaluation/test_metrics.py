@@ -282,13 +282,13 @@ def test_all_targets_zero_leaves_non0_undefined_in_evaluate_all():
 
 @pytest.mark.parametrize("function", [polarity_accuracy, polarity_f1])
 def test_all_targets_zero_is_an_error_when_non0_is_called_directly(function):
-    with pytest.raises(MetricError, match=r"all 2 targets are 0, a polarity is wanted; use a read"):
+    with pytest.raises(MetricError, match=r"all 2 targets are 0, a polarity is needed; use a read"):
         function(array(0.3, -0.3), array(0, 0), neutral="excluded")
 
 
 @pytest.mark.parametrize("function", [mae, corr])
 def test_no_clip_is_an_error(function):
-    with pytest.raises(MetricError, match=r"there is no clip, at least 1 is wanted"):
+    with pytest.raises(MetricError, match=r"there is no clip, at least 1 is needed"):
         function(array(), array())
 
 

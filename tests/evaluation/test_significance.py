@@ -317,7 +317,7 @@ def test_a_value_without_any_defined_resample_has_no_interval():
 
 
 def test_no_clip_is_an_error():
-    with pytest.raises(MetricError, match=r"intervals: there is no clip, at least 1 is expected"):
+    with pytest.raises(MetricError, match=r"intervals: there is no clip, at least 1 is needed"):
         bootstrap_interval(np.zeros(0), np.zeros(0), MAE, seed=1)
 
 
@@ -583,5 +583,5 @@ def test_a_seed_whose_metric_is_undefined_shows_in_the_mean():
 
 
 def test_no_seed_is_an_error():
-    with pytest.raises(MetricError, match=r"seeds: there is no value, at least 1 is wanted"):
+    with pytest.raises(MetricError, match=r"seeds: there is no value, at least 1 is needed"):
         summarise_seeds([])

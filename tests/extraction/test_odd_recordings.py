@@ -52,14 +52,14 @@ def test_a_folder_that_cannot_be_looked_into_is_said(tmp_path, caplog, monkeypat
     with caplog.at_level(logging.WARNING):
         found = read_recordings(tmp_path, name="own", language="en", scale=None)
     assert [clip.id for clip in found.corpus.clips] == ["a$_$1"]
-    assert "closed: cannot be looked into (Permission denied); its recordings are left out" in (
+    assert "closed: cannot be opened (Permission denied); its recordings are left out" in (
         caplog.text
     )
 
 
 def test_a_pipe_as_the_source_is_not_said_to_be_missing(tmp_path):
     os.mkfifo(tmp_path / "talk.mp4")
-    with pytest.raises(CorpusError, match=r"talk\.mp4: is no file; give a folder"):
+    with pytest.raises(CorpusError, match=r"talk\.mp4: is not a file; give a folder"):
         read_recordings(tmp_path / "talk.mp4", name="own", language="en", scale=None)
 
 

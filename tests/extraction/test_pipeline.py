@@ -135,7 +135,7 @@ def test_a_clip_whose_worker_was_killed_gets_through_alone(tmp_path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("full", "clips: No space left on device; what was done is kept, go on with --resume"),
+        ("full", "clips: No space left on device; what was done is kept, continue with --resume"),
         ("memory", "a worker ran out of memory; take fewer jobs"),
     ],
 )
@@ -180,7 +180,9 @@ def test_work_that_holds_something_else_is_not_begun_again(tmp_path):
     run(source, tmp_path / "store")
     mine = tmp_path / "store.extracting" / "clips" / "mine.npz"
     mine.write_text("precious")
-    with pytest.raises(ExtractionError, match=r"holds 'clips/mine\.npz', which is no part of the"):
+    with pytest.raises(
+        ExtractionError, match=r"holds 'clips/mine\.npz', which does not belong to the"
+    ):
         run(source, tmp_path / "store", replace_store=True)
     assert mine.exists()
     mine.unlink()
@@ -207,7 +209,7 @@ def test_a_worker_that_cannot_start_ends_it_with_what_it_said(tmp_path):
 def test_work_that_was_stopped_is_not_touched_without_a_word(tmp_path):
     source = write_folder(tmp_path / "raw", "a", "nan")
     run(source, tmp_path / "store")
-    with pytest.raises(ExtractionError, match="go on with --resume, or say --replace"):
+    with pytest.raises(ExtractionError, match="continue with --resume, or use --replace"):
         run(source, tmp_path / "store")
     other = ExtractionSettings(audio="loudness/1", text="none")
     with pytest.raises(ExtractionError, match="begun with audio 'loudness/2', now it is"):
@@ -426,4 +428,4 @@ def test_an_end_behind_the_end_of_the_recording_is_noted(tmp_path, caplog):
     out = run(table, tmp_path / "store").store.path
     notes = [json.loads(line) for line in (out / "notes.jsonl").read_text().splitlines()]
     assert [one.get("seconds_beyond") for one in notes] == [4.0, None, None]
-    assert "1 clips should end behind the end of their recordings, such as 'a$_$1'" in caplog.text
+    assert "1 clips should end after the end of their recordings, such as 'a$_$1'" in caplog.text

@@ -263,7 +263,9 @@ def test_a_store_with_something_of_the_users_is_not_replaced(store, name):
         (store / name).mkdir()
     else:
         (store / name).write_text("precious", encoding="utf-8")
-    sentence = f"store: holds {name.strip('/')!r}, which is no part of a store, so it will not be"
+    sentence = (
+        f"store: holds {name.strip('/')!r}, which does not belong to a store, so it will not be"
+    )
     with pytest.raises(StoreError, match=sentence):
         write_store(make_material(), store, replace=True)
     assert (store / name).exists()
@@ -329,7 +331,7 @@ def test_a_link_to_a_file_stays_one(tmp_path):
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 def test_what_is_no_file_is_not_replaced_by_one(tmp_path, kind):
     (os.mkfifo if kind == "pipe" else os.mkdir)(tmp_path / "out")
-    with pytest.raises(OutputError, match="out: is no file, so it cannot be replaced by one"):
+    with pytest.raises(OutputError, match="out: is not a file, so no file can replace it"):
         write_text(tmp_path / "out", "text")
     assert not (tmp_path / "out").is_file()
 
@@ -341,7 +343,7 @@ def test_an_export_with_something_of_the_users_is_not_replaced(tmp_path, store, 
     export_store(store, tmp_path / "out", form=form)
     export_store(store, tmp_path / "out", form=form, replace=True)
     (tmp_path / "out" / "mine.npz").write_text("precious", encoding="utf-8")
-    with pytest.raises(StoreError, match=r"holds 'mine\.npz', which is no part of an export"):
+    with pytest.raises(StoreError, match=r"holds 'mine\.npz', which does not belong to an export"):
         export_store(store, tmp_path / "out", form=form, replace=True)
     assert (tmp_path / "out" / "mine.npz").exists()
 
@@ -482,7 +484,7 @@ def test_without_room_a_training_says_how_it_goes_on(place, capsys):
             assert main([*command, "--resume"]) == 2
         err = capsys.readouterr().err.splitlines()
         assert err[-1].startswith(f"mien: new/{name}: cannot be written (File too large); see how")
-        assert err[-1].endswith("and go on with --resume")
+        assert err[-1].endswith("and continue with --resume")
     assert not list(place.rglob("*.partial"))
 
 
@@ -532,7 +534,7 @@ def test_a_disk_without_room_is_a_sentence(tmp_path, number, sentence):
     assert caught.value.errno == number
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert names(tmp_path) == []
-    with pytest.raises(OutputError, match=r", and go on with --resume$"), resumable():
+    with pytest.raises(OutputError, match=r", and continue with --resume$"), resumable():
         raise caught.value
 
 

@@ -310,7 +310,7 @@ def test_the_command_says_how_near_it_is_and_replaces_only_on_demand(trained, tm
     assert f"{out} (0." in said
     assert f"{out.with_name('m.int8.onnx')} (0." in said
     assert main(["export-onnx", str(run), str(out)]) == 2
-    assert "exists already; say --replace" in capsys.readouterr().err
+    assert "exists already; use --replace" in capsys.readouterr().err
     assert main(["export-onnx", str(run), str(out), "--replace"]) == 0
 
 

@@ -163,7 +163,7 @@ def test_a_stopped_run_is_not_begun_again_by_mistake(capsys):
     assert predict(clips) == 2
     assert capsys.readouterr().err == (
         "mien: o.jsonl.progress: belongs to a run that was stopped, with answers about 1 of its "
-        "recordings; go on with --resume, or say --replace to begin again\n"
+        "recordings; continue with --resume, or use --replace to start again\n"
     )
     assert predict(clips, "--replace") == 0
     assert len(sources()) == 3
@@ -362,7 +362,7 @@ def test_a_full_disk_is_said_and_what_is_answered_stays(monkeypatch, capsys):
         assert predict(clips) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "mien: o.csv.partial: cannot be written (No space left on device); make room there, "
-        "and go on with --resume"
+        "and continue with --resume"
     )
     assert rows("o.csv.partial")[-1]["source"] == "clip01.mp4"
     assert predict(clips, "--resume") == 0

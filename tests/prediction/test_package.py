@@ -146,7 +146,7 @@ def test_hashed_videos_are_still_refused_as_a_start(store, tmp_path, monkeypatch
 def test_a_file_that_is_there_is_kept_unless_told(finished, tmp_path):
     out = tmp_path / "m"
     out.write_text("mine")
-    with pytest.raises(OutputError, match=r"m: exists already; say --replace"):
+    with pytest.raises(OutputError, match=r"m: exists already; use --replace"):
         pack(finished, out)
     assert out.read_text() == "mine"
     assert read_tensors(pack(finished, out, replace=True))

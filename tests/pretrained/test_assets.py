@@ -271,7 +271,7 @@ def test_an_asset_that_must_be_built_is_built_from_an_installed_package(
 def test_what_was_built_is_checked(known, monkeypatch, tmp_path, data):
     known(make_asset(**JOINED | {"files": {"model.bin": as_file(b"4321")}}))
     install(monkeypatch, tmp_path / "site", {"a": b"12", "b": b"34"})
-    with pytest.raises(AssetError, match=r"'probe' did not come out as it should: model\.bin has"):
+    with pytest.raises(AssetError, match=r"'probe' is not what was expected: model\.bin has"):
         get_asset("probe")
     assert not (data / "assets" / "probe").exists()
 
@@ -344,7 +344,9 @@ def test_a_damaged_folder_that_holds_something_else_is_not_replaced(own, known, 
     known(make_asset(make_wheel(shelf, members())))
     (own / "model.bin").unlink()
     (own / "mine.txt").write_text("precious")
-    with pytest.raises(AssetError, match=r"holds 'mine\.txt', which is no part of asset 'probe'"):
+    with pytest.raises(
+        AssetError, match=r"holds 'mine\.txt', which does not belong to asset 'probe'"
+    ):
         get_asset("probe")
     assert (own / "mine.txt").exists()
 

@@ -382,7 +382,7 @@ def test_a_missing_file_is_named_and_nothing_is_left(checkpoint, out, name):
     ("changes", "sentence"),
     [
         ({"hidden_size": "many"}, "hidden_size Input should be a valid integer"),
-        ({"num_attention_heads": 3}, "hidden_size 8 is no multiple of num_attention_heads 3"),
+        ({"num_attention_heads": 3}, "hidden_size 8 is not a multiple of num_attention_heads 3"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers Input should be less than"),
         ({"vocab_size": 99}, r"vocab\.txt: has 16 lines, bert_config\.json says vocab_size 99"),
         ({"intermediate_size": 13}, r"dense/kernel' has shape \(8, 12\), .* says \(8, 13\)"),
@@ -477,8 +477,8 @@ def test_an_unknown_variable_is_named(tmp_path):
         ({"offset": 2**62}, "ends at byte 4611686018427387928, the file at 32"),
         ({"shard": 5}, "is in shard 5 of 1"),
         ({"slices": 1}, "was saved in slices"),
-        ({"size": -1}, "is damaged, or no plain index: a variable has -1 bytes"),
-        ({"offset": -8}, "is damaged, or no plain index: a variable has 24 bytes at -8"),
+        ({"size": -1}, "is damaged, or not a plain index: a variable has -1 bytes"),
+        ({"offset": -8}, "is damaged, or not a plain index: a variable has 24 bytes at -8"),
         ({"shape": field(2, field(1, -1))}, "a variable has an axis of -1"),
         ({"shape": 3}, "a field that must be a message is a number"),
         ({"shape": b"\x12\x7f"}, "a field reaches beyond its message"),
@@ -497,8 +497,8 @@ def test_an_entry_that_cannot_be_is_named(tmp_path, changes, sentence):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (header(0), "it speaks of 0 data files"),
-        (header(2**40), "it speaks of 1099511627776 data files"),
+        (header(0), "it mentions 0 data files"),
+        (header(2**40), "it mentions 1099511627776 data files"),
         (header(1, endianness=1), "it was written on a big-endian machine"),
     ],
 )
@@ -519,7 +519,7 @@ def test_a_compressed_index_is_refused(tmp_path):
 def test_an_index_far_too_large_is_not_read(tmp_path):
     with (tmp_path / "m.index").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(AssetError, match="is no index of a checkpoint: it is too large"):
+    with pytest.raises(AssetError, match="is not the index of a checkpoint: it is too large"):
         TensorBundle(tmp_path / "m").read("a")
 
 
@@ -559,7 +559,9 @@ def raw_block(content: bytes) -> bytes:
 )
 def test_a_table_that_cannot_be_is_refused(tmp_path, data, sentence):
     (tmp_path / "m.index").write_bytes(data)
-    with pytest.raises(AssetError, match=rf"m\.index: is damaged, or no plain index: .*{sentence}"):
+    with pytest.raises(
+        AssetError, match=rf"m\.index: is damaged, or not a plain index: .*{sentence}"
+    ):
         TensorBundle(tmp_path / "m").read("a")
 
 

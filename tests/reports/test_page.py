@@ -202,7 +202,7 @@ def test_a_diverged_and_an_unfinished_seed_are_named_with_the_reason(copied):
     (copied.seed(1113).path / "failed.json").write_text(json.dumps({"reason": "the loss is nan"}))
     text = write_report(copied).read_text(encoding="utf-8")
     assert "**Seed 1113 is not in the numbers:** the loss is nan." in text
-    assert "**Seed 1114 is not in the numbers:** its training has not ended" in text
+    assert "**Seed 1114 is not in the numbers:** its training has not finished" in text
     assert "2 seeds (1111, 1112)" in text
 
 

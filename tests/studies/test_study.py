@@ -179,9 +179,9 @@ def test_a_mistake_in_a_study_is_a_sentence(base, old, new, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": ["ulag"]}, r"--only ulag: the study has nothing of that name; there are: copy"),
+        ({"only": ["ulag"]}, r"--only ulag: the study has nothing with that name; there are: copy"),
         ({"corpora": ["x"]}, r"--corpus x: .*there are: planted-3, real, burst-0\.05, burst"),
-        ({"stores": {"x": Path("y")}}, r"--store x: the study has nothing of that name"),
+        ({"stores": {"x": Path("y")}}, r"--store x: the study has nothing with that name"),
     ],
 )
 def test_a_name_that_the_study_has_not_is_a_sentence(base, options, message):

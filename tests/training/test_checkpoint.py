@@ -128,7 +128,7 @@ def test_a_file_cut_short_is_an_error(tmp_path):
 
 def test_a_folder_is_no_checkpoint(tmp_path):
     for read in (read_header, read_tensors):
-        with pytest.raises(CheckpointError, match=r": is a folder; expected is a file"):
+        with pytest.raises(CheckpointError, match=r": is a folder; expected a file"):
             read(tmp_path)
 
 

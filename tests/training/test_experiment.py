@@ -274,7 +274,7 @@ def test_a_seed_that_diverges_does_not_stop_the_others_and_is_named(
     assert metrics["failed_seeds"] == run.failed_seeds == {"2": reason}
     one = (finished / "seed-1" / "best.safetensors").read_bytes()
     assert (partly_failed / "seed-1" / "best.safetensors").read_bytes() == one
-    assert "seed 2 is in no number: training diverged in epoch 2" in " ".join(
+    assert "seed 2 is left out of all numbers: training diverged in epoch 2" in " ".join(
         format_run(metrics).split()
     )
     with caplog.at_level("WARNING"):
@@ -294,7 +294,7 @@ def test_the_report_and_a_comparison_name_the_seed_that_diverged(partly_failed, 
     ).read_text(encoding="utf-8")
     comparison = compare_runs(runs)
     assert comparison.failed_seeds == {"failed": ("2",)}
-    assert "seed 2 diverged and is in no number" in format_comparison(comparison)
+    assert "seed 2 diverged and is left out of all numbers" in format_comparison(comparison)
 
 
 def test_seeds_that_had_not_begun_go_on_after_one_that_diverged(tiny_store, tmp_path):

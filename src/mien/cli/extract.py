@@ -166,8 +166,8 @@ def extract(
     if done.store is None:
         print(
             f"mien: {len(done.skipped)} of {num_clips} clips failed, at most {max_skipped} "
-            f"may, so no store was written; {done.table} says why. Mend them and say --resume, or "
-            f"go without them: --resume --max-skipped {len(done.skipped)}",
+            f"may, so no store was written; {done.table} says why. Repair them and use --resume, "
+            f"or go without them: --resume --max-skipped {len(done.skipped)}",
             file=sys.stderr,
         )
         raise typer.Exit(1)

@@ -367,7 +367,7 @@ def _check_finite(
         called = f" ({names[feature]})" if names else ""
         raise FeatureError(
             f"{where}: value at step {step}, feature {feature}{called} is "
-            f"{values[step, feature].item()!r}, must be a finite float32; mend the extractor, "
+            f"{values[step, feature].item()!r}, must be a finite float32; fix the extractor, "
             "or leave the clip out of the file"
         )
     return converted

@@ -128,7 +128,7 @@ def _is_annotated(path: Path, table: TableRows, scale: Scale | None) -> bool:
         )
         return False
     raise CorpusError(
-        f"{path}: has labels; say their range (--scale LOW,HIGH), or the corpus (--corpus mosi, "
+        f"{path}: has labels; give their range (--scale LOW,HIGH), or the corpus (--corpus mosi, "
         "mosei, sims or sims2)"
     )
 

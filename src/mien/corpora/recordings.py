@@ -99,7 +99,7 @@ def read_recordings(
         recorded = list(itertools.compress(recorded, stays))
         origin = {"source": _as_text(source.name), "sha256": hash_file(source, CorpusError)}
     else:
-        state = "is no file" if source.exists() else "is not there"
+        state = "is not a file" if source.exists() else "is not there"
         raise CorpusError(f"{source}: {state}; give a folder, a CSV file or a recording")
     if not recorded:
         raise CorpusError(
@@ -128,7 +128,7 @@ def _find_table(source: Path) -> Path:
     if not tables or (tables[0].name != _TABLES[0] and not (source / "Raw").is_dir()):
         return source
     if len(tables) > 1:
-        logger.info("%s: of label.csv and meta.csv the first is taken", source)
+        logger.info("%s: has label.csv and meta.csv; the first is used", source)
     return tables[0]
 
 
@@ -171,12 +171,12 @@ def _walk(root: Path) -> Iterator[tuple[str, ...]]:
         num_others += len(names) - len(recordings)
         yield from ((*parts, name) for name in recordings)
     if num_others:
-        logger.info("%s: %d other files are no recordings by their names", root, num_others)
+        logger.info("%s: %d other files do not have the name of a recording", root, num_others)
 
 
 def _warn(error: OSError) -> None:
     logger.warning(
-        "%s: cannot be looked into (%s); its recordings are left out",
+        "%s: cannot be opened (%s); its recordings are left out",
         error.filename, error.strerror,
     )  # fmt: skip
 

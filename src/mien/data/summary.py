@@ -280,7 +280,7 @@ def _format_head(summary: StoreSummary) -> Iterator[str]:
     facts.append(f"labels {low:g} to {high:g}" if summary.labels else "no labels")
     yield " · ".join(facts)
     if summary.is_synthetic:
-        yield "made by a program: numbers on it speak of methods, not of people"
+        yield "synthetic: results on it tell you about methods, not about people"
 
 
 def _format_splits(summary: StoreSummary) -> Iterator[str]:
@@ -295,7 +295,7 @@ def _format_splits(summary: StoreSummary) -> Iterator[str]:
         yield _row(f"{unit} of a transcript, median", ["", "", "", f"{summary.num_words:g}"])
     for modality, count in summary.num_moments.items():
         if count:
-            yield _row(f"telling moment known, {modality}", ["", "", "", count])
+            yield _row(f"salient moment known, {modality}", ["", "", "", count])
 
 
 def _format_series(series: SeriesSummary) -> Iterator[str]:

@@ -98,13 +98,13 @@ def check_text(store: Store, config: TextEncoderConfig) -> str | None:
         if "text" not in store.meta.series:
             raise ConfigError(
                 "setting text_encoder.input is 'embeddings', but the store has no series 'text'; "
-                "say text_encoder.input=transcript"
+                "use text_encoder.input=transcript"
             )
         return None
     if config.input == "tokens" and "tokens" not in store.meta.series:
         raise ConfigError(
             "setting text_encoder.input is 'tokens', but the store has no published token ids; "
-            "say text_encoder.input=transcript"
+            "use text_encoder.input=transcript"
         )
     if config.input == "transcript" and not any(clip.transcript.strip() for clip in store.clips):
         return None
@@ -145,7 +145,7 @@ def check_encoder(
     if header["text_encoder_fingerprint"] != (text.fingerprint if text else None):
         raise CheckpointError(
             f"{checkpoint}: was trained with other weights of text encoder {name!r} than those "
-            "that are here; bring the same ones"
+            "that are here; use the same ones"
         )
     prefix = header.get("text_prefix", asset_prefix(name or ""))
     if text is not None and text.prefix != prefix:

@@ -167,7 +167,7 @@ def draw_units(
             f"clusters: shape is {clusters.shape!r}, must be {(num_clips,)!r}: one name per clip"
         )
     if not num_clips:
-        raise MetricError("intervals: there is no clip, at least 1 is expected")
+        raise MetricError("intervals: there is no clip, at least 1 is needed")
     if clusters is None:
         units, num_units = np.arange(num_clips), num_clips
     else:

@@ -164,7 +164,7 @@ def check_scores(scores: Float[np.ndarray, "..."], targets: Float[np.ndarray, ".
             "be (clips,); drop axes of length 1"
         )
     if not scores.size:
-        raise NothingToCountError("metrics: there is no clip, at least 1 is wanted")
+        raise NothingToCountError("metrics: there is no clip, at least 1 is needed")
     for name, values in (("scores", scores), ("targets", targets)):
         broken = values.size - np.count_nonzero(np.isfinite(values))
         if broken:
@@ -201,7 +201,7 @@ def _read_polarities(
     counts = targets != 0 if neutral == "excluded" else np.ones(len(targets), bool)
     if not counts.any():
         raise NothingToCountError(
-            f"metrics: all {len(targets)} targets are 0, a polarity is wanted; "
+            f"metrics: all {len(targets)} targets are 0, a polarity is needed; "
             "use a reading that counts zeros"
         )
     return scores > 0, targets > 0, counts

@@ -63,7 +63,7 @@ class Comparison:
         low: Lower end of the interval of the difference; NaN if there is none.
         high: Upper end.
         p_value: Two-sided: how well the data agree with no difference at all. It is below
-            1 - level exactly where the interval leaves 0 out; NaN if there is none.
+            1 - level exactly where the interval excludes 0; NaN if there is none.
         level: Confidence level.
         covers_seeds: Whether interval and p value hold for further trainings with other seeds. If
             not, since a side has one seed only, they compare these weights and not the methods.

@@ -71,8 +71,9 @@ class LabelAgreement:
 
     Attributes:
         everywhere: Over all clips.
-        conflicting: Over the clips in which the modality says the opposite of the whole: its truth
-            and the multimodal annotation have opposite signs. Copies of the annotation fail here.
+        conflicting: Over the clips in which the modality contradicts the multimodal label: its
+            truth and the multimodal annotation have opposite signs. Copies of the annotation fail
+            here.
     """
 
     everywhere: Agreement
@@ -207,7 +208,7 @@ AGREEMENT: Final[dict[str, Metric]] = {
 
 
 def contradicts(truth: Scores, annotated: Scores) -> Bool[np.ndarray, " N"]:
-    """Return in which clips the modality says the opposite of the whole."""
+    """Return in which clips the modality contradicts the multimodal label."""
     opposite: Bool[np.ndarray, " N"] = np.sign(truth) * np.sign(annotated) < 0
     return opposite
 

@@ -302,7 +302,7 @@ def summarise_seeds(values: Sequence[float]) -> SeedSummary:
     SeedSummary(mean=2.0, deviation=1.0, num_seeds=3)
     """
     if not len(values):
-        raise MetricError("seeds: there is no value, at least 1 is wanted")
+        raise MetricError("seeds: there is no value, at least 1 is needed")
     numbers = np.asarray(values, np.float64)
     return SeedSummary(
         mean=float(numbers.mean()),

@@ -129,7 +129,7 @@ def _report_ends(works: Sequence[Work]) -> None:
     beyond = [work.clip.id for work in works if facts_of(work).seconds_beyond]
     if beyond:
         logger.warning(
-            "%d clips should end behind the end of their recordings, such as %s; they end with "
+            "%d clips should end after the end of their recordings, such as %s; they end with "
             "them (seconds_beyond in notes.jsonl)",
             len(beyond),
             show(beyond[0]),

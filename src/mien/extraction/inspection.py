@@ -82,7 +82,7 @@ def inspect(source: Source, extractor_name: str, out: Path, *, num_frames: int =
     elif isinstance(extractor, OpenFace):
         frames, features = _read(extractor, source, num_frames)
     else:
-        raise ConfigError(f"{name}: there is no picture of what it sees")
+        raise ConfigError(f"{name}: it cannot show what it sees")
     picture = _draw(frames, features, extractor.feature_names, f"{source.path.name}  {name}")
     out.parent.mkdir(parents=True, exist_ok=True)
     png = io.BytesIO()

@@ -98,7 +98,7 @@ def make_settings(
     }
     if set(names.values()) == {"none"} and text not in ("speech", "auto"):
         raise ConfigError(
-            "--audio none --video none: nothing is left to extract; say --text speech"
+            "--audio none --video none: nothing is left to extract; use --text speech"
         )
     extracted = tuple(m for m in _POOLED if names[Modality(m)] != "none")
     pooling = _read_poolings(pool, rate, extracted)

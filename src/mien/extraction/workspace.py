@@ -96,7 +96,7 @@ def open_workspace(
         if not replace_work:
             raise ExtractionError(
                 f"{folder}: holds the work of an extraction that was stopped; go on with "
-                "--resume, or say --replace to begin again"
+                "--resume, or use --replace to start again"
             )
         refuse_foreign(folder, _WORK)
         with _locked(folder):
@@ -129,17 +129,17 @@ def check_plan(plan: Path, wanted: Mapping[str, object]) -> None:
         )
     except ExtractionError as error:
         raise ExtractionError(
-            f"{plan}: is damaged ({error}); remove {plan.parent} to begin again"
+            f"{plan}: is damaged ({error}); remove {plan.parent} to start again"
         ) from error
     if not isinstance(stored, dict):
         raise ExtractionError(
-            f"{plan}: is damaged (no JSON object); remove {plan.parent} to begin again"
+            f"{plan}: is damaged (no JSON object); remove {plan.parent} to start again"
         )
     for key, value in wanted.items():
         if stored.get(key) != value:
             raise ExtractionError(
-                f"{plan}: the work was begun with {key} {stored.get(key)!r}, now it is {value!r}; "
-                "say the same to go on, or --replace without --resume to begin again"
+                f"{plan}: the work was started with {key} {stored.get(key)!r}, now it is "
+                f"{value!r}; use the same to continue, or --replace without --resume to start again"
             )
 
 
@@ -219,7 +219,7 @@ def write_task(work: Work) -> str:
 def record_outcome(work: Work, outcome: ClipOutcome, folder: Path) -> None:
     """Keep what came of a clip whose worker could not do it by itself."""
     if outcome.state == "failed":
-        raise ExtractionError(f"{outcome.reason}; what was done is kept, go on with --resume")
+        raise ExtractionError(f"{outcome.reason}; what was done is kept, continue with --resume")
     if outcome.state == "done":
         return
     if outcome.detail:
@@ -240,7 +240,7 @@ def facts_of(work: Work) -> ClipFacts:
     """
     facts = read_facts(work.result)
     if facts is None:
-        raise ExtractionError(f"{work.result}: is damaged; go on with --resume")
+        raise ExtractionError(f"{work.result}: is damaged; continue with --resume")
     return facts
 
 

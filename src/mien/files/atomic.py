@@ -40,7 +40,7 @@ def refuse_existing(path: Path, *, replace: bool) -> None:
         OutputError: If it is there.
     """
     if path.exists() and not replace:
-        raise OutputError(f"{path}: exists already; say --replace, or give another name")
+        raise OutputError(f"{path}: exists already; use --replace, or give another name")
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def written_beside(path: Path, *, sweeps: bool = True) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        raise OutputError(f"{path}: is no file, so it cannot be replaced by one; give another name")
+        raise OutputError(f"{path}: is not a file, so no file can replace it; give another name")
     with reported_as(path, target.parent), temporary(target, "file", sweeps=sweeps) as made:
         yield made
         sync(made)
@@ -96,7 +96,7 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        sentence = str(error).removesuffix(_AGAIN) + "and go on with --resume"
+        sentence = str(error).removesuffix(_AGAIN) + "and continue with --resume"
         raise OutputError(sentence, errno=error.errno, strerror=error.strerror or "") from error
 
 

@@ -43,7 +43,7 @@ class FolderKind:
     name: str
     list_files: Callable[[Path], Collection[str] | None]
     error: type[MienError] = StoreError
-    remedy: str = "say --replace"
+    remedy: str = "use --replace"
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def check_writable(path: Path) -> None:
 
 
 def refuse_foreign(path: Path, kind: FolderKind) -> None:
-    """Refuse a folder that is not of a kind, or holds anything that is no part of it.
+    """Refuse a folder that is not of a kind, or holds anything that does not belong to it.
 
     Raises:
         kind.error: If it is so.
@@ -124,7 +124,7 @@ def refuse_foreign(path: Path, kind: FolderKind) -> None:
     foreign = _find_foreign(path, known)
     if foreign:
         raise kind.error(
-            f"{path}: holds {foreign!r}, which is no part of {kind.name}, so it will not be "
+            f"{path}: holds {foreign!r}, which does not belong to {kind.name}, so it will not be "
             "replaced; move that away, or choose another path"
         )
 

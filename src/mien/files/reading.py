@@ -95,7 +95,7 @@ def open_regular(path: Path, error: type[MienError]) -> BufferedReader:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         kind = "a folder" if path.is_dir() else "not a regular file"
-        raise error(f"{path}: is {kind}; expected is a file")
+        raise error(f"{path}: is {kind}; expected a file")
     return os.fdopen(handle, "rb")
 
 

@@ -66,6 +66,6 @@ def build_labels(config: LabelsConfig, inputs: LabelInputs) -> LabelGenerator:
             others = (name for name, e in GENERATORS.items() if not e.labels.needs_unimodal)
             raise ConfigError(
                 f"setting labels.generator is {config.generator!r}, but no clip has a label for "
-                f"{modality}; say one of {', '.join(others)}"
+                f"{modality}; use one of {', '.join(others)}"
             )
     return kind(config, inputs)

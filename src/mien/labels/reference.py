@@ -46,7 +46,7 @@ class FixedLabels(LabelGenerator):
         if config.weight == "difference":
             raise ConfigError(
                 f"setting labels.weight is 'difference' with labels.generator "
-                f"{config.generator!r}, whose labels do not move away from the annotation; say "
+                f"{config.generator!r}, whose labels do not move away from the annotation; use "
                 "labels.weight=one"
             )
         super().__init__(config, inputs)

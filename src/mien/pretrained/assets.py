@@ -190,7 +190,7 @@ def _make(asset: Asset, scratch: Path, report: Callable[[str], None]) -> Path:
         made = scratch / "made"
         asset.build(parts, made)
     if problem := find_damage(made, asset.files):
-        raise AssetError(f"asset {asset.name!r} did not come out as it should: {problem}")
+        raise AssetError(f"asset {asset.name!r} is not what was expected: {problem}")
     return made
 
 

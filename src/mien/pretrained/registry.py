@@ -1,6 +1,6 @@
 """The pretrained models that the project can use: what they are and where they come from.
 
-Each comes inside a package of the usual package index, so wherever pip works it can be had.
+Each comes inside a package of the usual package index, so it is available wherever pip works.
 """
 
 import shutil

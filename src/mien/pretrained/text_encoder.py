@@ -219,6 +219,6 @@ def _layers_of(backbone: nn.Module) -> list[nn.Module]:
     if not isinstance(layers, nn.ModuleList):
         raise ConfigError(
             f"setting text_encoder.mode: the layers of {type(backbone).__name__} cannot be told "
-            "apart; say finetune or frozen"
+            "apart; use finetune or frozen"
         )
     return list(layers)

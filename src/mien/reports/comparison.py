@@ -69,7 +69,7 @@ class RunComparison:
         runs: Name of each run, the first one being the one to compare with.
         num_seeds: Seeds of each run.
         metrics: Per metric one entry for each run, in their order.
-        failed_seeds: Seeds that diverged and are in no number, by the name of their run; runs
+        failed_seeds: Seeds that diverged and are left out, by the name of their run; runs
             without one are absent.
     """
 

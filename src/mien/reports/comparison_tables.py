@@ -73,7 +73,7 @@ def is_marked(comparison: RunComparison, metric: str, number: int) -> bool:
     """Return whether a run is marked as the best of a metric.
 
     It is if its mean is the best one and differs from the first run for the better: the interval
-    of the difference leaves 0 out and covers the seeds. The first run itself is marked if its mean
+    of the difference excludes 0 and covers the seeds. The first run itself is marked if its mean
     is the best and all others differ from it so for the worse.
 
     Args:
@@ -290,10 +290,10 @@ def _caption(comparison: RunComparison) -> str:
         f"Mean ± standard deviation over the seeds ({_count_seeds(comparison)}).",
         f"Acc and F1 in percent{_describe_zeros(comparison.family)}.",
         "Bold: the best mean, where the 95 % interval of its difference to "
-        f"{comparison.runs[0]}, over clips and seeds, leaves out 0.",
+        f"{comparison.runs[0]}, over clips and seeds, excludes 0.",
     ]
     sentences += [
-        f"Seed {seed} of {name} diverged and is in no number."
+        f"Seed {seed} of {name} diverged and is left out of all numbers."
         for name, seeds in comparison.failed_seeds.items()
         for seed in seeds
     ]

@@ -120,7 +120,7 @@ def read_run(folder: RunFolder) -> FinishedRun:
             if not (seed.path / name).is_file():
                 raise CheckpointError(
                     f"{seed.path / name}: is not there, but {folder.path / 'metrics.json'} counts "
-                    "the seed; bring the file back, or train the run again"
+                    "the seed; restore the file, or train the run again"
                 )
     return FinishedRun(
         folder=folder,

@@ -69,7 +69,8 @@ class LabelReport:
         seeds: Its seeds.
         agreement: Per modality whose truth is known, what ``evaluate_agreement`` gives for the
             ``generated`` labels of the best epoch and for ``copy``.
-        contradicting: Per such modality the share of clips whose truth contradicts the whole.
+        contradicting: Per such modality the share of clips whose truth contradicts the
+            multimodal label.
         trajectories: Per modality what ``evaluate_trajectories`` gives.
         moves: What ``evaluate_moves`` gives.
         figures: The figures that were written.
@@ -234,7 +235,7 @@ def _difference_table(report: LabelReport) -> str:
             rows.append(cells)
     covers_seeds = len(report.seeds) > 1
     meaning = "over clips and seeds" if covers_seeds else "one seed: a comparison of these weights"
-    return f"generated less copy, {meaning}\n{format_table(heading, rows)}"
+    return f"generated minus copy, {meaning}\n{format_table(heading, rows)}"
 
 
 def _epoch_table(report: LabelReport) -> str:

@@ -36,7 +36,7 @@ __all__ = ["write_report"]
 #: What the page calls the parts of ``PARTS``, and the sources of labels.
 _CLIPS: Final = {
     "everywhere": "all clips",
-    "conflicting": "clips in which the modality says the opposite of the whole",
+    "conflicting": "clips in which the modality contradicts the multimodal label",
 }
 _SOURCES: Final = {GENERATED: "generated", COPY: "copied annotation"}
 
@@ -117,7 +117,7 @@ def _left_out_seeds(run: FinishedRun) -> list[str]:
     lines = []
     for seed in run.folder.seeds:
         if seed.seed not in counted:
-            why = seed.failure or "its training has not ended, or the numbers are older than it"
+            why = seed.failure or "its training has not finished, or the numbers are older than it"
             lines += ["", f"**Seed {seed.seed} is not in the numbers:** {why}."]
     return lines
 
@@ -264,7 +264,7 @@ def _attention_results(run: FinishedRun) -> str:
     note = (
         "Share of the attention, by its absolute value, that falls inside the known moment of a "
         "clip, beside the share that equal weights would put there; mean ± standard deviation over "
-        "the seeds. A ratio of 1 is what attention that knows nothing gets."
+        "the seeds. A ratio of 1 is what uninformed attention gets."
     )
     return "\n\n".join(["## Attention inside known moments", note, *parts])
 
@@ -326,7 +326,7 @@ def _environment(run: FinishedRun) -> str:
 
 def _repeat(run: FinishedRun) -> str:
     command = "mien train config.toml --store STORE --out FOLDER"
-    notes = ["`config.toml` lies beside this page and spells out every setting, seeds included."]
+    notes = ["`config.toml` is next to this page and holds every setting, including the seeds."]
     notes.append(f"`STORE` holds {run.corpus} with the fingerprint above.")
     if run.environment["init"]:
         command += " --init CHECKPOINT"

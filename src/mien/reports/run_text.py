@@ -49,7 +49,7 @@ def format_run(values: Mapping[str, Any]) -> str:
     head = f"{corpus}: {count_words(len(run.seeds), 'seed')} ({', '.join(map(str, run.seeds))})"
     parts = [wrap(head)]
     for seed, reason in run.failed_seeds.items():
-        parts.append(wrap(f"seed {seed} is in no number: {reason}"))
+        parts.append(wrap(f"seed {seed} is left out of all numbers: {reason}"))
     for split in REPORTED_SPLITS:
         metrics = run.splits.get(split, {}).get(str(Task.FUSION))
         if metrics:
@@ -105,7 +105,7 @@ def _format_agreement(run: RunMetrics) -> list[str]:
     corpus = name_corpus(run.corpus, is_synthetic=run.is_synthetic)
     title = (
         f"train of {corpus}, unimodal labels against the truth: all clips, and "
-        "those in which the modality contradicts the whole"
+        "those in which the modality contradicts the multimodal label"
     )
     columns: list[LabelColumn[SeedValues]] = [
         MODALITY,
@@ -144,16 +144,16 @@ def format_comparison(comparison: RunComparison) -> str:
     for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
         lines.append(wrap(f"{letter}: {name} ({count_words(num, 'seed')})", indent="   "))
         failed = comparison.failed_seeds.get(name, ())
-        lines += [f"   seed {seed} diverged and is in no number" for seed in failed]
-    heading = ["metric", "run", "mean", "deviation", f"less {letters[0]}", "interval", "p", "Holm"]
+        lines += [f"   seed {seed} diverged and is left out of all numbers" for seed in failed]
+    heading = ["metric", "run", "mean", "deviation", f"minus {letters[0]}", "interval", "p", "Holm"]
     rows = [
         _compare_row(name, letter, run, comparison.family)
         for name, runs in comparison.metrics.items()
         for letter, run in zip(letters, runs, strict=True)
     ]
     note = (
-        f"deviation: standard deviation over the seeds; less {letters[0]}: difference of the means "
-        f"to {letters[0]}, with a 95 % interval and a two-sided p value by Student's t, "
+        f"deviation: standard deviation over the seeds; minus {letters[0]}: difference of the "
+        f"means to {letters[0]}, with a 95 % interval and a two-sided p value by Student's t, "
         f"{describe_pairing(comparison)}; Holm: p corrected for the number of runs "
         f"compared with {letters[0]}; {_better(comparison.family)}"
     )

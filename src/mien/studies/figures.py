@@ -61,7 +61,7 @@ def _figures(corpus: CorpusResults, title_end: str) -> Iterator[tuple[str, str, 
             ),
             "Correlation of each unimodal task's labels with the truth, at the best epoch by "
             "validation, over all clips and over those in which the modality contradicts the "
-            "whole.",
+            "multimodal label.",
         )
         yield (
             "label-epochs",

@@ -331,7 +331,7 @@ def _check_names(option: str, given: Iterable[str], known: Sequence[str | None])
     for name in given:
         if name not in names:
             raise ConfigError(
-                f"{option} {name}: the study has nothing of that name; {name_known(name, names)}"
+                f"{option} {name}: the study has nothing with that name; {name_known(name, names)}"
             )
 
 

@@ -28,7 +28,7 @@ def _read_labels(
 #: What a sweep's tables show, and how it is read from the results of a corpus.
 _QUANTITIES: Final[Mapping[str, Callable[[CorpusResults], Mapping[str, SourceResults]]]] = {
     "mae on test": lambda corpus: corpus.task_sources("test", Task.FUSION, "mae"),
-    **{f"attention, {m}, times equal": _read_attention(m) for m in Modality},
+    **{f"attention, {m}, ratio to equal weights": _read_attention(m) for m in Modality},
     **{
         f"labels, {m}, corr, {heading}": _read_labels(m, part)
         for m in Modality
@@ -68,25 +68,26 @@ def _methods(results: StudyResults) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     other = results.num_other_code
     lines = [
-        f"Written by `{results.command}`; no number in it is typed. Versions: {versions}; code "
-        f"`{results.code}`.",
+        f"Written by `{results.command}`; no number was typed by hand. Versions: {versions}; "
+        f"code `{results.code}`.",
         "Deviations (±) are over seeds. Intervals of one variant are 95 % intervals of its mean "
-        "over the seeds, by whole videos (clips where each is a video of its own): percentiles of "
-        f"a bootstrap, t intervals below {FEW_UNITS} videos; they hold for these weights. "
-        f"Differences are to `{results.baseline}` where no other is named. Their 95 % intervals "
-        "are by Student's t and cover both the videos, which are paired, and the seeds, which are "
+        "over the seeds, resampling videos (clips where each is a video of its own): percentiles "
+        f"of a bootstrap, t intervals below {FEW_UNITS} videos; they hold for these weights. "
+        f"Differences are to `{results.baseline}` unless another is named. Their 95 % intervals "
+        "use Student's t and cover both the videos, which are paired, and the seeds, which are "
         "not; `(weights)` marks those of a variant with one seed, which hold for these weights "
-        "alone. Bold: the interval leaves 0 out. Intervals are not corrected for their number.",
+        "only. Bold: the interval excludes 0. Intervals are not corrected for their number.",
     ]
     if results.is_restated:
         lines.append(
-            "The runs were judged by an earlier version, without the seeds. The intervals of "
-            "differences, and those over few videos, were worked out again by `mien study "
+            "The runs were evaluated by an earlier version, without the seeds. The intervals of "
+            "differences, and those over few videos, were recomputed by `mien study "
             "--rewrite` from the values and intervals it had stored; they are approximate."
         )
     if other:
         lines.append(
-            f"**{other} of {results.num_runs} runs were made by other code than the present.**"
+            f"**{other} of the {results.num_runs} runs were trained with an earlier version of the "
+            "code.**"
         )
     return "\n\n".join(lines)
 
@@ -120,7 +121,7 @@ def _troubles(corpus: CorpusResults) -> Iterator[str]:
         if variant.refusal:
             lines.append(f"- `{name}` does not fit this corpus: {variant.refusal}")
         lines += [
-            f"- **`{name}`, seed {seed} {run.status}**: {run.reason}; it is in no mean below"
+            f"- **`{name}`, seed {seed} {run.status}**: {run.reason}; it is left out of all means"
             for seed, run in variant.unfinished.items()
         ]
     if lines:

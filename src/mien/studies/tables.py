@@ -43,7 +43,7 @@ def label_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Itera
     """Yield the heading, tables and sentences about the labels of one corpus."""
     if not corpus.labels:
         return
-    yield "### Labels of train"
+    yield "### Labels of the training split"
     known = {
         modality: labels.truth
         for modality, labels in corpus.labels.items()
@@ -55,8 +55,8 @@ def label_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Itera
         yield from _other_differences(name, corpus, study, known)
     else:
         yield (
-            "Nothing is known of what a modality alone says here, so that agreement cannot be "
-            "measured; how far labels moved proves nothing about it."
+            "The true sentiment of a single modality is not known here, so agreement cannot be "
+            "measured; how far labels moved says nothing about it."
         )
     yield _moves_table(corpus.labels)
     reasons = {
@@ -81,7 +81,7 @@ def _agreement_table(
         spread_column("corr", "pearson"),
         LabelColumn("95 %", lambda row: interval_cell(row.results["pearson"], pearson)),
         LabelColumn(
-            f"less {study.baseline}",
+            f"minus {study.baseline}",
             lambda row: difference_cell(row.results["pearson"], study.baseline, pearson),
         ),
         spread_column("rank corr", "spearman"),
@@ -92,7 +92,11 @@ def _agreement_table(
     agreement = {modality: truth.agreement for modality, truth in known.items()}
     rows = rows_of_sources(agreement, part)
     counts = [f"{m} {count_clips(parts[part], 'train')}" for m, parts in agreement.items()]
-    clips = "all clips" if part == "everywhere" else "clips in which the modality contradicts"
+    clips = (
+        "all clips"
+        if part == "everywhere"
+        else "clips in which the modality contradicts the multimodal label"
+    )
     if rows:
         yield f"Agreement with the truth of the modality, {clips} ({heading_of_part}), best epoch:"
         yield label_table(rows, columns, partial(markdown_table, num_words=2))
@@ -124,8 +128,8 @@ def _other_differences(
                     ]
                     rows.append([modality, source, other, *cells])
     if rows:
-        yield "Correlation with the truth, differences to others:"
-        heading = ["", "labels", "less", "all", "contradicting"]
+        yield "Correlation with the truth, differences to other generators:"
+        heading = ["", "labels", "minus", "all", "contradicting"]
         yield markdown_table(heading, rows, 3)
         yield caption(name, corpus, study, ", ".join(counts))
 
@@ -195,7 +199,7 @@ def score_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Itera
     yield _score_differences(fusion, family, study.against)
     tasks = {t: results for t, results in corpus.scores.splits[split].items() if t != Task.FUSION}
     if tasks:
-        yield f"Unimodal tasks on {split}, against what is known of the modality alone:"
+        yield f"Unimodal tasks on {split}, against the known labels of the modality:"
         yield _task_table(tasks, corpus, family, study.baseline)
         clips = ", ".join(f"{t} {count_clips(results, split)}" for t, results in tasks.items())
         yield caption(name, corpus, study, clips)
@@ -206,7 +210,7 @@ def _score_differences(fusion: MetricResults, family: str, against: Sequence[str
     """Return the intervals of the multimodal task, and its differences to others."""
     others = [name for name in against if name in fusion.metrics["mae"]]
     heading = ["", "mae, 95 %", "corr, 95 %"]
-    heading += [f"{key} less {other}" for other in others for key in ("mae", "corr")]
+    heading += [f"{key} minus {other}" for other in others for key in ("mae", "corr")]
     rows = []
     for source in fusion.metrics["mae"]:
         results = [(fusion.metrics[key][source], METRICS[family][key]) for key in ("mae", "corr")]
@@ -221,8 +225,8 @@ def _task_table(
     tasks: Mapping[str, MetricResults], corpus: CorpusResults, family: str, baseline: str
 ) -> str:
     """Return how the unimodal tasks do against what is known of their modality."""
-    heading = ["", "task", "seeds", "mae", "mae, 95 %", f"mae less {baseline}", "corr"]
-    heading += ["corr, 95 %", f"corr less {baseline}"]
+    heading = ["", "task", "seeds", "mae", "mae, 95 %", f"mae minus {baseline}", "corr"]
+    heading += ["corr, 95 %", f"corr minus {baseline}"]
     rows = []
     for task, results in tasks.items():
         for source in results.metrics["mae"]:
@@ -241,8 +245,8 @@ def attention_tables(name: str, corpus: CorpusResults, study: StudyResults) -> I
     split = next((each for each in REPORTED_SPLITS if each in attention), None)
     if split is None:
         return
-    heading = ["", "variant", "seeds", "inside %", "95 %", "equal %", "times equal", "95 %"]
-    heading.append(f"times less {study.baseline}")
+    heading = ["", "variant", "seeds", "inside %", "95 %", "equal %", "ratio to equal", "95 %"]
+    heading.append(f"ratio minus {study.baseline}")
     rows, counts, silent = [], [], []
     share, times = ATTENTION_METRICS["inside"], ATTENTION_METRICS["ratio"]
     for modality, results in attention[split].items():
@@ -262,7 +266,7 @@ def attention_tables(name: str, corpus: CorpusResults, study: StudyResults) -> I
         yield markdown_table(heading, rows, 2)
         yield caption(name, corpus, study, ", ".join(counts))
     if silent:
-        yield f"Weights are all 0, so that there is no share: {', '.join(silent)}."
+        yield f"All weights are 0, so there is no share: {', '.join(silent)}."
 
 
 def caption(name: str, corpus: CorpusResults, study: StudyResults, clips: str) -> str:

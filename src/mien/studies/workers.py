@@ -77,8 +77,8 @@ def side_by_side(
             process.terminate()
         if isinstance(error, BrokenProcessPool):
             raise TrainingError(
-                "a process of the study was killed, perhaps for want of memory; run it again with "
-                "fewer --jobs: what is done is kept"
+                "a process of the study was killed, perhaps because memory ran out; run it again "
+                "with fewer --jobs: finished runs are kept"
             ) from error
         raise
 

@@ -67,7 +67,7 @@ def train(
 ) -> RunFolder:
     """Train with every seed of the settings, evaluate on valid and test, and write a run folder.
 
-    A seed that diverges is named in ``metrics.json`` and is in no number of it; the others go on.
+    A seed that diverges is named in ``metrics.json`` and left out of its numbers; the others go on.
 
     Args:
         config: The settings, a TOML file of them, or the name of settings that come with the
@@ -110,7 +110,7 @@ def train(
             _train_and_record(folder, config, prepared, start, notified)
         if folder.failure is not None:
             logger.warning(
-                "seed %d is in no number: %s; remove %s to train it again",
+                "seed %d is left out of all numbers: %s; remove %s to train it again",
                 seed, folder.failure, folder.path,
             )  # fmt: skip
     _require_numbers(run)
@@ -245,18 +245,18 @@ def evaluate(
 
     Returns:
         What a run's ``metrics.json`` holds, for this split alone. Seeds that diverged are named
-        in ``failed_seeds`` and are in no number.
+        in ``failed_seeds`` and are left out of all numbers.
 
     Raises:
-        CheckpointError: If no seed has ended, or the data do not fit.
+        CheckpointError: If no seed has finished, or the data do not fit.
     """
     run = open_run(run)
     seeds = [seed for seed in run.seeds if seed.is_finished]
     if not seeds:
         reasons = [f"seed {s.seed}: {s.failure}" for s in run.seeds if s.failure]
         raise CheckpointError(
-            f"{run.path}: no seed has ended ({'; '.join(reasons) or 'training was stopped'}); "
-            "go on with mien train ... --resume"
+            f"{run.path}: no seed has finished ({'; '.join(reasons) or 'training was stopped'}); "
+            "continue with mien train ... --resume"
         )
     if store is None:
         metrics, predictions = _read_evaluation(run, seeds, split)

@@ -36,7 +36,7 @@ def check_steps(config: TrainConfig, num_clips: int) -> None:
         raise ConfigError(
             f"setting train.leftover is 'drop', but {num_clips} clips of train make {num_batches} "
             f"batches and a step takes {config.accumulate} (train.accumulate), so that nothing "
-            "would ever be learned; say train.leftover=step, or make batches or steps smaller"
+            "would ever be learned; use train.leftover=step, or make batches or steps smaller"
         )
 
 

@@ -88,7 +88,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     if config.precision == "bf16" and not has_bf16(config):
         raise TrainingError(
             "setting train.precision is 'bf16', in which this processor cannot run an LSTM; "
-            "say train.precision=float32"
+            "use train.precision=float32"
         )
     mixed = "no" if config.precision == "float32" else config.precision
     # accelerate keeps the first device and precision of a process for all later ones

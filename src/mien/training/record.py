@@ -95,7 +95,7 @@ def check_folder(out: Path, config: ExperimentConfig, *, resume: bool) -> Experi
     if (out / "config.toml").exists():
         if not resume:
             raise TrainingError(
-                f"{out}: already holds a run; say --resume to go on with it, or another --out"
+                f"{out}: already holds a run; use --resume to continue it, or another --out"
             )
         before = read_stored_config(read_toml(out / "config.toml"))
         same = before.model_copy(

@@ -188,7 +188,7 @@ class RunFolder:
 
     @property
     def failed_seeds(self) -> dict[str, str]:
-        """Why each seed that diverged did; they are in no number, and ``metrics.json`` says so."""
+        """Why each seed that diverged did; they are left out of all numbers."""
         return {str(seed.seed): seed.failure for seed in self.seeds if seed.failure is not None}
 
     def seed(self, seed: int) -> SeedFolder:
@@ -300,7 +300,7 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: If the file is not there or is damaged.
     """
     if not os.path.lexists(path):
-        raise CheckpointError(f"{path}: is not there; has the training ended?")
+        raise CheckpointError(f"{path}: is not there; has the training finished?")
     return _parse_object(read_limited(path, CheckpointError, most=_LARGEST), path)
 
 
@@ -310,7 +310,7 @@ def _read_metrics(path: Path, read: Callable[[Mapping[str, Any]], _Metrics]) -> 
         return read(values)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{path}: is damaged ({error!r}); bring the file back, or train the run again"
+            f"{path}: is damaged ({error!r}); restore the file, or train the run again"
         ) from error
 
 

@@ -57,7 +57,7 @@ def read_score(row: Row, column: str, where: str, scale: Scale) -> float:
         if row[column].lower() in _MISSING:
             advice = "; leave it empty where a clip is not annotated"
         elif row[column][1:].isalpha():
-            advice = "; classes are not scores here, give each a place on the scale"
+            advice = "; classes are not scores here; give each class a value on the scale"
         raise CorpusError(
             f"{where}: {column} is {show(row[column])}, "
             f"must be a number from {scale.low:g} to {scale.high:g}{advice}"

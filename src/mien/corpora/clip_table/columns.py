@@ -210,7 +210,7 @@ def _explain_missing(
 ) -> str:
     if name == "label" and columns.classes:
         return (
-            f"{path}:1: {columns.classes}; expected is a column label with numbers: classes are "
+            f"{path}:1: {columns.classes}; expected a column label with numbers: classes are "
             "not scores here, give each a place on the scale"
         )
     slips = [title for title, meant in near.items() if meant == name]

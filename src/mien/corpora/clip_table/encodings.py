@@ -121,7 +121,7 @@ def _check_name(encoding: str) -> str:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding).read()
     except (LookupError, ValueError):  # also for a name that holds NUL
         raise ConfigError(
-            f"--encoding {show(encoding)}: there is no such encoding; expected is a name such as "
+            f"--encoding {show(encoding)}: there is no such encoding; expected a name such as "
             "utf-8, utf-16, gb18030, latin-1 or cp1252"
         ) from None
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding

@@ -1,4 +1,4 @@
-"""The planted corpus: synthetic clips whose unimodal truth and telling moments are known.
+"""The planted corpus: synthetic clips whose unimodal truth and salient moments are known.
 
 ``corpus`` makes it, by the settings of ``planted_config``: of ``sentiments`` that each modality
 has and that are mixed into the label, of ``sentences`` whose wording carries one, and of the

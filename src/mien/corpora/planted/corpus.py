@@ -1,4 +1,4 @@
-"""A made corpus whose unimodal truth and telling moments are known: the project's instrument.
+"""A synthetic corpus whose unimodal truth and salient moments are known.
 
 Real corpora seldom annotate what each modality says alone, and never where it says it. This one
 knows both, so it can show whether an attention finds the moments and whether generated unimodal

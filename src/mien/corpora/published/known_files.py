@@ -54,7 +54,7 @@ def identify(file: FeatureFile, corpus: str) -> dict[str, str]:
     if published is not None and published.corpus != corpus:
         raise CorpusError(
             f"{file.path}: is {published.title}, not a file of {corpus!r}; "
-            f"say --corpus {published.corpus}"
+            f"use --corpus {published.corpus}"
         )
     title = published.title if published else None
     return {

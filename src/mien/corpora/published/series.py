@@ -96,7 +96,7 @@ class _Pass:
         if count.scanned_clips:
             logger.warning(
                 "%s: the file does not say how long clips are; %d rows of zeros at the ends of %d "
-                "of %d clips are taken for padding",
+                "of %d clips are treated as padding",
                 where,
                 count.scanned_steps,
                 count.scanned_clips,

@@ -79,7 +79,7 @@ def find_layout(file: FeatureFile, value: object) -> Layout:
     if not names:
         keys = ", ".join(describe(key) for key in list(value)[:8]) or "nothing"
         raise CorpusError(
-            f"{file.path}: has the keys {keys}; expected is a dict with the splits train, valid "
+            f"{file.path}: has the keys {keys}; expected a dict with the splits train, valid "
             "and test, or some of them"
         )
     splits, spans = {}, {}
@@ -139,7 +139,7 @@ def _check_classes(labels: object, where: str) -> None:
     if isinstance(labels, PickledArray) and any(size > 1 for size in labels.shape[1:]):
         raise CorpusError(
             f"{where}: the labels have the shape {labels.shape}: classes, not one score per clip "
-            "(MulT's file of IEMOCAP is such); expected is one number per clip"
+            "(MulT's file of IEMOCAP is such); expected one number per clip"
         )
 
 

@@ -102,13 +102,13 @@ class _Machine(PickleContext):
         else:
             reason = f"is not a pickle: it begins with {head!r}"
         raise CorpusError(
-            f"{self.file.path}: {reason}, wanted is protocol 2 to 5; unpack it if it is an "
+            f"{self.file.path}: {reason}, expected protocol 2 to 5; unpack it if it is an "
             "archive, or save it again with a newer protocol"
         )
 
     def _refuse_code(self, code: int) -> CorpusError:
         if code not in _REFUSED:
-            return self.damaged(f"{code:#04x} is no instruction that arrays or containers need")
+            return self.damaged(f"{code:#04x} is not an instruction that arrays or containers need")
         name = f" of {'.'.join(_read_names(self))!r}" if code == ord("i") else ""
         return self.refused(_REFUSED[code] + name)
 
@@ -180,7 +180,7 @@ def _extend(machine: _Machine, values: list[object]) -> None:
     if isinstance(target, Opaque):
         return
     if not isinstance(target, list):
-        raise machine.damaged(f"values are put into {describe(target)}, wanted is a list")
+        raise machine.damaged(f"values are put into {describe(target)}, expected a list")
     machine.charge(9 * len(values))
     target.extend(values)
 
@@ -200,7 +200,7 @@ def _update(machine: _Machine, values: list[object]) -> None:
 def _add_items(machine: _Machine) -> None:
     machine.pop_to_mark()
     if not isinstance(machine.top(), PickledSet | Opaque):
-        raise machine.damaged(f"items are put into {describe(machine.top())}, wanted is a set")
+        raise machine.damaged(f"items are put into {describe(machine.top())}, expected a set")
 
 
 def _frozen_set(machine: _Machine) -> None:

@@ -30,7 +30,7 @@ class PickleContext:
         """Return the error for a file that wants more than arrays and plain containers."""
         return CorpusError(
             f"{self.file.path}: {what}, which is neither a NumPy array nor a plain container; "
-            "nothing of it was run; get the file from a source that you trust"
+            "nothing in it was executed; get the file from a source that you trust"
         )
 
     def charge(self, count: int) -> None:

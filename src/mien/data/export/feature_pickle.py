@@ -85,7 +85,7 @@ def export_pickle(
     if out.is_dir():
         raise StoreError(f"{out}: is a folder; give the name of the file to write, such as x.pkl")
     if out.exists() and not (replace and out.is_file()):
-        raise StoreError(f"{out}: already exists; choose another path, or say --replace")
+        raise StoreError(f"{out}: already exists; choose another path, or use --replace")
     tokens = None if encoder == "none" else _Tokens(store, encoder)
     text = _find_text(store, tokens)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -100,13 +100,13 @@ def _check_pickle(store: Store) -> None:
     if Task.FUSION not in store.meta.labels:
         raise StoreError(
             f"{store.path}: its clips have no labels, which the published layout cannot be "
-            "without; say --format npz or parquet"
+            "without; use --format npz or parquet"
         )
     missing = [name for name in ("audio", "video") if name not in store.meta.series]
     if missing:
         raise StoreError(
-            f"{store.path}: has no {missing[0]}, which the published layout cannot be without; "
-            "say --format npz or parquet"
+            f"{store.path}: has no {missing[0]}, which the published layout requires; "
+            "use --format npz or parquet"
         )
 
 

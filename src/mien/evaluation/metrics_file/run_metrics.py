@@ -79,7 +79,7 @@ class RunMetrics:
         splits: Per split and task every metric.
         labels: How generated labels of train agree with the truth; empty where none is known.
         attention: Per split and modality the fields of ``AttentionMetrics`` over the seeds.
-        failed_seeds: Why seeds diverged, by seed; they are in no number.
+        failed_seeds: Why seeds diverged, by seed; they are left out of all numbers.
     """
 
     corpus: str

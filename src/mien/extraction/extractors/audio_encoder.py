@@ -109,8 +109,8 @@ class TransformersEncoder:
         kernels = getattr(settings, "conv_kernel", None)
         if not strides or not kernels:
             raise AssetError(
-                f"audio encoder {model!r} is a {settings.model_type} model; wanted is one that "
-                "takes the raw wave through convolutions: wav2vec2, hubert, wavlm"
+                f"audio encoder {model!r} is a {settings.model_type} model; expected one that "
+                "takes the raw waveform through convolutions: wav2vec2, hubert, wavlm"
             )
         self._step, self._seen = 1, 1  # samples from step to step, and that a step sees
         for stride, kernel in zip(strides, kernels, strict=True):

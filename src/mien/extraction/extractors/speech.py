@@ -84,7 +84,7 @@ class SpeechRecogniser:
         except (RuntimeError, ValueError, OSError) as error:
             raise AssetError(
                 f"speech recogniser {folder} cannot be loaded ({str(error).splitlines()[0]}); "
-                "wanted is a Whisper model for faster-whisper"
+                "expected a Whisper model for faster-whisper"
             ) from error
         if language not in self._model.supported_languages:
             raise ConfigError(

@@ -21,7 +21,7 @@ def probe(path: Path) -> Recording:
     """Return what a recording holds; of its picture the first frame is decoded, and no more.
 
     Raises:
-        MediaError: If it is no recording that can be read.
+        MediaError: If it cannot be read as a recording.
         ConfigError: If the packages that decode are not installed.
     """
     require("av", "soxr", extra="extract")

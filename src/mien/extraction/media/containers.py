@@ -83,7 +83,7 @@ def open_container(path: Path) -> Iterator[InputContainer]:
         if duration > LONGEST_SECONDS:
             raise MediaError(
                 f"{path}: says that it lasts {duration:g} s, must be at most "
-                f"{LONGEST_SECONDS / 3600:g} hours; cut it, or mend the file"
+                f"{LONGEST_SECONDS / 3600:g} hours; cut it, or repair the file"
             )
         yield container
 
@@ -94,7 +94,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         raise MediaError(
-            f"{path}: is no recording that can be read ({error.strerror}); wanted is a complete "
+            f"{path}: cannot be read as a recording ({error.strerror}); expected a complete "
             "sound or video file, not a playlist or a picture"
         ) from error
 

@@ -156,7 +156,7 @@ class AudioTrack:
             samples = samples[-gap:]
         if gap > _LONGEST_GAP * self._rate:
             raise MediaError(
-                f"{self._path}: its sound stops at {self.seconds:g} s and goes on at "
+                f"{self._path}: its sound stops at {self.seconds:g} s and continues at "
                 f"{begin / self._rate:g} s of the clip; the clock of the file is damaged"
             )
         self.is_begun = True
@@ -286,7 +286,7 @@ class VideoTrack:
             return
         if shown is not None and time - max(shown.time, 0.0) > _LONGEST_GAP:
             raise MediaError(
-                f"{self._path}: its picture stops at {shown.time:g} s and goes on at {time:g} s "
+                f"{self._path}: its picture stops at {shown.time:g} s and continues at {time:g} s "
                 "of the clip; the clock of the file is damaged"
             )
         self._show_until(time)

@@ -60,8 +60,8 @@ class Appended:
         """
         if self._end < end:
             raise ConfigError(
-                f"{self.path}: has {self._end} bytes, but {end} were written; say --replace "
-                "without --resume to begin again"
+                f"{self.path}: has {self._end} bytes, but {end} were written; use --replace "
+                "without --resume to start again"
             )
         os.ftruncate(self._opened, end)
         self._end = end

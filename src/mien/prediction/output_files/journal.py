@@ -157,7 +157,7 @@ def _read_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _damaged(path: Path, number: int) -> ConfigError:
     return ConfigError(
-        f"{path}: line {number} is damaged; say --replace without --resume to begin again"
+        f"{path}: line {number} is damaged; use --replace without --resume to start again"
     )
 
 

@@ -153,7 +153,7 @@ class AnswerFiles:
             if (begun := getattr(earlier.origin, key)) != value:
                 raise ConfigError(
                     f"{self._journal.path}: was begun with {key} {begun!r}, now it is {value!r}; "
-                    "give the same to go on, or --replace without --resume to begin again"
+                    "give the same to go on, or --replace without --resume to start again"
                 )
         self._earlier = earlier
         self._entries = dict(earlier.entries)
@@ -168,8 +168,8 @@ class AnswerFiles:
         if not replace and earlier is not None and not earlier.is_finished and earlier.num_answered:
             raise ConfigError(
                 f"{self._journal.path}: belongs to a run that was stopped, with answers about "
-                f"{earlier.num_answered} of its recordings; go on with --resume, or say --replace "
-                "to begin again"
+                f"{earlier.num_answered} of its recordings; continue with --resume, or use --replace "
+                "to start again"
             )
 
     def is_answered(self, recording: RecordingFile) -> bool:
@@ -281,8 +281,8 @@ class AnswerFiles:
             file.append(head)
         elif file.read(0, len(head)) != head:
             raise ConfigError(
-                f"{file.path}: was begun by another version of mien, with other columns; say "
-                "--replace without --resume to begin again"
+                f"{file.path}: was begun by another version of mien, with other columns; use "
+                "--replace without --resume to start again"
             )
         return _format_csv(rows)
 
@@ -330,8 +330,8 @@ def _copy(source: Path, target: Path, size: int) -> None:
     content = source.read_bytes() if source.is_file() else b""
     if len(content) != size:
         raise ConfigError(
-            f"{source}: was changed since mien wrote it; give another name, or say --replace "
-            "without --resume to begin again"
+            f"{source}: was changed since mien wrote it; give another name, or use --replace "
+            "without --resume to start again"
         )
     write_bytes(target, content)
 

@@ -68,7 +68,7 @@ class BertSizes(BaseModel):
     def _heads_divide_state(self) -> "BertSizes":
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"hidden_size {self.hidden_size} is no multiple of "
+                f"hidden_size {self.hidden_size} is not a multiple of "
                 f"num_attention_heads {self.num_attention_heads}"
             )
         return self

@@ -87,9 +87,7 @@ class _Cursor:
 
     def take(self, size: int, what: str) -> memoryview:
         if not 0 <= size <= len(self.data) - self.position:
-            raise AssetError(
-                f"{self.path}: is damaged: {what} would end behind the end of the file"
-            )
+            raise AssetError(f"{self.path}: is damaged: {what} would end after the end of the file")
         self.position += size
         return self.data[self.position - size : self.position]
 

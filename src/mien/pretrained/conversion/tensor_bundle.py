@@ -103,7 +103,7 @@ class TensorBundle:
             with open_regular(path, AssetError) as file:
                 content = file.read(_MOST_INDEX_BYTES + 1)
             if len(content) > _MOST_INDEX_BYTES:
-                raise AssetError(f"{path}: is no index of a checkpoint: it is too large")
+                raise AssetError(f"{path}: is not the index of a checkpoint: it is too large")
             table = _read_table(memoryview(content))
             entries = dict(islice(table, _MOST_ENTRIES))
             num_shards = _read_header(entries.pop(b"", memoryview(b"")))
@@ -113,7 +113,7 @@ class TensorBundle:
                 f"{path}: cannot be read ({error.strerror}); check the path"
             ) from error
         except (_MalformedError, UnicodeDecodeError) as error:
-            raise AssetError(f"{path}: is damaged, or no plain index: {error}") from error
+            raise AssetError(f"{path}: is damaged, or not a plain index: {error}") from error
 
     def read(self, name: str) -> Float[np.ndarray, "..."]:
         """Return the values of a variable.
@@ -281,7 +281,7 @@ def _read_header(message: memoryview) -> int:
     fields = dict(_read_fields(message))
     num_shards, endianness = (_as_signed(fields.get(number, 0)) for number in (1, 2))
     if not 1 <= num_shards <= _MOST_SHARDS:
-        raise _MalformedError(f"it speaks of {num_shards} data files")
+        raise _MalformedError(f"it mentions {num_shards} data files")
     if endianness != 0:
         raise _MalformedError("it was written on a big-endian machine, which cannot be read here")
     return num_shards

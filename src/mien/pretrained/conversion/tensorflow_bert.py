@@ -97,7 +97,7 @@ def _casing_of(checkpoint: Path) -> Casing:
         if word in name:
             return casing
     raise AssetError(
-        f"{checkpoint}: its name does not say whether the model is cased or uncased; "
+        f"{checkpoint}: its name does not show whether the model is cased or uncased; "
         "give the casing"
     )
 
@@ -125,7 +125,7 @@ def _read_vocabulary(path: Path, sizes: BertSizes) -> dict[str, int]:
         )
     pieces = {line.strip(): number for number, line in enumerate(lines)}
     if missing := [token for token in _SPECIAL.values() if token not in pieces]:
-        raise AssetError(f"{path}: has no line {missing[0]!r}; it is no vocabulary of BERT")
+        raise AssetError(f"{path}: has no line {missing[0]!r}; it is not a vocabulary of BERT")
     return pieces
 
 

@@ -237,7 +237,7 @@ def _draw_keys(
     weights = [np.array(part["weights"], dtype=np.float64) for part in series]
     keys: list[Any] = []
     if has_words:
-        keys.append(Patch(color=COLOURS[Task.TEXT], alpha=0.55, label="word with much weight"))
+        keys.append(Patch(color=COLOURS[Task.TEXT], alpha=0.55, label="word with a large weight"))
     if any((w < 0).any() for w in weights):
         keys.append(Patch(color=_AGAINST, label="negative weight"))
     if any(part["moment"] for part in series):

@@ -114,8 +114,8 @@ def _agreement(run: FinishedRun) -> tuple[Figure, str] | None:
     title = _title(run, "Generated labels against truth")
     return draw_courses(courses, tuple(PARTS), title, note), (
         "Correlation of the labels that each unimodal task was trained on with the known labels of "
-        "train by epoch, above over all clips, below over those in which the modality says the "
-        "opposite of the whole; the dashed line is what copies of the annotation get."
+        "train by epoch, above over all clips, below over those in which the modality contradicts "
+        "the multimodal label; the dashed line is what copies of the annotation get."
     )
 
 

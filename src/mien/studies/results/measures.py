@@ -53,7 +53,7 @@ def evaluate_corpus(
 ) -> CorpusResults:
     """Evaluate the runs of one corpus.
 
-    A seed that did not finish is named among the variant's ``runs`` and is in no mean.
+    A seed that did not finish is named among the variant's ``runs`` and left out of all means.
 
     Args:
         study: Names what is measured and which variants are subtracted.
