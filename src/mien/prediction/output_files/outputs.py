@@ -168,8 +168,8 @@ class AnswerFiles:
         if not replace and earlier is not None and not earlier.is_finished and earlier.num_answered:
             raise ConfigError(
                 f"{self._journal.path}: belongs to a run that was stopped, with answers about "
-                f"{earlier.num_answered} of its recordings; continue with --resume, or use --replace "
-                "to start again"
+                f"{earlier.num_answered} of its recordings; continue with --resume, or use "
+                "--replace to start again"
             )
 
     def is_answered(self, recording: RecordingFile) -> bool:
