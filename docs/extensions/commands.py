@@ -12,7 +12,7 @@ def describe_commands(program: str = "mien") -> str:
     """Return a section in Markdown for each command that the program has now."""
     import typer
 
-    from mien.cli import app
+    from mien.cli.root.application import app
 
     return "\n\n".join(_describe(typer.main.get_command(app), [program]))
 

@@ -32,7 +32,7 @@ In the order of use; runs, stores and settings are taken as such, or by their pa
     register_model    add a model, or with register_corpus and register_extractor those
 
 Types for annotations are here too: Store, RunFolder, TrainedModel, Prediction, Score, Predictions,
-RunComparison, Task, Modality, Scale, ...; ``dir(mien)`` lists them. Errors that a user can mend are
+RunComparison, Task, Modality, Scale, ...; ``dir(mien)`` lists them. Errors that a user can fix are
 ``MienError``. ``mien serve`` is a command only.
 """
 

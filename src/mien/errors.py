@@ -1,4 +1,4 @@
-"""The errors that a user can cause and mend; the command line prints them as one sentence."""
+"""The errors that a user can cause and fix; the command line prints them as one sentence."""
 
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class MienError(Exception):
-    """A user's mistake or a broken input: where, what was found, what is wanted, what to do."""
+    """A user's mistake or a broken input: where, what was found, what was expected, what to do."""
 
 
 class ConfigError(MienError, ValueError):

@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Registry(MutableMapping[str, T], Generic[T]):
     """Entries by name: those of the package, those added, and those of installed packages.
 
-    An installed package brings an entry by an entry point of the group, whose name is that of the
+    An installed package adds an entry by an entry point of the group, whose name is that of the
     entry. Names are read once, when the table is first looked at; an entry of another package is
     loaded when it is first taken. A name stands for one entry: one that is taken is refused.
 

@@ -36,7 +36,7 @@ def write_store(
     """Write the clips and series of a corpus as a store, and open it.
 
     The files are written into a folder beside ``path`` that takes its name when all is done: after
-    a failure or a kill there is either the whole store or none.
+    a failure or a kill there is either the complete store or none.
 
     Args:
         material: What a reader of a corpus returned.

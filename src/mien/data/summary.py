@@ -177,7 +177,7 @@ def summarise(store: Store | str | Path) -> StoreSummary:
 
 
 def verify(store: Store) -> None:
-    """Read the whole store and compare it with its fingerprint.
+    """Read the full store and compare it with its fingerprint.
 
     Raises:
         StoreError: If a file is missing, or differs from what was written.

@@ -133,7 +133,7 @@ def _spearman(generated: Scores, truth: Scores) -> float:
 def _spearman_of_counts(
     generated: Scores, truth: Scores, counts: Int[np.ndarray, "R N"]
 ) -> Float[np.ndarray, " R"]:
-    """Return the rank correlation of every resample, whose clips are ranked anew."""
+    """Return the rank correlation of every resample, whose clips are ranked again."""
     x, y = _ranks_of_counts(generated, counts), _ranks_of_counts(truth, counts)
     num = counts.sum(axis=1, keepdims=True)
     x -= (counts * x).sum(axis=1, keepdims=True) / num

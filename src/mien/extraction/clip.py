@@ -111,7 +111,7 @@ class ClipTask(Settings):
         transcript: What is said, if that is known.
         words: When it is said, if that is known.
         out: File of results to write.
-        without: Modalities of which nothing is wanted.
+        without: Modalities that are not extracted.
     """
 
     path: _SystemPath
@@ -282,7 +282,7 @@ class _Speech:
             self.stream = self.recogniser.begin()
 
     def finish(self) -> tuple[str | None, tuple[Word, ...] | None]:
-        """Return the recognised text, if it is wanted, and the words, if they are known."""
+        """Return the recognised text, if it is needed, and the words, if they are known."""
         words = None if self._task.words is None else tuple(Word(*w) for w in self._task.words)
         if self.stream is None:
             return None, words

@@ -114,7 +114,7 @@ class FrameSampler:
     """Keeps some frames of a clip of unknown length, evenly spread, and thins them as it goes on.
 
     Args:
-        count: How many are wanted in the end; at most twice as many are held.
+        count: How many are needed in the end; at most twice as many are held.
         find: Finds the faces of a frame; called only for frames that are kept.
     """
 

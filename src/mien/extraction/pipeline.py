@@ -89,7 +89,7 @@ def extract(
 
     A clip that fails is skipped and never ends the others. If more are skipped than may be, no
     store is written, but all results are kept: ``resume`` with a higher ``max_skipped`` ends at
-    once, and mended recordings are all that is worked on. A clip that has some of the modalities
+    once, and repaired recordings are all that is worked on. A clip that has some of the modalities
     is not skipped; it lacks the others.
 
     Args:

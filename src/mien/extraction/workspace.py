@@ -167,7 +167,7 @@ def plan_clips(
     words: Mapping[str, tuple[Word, ...]],
     folder: Path,
 ) -> list[Work]:
-    """Name the results of every clip; one that changed since gets another name, so is done anew."""
+    """Name the results of every clip; one that changed since gets another name and is redone."""
     works = []
     for clip, path in zip(recordings.corpus.clips, recordings.paths, strict=True):
         known = words.get(clip.id) if words else None

@@ -80,7 +80,7 @@ class DistanceLabels(LabelGenerator):
             self.centres.update(task, rows, states[seen], self.bank(task)[rows], seen[seen])
 
     def finish_epoch(self, epoch: int) -> None:
-        """Make the centroids anew."""
+        """Compute the centroids again."""
         del epoch
         self.centres.rebuild()
 
@@ -221,7 +221,7 @@ class Centroids(nn.Module):
 
     @torch.no_grad()
     def rebuild(self) -> None:
-        """Make all sums anew from the states."""
+        """Compute all sums again from the states."""
         for task in self.tasks:
             states, classes = self._get("states", task), self._get("classes", task)
             sums, counts = self._get("sums", task), self._get("counts", task)

@@ -116,7 +116,7 @@ class UlagLabels(AveragedLabels):
         return annotated + self.reach * self.scale.high * (own - fused)
 
     def finish_epoch(self, epoch: int) -> None:
-        """Make the centroids anew, and predict clips held out from every modality."""
+        """Compute the centroids again, and predict clips held out from every modality."""
         super().finish_epoch(epoch)
         for modality in self.modalities:
             states, seen = self.centres.states_of(Task(modality))

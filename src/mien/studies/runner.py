@@ -6,7 +6,7 @@ CACHE/
         attention.json    share of attention inside the known moments, clip by clip
 
 A run that is there is not made again, and one that was stopped goes on. When the code that a
-training depends on changes, its runs are made anew.
+training depends on changes, its runs are made again.
 """
 
 import logging

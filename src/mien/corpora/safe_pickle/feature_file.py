@@ -129,7 +129,7 @@ class FeatureFile:
         return data
 
     def compute_hashes(self) -> tuple[str, str]:
-        """Read the whole file once and return its SHA-256 and its SHA-1."""
+        """Read the file once and return its SHA-256 and its SHA-1."""
         sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
         for offset in range(0, self.size, _BLOCK):
             data = self.read_at(offset, min(_BLOCK, self.size - offset))

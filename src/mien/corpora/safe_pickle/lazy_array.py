@@ -188,7 +188,7 @@ class PickledArray:
             yield Opaque("a text that is not Unicode") if text is None else text
 
     def load(self, file: FeatureFile) -> Shaped[np.ndarray, "..."]:
-        """Read the whole array, which must not be larger than a clip may be."""
+        """Read the full array, which must not be larger than a clip may be."""
         data = self.payload.read(file, 0, math.prod(self.shape) * self.dtype.itemsize)
         return data.view(self.dtype).reshape(self.stored).transpose(self.axes)
 

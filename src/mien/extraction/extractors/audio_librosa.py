@@ -33,7 +33,7 @@ class LibrosaSims:
     """Zero-crossing rate, 20 MFCC and 12 chroma values, every 512 samples at 22.05 kHz.
 
     The values are those of ``librosa.feature.zero_crossing_rate``, ``mfcc`` (``n_mfcc=20``,
-    ``htk=True``) and ``chroma_cqt`` on the whole clip, with all other arguments at their defaults:
+    ``htk=True``) and ``chroma_cqt`` on the full clip, with all other arguments at their defaults:
     the rate is a share of samples, the cepstral coefficients are in dB, and chroma is relative to
     the strongest pitch class of the step. Step k is centred at sample 512 k.
 

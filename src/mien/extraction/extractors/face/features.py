@@ -123,7 +123,7 @@ class FaceExtractor:
     besides.
 
     Args:
-        expression: Model of expressions, if they are wanted.
+        expression: Model of expressions, if they are needed.
 
     Raises:
         AssetError: If the landmarker's model is not here.
