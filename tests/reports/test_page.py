@@ -127,7 +127,7 @@ def test_unimodal_tasks_are_beside_each_other(reported):
 
 @pytest.mark.parametrize(
     ("part", "caption"),
-    [("everywhere", "all clips"), ("conflicting", "clips in which the modality says the opposite")],
+    [("everywhere", "all clips"), ("conflicting", "clips in which the modality contradicts")],
 )
 def test_generated_labels_stand_beside_copies(reported, part, caption):
     run, text = reported

@@ -279,7 +279,7 @@ def test_a_seed_that_diverges_does_not_stop_the_others_and_is_named(
     )
     with caplog.at_level("WARNING"):
         train(make_config(train={"seeds": [1, 2, 3]}), tiny_store, partly_failed, resume=True)
-    assert "seed 2 is in no number" in caplog.text
+    assert "seed 2 is left out of all numbers" in caplog.text
     assert f"remove {run.seed(2).path} to train it again" in caplog.text
     assert run.metrics() == metrics
     assert evaluate(run, split="valid", store=tiny_store)["failed_seeds"] == {"2": reason}

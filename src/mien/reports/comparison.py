@@ -151,11 +151,11 @@ class RunComparison:
         notes = [f"95 % intervals over {self.num_units} {self.unit}s; p is corrected by Holm"]
         notes += ["synthetic: its clips were made by a program"] * self.is_synthetic
         notes += [
-            f"{run}: seed {seed} failed and is in no number"
+            f"{run}: seed {seed} failed and is left out of all numbers"
             for run, seeds in self.failed_seeds.items()
             for seed in seeds
         ]
-        headings = ("metric", "run", "mean", "95 % interval", f"less {self.runs[0]}", "p")
+        headings = ("metric", "run", "mean", "95 % interval", f"minus {self.runs[0]}", "p")
         caption = f"{self.split} of {self.corpus}, {self.num_clips} clips"
         return html_table(caption, headings, rows, notes)
 
