@@ -193,7 +193,7 @@ def test_of_two_writers_of_a_new_folder_the_second_to_end_is_told(tmp_path):
             (folder / "file").write_text("late", encoding="utf-8")
             stage(tmp_path / "f", "early")
 
-    with pytest.raises(StoreError, match=r"f: already exists; choose another path, or say"):
+    with pytest.raises(StoreError, match=r"f: already exists; choose another path, or use"):
         write_both()
     assert (tmp_path / "f" / "file").read_text(encoding="utf-8") == "early"
     assert names(tmp_path) == ["f"]

@@ -68,7 +68,7 @@ def test_a_missing_file_of_a_counted_seed_is_named(run, name):
 
 def test_a_run_that_has_not_ended_is_refused(run):
     (run.path / "metrics.json").unlink()
-    with pytest.raises(CheckpointError, match="is not there; has the training ended"):
+    with pytest.raises(CheckpointError, match="is not there; has the training finished"):
         read_run(run)
 
 

@@ -251,7 +251,7 @@ def test_words_without_a_font_stand_in_the_text_with_a_note(tmp_path, monkeypatc
 def test_a_run_that_has_not_ended_has_no_report(copied):
     (copied.path / "metrics.json").unlink()
     (copied.path / "report.md").unlink()
-    with pytest.raises(CheckpointError, match="is not there; has the training ended"):
+    with pytest.raises(CheckpointError, match="is not there; has the training finished"):
         write_report(copied)
     assert not (copied.path / "report.md").exists()
 
