@@ -91,6 +91,7 @@ def test_the_pages_are_found():
         "docs/quickstart.md",
         "docs/howto/add-a-model.md",
         "docs/howto/add-a-corpus.md",
+        "docs/howto/python.md",
         "docs/howto/your-own-features.md",
         "docs/howto/watch-a-training.md",
     }

@@ -29,7 +29,7 @@ In the order of use; runs, stores and settings are taken as such, or by their pa
 
     list_assets       list pretrained models; get_asset downloads one
     convert_bert      convert a TensorFlow 1 BERT checkpoint
-    register_model    add a model, or with register_corpus and register_extractor those
+    register_model    add a model; register_corpus and register_extractor add those
 
 Types for annotations are here too: Store, RunFolder, TrainedModel, Prediction, Score, Predictions,
 RunComparison, Task, Modality, Scale, ...; ``dir(mien)`` lists them. Errors that a user can fix are

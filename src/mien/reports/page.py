@@ -50,11 +50,8 @@ def write_report(run: RunFolder | str | Path, *, figures: FigureFormat = "png") 
     anew as well.
 
     Args:
-        run: The run folder.
-        figures: Another format to write every figure in, for papers.
-
-    Args:
         run: The run, or its folder.
+        figures: Another format to write every figure in, for papers.
 
     Returns:
         The path of ``report.md``.
