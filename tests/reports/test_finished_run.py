@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -6,12 +7,22 @@ from fake_runs import write_run
 
 from mien.errors import CheckpointError
 from mien.reports.finished_run import read_labels, read_run
+from mien.training.run_folder import open_run
 from mien.types import Modality, Scale
+
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("written") / "run", seeds=(2, 1), num_epochs=2)
 
 
 @pytest.fixture
-def run(tmp_path):
-    return write_run(tmp_path / "run", seeds=(2, 1), num_epochs=2)
+def run(written, tmp_path):
+    """A run of which a test may change the files."""
+    shutil.copytree(written.path, tmp_path / "run")
+    return open_run(tmp_path / "run")
 
 
 def test_seeds_are_those_of_the_metrics_each_with_its_best_epoch(run):

@@ -23,6 +23,15 @@ def run(tmp_path):
     return write_run(tmp_path / "run", num_epochs=3)
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A run and the report of its labels; do not alter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 60)
+        run = write_run(tmp_path_factory.mktemp("labelled") / "run", num_epochs=3)
+        return run, report_labels(run)
+
+
 def expected(run, seed, modality):
     """The agreement of a seed's labels at its best epoch, straight from its files."""
     folder = run.seed(seed)
@@ -33,8 +42,8 @@ def expected(run, seed, modality):
     return agreement(labels.astype(np.float64), truth, annotated)
 
 
-def test_agreement_is_that_of_the_best_epoch_of_every_seed(run):
-    report = report_labels(run)
+def test_agreement_is_that_of_the_best_epoch_of_every_seed(labelled):
+    run, report = labelled
     for modality in ("text", "audio", "video"):
         each = [expected(run, seed, modality) for seed in (1111, 1112)]
         for part in ("everywhere", "conflicting"):
@@ -47,8 +56,8 @@ def test_agreement_is_that_of_the_best_epoch_of_every_seed(run):
                 assert source.mean == pytest.approx(np.mean(values))
 
 
-def test_copies_stand_beside_the_generated_labels_and_are_subtracted(run):
-    sources = report_labels(run).agreement["audio"]["conflicting"].metrics["pearson"]
+def test_copies_stand_beside_the_generated_labels_and_are_subtracted(labelled):
+    sources = labelled[1].agreement["audio"]["conflicting"].metrics["pearson"]
     assert sources["copy"].mean < sources["generated"].mean
     less = sources["generated"].less["copy"]
     difference = sources["generated"].mean - sources["copy"].mean
@@ -92,8 +101,8 @@ def test_figures_are_written_over_older_ones_and_other_files_stay(run):
     assert left == [*names, "labels-mine.png", "scores.png"]
 
 
-def test_the_text_fits_80_columns_and_calls_a_synthetic_corpus_so(run):
-    report = report_labels(run)
+def test_the_text_fits_80_columns_and_calls_a_synthetic_corpus_so(labelled):
+    run, report = labelled
     text = format_label_report(report).replace(str(run.path), "RUN")
     assert max(map(len, text.splitlines())) <= 80
     assert "synthetic corpus" in text.splitlines()[0]
