@@ -11,7 +11,7 @@ import torch
 
 from mien.config import dump_toml, read_toml
 from mien.data.dataset import ClipDataset
-from mien.errors import CheckpointError, DivergenceError, TrainingError
+from mien.errors import CheckpointError, DivergenceError, OutputError, TrainingError
 from mien.evaluation.attention_share import moment_in_steps
 from mien.evaluation.conformal import calibrate, coverage
 from mien.evaluation.evaluate import evaluate_attention, evaluate_labels, evaluate_scores
@@ -87,9 +87,9 @@ def check_folder(out: Path, config: ExperimentConfig, *, resume: bool) -> Experi
         The settings of the run that is there; None if there is none.
 
     Raises:
-        TrainingError: If the folder holds something else, or a run that is not to go on.
+        TrainingError: If the folder holds something else, or a run that is not to go on, or if
+            nothing can be written there.
         CheckpointError: If the run that is there was begun with other settings.
-        OutputError: If nothing can be written there.
     """
     sweep(out / "config.toml")
     if (out / "config.toml").exists():
@@ -106,14 +106,23 @@ def check_folder(out: Path, config: ExperimentConfig, *, resume: bool) -> Experi
                 f"{out / 'config.toml'}: differs from the settings given now; resume with the same "
                 "settings, or give another --out"
             )
-        check_writable(out)
+        _check_writable(out)
         return before
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file, not a folder; give another --out")
     if out.exists() and any(out.iterdir()):
         raise TrainingError(f"{out}: exists and is not a run folder; give another --out")
-    check_writable(out)
+    _check_writable(out)
     return None
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        check_writable(out)
+    except OutputError as error:
+        raise TrainingError(
+            f"{out}: cannot be written ({error.strerror}); give another --out"
+        ) from error
 
 
 def _sweep(out: Path) -> None:
