@@ -390,6 +390,7 @@ def test_every_setting_that_claims_to_change_something_does(name):
     is_joined = isinstance(getattr(make_model(name), "fusion", None), ConcatFusion)
     without_effect = {"fusion_size"} if is_joined else set()  # there is no shared space
     for setting in settings_of.keys() - ELSEWHERE - without_effect:
+        assert setting in CHANGES, f"give a second value of {setting} in CHANGES"
         assert not torch.equal(scores(**{setting: CHANGES[setting]}), plain), setting
 
 

@@ -6,6 +6,7 @@ data. ``ExperimentConfig`` lists where each is.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -186,11 +187,15 @@ def list_configs() -> tuple[str, ...]:
 
 
 def describe_configs() -> dict[str, str]:
-    """Return, by name, the first sentence of the comment at the top of each shipped file."""
+    """Return, by name, the first sentence of the comment at the top of each shipped file.
+
+    Of a file that begins with no comment it is empty.
+    """
     described = {}
     for name in list_configs():
-        lines = (_CONFIGS / f"{name}.toml").read_text(encoding="utf-8").splitlines()
-        top = [line.removeprefix("#").strip() for line in lines[: lines.index("")]]
+        text = (_CONFIGS / f"{name}.toml").read_text(encoding="utf-8", errors="replace")
+        comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
+        top = [line.removeprefix("#").strip() for line in comment]
         described[name] = " ".join(top).partition(". ")[0].rstrip(".")
     return described
 

@@ -1,0 +1,194 @@
+"""The guides for models and the like of one's own, followed to the letter in an empty folder.
+
+Blocks with a title are laid where it says; then what the guide promises is run, each command in a
+process of its own, as a reader would.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import wave
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import write_tiny_store
+from pages import ROOT, apply_diff, read_blocks, write_block
+from talking import voice
+
+import mien
+from mien.types import Scale
+
+GUIDES = ROOT / "docs" / "howto"
+SOURCE = Path(mien.__file__).parent
+
+pytestmark = pytest.mark.slow
+
+
+def run(folder, *words, path, code=0):
+    """Run a program in a folder, with ``path`` before all else on Python's path."""
+    done = subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def blocks_of(guide):
+    return [block for block in read_blocks(GUIDES / guide) if block.title]
+
+
+def install_package(guide, folder):
+    """Lay the files of a package of one's own, and install it; returns where it then is."""
+    folder.mkdir()
+    for block in blocks_of(guide):
+        if "/" not in block.title:
+            write_block(block, folder)
+    site = folder / "site"
+    words = ["install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    run(folder, "-m", "pip", *words, "--target", site, ".", path=[SOURCE.parent])
+    return site
+
+
+def mien_commands(folder, *commands, path):
+    """Run commands of mien one after the other, in one process, which loads torch once."""
+    lines = [[str(word) for word in words] for words in commands]
+    code = f"from mien.cli import main\nfor words in {lines!r}:\n    assert main(words) == 0, words"
+    return run(folder, "-c", code, path=path)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A store of a few clips."""
+    return write_tiny_store(tmp_path_factory.mktemp("stores") / "tiny").path
+
+
+def training(config, store, out, *settings):
+    """The command that trains one short epoch."""
+    short = ["corpus=tiny", "text_encoder.input=embeddings", "train.epochs=1"]
+    given = [word for one in [*short, *settings] for word in ("--set", one)]
+    return ["train", config, "--store", store, "--out", out, "--seeds", "1", *given]
+
+
+COPIED = ["labels.generator=copy", "labels.weight=one"]
+
+
+def test_a_model_of_a_package_of_ones_own_is_trained_by_the_command_line(tmp_path, tiny):
+    site = install_package("add-a-model.md", tmp_path / "package")
+    mien_commands(
+        tmp_path,
+        training("self_mm-planted", tiny, "mine", "model.name=corrected_mean", *COPIED),
+        ["evaluate", "mine", "--split", "valid"],
+        path=[site, SOURCE.parent],
+    )
+    said = (tmp_path / "mine" / "config.toml").read_text(encoding="utf-8")
+    assert 'name = "corrected_mean"' in said
+
+
+def test_an_extractor_of_a_package_of_ones_own_is_used_by_the_command_line(tmp_path):
+    pytest.importorskip("av", reason="the extra extract is not installed")
+    path = [install_package("add-an-extractor.md", tmp_path / "package"), SOURCE.parent]
+    write_wave(tmp_path / "recordings" / "clip.wav")
+    words = ["--audio", "loudness/1", "--video", "none", "--text", "none", "--out", "store"]
+    said = mien_commands(
+        tmp_path, ["extractors"], ["extract", "recordings", "--jobs", "1", *words], path=path
+    )
+    assert "loudness/1" in said
+    assert mien.open_store(tmp_path / "store").meta.series["audio"].extractor == "loudness/1"
+
+
+def test_a_corpus_of_a_package_of_ones_own_needs_no_scale(tmp_path):
+    path = [install_package("add-a-corpus.md", tmp_path / "package"), SOURCE.parent]
+    rows = ["video_id,clip_id,text,label,mode"]
+    rows += [f"v{i},{i},so it is,{i - 2},{m}" for i, m in enumerate(["train", "valid", "test"])]
+    (tmp_path / "clips.csv").write_text("\n".join(rows), encoding="utf-8")
+    words = ["import", "clips.csv", "--corpus", "talks", "--out", "store"]
+    mien_commands(tmp_path, words, path=path)
+    assert mien.open_store(tmp_path / "store").scale == Scale(-3, 3)
+
+
+def write_wave(file):
+    file.parent.mkdir()
+    with wave.open(str(file), "wb") as out:
+        out.setparams((1, 2, 16000, 0, "NONE", ""))
+        out.writeframes(np.round(32767 * voice(2.0, 16000)).astype("<i2"))
+
+
+# --- in a copy of the repository ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the repository in which everything of the guides was done."""
+    folder = tmp_path_factory.mktemp("copy")
+    unneeded = shutil.ignore_patterns("__pycache__", "*.safetensors", "static")
+    shutil.copytree(SOURCE, folder / "src" / "mien", ignore=unneeded)
+    shutil.copytree(ROOT / "tests", folder / "tests", ignore=unneeded)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for guide in ("add-a-model.md", "add-a-corpus.md", "add-an-extractor.md"):
+        for block in blocks_of(guide):
+            follow(block, folder)
+    configs = folder / "src" / "mien" / "configs"
+    text = (configs / "self_mm-planted.toml").read_text(encoding="utf-8")
+    first, rest = text.split("\n", 1)
+    assert first.startswith("# ")
+    rest = rest.replace('name = "self_mm"', 'name = "corrected_mean"')
+    first = "# The corrected mean on the planted corpus (synthetic)."
+    (configs / "corrected_mean-planted.toml").write_text(f"{first}\n{rest}", encoding="utf-8")
+    (configs / "unexplained.toml").write_text('corpus = "planted"', encoding="utf-8")
+    return folder
+
+
+PLACES = {
+    "corrected_mean.py": "src/mien/models",
+    "loudness.py": "src/mien/extraction/extractors",
+}
+
+
+def follow(block, folder):
+    """Do with a block what the guide says of a copy of the repository."""
+    if block.language == "diff":
+        apply_diff(block, folder)
+    elif block.title.endswith(", before ATTENTIONS"):
+        file = folder / block.title.removesuffix(", before ATTENTIONS")
+        before, table, after = file.read_text(encoding="utf-8").partition("ATTENTIONS: ")
+        file.write_text(f"{before}{block.text}\n\n{table}{after}", encoding="utf-8")
+    elif "/" in block.title:
+        write_block(block, folder)
+    elif block.title in PLACES:
+        write_block(block, folder / PLACES[block.title])
+
+
+def test_the_contracts_hold_for_what_the_guides_add(copy):
+    """They take the package of the copy, not the installed one."""
+    path = [copy / "src"]
+    where = run(copy, "-c", "import mien; print(mien.__file__)", path=path)
+    assert Path(where.strip()).is_relative_to(copy)
+    names = "corrected_mean or self_trained or energy or no_two_forms or settings_for_every_model"
+    if find_spec("av"):
+        run(copy, "tests/contracts/test_extractors.py", "loudness/1", path=path)
+        names += " or loudness"
+    words = ["-q", "-p", "no:cacheprovider", "tests/contracts", "-k", names]
+    assert "failed" not in run(copy, "-m", "pytest", *words, path=path)
+
+
+def test_everything_can_be_trained_in_the_copy_and_tam_ulag_as_before(copy, tiny, tmp_path):
+    said = mien_commands(
+        tmp_path,
+        ["configs"],
+        training("corrected_mean-planted", tiny, "model", *COPIED),
+        training("self_mm-planted", tiny, "labels", "labels.generator=self_trained"),
+        training("tam_ulag-planted", tiny, "attention", "model.attention=energy", *COPIED),
+        training("tam_ulag-planted", tiny, "r", "labels.evidence_epochs=1", "labels.folds=2"),
+        path=[copy / "src"],
+    )
+    assert "The corrected mean on the planted corpus (synthetic)" in said
+    assert "unexplained" in said  # a file without a comment at its top does not end the list
+    assert (tmp_path / "r" / "metrics.json").is_file()
