@@ -20,7 +20,7 @@ def make_source(difference, low, high, *, covers_seeds=True):
 def test_a_difference_is_marked_as_better_or_worse_only_where_it_is_clear():
     below, unclear = make_source(-0.2, -0.3, -0.1), make_source(-0.1, -0.3, 0.1)
     assert difference_cell(below, "a", MAE) == "**-0.200 better** [-0.300, -0.100]"
-    assert difference_cell(below, "a", CORR) == "**-0.200 worse** [-0.300, -0.100]"
+    assert difference_cell(below, "a", CORR) == "-0.200 worse [-0.300, -0.100]"
     assert difference_cell(unclear, "a", MAE) == "-0.100 [-0.300, 0.100]"
     weights = make_source(-0.2, -0.3, -0.1, covers_seeds=False)
     assert difference_cell(weights, "a", MAE) == "-0.200 [-0.300, -0.100] (weights)"

@@ -107,8 +107,8 @@ def interval_cell(result: WithInterval, metric: Metric | None = None) -> str:
 def difference_cell(result: SourceResults, other: str, metric: Metric) -> str:
     """Return the difference to another source, with its interval; empty if there is none.
 
-    Bold, with the word ``better`` or ``worse``, where the interval covers the seeds and leaves out
-    zero; ``(weights)`` where it does not cover the seeds.
+    With the word ``better``, in bold, or ``worse`` where the interval covers the seeds and leaves
+    out zero; ``(weights)`` where it does not cover the seeds.
     """
     less = result.less.get(other)
     if less is None or less.difference is None:
@@ -123,4 +123,4 @@ def difference_cell(result: SourceResults, other: str, metric: Metric) -> str:
     if less.low <= 0 <= less.high:
         return f"{text} {interval}"
     is_better = (less.difference > 0) == metric.higher_is_better
-    return f"**{text} {'better' if is_better else 'worse'}** {interval}"
+    return f"**{text} better** {interval}" if is_better else f"{text} worse {interval}"

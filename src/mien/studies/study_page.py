@@ -7,7 +7,13 @@ from mien.evaluation.intervals import FEW_UNITS
 from mien.evaluation.label_agreement import PARTS
 from mien.evaluation.significance import SourceResults
 from mien.reports.finished_run import Picture
-from mien.reports.text import format_interval, format_value, markdown_table, name_corpus
+from mien.reports.text import (
+    describe_metrics,
+    format_interval,
+    format_value,
+    markdown_table,
+    name_corpus,
+)
 from mien.studies.results.values import CorpusResults, StudyResults, SweepResults
 from mien.studies.tables import attention_tables, label_tables, score_tables
 from mien.types import Modality, Task
@@ -56,7 +62,20 @@ def write_page(
     for sweep in results.sweeps:
         parts += _sweep_section(sweep, results)
         parts += [_picture(picture) for picture in pictures.get(sweep.name, ())]
+    parts += _describe_families(results)
     return "\n\n".join(part for part in [*parts, closing] if part) + "\n"
+
+
+def _describe_families(results: StudyResults) -> Iterator[str]:
+    """Yield how the metrics count, once for each family that a table has."""
+    scores = [c.scores for c in results.corpora.values() if c.sweep is None and c.scores]
+    families = dict.fromkeys(each.family for each in scores)
+    if families:
+        yield "## Metrics"
+    for family in families:
+        yield "\n".join(
+            "- `{}`: {}".format(*line.split(": ", 1)) for line in describe_metrics(family)
+        )
 
 
 def _picture(picture: Picture) -> str:
@@ -76,7 +95,8 @@ def _methods(results: StudyResults) -> str:
         f"Differences are to `{results.baseline}` unless another is named. Their 95 % intervals "
         "use Student's t and cover both the videos, which are paired, and the seeds, which are "
         "not; `(weights)` marks those of a variant with one seed, which hold for these weights "
-        "only. Bold: the interval excludes 0. Intervals are not corrected for their number.",
+        "only. `better`, in bold, or `worse`: the interval excludes 0. Intervals are not "
+        "corrected for their number.",
     ]
     if results.is_restated:
         lines.append(

@@ -18,7 +18,6 @@ from mien.reports.label_tables import (
 from mien.reports.metric_cells import difference_cell, interval_cell, mean_cell
 from mien.reports.text import (
     UNDEFINED,
-    describe_metrics,
     format_value,
     label_metric,
     markdown_table,
@@ -203,7 +202,6 @@ def score_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Itera
         yield _task_table(tasks, corpus, family, study.baseline)
         clips = ", ".join(f"{t} {count_clips(results, split)}" for t, results in tasks.items())
         yield caption(name, corpus, study, clips)
-    yield "; ".join(describe_metrics(family)) + "."
 
 
 def _score_differences(fusion: MetricResults, family: str, against: Sequence[str]) -> str:

@@ -1,10 +1,10 @@
 """Training losses and validation metrics by epoch."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,52 +13,57 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mien.reports.figures.style import (
-    COLOURS,
     DASHED,
     MUTED,
     legend_style,
     make_figure,
+    series_colour,
+    series_marker,
     style_axes,
 )
+from mien.reports.text import name_metric
 from mien.types import Task
 
 __all__ = ["draw_learning"]
 
+_Histories = Mapping[int, Sequence[Mapping[str, Any]]]
 
-def draw_learning(
-    histories: Mapping[int, Sequence[Mapping[str, Any]]], monitor: str, title: str
-) -> Figure:
+_SEEDS_ABREAST: Final = 5  # in the legend
+
+
+def draw_learning(histories: _Histories, monitor: str, title: str) -> Figure:
     """Draw training losses and validation metrics by epoch, a line for each seed.
+
+    Above the multimodal task, where the training loss is an MAE as well; below the losses of the
+    unimodal tasks, and how many proposed labels were cut to the scale, if that changes.
 
     Args:
         histories: Per seed the lines of ``epochs.jsonl``.
         monitor: Validation metric that picked the best epoch.
         title: Stands above the figure.
     """
-    groups = _group_curves(histories, monitor)
-    num_columns = min(3, len(groups))
-    num_rows = math.ceil(len(groups) / num_columns)
-    figure = make_figure(title, 3.5 * num_columns + 0.3, 2.75 * num_rows + 0.75)
-    panels: list[Axes] = list(figure.subplots(num_rows, num_columns, squeeze=False).flat)
-    for axes, group in zip(panels, groups, strict=False):
-        style_axes(axes, group.title, across="epoch", up=group.up)
-        for curve in group.curves:
-            for history in histories.values():
-                values = [group.factor * curve.read(epoch) for epoch in history]
-                _draw_curve(axes, values, curve.colour, _best(history), style=curve.style)
-        if len(group.curves) > 1:
-            keys = [Line2D([], [], color=c.colour, linestyle=c.style) for c in group.curves]
-            axes.legend(keys, [c.name for c in group.curves], **legend_style())
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        axes.margins(y=0.08)
-        if group.starts_at_zero:
-            axes.set_ylim(bottom=0)
-    for axes in panels[len(groups) :]:
-        axes.set_axis_off()
-    seeds = "the seed" if len(histories) == 1 else f"each of {len(histories)} seeds"
-    mark = [Line2D([], [], color=MUTED, linewidth=1.1, marker="o", markersize=5)]
-    names = [f"a line for {seeds}; dot: its best epoch"]
-    figure.legend(mark, names, **legend_style(), loc="outside lower left")
+    rows = [row for row in (_multimodal(histories, monitor), _unimodal(histories)) if row]
+    num_columns = max(map(len, rows))
+    figure = make_figure(title, 2.85 * num_columns + 0.3, 2.6 * len(rows) + 0.95)
+    grid = figure.subplots(len(rows), num_columns, squeeze=False)
+    for panels, axes_of_row in zip(rows, grid, strict=True):
+        first: dict[str, Axes] = {}
+        for panel, axes in zip(panels, axes_of_row, strict=False):
+            if (other := first.setdefault(panel.up, axes)) is not axes:
+                axes.sharey(other)
+            _draw_panel(axes, panel, histories)
+        for axes in axes_of_row[len(panels) :]:
+            axes.set_axis_off()
+    figure.legend(
+        [_seed_key(number) for number in range(len(histories))],
+        [f"seed {seed}" for seed in histories],
+        **legend_style(),
+        loc="outside lower left",
+        ncols=min(_SEEDS_ABREAST, len(histories)),
+        title="mark: the best epoch of a seed by validation",
+        title_fontsize=8.5,
+        alignment="left",
+    )
     return figure
 
 
@@ -67,12 +72,11 @@ class _Curve(NamedTuple):
 
     name: str
     read: Callable[[Mapping[str, Any]], float]
-    colour: str
     style: Any = "solid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Group:
+class _Panel:
     """The curves of one panel."""
 
     title: str
@@ -82,37 +86,60 @@ class _Group:
     starts_at_zero: bool = False
 
 
-def _group_curves(
-    histories: Mapping[int, Sequence[Mapping[str, Any]]], monitor: str
-) -> list[_Group]:
-    """Decide what is drawn: losses, cut labels, and validation metrics."""
+def _multimodal(histories: _Histories, monitor: str) -> list[_Panel]:
+    """Return the panels of the multimodal task; MAE is what is minimised, too."""
     first = next(iter(histories.values()))[0]
-    tasks = [Task(name) for name in first["losses"]]
-    curves = [_Curve(str(t), partial(_read_loss, task=t), COLOURS[t]) for t in tasks]
-    error = "weighted absolute error"
-    groups = [_Group(title="training loss, fusion", up=error, curves=curves[:1])]
-    if len(curves) > 1:
-        words = "training loss, unimodal tasks"
-        groups.append(_Group(title=words, up=error, curves=curves[1:], starts_at_zero=True))
-    if any(epoch["clipped"] > 0 for history in histories.values() for epoch in history):
-        cut = [_Curve("", lambda epoch: float(epoch["clipped"]), MUTED)]
-        words = "proposed labels cut to the scale"
-        groups.append(
-            _Group(title=words, up="percent", curves=cut, factor=100.0, starts_at_zero=True)
-        )
-    for name, words in (("mae", "mean absolute error"), ("corr", "correlation")):
+    panels = []
+    for name in ("mae", "corr", *(name for name in first["valid"] if name.startswith("acc2"))):
+        curves = [_Curve("validation", partial(_read_valid, name=name))]
+        if name == "mae":
+            curves.append(_Curve("training", partial(_read_loss, task=Task.FUSION), DASHED))
+        is_share, title = name.startswith("acc2"), name_metric(name)
         picks = " (picks the best epoch)" if name == monitor else ""
-        curve = _Curve(name, partial(_read_valid, name=name), COLOURS[Task.FUSION])
-        groups.append(_Group(title=f"validation {name}{picks}", up=words, curves=[curve]))
-    readings = [name for name in first["valid"] if name.startswith("acc2")]
-    styles = ["solid", DASHED]
-    curves = [
-        _Curve(name, partial(_read_valid, name=name), COLOURS[Task.FUSION], style)
-        for name, style in zip(readings, styles, strict=False)
+        panels.append(
+            _Panel(
+                title=f"{'validation ' * (name != 'mae')}{title}{picks}",
+                up=f"{title}{', %' * is_share}",
+                curves=curves,
+                factor=100.0 if is_share else 1.0,
+            )
+        )
+    return panels
+
+
+def _unimodal(histories: _Histories) -> list[_Panel]:
+    """Return the panels of the unimodal tasks and their labels."""
+    first = next(iter(histories.values()))[0]
+    panels = [
+        _Panel(
+            title=f"training loss, {task}",
+            up="weighted absolute error",
+            curves=[_Curve("", partial(_read_loss, task=task))],
+            starts_at_zero=True,
+        )
+        for task in map(Task, first["losses"])
+        if task is not Task.FUSION
     ]
-    title = f"validation {' and '.join(readings)}"
-    groups.append(_Group(title=title, up="percent", curves=curves, factor=100.0))
-    return groups
+    if any(_keeps_changing(history) for history in histories.values()):
+        panels.append(
+            _Panel(
+                title="proposed labels cut to the scale",
+                up="%",
+                curves=[_Curve("", lambda epoch: float(epoch["clipped"]))],
+                factor=100.0,
+                starts_at_zero=True,
+            )
+        )
+    return panels
+
+
+def _keeps_changing(history: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the share of labels that were cut changes more than once.
+
+    Labels that are made before the training, and taken after a warm-up, change once.
+    """
+    shares = [float(epoch["clipped"]) for epoch in history]
+    return sum(share != before for before, share in pairwise(shares)) > 1
 
 
 def _read_loss(epoch: Mapping[str, Any], task: Task) -> float:
@@ -123,16 +150,44 @@ def _read_valid(epoch: Mapping[str, Any], name: str) -> float:
     return float(epoch["valid"][name])
 
 
+def _draw_panel(axes: Axes, panel: _Panel, histories: _Histories) -> None:
+    style_axes(axes, panel.title, across="epoch", up=panel.up)
+    for curve in panel.curves:
+        for number, history in enumerate(histories.values()):
+            values = [panel.factor * curve.read(epoch) for epoch in history]
+            _draw_curve(axes, values, curve.style, number, _best(history))
+    if len(panel.curves) > 1:
+        keys = [Line2D([], [], color=MUTED, linestyle=curve.style) for curve in panel.curves]
+        axes.legend(keys, [curve.name for curve in panel.curves], **legend_style())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.margins(y=0.08)
+    if panel.starts_at_zero:
+        axes.set_ylim(bottom=0)
+
+
 def _draw_curve(
     axes: Axes,
     values: Sequence[float],
-    colour: str,
+    style: Any,  # noqa: ANN401  # a name or a pattern of dashes
+    number: int,
     best: int,
-    style: Any = "solid",  # noqa: ANN401  # a name or a pattern of dashes
 ) -> None:
+    """Draw the curve of a seed; its best epoch is marked on what validation measured."""
+    colour = series_colour(number)
     epochs = np.arange(1, len(values) + 1)
-    axes.plot(epochs, values, color=colour, linewidth=1.1, alpha=0.75, linestyle=style)
-    axes.plot(best, values[best - 1], "o", color=colour, markersize=5.5, markeredgecolor="white")
+    axes.plot(epochs, values, color=colour, linewidth=1.2, alpha=0.8, linestyle=style)
+    if style == "solid":
+        axes.plot(
+            best, values[best - 1], series_marker(number), color=colour, markersize=6,
+            markeredgecolor="white",
+        )  # fmt: skip
+
+
+def _seed_key(number: int) -> Line2D:
+    return Line2D(
+        [], [], color=series_colour(number), marker=series_marker(number), markersize=5,
+        linewidth=1.2,
+    )  # fmt: skip
 
 
 def _best(history: Sequence[Mapping[str, Any]]) -> int:
