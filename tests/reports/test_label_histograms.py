@@ -55,6 +55,27 @@ def test_each_panel_shares_out_all_clips_over_the_scale():
                 assert patch.get_data().values.sum() == pytest.approx(100)
 
 
+@pytest.mark.parametrize("has_warm_up", [True, False])
+def test_labels_that_stay_are_drawn_once(has_warm_up):
+    labels = make_labels({})
+    trajectory = np.repeat(np.random.default_rng(0).uniform(-1, 1, (1, 2, 41)), 5, axis=0)
+    if has_warm_up:
+        trajectory[0] = labels.annotated
+    figure = draw_labels(trajectory, labels, 3, SIMS, "t")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["text", "video"]
+    for axes, row in zip(figure.axes, trajectory[-1], strict=True):
+        data = axes.patches[0].get_data()
+        assert np.allclose(data.values, np.histogram(row, data.edges)[0] * 100 / 41)
+
+
+def test_labels_of_a_best_epoch_before_they_stay_are_drawn_by_epoch():
+    trajectory = np.repeat(np.random.default_rng(0).uniform(-1, 1, (1, 2, 41)), 5, axis=0)
+    trajectory[0] = make_labels({}).annotated
+    figure = draw_labels(trajectory, make_labels({}), 1, SIMS, "t")
+    assert figure.axes[0].get_title(loc="left") == "epoch 1 (best)"
+    assert len(figure.axes) > 2
+
+
 def test_the_known_label_is_explained_only_where_there_is_one():
     trajectory = np.zeros((2, 2, 41))
     for truth, num in (({}, 2), ({Modality.TEXT: np.zeros(41)}, 3)):

@@ -1,14 +1,17 @@
 import json
 
+import numpy as np
 import pytest
-from fake_runs import write_run
+from fake_runs import settle_labels, write_run
 
 from mien.evaluation.label_agreement import agreement, flipped_share
 from mien.reports.label_trajectories import (
+    compare_with_copies,
     evaluate_copies,
     evaluate_moves,
     evaluate_trajectories,
     read_label_rows,
+    settled_from,
 )
 from mien.types import Modality, Task
 
@@ -21,6 +24,46 @@ def few_resamples(monkeypatch):
 @pytest.fixture
 def run(tmp_path):
     return write_run(tmp_path / "run", num_epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "epoch"),
+    [
+        ([[1, 2]] * 4, 1),
+        ([[0, 9]] * 4, 1),
+        ([[1, 2], [0, 9], [0, 9]], 2),
+        ([[1, 2], [1, 2], [0, 9], [0, 9]], 3),
+        ([[1, 2], [0, 9]], None),
+        ([[5, 5], [0, 9], [0, 9]], None),
+        ([[1, 2], [5, 5], [0, 9], [0, 9]], None),
+        ([[1, 2]], 1),
+    ],
+)
+def test_labels_are_settled_if_nothing_but_copies_comes_before(labels, epoch):
+    assert settled_from(np.array(labels, dtype=float), np.array([1.0, 2.0])) == epoch
+
+
+def test_labels_of_a_run_are_settled_if_they_are_so_at_the_best_epoch_of_every_seed(run):
+    assert not read_label_rows(run.seeds)[Modality.TEXT].are_settled
+    settle_labels(run)
+    best = [seed.metrics()["best_epoch"] for seed in run.seeds]
+    assert read_label_rows(run.seeds)[Modality.TEXT].are_settled == (min(best) > 1)
+    path = run.seeds[0].path / "metrics.json"
+    for epoch in (1, 2):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": epoch}))
+        rows = read_label_rows(run.seeds[:1])[Modality.TEXT]
+        assert rows.are_settled == (epoch == 2)
+
+
+def test_labels_are_compared_with_copies_by_the_metrics_that_are_named(run):
+    rows = read_label_rows(run.seeds)[Modality.TEXT]
+    part = compare_with_copies(rows, names=("pearson",))["everywhere"]
+    assert list(part.metrics) == ["pearson"]
+    assert part.metrics["pearson"]["copy"].mean == pytest.approx(
+        evaluate_copies(rows)["everywhere"]
+    )
+    assert list(part.metrics["pearson"]["generated"].less) == ["copy"]
+    assert len(compare_with_copies(rows)["everywhere"].metrics) > 1
 
 
 def test_trajectories_follow_the_labels_from_copies_on(run):

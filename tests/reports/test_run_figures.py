@@ -1,5 +1,7 @@
+import json
+
 import pytest
-from fake_runs import write_run
+from fake_runs import settle_labels, write_run
 
 from mien.reports.figures.run import draw_figures
 from mien.reports.finished_run import read_run
@@ -51,3 +53,38 @@ def test_synthetic_is_said_in_the_title_of_every_figure(run, monkeypatch):
     draw_figures(read_run(run))
     assert len(titles) >= 5
     assert all("synthetic corpus" in " ".join(title.split()) for title in titles)
+
+
+def test_labels_that_no_longer_change_are_drawn_once_with_intervals(run, monkeypatch):
+    settle_labels(run)
+    for seed in run.seeds:
+        path = seed.path / "metrics.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": 3}))
+    path = run.path / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epochs": [3, 3]}))
+    figures = {}
+    monkeypatch.setattr(
+        "mien.reports.figures.run.save_figure",
+        lambda figure, path: figures.__setitem__(path.stem, figure),
+    )
+    captions = {picture.title: picture.caption for picture in draw_figures(read_run(run))}
+    assert len(figures["generated-labels"].axes) == 3
+    assert "from epoch 2 of seed 1111 on" in captions["Generated labels"]
+    axes = figures["agreement-with-truth"].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["generated", "copy"]
+    assert "no longer changed" in captions["Agreement with truth"]
+
+
+def test_figures_are_also_written_in_another_format_and_kept_up_to_date(tmp_path):
+    run = write_run(
+        tmp_path / "run", seeds=(1,), num_epochs=2, has_truth=False, has_attention=False
+    )
+    pictures = draw_figures(read_run(run), "svg")
+    figures = run.path / "figures"
+    assert all(picture.file.endswith(".png") for picture in pictures)
+    assert sorted(p.suffix for p in figures.iterdir()) == [".png"] * 3 + [".svg"] * 3
+    first = (figures / "scores.svg").read_bytes()
+    (figures / "scores.svg").write_bytes(b"old")
+    draw_figures(read_run(run))
+    assert (figures / "scores.svg").read_bytes() == first
+    assert not list(figures.glob("*.pdf"))

@@ -1,7 +1,7 @@
 import numpy as np
 
 from mien.evaluation.predictions import Predictions
-from mien.reports.figures.score_clouds import draw_scores
+from mien.reports.figures.score_clouds import draw_scores, share_beyond
 from mien.types import Modality, Scale, Task
 
 MOSI = Scale(-3.0, 3.0)
@@ -42,3 +42,19 @@ def test_the_mean_score_is_the_mean_of_the_clips_around_a_label():
     rings = next(line for line in axes.lines if line.get_marker() == "o")
     expected = predictions.scores[Task.FUSION].reshape(3, 10).mean(axis=1)
     assert np.allclose(rings.get_xydata(), np.stack([[-2.0, 0.1, 2.0], expected], axis=1))
+
+
+def test_the_ends_of_the_scale_are_marked_where_scores_lie_beyond_and_none_is_cut_off():
+    labels = np.linspace(-3, 3, 50)
+    predictions = make_predictions(1, {Task.FUSION: labels, Task.AUDIO: labels})
+    figure = draw_scores([predictions], MOSI, "t")
+    assert share_beyond([predictions], MOSI) == 0
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["score = label", "mean score"]
+    predictions.scores[Task.FUSION][:5] = 3.9
+    figure = draw_scores([predictions], MOSI, "t")
+    assert share_beyond([predictions], MOSI) == 0.1
+    assert figure.legends[0].get_texts()[-1].get_text() == "end of the scale"
+    levels = {tuple(line.get_ydata()) for line in figure.axes[0].lines}
+    assert {(-3.0, -3.0), (3.0, 3.0)} <= levels
+    assert all(axes.get_ylim()[1] > 3.9 for axes in figure.axes)

@@ -245,6 +245,7 @@ def evaluate_agreement(
     *,
     against: Sequence[str] = (),
     fixed: Collection[str] = (),
+    names: Collection[str] | None = None,
 ) -> dict[str, MetricResults]:
     """Compare labels of one modality, from several sources, with its truth.
 
@@ -255,15 +256,17 @@ def evaluate_agreement(
         videos: Video of each clip; whole videos are resampled.
         against: Sources that are subtracted from every other one.
         fixed: Sources without a training.
+        names: Which metrics of ``AGREEMENT``; all of them if None.
 
     Returns:
-        For each of ``PARTS`` the metrics of ``AGREEMENT``; a part without a clip has none.
+        For each of ``PARTS`` these metrics; a part without a clip has none.
     """
+    chosen = {name: m for name, m in AGREEMENT.items() if names is None or name in names}
     parts = {}
     for part, rows in select_parts(truth, annotated).items():
         clusters = clusters_of(videos[rows]) if rows.any() else videos[rows]
         labels = {name: source[:, rows] for name, source in sources.items()}
-        metrics = AGREEMENT if rows.any() else {}
+        metrics = chosen if rows.any() else {}
         parts[part] = MetricResults(
             num_clips=int(rows.sum()),
             num_clusters=len(np.unique(clusters)),

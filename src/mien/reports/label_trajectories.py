@@ -1,7 +1,7 @@
 """The labels that trainings generated, epoch by epoch: read from their folders, and measured."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,8 +12,15 @@ from pydantic import Field
 from mien.errors import CheckpointError
 from mien.evaluation.bootstrap import clusters_of
 from mien.evaluation.formulas import Scores, mae
-from mien.evaluation.label_agreement import AGREEMENT, GENERATED, flipped_share, select_parts
-from mien.evaluation.significance import SourceResults, compare_sources
+from mien.evaluation.label_agreement import (
+    AGREEMENT,
+    COPY,
+    GENERATED,
+    evaluate_agreement,
+    flipped_share,
+    select_parts,
+)
+from mien.evaluation.significance import MetricResults, SourceResults, compare_sources
 from mien.files.json_values import Number, StrictValue, json_number, json_numbers
 from mien.reports.finished_run import read_labels
 from mien.training.run_folder import SeedFolder
@@ -23,10 +30,12 @@ __all__ = [
     "LabelMoves",
     "LabelRows",
     "LabelTrajectory",
+    "compare_with_copies",
     "evaluate_copies",
     "evaluate_moves",
     "evaluate_trajectories",
     "read_label_rows",
+    "settled_from",
 ]
 
 
@@ -67,6 +76,39 @@ class LabelRows:
     def last(self) -> Float[np.ndarray, "_ N"]:
         """Labels of the last epoch, one row for each seed."""
         return np.stack([t[-1] for t in self.trajectories.values()])
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether no seed changed its labels any more when it reached its best epoch.
+
+        So it is with labels that are made before the training.
+        """
+        epochs = {s: settled_from(t, self.annotated) for s, t in self.trajectories.items()}
+        return all(e is not None and e <= self.best_epochs[s] for s, e in epochs.items())
+
+
+def settled_from(
+    trajectory: Float[np.ndarray, "E *M N"], annotated: Float[np.ndarray, " N"]
+) -> int | None:
+    """Return the epoch, from 1, from which labels stay as they are.
+
+    Args:
+        trajectory: The labels after each epoch.
+        annotated: The multimodal annotation.
+
+    Returns:
+        None if they keep changing: if they are no copies of the annotation before that epoch, or
+        if it is the last one, so that nothing is known of what would follow.
+    """
+    differs = [not np.array_equal(labels, trajectory[-1]) for labels in trajectory]
+    settled = len(differs) - differs[::-1].index(True) if any(differs) else 0
+    if settled == 0:
+        return 1
+    if settled == len(trajectory) - 1 or not np.allclose(
+        trajectory[:settled], annotated, atol=1e-5
+    ):
+        return None
+    return settled + 1
 
 
 def read_label_rows(seeds: Sequence[SeedFolder]) -> dict[Modality, LabelRows]:
@@ -161,6 +203,24 @@ def evaluate_trajectories(rows: LabelRows) -> dict[str, LabelTrajectory]:
         )
         for seed, trajectory in rows.trajectories.items()
     }
+
+
+def compare_with_copies(
+    rows: LabelRows, names: Collection[str] | None = None
+) -> dict[str, MetricResults]:
+    """Compare the labels of the best epoch, and copies of the annotation, with the truth.
+
+    Args:
+        rows: Labels of a modality.
+        names: Which metrics of ``AGREEMENT``; all of them if None.
+
+    Returns:
+        What ``evaluate_agreement`` gives for the ``generated`` labels and for ``copy``.
+    """
+    return evaluate_agreement(
+        {GENERATED: rows.best, COPY: rows.annotated[None]}, rows.truth, rows.annotated,
+        rows.videos, against=(COPY,), fixed=(COPY,), names=names,
+    )  # fmt: skip
 
 
 def evaluate_copies(rows: LabelRows) -> dict[str, float | None]:

@@ -12,7 +12,6 @@ from mien.evaluation.label_agreement import (
     COPY,
     GENERATED,
     PARTS,
-    evaluate_agreement,
     flipped_share,
 )
 from mien.evaluation.significance import MetricResults, SourceResults, summarise_seeds
@@ -28,8 +27,8 @@ from mien.reports.label_tables import (
 )
 from mien.reports.label_trajectories import (
     LabelMoves,
-    LabelRows,
     LabelTrajectory,
+    compare_with_copies,
     evaluate_moves,
     evaluate_trajectories,
     read_label_rows,
@@ -73,6 +72,8 @@ class LabelReport:
             multimodal label.
         trajectories: Per modality what ``evaluate_trajectories`` gives.
         moves: What ``evaluate_moves`` gives.
+        are_settled: Whether labels no longer changed when each seed reached its best epoch, so that
+            there is nothing to draw by epoch.
         figures: The figures that were written.
     """
 
@@ -83,11 +84,14 @@ class LabelReport:
     contradicting: Mapping[str, float]
     trajectories: Mapping[str, Mapping[str, LabelTrajectory]]
     moves: Mapping[str, LabelMoves]
+    are_settled: bool = False
     figures: tuple[Path, ...] = ()
 
 
 def report_labels(run: RunFolder | str | Path) -> LabelReport:
     """Measure the labels that a run generated, and write ``figures/labels-*.png`` into its folder.
+
+    Labels that no longer change when the best epoch is reached are not drawn by epoch.
 
     Args:
         run: The run, or its folder.
@@ -102,22 +106,16 @@ def report_labels(run: RunFolder | str | Path) -> LabelReport:
         title=finished.title,
         generator=str(finished.config["labels"]["generator"]),
         seeds=tuple(seed.seed for seed in finished.seeds),
-        agreement={str(m): _compare_with_copies(own) for m, own in known.items()},
+        agreement={str(m): compare_with_copies(own) for m, own in known.items()},
         contradicting={
             str(m): flipped_share(own.truth[own.known], own.annotated[own.known])
             for m, own in known.items()
         },
         trajectories={str(m): evaluate_trajectories(own) for m, own in rows.items()},
         moves=evaluate_moves(rows),
+        are_settled=all(own.are_settled for own in rows.values()),
     )
     return replace(report, figures=tuple(_draw(report, finished)))
-
-
-def _compare_with_copies(rows: LabelRows) -> dict[str, MetricResults]:
-    sources = {GENERATED: rows.best, COPY: rows.annotated[None]}
-    return evaluate_agreement(
-        sources, rows.truth, rows.annotated, rows.videos, against=(COPY,), fixed=(COPY,)
-    )
 
 
 def _draw(report: LabelReport, run: FinishedRun) -> Iterator[Path]:
@@ -135,6 +133,9 @@ def _draw(report: LabelReport, run: FinishedRun) -> Iterator[Path]:
         title = f"Labels of train against the truth: {report.title}"
         save_figure(draw_agreement(report.agreement, title), folder / "labels-agreement.png")
         yield folder / "labels-agreement.png"
+    if report.are_settled:
+        (folder / "labels-epochs.png").unlink(missing_ok=True)
+        return
     note = (
         "a line for each seed, dot: its best epoch; dashed: copies of the annotation, or the "
         "share in the truth"
@@ -176,7 +177,8 @@ def format_label_report(report: LabelReport) -> str:
             )
         )
     parts += [_epoch_table(report), *_move_tables(report)]
-    parts.append("\n".join(f"figure: {path}" for path in report.figures))
+    if report.figures:
+        parts.append("\n".join(f"figure: {path}" for path in report.figures))
     return "\n\n".join(parts)
 
 

@@ -21,6 +21,7 @@ from mien.reports.figures.style import (
     style_axes,
 )
 from mien.reports.finished_run import TrainLabels
+from mien.reports.label_trajectories import settled_from
 from mien.types import Modality, Scale, Task
 
 __all__ = ["bin_edges", "draw_labels", "pick_epochs"]
@@ -35,6 +36,8 @@ def draw_labels(
 ) -> Figure:
     """Draw how the generated labels of train are spread over the scale, at some epochs.
 
+    Labels that do not change any more when the best epoch is reached are drawn once.
+
     Args:
         trajectory: What each unimodal task was trained on, epoch by epoch.
         labels: The multimodal annotation and what is known of the modalities.
@@ -42,8 +45,11 @@ def draw_labels(
         scale: Range of the annotations.
         title: Stands above the figure.
     """
-    epochs = pick_epochs(len(trajectory), best_epoch)
     edges = bin_edges(labels.annotated, scale)
+    settled = settled_from(trajectory, labels.annotated)
+    if settled is not None and settled <= best_epoch:
+        return _draw_once(trajectory[-1], labels, edges, title)
+    epochs = pick_epochs(len(trajectory), best_epoch)
     modalities = labels.modalities
     size = 2.35 * len(epochs) + 0.8, 1.75 * len(modalities) + 1.1
     figure = make_figure(title, *size)
@@ -58,6 +64,27 @@ def draw_labels(
     for axes in panels[-1]:
         axes.set_xlabel("label", fontsize=9.5, color=INK)
     figure.legend(*_label_keys(labels), **legend_style(), ncols=3, loc="outside lower left")
+    return figure
+
+
+def _draw_once(
+    settled: Float[np.ndarray, "M N"],
+    labels: TrainLabels,
+    edges: Float[np.ndarray, "_"],
+    title: str,
+) -> Figure:
+    """Draw labels that stay, a panel for each modality."""
+    num = len(labels.modalities)
+    figure = make_figure(title, 3.6 * num + 0.5, 3.1)
+    panels = figure.subplots(1, num, squeeze=False, sharex=True)[0]
+    for axes, modality, generated in zip(panels, labels.modalities, settled, strict=True):
+        up = "% of clips" if axes is panels[0] else ""
+        style_axes(axes, str(modality), across="label", up=up)
+        _draw_spread(axes, generated, labels, modality, edges)
+    num_columns = 1 if num == 1 else 3
+    figure.legend(
+        *_label_keys(labels), **legend_style(), ncols=num_columns, loc="outside lower left"
+    )
     return figure
 
 

@@ -91,7 +91,7 @@ def draw_agreement(agreement: Mapping[str, Mapping[str, MetricResults]], title: 
                 )
             )
         rows.append(panels)
-    return draw_intervals(rows, list(names), title, INTERVALS)
+    return draw_intervals(rows, list(names), title, f"{INTERVALS}; dashed: no correlation")
 
 
 def draw_courses(

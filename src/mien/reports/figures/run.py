@@ -9,17 +9,21 @@ from matplotlib.figure import Figure
 from mien.evaluation.label_agreement import PARTS, select_parts
 from mien.reports.figures.attention_maps import draw_attention
 from mien.reports.figures.label_histograms import draw_labels
-from mien.reports.figures.label_panels import LabelCourses, draw_courses
+from mien.reports.figures.label_panels import LabelCourses, draw_agreement, draw_courses
 from mien.reports.figures.learning_curves import draw_learning
-from mien.reports.figures.score_clouds import draw_scores
+from mien.reports.figures.score_clouds import draw_scores, share_beyond
 from mien.reports.figures.style import save_figure
 from mien.reports.figures.words import keep_printable
 from mien.reports.finished_run import FigureFormat, FinishedRun, Picture, read_labels
 from mien.reports.label_trajectories import (
+    LabelRows,
+    compare_with_copies,
     evaluate_copies,
     evaluate_trajectories,
     read_label_rows,
+    settled_from,
 )
+from mien.reports.text import name_metric
 from mien.types import REPORTED_SPLITS
 
 __all__ = ["draw_figures"]
@@ -58,8 +62,9 @@ def _learning(run: FinishedRun) -> tuple[Figure, str]:
     histories = {seed.seed: seed.epochs() for seed in run.seeds}
     monitor = str(run.config["train"]["monitor"])
     return draw_learning(histories, monitor, _title(run, "Learning curves")), (
-        "Training loss of each task and validation metrics of the multimodal task by epoch, one "
-        f"line for each seed; the dot is the seed's best epoch by validation `{monitor}`."
+        "Above, validation metrics of the multimodal task by epoch, with its training loss, which "
+        "is an MAE too; below, training losses of the unimodal tasks. Each seed has its colour, "
+        f"and its mark at its best epoch by validation {name_metric(monitor)}."
     )
 
 
@@ -71,9 +76,18 @@ def _scores(run: FinishedRun) -> tuple[Figure, str] | None:
             return draw_scores(predictions, run.scale, _title(run, f"Scores on {split}")), (
                 f"Score against annotated label on {split}, the clips of {seeds} in one cloud; a "
                 "ring is the mean score of the clips around a label, the dashed line a score equal "
-                "to the label."
+                f"to the label.{_describe_beyond(share_beyond(predictions, run.scale))}"
             )
     return None
+
+
+def _describe_beyond(share: float) -> str:
+    if share == 0:
+        return ""
+    return (
+        f" Of the multimodal scores, {100 * share:.1f} % lie beyond the scale and are drawn there; "
+        "`mien predict` cuts them to its ends."
+    )
 
 
 def _labels(run: FinishedRun) -> tuple[Figure, str] | None:
@@ -81,46 +95,60 @@ def _labels(run: FinishedRun) -> tuple[Figure, str] | None:
     labels = read_labels(seed)
     if not labels.modalities:
         return None
-    figure = draw_labels(
-        seed.label_trajectory().astype(np.float64),
-        labels,
-        run.best_epoch(seed),
-        run.scale,
-        _title(run, f"Labels of train, seed {seed.seed}"),
-    )
+    trajectory, best = seed.label_trajectory().astype(np.float64), run.best_epoch(seed)
+    title = _title(run, f"Labels of train, seed {seed.seed}")
+    figure = draw_labels(trajectory, labels, best, run.scale, title)
+    settled = settled_from(trajectory, labels.annotated)
+    if settled is None or settled > best:
+        when = f"at some epochs of seed {seed.seed}"
+    elif settled == 1:
+        when = f"in every epoch of seed {seed.seed}"
+    else:
+        when = (
+            f"from epoch {settled} of seed {seed.seed} on, before which they are copies of the "
+            "annotation"
+        )
     end = " and the known label of the modality as a dashed one." if labels.truth else "."
     return figure, (
-        "How the labels on which each unimodal task was trained are spread over the scale, at "
-        f"some epochs of seed {seed.seed}, with the multimodal annotation as a solid line{end}"
+        "How the labels on which each unimodal task was trained are spread over the scale, "
+        f"{when}; with the multimodal annotation as a solid line{end}"
     )
 
 
 def _agreement(run: FinishedRun) -> tuple[Figure, str] | None:
-    courses = {
-        str(modality): LabelCourses(
-            trajectories={_generator(run): tuple(evaluate_trajectories(rows).values())},
-            marks=evaluate_copies(rows),
-            num_clips={
-                part: int(clips.sum())
-                for part, clips in select_parts(rows.truth, rows.annotated).items()
-            },
-        )
-        for modality, rows in read_label_rows(run.seeds).items()
-        if rows.known.any()
-    }
-    if not courses:
+    rows = {str(m): own for m, own in read_label_rows(run.seeds).items() if own.known.any()}
+    if not rows:
         return None
-    note = "a line for each seed, dot: its best epoch; dashed: copies of the annotation"
     title = _title(run, "Generated labels against truth")
+    parts = (
+        "above over all clips, below over those in which the modality contradicts the multimodal "
+        "label"
+    )
+    if all(own.are_settled for own in rows.values()):
+        agreement = {m: compare_with_copies(own, names=("pearson",)) for m, own in rows.items()}
+        return draw_agreement(agreement, title), (
+            "Correlation of the labels that each unimodal task was trained on in the best epoch, "
+            "from which they no longer changed, with the known labels of train: "
+            f"{parts}; beside it, what copies of the annotation get."
+        )
+    courses = {m: _courses(own) for m, own in rows.items()}
+    note = "dot: the best epoch of a seed; dashed: copies of the annotation"
     return draw_courses(courses, tuple(PARTS), title, note), (
         "Correlation of the labels that each unimodal task was trained on with the known labels of "
-        "train by epoch, above over all clips, below over those in which the modality contradicts "
-        "the multimodal label; the dashed line is what copies of the annotation get."
+        f"train by epoch, {parts}; the dashed line is what copies of the annotation get."
     )
 
 
-def _generator(run: FinishedRun) -> str:
-    return str(run.config["labels"]["generator"])
+def _courses(rows: LabelRows) -> LabelCourses:
+    """Return how labels of a modality went, seed by seed."""
+    return LabelCourses(
+        trajectories={f"seed {s}": (each,) for s, each in evaluate_trajectories(rows).items()},
+        marks=evaluate_copies(rows),
+        num_clips={
+            part: int(clips.sum())
+            for part, clips in select_parts(rows.truth, rows.annotated).items()
+        },
+    )
 
 
 def _attention(run: FinishedRun) -> tuple[Figure, str] | None:
