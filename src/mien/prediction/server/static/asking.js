@@ -1,7 +1,14 @@
 // One request to the server: sent, followed while it waits, given up when the user wants.
 
-/** A sentence for the user. */
-export class Refusal extends Error {}
+/** A sentence for the user; the same request may be answered later, or never. */
+export class Refusal extends Error {
+  constructor(message, { isFinal = false } = {}) {
+    super(message);
+    this.isFinal = isFinal;
+  }
+}
+
+const LATER = [408, 409, 429]; // of the refusals of a request itself, those that another try may mend
 
 export class Request {
   constructor(path, body, type, onProgress) {
@@ -28,7 +35,7 @@ export class Request {
     xhr.addEventListener("load", () => {
       const said = parse(xhr.responseText);
       if (xhr.status === 200 && said) resolve(said);
-      else reject(new Refusal(said?.detail ?? `the server answered with ${xhr.status}`));
+      else reject(new Refusal(said?.detail ?? `the server answered with ${xhr.status}`, { isFinal: xhr.status < 500 && !LATER.includes(xhr.status) }));
     });
     xhr.addEventListener("error", () => reject(new Refusal("the server cannot be reached, or it closed the connection; is it still running?")));
     xhr.addEventListener("abort", () => reject(new Refusal("")));
@@ -40,7 +47,8 @@ export class Request {
   async #ask() {
     try {
       const response = await fetch(`/progress/${this.ticket}`);
-      if (response.ok && this.xhr.readyState !== 4) this.onProgress(await response.json());
+      const progress = await response.json();
+      if (response.ok && progress.stage !== "done" && this.xhr.readyState !== 4) this.onProgress(progress);
     } catch (error) {
       if (!(error instanceof TypeError)) throw error; // no network: the request itself says so
     }

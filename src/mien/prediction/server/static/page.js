@@ -15,9 +15,12 @@ let again = null;
 let camera = null;
 let timer = 0;
 let limits = null;
+let loaded = null;
+let origin = null;
 
 async function ask(path, body, type, media) {
   request?.cancel();
+  origin = document.activeElement;
   $("error").hidden = true;
   closeResult($("result"));
   again = () => ask(path, body, type, media);
@@ -32,17 +35,19 @@ async function ask(path, body, type, media) {
   try {
     const prediction = await mine.answer;
     if (request !== mine) return;
-    showResult($("result"), prediction, media);
-    $("result").focus({ preventScroll: true });
+    showResult($("result"), prediction, { media, ticket: mine.ticket, loaded });
+    $("result").querySelector(".head-card").focus({ preventScroll: true });
     $("result").scrollIntoView({ block: "start" });
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    if (request === mine && error.message) complain(error.message);
+    if (request === mine && error.message) complain(error.message, { isFinal: error.isFinal, isAnswer: true });
   } finally {
     if (request === mine) {
       request = null;
       clearInterval(timer);
+      const isLost = $("wait").contains(document.activeElement);
       $("wait").hidden = true;
+      if (isLost) origin?.focus(); // after Cancel the focus goes back to where it was
     }
   }
 }
@@ -61,24 +66,35 @@ function say(progress) {
 function describe(advance, bar) {
   if (advance?.utterances) {
     bar.value = advance.answered / advance.utterances;
-    return `Looking at utterance ${Math.min(advance.answered + 1, advance.utterances)} of ${advance.utterances}`;
+    return `Predicting utterance ${Math.min(advance.answered + 1, advance.utterances)} of ${advance.utterances}`;
   }
-  return advance?.heard ? `Listening: ${clock(advance.heard)} heard` : "Working";
+  return advance?.heard ? `Listening: ${clock(advance.heard)} heard` : "Predicting";
 }
 
-/** Say what went wrong, as the server says it: a sentence may begin with the name of a file. */
-function complain(sentence, { title = "No answer", isFinal = false } = {}) {
+/** Show what went wrong, in the server's words: a sentence may begin with the name of a file. */
+function complain(sentence, { title = "No answer", isFinal = false, isAnswer = false } = {}) {
   $("title-of-error").textContent = title;
   $("sentence-of-error").textContent = sentence;
   $("again").hidden = isFinal;
   $("error").hidden = false;
   $("error").scrollIntoView({ block: "nearest" });
+  if (isAnswer) $("error").focus({ preventScroll: true });
 }
 
-function judge(file) {
+/** Predict one of the files that were chosen or dropped, if there is one only. */
+function predictFiles(files) {
+  if (files.length === 1) predictFile(files[0]);
+  else if (files.length) refuse(`One recording at a time: ${files.length} files were given. For many, use mien predict.`);
+}
+
+function refuse(sentence) {
+  again = null;
+  complain(sentence, { isFinal: true });
+}
+
+function predictFile(file) {
   if (limits && file.size > limits.max_upload_mb * 1e6) {
-    again = null;
-    complain(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most ${limits.max_upload_mb} are taken`, { isFinal: true });
+    refuse(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; the limit is ${limits.max_upload_mb} MB.`);
     return;
   }
   const form = new FormData();
@@ -87,6 +103,13 @@ function judge(file) {
   form.append("transcript", chosen === "given" && words ? words : chosen === "none" ? "none" : "auto");
   form.append("file", file, file.name);
   ask("/predict", form, null, file);
+}
+
+function predictSentence() {
+  const text = $("sentence").value;
+  $("empty").textContent = text.trim() ? "" : "Please type a sentence first.";
+  if (text.trim()) ask("/predict/text", JSON.stringify({ text }), "application/json", null);
+  else $("sentence").focus();
 }
 
 /** Say beside the folded choice what is chosen. */
@@ -98,7 +121,7 @@ function sayChosen() {
 function listen() {
   $("choose").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => {
-    if ($("file").files.length) judge($("file").files[0]);
+    predictFiles([...$("file").files]);
     $("file").value = "";
   });
   const drop = $("drop");
@@ -109,13 +132,19 @@ function listen() {
   drop.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    if (event.dataTransfer.files.length) judge(event.dataTransfer.files[0]);
+    predictFiles([...event.dataTransfer.files]);
   });
   for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
   $("say").addEventListener("submit", (event) => {
     event.preventDefault();
-    ask("/predict/text", JSON.stringify({ text: $("sentence").value }), "application/json", null);
+    predictSentence();
   });
+  $("sentence").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.isComposing) return;
+    event.preventDefault();
+    if (!event.repeat) predictSentence();
+  });
+  $("sentence").addEventListener("input", () => { $("empty").textContent = ""; });
   $("words").addEventListener("input", () => { document.querySelector("input[value=given]").checked = true; sayChosen(); });
   for (const choice of document.querySelectorAll("input[name=transcript]")) choice.addEventListener("change", sayChosen);
   sayChosen(); // a browser may restore the choice of before
@@ -155,7 +184,7 @@ function listenToCamera() {
   $("stop").addEventListener("click", async () => {
     const recording = camera;
     close();
-    judge(await recording.stop());
+    predictFile(await recording.stop());
   });
   $("discard").addEventListener("click", () => { camera.discard(); close(); });
 }
@@ -176,9 +205,11 @@ async function greet() {
     setTimeout(greet, 3000); // the next request loads it once more
     return;
   }
-  const { model } = await (await fetch("/model")).json();
-  $("model").textContent = `Model ${model.name}`;
-  $("model").title = `Trained on the corpus ${model.corpus}`;
+  loaded = await (await fetch("/model")).json();
+  $("model").textContent = loaded.is_shipped ? "Model: the one that comes with mien" : `Model: ${loaded.model.name}`;
+  if (!loaded.is_shipped) $("model").title = `Trained on ${loaded.model.corpus}`;
+  $("model").classList.add("is-ready");
+  $("card").hidden = !loaded.is_shipped;
 }
 
 listen();

@@ -53,6 +53,12 @@ export function nameSentiment(value, [low, high]) {
   return `${["", "slightly ", "", "strongly "][grade]}${share > 0 ? "positive" : "negative"}`;
 }
 
+/** Whether a score may be positive as well as negative; as is_uncertain in answer.py. */
+export function isUncertain({ low, high }, scale) {
+  if (low === null || !(low < 0 && high > 0)) return false;
+  return nameSentiment(low, scale) !== "neutral" || nameSentiment(high, scale) !== "neutral";
+}
+
 /** Mean of the fused scores, weighted by seconds, else by words; as Prediction.overall. */
 export function overall(prediction) {
   let lengths = prediction.answers.map((one) => (one.end ?? 0) - (one.start ?? 0));
