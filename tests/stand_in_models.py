@@ -122,10 +122,11 @@ class StandIn:
             for w in text.split()
         )
         absent = dict.fromkeys((Modality.AUDIO, Modality.VIDEO), "only a text was given")
+        value = 0.3 if text.startswith("perhaps") else 1.3
         one = Answer(
             transcript=text,
-            score=score(1.3),
-            unimodal={Modality.TEXT: score(1.3)},
+            score=score(value),
+            unimodal={Modality.TEXT: score(value)},
             absent=absent,
             words=words,
         )

@@ -346,7 +346,10 @@ def test_the_page_of_the_server_itself_may_ask(server):
     assert server.say("so good", Origin=server.url)[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/static/page.js", "/health", "/static/nothing"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/docs", "/model-card", "/favicon.ico", "/static/page.js", "/health", "/static/nothing"],
+)
 def test_every_answer_forbids_addresses_outside(server, path):
     _, headers, _ = server.ask("GET", path)
     policy = headers["Content-Security-Policy"]

@@ -1,6 +1,5 @@
 """The page of ``mien serve`` in headless Chromium: a sentence, a recording, an error."""
 
-import json
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,39 +36,78 @@ def browser():
 
 @pytest.fixture
 def page(server, browser):
-    """The page; no request may leave for another address, and no script may fail."""
+    """The page; nothing is asked of another address or not found, and no script may fail."""
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(15000)
-    elsewhere, errors = [], []
+    elsewhere, missing, errors = [], [], []
 
     def look(request):
         if urlsplit(request.url).scheme != "blob" and not request.url.startswith(f"{server.url}/"):
             elsewhere.append(request.url)
 
+    def look_at_answer(response):
+        if response.status == 404:
+            missing.append(response.url)
+
     context.on("request", look)
+    context.on("response", look_at_answer)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(server.url)
     yield page
     context.close()
     assert not elsewhere
+    assert not missing
     assert not errors
 
 
 def test_a_sentence_is_judged_and_nothing_of_it_becomes_markup(page):
     page.fill("#sentence", "I did not expect <b>that</b>.")
-    page.get_by_role("button", name="Judge the sentence").click()
+    page.get_by_role("button", name="Predict the sentence").click()
     page.locator("#result .verdict").wait_for()
     assert page.locator("#result b:text-is('that')").count() == 0
 
 
 def test_a_word_that_was_not_read_says_so_and_has_no_weight(page):
     page.fill("#sentence", "I did not get unread")
-    page.get_by_role("button", name="Judge the sentence").click()
+    page.get_by_role("button", name="Predict the sentence").click()
     page.locator("#result .verdict").wait_for()
     word = page.locator("#result .what span", has_text="unread")
     assert word.get_attribute("title") == "not read by the model"
     assert page.locator("#result .what span[title$='times the average']").count() == 4
+
+
+def test_a_sentence_is_sent_by_keyboard_and_the_focus_goes_to_the_answer(page):
+    page.focus("#sentence")
+    page.keyboard.press("Control+Enter")
+    assert page.locator("#empty").inner_text() == "Please type a sentence first."
+    assert page.locator("#wait").is_hidden()
+    page.keyboard.type("so good")
+    assert page.locator("#empty").inner_text() == ""
+    page.keyboard.press("Control+Enter")
+    page.locator(".head-card:focus-visible").wait_for()
+    assert "+1.30 on a scale from" in page.locator(".head-card:focus").inner_text()
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").get_attribute("download") == "sentence.mien.json"
+
+
+def test_blanks_are_no_sentence(page):
+    page.fill("#sentence", "  \n ")
+    page.get_by_role("button", name="Predict the sentence").click()
+    assert page.locator("#empty").inner_text() == "Please type a sentence first."
+    assert page.locator("#error").is_hidden()
+
+
+def test_the_headline_says_that_a_score_is_uncertain_only_where_it_is(page):
+    page.fill("#sentence", "perhaps good")
+    page.keyboard.press("Control+Enter")
+    page.locator("#result .doubt").wait_for()
+    verdict = page.locator("#result .verdict").inner_text()
+    assert verdict.startswith("Neutral, but uncertain (\u22120.6 to +1.2)")
+    page.fill("#sentence", "so good")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("+1.30 on a scale from").wait_for()
+    assert page.locator("#result .doubt").count() == 0
 
 
 def test_a_recording_becomes_a_timeline_that_seeks_and_a_file(page, tmp_path):
@@ -82,9 +120,54 @@ def test_a_recording_becomes_a_timeline_that_seeks_and_a_file(page, tmp_path):
     page.locator("svg.timeline").focus()
     page.keyboard.press("Home")
     assert page.locator("svg.timeline").get_attribute("aria-valuenow") == "0.0"
-    with page.expect_download() as waiting:
-        page.get_by_role("link", name="Download JSON").click()
-    assert json.loads(Path(waiting.value.path()).read_text())["source"] == "talk.mp4"
+    page.locator(".moments canvas.still").first.wait_for()
+    assert "wonderful" in page.locator(".moments").inner_text()
+    names = {}
+    for kind in ("JSON", "CSV", "PNG"):
+        with page.expect_download() as waiting:
+            page.locator(f"[aria-label='Download {kind}']").click()
+        names[kind] = waiting.value.suggested_filename
+        content = Path(waiting.value.path()).read_bytes()
+        assert content.startswith({"JSON": b"{", "CSV": b"source,", "PNG": b"\x89PNG"}[kind])
+    assert names == {kind: f"talk.mien.{kind.lower()}" for kind in ("JSON", "CSV", "PNG")}
+
+
+def test_a_single_utterance_has_dots_with_intervals_and_no_curves(page):
+    page.set_input_files("#file", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"fine"})
+    page.locator("#result .verdict").wait_for()
+    assert page.locator("svg.timeline .curve").count() == 0
+    assert page.locator(".apart circle").count() == page.locator(".apart line.span").count() == 4
+
+
+def test_curves_are_told_apart_without_their_colour_and_the_mean_says_why_it_has_no_interval(page):
+    given = {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"utterances 3"}
+    page.set_input_files("#file", given)
+    page.locator("svg.timeline .curve").first.wait_for()
+    how = """all => all.map((one) => {
+      const { strokeDasharray, strokeWidth } = getComputedStyle(one);
+      return `${strokeDasharray} ${strokeWidth}`;
+    })"""
+    styles = page.locator("svg.timeline .curve").evaluate_all(how)
+    assert len(set(styles)) == len(styles) == 4
+    assert "no prediction interval for the mean" in page.locator(".head-card").inner_text()
+    assert page.locator(".facts").first.inner_text().count(" to ") == 3
+
+
+def test_the_model_card_opens(page):
+    page.get_by_role("link", name="Model card").first.click()
+    page.locator("h1:text-is('The model that ships')").wait_for()
+    assert "non-commercial use" in page.locator("main").inner_text()
+
+
+def test_several_files_at_once_are_declined(page):
+    drop = """names => {
+      const files = new DataTransfer();
+      for (const name of names) files.items.add(new File(["fine"], name, { type: "video/mp4" }));
+      const event = new DragEvent("drop", { dataTransfer: files, bubbles: true });
+      document.querySelector("#drop").dispatchEvent(event);
+    }"""
+    page.evaluate(drop, ["a.mp4", "b.mp4"])
+    assert "One recording at a time" in page.get_by_role("alert").inner_text()
 
 
 def test_what_cannot_be_read_is_said_in_place(page):
@@ -93,6 +176,7 @@ def test_what_cannot_be_read_is_said_in_place(page):
     alert = page.get_by_role("alert")
     alert.wait_for()
     assert "photo.mp4: holds neither sound nor a moving picture" in alert.inner_text()
+    assert page.get_by_role("button", name="Try again").count() == 0  # it would end likewise
 
 
 def test_a_mark_of_disagreement_is_not_hidden_by_the_play_position(page):
@@ -118,5 +202,5 @@ def test_the_page_says_that_the_model_is_loading_until_it_is_ready(browser, tmp_
         page.goto(one.url)
         page.get_by_text("Loading the model").wait_for()
         gate.touch()
-        page.get_by_text("Model stand-in.safetensors").wait_for()
+        page.get_by_text("Model: stand-in.safetensors").wait_for()
         page.close()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -35,10 +35,10 @@ _MOST_WRITTEN: Final = 14
 _MANY: Final = 60  # utterances whose lines must be thin
 _BAND: Final = "#22222222"
 #: How the line of a modality is broken, so that it is told from others without its colour.
-_DASHES: Final[dict[Modality, tuple[int, tuple[float, ...]]]] = {
-    Modality.TEXT: (0, ()),
-    Modality.AUDIO: (0, (5, 2)),
-    Modality.VIDEO: (0, (1.5, 1.5)),
+_DASHES: Final[dict[Modality, Literal["-", "--", ":"]]] = {
+    Modality.TEXT: "-",
+    Modality.AUDIO: "--",
+    Modality.VIDEO: ":",
 }
 #: The darkest colour is that of the largest effect, or of this share of the end of the scale.
 _FULL: Final = 0.1

@@ -1,0 +1,46 @@
+"""The picture of an answer: dots for one utterance, told-apart lines for several."""
+
+import pytest
+from stand_in_models import FACTS, SCALE, answer, score
+
+from mien.prediction.result import Prediction
+
+
+def predict(count, **changes):
+    answers = [answer(i, start=8.0 * i, end=8.0 * i + 7.6) for i in range(count)]
+    answers[0] = answers[0].model_copy(update=changes)
+    return Prediction(
+        source="a.mp4",
+        seconds=8.0 * count,
+        scale=SCALE,
+        level=0.9,
+        answers=tuple(answers),
+        model=FACTS,
+    )
+
+
+def test_a_single_utterance_is_four_dots_each_with_its_interval():
+    lines = [line for axes in predict(1).plot().axes for line in axes.lines]
+    dots = [line for line in lines if line.get_marker() == "o"]
+    intervals = [line for line in lines if line.get_linewidth() == 7]
+    assert len(dots) == len(intervals) == 4
+    for dot, interval in zip(dots, intervals, strict=True):
+        low, high = interval.get_xdata()
+        assert low < float(dot.get_xdata()[0]) < high
+
+
+def test_lines_over_time_are_told_apart_without_their_colour():
+    scores = predict(2).plot().axes[0]
+    looks = {(line.get_linestyle(), line.get_linewidth()) for line in scores.lines[1:5]}
+    assert len(looks) == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "doubt"), [(0.3, "but uncertain (-0.6 to +1.2)"), (1.3, None), (-2.5, None)]
+)
+def test_the_title_says_that_a_score_is_uncertain_only_where_it_is(value, doubt):
+    texts = [text.get_text() for text in predict(1, score=score(value)).plot().texts]
+    heads = [text for text in texts if text.startswith("a.mp4: ")]
+    assert len(heads) == 1
+    assert ("uncertain" in heads[0]) == (doubt is not None)
+    assert doubt is None or heads[0].endswith(doubt)
