@@ -33,7 +33,7 @@ class Command(NamedTuple):
 _PREDICT = "Predict"
 _DATA = "Data"
 _TRAIN = "Train and evaluate"
-_MODELS = "Pretrained models"
+_SETUP = "Installation"
 
 #: In the order in which ``mien --help`` lists them.
 COMMANDS = (
@@ -106,11 +106,15 @@ COMMANDS = (
         "Run a study or an ablation: train, then tables and figures.",
     ),
     Command(
-        "assets", _MODELS, "assets", "assets_app",
+        "doctor", _SETUP, "doctor", "doctor",
+        "Check the installation and what is missing.",
+    ),
+    Command(
+        "assets", _SETUP, "assets", "assets_app",
         "List and download pretrained models.",
     ),
     Command(
-        "convert-bert", _MODELS, "assets", "convert_bert",
+        "convert-bert", _SETUP, "assets", "convert_bert",
         "Convert a TensorFlow 1 BERT checkpoint published by Google.",
     ),
 )  # fmt: skip
