@@ -76,7 +76,7 @@ def test_recordings_become_a_store_and_go_back_to_a_pickle(here, capsys):
         (["raw", *HEARD, "--encoder", "minilm"], "--encoder 'minilm': goes with --align words"),
         (["raw", *HEARD, "--words", "none.json"], "none.json: is not there; check the path"),
         (["raw", *HEARD, "--backend", "spark"], "spark"),
-        (["raw", *HEARD, "--jobs", "0"], "'--jobs'"),
+        (["raw", *HEARD, "--jobs", "0"], "--jobs: must be"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(here, capsys, arguments, sentence):

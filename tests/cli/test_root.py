@@ -1,5 +1,7 @@
 """The command ``mien`` itself: its help, its version, and commands that are not there."""
 
+import re
+import shlex
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import typer
 
 import mien
 from mien.cli import main
+from mien.cli.options import is_quiet
 from mien.cli.root.application import app
 from mien.cli.root.catalogue import COMMANDS
 
@@ -81,3 +84,69 @@ def test_the_version_is_that_of_the_installed_package():
     from importlib.metadata import version
 
     assert mien.__version__ == version("mien")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_help_of_a_command_explains_everything(command, width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main([*command.name.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert command.summary in " ".join(shown.split())
+    if command.name == "assets":
+        return  # a group, which typer explains
+    assert not re.search(r"<[a-z]|\[Path\]|int range|\{\w+\}", shown)
+    table = shown.partition("\nExamples:\n")[0]
+    assert max(map(len, table.splitlines()[1:])) <= width
+    for parameter in GROUP.commands[command.name].params:
+        assert parameter.help, parameter.name
+        assert parameter.help.split()[0] in table
+    for example in command.examples:
+        assert f"  {example}\n" in f"{shown}\n"
+
+
+@pytest.mark.parametrize(
+    "example", [example for command in COMMANDS for example in command.examples]
+)
+def test_examples_are_commands_with_their_options(example):
+    words = shlex.split(example)
+    assert words.pop(0) == "mien"
+    made, context = GROUP, None
+    while hasattr(made, "resolve_command"):
+        name, made, words = made.resolve_command(context, words)
+        if not words:
+            break
+    with made.make_context(name, list(words)):
+        pass
+
+
+@pytest.mark.parametrize("words", [["-q", "planted"], ["planted", "-q"], ["planted", "--quiet"]])
+def test_quiet_leaves_progress_out(words, capsys, tmp_path):
+    assert main([*words, "--out", str(tmp_path / "s"), "--set", "num_clips=40"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "40 clips" in captured.out
+
+
+def test_quiet_is_of_one_call(capsys):
+    main(["-q", "configs"])
+    main(["configs"])
+    assert not is_quiet()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["predict", "a.mp4", "--jobs", "0"], "--jobs: must be greater than or equal to 1"),
+        (["predict", "a.mp4", "--jobs", "two"], "--jobs: must be a valid integer"),
+        (["serve", "--port", "99999"], "--port: must be less than or equal to 65535"),
+        (["export", "a", "b", "--out", "c"], "--out: OUT is given already; give it once"),
+        (["export", "a"], "OUT is missing; give the file or folder to write"),
+        (["pack", "a"], "OUT is missing; give the file or folder to write"),
+        (["export", "a", "b", "--format", "csv"], "'csv' is not one of 'pickle', 'npz', 'parquet'"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_option(words, sentence, capsys):
+    assert main(words) == 2
+    assert sentence in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, no_type_check
 import typer
 
 from mien.cli.options import busy
+from mien.cli.root.command_help import ExplainedCommand
 
 if TYPE_CHECKING:
     from mien.pretrained.assets import AssetStatus
@@ -52,7 +53,7 @@ def _format_assets(statuses: Iterable["AssetStatus"]) -> str:
     return "\n\n".join(parts) + "\n\ndownload one with: mien assets get NAME"
 
 
-@assets_app.command("get")
+@assets_app.command("get", cls=ExplainedCommand)
 def get(
     names: Annotated[list[str], typer.Argument(help="Names from mien assets, or all.")],
 ) -> None:

@@ -9,11 +9,13 @@ import typer
 from mien.cli.options import (
     CorpusOption,
     EncodingOption,
+    OutOption,
     ReplaceOption,
     ScaleOption,
     SetOption,
     UnlabelledOption,
     busy,
+    choose_out,
     read_scale,
 )
 from mien.errors import ConfigError
@@ -26,7 +28,10 @@ __all__ = ["export", "import_", "info", "planted", "print_summary"]
 
 def import_(
     file: Annotated[Path, typer.Argument(help="A .pkl as published, or a .csv of clips.")],
-    out: Annotated[Path, typer.Option("--out", help="Store to make.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="STORE", help="Store to make [default: stores/CORPUS]."),
+    ] = None,
     corpus: CorpusOption = None,
     features: Annotated[
         list[str] | None,
@@ -74,8 +79,9 @@ def import_(
         own = None if corpus in KNOWN else _facts_for(corpus, scale, language)
         material = read_published(file, corpus, own, unlabelled=unlabelled)
     with busy(f"importing {file.name}"):
-        write_store(material, out, replace=replace)
-    print_summary(out)
+        target = out or Path("stores") / Path(corpus or file.stem).name
+        write_store(material, target, replace=replace)
+    print_summary(target)
 
 
 def _facts_for(corpus: str | None, scale: str | None, language: str | None) -> "Facts":
@@ -111,7 +117,10 @@ def _read_features(values: Sequence[str]) -> dict[str, Path]:
 
 def export(
     store: Annotated[Path, typer.Argument(help="Store to export.")],
-    out: Annotated[Path, typer.Argument(help="File to write; for npz and parquet, a folder.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="File to write; for npz and parquet, a folder.")
+    ] = None,
+    out_option: OutOption = None,
     form: Annotated[
         Literal["pickle", "npz", "parquet"],
         typer.Option("--format", help="pickle: the published layout of feature files."),
@@ -132,17 +141,20 @@ def export(
     """Write a store as published pickle, npz or parquet."""
     from mien.data.export.layouts import export_store
 
+    target = choose_out(out, out_option)
     with busy(f"exporting {store}"):
         lost = export_store(
-            store, out, form=form, max_steps=max_steps, encoder=tokenizer, replace=replace
+            store, target, form=form, max_steps=max_steps, encoder=tokenizer, replace=replace
         )
-    print(out)
+    print(target)
     for name in lost:
         print(f"not in it: {name}")
 
 
 def planted(
-    out: Annotated[Path, typer.Option("--out", help="Store to make.")] = Path("stores/planted"),
+    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="Store to make.")] = Path(
+        "stores/planted"
+    ),
     settings: SetOption = None,
     *,
     replace: ReplaceOption = False,

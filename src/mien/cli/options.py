@@ -1,5 +1,6 @@
 """What commands share: options and how they are read, a sign of life, and what Ctrl-C does."""
 
+import logging
 import math
 import signal
 import threading
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CorpusOption",
     "EncodingOption",
+    "OutOption",
+    "QuietOption",
     "ReplaceOption",
     "RunArgument",
     "ScaleOption",
@@ -26,23 +29,36 @@ __all__ = [
     "Stopped",
     "StoreOption",
     "UnlabelledOption",
+    "VerboseOption",
     "busy",
+    "choose_out",
+    "is_quiet",
     "read_scale",
     "read_seeds",
     "read_split",
     "second_interrupt_ends",
+    "set_quiet",
     "stoppable",
 ]
 
-StoreOption = Annotated[Path | None, typer.Option("--store", help="Store to use.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="STORE", help="Store to evaluate on [default: the run's own]."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="OUT", help="The same as the argument OUT.")
+]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what is already there.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; may be given repeatedly."),
+    typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; repeatable."),
 ]
-RunArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run folder, as mien train makes it.")
+]
 CorpusOption = Annotated[
-    str | None, typer.Option(help="mosi, mosei, sims, sims2, or a name of your own.")
+    str | None,
+    typer.Option(metavar="NAME", help="mosi, mosei, sims, sims2, or a name of your own."),
 ]
 ScaleOption = Annotated[
     str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
@@ -59,6 +75,68 @@ UnlabelledOption = Annotated[
 ]
 
 _MOST_SEEDS = 1000  # that a range may name
+
+_quiet = threading.Event()  # set while a command prints results and problems only
+
+
+def set_quiet(*, quiet: bool) -> None:
+    """Decide whether progress, and messages that are no problems, are left out."""
+    if quiet:
+        _quiet.set()
+        logging.getLogger().setLevel(logging.WARNING)
+    else:
+        _quiet.clear()
+
+
+def is_quiet() -> bool:
+    """Return whether progress is left out."""
+    return _quiet.is_set()
+
+
+def _on_quiet(value: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if value:
+        set_quiet(quiet=True)
+
+
+def _on_verbose(value: bool) -> None:  # noqa: FBT001
+    if value:
+        logging.getLogger("mien").setLevel(logging.DEBUG)
+
+
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print results and problems only.",
+        callback=_on_quiet,
+        expose_value=False,
+    ),
+]
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Print more about what is done.",
+        callback=_on_verbose,
+        expose_value=False,
+    ),
+]
+
+
+def choose_out(argument: Path | None, option: Path | None) -> Path:
+    """Return where to write, which may be given as the argument OUT or with --out.
+
+    Raises:
+        ConfigError: If it is given twice, or not at all.
+    """
+    if argument is not None and option is not None:
+        raise ConfigError("--out: OUT is given already; give it once")
+    chosen = option if argument is None else argument
+    if chosen is None:
+        raise ConfigError("OUT is missing; give the file or folder to write")
+    return chosen
 
 
 def read_scale(text: str | None) -> "Scale":

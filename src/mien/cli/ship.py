@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import ReplaceOption
+from mien.cli.options import OutOption, ReplaceOption, choose_out
 
 __all__ = ["export_onnx", "pack"]
 
@@ -14,7 +14,10 @@ ModelArgument = Annotated[Path, typer.Argument(help="Run folder (its first seed)
 
 def pack(
     run: ModelArgument,
-    out: Annotated[Path, typer.Argument(help="File to write, such as model.safetensors.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="File to write, such as model.safetensors.")
+    ] = None,
+    out_option: OutOption = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
     name: Annotated[str, typer.Option(help="What the model is called.")] = "",
     *,
@@ -26,13 +29,21 @@ def pack(
     """Write what prediction needs of a run as one small file."""
     from mien.prediction.package import pack as pack_run
 
-    made = pack_run(run, out, half=not full_precision, licence=licence, name=name, replace=replace)
+    made = pack_run(
+        run,
+        choose_out(out, out_option),
+        half=not full_precision,
+        licence=licence,
+        name=name,
+        replace=replace,
+    )
     print(f"{made} ({made.stat().st_size / 1e6:.1f} MB)")
 
 
 def export_onnx(
     run: ModelArgument,
-    out: Annotated[Path, typer.Argument(help="File to write, such as model.onnx.")],
+    out: Annotated[Path | None, typer.Argument(help="File to write, such as model.onnx.")] = None,
+    out_option: OutOption = None,
     *,
     int8: Annotated[
         bool, typer.Option("--int8", help="Write it in 8 bits too, for CPUs: OUT.int8.onnx.")
@@ -47,7 +58,7 @@ def export_onnx(
     from mien.prediction.predictor import DEFAULT_MODEL
 
     source = DEFAULT_MODEL if str(run) == "default" and not run.exists() else run
-    made = export(source, out, int8=int8, replace=replace)
+    made = export(source, choose_out(out, out_option), int8=int8, replace=replace)
     rows = [(made.path, made.difference), (made.int8, made.int8_difference)]
     for file, apart in rows:
         if file is not None and apart is not None:

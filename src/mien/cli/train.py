@@ -32,7 +32,10 @@ def configs() -> None:
 
 def train(
     config: Annotated[str, typer.Argument(help="A name from mien configs, or a TOML file.")],
-    store: StoreOption = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="STORE", help="Store to train on [default: stores/CORPUS]."),
+    ] = None,
     settings: SetOption = None,
     seeds: Annotated[
         str | None,
@@ -41,15 +44,22 @@ def train(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Run folder to make [default: runs/CONFIG].")
+        Path | None,
+        typer.Option("--out", metavar="RUN", help="Run folder to make [default: runs/CONFIG]."),
     ] = None,
     init: Annotated[
         Path | None,
-        typer.Option("--init", help="Run or checkpoint whose weights to start from."),
+        typer.Option(
+            "--init", metavar="RUN", help="Run or checkpoint whose weights to start from."
+        ),
     ] = None,
     exclude: Annotated[
         list[Path] | None,
-        typer.Option(help="Leave out the videos of this store; repeatable."),
+        typer.Option(
+            metavar="STORE",
+            help="Do not train on videos that are in this store, on which you will evaluate; "
+            "repeatable.",
+        ),
     ] = None,
     *,
     resume: Annotated[
@@ -109,7 +119,8 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     store: StoreOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for predictions and metrics.")
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Write predictions and metrics here too."),
     ] = None,
 ) -> None:
     """Evaluate a run on a split of its store or of another one."""

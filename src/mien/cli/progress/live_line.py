@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mien.cli.options import is_quiet
 from mien.files.reading import as_printable
 from mien.reports.text import clock
 
@@ -49,7 +50,12 @@ class LiveLine:
 
     def __init__(self, unit: str = "") -> None:
         self.console = Console(
-            stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False
+            stderr=True,
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            quiet=is_quiet(),
         )
         self.bar: Progress | None = None
         self._unit = unit
@@ -99,6 +105,8 @@ class LiveLine:
     def show(self, description: str = "", *, total: int | None, completed: int = 0) -> None:
         """Begin the bar, or begin it anew; without a total it only says what is being done."""
         self._shown, self._begun = _Shown(description, completed, total), time.monotonic()
+        if is_quiet():
+            return
         if not sys.stderr.isatty():
             self._begin_to_beat()
             return

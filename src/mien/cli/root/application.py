@@ -1,6 +1,7 @@
 """The application of typer: a command's module is imported when that command is called."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -10,8 +11,15 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mien.cli.options import Stopped, second_interrupt_ends
+from mien.cli.options import (
+    QuietOption,
+    Stopped,
+    VerboseOption,
+    second_interrupt_ends,
+    set_quiet,
+)
 from mien.cli.root.catalogue import COMMANDS, DESCRIPTION, Command, describe
+from mien.cli.root.command_help import ExplainedCommand
 from mien.errors import MienError
 
 __all__ = ["app", "run"]
@@ -64,8 +72,18 @@ def _load(command: Command) -> Any:  # noqa: ANN401
         group.name = command.name
         return group
     alone = typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=_CONTEXT)
-    alone.command(command.name)(function)
-    return typer.main.get_command(alone)
+    alone.command(command.name, cls=ExplainedCommand)(function)
+    made = typer.main.get_command(alone)
+    made.params += _shared_options()
+    return made
+
+
+@cache
+def _shared_options() -> list[Any]:
+    """Return the options that every command has."""
+    alone = typer.Typer(add_completion=False)
+    alone.command()(root)
+    return list(typer.main.get_command(alone).params)
 
 
 app = typer.Typer(
@@ -80,7 +98,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def root() -> None:
+def root(*, verbose: VerboseOption = False, quiet: QuietOption = False) -> None:
     """Have options of its own, and leave everything else to its commands."""
 
 
@@ -101,6 +119,7 @@ def run(words: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("matplotlib", "fontTools", "PIL", "httpx", "urllib3", "faster_whisper"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    set_quiet(quiet=False)
     how = ""
     try:
         with second_interrupt_ends():
@@ -126,5 +145,17 @@ def _complain(error: MienError | typer.TyperException) -> None:
     """Print what is wrong in one sentence."""
     from mien.files.reading import as_printable
 
-    if sentence := str(error) if isinstance(error, MienError) else error.format_message():
+    sentence = str(error) if isinstance(error, MienError) else _reword(error.format_message())
+    if sentence:
         print(f"mien: {as_printable(sentence)}", file=sys.stderr)
+
+
+def _reword(sentence: str) -> str:
+    """Return a sentence of typer about a wrong value in the style of all others.
+
+    >>> _reword("Invalid value for '--jobs': Input should be greater than or equal to 1")
+    '--jobs: must be greater than or equal to 1'
+    """
+    sentence = re.sub(r"^Invalid value for '([^']*)': ", r"\1: ", sentence)
+    sentence = sentence.replace("Value error, ", "").replace("Input should be", "must be")
+    return re.sub(r", unable to parse string as an? \w+$", "", sentence)

@@ -2,9 +2,10 @@
 
 import os
 import textwrap
+from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "DESCRIPTION", "Command", "describe"]
+__all__ = ["COMMANDS", "DESCRIPTION", "Command", "describe", "format_rows", "terminal_width"]
 
 DESCRIPTION = (
     "Multimodal sentiment analysis: predict from what is said, how it sounds and how the face "
@@ -21,6 +22,7 @@ class Command(NamedTuple):
         module: Module of ``mien.cli`` that defines it.
         function: Its function there, or its ``typer.Typer`` if it has commands of its own.
         summary: First sentence of its help.
+        examples: Command lines, as the end of its help shows them.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Command(NamedTuple):
     module: str
     function: str
     summary: str
+    examples: tuple[str, ...]
 
 
 _PREDICT = "Predict"
@@ -40,86 +43,168 @@ COMMANDS = (
     Command(
         "predict", _PREDICT, "predict", "predict",
         "Predict the sentiment of recordings or of a sentence.",
+        (
+            'mien predict interview.mp4',
+            'mien predict talks/*.mp4 --json answers.jsonl --csv answers.csv',
+            'mien predict --text "It was better than I had expected."',
+        ),
     ),
     Command(
         "serve", _PREDICT, "serve", "serve",
         "Serve a page and an HTTP API for predictions.",
+        (
+            'mien serve',
+            'mien serve --model runs/mosi --port 8080',
+        ),
     ),
     Command(
         "pack", _PREDICT, "ship", "pack",
         "Write what prediction needs of a run as one small file.",
+        (
+            'mien pack runs/mosi mosi.safetensors --licence MIT',
+        ),
     ),
     Command(
         "export-onnx", _PREDICT, "ship", "export_onnx",
         "Write a trained network as ONNX, checked against torch.",
+        (
+            'mien export-onnx runs/mosi mosi.onnx --int8',
+            'mien export-onnx default default.onnx',
+        ),
     ),
     Command(
         "import", _DATA, "data", "import_",
         "Read a feature file, or your own features, into a store.",
+        (
+            'mien import unaligned_50.pkl --corpus mosi',
+            'mien import clips.csv --corpus talks --scale -3,3 --features audio=audio.npz',
+        ),
     ),
     Command(
         "extract", _DATA, "extract", "extract",
         "Extract features from recordings into a store.",
+        (
+            'mien extract talks/ --out stores/talks',
+            'mien extract clips.csv --audio egemaps --video none --out stores/talks',
+            'mien extract clip.mp4 --inspect seen.png',
+        ),
     ),
     Command(
         "extractors", _DATA, "extract", "extractors",
         "List the features that can be extracted.",
+        (
+            'mien extractors',
+        ),
     ),
     Command(
         "planted", _DATA, "data", "planted",
         "Make a synthetic corpus with known unimodal labels.",
+        (
+            'mien planted --out stores/planted',
+            'mien planted --out stores/large --set num_clips=2000',
+        ),
     ),
     Command(
         "info", _DATA, "data", "info",
         "Show what is in a store.",
+        (
+            'mien info stores/planted',
+            'mien info stores/planted --verify',
+        ),
     ),
     Command(
         "export", _DATA, "data", "export",
         "Write a store as published pickle, npz or parquet.",
+        (
+            'mien export stores/mosi mosi.pkl',
+            'mien export stores/mosi mosi-npz --format npz',
+        ),
     ),
     Command(
         "configs", _TRAIN, "train", "configs",
         "List the settings that come with the package.",
+        (
+            'mien configs',
+        ),
     ),
     Command(
         "train", _TRAIN, "train", "train",
         "Train, evaluate, and write a run folder with a report.",
+        (
+            'mien train tam_ulag-planted --store stores/planted',
+            'mien train tam_ulag-mosi-ours --store stores/mosi --seeds 1111-1115',
+            'mien train tam_ulag-mosi-ours --set labels.generator=ulag --out runs/ulag',
+        ),
     ),
     Command(
         "evaluate", _TRAIN, "train", "evaluate",
         "Evaluate a run on a split of its store or of another one.",
+        (
+            'mien evaluate runs/mosi',
+            'mien evaluate runs/mosi --split valid',
+        ),
     ),
     Command(
         "compare", _TRAIN, "report", "compare",
         "Compare runs on the same clips, with intervals and p values.",
+        (
+            'mien compare runs/a runs/b',
+            'mien compare runs/a runs/b --out table.tex --plot differences.pdf',
+        ),
     ),
     Command(
         "report", _TRAIN, "report", "report",
         "Write a run's report and figures again from its files.",
+        (
+            'mien report runs/mosi',
+            'mien report runs/mosi --figures pdf',
+        ),
     ),
     Command(
         "labels", _TRAIN, "report", "labels",
         "Measure how well generated labels agree with annotated ones.",
+        (
+            'mien labels runs/planted',
+        ),
     ),
     Command(
         "study", _TRAIN, "study", "study",
         "Run a study or an ablation: train, then tables and figures.",
+        (
+            'mien study',
+            'mien study labels-planted --jobs 2',
+            'mien study my-ablation.toml --store mosi=stores/mosi',
+        ),
     ),
     Command(
         "doctor", _SETUP, "doctor", "doctor",
         "Check the installation and what is missing.",
+        (
+            'mien doctor',
+            'mien doctor --json',
+        ),
     ),
     Command(
         "assets", _SETUP, "assets", "assets_app",
         "List and download pretrained models.",
+        (
+            'mien assets',
+            'mien assets get minilm',
+            'mien assets get all',
+        ),
     ),
     Command(
         "convert-bert", _SETUP, "assets", "convert_bert",
         "Convert a TensorFlow 1 BERT checkpoint published by Google.",
+        (
+            'mien convert-bert uncased_L-12_H-768_A-12 bert-base',
+        ),
     ),
 )  # fmt: skip
 
 _OPTIONS = (
+    ("-v, --verbose", "Print more about what is done; also after the command."),
+    ("-q, --quiet", "Print results and problems only; also after the command."),
     ("--version", "Show the version."),
     ("--install-completion", "Install completion of commands and options for your shell."),
     ("--show-completion", "Show the completion script, to copy or change it."),
@@ -132,18 +217,19 @@ _EXAMPLES = (
     ("mien train tam_ulag-planted --store stores/planted", "train on it, and write a report"),
 )
 
-_WIDEST = 100
+_NARROWEST, _USUAL, _WIDEST = 40, 80, 100
 
 
 def describe() -> str:
     """Return the help of ``mien`` itself, wrapped to the width of the terminal."""
-    width = max(40, min(_width(), _WIDEST))
+    width = terminal_width()
     lines = ["Usage: mien [OPTIONS] COMMAND [ARGS]...", ""]
     lines += textwrap.wrap(DESCRIPTION, width - 2, initial_indent="  ", subsequent_indent="  ")
+    left = max(len(command.name) for command in COMMANDS) + 2
     for group in dict.fromkeys(command.group for command in COMMANDS):
         rows = [(c.name, c.summary) for c in COMMANDS if c.group == group]
-        lines += ["", f"{group}:", *_table(rows, width)]
-    lines += ["", "Options:", *_table(_OPTIONS, width), "", "Examples:"]
+        lines += ["", f"{group}:", *format_rows(rows, width, left)]
+    lines += ["", "Options:", *format_rows(_OPTIONS, width, left), "", "Examples:"]
     for example, purpose in _EXAMPLES:
         lines += [
             f"  {example}",
@@ -152,25 +238,33 @@ def describe() -> str:
     return "\n".join(lines)
 
 
-def _table(rows: list[tuple[str, str]] | tuple[tuple[str, str], ...], width: int) -> list[str]:
-    left = max(len(command.name) for command in COMMANDS) + 2
+def format_rows(rows: Sequence[tuple[str, str]], width: int, left: int = 0) -> list[str]:
+    """Return the lines of a table of names and what they are; nothing is cut.
+
+    Args:
+        rows: Name and text of each row.
+        width: Columns of the terminal.
+        left: Columns of the names; by default as many as they need, up to a third of the width. A
+            name that needs more has a line of its own.
+    """
+    left = left or min(max(len(name) for name, _ in rows) + 2, width // 3)
     lines = []
     for name, text in rows:
-        is_long = len(name) > left - 2
-        wrapped = textwrap.wrap(text, width - left - 2)
-        if is_long:
-            lines.append(f"  {name}")
-        else:
-            lines.append(f"  {name:<{left}}{wrapped.pop(0)}")
+        wrapped = textwrap.wrap(text, width - left - 2, break_on_hyphens=False) or [""]
+        first = f"  {name:<{left}}"
+        lines += [f"  {name}"] if len(name) > left - 2 else [first + wrapped.pop(0)]
         lines += [f"  {'':<{left}}{line}" for line in wrapped]
-    return lines
+    return [line.rstrip() for line in lines]
 
 
-def _width() -> int:
-    """Return the width of the terminal; 80 where there is none."""
-    if columns := os.environ.get("COLUMNS", ""):
-        return int(columns) if columns.isascii() and columns.isdecimal() else 80
-    try:
-        return os.get_terminal_size().columns or 80
-    except OSError:  # not a terminal
-        return 80
+def terminal_width() -> int:
+    """Return how wide help is: as the terminal, from 40 to 100 columns; 80 where there is none."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdecimal() and int(columns):
+        width = int(columns)
+    else:
+        try:
+            width = os.get_terminal_size().columns or _USUAL
+        except OSError:  # not a terminal
+            width = _USUAL
+    return max(_NARROWEST, min(width, _WIDEST))
