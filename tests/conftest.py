@@ -44,7 +44,7 @@ def shipped():
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave the figures of a report out, which take seconds to draw and are tested elsewhere."""
-    monkeypatch.setattr("mien.reports.figures.run.draw_figures", lambda *_: [])
+    monkeypatch.setattr("mien.reports.figures.run.draw_figures", lambda *_, **__: [])
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_a_run_is_not_written_over_and_goes_on_with_resume(planted, capsys):
     metrics = planted.parents[1] / "runs" / "a" / "metrics.json"
     before = metrics.read_bytes()
     assert main(command) == 2
-    assert "say --resume" in said(capsys)[1]
+    assert "use --resume" in said(capsys)[1]
     assert main([*command, "--resume"]) == 0
     assert metrics.read_bytes() == before
 

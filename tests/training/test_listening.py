@@ -69,7 +69,6 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_loaded(
     tiny_store, tmp_path, monkeypatch, settings, error, sentence
 ):
     monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("mien.pretrained.assets._installed_folder", lambda _: None)
     events = Events()
     with pytest.raises(error, match=sentence):
         train(make_config(**settings), tiny_store, tmp_path / "r", listener=events)

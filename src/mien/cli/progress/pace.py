@@ -15,7 +15,7 @@ class EpochPace:
     """
 
     def __init__(self) -> None:
-        self._whole: list[float] = []
+        self._epochs: list[float] = []
         self._first: tuple[float, int] | None = None
         self._steps = 0
         self._estimate: float | None = None
@@ -23,8 +23,8 @@ class EpochPace:
     @property
     def epoch_seconds(self) -> float | None:
         """Seconds of an epoch; None until enough steps were measured."""
-        if self._whole:
-            last = self._whole[-_LAST:]
+        if self._epochs:
+            last = self._epochs[-_LAST:]
             return sum(last) / len(last)
         return self._estimate
 
@@ -36,7 +36,7 @@ class EpochPace:
             done: Clips of the epoch that were trained on.
             total: All clips of the epoch.
         """
-        if self._whole:
+        if self._epochs:
             return
         if self._first is None:
             self._first = now, done
@@ -48,4 +48,4 @@ class EpochPace:
 
     def note_epoch(self, seconds: float) -> None:
         """Take an epoch into account that has ended."""
-        self._whole.append(seconds)
+        self._epochs.append(seconds)
