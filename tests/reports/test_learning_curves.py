@@ -70,12 +70,17 @@ def test_the_monitor_is_named_and_both_readings_of_accuracy_have_a_panel():
 
 def test_losses_of_the_unimodal_tasks_share_their_axis():
     tasks = ("fusion", "text", "audio", "video")
-    figure = draw_learning({1: make_history(tasks=tasks)}, "mae", "t")
+    history = make_history(tasks=tasks)
+    history[0]["losses"]["video"] = 7.0
+    figure = draw_learning({1: history}, "mae", "t")
     panels = [a for a in visible(figure) if a.get_title(loc="left").startswith("training loss")]
     assert [axes.get_title(loc="left") for axes in panels] == [
         f"training loss, {task}" for task in tasks[1:]
     ]
-    assert len({axes.get_ylim() for axes in panels}) == 1
+    low, high = panels[0].get_ylim()
+    assert low == 0
+    assert high > 7
+    assert {axes.get_ylim() for axes in panels} == {(low, high)}
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,9 @@ def draw_learning(histories: _Histories, monitor: str, title: str) -> Figure:
             if (other := first.setdefault(panel.up, axes)) is not axes:
                 axes.sharey(other)
             _draw_panel(axes, panel, histories)
+        for panel, axes in zip(panels, axes_of_row, strict=False):
+            if panel.starts_at_zero:  # after all that share the axis have been drawn
+                axes.set_ylim(bottom=0)
         for axes in axes_of_row[len(panels) :]:
             axes.set_axis_off()
     figure.legend(
@@ -161,8 +164,6 @@ def _draw_panel(axes: Axes, panel: _Panel, histories: _Histories) -> None:
         axes.legend(keys, [curve.name for curve in panel.curves], **legend_style())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.margins(y=0.08)
-    if panel.starts_at_zero:
-        axes.set_ylim(bottom=0)
 
 
 def _draw_curve(
