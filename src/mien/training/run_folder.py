@@ -44,11 +44,12 @@ from mien.evaluation.predictions import Predictions, read_predictions
 from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
 from mien.notebooks import html_table, make_frame, number_or_nan
-from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.types import EVALUATED_SPLITS, REPORTED_SPLITS, Split, Task
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mien.training.settings import ExperimentConfig
 
 __all__ = ["RunFolder", "SeedFolder", "open_run", "read_json", "summarise_run"]
 
@@ -168,12 +169,14 @@ class RunFolder:
         return f"RunFolder({str(self.path)!r}: {what})"
 
     @property
-    def config(self) -> ExperimentConfig:
+    def config(self) -> "ExperimentConfig":
         """The settings of the run, from ``config.toml``.
 
         Raises:
             ConfigError: If the file is not there or is damaged.
         """
+        from mien.training.settings import read_stored_config  # loads torch
+
         return read_stored_config(read_toml(self.path / "config.toml"))
 
     @property
