@@ -16,7 +16,7 @@ from mien.training.experiment import train
 from mien.training.listening import EpochRecord, RunListener, complete
 from mien.training.settings import TrainConfig
 
-TOKENS = {"input": "transcript", "name": "minilm"}
+TOKENS = {"input": "transcript", "name": "e5-small"}
 
 
 class Events(RunListener):
@@ -54,7 +54,7 @@ def unloaded(monkeypatch):
         ({"corpus": "mosi"}, ConfigError, "the settings are for corpus 'mosi'"),
         ({"features": {"video": "openface"}}, StoreError, "has no series 'openface'"),
         ({"text_encoder": {"input": "tokens"}}, ConfigError, "has no published token ids"),
-        ({"text_encoder": TOKENS}, AssetError, "'minilm' is not here; get it with"),
+        ({"text_encoder": TOKENS}, AssetError, "'e5-small' is not here; get it with"),
         ({"text_encoder": {**TOKENS, "name": "./no"}}, AssetError, "there is no such folder"),
         ({"train": {"device": "mps"}}, TrainingError, "'mps', which is not here"),
         (
@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_taken_is_refused_before_anything_is_loaded(
     file.write_text("mine", encoding="utf-8")
     events = Events()
     for out, error, sentence in (
-        (finished, TrainingError, "already holds a run; say --resume"),
+        (finished, TrainingError, "already holds a run; use --resume"),
         (tmp_path, TrainingError, "exists and is not a run folder"),
         (file, TrainingError, "is a file, not a folder"),
         (file / "run", TrainingError, r"run: cannot be written \(.*\); give another --out"),

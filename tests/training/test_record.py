@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("quick_intervals")
 
 def test_a_run_folder_that_is_there_is_not_touched_without_resume(finished, tiny_store):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
-    with pytest.raises(TrainingError, match=r"finished: already holds a run; say --resume"):
+    with pytest.raises(TrainingError, match=r"finished: already holds a run; use --resume"):
         train(make_config(), tiny_store, finished)
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
 
