@@ -31,7 +31,8 @@ from mien.training.settings import ExperimentConfig, list_configs, read_config
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+CARD = ROOT / "src" / "mien" / "weights" / "MODEL_CARD.md"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), CARD])
 LANGUAGES = {"python", "sh", "toml", "text", "diff"}
 SECTIONS = "features|text_encoder|model|labels|train"
 
@@ -224,6 +225,8 @@ def test_every_setting_that_a_page_names_exists(page):
 
 def anchors_of(page):
     """Where a link into a page can lead: its headings as the pages' builder writes them."""
+    inserted = re.fullmatch(r"<!-- insert: (.+\.md) -->\n", page.read_text(encoding="utf-8"))
+    page = ROOT / inserted[1] if inserted else page
     headings = re.findall(r"^#+ (.+)$", without_blocks(page), re.MULTILINE)
     plain = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
     return {re.sub(r"[-\s]+", "-", heading) for heading in plain}
@@ -295,8 +298,33 @@ def test_a_package_has_a_page_of_its_own_in_the_reference():
         assert set(listed) == {package.name}
 
 
+@pages(PAGES)
+def test_a_pinned_package_has_the_version_that_is_tested(page):
+    tested = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = re.findall(r"pip install (\S+==\S+)", page.read_text(encoding="utf-8"))
+    assert set(pins) <= set(tested)
+
+
+def test_the_system_libraries_of_the_pages_are_those_of_the_script():
+    script = (ROOT / ".ci" / "system").read_text(encoding="utf-8")
+    libraries = re.findall(r"^lib\S+\.so\.\d+ (\S+)$", script, re.MULTILINE)
+    assert len(libraries) > 5
+    for page in ("quickstart.md", "howto/your-own-videos.md"):
+        assert " ".join(libraries) in (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_the_extras_of_the_quickstart_are_those_of_the_package():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (DOCS / "quickstart.md").read_text(encoding="utf-8")
+    table = text.partition("| extra |")[2].partition("\n\n")[0]
+    named = {one for row in table.splitlines() for one in re.findall(r"`(\w+)`", row.split("|")[1])
+             if row.startswith("| `")}  # fmt: skip
+    assert named == set(extras["optional-dependencies"]) - {"dev", "docs"}
+
+
 def test_the_versions_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"version: {project['version']}\n" in citation
-    assert f"license: {project['license']}\n" in citation
+    code, _, _ = project["license"].partition(" AND ")  # weights are no software to cite
+    assert f"license: {code}\n" in citation

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("docs/*.toml")])
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "docs/*.toml", "src/mien/weights/*.md")
+    for path in ROOT.glob(pattern)
+)
 MODULES = sorted((ROOT / "src" / "mien").rglob("*.py"))
 
 #: Pattern of a phrase, and a plain one for it.

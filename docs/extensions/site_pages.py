@@ -1,7 +1,7 @@
 """What the site takes from elsewhere in the repository, so that nothing is kept twice.
 
 A line ``<!-- insert: WHAT -->`` of a page is replaced while the site is built: ``README.md`` and
-other files of the repository's root by their text, ``commands`` by the help of every command,
+other files of the repository by their text, ``commands`` by the help of every command,
 ``public names`` by the documentation of what ``import mien`` gives.
 """
 
@@ -16,11 +16,12 @@ __all__ = ["insert", "on_page_markdown"]
 
 ROOT = Path(__file__).parents[2]
 _LINE = re.compile(r"^<!-- insert: (?P<what>.+) -->$", re.MULTILINE)
-#: Pages of the site that hold files of the repository's root.
+#: Pages of the site that hold other files of the repository.
 _PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "src/mien/weights/MODEL_CARD.md": "model-card.md",
 }
 
 
@@ -33,7 +34,7 @@ def insert(what: str) -> str:
     """Return the text that stands for ``what``.
 
     Raises:
-        FileNotFoundError: If it is neither known nor a file of the repository's root.
+        FileNotFoundError: If it is neither known nor a file of the repository.
     """
     if what == "commands":
         return describe_commands()

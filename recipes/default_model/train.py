@@ -8,8 +8,8 @@
 
 DATA holds ``mosi``, ``mosei``, ``ravdess``, ``cremad``, ``face`` and ``clips``; OUT gets the
 composed store, a run, ``default.safetensors``, packed from the seed that is best on valid, and
-``card.md``, the numbers of its model card. docs/model-card.md says what the sources are and what
-may be done with the weights.
+``card.md``, the numbers of its model card. ``weights/MODEL_CARD.md`` of the package says what the
+sources are and what may be done with the weights.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from mien.training.run_folder import SeedFolder
 from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Task
 
 HERE = Path(__file__).parent
-LICENCE = "research and other non-commercial use, share alike; see docs/model-card.md"
+LICENCE = "research and other non-commercial use, share alike"
 
 
 def main(data: Path, out: Path, seeds: tuple[int, ...]) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from importlib.util import find_spec
 
+from mien.installation import install_command
+
 __all__ = [
     "AssetError",
     "CheckpointError",
@@ -115,7 +117,7 @@ def require(*packages: str, extra: str) -> None:
         if find_spec(package) is None:
             raise ConfigError(
                 f"the package {package!r} is not installed; install it with: "
-                f"pip install mien[{extra}]"
+                f"{install_command(extra)}"
             )
 
 

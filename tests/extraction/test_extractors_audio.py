@@ -310,9 +310,9 @@ def test_an_extractor_without_settings_refuses_settings(name):
 
 def test_a_missing_package_of_an_extra_is_named(monkeypatch):
     monkeypatch.setattr("mien.errors.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"pip install mien\[opensmile\]"):
+    with pytest.raises(ConfigError, match=r"pip install .*\[opensmile\]"):
         EXTRACTORS["egemaps/1"].build("")
-    with pytest.raises(ConfigError, match=r"pip install mien\[extract\]"):
+    with pytest.raises(ConfigError, match=r"pip install .*\[extract\]"):
         EXTRACTORS["librosa-sims/1"].build("")
 
 

@@ -1,21 +1,43 @@
 """The model card that comes with the package."""
 
+import shutil
 from pathlib import Path
 
+import pytest
+
+import mien
+from mien.cli import main
+from mien.prediction.predictor import DEFAULT_MODEL
 from mien.prediction.presentation.model_card import CARD, render_card
 
 DOCS = Path(__file__).parents[2] / "docs"
+SOURCE = CARD.parents[3]
 
 
 def test_the_card_beside_the_weights_is_the_one_of_the_documentation():
-    assert CARD.read_text() == (DOCS / "model-card.md").read_text()
+    page = (DOCS / "model-card.md").read_text()
+    assert page == f"<!-- insert: {CARD.relative_to(SOURCE)} -->\n"
 
 
 def test_the_card_becomes_an_article_without_styles_and_without_links_that_lead_nowhere():
     card = render_card()
-    title = CARD.read_text().splitlines()[0].removeprefix("# ")
-    assert f"<h1>{title}</h1>" in card
+    assert "<h1>Model card of the bundled model</h1>" in card
     assert "non-commercial use" in card
     assert card.count("<table>") == card.count('<div class="wide" tabindex="0">') > 3
     assert "style=" not in card
-    assert 'href="papers.md' not in card
+    assert 'href="' not in card
+
+
+def test_the_bundled_model_knows_where_its_card_and_licence_are(tmp_path):
+    assert mien.load().card == CARD
+    assert CARD.with_name("LICENSE").is_file()
+    shutil.copy(DEFAULT_MODEL, tmp_path)
+    assert mien.load(tmp_path / DEFAULT_MODEL.name).card is None
+
+
+@pytest.mark.slow
+def test_a_prediction_says_once_where_the_card_is_and_what_the_weights_may_be_used_for(capsys):
+    assert main(["predict", "--text", "so good", "--no-fetch"]) == 0
+    said = capsys.readouterr().out
+    assert said.count(str(CARD)) == 1
+    assert "model: default; research and other non-commercial use, share alike\n" in said

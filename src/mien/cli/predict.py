@@ -102,11 +102,12 @@ def predict(
     if text is not None:
         with busy("loading models"):
             bring_missing(predictor, "none", fetch=fetch)
-        _put_out(predictor.predict_text(text), outputs, None)
+        _put_out(predictor, predictor.predict_text(text), outputs, None)
     elif len(paths) == 1 and not (resume and outputs.is_begun):
         with busy("loading models"):
             bring_missing(predictor, source, fetch=fetch)
-        _put_out(_predict_recording(predictor, paths[0], source, num_jobs), outputs, paths[0])
+        prediction = _predict_recording(predictor, paths[0], source, num_jobs)
+        _put_out(predictor, prediction, outputs, paths[0])
     else:
         many = _ManyRecordings(predictor, source, num_jobs, paths, outputs)
         many.run(fetch=fetch, resume=resume, replace=replace)
@@ -150,11 +151,23 @@ def _predict_recording(
         return model.predict(path, transcript=transcript, jobs=jobs, listener=progress)
 
 
-def _put_out(prediction: "Prediction", outputs: "OutputPaths", recording: Path | None) -> None:
+def _print_card(model: "TrainedModel") -> None:
+    """Print where to read how good the model is, and what its weights may be used for."""
+    if model.card is not None:
+        print(f"model card, with the licence of the weights beside it: {model.card}", flush=True)
+
+
+def _put_out(
+    model: "TrainedModel",
+    prediction: "Prediction",
+    outputs: "OutputPaths",
+    recording: Path | None,
+) -> None:
     """Print the prediction of the only input, and write the outputs that are wanted."""
     from mien.prediction.presentation.text import format_prediction, write_rows
 
     print(format_prediction(prediction), flush=True)
+    _print_card(model)
     if outputs.json is not None:
         prediction.write(outputs.json)
     if outputs.csv is not None:
@@ -208,6 +221,7 @@ class _ManyRecordings:
                 legend = ""
         if legend:
             print(legend)
+            _print_card(self._model)
         if self._num_failed:
             again = "" if self._files is None else "; --resume tries them again"
             print(

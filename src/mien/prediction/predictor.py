@@ -40,7 +40,7 @@ from mien.types import Modality, Split
 
 __all__ = ["DEFAULT_MODEL", "TrainedModel", "load"]
 
-#: The model that comes with the package; docs/model-card.md describes it.
+#: The model that comes with the package; MODEL_CARD.md beside it describes it.
 DEFAULT_MODEL = Path(__file__).parents[1] / "weights" / "default.safetensors"
 #: Utterances that go through the network together.
 _BATCH = 8
@@ -95,6 +95,12 @@ class TrainedModel:
     def config(self) -> ExperimentConfig:
         """The settings with which it was trained."""
         return read_stored_config(self.header["config"])
+
+    @property
+    def card(self) -> Path | None:
+        """Its model card, which lies beside the weights with their licence; None if it has none."""
+        card = self.checkpoint.with_name("MODEL_CARD.md")
+        return card if card.is_file() else None
 
     @cached_property
     def network(self) -> Network:
