@@ -148,7 +148,7 @@ def test_a_device_that_is_not_here_is_refused_when_a_model_is_loaded():
 
 def test_a_model_is_shown_in_a_line(model):
     assert repr(model) == (
-        f"TrainedModel({str(DEFAULT_MODEL)!r}: trained on {model.header['corpus']})"
+        f"TrainedModel({str(DEFAULT_MODEL)!r}: trained on {model.header['corpus']}, on cpu)"
     )
 
 

@@ -45,6 +45,19 @@ def predict(
             "the words themselves."
         ),
     ] = "auto",
+    recogniser: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Speech model: a name from mien assets, or a folder; auto: that of the training.",
+        ),
+    ] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Where the network computes: cpu, cuda, cuda:1, mps or auto."
+        ),
+    ] = "cpu",
     text: Annotated[
         str | None,
         typer.Option(metavar="SENTENCE", help="Predict a sentence instead of recordings."),
@@ -95,7 +108,7 @@ def predict(
         raise ConfigError("give recordings, or a sentence with --text")
     if resume and replace:
         raise ConfigError("--resume goes on, --replace begins again; give one of them")
-    predictor = load(model)
+    predictor = load(model, device=device, recogniser=recogniser)
     source = name_transcript(transcript)
     outputs = OutputPaths(json=json_out, csv=csv_out, pictures=plot)
     num_jobs = jobs or num_processors()
@@ -203,7 +216,11 @@ class _ManyRecordings:
             raise ConfigError("--resume goes on with the files of --json, --csv and --plot")
         if self._outputs.progress is not None:
             self._files = open_answers(
-                self._outputs, self._model.network.facts.sha256, self._transcript, self._paths
+                self._outputs,
+                self._model.network.facts.sha256,
+                self._transcript,
+                self._paths,
+                recogniser=self._model.recogniser,
             )
         nothing: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         with (

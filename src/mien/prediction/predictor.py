@@ -47,16 +47,20 @@ _BATCH = 8
 
 
 def load(
-    path: RunFolder | SeedFolder | str | Path | None = None, *, device: str = "cpu"
+    path: RunFolder | SeedFolder | str | Path | None = None,
+    *,
+    device: str = "cpu",
+    recogniser: str = "auto",
 ) -> "TrainedModel":
     """Open a trained model.
 
     Args:
         path: A run or its folder (its first seed), a seed's folder, or a checkpoint; None for the
             model that comes with the package.
-        device: Where the network and its text encoder compute: ``cpu``, ``cuda``, one GPU of
-            several such as ``cuda:1``, ``mps``, or ``auto`` for CUDA or MPS where there is one.
-            Features of recordings are made on the CPU in any case.
+        device: Where the network and its text encoder compute: ``cpu``, ``cuda``, ``cuda:1``,
+            ``mps``, or ``auto``. Features of recordings are made on the CPU in any case.
+        recogniser: What recognises speech: ``auto`` for that of the training, else the usual one of
+            the language; a name that ``mien assets`` lists; a folder with a Whisper model.
 
     Raises:
         ConfigError: If there is no such device here.
@@ -66,7 +70,7 @@ def load(
     checkpoint = DEFAULT_MODEL if path is None else find_checkpoint(path)
     header = read_header(checkpoint)
     check_header(header, checkpoint).read_config(checkpoint)
-    return TrainedModel(checkpoint=checkpoint, header=header, device=device)
+    return TrainedModel(checkpoint=checkpoint, header=header, device=device, recogniser=recogniser)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +83,18 @@ class TrainedModel:
         checkpoint: Its file.
         header: Its header: settings, corpus, scale, encoders, the videos it has seen.
         device: Where it computes.
+        recogniser: What recognises speech, as in ``load``.
     """
 
     checkpoint: Path
     header: Mapping[str, Any]
     device: str = "cpu"
+    recogniser: str = "auto"
 
     def __repr__(self) -> str:
         """Return its file, and on what it was trained."""
-        place = "" if self.device == "cpu" else f", on {self.device}"
-        corpus = self.header.get("corpus", "an unknown corpus")
-        return f"TrainedModel({str(self.checkpoint)!r}: trained on {corpus}{place})"
+        where = f"{self.header.get('corpus', 'an unknown corpus')}, on {self.device}"
+        return f"TrainedModel({str(self.checkpoint)!r}: trained on {where})"
 
     @property
     def config(self) -> ExperimentConfig:
@@ -99,8 +104,7 @@ class TrainedModel:
     @property
     def card(self) -> Path | None:
         """Its model card, which lies beside the weights with their licence; None if it has none."""
-        card = self.checkpoint.with_name("MODEL_CARD.md")
-        return card if card.is_file() else None
+        return card if (card := self.checkpoint.with_name("MODEL_CARD.md")).is_file() else None
 
     @cached_property
     def network(self) -> Network:
@@ -110,7 +114,7 @@ class TrainedModel:
     @cached_property
     def recording_reader(self) -> RecordingReader:
         """What makes the input of the network from a recording, with its extractors."""
-        return RecordingReader(self.network)
+        return RecordingReader(self.network, self.recogniser)
 
     def make_ready(self, *, transcript: str | Path = "auto") -> None:
         """Load all that a recording will need, so that what is missing shows at once.

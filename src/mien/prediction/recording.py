@@ -12,7 +12,7 @@ from jaxtyping import Float, Num
 from mien.errors import MediaError
 from mien.extraction.clip import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
 from mien.extraction.extractors import Features
-from mien.extraction.extractors.speech import SpeechRecogniser, default_recogniser
+from mien.extraction.extractors.speech import SpeechRecogniser
 from mien.prediction.explain import UtteranceInput
 from mien.prediction.first_pass import FirstPass, scan
 from mien.prediction.network import ClipSeries, Network, check_extractors
@@ -70,10 +70,13 @@ class RecordingReader:
 
     Args:
         network: What will read the series.
+        recogniser: An asset or a folder; ``auto`` for the recogniser of the training, or the usual
+            one of the language.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, recogniser: str = "auto") -> None:
         self._network = network
+        self._recogniser = recogniser
 
     @cached_property
     def tools(self) -> Tools:
@@ -91,10 +94,12 @@ class RecordingReader:
 
     @cached_property
     def recogniser(self) -> SpeechRecogniser:
-        """The speech recogniser: that of the training, or the usual one of the language."""
+        """The speech recogniser."""
         settings, language = self._network.extraction, self._network.language
-        name = settings.recogniser if settings is not None else ""
-        return SpeechRecogniser(name or default_recogniser(language), language)
+        name = self._recogniser
+        if name == "auto" and settings is not None:
+            name = settings.recogniser or name
+        return SpeechRecogniser(name, language)
 
     @property
     def reads_text(self) -> bool:

@@ -19,7 +19,12 @@ def distinct_paths(paths: Sequence[Path]) -> list[Path]:
 
 
 def open_answers(
-    outputs: OutputPaths, model: str, transcript: str | Path, paths: Sequence[Path]
+    outputs: OutputPaths,
+    model: str,
+    transcript: str | Path,
+    paths: Sequence[Path],
+    *,
+    recogniser: str = "auto",
 ) -> AnswerFiles:
     """Return what writes the answers about recordings; no file is opened yet.
 
@@ -28,11 +33,14 @@ def open_answers(
         model: sha256 of the model.
         transcript: As in ``TrainedModel.predict``.
         paths: The recordings, in their order.
+        recogniser: What recognises speech, as in ``mien.load``; answers by another one are not
+            continued.
     """
+    words = identify_transcript(transcript)
     return AnswerFiles(
         outputs,
         model=model,
-        transcript=identify_transcript(transcript),
+        transcript=words if recogniser == "auto" else f"{words} by {recogniser}",
         recordings=[RecordingFile.at(path) for path in paths],
     )
 
