@@ -68,6 +68,8 @@ def test_a_training_begins_with_what_it_does(capsys):
     first, second = printed(capsys)
     assert "text as given states" in first
     assert "10 seeds, 0 to 9, 2 of them trained already" in second
+    begin(encoder=None, seeds=(1,), ended=(1,))
+    assert "; seed 1, trained already; to" in printed(capsys)[1]
 
 
 @pytest.mark.parametrize("encoder", ["minilm", None])

@@ -116,7 +116,7 @@ def run_study(
         reasons = [outcome.reason for outcome in outcomes]
         reasons += [v.refusal for corpus in prepared for v in corpus.variants.values() if v.refusal]
         raise TrainingError(f"{study.name}: no run finished; the first: {reasons[0]}")
-    listener.on_stage(f"{study.name}: judging", len(prepared))
+    listener.on_stage(f"{study.name}: evaluating", len(prepared))
     corpora = {}
     for corpus in prepared:
         name = corpus.corpus.name

@@ -56,7 +56,10 @@ def _format_seeds(plan: RunPlan) -> str:
         text = f"{len(seeds)} seeds: {', '.join(map(str, seeds))}"
     else:
         text = f"{len(seeds)} seeds, {seeds[0]} to {seeds[-1]}"
-    return f"{text}, {len(plan.ended)} of them trained already" if plan.ended else text
+    if not plan.ended:
+        return text
+    of_them = "" if len(seeds) == 1 else f"{len(plan.ended)} of them "
+    return f"{text}, {of_them}trained already"
 
 
 def format_bound(
