@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mien.prediction.answer import Answer
@@ -31,16 +33,16 @@ def draw_effects(
         span: Seconds from left to right.
         full: The effect that reaches the edge.
     """
-    for answer in answers:
-        for window in answer.steps[modality].windows if modality in answer.steps else ():
-            axes.bar(
-                (window.start + window.end) / 2,
-                window.effect,
-                width=window.end - window.start,
-                color=RAISES if window.effect > 0 else LOWERS,
-                alpha=0.8,
-                linewidth=0,
-            )
+    series = [answer.steps[modality] for answer in answers if modality in answer.steps]
+    for colour, sign in ((RAISES, 1), (LOWERS, -1)):
+        windows = [w for steps in series for w in steps.windows if sign * w.effect > 0]
+        _draw_bars(
+            axes,
+            np.array([(w.start, w.end) for w in windows]).reshape(-1, 2),
+            np.array([w.effect for w in windows]),
+            color=colour,
+            alpha=0.8,
+        )
     axes.set_ylim(-1.05 * full, 1.05 * full)
     axes.axhline(0.0, color=MUTED, linewidth=0.7)
     axes.set_yticks([-full, full], [f"{-full:+.1f}", f"{full:+.1f}"])
@@ -59,11 +61,27 @@ def draw_attention(
         weights = np.abs(np.array(answer.steps[modality].weights))
         largest = max(largest, float(weights.max(initial=0)))
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.2
-        axes.bar(times, weights, width=step, color=COLOURS[Task(modality)], alpha=0.5, linewidth=0)
+        spans = times[:, None] + np.array([-step / 2, step / 2])
+        _draw_bars(axes, spans, weights, color=COLOURS[Task(modality)], alpha=0.5)
     axes.set_ylim(0, min(largest, 6.0) * 1.05)
     axes.axhline(1.0, color=INK, linewidth=0.7, linestyle=(0, (4, 2)))
     axes.set_yticks([])
     _finish(axes, f"attention\nto {NAMES[modality]}", span)
+
+
+def _draw_bars(
+    axes: Axes,
+    spans: Float[np.ndarray, "N 2"],
+    heights: Float[np.ndarray, " N"],
+    *,
+    color: str,
+    alpha: float,
+) -> None:
+    """Draw bars from 0 as one shape: an hour has thousands of them."""
+    starts, ends, zeros = spans[:, 0], spans[:, 1], np.zeros(len(heights))
+    corners = [(starts, zeros), (starts, heights), (ends, heights), (ends, zeros)]
+    bars = np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
+    axes.add_collection(PolyCollection(list(bars), facecolor=color, alpha=alpha, linewidth=0))
 
 
 def _finish(axes: Axes, name: str, span: float) -> None:
