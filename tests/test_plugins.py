@@ -250,7 +250,7 @@ def test_the_command_line_says_in_one_sentence_which_package_is_broken(install, 
     assert done.returncode != 0
     assert done.stderr.strip() == (
         "mien: the model 'twin' of the package 'mien-twin' (entry point 'mien_twin:MODEL') cannot "
-        "be used: ModuleNotFoundError: No module named 'nothing_of_that_name'; mend it or "
+        "be used: ModuleNotFoundError: No module named 'nothing_of_that_name'; fix it or "
         "uninstall it"
     )
 
