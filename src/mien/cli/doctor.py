@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 import typer
 
 from mien.cli.options import busy
+from mien.installation import install_command
 
 __all__ = ["Check", "check_installation", "doctor"]
 
@@ -141,7 +142,7 @@ def _check_packages() -> Iterator[Check]:
                 name=f"extra {extra}",
                 state="optional" if missing else "ok",
                 detail=f"missing: {', '.join(missing)}" if missing else present,
-                remedy=f"install mien with its extra [{extra}], if you need it" if missing else "",
+                remedy=f"{install_command(extra)}   (if you need it)" if missing else "",
             )
 
 
