@@ -380,7 +380,7 @@ def test_a_recording_with_nothing_to_judge_is_refused_with_a_reason(model, tmp_p
 def test_a_text_that_is_called_a_video_is_refused(model, tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_text("no film")
-    with pytest.raises(MediaError, match="is no recording"):
+    with pytest.raises(MediaError, match="cannot be read as a recording"):
         model.predict(path)
 
 
@@ -741,7 +741,7 @@ def test_a_broken_recording_does_not_end_the_others(face, tmp_path, capsys):
     code = main(["predict", str(bad), str(face), "--json", str(tmp_path / "o.jsonl")])
     captured = capsys.readouterr()
     assert code == 2
-    assert "bad.mp4: is no recording" in captured.err
+    assert "bad.mp4: cannot be read as a recording" in captured.err
     assert "face.mp4" in captured.out
     assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 1
 
