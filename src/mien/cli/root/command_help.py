@@ -79,7 +79,7 @@ def _explain(param: Any, ctx: Any) -> str:  # noqa: ANN401
     text: str = param.get_help_record(ctx)[1]
     text = re.sub(r"x>=([\d.]+)", lambda m: f"at least {float(m.group(1)):g}", text)
     text = re.sub(r"([\d.]+)<=x<=([\d.]+)", r"from \1 to \2", text)
-    found = re.search(r" (\[default: [^]]*\])\.", text)
-    if found is not None:
-        text = f"{text[: found.start()]}.  {found.group(1)}{text[found.end() :]}"
+    default = re.search(r" (\[default: [^]]*\])\.", text)
+    if default is not None:
+        text = f"{text[: default.start()]}.  {default.group(1)}{text[default.end() :]}"
     return text.replace("]  [", "; ")
