@@ -86,7 +86,7 @@ def test_a_frame_has_its_columns_without_a_row():
 
 def test_without_pandas_the_error_says_what_to_install(monkeypatch, run):
     monkeypatch.setattr("mien.errors.find_spec", lambda _: None)
-    with pytest.raises(mien.ConfigError, match=r"'pandas' is not installed; .*mien\[pandas\]$"):
+    with pytest.raises(mien.ConfigError, match=r"'pandas' is not installed; .*\[pandas\]'?$"):
         run.to_pandas()
 
 

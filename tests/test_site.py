@@ -40,12 +40,12 @@ def test_every_command_is_on_the_page_of_commands_with_its_options(site):
     for name, command in list_commands():
         for parameter in command.params:
             if parameter.param_type_name == "option" and not parameter.hidden:
-                assert f"`{parameter.opts[0]}" in pages[name], (name, parameter.opts)
+                assert parameter.opts[0] in pages[name], (name, parameter.opts)
 
 
 def test_every_public_name_is_on_the_page_of_the_api_once(site):
     listed = re.findall(r"^::: mien\.(\w+)$", site.insert("public names"), re.MULTILINE)
-    assert sorted(listed) == sorted(mien.__all__)
+    assert sorted(listed) == [name for name in sorted(dir(mien)) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])

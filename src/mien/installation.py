@@ -3,8 +3,9 @@
 import json
 import re
 import shlex
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 __all__ = ["install_command"]
@@ -57,7 +58,7 @@ def _place(origin: dict[str, object], extra: str) -> str:
     return f"{_NAME}[{extra}] @ {url.geturl()}"
 
 
-def _packages_of(package: Distribution, extra: str) -> list[str]:
+def _packages_of(package: Any, extra: str) -> list[str]:  # noqa: ANN401  # a backport may give it
     """Return the requirements of an extra, and of the extras of this package that it includes."""
     packages: list[str] = []
     for requirement in package.requires or ():

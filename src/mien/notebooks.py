@@ -48,7 +48,7 @@ def _cell(value: object) -> str:
 def number_or_nan(value: float | None) -> float:
     """Return a number of a data frame, in which a missing one is NaN.
 
-    >>> number_or_nan(1), number_or_nan(None)
+    >>> number_or_nan(1.0), number_or_nan(None)
     (1.0, nan)
     """
     return math.nan if value is None else float(value)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
 
 from mien.errors import PluginError
 
@@ -44,13 +44,16 @@ class Registry(MutableMapping[str, T], Generic[T]):
         self._check = check
 
     @cached_property
-    def _installed(self) -> dict[str, EntryPoint]:
+    def _installed(self) -> dict[str, Any]:
         """Entry points of other packages, not loaded.
+
+        They are those of ``importlib_metadata`` where that backport has put itself in place of the
+        standard library's.
 
         Raises:
             PluginError: If one has a name that is taken.
         """
-        installed: dict[str, EntryPoint] = {}
+        installed: dict[str, Any] = {}
         for point in entry_points(group=self.group):
             if point.name in self._own or point.name in installed:
                 raise PluginError(
@@ -60,7 +63,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
             installed[point.name] = point
         return installed
 
-    def _describe(self, point: EntryPoint) -> str:
+    def _describe(self, point: Any) -> str:  # noqa: ANN401  # as in _installed
         package = f" of the package {point.dist.name!r}" if point.dist is not None else ""
         return f"the {self.what} {point.name!r}{package} (entry point {point.value!r})"
 

@@ -301,7 +301,8 @@ def test_the_caller_keeps_its_own_annotation(name):
 def test_the_share_of_clipped_proposals_is_a_share_and_starts_anew(name):
     labels = make_generator(name, make_annotation(1, 24))
     live(labels, [1])
-    assert labels.pop_clipped_share() == 0
+    first = labels.pop_clipped_share()
+    assert first == 0 or (name in MOVING and name not in PROPOSING)
     live(labels, [2])
     share = labels.pop_clipped_share()
     assert 0 < share < 1 if name in PROPOSING else 0 <= share < 1 if name in MOVING else share == 0

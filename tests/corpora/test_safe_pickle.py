@@ -367,7 +367,7 @@ ATTACKS = {
     "EXT4": (START + b"\x84\x01\x00\x00\x00.", "extension code .EXT4"),
     "PERSID": (START + b"Pfile\n.", "persistent id .PERSID"),
     "BINPERSID": (START + b"K\x01Q.", "persistent id .BINPERSID"),
-    "INST": (START + b"(S'touch x'\nios\nsystem\n.", "0x53 is no instruction"),
+    "INST": (START + b"(S'touch x'\nios\nsystem\n.", "0x53 is not an instruction"),
     "INST without arguments": (START + b"(ios\nsystem\n.", r"INST. of 'os\.system'"),
     "OBJ": (START + b"(cnumpy\nndarray\nK\x01o.", "makes an object .OBJ"),
     "NEWOBJ": (START + b"cnumpy\nndarray\n(K\x01t\x81.", "makes an object of the name"),
@@ -414,7 +414,7 @@ ATTACKS = {
     "a mark that is left": (START + b"N(.", "values are left"),
     "something after the end": (START + b"N.N.", "2 bytes follow its end"),
     "a text that is not UTF-8": (START + b"\x8c\x01\xff.", "not UTF-8"),
-    "an instruction of protocol 0": (START + b"I1\n.", "0x49 is no instruction"),
+    "an instruction of protocol 0": (START + b"I1\n.", "0x49 is not an instruction"),
     "a name without end": (START + b"c" + b"a" * 300, "more than 256 bytes"),
 }
 

@@ -356,7 +356,7 @@ def is_gone(process):
     [
         ("", r"needs OpenFace's program or a folder of its CSV files; write openface-709/1:"),
         ("/nowhere/at/all", r"there is no /nowhere/at/all; give the program or a folder"),
-        ("{}?frame=5", r"there is no setting 'frame'; there are: frames, seconds"),
+        ("{}?frame=5", r"there is no setting 'frame'; did you mean 'frames'"),
         ("{}?frames=0", r"frames is '0', must be a number above 0"),
         ("{}?frames=2.5", r"frames is 2\.5, must be a whole number"),
         ("{}?seconds=soon", r"seconds is 'soon', must be a number above 0"),

@@ -417,7 +417,7 @@ def place(tmp_path, monkeypatch, tiny_store, trained):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
-    monkeypatch.setattr("mien.prediction.predictor.load", lambda _: StandIn())
+    monkeypatch.setattr("mien.prediction.predictor.load", lambda *_, **__: StandIn())
     monkeypatch.setattr("mien.cli.predict.bring_missing", lambda *_, **__: None)
     (tmp_path / "store").symlink_to(tiny_store.path)
     (tmp_path / "run").symlink_to(trained)

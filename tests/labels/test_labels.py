@@ -532,7 +532,7 @@ def test_human_labels_need_annotations_of_every_modality():
 
 @pytest.mark.parametrize("name", ["copy", "human"])
 def test_a_weight_that_would_silence_every_unimodal_task_is_refused(name):
-    with pytest.raises(ConfigError, match=r"say labels\.weight=one"):
+    with pytest.raises(ConfigError, match=r"use labels\.weight=one"):
         make_generator(name, torch.zeros(3), weight="difference")
 
 

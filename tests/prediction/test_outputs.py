@@ -26,7 +26,7 @@ NUM_CLIPS = 50
 def here(tmp_path, monkeypatch):
     """An empty folder, in which the model is a stand-in."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mien.prediction.predictor.load", lambda _: stand_in_models.StandIn())
+    monkeypatch.setattr("mien.prediction.predictor.load", lambda *_, **__: stand_in_models.StandIn())
     return tmp_path
 
 
@@ -70,7 +70,7 @@ def unbroken(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("mien.prediction.predictor.load", lambda _: stand_in_models.StandIn())
+        patch.setattr("mien.prediction.predictor.load", lambda *_, **__: stand_in_models.StandIn())
         assert predict(make_clips(NUM_CLIPS)) == 0
     return {name: (folder / name).read_bytes() for name in ("o.jsonl", "o.csv")}
 
@@ -120,7 +120,7 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(unbroken):
     code = (
         "import sys, stand_in_models, mien.prediction.predictor as predictor\n"
         "from mien.cli import main\n"
-        "predictor.load = lambda _: stand_in_models.StandIn()\n"
+        "predictor.load = lambda *_, **__: stand_in_models.StandIn()\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     paths = [str(Path(__file__).parents[1]), str(Path(mien.__file__).parents[1])]
@@ -390,7 +390,7 @@ def test_an_output_that_cannot_be_written_is_said_before_the_first_prediction(
 
 
 def test_a_command_that_cannot_go_on_does_not_say_so(monkeypatch, capsys):
-    def stop(_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mien.prediction.predictor.load", stop)

@@ -238,7 +238,7 @@ def test_a_text_that_cannot_be_read_is_declined(model, text, sentence):
 
 
 def test_the_command_declines_what_it_cannot_read(model, monkeypatch, capsys):
-    monkeypatch.setattr("mien.prediction.predictor.load", lambda _: model)
+    monkeypatch.setattr("mien.prediction.predictor.load", lambda *_, **__: model)
     assert main(["predict", "--text", "很好看"]) == 2
     assert "the text is Chinese and the model reads English" in capsys.readouterr().err
 

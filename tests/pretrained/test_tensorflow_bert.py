@@ -351,7 +351,7 @@ def test_tokenizer_json_alone_tokenises_as_well(checkpoint, out):
 def test_an_unknown_casing_must_be_given(tmp_path, out):
     checkpoint = make_checkpoint(tmp_path / "bert")
     with pytest.raises(
-        AssetError, match="does not say whether the model is cased or uncased; give"
+        AssetError, match="does not show whether the model is cased or uncased; give"
     ):
         convert_tensorflow_bert(checkpoint, out)
 

@@ -154,7 +154,7 @@ def test_one_process_can_train_in_one_precision_after_another(monkeypatch):
 def test_a_processor_without_bf16_is_said_to_be_one(monkeypatch):
     """A training ended with a complaint of oneDNN about a primitive descriptor."""
     monkeypatch.setattr(mien.training.optimizer, "has_bf16", lambda _: False)
-    with pytest.raises(TrainingError, match=r"cannot run an LSTM; say train\.precision=float32"):
+    with pytest.raises(TrainingError, match=r"cannot run an LSTM; use train\.precision=float32"):
         make_accelerator(TrainConfig(device="cpu", precision="bf16"))
 
 

@@ -95,7 +95,7 @@ def open_workspace(
     if folder.exists() and not resume:
         if not replace_work:
             raise ExtractionError(
-                f"{folder}: holds the work of an extraction that was stopped; go on with "
+                f"{folder}: holds the work of an extraction that was stopped; continue with "
                 "--resume, or use --replace to start again"
             )
         refuse_foreign(folder, _WORK)
