@@ -373,7 +373,9 @@ def write_jpeg(path):
 def test_what_is_no_recording_is_refused_in_a_sentence(tmp_path, capfd, write):
     path = tmp_path / "clip.mp4"
     write(path)
-    with pytest.raises(MediaError, match=r"clip\.mp4: (cannot be read as a recording|holds neither)") as caught:
+    with pytest.raises(
+        MediaError, match=r"clip\.mp4: (cannot be read as a recording|holds neither)"
+    ) as caught:
         probe(path)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")

@@ -326,7 +326,9 @@ def test_a_name_without_version_takes_the_newest():
 
 @pytest.mark.parametrize("name", ["loudnes", "colour/1", "loudness/3", ""])
 def test_an_unknown_extractor_lists_what_there_is(name):
-    with pytest.raises(ConfigError, match=r"no such extractor; (there are: .*loudness/2|did you mean 'loudness/2')"):
+    with pytest.raises(
+        ConfigError, match=r"no such extractor; (there are: .*loudness/2|did you mean 'loudness/2')"
+    ):
         find_extractor(name, Modality.AUDIO)
 
 

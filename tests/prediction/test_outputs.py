@@ -26,7 +26,9 @@ NUM_CLIPS = 50
 def here(tmp_path, monkeypatch):
     """An empty folder, in which the model is a stand-in."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mien.prediction.predictor.load", lambda *_, **__: stand_in_models.StandIn())
+    monkeypatch.setattr(
+        "mien.prediction.predictor.load", lambda *_, **__: stand_in_models.StandIn()
+    )
     return tmp_path
 
 

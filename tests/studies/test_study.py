@@ -159,7 +159,11 @@ def test_a_store_takes_the_place_of_a_planted_corpus(base):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('baseline = "copy"', 'baseline = "coppy"', r"no variant is called 'coppy'; did you mean 'copy'"),
+        (
+            'baseline = "copy"',
+            'baseline = "coppy"',
+            r"no variant is called 'coppy'; did you mean 'copy'",
+        ),
         ('variants = ["copy"]', 'variants = ["ulag"]', r"no variant is called 'ulag'"),
         ('name = "wild"', 'name = "copy"', r"two variants are called 'copy'"),
         ('name = "wild"', 'name = "ridge"', r"a variant is called 'ridge', which is a reference"),
@@ -419,7 +423,10 @@ def test_other_code_makes_its_own_runs_unless_any_will_do(base, trainings, monke
     report = run_study(few(base, seeds=[1]), base / "out", code="any")
     assert len(trainings.begun) == 1
     assert report.results.num_other_code == 1
-    assert "**1 of the 1 runs were trained with an earlier version" in (base / "out" / "index.md").read_text()
+    assert (
+        "**1 of the 1 runs were trained with an earlier version"
+        in (base / "out" / "index.md").read_text()
+    )
     carry_out(few(base, seeds=[1]))
     assert len(trainings.begun) == 2
 
