@@ -87,6 +87,8 @@ class StandIn:
     """Judges by nothing but the name of what it is asked; text in the file's bytes commands it."""
 
     network = SimpleNamespace(facts=FACTS, scale=SCALE)
+    recogniser = "auto"
+    card = None
 
     def make_ready(self, *, transcript="auto"):
         pass

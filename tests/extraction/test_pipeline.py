@@ -212,7 +212,7 @@ def test_work_that_was_stopped_is_not_touched_without_a_word(tmp_path):
     with pytest.raises(ExtractionError, match="continue with --resume, or use --replace"):
         run(source, tmp_path / "store")
     other = ExtractionSettings(audio="loudness/1", text="none")
-    with pytest.raises(ExtractionError, match="begun with audio 'loudness/2', now it is"):
+    with pytest.raises(ExtractionError, match="started with audio 'loudness/2', now it is"):
         run(source, tmp_path / "store", resume=True, settings=HEARD.model_copy(
             update={"align": "none", "audio": "loudness/2:x"}
         ))  # fmt: skip
