@@ -1,5 +1,6 @@
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -7,17 +8,26 @@ from fake_runs import write_run
 
 from mien.errors import CheckpointError
 from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json, run_metrics_to_json
+from mien.training.run_folder import open_run
 from mien.types import Modality
 
 
-@pytest.fixture(params=["planted", "sims", "without-truth"])
-def run(request, tmp_path):
+@pytest.fixture(scope="module", params=["planted", "sims", "without-truth"])
+def written(request, tmp_path_factory):
     options = {
         "planted": {},
         "sims": {"corpus": "sims", "modalities": (Modality.TEXT,), "seeds": (1,)},
         "without-truth": {"has_truth": False, "has_attention": False, "splits": ("valid",)},
     }
-    return write_run(tmp_path / "run", num_epochs=2, **options[request.param])
+    folder = tmp_path_factory.mktemp("written") / "run"
+    return write_run(folder, num_epochs=2, **options[request.param])
+
+
+@pytest.fixture
+def run(written, tmp_path):
+    """A run of which a test may change the files."""
+    shutil.copytree(written.path, tmp_path / "run")
+    return open_run(tmp_path / "run")
 
 
 def test_metrics_are_written_as_they_were_read(run):
