@@ -5,10 +5,9 @@ import re
 import shlex
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["install_command"]
+__all__ = ["all_requirements", "extras", "install_command", "requirements"]
 
 _NAME = "mien"
 _SOURCE = Path(__file__).parents[2]
@@ -35,7 +34,7 @@ def install_command(extra: str, source: Path = _SOURCE) -> str:
     if origin is None:
         return _pip(f"{_NAME}[{extra}]")  # it came from an index, which has its extras as well
     place = _place(json.loads(origin), extra)
-    return _pip(place) if place else _pip(*_packages_of(package, extra))
+    return _pip(place) if place else _pip(*all_requirements(extra))
 
 
 def _pip(*words: str) -> str:
@@ -58,17 +57,33 @@ def _place(origin: dict[str, object], extra: str) -> str:
     return f"{_NAME}[{extra}] @ {url.geturl()}"
 
 
-def _packages_of(package: Any, extra: str) -> list[str]:  # noqa: ANN401  # a backport may give it
-    """Return the requirements of an extra, and of the extras of this package that it includes."""
-    packages: list[str] = []
-    for requirement in package.requires or ():
-        what, _, marker = requirement.partition(";")
-        if not re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", marker):
+def extras() -> tuple[str, ...]:
+    """Return the names of the extras that the installed package declares."""
+    return tuple(distribution(_NAME).metadata.get_all("Provides-Extra") or ())
+
+
+def requirements(extra: str = "") -> tuple[list[str], list[str]]:
+    """Return what an extra declares: requirements of its own, and extras that it includes.
+
+    Args:
+        extra: Name of the extra; empty for what is needed in any case.
+    """
+    own: list[str] = []
+    included: list[str] = []
+    for line in distribution(_NAME).requires or ():
+        what, _, marker = (part.strip() for part in line.partition(";"))
+        named = re.search(r"extra == ['\"]([^'\"]+)['\"]", marker)
+        if extra != (named[1] if named else ""):
             continue
-        included = re.fullmatch(rf"{_NAME}\[(?P<extras>[^\]]+)\]", what.strip())
-        if included is None:
-            packages.append(what.strip())
+        others = re.fullmatch(rf"{_NAME}\[(?P<extras>[^\]]+)\]", what)
+        if others is None:
+            own.append(what)
         else:
-            for name in included["extras"].split(","):
-                packages += _packages_of(package, name.strip())
-    return packages
+            included += [name.strip() for name in others["extras"].split(",")]
+    return own, included
+
+
+def all_requirements(extra: str = "") -> list[str]:
+    """Return the requirements of an extra, those of extras that it includes first."""
+    own, included = requirements(extra)
+    return [*(what for name in included for what in all_requirements(name)), *own]

@@ -18,6 +18,17 @@ def checks_of(capsys):
     return code, {check["name"]: check for check in json.loads(capsys.readouterr().out)}
 
 
+def take_away(package, monkeypatch):
+    """Let a package be missing, and every other one be there."""
+
+    def version(name):
+        if name == package:
+            raise metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+
+
 def test_a_sound_installation_is_listed_and_ends_with_0(capsys):
     code, checks = checks_of(capsys)
     assert code == 0
@@ -45,12 +56,7 @@ def test_no_network_is_used(capsys, monkeypatch):
 
 
 def test_a_package_that_every_command_needs_is_missed(capsys, monkeypatch):
-    def version(name):
-        if name == "safetensors":
-            raise metadata.PackageNotFoundError(name)
-        return "1.0"
-
-    monkeypatch.setattr(metadata, "version", version)
+    take_away("safetensors", monkeypatch)
     code, checks = checks_of(capsys)
     assert code == 1
     assert checks["needed by all"]["state"] == "missing"
@@ -58,12 +64,7 @@ def test_a_package_that_every_command_needs_is_missed(capsys, monkeypatch):
 
 
 def test_an_extra_that_is_not_installed_is_optional(capsys, monkeypatch):
-    def version(name):
-        if name == "ray":
-            raise metadata.PackageNotFoundError(name)
-        return "1.0"
-
-    monkeypatch.setattr(metadata, "version", version)
+    take_away("ray", monkeypatch)
     code, checks = checks_of(capsys)
     assert code == 0
     assert checks["extra ray"]["state"] == "optional"

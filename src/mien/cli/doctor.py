@@ -7,7 +7,6 @@ import platform
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -17,7 +16,8 @@ from typing import Annotated, Literal
 import typer
 
 from mien.cli.options import busy
-from mien.installation import install_command
+from mien.errors import OutputError
+from mien.installation import all_requirements, extras, install_command, requirements
 
 __all__ = ["Check", "check_installation", "doctor"]
 
@@ -35,7 +35,6 @@ SYSTEM_LIBRARIES = {
 }
 
 _DISTRIBUTION = "mien"
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[([^]]*)])?[^;]*(?:;.*extra == ['\"](\w+)['\"])?")
 _DEVELOPMENT = ("dev", "docs")
 
 
@@ -106,27 +105,13 @@ def _version(name: str) -> str:
         return ""
 
 
-def _requirements() -> dict[str, list[str]]:
-    """Return the distributions that the base and each extra need, the base under ``""``."""
-    needed: dict[str, list[str]] = {"": []}
-    for line in metadata.requires(_DISTRIBUTION) or ():
-        match = _REQUIREMENT.match(line)
-        if match is None:
-            continue
-        name, extras, extra = match.group(1), match.group(2), match.group(3) or ""
-        names = needed.setdefault(extra, [])
-        names += extras.split(",") if name == _DISTRIBUTION and extras else [name]
-    return {extra: names for extra, names in needed.items() if extra not in _DEVELOPMENT}
-
-
 def _check_packages() -> Iterator[Check]:
-    needed = _requirements()
-    for extra, names in needed.items():
-        parts = dict.fromkeys(part for name in names for part in needed.get(name, [name]))
-        missing = [name for name in parts if not _version(name)]
-        shown = [
-            f"extra {name}" if name in needed else f"{name} {_version(name)}" for name in names
-        ]
+    for extra in ("", *(name for name in extras() if name not in _DEVELOPMENT)):
+        own, included = requirements(extra)
+        needed = dict.fromkeys(map(_name_of, all_requirements(extra)))
+        missing = [name for name in needed if not _version(name)]
+        shown = [f"extra {name}" for name in included]
+        shown += [f"{name} {_version(name)}" for name in map(_name_of, own)]
         present = ", ".join(dict.fromkeys(shown))
         if not extra:
             yield Check(
@@ -144,6 +129,11 @@ def _check_packages() -> Iterator[Check]:
                 detail=f"missing: {', '.join(missing)}" if missing else present,
                 remedy=f"{install_command(extra)}   (if you need it)" if missing else "",
             )
+
+
+def _name_of(requirement: str) -> str:
+    """Return the distribution of a requirement such as ``dask[distributed]>=2025.1``."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
 
 
 def _check_devices() -> Iterator[Check]:
@@ -218,34 +208,33 @@ def _check_assets() -> Iterator[Check]:
 
 
 def _check_folders() -> Iterator[Check]:
+    from mien.files.folders import check_writable
     from mien.files.user_folders import cache_folder, data_folder
 
     for name, folder, variable in (
         ("pretrained models", data_folder(), "MIEN_DATA"),
         ("cache", cache_folder(), "MIEN_CACHE"),
     ):
+        try:
+            check_writable(folder)
+        except OutputError as error:
+            yield Check(
+                group="Folders",
+                name=name,
+                state="broken",
+                detail=str(error),
+                remedy=f"allow writing there, or set {variable} to another folder",
+            )
+            continue
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        can_write = _can_write(existing)
         free = shutil.disk_usage(existing).free
         size = _size_of(folder) if folder.is_dir() else 0
         yield Check(
             group="Folders",
             name=name,
-            state="ok" if can_write else "broken",
-            detail=f"{folder}, {size / 1e6:,.0f} MB, {free / 1e9:,.1f} GB free"
-            if can_write
-            else f"{folder}: {existing} cannot be written",
-            remedy="" if can_write else f"allow writing there, or set {variable} to another folder",
+            state="ok",
+            detail=f"{folder}, {size / 1e6:,.0f} MB, {free / 1e9:,.1f} GB free",
         )
-
-
-def _can_write(folder: Path) -> bool:
-    """Return whether files can be made in a folder, by making one that has no name."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 def _size_of(folder: Path) -> int:

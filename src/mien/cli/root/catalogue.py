@@ -1,6 +1,6 @@
 """Every command with its group and its summary, so that ``mien --help`` imports none of them."""
 
-import os
+import shutil
 import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -259,12 +259,4 @@ def format_rows(rows: Sequence[tuple[str, str]], width: int, left: int = 0) -> l
 
 def terminal_width() -> int:
     """Return how wide help is: as the terminal, from 40 to 100 columns; 80 where there is none."""
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isascii() and columns.isdecimal() and int(columns):
-        width = int(columns)
-    else:
-        try:
-            width = os.get_terminal_size().columns or _USUAL
-        except OSError:  # not a terminal
-            width = _USUAL
-    return max(_NARROWEST, min(width, _WIDEST))
+    return max(_NARROWEST, min(shutil.get_terminal_size((_USUAL, 24)).columns, _WIDEST))
