@@ -53,6 +53,21 @@ class ComparedRun:
     to_first: Comparison | None
     p_corrected: float
 
+    def numbers(self) -> dict[str, float]:
+        """Return all numbers by name; NaN is what is undefined, as differences to itself are."""
+        less = self.to_first
+        return {
+            "mean": self.seeds.mean,
+            "deviation": self.seeds.deviation,
+            "low": self.low,
+            "high": self.high,
+            "difference": math.nan if less is None else less.difference,
+            "difference_low": math.nan if less is None else less.low,
+            "difference_high": math.nan if less is None else less.high,
+            "p_value": math.nan if less is None else less.p_value,
+            "p_corrected": self.p_corrected,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunComparison:
@@ -141,7 +156,11 @@ class RunComparison:
             ConfigError: If pandas is not installed.
         """
         return make_frame(
-            (_row_of(metric, run) for metric, runs in self.metrics.items() for run in runs),
+            (
+                {"metric": metric, "run": run.name, **run.numbers()}
+                for metric, runs in self.metrics.items()
+                for run in runs
+            ),
             _COLUMNS,
         )
 
@@ -158,23 +177,6 @@ class RunComparison:
         headings = ("metric", "run", "mean", "95 % interval", f"minus {self.runs[0]}", "p")
         caption = f"{self.split} of {self.corpus}, {self.num_clips} clips"
         return html_table(caption, headings, rows, notes)
-
-
-def _row_of(metric: str, run: ComparedRun) -> dict[str, object]:
-    less = run.to_first
-    return {
-        "metric": metric,
-        "run": run.name,
-        "mean": run.seeds.mean,
-        "deviation": run.seeds.deviation,
-        "low": run.low,
-        "high": run.high,
-        "difference": math.nan if less is None else less.difference,
-        "difference_low": math.nan if less is None else less.low,
-        "difference_high": math.nan if less is None else less.high,
-        "p_value": math.nan if less is None else less.p_value,
-        "p_corrected": run.p_corrected,
-    }
 
 
 def _cells_of(metric: str, run: ComparedRun) -> tuple[str | None, ...]:

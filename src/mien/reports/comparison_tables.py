@@ -129,20 +129,8 @@ def comparison_to_dict(comparison: RunComparison) -> dict[str, Any]:
 def _numbers(comparison: RunComparison, metric: str, number: int) -> dict[str, Any]:
     """Return what is known of a metric of a run; a share lies from 0 to 1."""
     run = comparison.metrics[metric][number]
-    less = run.to_first
-    numbers = {
-        "mean": run.seeds.mean,
-        "deviation": run.seeds.deviation,
-        "low": run.low,
-        "high": run.high,
-        "difference": math.nan if less is None else less.difference,
-        "difference_low": math.nan if less is None else less.low,
-        "difference_high": math.nan if less is None else less.high,
-        "p_value": math.nan if less is None else less.p_value,
-        "p_corrected": run.p_corrected,
-    }
-    return {name: json_number(value) for name, value in numbers.items()} | {
-        "covers_seeds": None if less is None else less.covers_seeds,
+    return {name: json_number(value) for name, value in run.numbers().items()} | {
+        "covers_seeds": None if run.to_first is None else run.to_first.covers_seeds,
         "is_best": is_marked(comparison, metric, number),
     }
 

@@ -147,9 +147,12 @@ def prepare(
     if not series:
         raise ConfigError(f"{store.path}: nothing is left to learn from: no text, audio or video")
     costs = {} if text is None else {Modality.TEXT: text.step_cost}
-    rows = choose_clips(store, excluded_videos=excluded_videos, with_unlabelled=with_unlabelled)
-    if not with_unlabelled:
-        _report_unlabelled(store)
+    rows = choose_clips(
+        store,
+        excluded_videos=excluded_videos,
+        with_unlabelled=with_unlabelled,
+        level=logging.INFO,
+    )
     datasets = {split: make_dataset(store.clips, rows[split], series, costs) for split in rows}
     sizes = {
         m: text.size if m is Modality.TEXT and text else s.values.shape[1]
@@ -181,7 +184,11 @@ def _report_truncated(store: Store, text: TextInput, wanted: int) -> None:
 
 
 def choose_clips(
-    store: Store, *, excluded_videos: Collection[str] = (), with_unlabelled: bool = False
+    store: Store,
+    *,
+    excluded_videos: Collection[str] = (),
+    with_unlabelled: bool = False,
+    level: int = logging.DEBUG,
 ) -> dict[Split, Int[np.ndarray, " _"]]:
     """Return the rows of the clips of each split that a run uses; no array of the store is read.
 
@@ -189,6 +196,7 @@ def choose_clips(
         store: The store.
         excluded_videos: Plain names of videos that are left out of train and valid.
         with_unlabelled: Whether clips without a multimodal label stay in an annotated store.
+        level: Level at which it is logged how many of them are left out.
     """
     chosen = {}
     for split in SPLITS:
@@ -197,7 +205,13 @@ def choose_clips(
             is_kept = [plain_name(store.clips[row].video_id) not in excluded_videos for row in rows]
             rows = rows[np.array(is_kept, dtype=bool)]
         if not with_unlabelled:
-            rows = rows[_have_label(store, rows)]
+            is_labelled = _have_label(store, rows)
+            if not is_labelled.all():
+                logger.log(
+                    level, "%s: left out %d of %d clips of %s that have no multimodal label",
+                    store.path, len(rows) - is_labelled.sum(), len(rows), split,
+                )  # fmt: skip
+            rows = rows[is_labelled]
         if len(rows):
             chosen[split] = rows
     return chosen
@@ -208,18 +222,6 @@ def _have_label(store: Store, rows: Int[np.ndarray, " _"]) -> Bool[np.ndarray, "
     if Task.FUSION not in store.meta.labels:
         return np.ones(len(rows), dtype=bool)
     return np.array([Task.FUSION in store.clips[row].labels for row in rows], dtype=bool)
-
-
-def _report_unlabelled(store: Store) -> None:
-    """Log how many clips nobody annotated, in a store where others are annotated."""
-    for split in SPLITS:
-        rows = store.rows(split)
-        num_left_out = int((~_have_label(store, rows)).sum())
-        if num_left_out:
-            logger.info(
-                "%s: left out %d of %d clips of %s that have no multimodal label",
-                store.path, num_left_out, len(rows), split,
-            )  # fmt: skip
 
 
 def _series_of(store: Store, config: FeaturesConfig) -> dict[Modality, Series]:

@@ -1,17 +1,25 @@
 """A prediction as text for a terminal, and as rows for a spreadsheet."""
 
 import csv
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mien.files.atomic import written_beside
+from mien.files.atomic import write_text
 from mien.prediction.answer import Answer, Moment, Score
 from mien.prediction.result import Prediction
 from mien.reports.text import clock, clock_tenths
 from mien.types import Modality
 
-__all__ = ["format_answers", "format_legend", "format_prediction", "to_rows", "write_rows"]
+__all__ = [
+    "format_answers",
+    "format_legend",
+    "format_prediction",
+    "format_rows",
+    "to_rows",
+    "write_rows",
+]
 
 _WIDTH = 96
 #: Moments that are shown of an utterance.
@@ -167,8 +175,14 @@ def to_rows(prediction: Prediction) -> list[list[str]]:
 
 def write_rows(prediction: Prediction, path: Path) -> None:
     """Write the rows of a prediction as a CSV file."""
-    with written_beside(path) as file, file.open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(to_rows(prediction))
+    write_text(path, format_rows(prediction))
+
+
+def format_rows(prediction: Prediction) -> str:
+    """Return the rows of a prediction as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(to_rows(prediction))
+    return text.getvalue()
 
 
 def _heaviest(answer: Answer) -> str:

@@ -23,7 +23,13 @@ from mien.prediction.presentation.model_card import render_card
 from mien.prediction.result import Prediction
 from mien.prediction.server.downloads import add_downloads
 from mien.prediction.server.kept_answers import KeptAnswers
-from mien.prediction.server.limits import LONGEST_TEXT, Refused, ServeSettings, problems
+from mien.prediction.server.limits import (
+    LONGEST_TEXT,
+    Refused,
+    ServeSettings,
+    describe_upload,
+    problems,
+)
 from mien.prediction.server.middleware import HEADERS, RequestFilter
 from mien.prediction.server.request_queue import Progress, RequestQueue, while_connected
 from mien.prediction.server.uploads import receive_upload
@@ -36,32 +42,14 @@ _STATIC = Path(__file__).parent / "static"
 _LONGEST_DETAIL = 2_000  # characters of a sentence
 _LONGEST_NAME = 200
 _TICKET = r"^[0-9a-f]{16,64}$"
-_FORM = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "additionalProperties": False,
-                "properties": {
-                    "file": {
-                        "type": "string",
-                        "format": "binary",
-                        "minLength": 1,
-                        "description": "Any recording with sound or a moving picture.",
-                    },
-                    "transcript": {
-                        "type": "string",
-                        "maxLength": LONGEST_TEXT,
-                        "description": "auto: it is recognised; none: it is left out; or the "
-                        "words themselves.",
-                    },
-                },
-            }
-        }
+_FORM = describe_upload(
+    "Any recording with sound or a moving picture.",
+    transcript={
+        "type": "string",
+        "maxLength": LONGEST_TEXT,
+        "description": "auto: it is recognised; none: it is left out; or the words themselves.",
     },
-}
+)
 
 Ticket = Annotated[
     # a header is absent or a text, never null

@@ -1,14 +1,12 @@
 """Answers as files: JSON, rows of a spreadsheet, and the picture that ``mien predict`` draws."""
 
-import csv
-import io
 import secrets
 from typing import Annotated
 
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as InPath
 
-from mien.prediction.presentation.text import to_rows
+from mien.prediction.presentation.text import format_rows
 from mien.prediction.result import Prediction
 from mien.prediction.server.kept_answers import (
     FileKind,
@@ -16,7 +14,7 @@ from mien.prediction.server.kept_answers import (
     describe_attachment,
     name_download,
 )
-from mien.prediction.server.limits import ServeSettings, problems
+from mien.prediction.server.limits import ServeSettings, describe_upload, problems
 from mien.prediction.server.request_queue import RequestQueue, while_connected
 from mien.prediction.server.uploads import receive_upload
 from mien.prediction.server.worker_process import PictureJob
@@ -28,27 +26,6 @@ _TYPES: dict[FileKind, str] = {
     "csv": "text/csv; charset=utf-8",
     "png": "image/png",
 }
-_FORM = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "additionalProperties": False,
-                "properties": {
-                    "file": {
-                        "type": "string",
-                        "format": "binary",
-                        "minLength": 1,
-                        "description": "The recording, for frames of the face.",
-                    }
-                },
-            }
-        }
-    },
-}
-
 Ticket = Annotated[
     str, InPath(description="The X-Ticket that the request was sent with, which was answered.")
 ]
@@ -83,9 +60,7 @@ def add_downloads(app: FastAPI) -> None:
     async def answer_as_csv(ticket: Ticket) -> Response:
         """Download an answer as CSV, a row for each utterance."""
         prediction = recent.find(ticket)
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(to_rows(prediction))
-        return _File(text.getvalue().encode(), "csv", prediction)
+        return _File(format_rows(prediction).encode(), "csv", prediction)
 
     @app.get("/answers/{ticket}/png", response_class=Response, responses=_describe("png") | drawn)
     async def answer_as_picture(request: Request, ticket: Ticket) -> Response:
@@ -98,7 +73,7 @@ def add_downloads(app: FastAPI) -> None:
         "/answers/{ticket}/png-with-frames",
         response_class=Response,
         responses=_describe("png") | drawn | problems(400, 403, 408, 413, 415),
-        openapi_extra={"requestBody": _FORM},
+        openapi_extra={"requestBody": describe_upload("The recording, for frames of the face.")},
     )
     async def answer_as_picture_with_frames(request: Request, ticket: Ticket) -> Response:
         """Download the picture of an answer, with frames of the recording, which is sent again."""

@@ -8,7 +8,15 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mien.config import Settings
 
-__all__ = ["LONGEST_TEXT", "LOOPBACK", "Problem", "Refused", "ServeSettings", "problems"]
+__all__ = [
+    "LONGEST_TEXT",
+    "LOOPBACK",
+    "Problem",
+    "Refused",
+    "ServeSettings",
+    "describe_upload",
+    "problems",
+]
 
 #: Characters of a text or of a given transcript.
 LONGEST_TEXT = 20_000
@@ -84,3 +92,20 @@ class Refused(Exception):  # noqa: N818  # an answer, not a fault
         self.status = status
         self.detail = detail
         self.retry_after = retry_after
+
+
+def describe_upload(file: str, **fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a form with a recording, for OpenAPI.
+
+    Args:
+        file: What the recording is for.
+        **fields: Further fields, each with its schema.
+    """
+    upload = {"type": "string", "format": "binary", "minLength": 1, "description": file}
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": False,
+        "properties": {"file": upload, **fields},
+    }
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
