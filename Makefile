@@ -9,7 +9,10 @@ BIN := $(VENV)/bin
 # a file for Python 3.12 alone, for which compileall fails: what cannot be compiled is left as it is.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 
-.PHONY: demo test check clean
+# Each worker starts mien many times: what it compiles of mien is kept, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test check format lint types layers site clean
 
 # torch first and pinned: a range can pull a build with several GB of CUDA packages
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -45,11 +48,22 @@ test: $(VENV)/.installed-dev $(VENV)/.compiled
 	$(BIN)/mien assets get minilm face-landmarker expression whisper-tiny-en silero-vad
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal
 
-check: $(VENV)/.installed-dev
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+# mypy takes longer than all the others, and one core: make --jobs 2 check
+check: types format lint layers site
+
+types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+
+layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
+
+site: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build --strict --quiet
 
 clean:
