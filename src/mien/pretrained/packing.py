@@ -26,6 +26,7 @@ __all__ = [
     "attend_padded",
     "cut_by_length",
     "make_packable",
+    "make_texts_to_compare",
     "pack",
     "run_in_chunks",
     "run_packed",
@@ -180,17 +181,24 @@ def make_packable(backbone: nn.Module) -> bool:
     return not reason
 
 
-@torch.no_grad()
-def _compare(backbone: Any) -> str:  # noqa: ANN401  # of any class of transformers
-    """Return how an encoder's packed form differs from the padded one; nothing if it does not."""
-    config = backbone.config
+def make_texts_to_compare(
+    backbone: nn.Module,
+) -> tuple[Int[Tensor, "3 T"], Bool[Tensor, "3 T"]]:
+    """Return token ids of three short texts, and where they are, on which to try an encoder."""
+    config = cast("Any", backbone).config
     device = next(backbone.parameters()).device
     window = getattr(config, "sliding_window", None)
     lengths = torch.tensor([2, 9, 5 if window is None else window + 5], device=device)
     mask = torch.arange(int(lengths.max()), device=device) < lengths.unsqueeze(1)
     ids = (torch.arange(mask.numel(), device=device) * 7919 + 11).view(mask.shape)
     ids = ids % config.vocab_size
-    ids = ids.masked_fill(ids == (config.pad_token_id or 0), config.vocab_size - 1)
+    return ids.masked_fill(ids == (config.pad_token_id or 0), config.vocab_size - 1), mask
+
+
+@torch.no_grad()
+def _compare(backbone: Any) -> str:  # noqa: ANN401  # of any class of transformers
+    """Return how an encoder's packed form differs from the padded one; nothing if it does not."""
+    ids, mask = make_texts_to_compare(backbone)
     was_training = backbone.training
     backbone.eval()
     try:
@@ -204,17 +212,18 @@ def _compare(backbone: Any) -> str:  # noqa: ANN401  # of any class of transform
 
 
 def run_packed(
-    backbone: nn.Module, ids: Int[Tensor, "N"], packing: Packing
+    backbone: nn.Module, values: Int[Tensor, "N"] | Float[Tensor, "N d"], packing: Packing
 ) -> Float[Tensor, "N d"]:
     """Return the states of all real tokens of a batch, from an encoder made packable.
 
     Args:
         backbone: The encoder.
-        ids: Its tokens, in the order of the packing.
+        values: Its tokens, in the order of the packing, or states that are given in their place.
         packing: Which tokens belong together.
     """
+    read = "inputs_embeds" if values.is_floating_point() else "input_ids"
     states: Tensor = backbone(
-        input_ids=ids.unsqueeze(0),
+        **{read: values.unsqueeze(0)},
         position_ids=(packing.steps + _first_position(backbone)).unsqueeze(0),
         **{PACKING: packing},
     ).last_hidden_state

@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from mien.errors import ConfigError
+from mien.pretrained.encoder_cut import CutEncoder, cut_encoder
 from mien.pretrained.packing import (
-    PACKING,
     make_packable,
     pack,
     run_in_chunks,
@@ -69,16 +68,22 @@ class TopLayers(nn.Module):
     """The last layers of a pretrained encoder: states below them to states.
 
     Args:
-        layers: The layers, in their order.
-        settings: The encoder's own configuration; the form of its attention mask depends on it.
+        encoder: The encoder, in two parts.
         is_packable: Whether ``make_packable`` has prepared the encoder.
     """
 
-    def __init__(self, layers: nn.ModuleList, settings: Any, *, is_packable: bool = False) -> None:
+    def __init__(self, encoder: CutEncoder, *, is_packable: bool = False) -> None:
         super().__init__()
-        self.layers = layers
-        self.settings = settings
+        _, upper, place = encoder
+        self.layers = upper.get_submodule(place)
+        #: What all layers use, such as a position bias.
+        self.shared = nn.ModuleList(
+            part
+            for name, part in upper.named_modules()
+            if not f"{name}.".startswith(f"{place}.") and _holds_tensors(part)
+        )
         self.is_packable = is_packable
+        self._upper = (upper,)  # no part of this one: its layers are, by names that last
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
@@ -88,22 +93,21 @@ class TopLayers(nn.Module):
         if not self.is_packable:
             return run_in_chunks(self._run_padded, states, mask)
         packing = pack(mask)
-        packed = states.flatten(0, 1)[packing.places].unsqueeze(0)
-        for layer in self.layers:
-            packed = layer(packed, None, **{PACKING: packing})
-        return unpack(packed.squeeze(0), packing)
+        (upper,) = self._upper
+        packed = run_packed(upper, states.flatten(0, 1)[packing.places], packing)
+        return unpack(packed, packing)
 
     def _run_padded(
         self, states: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B T d"]:
-        from transformers.masking_utils import create_bidirectional_mask
+        (upper,) = self._upper
+        output = upper(inputs_embeds=states, attention_mask=_never_empty(mask))
+        made: Tensor = output.last_hidden_state
+        return made
 
-        attended = create_bidirectional_mask(
-            config=self.settings, inputs_embeds=states, attention_mask=_never_empty(mask)
-        )
-        for layer in self.layers:
-            states = layer(states, attended)
-        return states
+
+def _holds_tensors(module: nn.Module) -> bool:
+    return any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
 
 
 class GivenStates(nn.Module):
@@ -197,11 +201,11 @@ def load_bottom(source: Path | str, layers: int) -> TokenEncoder:
     """
     backbone = load_backbone(source)
     if layers < backbone.config.num_hidden_layers:
-        backbone.encoder.layer = nn.ModuleList(_layers_of(backbone)[:layers])
+        backbone = cut_encoder(backbone, layers).lower
     return TokenEncoder(backbone).eval()
 
 
-def load_top(source: Path | str, layers: int) -> nn.Module:
+def load_top(source: Path | str, layers: int) -> TopLayers:
     """Load the last layers of a text encoder, with their pretrained weights.
 
     Raises:
@@ -209,16 +213,5 @@ def load_top(source: Path | str, layers: int) -> nn.Module:
         ConfigError: If its layers cannot be told apart.
     """
     backbone = load_backbone(source)
-    chosen = nn.ModuleList(_layers_of(backbone)[-layers:])
-    return TopLayers(chosen, backbone.config, is_packable=make_packable(backbone))
-
-
-def _layers_of(backbone: nn.Module) -> list[nn.Module]:
-    encoder = getattr(backbone, "encoder", None)
-    layers = getattr(encoder, "layer", None)
-    if not isinstance(layers, nn.ModuleList):
-        raise ConfigError(
-            f"setting text_encoder.mode: the layers of {type(backbone).__name__} cannot be told "
-            "apart; use finetune or frozen"
-        )
-    return list(layers)
+    cut = cut_encoder(backbone, backbone.config.num_hidden_layers - layers)
+    return TopLayers(cut, is_packable=make_packable(backbone))

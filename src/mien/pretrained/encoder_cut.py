@@ -1,0 +1,147 @@
+"""A pretrained encoder in two: what ends after some of its layers, and what goes on from there.
+
+Both stay models of transformers, so that whatever a model does around its layers (masks, position
+biases, rotary positions, a last normalisation) is done as its makers wrote it. The upper part is
+the model without its embeddings: states are given in their place.
+"""
+
+import copy
+from typing import Any, NamedTuple, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mien.errors import ConfigError
+from mien.pretrained.packing import make_texts_to_compare
+
+__all__ = ["CutEncoder", "cut_encoder"]
+
+_CLOSE = 1e-4  # by which states may differ from those of the encoder in one, in units of their size
+
+
+class _StatesAsEmbeddings(nn.Module):
+    """What stands in place of an encoder's embeddings: the states that are given as such."""
+
+    def forward(self, *given: object, **named: object) -> Float[Tensor, "B T d"]:
+        """Return ``inputs_embeds``, which some encoders hand on without its name."""
+        values = (*given, named.get("inputs_embeds"))
+        (states,) = (value for value in values if isinstance(value, Tensor) and value.ndim == 3)
+        return states
+
+
+class CutEncoder(NamedTuple):
+    """An encoder in two parts.
+
+    Attributes:
+        lower: Token ids to states.
+        upper: States, given as ``inputs_embeds``, to states.
+        place: Name of the list of layers in each.
+    """
+
+    lower: nn.Module
+    upper: nn.Module
+    place: str
+
+
+def _find_layers(backbone: nn.Module) -> str:
+    """Return where the layers of an encoder are, as the name of its list of them.
+
+    Raises:
+        ConfigError: If that cannot be told, or layers share their weights.
+    """
+    config: Any = backbone.config
+    if getattr(config, "num_hidden_groups", None) is not None:
+        raise _cannot_cut(backbone, "they share their weights")
+    names = [
+        name
+        for name, module in backbone.named_modules()
+        if isinstance(module, nn.ModuleList)
+        and len(module) == config.num_hidden_layers
+        and len({type(layer) for layer in module}) == 1
+    ]
+    outer: list[str] = [
+        name for name in names if not any(name.startswith(f"{other}.") for other in names)
+    ]
+    if len(outer) != 1:
+        raise _cannot_cut(backbone, "there is no list of them")
+    return outer[0]
+
+
+def cut_encoder(backbone: nn.Module, layers: int) -> CutEncoder:
+    """Cut an encoder of transformers after so many layers; the parts share its modules.
+
+    The parts are compared with the encoder on three short texts.
+
+    Args:
+        backbone: The encoder.
+        layers: How many of its layers the lower part has.
+
+    Raises:
+        ConfigError: If its layers cannot be told apart, or the parts compute something else.
+    """
+    place = _find_layers(backbone)
+    stack = list(cast("nn.ModuleList", backbone.get_submodule(place)))
+    lower = _replace(backbone, place, nn.ModuleList(stack[:layers]))
+    if hasattr(backbone, "final_norm"):
+        lower = _replace(lower, "final_norm", nn.Identity())
+    upper = _replace(backbone, place, nn.ModuleList(stack[layers:]))
+    upper = _replace(upper, "embeddings", _StatesAsEmbeddings())
+    if hasattr(backbone, "embeddings_project"):
+        upper = _replace(upper, "embeddings_project", nn.Identity())
+    if layers and getattr(getattr(backbone, "encoder", None), "conv", None) is not None:
+        upper = _replace(upper, "encoder.conv", None)  # DeBERTa's: part of its first layer
+    try:
+        difference = _compare(backbone, lower, upper)
+    except (
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        TypeError,
+        UnboundLocalError,
+        ValueError,
+    ) as error:
+        raise _cannot_cut(backbone, f"after {layers}: {type(error).__name__}: {error}") from error
+    if difference > _CLOSE:
+        raise _cannot_cut(backbone, f"cut after {layers}, its states differ by {difference:.1g}")
+    return CutEncoder(lower, upper, place)
+
+
+@torch.no_grad()
+def _compare(backbone: nn.Module, lower: nn.Module, upper: nn.Module) -> float:
+    """Return by how much the parts differ from the encoder in one, in units of its states."""
+    ids, mask = make_texts_to_compare(backbone)
+    modes = [(module, module.training) for module in backbone.modules()]
+    for part in (backbone, lower, upper):
+        part.eval()
+    try:
+        expected = _states(backbone(input_ids=ids, attention_mask=mask.long()))
+        below = _states(lower(input_ids=ids, attention_mask=mask.long()))
+        joined = _states(upper(inputs_embeds=below, attention_mask=mask.long()))
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
+        for part in (lower, upper):
+            part.training = backbone.training
+    return float((joined - expected)[mask].abs().max() / expected[mask].abs().max())
+
+
+def _states(output: Any) -> Float[Tensor, "B T d"]:  # noqa: ANN401  # of transformers, without types
+    states: Tensor = output.last_hidden_state
+    return states
+
+
+def _replace(module: nn.Module, place: str, part: nn.Module | None) -> nn.Module:
+    """Return a module with another one in a place; all else is shared with the module given."""
+    name, _, inner = place.partition(".")
+    changed = copy.copy(module)
+    parts = changed.__dict__["_modules"] = dict(module.__dict__["_modules"])
+    parts[name] = _replace(parts[name], inner, part) if inner else part
+    return changed
+
+
+def _cannot_cut(backbone: nn.Module, reason: str) -> ConfigError:
+    return ConfigError(
+        f"setting text_encoder.mode: the layers of {type(backbone).__name__} cannot be told apart "
+        f"({reason}); use finetune or frozen"
+    )
