@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 import torch
 from helpers import (
@@ -21,6 +24,7 @@ from mien.labels import build_labels
 from mien.labels.distance import Centroids, propose_by_distance
 from mien.labels.generator import LabelInputs
 from mien.labels.reference import HumanConfig
+from mien.labels.row_buffers import RowBuffers
 from mien.labels.ulag import Confidence, held_out_prediction
 from mien.types import Modality, Task
 
@@ -119,8 +123,8 @@ def test_running_centres_agree_with_the_mean_over_the_clips_that_were_seen(seed,
         new = 100 * torch.randn(len(index), 3, generator=drawn)
         labels = torch.randint(-2, 3, (len(index),), generator=drawn).float()
         seen = torch.rand(len(index), generator=drawn) > 0.2
-        centres.update(Task.AUDIO, index, new, labels, seen)
-        states[index], classes[index] = new, torch.where(seen, (labels >= 0).long(), 2)
+        centres.update(index, {Task.AUDIO: new}, labels[None], seen[None])
+        states[index[seen]], classes[index[seen]] = new[seen], (labels >= 0).long()[seen]
         if rebuild and step % 7 == 0:
             centres.rebuild()
     assert centres.is_ready(Task.AUDIO) == bool((classes == 0).any() and (classes == 1).any())
@@ -137,8 +141,8 @@ def test_running_sums_do_not_drift_over_many_steps():
     for _ in range(2000):
         index = torch.randperm(50, generator=drawn)[:8]
         states[index] = torch.rand(8, 4, generator=drawn)
-        seen = torch.ones(8, dtype=torch.bool)
-        centres.update(Task.TEXT, index, states[index], labels[index], seen)
+        seen = torch.ones(1, 8, dtype=torch.bool)
+        centres.update(index, {Task.TEXT: states[index]}, labels[None, index], seen)
     exact = states[labels >= 0].double().mean(dim=0).float()
     torch.testing.assert_close(centres.positive(Task.TEXT), exact, rtol=0, atol=2e-7)
     centres.rebuild()
@@ -203,8 +207,8 @@ def test_a_step_touches_no_row_outside_its_batch(name):
 def test_centres_count_only_clips_that_have_been_seen():
     centres = Centroids(1000, {Task.TEXT: 2}, "positive")
     states = torch.tensor([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.0]])
-    labels, seen = torch.tensor([1.0, 2.0, -1.0]), torch.ones(3, dtype=torch.bool)
-    centres.update(Task.TEXT, torch.tensor([5, 700, 900]), states, labels, seen)
+    labels, seen = torch.tensor([[1.0, 2.0, -1.0]]), torch.ones(1, 3, dtype=torch.bool)
+    centres.update(torch.tensor([5, 700, 900]), {Task.TEXT: states}, labels, seen)
     assert centres.positive(Task.TEXT).tolist() == [2.0, 3.0]
     assert centres.negative(Task.TEXT).tolist() == [-5.0, 0.0]
     centres.rebuild()
@@ -213,25 +217,51 @@ def test_centres_count_only_clips_that_have_been_seen():
 
 def test_a_clip_that_changes_its_class_leaves_its_old_centre():
     centres = Centroids(3, {Task.TEXT: 1}, "positive")
-    seen = torch.ones(3, dtype=torch.bool)
-    states = torch.tensor([[1.0], [3.0], [9.0]])
-    centres.update(Task.TEXT, torch.arange(3), states, torch.tensor([1.0, 1.0, -1.0]), seen)
-    one = torch.tensor([1])
-    centres.update(Task.TEXT, one, torch.tensor([[5.0]]), torch.tensor([-1.0]), seen[:1])
+    seen = torch.ones(1, 3, dtype=torch.bool)
+    states = {Task.TEXT: torch.tensor([[1.0], [3.0], [9.0]])}
+    centres.update(torch.arange(3), states, torch.tensor([[1.0, 1.0, -1.0]]), seen)
+    moved = {Task.TEXT: torch.tensor([[5.0]])}
+    centres.update(torch.tensor([1]), moved, torch.tensor([[-1.0]]), seen[:, :1])
     assert centres.positive(Task.TEXT).item() == 1.0
     assert centres.negative(Task.TEXT).item() == 7.0
 
 
 def test_a_class_without_a_clip_is_not_ready_until_it_has_one():
     centres = Centroids(2, {Task.TEXT: 1}, "positive")
-    seen = torch.ones(1, dtype=torch.bool)
+
+    def update(row, label):
+        states, seen = {Task.TEXT: torch.ones(1, 1)}, torch.ones(1, 1, dtype=torch.bool)
+        centres.update(torch.tensor([row]), states, torch.tensor([[label]]), seen)
+        return centres.is_ready(Task.TEXT)
+
     assert not centres.is_ready(Task.TEXT)
-    centres.update(Task.TEXT, torch.tensor([0]), torch.ones(1, 1), torch.tensor([1.0]), seen)
-    assert not centres.is_ready(Task.TEXT)
-    centres.update(Task.TEXT, torch.tensor([1]), torch.ones(1, 1), torch.tensor([-1.0]), seen)
-    assert centres.is_ready(Task.TEXT)
-    centres.update(Task.TEXT, torch.tensor([1]), torch.ones(1, 1), torch.tensor([-1.0]), ~seen)
-    assert not centres.is_ready(Task.TEXT)
+    assert not update(0, 1.0)
+    assert update(1, -1.0)
+    assert not update(1, 1.0)
+
+
+def test_buffers_of_a_group_stay_one_tensor_when_others_take_their_place():
+    rows = RowBuffers()
+    rows.register_rows("labels", ("text", "audio"), torch.zeros(3))
+    for change in (
+        lambda: rows,
+        rows.double,  # puts others in their place
+        lambda: copy.deepcopy(rows),
+        lambda: pickle.loads(pickle.dumps(rows)),
+    ):
+        changed = change()
+        changed.rows("labels")[:, 1] += 1.0
+        number = float(changed.rows("labels")[0, 1])
+        state = changed.state_dict()
+        assert list(state) == ["labels_text", "labels_audio"]
+        assert all(values.tolist() == [0.0, number, 0.0] for values in state.values())
+        changed.labels_audio[2] = 7.0
+        assert changed.rows("labels")[1].tolist() == [0.0, number, 7.0]
+        changed.labels_audio[2] = 0.0
+        twin = RowBuffers()
+        twin.register_rows("labels", ("text", "audio"), torch.zeros(3))
+        twin.load_state_dict(state, assign=True)
+        assert torch.equal(twin.rows("labels").double(), changed.rows("labels").double())
 
 
 def test_zeros_are_positive_or_excluded_as_the_setting_says():
@@ -281,11 +311,13 @@ def test_the_label_moves_half_way_in_epoch_three():
     live(labels, [1, 2])
     before = {m: labels.bank(m).clone() for m in Modality}
     output, index = make_output(9, 6), torch.arange(6)
-    fused = labels.centres.difference(Task.FUSION, output.states[Task.FUSION])
-    own = {m: labels.centres.difference(Task(m), output.states[Task(m)]) for m in Modality}
+    differences = labels.centres.differences(output.states)
+    found = dict(zip(labels.centres.tasks, differences, strict=True))
     labels.observe(output, index, 3)
     for modality in Modality:
-        proposal = propose_by_distance(labels.annotated, own[modality], fused).clamp(-3, 3)
+        proposal = propose_by_distance(
+            labels.annotated, found[Task(modality)], found[Task.FUSION]
+        ).clamp(-3, 3)
         torch.testing.assert_close(labels.bank(modality), (before[modality] + proposal) / 2)
 
 
@@ -314,7 +346,9 @@ def test_the_share_of_clipped_proposals_counts_those_that_left_the_scale(monkeyp
     labels = make_generator("distance", make_annotation(1, 12))
     live(labels, [1])
     proposals = torch.tensor([5.0, -3.0, 3.0, -3.5])
-    monkeypatch.setattr("mien.labels.distance.propose_by_distance", lambda *_: proposals)
+    monkeypatch.setattr(
+        "mien.labels.distance.propose_by_distance", lambda *_: proposals.expand(3, -1)
+    )
     labels.observe(make_output(1, 4), torch.arange(4), 2)
     assert labels.pop_clipped_share() == 0.5
     wanted = labels.annotated[:2] / 3 + torch.tensor([2.0, -2.0])

@@ -5,9 +5,9 @@ of a batch, and learns from what the model returned. Everything it keeps is a bu
 parameter, so that it is saved, restored and moved with the rest. A generator is one file with its
 settings and its class, and one line of ``GENERATORS``.
 
-``generator`` has what all share; ``reference`` copies the annotation or takes what people gave,
-``latent`` is the default, ``distance`` and ``ulag`` are those of the papers, and ``released`` is
-that of the authors' program.
+``generator`` has what all share, ``row_buffers`` the form in which they keep it; ``reference``
+copies the annotation or takes what people gave, ``latent`` is the default, ``distance`` and
+``ulag`` are those of the papers, and ``released`` is that of the authors' program.
 """
 
 from typing import Annotated, NamedTuple

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from mien.config import Settings
+from mien.labels.row_buffers import RowBuffers
 from mien.tensors import Output
 from mien.types import Modality, Scale, Task
 
@@ -86,7 +87,7 @@ class Generated(NamedTuple):
     own_loss: Float[Tensor, ""]
 
 
-class LabelGenerator(nn.Module):
+class LabelGenerator(RowBuffers):
     """What all generators share: one running label per train clip and modality.
 
     A generator that needs out-of-fold scores sets ``needs_evidence``; one that needs a unimodal
@@ -107,10 +108,9 @@ class LabelGenerator(nn.Module):
         self.scale = inputs.scale
         self.modalities = inputs.modalities
         self.weight = config.weight
-        self.num_proposals = 0
-        self.num_clipped = 0
-        for modality in self.modalities:
-            self.register_buffer(f"labels_{modality}", inputs.annotated.clone())
+        self._num_proposals: Tensor | int = 0
+        self._num_clipped: Tensor | int = 0
+        self.register_rows("labels", self.modalities, inputs.annotated)
 
     def bank(self, task: Modality | Task) -> Float[Tensor, "N"]:
         """Return the present labels of a task, one per train clip."""
@@ -119,9 +119,22 @@ class LabelGenerator(nn.Module):
         labels: Tensor = getattr(self, f"labels_{task}")
         return labels
 
+    @property
+    def banks(self) -> Float[Tensor, "M N"]:
+        """The present labels of all modalities, in the order of ``modalities``."""
+        return self.rows("labels")
+
     def latest(self, modality: Modality) -> Float[Tensor, "N"]:
         """Return what the task was last trained on, for every train clip."""
         return self.bank(modality)
+
+    def present(self, output: Output) -> Bool[Tensor, "M B"]:
+        """Return which clips have which modality, in the order of ``modalities``."""
+        return torch.stack([output.present[modality] for modality in self.modalities])
+
+    def by_modality(self, values: Float[Tensor, "M B"]) -> dict[Modality, Float[Tensor, "B"]]:
+        """Return the rows of a tensor, which are in the order of ``modalities``, by their names."""
+        return dict(zip(self.modalities, values.unbind(), strict=True))
 
     def generate(
         self,
@@ -130,7 +143,7 @@ class LabelGenerator(nn.Module):
         epoch: int,  # noqa: ARG002
     ) -> Generated:
         """Return what the unimodal tasks are to predict for the clips at ``index``."""
-        targets = {m: self.bank(m)[index] for m in self.modalities}
+        targets = self.by_modality(self.banks[:, index])
         return Generated(targets, self.annotated.new_zeros(()))
 
     def weights(self, index: Int[Tensor, "B"]) -> dict[Modality, Float[Tensor, "B"]]:
@@ -139,9 +152,9 @@ class LabelGenerator(nn.Module):
         Source: yu2021, eq. 12.
         """
         if self.weight == "one":
-            return {m: torch.ones_like(self.annotated[index]) for m in self.modalities}
-        y = self.annotated[index]
-        return {m: torch.tanh((self.bank(m)[index] - y).abs()) for m in self.modalities}
+            return dict.fromkeys(self.modalities, self.annotated.new_ones(len(index)))
+        apart = self.banks[:, index] - self.annotated[index]
+        return self.by_modality(torch.tanh(apart.abs()))
 
     def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
         """Learn from what the model returned for a batch. Called after its loss was taken."""
@@ -149,15 +162,28 @@ class LabelGenerator(nn.Module):
     def finish_epoch(self, epoch: int) -> None:
         """Do what is done once an epoch, after the last batch."""
 
-    def cut_to_scale(self, proposals: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-        """Cut proposed labels to the scale, and count those that left it."""
+    def cut_to_scale(
+        self, proposals: Float[Tensor, "*shape"], counted: Bool[Tensor, "*shape"] | None = None
+    ) -> Float[Tensor, "*shape"]:
+        """Cut proposed labels to the scale, and count those that left it.
+
+        Args:
+            proposals: The labels.
+            counted: Which of them count; all by default.
+        """
         cut = self.scale.clip(proposals)
-        self.num_proposals += cut.numel()
-        self.num_clipped += int((cut != proposals).sum())
+        left = cut != proposals
+        if counted is not None:
+            left = left & counted
+        # numbers stay on the device until the end of the epoch, so that no step waits for them
+        self._num_proposals = self._num_proposals + (
+            proposals.numel() if counted is None else counted.sum()
+        )
+        self._num_clipped = self._num_clipped + left.sum()
         return cut
 
     def pop_clipped_share(self) -> float:
         """Return the share of proposals since the last call that left the scale and were cut."""
-        share = self.num_clipped / self.num_proposals if self.num_proposals else 0.0
-        self.num_proposals = self.num_clipped = 0
-        return share
+        number, clipped = int(self._num_proposals), int(self._num_clipped)
+        self._num_proposals = self._num_clipped = 0
+        return clipped / number if number else 0.0

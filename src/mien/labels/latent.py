@@ -77,8 +77,9 @@ class LatentLabels(LabelGenerator):
             )
         self.warmup_epochs = config.warmup_epochs
         labels = latent_labels(inputs.evidence, self.annotated, rest=config.rest)
+        self.register_rows("found", self.modalities, inputs.annotated)
         for modality in self.modalities:
-            self.register_buffer(f"found_{modality}", labels[modality])
+            self.estimate(modality).copy_(labels[modality])
 
     def estimate(self, modality: Modality) -> Float[Tensor, "N"]:
         """Return the labels to which the task goes over, before they are cut to the scale."""
@@ -88,9 +89,8 @@ class LatentLabels(LabelGenerator):
     def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:
         """Return the targets; after the warm-up, the estimates go into the bank as clips come."""
         if epoch > self.warmup_epochs:
-            for modality in self.modalities:
-                cut, bank = self.cut_to_scale(self.estimate(modality)[index]), self.bank(modality)
-                bank[index] = torch.where(output.present[modality], cut, bank[index])
+            cut, banks = self.cut_to_scale(self.rows("found")[:, index]), self.banks
+            banks[:, index] = torch.where(self.present(output), cut, banks[:, index])
         return super().generate(output, index, epoch)
 
 

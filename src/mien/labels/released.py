@@ -54,8 +54,7 @@ class ReleasedUlagLabels(AveragedLabels):
         experts = {t: F.relu(self.experts[t](states)) for t, states in output.states.items()}
         proposals = self.propose(experts, self.annotated[index])
         targets = {m: (self.bank(m)[index] + proposals[m]) / 2 for m in self.modalities}
-        for modality, target in targets.items():
-            self.remember(modality, index, target, output.present[modality])
+        self.remember(index, torch.stack(list(targets.values())), self.present(output))
         return Generated(targets, self.annotated.new_zeros(()))
 
     def propose(

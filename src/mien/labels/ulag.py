@@ -69,8 +69,8 @@ class UlagLabels(AveragedLabels):
         self.reach = config.reach
         self.folds = config.folds
         self.confidence = Confidence(inputs.state_sizes, config.expert_size, config.temperature)
-        for modality in self.modalities:
-            self.register_buffer(f"evidence_{modality}", inputs.annotated.clone())
+        self.register_rows("evidence", self.modalities, inputs.annotated)
+        self._is_ready = False
         self.num_judgements: Tensor
         self.register_buffer("num_judgements", torch.zeros((), dtype=torch.int64))
 
@@ -88,32 +88,33 @@ class UlagLabels(AveragedLabels):
         """Return the targets, and the loss of the confidence against the evidence."""
         if not self.moves_labels:
             return super().generate(output, index, epoch)
-        if epoch <= self.warmup_epochs or self.num_judgements == 0:
+        if epoch <= self.warmup_epochs or not self._has_evidence():
             return super().generate(output, index, epoch)
-        y = self.annotated[index]
+        y, seen = self.annotated[index], self.present(output)
+        evidence = self.rows("evidence")[:, index]
         confidences = self.confidence(output.states)
-        targets, losses = {}, []
-        for modality in self.modalities:
-            seen, evidence = output.present[modality], self.evidence(modality)[index]
-            confidence = confidences[modality]
-            agrees = (evidence * y > 0).to(y.dtype)
-            counted = seen & (evidence * y != 0)
-            error = F.binary_cross_entropy(confidence, agrees, reduction="none")
-            losses.append(torch.where(counted, error, 0.0).mean())
-            trust = confidence.detach()
-            proposals = trust * y + (1 - trust) * evidence
-            target = (self.bank(modality)[index] + proposals) / 2
-            targets[modality] = torch.where(seen, target, y)
-            self.remember(modality, index, target, seen)
-        return Generated(targets, torch.stack(losses).sum())
+        confidence = torch.stack([confidences[modality] for modality in self.modalities])
+        agreement = evidence * y
+        agrees = (agreement > 0).to(y.dtype)
+        error = F.binary_cross_entropy(confidence, agrees, reduction="none")
+        own_loss = torch.where(seen & (agreement != 0), error, 0.0).mean(dim=1).sum()
+        trust = confidence.detach()
+        proposals = trust * y + (1 - trust) * evidence
+        targets = torch.where(seen, (self.banks[:, index] + proposals) / 2, y)
+        self.remember(index, targets, seen)
+        return Generated(self.by_modality(targets), own_loss)
+
+    def _has_evidence(self) -> bool:
+        """Whether there is evidence; the device is not waited for again once there is."""
+        self._is_ready = self._is_ready or bool(self.num_judgements > 0)
+        return self._is_ready
 
     def propose_from_centroids(
-        self, task: Task, output: Output, annotated: Float[Tensor, "B"]
-    ) -> Float[Tensor, "B"]:
+        self, output: Output, annotated: Float[Tensor, "B"]
+    ) -> Float[Tensor, "M B"]:
         """Return the proposals by bounded balance, before they are cut to the scale."""
-        own = self.centres.balance(task, output.states[task])
-        fused = self.centres.balance(Task.FUSION, output.states[Task.FUSION])
-        return annotated + self.reach * self.scale.high * (own - fused)
+        balances = self.centres.balances(output.states)
+        return annotated + self.reach * self.scale.high * (balances[1:] - balances[0])
 
     def finish_epoch(self, epoch: int) -> None:
         """Compute the centroids again, and predict clips held out from every modality."""
@@ -178,15 +179,13 @@ class Confidence(nn.Module):
             [F.relu(self.experts[t](states[t].detach())) for t in self.tasks], dim=1
         )  # (B, M + 1, E)
         unit = F.normalize(experts, dim=-1)
-        likeness = torch.einsum("bme,bje->bmj", unit, unit)
+        likeness = unit @ unit.mT  # (B, M + 1, M + 1)
         shares = (likeness / self.temperature).softmax(dim=-1)
-        merged = torch.einsum("bmj,bje->bme", shares, experts)
-        seen = torch.cat([merged, likeness], dim=-1)
-        return {
-            Modality(t): torch.sigmoid(self.judge[t](seen[:, i]).squeeze(-1))
-            for i, t in enumerate(self.tasks)
-            if t is not Task.FUSION
-        }
+        seen = torch.cat([shares @ experts, likeness], dim=-1).unbind(dim=1)
+        seen_by = {str(task): part for task, part in zip(self.tasks, seen, strict=True)}
+        logits = torch.cat([judge(seen_by[name]) for name, judge in self.judge.items()], dim=1)
+        confidence = torch.sigmoid(logits).unbind(dim=1)
+        return {Modality(name): part for name, part in zip(self.judge, confidence, strict=True)}
 
 
 def held_out_prediction(
