@@ -5,6 +5,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches a model hub
 import helpers
 import pytest
 import torch
+from clusters import dask_cluster, ray_cluster  # noqa: F401  # fixtures
 from hypothesis import settings
 
 torch.set_num_threads(1)

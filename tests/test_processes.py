@@ -20,7 +20,7 @@ print(supervisor.start().state)
 supervisor.close()
 """,
     "study": """
-from mien.studies.workers import side_by_side
+from mien.processes.work_pool import side_by_side
 print(sorted(result for _, result in side_by_side(str.upper, ["a", "b"], 2)))
 """,
     "serve": """

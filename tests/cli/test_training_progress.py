@@ -21,10 +21,11 @@ def clock(monkeypatch):
     now = SimpleNamespace(now=100.0)
     frozen = SimpleNamespace(monotonic=lambda: now.now, strftime=lambda _: "started")
     monkeypatch.setattr("mien.cli.progress.training_progress.time", frozen)
+    monkeypatch.setattr("mien.cli.progress.seeds_board.time", frozen)
     return now
 
 
-def make_plan(folder, *, encoder="minilm", seeds=(1, 2), ended=(), **train):
+def make_plan(folder, *, encoder="minilm", seeds=(1, 2), ended=(), jobs=0, **train):
     config = make_config(train={"epochs": 10, "patience": 3, "seeds": list(seeds), **train})
     return RunPlan(
         folder=folder,
@@ -35,6 +36,7 @@ def make_plan(folder, *, encoder="minilm", seeds=(1, 2), ended=(), **train):
         num_clips={"train": 1284, "valid": 229},
         seeds=seeds,
         ended=ended,
+        jobs=jobs,
     )
 
 
@@ -165,6 +167,33 @@ def test_a_seed_that_goes_on_knows_its_best_epoch(capsys, clock, tmp_path):
     lines = printed(capsys)
     assert "goes on after epoch 2; the best so far is 1" in lines
     assert lines[-1].split()[4] == "1"
+
+
+def test_of_seeds_side_by_side_every_line_names_its_own(capsys, clock, tmp_path):
+    plan = make_plan(tmp_path, seeds=(1, 2, 3), jobs=2)
+    with TrainingProgress("own") as progress:
+        progress.on_begin(plan)
+        progress.on_seed(1, 1, 3)
+        progress.on_seed(2, 2, 3)
+        progress.on_seed_epoch(2, make_record(1), plan.config.train)
+        progress.on_seed_epoch(1, make_record(1), plan.config.train)
+        progress.on_seed_epoch(2, make_record(2, 12.0, is_best=False), plan.config.train)
+        clock.now += 60
+        progress.on_seed_end(2, 2, 3)
+        progress.on_seed(3, 3, 3)
+        clock.now += 60
+        progress.on_seed_end(1, 1, 3)
+        progress.on_seed_end(3, 3, 3)
+    _, what, *begun, _, heading, first, second, third, end, _, _, last = printed(capsys)
+    assert "3 seeds: 1, 2, 3, 2 at a time" in what
+    assert begun == ["seed 1 (1 of 3) begins", "seed 2 (2 of 3) begins"]
+    assert heading.split() == ["epoch", "fusion", "mae", "corr", "best"]
+    assert first.split()[:5] == ["seed", "2", "(2", "of", "3)"]
+    assert first.split()[5:] == ["1/10", "0.500", "0.900", "0.500", "1*", "2.0", "s"]
+    assert second.startswith("seed 1 (1 of 3)  1/10")
+    assert third.endswith(" 1  12 s")
+    assert end == "seed 2 (2 of 3) has ended, 1:00 so far, about 2:00 left"
+    assert last == "seed 3 (3 of 3) has ended, 2:00 so far"
 
 
 def test_the_lines_and_the_log_are_kept_in_the_run_folder_and_added_to(capsys, clock, tmp_path):

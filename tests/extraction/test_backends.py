@@ -1,28 +1,10 @@
 """The same extraction on a Dask and on a Ray cluster of this machine, each of two workers."""
 
-import contextlib
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-
 import fake_extractors
 import pytest
 from extracting import bytes_of, run, write_folder
 
 from mien.errors import ConfigError, ExtractionError
-
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_RECORD_ACTOR_TASK_LOGGING": "0",
-}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,70 +12,6 @@ def _fakes():
     remove = fake_extractors.register()
     yield
     remove()
-
-
-def find_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-@contextlib.contextmanager
-def program(*command):
-    process = subprocess.Popen(
-        command,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait_for(port):
-    for _ in range(300):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.2)
-    raise TimeoutError(port)
-
-
-@pytest.fixture(scope="module")
-def dask_cluster():
-    pytest.importorskip("distributed", reason="install mien[dask]")
-    port, dask = find_port(), (sys.executable, "-m", "dask")
-    address = f"tcp://127.0.0.1:{port}"
-    with (
-        program(*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"),
-        program(
-            *(*dask, "worker", address, "--nworkers", "2", "--nthreads", "1"),
-            *("--host", "127.0.0.1", "--no-dashboard"),
-        ),
-    ):
-        wait_for(port)
-        yield address
-
-
-@pytest.fixture(scope="module")
-def ray_cluster():
-    pytest.importorskip("ray", reason="install mien[ray]")
-    ray = shutil.which("ray", path=str(Path(sys.executable).parent))
-    port = find_port()
-    place = tempfile.mkdtemp(prefix="ray")  # sockets need short paths
-    with program(
-        *(ray, "start", "--head", "--block", "--port", str(port), "--num-cpus", "2"),
-        *("--include-dashboard", "false", "--disable-usage-stats"),
-        *("--node-ip-address", "127.0.0.1", "--object-store-memory", "100000000"),
-        *("--temp-dir", place),
-    ):
-        wait_for(port)
-        yield f"127.0.0.1:{port}"
-    shutil.rmtree(place, ignore_errors=True)
 
 
 NAMES = ("a", "nan", "b", "crash", "c", "once", "hang")
@@ -146,7 +64,7 @@ def test_a_cluster_needs_an_address(tmp_path, backend, package):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_where_no_dask_scheduler_is_that_is_said(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("mien.extraction.processes.backends.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("mien.processes.clusters.CONNECT_SECONDS", 2)
     source = write_folder(tmp_path / "raw", "a")
     address = f"tcp://127.0.0.1:{find_port()}"
     with pytest.raises(ExtractionError, match="no Dask scheduler answers"):

@@ -12,12 +12,12 @@ from mien.cli import main
 from mien.errors import ConfigError, OutputError, TrainingError
 from mien.evaluation.label_agreement import agreement
 from mien.files.source_code import code_fingerprint, modules_of
+from mien.processes.work_pool import side_by_side
 from mien.studies.corpora import prepare_corpora
 from mien.studies.plan import describe_studies, list_studies, read_study
 from mien.studies.results.results_file import dump_results, read_results
 from mien.studies.runner import plan_jobs, run_jobs
 from mien.studies.study import run_study
-from mien.studies.workers import side_by_side
 from mien.training.run_folder import open_run
 from mien.types import Modality, Task
 
@@ -535,7 +535,7 @@ def test_work_is_done_side_by_side_in_other_processes():
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_a_sentence():
-    with pytest.raises(TrainingError, match=r"a process of the study was killed"):
+    with pytest.raises(TrainingError, match=r"a process was killed"):
         list(side_by_side(os._exit, [1, 1], 2))
 
 

@@ -319,7 +319,7 @@ def test_evidence_that_diverges_is_a_seed_that_diverged(tiny_store, tmp_path, mo
     def diverge(*_, **__):
         raise DivergenceError("evidence of the modalities diverged in epoch 1")
 
-    monkeypatch.setattr("mien.training.experiment.cross_fit", diverge)
+    monkeypatch.setattr("mien.training.seeds.seed_training.cross_fit", diverge)
     config = make_config(labels={"generator": "latent"}, train={"seeds": [1, 2]})
     with pytest.raises(
         TrainingError,

@@ -45,7 +45,7 @@ def unloaded(monkeypatch):
 
     monkeypatch.setattr(Store, "series", refuse)
     monkeypatch.setattr("mien.data.text.TextReader", refuse)
-    monkeypatch.setattr("mien.training.experiment.build", refuse)
+    monkeypatch.setattr("mien.training.seeds.seed_training.build", refuse)
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_a_listener_is_notified_of_everything_in_order(tiny_store, tmp_path):
     config = make_config(train={"epochs": 1, "seeds": [1, 2]})
     out = tmp_path / "r"
     train(config, tiny_store, out, listener=events)
-    seed = ["on_seed", "on_step", "on_epoch", "on_stage"]
-    assert events.names() == ["on_begin", "on_stage", *seed, *seed]
+    seed = ["on_seed", "on_step", "on_epoch", "on_stage", "on_seed_end"]
+    assert events.names() == ["on_begin", "on_stage", *seed, *seed, "on_stage"]
     _, plan = events.events[0]
     assert (plan.folder, plan.store, plan.config) == (out, tiny_store.path, config)
     assert (plan.seeds, plan.ended, plan.device, plan.text_encoder) == ((1, 2), (), "cpu", None)

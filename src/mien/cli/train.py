@@ -1,7 +1,7 @@
 """Commands that list settings, train with them, and evaluate what was trained."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -61,6 +61,19 @@ def train(
             "repeatable.",
         ),
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Seeds trained at the same time, one thread each unless train.threads is set.",
+        ),
+    ] = 1,
+    backend: Annotated[
+        Literal["local", "dask", "ray"], typer.Option(help="Where seeds are trained.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Address of the Dask scheduler or the Ray cluster.")
+    ] = None,
     *,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped.")
@@ -92,6 +105,9 @@ def train(
             resume=resume,
             init=init,
             exclude=exclude or (),
+            jobs=jobs,
+            backend=backend,
+            address=address,
             listener=progress,
         )
         progress.on_stage("writing the report")

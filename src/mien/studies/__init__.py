@@ -1,6 +1,6 @@
 """Studies: many runs side by side, evaluated together, to one page.
 
-In reading order: ``plan`` (what is compared), ``study`` (the story), ``corpora`` and ``workers``
-(data prepared side by side), ``runner`` (trainings), ``baselines`` and ``results`` (numbers),
-``tables``, ``figures`` and ``study_page``.
+In reading order: ``plan`` (what is compared), ``study`` (the story), ``corpora`` (data prepared
+side by side), ``runner`` (trainings), ``study_listener`` (who follows them), ``baselines`` and
+``results`` (numbers), ``tables``, ``figures`` and ``study_page``.
 """

@@ -18,8 +18,9 @@ from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
 from mien.files.user_folders import cache_folder
+from mien.processes.work_pool import side_by_side
 from mien.studies.plan import Study, StudyCorpus
-from mien.studies.workers import StudyListener, side_by_side
+from mien.studies.study_listener import StudyListener
 from mien.training.preparation import Prepared, build, prepare
 from mien.training.settings import ExperimentConfig
 

@@ -28,9 +28,10 @@ from mien.files.json_values import json_numbers, write_json
 from mien.files.source_code import code_fingerprint
 from mien.files.user_folders import cache_folder
 from mien.models import foreign_code
+from mien.processes.work_pool import side_by_side
 from mien.studies.corpora import PreparedCorpus, plain_settings
 from mien.studies.plan import Study
-from mien.studies.workers import StudyListener, side_by_side
+from mien.studies.study_listener import StudyListener
 from mien.training.experiment import train
 from mien.training.loading import dataset_of, load_model
 from mien.training.run_folder import SeedFolder

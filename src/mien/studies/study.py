@@ -22,8 +22,8 @@ from mien.studies.results.measures import evaluate_corpus
 from mien.studies.results.results_file import read_results, write_results
 from mien.studies.results.values import StudyResults, SweepPoint, SweepResults
 from mien.studies.runner import plan_jobs, run_jobs
+from mien.studies.study_listener import StudyListener
 from mien.studies.study_page import write_page
-from mien.studies.workers import StudyListener
 
 __all__ = ["StudyReport", "rewrite_study", "run_study"]
 

@@ -1,50 +1,39 @@
 """An experiment: train with every seed, evaluate, and record it all in a run folder."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mien.data.store import Store, open_store
-from mien.errors import CheckpointError, DivergenceError, TrainingError
+from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.evaluation.evaluate import evaluate_attention, evaluate_run
 from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
-from mien.labels import GENERATORS, build_labels
-from mien.labels.generator import LabelInputs
+from mien.processes.clusters import Backend, Cluster, read_cluster
 from mien.training.checkpoints.videos import plain_name
 from mien.training.listening import RunListener, RunPlan, TrainingListener, complete
-from mien.training.loading import Start, dataset_of, load_trained, read_start, take_over
+from mien.training.loading import Start, dataset_of, find_checkpoint, load_trained, read_start
 from mien.training.loop import check_steps
-from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import make_accelerator
-from mien.training.out_of_fold import cross_fit
 from mien.training.preparation import (
     Prepared,
-    build,
     check_settings,
     choose_clips,
     describe_lacks,
-    fit_scales,
     prepare,
     require_labels,
 )
-from mien.training.record import (
-    check_folder,
-    describe_run,
-    make_header,
-    open_folder,
-    record_failure,
-    record_seed,
-    write_evaluation,
-)
+from mien.training.record import check_folder, describe_run, open_folder, write_evaluation
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, summarise_run
+from mien.training.seeds.seed_jobs import SeedData, train_side_by_side
+from mien.training.seeds.seed_training import has_ended, train_and_record
 from mien.training.settings import ExperimentConfig, read_config
-from mien.training.trainer import Trainer
 from mien.types import Split
 
 __all__ = [
@@ -63,11 +52,19 @@ def train(
     resume: bool = False,
     init: RunFolder | SeedFolder | str | Path | None = None,
     exclude: Sequence[Store | str | Path] = (),
+    jobs: int = 1,
+    backend: Backend = "local",
+    address: str | None = None,
     listener: TrainingListener | None = None,
 ) -> RunFolder:
     """Train with every seed of the settings, evaluate on valid and test, and write a run folder.
 
     A seed that diverges is named in ``metrics.json`` and left out of its numbers; the others go on.
+
+    With ``jobs`` above 1 seeds are trained side by side, each in a process of its own with one
+    thread unless ``train.threads`` is set; the files are the same, byte for byte, as with one job
+    and the same number of threads. A script that does so calls it under
+    ``if __name__ == "__main__":``, as new processes of Python import it.
 
     Args:
         config: The settings, a TOML file of them, or the name of settings that come with the
@@ -79,6 +76,10 @@ def train(
         init: A run, its folder or a checkpoint whose weights to start from, as far as they fit.
         exclude: Stores whose videos are left out of train and valid: those on which the weights
             learned here will be evaluated later.
+        jobs: How many seeds are trained at the same time.
+        backend: Where: in processes of this machine, or on a Dask or Ray cluster whose machines see
+            the store, ``out`` and the cache folder under the same paths.
+        address: Of the Dask scheduler or the head of the Ray cluster.
         listener: Is notified of the progress; best a ``mien.training.listening.RunListener``. Of
             another object those methods are called that it has.
 
@@ -89,7 +90,9 @@ def train(
     """
     config, store = read_config(config), open_store(store)
     notified, excluded = complete(listener), _videos_of(exclude)
+    cluster = read_cluster(backend, address)
     plan = _plan_run(config, store, Path(out), excluded, resume=resume)
+    plan = _with_jobs(plan, jobs, cluster)
     start = read_start(init, store, config) if init is not None else None
     notified.on_begin(plan)
     notified.on_stage("loading the data")
@@ -99,20 +102,22 @@ def train(
     num_left_out = sum(len(store.rows(s)) - plan.num_clips[s] for s in ("train", "valid"))
     if exclude:
         logger.info("left out %d clips whose videos are in the excluded stores", num_left_out)
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
+    threads = config.train.threads or (0 if jobs == 1 and cluster is None else 1)
+    if threads:
+        torch.set_num_threads(threads)
     environment = describe_run(prepared, config, num_left_out, start)
     run = open_folder(plan.folder, config, environment, resume=resume)
-    for number, seed in enumerate(config.train.seeds, start=1):
-        folder = run.seed(seed)
-        if not _has_ended(folder):
-            notified.on_seed(seed, number, len(config.train.seeds))
-            _train_and_record(folder, config, prepared, start, notified)
-        if folder.failure is not None:
-            logger.warning(
-                "seed %d is left out of all numbers: %s; remove %s to train it again",
-                seed, folder.failure, folder.path,
-            )  # fmt: skip
+    left = [seed for seed in plan.seeds if seed not in plan.ended]
+    if plan.jobs:
+        checkpoint = None if init is None else find_checkpoint(init)
+        data = SeedData(config=config, store=store.path, excluded_videos=excluded, init=checkpoint)
+        ended = train_side_by_side(
+            run, data, left, jobs=plan.jobs, cluster=cluster, listener=notified
+        )
+    else:
+        ended = _train_in_turn(run, left, config, prepared, start, notified)
+    for seed in chain(plan.ended, ended):
+        _warn_of_failure(run.seed(seed))
     _require_numbers(run)
     notified.on_stage("computing intervals over clips")
     summarise_run(run, prepared.family, store.meta.name, is_synthetic=store.meta.is_synthetic)
@@ -140,74 +145,43 @@ def _plan_run(
         device=make_accelerator(config.train).device.type,  # an error, unless it is here
         num_clips={split: len(rows) for split, rows in clips.items()},
         seeds=seeds,
-        ended=tuple(seed for seed in seeds if is_begun and _has_ended(run.seed(seed))),
+        ended=tuple(seed for seed in seeds if is_begun and has_ended(run.seed(seed))),
     )
 
 
-def _has_ended(seed: SeedFolder) -> bool:
-    """Return whether there is nothing left to do for a seed: it is finished, or it diverged."""
-    return seed.is_finished or seed.failure is not None
+def _with_jobs(plan: RunPlan, jobs: int, cluster: Cluster | None) -> RunPlan:
+    """Plan how many seeds are trained at the same time."""
+    if jobs < 1:
+        raise ConfigError(f"jobs is {jobs}, must be at least 1")
+    num_left = len(plan.seeds) - len(plan.ended)
+    is_in_turn = cluster is None and min(jobs, num_left) < 2
+    return replace(plan, jobs=0 if is_in_turn else min(jobs, num_left))
 
 
-def _train_and_record(
-    folder: SeedFolder,
+def _warn_of_failure(seed: SeedFolder) -> None:
+    if seed.failure is not None:
+        logger.warning(
+            "seed %d is left out of all numbers: %s; remove %s to train it again",
+            seed.seed, seed.failure, seed.path,
+        )  # fmt: skip
+
+
+def _train_in_turn(
+    run: RunFolder,
+    seeds: Sequence[int],
     config: ExperimentConfig,
     prepared: Prepared,
     start: Start | None,
     listener: RunListener,
-) -> None:
-    """Train one seed, and write what it leaves: its evaluation, or why it diverged."""
-    try:
-        trainer = _train_seed(folder, config, prepared, start, listener)
-    except DivergenceError as error:
-        record_failure(folder, error)
-    else:
-        listener.on_stage(f"evaluating seed {folder.seed}")
-        record_seed(folder, trainer, prepared)
-
-
-def _train_seed(
-    folder: SeedFolder,
-    config: ExperimentConfig,
-    prepared: Prepared,
-    start: Start | None,
-    listener: RunListener,
-) -> Trainer:
-    """Train one seed, from the last epoch in its folder on; return its best epoch, loaded."""
-    folder.path.mkdir(exist_ok=True)
-    dataset, evidence = prepared.datasets["train"], None
-    if GENERATORS[config.labels.generator].labels.needs_evidence:
-        evidence = cross_fit(prepared, config, seed=folder.seed, on_step=listener.on_evidence)
-    torch.manual_seed(folder.seed)
-    model = build(prepared, config)
-    if start is not None:
-        take_over(model, start)
-    if config.model.standardise:
-        fit_scales(model, dataset)
-    inputs = LabelInputs(
-        labels=dataset.labels,
-        scale=prepared.scale,
-        state_sizes=model.state_sizes,
-        evidence=evidence,
-    )
-    labels = build_labels(config.labels, inputs)
-    trainer = Trainer(
-        model=model,
-        objective=MultitaskObjective(labels),
-        train=dataset,
-        valid=prepared.datasets["valid"],
-        family=prepared.family,
-        config=config.train,
-        seed=folder.seed,
-        folder=folder.path,
-        header=make_header(config, prepared, start),
-    )
-    trainer.resume()
-    if trainer.history:
-        listener.on_resume(tuple(trainer.history))
-    trainer.run(listener)
-    trainer.load_best()
-    return trainer
+) -> Iterator[int]:
+    """Train seeds one after the other in this process, and yield each when it has ended."""
+    of_all = config.train.seeds
+    for seed in seeds:
+        place = of_all.index(seed) + 1, len(of_all)
+        listener.on_seed(seed, *place)
+        train_and_record(run.seed(seed), config, prepared, start, listener)
+        listener.on_seed_end(seed, *place)
+        yield seed
 
 
 def _videos_of(stores: Sequence[Store | str | Path]) -> frozenset[str]:

@@ -50,6 +50,8 @@ class RunPlan:
         num_clips: Clips of each split that are used; a split without any is absent.
         seeds: Every seed, in the order in which they are trained.
         ended: Those that an earlier start of the run has trained.
+        jobs: How many seeds are trained at the same time, in processes of their own; 0 where they
+            are trained one after the other in this one.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class RunPlan:
     num_clips: Mapping[Split, int]
     seeds: tuple[int, ...]
     ended: tuple[int, ...]
+    jobs: int = 0
 
 
 @runtime_checkable
@@ -80,6 +83,9 @@ class RunListener:
     """Is notified of everything in a run: the base class of a listener; its methods do nothing.
 
     A listener of another class need not have all of them: of those that it has, each is called.
+
+    Where seeds are trained side by side, ``on_resume``, ``on_evidence``, ``on_step`` and
+    ``on_epoch`` are not called, but ``on_seed_epoch``, which names the seed.
     """
 
     def on_begin(self, plan: RunPlan) -> None:
@@ -105,6 +111,12 @@ class RunListener:
 
     def on_epoch(self, record: EpochRecord, config: TrainConfig) -> None:
         """Note that an epoch has ended."""
+
+    def on_seed_epoch(self, seed: int, record: EpochRecord, config: TrainConfig) -> None:
+        """Note that an epoch of a seed has ended, beside which others are trained."""
+
+    def on_seed_end(self, seed: int, number: int, total: int) -> None:
+        """Note that a seed is trained and evaluated, or diverged; the arguments of ``on_seed``."""
 
 
 class _Completed(RunListener):

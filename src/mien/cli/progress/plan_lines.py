@@ -56,6 +56,8 @@ def _format_seeds(plan: RunPlan) -> str:
         text = f"{len(seeds)} seeds: {', '.join(map(str, seeds))}"
     else:
         text = f"{len(seeds)} seeds, {seeds[0]} to {seeds[-1]}"
+    if plan.jobs:
+        text += f", {plan.jobs} at a time"
     if not plan.ended:
         return text
     of_them = "" if len(seeds) == 1 else f"{len(plan.ended)} of them "

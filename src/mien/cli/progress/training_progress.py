@@ -10,6 +10,7 @@ from mien.cli.progress.epoch_lines import format_epoch, format_epoch_heading
 from mien.cli.progress.live_line import LiveLine
 from mien.cli.progress.pace import EpochPace
 from mien.cli.progress.plan_lines import format_bound, format_plan
+from mien.cli.progress.seeds_board import SeedsBoard
 from mien.files.atomic import output_error
 from mien.files.reading import as_printable
 from mien.reports.text import clock
@@ -36,6 +37,7 @@ class TrainingProgress(LiveLine):
         self._plan: RunPlan | None = None
         self._log: _RunLog | None = None
         self._clock = _SeedClock()
+        self._board: SeedsBoard | None = None
         self._seed = ""
         self._best = 0
         self._has_heading = self._has_bound = False
@@ -62,7 +64,9 @@ class TrainingProgress(LiveLine):
         self._plan = plan
         self._log = _RunLog(plan.folder / "train.log")
         logging.getLogger("mien").addHandler(self._log)
-        self._clock.begin(len(plan.seeds) - len(plan.ended))
+        num_left = len(plan.seeds) - len(plan.ended)
+        self._clock.begin(num_left)
+        self._board = SeedsBoard(self, num_left) if plan.jobs else None
         self.print(*format_plan(self._name, plan, self._published))
 
     def on_stage(self, what: str) -> None:
@@ -73,6 +77,9 @@ class TrainingProgress(LiveLine):
         """Print the heading of a seed, with the time so far and that left."""
         if self._log is not None:
             self._log.open()
+        if self._board is not None:
+            self._board.begin(seed, number, total)
+            return
         self._seed = f"seed {seed} ({number} of {total})"
         self.print(", ".join([self._seed, *self._clock.begin_seed()]))
         self._best, self._has_heading = 0, False
@@ -113,6 +120,17 @@ class TrainingProgress(LiveLine):
         seconds = f"{record.seconds:.1f}" if record.seconds < 10 else f"{record.seconds:.0f}"
         self.print(f"{format_epoch(record, config, best=self._best)}  {seconds} s, {text}")
         self.move(beside=text if is_last else f"{text}, {clock(run_left)} of all")
+
+    def on_seed_epoch(self, seed: int, record: EpochRecord, config: TrainConfig) -> None:
+        """Print the line of an epoch of one of several seeds."""
+        if self._board is not None:
+            self._board.add_epoch(seed, record, config)
+
+    def on_seed_end(self, seed: int, number: int, total: int) -> None:
+        """Print that one of several seeds has ended."""
+        del number, total
+        if self._board is not None:
+            self._board.end(seed)
 
     def _print_bound(self, config: TrainConfig, num_done: int) -> None:
         """Print once how long the training takes at most, as soon as that is known."""

@@ -132,7 +132,7 @@ COMMANDS = (
         "Train, evaluate, and write a run folder with a report.",
         (
             'mien train tam_ulag-planted --store stores/planted',
-            'mien train tam_ulag-mosi-ours --store stores/mosi --seeds 1111-1115',
+            'mien train tam_ulag-mosi-ours --store stores/mosi --seeds 1111-1115 --jobs 5',
             'mien train tam_ulag-mosi-ours --set labels.generator=ulag --out runs/ulag',
         ),
     ),

@@ -6,24 +6,19 @@ and the folder of results under the same paths.
 """
 
 import contextlib
-import logging
-import os
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from mien.errors import ConfigError, ExtractionError, require
+from mien.errors import ExtractionError
 from mien.extraction.processes.supervisor import ClipOutcome, WorkerSupervisor
+from mien.processes.clusters import Backend, connect_dask, connect_ray, read_cluster
 
-__all__ = ["CONNECT_SECONDS", "Backend", "ClipJob", "run_all"]
+__all__ = ["Backend", "ClipJob", "run_all"]
 
-Backend = Literal["local", "dask", "ray"]
-
-#: Seconds in which a cluster must answer.
-CONNECT_SECONDS = 20
 _LOST = ClipOutcome(state="lost", reason="the cluster lost the machine that had it")
 
 
@@ -114,14 +109,15 @@ def _drive(
 
 @contextlib.contextmanager
 def _open(backend: Backend, job: ClipJob, address: str | None, jobs: int) -> Iterator[_Pool]:
-    if backend == "local":
+    cluster = read_cluster(backend, address)
+    if cluster is None:
         with contextlib.closing(_LocalPool(job, jobs)) as pool:
             yield pool
-    elif backend == "dask":
-        with contextlib.closing(_DaskPool(job, address)) as dask:
+    elif cluster.backend == "dask":
+        with contextlib.closing(_DaskPool(job, cluster.address)) as dask:
             yield dask
     else:
-        with contextlib.closing(_RayPool(job, address)) as ray:
+        with contextlib.closing(_RayPool(job, cluster.address)) as ray:
             yield ray
 
 
@@ -185,22 +181,8 @@ def _run_there(job: ClipJob, task: str) -> str:
 class _DaskPool:
     """A Dask cluster."""
 
-    def __init__(self, job: ClipJob, address: str | None) -> None:
-        require("distributed", extra="dask")
-        if address is None:
-            raise ConfigError("--address: the dask backend needs it, such as tcp://HOST:8786")
-        import distributed
-
-        self._distributed: Any = distributed
-        try:
-            self._client = self._distributed.Client(
-                address, timeout=CONNECT_SECONDS, set_as_default=False
-            )
-        except (OSError, ValueError) as error:
-            raise ExtractionError(
-                f"--address {address!r}: no Dask scheduler answers ({error}); start one with: "
-                "dask scheduler"
-            ) from error
+    def __init__(self, job: ClipJob, address: str) -> None:
+        self._client = connect_dask(address, ExtractionError)
         self._job = job
         self._indices: dict[Any, int] = {}
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -211,11 +193,13 @@ class _DaskPool:
         future.add_done_callback(self._ended.put)
 
     def wait(self) -> tuple[int, ClipOutcome]:
+        from distributed.scheduler import KilledWorker
+
         future = self._ended.get()
         index = self._indices.pop(future)
         try:
             return index, ClipOutcome.model_validate_json(future.result())
-        except self._distributed.KilledWorker:
+        except KilledWorker:
             return index, _LOST
 
     def close(self) -> None:
@@ -226,23 +210,8 @@ class _DaskPool:
 class _RayPool:
     """A Ray cluster."""
 
-    def __init__(self, job: ClipJob, address: str | None) -> None:
-        require("ray", extra="ray")
-        if address is None:
-            raise ConfigError("--address: the ray backend needs it, such as HOST:6379 or auto")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-
-        try:
-            ray.init(
-                address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="mien"
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ExtractionError(
-                f"--address {address!r}: no Ray cluster answers ({str(error).splitlines()[0]}); "
-                "start one with: ray start --head"
-            ) from error
-        self._ray = ray
+    def __init__(self, job: ClipJob, address: str) -> None:
+        ray = self._ray = connect_ray(address, ExtractionError)
         self._run = ray.remote(max_retries=0)(_run_there)
         self._job = ray.put(job)
         self._indices: dict[Any, int] = {}

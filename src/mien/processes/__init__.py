@@ -2,6 +2,9 @@
 
 ``python -m`` and ``python -c``, by which processes are spawned, put the working directory first on
 the path of modules. A folder of recordings with a ``json.py`` in it would then have it run.
+
+``work_pool`` does pieces of work side by side in processes of this machine, ``clusters`` on a Dask
+or Ray cluster, where ``cluster_work`` is the process that does one.
 """
 
 import contextlib

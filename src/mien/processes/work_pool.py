@@ -5,33 +5,21 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 from mien.errors import TrainingError
 from mien.processes import safe_spawn
 
-__all__ = ["StudyListener", "side_by_side"]
+__all__ = ["TICK_SECONDS", "side_by_side"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-
-@runtime_checkable
-class StudyListener(Protocol):
-    """Follows how a study goes on.
-
-    Where it has a method ``on_start`` as well, that is called with a piece of work that begins;
-    what ``on_done`` gets then is the same, or begins with the same and a colon.
-    """
-
-    def on_stage(self, what: str, total: int) -> None:
-        """Take note that ``total`` pieces of work of one kind begin."""
-
-    def on_done(self, what: str) -> None:
-        """Take note that a piece is done, and which."""
+#: Seconds between two looks at how the work goes on.
+TICK_SECONDS = 0.5
 
 
 def side_by_side(
@@ -39,6 +27,7 @@ def side_by_side(
     items: Sequence[Item],
     num_workers: int,
     on_start: Callable[[Item], None] | None = None,
+    on_tick: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield each item with its result, as they come; in this process if one worker is enough.
 
@@ -49,11 +38,12 @@ def side_by_side(
         items: The items; they are begun in this order.
         num_workers: How many processes.
         on_start: Is called with an item whose work begins.
+        on_tick: Is called now and then while processes work, and once more when one has ended.
 
     Raises:
         TrainingError: If a process was killed from outside.
     """
-    start = on_start or _pass_over
+    start, tick = on_start or _pass_over, on_tick or _pass_over
     if num_workers == 1 or len(items) < 2:
         for item in items:
             start(item)
@@ -69,34 +59,43 @@ def side_by_side(
     try:
         with safe_spawn():
             futures = {pool.submit(work, item): item for item in items}
-        yield from _collect(futures, num_workers, start)
+        yield from _collect(futures, num_workers, start, tick)
         pool.shutdown()
     except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - set(before):
+        ours = set(multiprocessing.active_children()) - set(before)
+        for process in ours:
             process.terminate()
+        for process in ours:
+            process.join()
         if isinstance(error, BrokenProcessPool):
             raise TrainingError(
-                "a process of the study was killed, perhaps because memory ran out; run it again "
-                "with fewer --jobs: finished runs are kept"
+                "a process was killed, perhaps because memory ran out; go on with fewer --jobs: "
+                "what is finished is kept"
             ) from error
         raise
 
 
 def _collect(
-    futures: dict[Future[Result], Item], num_workers: int, start: Callable[[Item], None]
+    futures: dict[Future[Result], Item],
+    num_workers: int,
+    start: Callable[[Item], None],
+    tick: Callable[[], None],
 ) -> Iterator[tuple[Item, Result]]:
     """Yield results as they come; what begins in the place of each is the next of the items."""
-    waiting = iter(futures.values())
+    waiting, left = iter(futures.values()), set(futures)
     for item in islice(waiting, num_workers):
         start(item)
-    for future in as_completed(futures):
-        yield futures[future], future.result()
-        for item in islice(waiting, 1):
-            start(item)
+    while left:
+        ended, left = wait(left, TICK_SECONDS, FIRST_COMPLETED)
+        tick()
+        for future in ended:
+            yield futures[future], future.result()
+            for item in islice(waiting, 1):
+                start(item)
 
 
-def _pass_over(_: object) -> None:
+def _pass_over(*_: object) -> None:
     pass
 
 

@@ -1,0 +1,92 @@
+"""One seed: its labels, model and training, and what it leaves in its folder."""
+
+import torch
+
+from mien.errors import DivergenceError
+from mien.labels import GENERATORS, build_labels
+from mien.labels.generator import LabelInputs
+from mien.training.listening import RunListener
+from mien.training.loading import Start, take_over
+from mien.training.objective import MultitaskObjective
+from mien.training.out_of_fold import cross_fit
+from mien.training.preparation import Prepared, build, fit_scales
+from mien.training.record import make_header, record_failure, record_seed
+from mien.training.run_folder import SeedFolder
+from mien.training.settings import ExperimentConfig
+from mien.training.trainer import Trainer
+
+__all__ = ["has_ended", "train_and_record"]
+
+
+def has_ended(seed: SeedFolder) -> bool:
+    """Return whether there is nothing left to do for a seed: it is finished, or it diverged."""
+    return seed.is_finished or seed.failure is not None
+
+
+def train_and_record(
+    folder: SeedFolder,
+    config: ExperimentConfig,
+    prepared: Prepared,
+    start: Start | None,
+    listener: RunListener,
+) -> None:
+    """Train one seed, and write what it leaves: its evaluation, or why it diverged.
+
+    Args:
+        folder: Where its files are; a training that was stopped there goes on.
+        config: The settings.
+        prepared: The data.
+        start: Weights to start from.
+        listener: Is notified of the progress.
+    """
+    try:
+        trainer = _train(folder, config, prepared, start, listener)
+    except DivergenceError as error:
+        record_failure(folder, error)
+    else:
+        listener.on_stage(f"evaluating seed {folder.seed}")
+        record_seed(folder, trainer, prepared)
+
+
+def _train(
+    folder: SeedFolder,
+    config: ExperimentConfig,
+    prepared: Prepared,
+    start: Start | None,
+    listener: RunListener,
+) -> Trainer:
+    """Train one seed, from the last epoch in its folder on; return its best epoch, loaded."""
+    folder.path.mkdir(exist_ok=True)
+    dataset, evidence = prepared.datasets["train"], None
+    if GENERATORS[config.labels.generator].labels.needs_evidence:
+        evidence = cross_fit(prepared, config, seed=folder.seed, on_step=listener.on_evidence)
+    torch.manual_seed(folder.seed)
+    model = build(prepared, config)
+    if start is not None:
+        take_over(model, start)
+    if config.model.standardise:
+        fit_scales(model, dataset)
+    inputs = LabelInputs(
+        labels=dataset.labels,
+        scale=prepared.scale,
+        state_sizes=model.state_sizes,
+        evidence=evidence,
+    )
+    labels = build_labels(config.labels, inputs)
+    trainer = Trainer(
+        model=model,
+        objective=MultitaskObjective(labels),
+        train=dataset,
+        valid=prepared.datasets["valid"],
+        family=prepared.family,
+        config=config.train,
+        seed=folder.seed,
+        folder=folder.path,
+        header=make_header(config, prepared, start),
+    )
+    trainer.resume()
+    if trainer.history:
+        listener.on_resume(tuple(trainer.history))
+    trainer.run(listener)
+    trainer.load_best()
+    return trainer
