@@ -21,7 +21,7 @@ from mien.training.preparation import prepare
 from mien.training.record import describe_run
 from mien.types import Material
 
-MODES = ("finetune", "frozen", "last-1", "last-2")
+MODES = ("finetune", "frozen", "last-1", "last-2", "lora", "lora-1")
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +203,7 @@ def test_finetuning_trains_every_parameter_of_the_encoder(store, tiny_bert):
     assert idle == []  # the pooler, which nothing reads, is not there
 
 
-@pytest.mark.parametrize("mode", ["finetune", "last-1", "last-2"])
+@pytest.mark.parametrize("mode", ["finetune", "last-1", "last-2", "lora"])
 def test_a_clip_without_text_gives_finite_states_beside_one_with_text(tmp_path, tiny_bert, mode):
     store = make_store(tmp_path / "s", ["good film", ""])
     text = prepare_text(store, make_settings(tiny_bert, mode=mode))

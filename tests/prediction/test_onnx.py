@@ -197,7 +197,7 @@ def test_a_model_has_inputs_for_its_own_modalities(modalities, make_network, tmp
     assert inputs == [name for m in modalities for name in (str(m), f"{m}_mask")]
 
 
-@pytest.mark.parametrize("mode", ["finetune", "frozen"])
+@pytest.mark.parametrize("mode", ["finetune", "frozen", "lora-1"])
 def test_the_whole_text_encoder_is_inside(mode, trained, tiny_bert, tmp_path):
     text = {"input": "transcript", "name": str(tiny_bert), "mode": mode}
     made = export_onnx(trained(text_encoder=text), tmp_path / "m.onnx")

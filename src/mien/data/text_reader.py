@@ -16,6 +16,7 @@ from mien.data.text_cache import LowerLayers
 from mien.data.text_settings import TextEncoderConfig
 from mien.data.text_states import states_of
 from mien.errors import AssetError, ConfigError
+from mien.pretrained.adapters import AdaptedEncoder
 from mien.pretrained.encoder_source import (
     default_text_encoder,
     find_local_encoder,
@@ -27,6 +28,7 @@ from mien.pretrained.text_encoder import (
     GivenStates,
     StackedEncoder,
     TokenEncoder,
+    load_adapted,
     load_backbone,
     load_bottom,
     load_settings,
@@ -90,6 +92,7 @@ class TextReader:
         self.revision: str | None = getattr(settings, "_commit_hash", None)
         positions = getattr(settings, "max_position_embeddings", None) or config.max_tokens
         self.max_tokens, self._trained = min(config.max_tokens, positions), config.trained_layers
+        self._rank = config.rank if config.has_adapters else None
         self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)
         self.device = torch.device("cpu")
         self.step_cost = 1.0 if self._trained == 0 else 100.0
@@ -117,12 +120,19 @@ class TextReader:
 
     def build(self) -> nn.Module:
         """Make the trained part of the encoder, with its pretrained weights."""
+        if self._rank is not None:
+            return load_adapted(self.source, self._rank, self._trained)
         if self._trained is None:
             return TokenEncoder(load_backbone(self.source))
         return load_top(self.source, self._trained) if self._trained else GivenStates()
 
     def join(self, trained: nn.Module) -> nn.Module:
-        """Return an encoder from token ids to states, whose trained part is what ``build`` made."""
+        """Return an encoder from token ids to states, whose trained part is what ``build`` made.
+
+        Adapters become part of its weights, so that ``trained`` is used up.
+        """
+        if isinstance(trained, AdaptedEncoder):
+            trained = trained.merge()
         if self.layer is None:
             return trained
         return StackedEncoder(self._bottom, trained)

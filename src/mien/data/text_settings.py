@@ -20,7 +20,10 @@ class TextEncoderConfig(Settings):
             ``mien assets`` lists, a local folder, or a name on a model hub.
         mode: ``finetune``: train all of the encoder. ``frozen``: train none of it; its states are
             computed once and kept. ``last-k``, for example ``last-2``: train the last k layers; the
-            states below them are computed once and kept.
+            states below them are computed once and kept. ``lora``: train low-rank adapters at every
+            linear layer, and nothing of the encoder itself; ``lora-k``: at those of the last k
+            layers.
+        rank: Rank of the adapters of ``lora``.
         summary: What the encoder's own summary of a clip is: its first state (``cls``) or the mean
             of all (``mean``).
         max_tokens: Longer transcripts are cut to this many tokens; preparing a store tells how many
@@ -29,13 +32,20 @@ class TextEncoderConfig(Settings):
 
     input: Literal["transcript", "tokens", "embeddings", "none"] = "transcript"
     name: str = "auto"
-    mode: str = Field("finetune", pattern=r"^(finetune|frozen|last-[1-9][0-9]?)$")
+    mode: str = Field("finetune", pattern=r"^(finetune|frozen|lora|(last|lora)-[1-9][0-9]?)$")
+    rank: int = Field(16, ge=1)
     summary: Literal["cls", "mean"] = "cls"
     max_tokens: int = Field(128, ge=3)
 
     @property
     def trained_layers(self) -> int | None:
-        """How many layers are trained; None stands for all of the encoder."""
-        if self.mode == "finetune":
-            return None
-        return 0 if self.mode == "frozen" else int(self.mode.removeprefix("last-"))
+        """How many layers are trained, or have adapters; None stands for all of the encoder."""
+        if self.mode == "frozen":
+            return 0
+        _, _, count = self.mode.partition("-")
+        return int(count) if count else None
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether adapters are trained instead of the layers themselves."""
+        return self.mode.startswith("lora")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mien.errors import ConfigError
 from mien.pretrained.packing import make_texts_to_compare
 
-__all__ = ["CutEncoder", "cut_encoder"]
+__all__ = ["CutEncoder", "cut_encoder", "find_layers"]
 
 _CLOSE = 1e-4  # by which states may differ from those of the encoder in one, in units of their size
 
@@ -44,7 +44,7 @@ class CutEncoder(NamedTuple):
     place: str
 
 
-def _find_layers(backbone: nn.Module) -> str:
+def find_layers(backbone: nn.Module) -> str:
     """Return where the layers of an encoder are, as the name of its list of them.
 
     Raises:
@@ -80,7 +80,7 @@ def cut_encoder(backbone: nn.Module, layers: int) -> CutEncoder:
     Raises:
         ConfigError: If its layers cannot be told apart, or the parts compute something else.
     """
-    place = _find_layers(backbone)
+    place = find_layers(backbone)
     stack = list(cast("nn.ModuleList", backbone.get_submodule(place)))
     lower = _replace(backbone, place, nn.ModuleList(stack[:layers]))
     if hasattr(backbone, "final_norm"):

@@ -1,13 +1,14 @@
 """Pretrained text encoders: loaded in full, and as parts of a model."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from mien.pretrained.encoder_cut import CutEncoder, cut_encoder
+from mien.pretrained.adapters import AdaptedEncoder
+from mien.pretrained.encoder_cut import CutEncoder, cut_encoder, find_layers
 from mien.pretrained.packing import (
     make_packable,
     pack,
@@ -23,6 +24,7 @@ __all__ = [
     "StackedEncoder",
     "TokenEncoder",
     "TopLayers",
+    "load_adapted",
     "load_backbone",
     "load_bottom",
     "load_settings",
@@ -75,7 +77,7 @@ class TopLayers(nn.Module):
     def __init__(self, encoder: CutEncoder, *, is_packable: bool = False) -> None:
         super().__init__()
         _, upper, place = encoder
-        self.layers = upper.get_submodule(place)
+        self.layers = cast("nn.ModuleList", upper.get_submodule(place))
         #: What all layers use, such as a position bias.
         self.shared = nn.ModuleList(
             part
@@ -203,6 +205,27 @@ def load_bottom(source: Path | str, layers: int) -> TokenEncoder:
     if layers < backbone.config.num_hidden_layers:
         backbone = cut_encoder(backbone, layers).lower
     return TokenEncoder(backbone).eval()
+
+
+def load_adapted(source: Path | str, rank: int, layers: int | None = None) -> AdaptedEncoder:
+    """Load a text encoder with adapters, or the last layers of one; the adapters are trained alone.
+
+    Args:
+        source: The encoder.
+        rank: Rank of the adapters.
+        layers: How many layers there are, and get adapters: tokens to states if it is None, else
+            states below them to states.
+
+    Raises:
+        AssetError: If it cannot be loaded.
+        ConfigError: If its layers cannot be told apart.
+    """
+    if layers is not None:
+        top = load_top(source, layers)
+        return AdaptedEncoder(top, top.layers, rank)
+    backbone = load_backbone(source)
+    stack = backbone.get_submodule(find_layers(backbone))
+    return AdaptedEncoder(TokenEncoder(backbone), stack, rank)
 
 
 def load_top(source: Path | str, layers: int) -> TopLayers:

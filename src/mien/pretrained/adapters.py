@@ -1,0 +1,105 @@
+"""Low-rank adapters: what is trained of an encoder whose own weights stay as they are.
+
+To each linear layer W of an adapted encoder layer the product of two small matrices is added:
+``W x + U D x``, D from the input's size to the rank, U from the rank to the output's. U begins at
+zero, so that the encoder computes at first what it computed without adapters.
+
+Source: Hu et al. 2022, LoRA, arXiv:2106.09685, with its factor alpha / r at 1.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mien.tensors import PaddedSeries
+
+__all__ = ["AdaptedEncoder"]
+
+
+class _Adapter(nn.Module):
+    """What is added to a linear layer: input to output, through a few values in between."""
+
+    def __init__(self, linear: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.empty(rank, linear.in_features))
+        self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))  # as a linear layer begins
+
+    def forward(self, values: Float[Tensor, "*B i"]) -> Float[Tensor, "*B o"]:
+        return F.linear(F.linear(values, self.down), self.up)
+
+
+class _AdaptedLinear(nn.Module):
+    """A linear layer and its adapter, which is a part of ``AdaptedEncoder`` and none of this."""
+
+    def __init__(self, linear: nn.Linear, adapter: _Adapter) -> None:
+        super().__init__()
+        self.linear = linear
+        self._adapter = (adapter,)
+
+    def forward(self, values: Float[Tensor, "*B i"]) -> Float[Tensor, "*B o"]:
+        (adapter,) = self._adapter
+        states: Tensor = self.linear(values) + adapter(values)
+        return states
+
+    @torch.no_grad()
+    def merge(self) -> nn.Linear:
+        """Return one linear layer that computes the same."""
+        (adapter,) = self._adapter
+        self.linear.weight += adapter.up @ adapter.down
+        return self.linear
+
+
+class AdaptedEncoder(nn.Module):
+    """An encoder whose layers have adapters; they alone are its parameters and its state.
+
+    The weights of the encoder are no part of it: they come from the encoder's own files, and no
+    checkpoint repeats them.
+
+    Args:
+        encoder: Reads a padded series; it is changed, and computes with the adapters from now on.
+        layers: The layers of it that get adapters, at every linear layer in them.
+        rank: Number of values in between, r.
+    """
+
+    def __init__(self, encoder: nn.Module, layers: nn.ModuleList, rank: int) -> None:
+        super().__init__()
+        encoder.requires_grad_(requires_grad=False)
+        self.adapters = nn.ModuleDict()
+        for name, linear in [*layers.named_modules()]:
+            if isinstance(linear, nn.Linear):
+                adapter = _Adapter(linear, min(rank, linear.in_features, linear.out_features))
+                self.adapters[name.replace(".", "-")] = adapter
+                layers.set_submodule(name, _AdaptedLinear(linear, adapter))
+        self._encoder = (encoder,)
+
+    def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
+        """Return the states; those at padding have no meaning."""
+        (encoder,) = self._encoder
+        states: Tensor = encoder(series)
+        return states
+
+    def train(self, mode: bool = True) -> "AdaptedEncoder":  # noqa: FBT001, FBT002  # as torch has it
+        """Set whether dropout is drawn, in the encoder too."""
+        (encoder,) = self._encoder
+        encoder.train(mode)
+        return super().train(mode)
+
+    def merge(self) -> nn.Module:
+        """Return the encoder with the adapters in its weights; this one is used up by that."""
+        (encoder,) = self._encoder
+        for name, module in [*encoder.named_modules()]:
+            if isinstance(module, _AdaptedLinear):
+                encoder.set_submodule(name, module.merge())
+        return encoder
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "AdaptedEncoder":  # noqa: FBT001, FBT002
+        """Move the encoder's weights with the adapters, to another device or type."""
+        (encoder,) = self._encoder
+        encoder._apply(fn, recurse)  # type: ignore[no-untyped-call]  # noqa: SLF001  # as torch does
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
