@@ -5,6 +5,10 @@ import torch
 from stand_in_encoders import PACKABLE, UNPACKABLE, make_backbone, make_texts
 from torch import Tensor, nn
 
+from mien.models import build_model
+from mien.models.multitask import ModelInputs
+from mien.models.tam_ulag import TamUlagConfig
+from mien.pretrained.encoder_cut import cut_encoder
 from mien.pretrained.packing import (
     attend_by_length,
     attend_padded,
@@ -12,8 +16,9 @@ from mien.pretrained.packing import (
     pack,
     unpack,
 )
-from mien.pretrained.text_encoder import TokenEncoder
-from mien.tensors import PaddedSeries
+from mien.pretrained.text_encoder import TokenEncoder, TopLayers
+from mien.tensors import Batch, PaddedSeries
+from mien.types import Modality
 
 
 def _padded(backbone: nn.Module, series: PaddedSeries) -> Tensor:
@@ -105,3 +110,50 @@ def test_a_batch_without_any_text_is_not_nan() -> None:
     encoder = TokenEncoder(make_backbone(PACKABLE["roberta"]))
     series = PaddedSeries(torch.zeros(2, 1, 1).int(), torch.zeros(2, 1, dtype=torch.bool))
     assert encoder(series).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["bert", "electra", "roberta", "distilbert", "mpnet"])
+def test_first_states_and_their_gradients_are_those_of_the_padded_form(name: str) -> None:
+    series = make_texts()
+    has_text = series.mask.any(dim=1)
+    results = []
+    for is_padded in (True, False):
+        backbone = make_backbone((PACKABLE | UNPACKABLE)[name])
+        first = (
+            _padded(backbone, series)[:, 0] if is_padded else TokenEncoder(backbone).first(series)
+        )
+        first[has_text].sin().sum().backward()
+        results.append((first[has_text], [p.grad for p in backbone.parameters()]))
+    (padded, expected), (packed, gradients) = results
+    torch.testing.assert_close(packed, padded, atol=1e-5, rtol=1e-5)
+    for gradient, wanted in zip(gradients, expected, strict=True):
+        found = torch.zeros_like(wanted) if gradient is None else gradient
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("of_top", [False, True])
+def test_the_last_layer_computes_one_token_where_one_is_read(*, of_top: bool) -> None:
+    backbone = make_backbone(PACKABLE["bert"])
+    encoder: TokenEncoder | TopLayers = TokenEncoder(backbone)
+    series = make_texts()
+    if of_top:
+        encoder = TopLayers(cut_encoder(backbone, 0), is_packable=True)
+        states = torch.randn(6, 17, 24, generator=torch.Generator().manual_seed(0))
+        series = PaddedSeries(states, series.mask)
+    expected = encoder(series)[:, 0]
+    encoder.first(series)  # tries out whether it can
+    seen: list[int] = []
+    for layer in backbone.encoder.layer:
+        layer.intermediate.register_forward_hook(
+            lambda _m, given, _o: seen.append(given[0].numel() // 24)
+        )
+    first = encoder.first(series)
+    assert seen == [34, 5]
+    for attention, read in (("none", 5), ("softmax", 34)):
+        seen.clear()
+        config = TamUlagConfig(attention=attention)
+        inputs = ModelInputs(sizes={Modality.TEXT: 24}, text_encoder=encoder)
+        build_model(config, inputs)(Batch(index=torch.arange(6), sequences={Modality.TEXT: series}))
+        assert seen == [34, read]
+    kept = series.mask.any(dim=1)
+    torch.testing.assert_close(first[kept], expected[kept], atol=1e-5, rtol=1e-5)

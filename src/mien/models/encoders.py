@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mien.models.attention import Attention, AttentionName, make_attention
+from mien.models.attention import Attention, AttentionName, NoAttention, make_attention
 from mien.tensors import PaddedSeries
 
 __all__ = [
@@ -252,6 +252,7 @@ class Summarise(nn.Module):
         super().__init__()
         self.attention = make_attention(attention, size, recurrent=False)
         self.summary = summary
+        self.reads_first_alone = summary == "cls" and isinstance(self.attention, NoAttention)
         self.output_size = self.attention.output_size
 
     def encode(self, states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]) -> EncodedSteps:

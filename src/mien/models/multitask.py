@@ -20,6 +20,7 @@ from mien.models.encoders import (
     StepEncoder,
     Summarise,
 )
+from mien.pretrained.first_states import first_state
 from mien.pretrained.text_encoder import GivenStates
 from mien.tensors import Batch, PaddedSeries
 from mien.types import Modality, Task
@@ -199,6 +200,9 @@ class MultimodalModel(nn.Module):
         if series.is_repeated:
             return self.encode(modality, series.repeat(1))._replace(num_clips=len(series.mask))
         if modality is Modality.TEXT:
+            if self.summarise.reads_first_alone:
+                first = first_state(self.text_encoder, series)
+                return EncodedSteps(first.unsqueeze(1), first, series.mask[:, :1])
             return self.summarise.encode(self.text_encoder(series), series.mask)
         encoded: EncodedSteps = self.encoders[modality].encode(series)  # type: ignore[operator]
         return encoded

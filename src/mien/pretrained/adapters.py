@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mien.pretrained.first_states import first_state
 from mien.tensors import PaddedSeries
 
 __all__ = ["AdaptedEncoder"]
@@ -82,6 +83,11 @@ class AdaptedEncoder(nn.Module):
         (encoder,) = self._encoder
         states: Tensor = encoder(series)
         return states
+
+    def first(self, series: PaddedSeries) -> Float[Tensor, "B d"]:
+        """Return the first state of each clip; one of a clip without a text has no meaning."""
+        (encoder,) = self._encoder
+        return first_state(encoder, series)
 
     def train(self, mode: bool = True) -> "AdaptedEncoder":  # noqa: FBT001, FBT002  # as torch has it
         """Set whether dropout is drawn, in the encoder too."""

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mien.errors import ConfigError
-from mien.pretrained.packing import make_texts_to_compare
+from mien.pretrained.packing import draw_short_texts
 
 __all__ = ["CutEncoder", "cut_encoder", "find_layers"]
 
@@ -110,7 +110,7 @@ def cut_encoder(backbone: nn.Module, layers: int) -> CutEncoder:
 @torch.no_grad()
 def _compare(backbone: nn.Module, lower: nn.Module, upper: nn.Module) -> float:
     """Return by how much the parts differ from the encoder in one, in units of its states."""
-    ids, mask = make_texts_to_compare(backbone)
+    ids, mask = draw_short_texts(backbone)
     modes = [(module, module.training) for module in backbone.modules()]
     for part in (backbone, lower, upper):
         part.eval()

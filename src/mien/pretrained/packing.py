@@ -25,8 +25,9 @@ __all__ = [
     "attend_by_length",
     "attend_padded",
     "cut_by_length",
+    "draw_short_texts",
+    "first_position",
     "make_packable",
-    "make_texts_to_compare",
     "pack",
     "run_in_chunks",
     "run_packed",
@@ -181,24 +182,10 @@ def make_packable(backbone: nn.Module) -> bool:
     return not reason
 
 
-def make_texts_to_compare(
-    backbone: nn.Module,
-) -> tuple[Int[Tensor, "3 T"], Bool[Tensor, "3 T"]]:
-    """Return token ids of three short texts, and where they are, on which to try an encoder."""
-    config = cast("Any", backbone).config
-    device = next(backbone.parameters()).device
-    window = getattr(config, "sliding_window", None)
-    lengths = torch.tensor([2, 9, 5 if window is None else window + 5], device=device)
-    mask = torch.arange(int(lengths.max()), device=device) < lengths.unsqueeze(1)
-    ids = (torch.arange(mask.numel(), device=device) * 7919 + 11).view(mask.shape)
-    ids = ids % config.vocab_size
-    return ids.masked_fill(ids == (config.pad_token_id or 0), config.vocab_size - 1), mask
-
-
 @torch.no_grad()
 def _compare(backbone: Any) -> str:  # noqa: ANN401  # of any class of transformers
     """Return how an encoder's packed form differs from the padded one; nothing if it does not."""
-    ids, mask = make_texts_to_compare(backbone)
+    ids, mask = draw_short_texts(backbone)
     was_training = backbone.training
     backbone.eval()
     try:
@@ -209,6 +196,20 @@ def _compare(backbone: Any) -> str:  # noqa: ANN401  # of any class of transform
         backbone.train(was_training)
     difference = float((packed - padded)[mask].abs().max() / padded[mask].abs().max())
     return "" if difference <= _CLOSE else f"packed, its states differ by {difference:.1g}"
+
+
+def draw_short_texts(
+    backbone: Any,  # noqa: ANN401
+) -> tuple[Int[Tensor, "3 T"], Bool[Tensor, "3 T"]]:
+    """Return token ids and mask of three short texts, to try two forms of an encoder on."""
+    config = backbone.config
+    device = next(backbone.parameters()).device
+    window = getattr(config, "sliding_window", None)
+    lengths = torch.tensor([2, 9, 5 if window is None else window + 5], device=device)
+    mask = torch.arange(int(lengths.max()), device=device) < lengths.unsqueeze(1)
+    ids = (torch.arange(mask.numel(), device=device) * 7919 + 11).view(mask.shape)
+    ids = ids % config.vocab_size
+    return ids.masked_fill(ids == (config.pad_token_id or 0), config.vocab_size - 1), mask
 
 
 def run_packed(
@@ -224,13 +225,13 @@ def run_packed(
     read = "inputs_embeds" if values.is_floating_point() else "input_ids"
     states: Tensor = backbone(
         **{read: values.unsqueeze(0)},
-        position_ids=(packing.steps + _first_position(backbone)).unsqueeze(0),
+        position_ids=(packing.steps + first_position(backbone)).unsqueeze(0),
         **{PACKING: packing},
     ).last_hidden_state
     return states.squeeze(0)
 
 
-def _first_position(backbone: nn.Module) -> int:
+def first_position(backbone: nn.Module) -> int:
     """Return the number of a text's first position: RoBERTa and its kin count behind the padding's.
 
     It is how transformers numbers them where it is not given positions.

@@ -1,5 +1,6 @@
 """Pretrained text encoders: loaded in full, and as parts of a model."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from mien.pretrained.adapters import AdaptedEncoder
 from mien.pretrained.encoder_cut import CutEncoder, cut_encoder, find_layers
+from mien.pretrained.first_states import can_end_in_first, first_state, run_to_first
 from mien.pretrained.packing import (
     make_packable,
     pack,
@@ -58,6 +60,22 @@ class TokenEncoder(nn.Module):
         packing = pack(series.mask)
         return unpack(run_packed(self.backbone, ids.flatten()[packing.places], packing), packing)
 
+    def first(self, series: PaddedSeries) -> Float[Tensor, "B d"]:
+        """Return the first state of each clip; one of a clip without a text has no meaning.
+
+        Where it can, the last layer computes nothing else.
+        """
+        if not _has_text(series) or not self._can_end_in_first:
+            states: Tensor = self(series)
+            return states[:, 0]
+        packing = pack(series.mask)
+        ids = series.values.squeeze(-1).long().flatten()
+        return run_to_first(self.backbone, ids[packing.places], packing)
+
+    @cached_property
+    def _can_end_in_first(self) -> bool:
+        return self.is_packable and can_end_in_first(self.backbone)
+
     def _run_padded(
         self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B T d"]:
@@ -98,6 +116,19 @@ class TopLayers(nn.Module):
         (upper,) = self._upper
         packed = run_packed(upper, states.flatten(0, 1)[packing.places], packing)
         return unpack(packed, packing)
+
+    def first(self, series: PaddedSeries) -> Float[Tensor, "B d"]:
+        """Return the first state of each clip; one of a clip without a text has no meaning."""
+        if not _has_text(series) or not self._can_end_in_first:
+            states: Tensor = self(series)
+            return states[:, 0]
+        packing = pack(series.mask)
+        (upper,) = self._upper
+        return run_to_first(upper, series.values.flatten(0, 1)[packing.places], packing)
+
+    @cached_property
+    def _can_end_in_first(self) -> bool:
+        return self.is_packable and can_end_in_first(self._upper[0], is_cut=True)
 
     def _run_padded(
         self, states: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"]
@@ -141,11 +172,21 @@ class StackedEncoder(nn.Module):
         states: Tensor = self.top(PaddedSeries(self.bottom(series), series.mask))
         return states
 
+    def first(self, series: PaddedSeries) -> Float[Tensor, "B d"]:
+        """Return the first state of each clip; one of a clip without a text has no meaning."""
+        first: Tensor = first_state(self.top, PaddedSeries(self.bottom(series), series.mask))
+        return first
+
 
 def _is_worth_packing(series: PaddedSeries) -> bool:
     """Return whether there may be padding to leave out; a traced graph is for all lengths."""
+    return len(series.mask) > 1 and _has_text(series)
+
+
+def _has_text(series: PaddedSeries) -> bool:
+    """Return whether there is a token; no answer while a graph is traced, which is for any text."""
     is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return len(series.mask) > 1 and not is_traced and bool(series.mask.any())
+    return not is_traced and bool(series.mask.any())
 
 
 def _never_empty(mask: Tensor) -> Tensor:
