@@ -4,14 +4,16 @@ They stand apart from the other values because whoever imports this imports torc
 seconds: reading corpora, writing stores and extracting features do without.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.overrides import TorchFunctionMode
 
 from mien.errors import ConfigError, MienError
 from mien.types import Modality, Task
@@ -27,6 +29,7 @@ __all__ = [
     "pad",
     "precise",
     "reported_scores",
+    "without_numbers",
 ]
 
 
@@ -200,3 +203,26 @@ def reported_scores(
     is_lone = torch.stack([present[m] for m in present]).sum(dim=0) == 1
     lone = own.masked_fill(~has, 0.0).sum(dim=0)
     return {**scores, Task.FUSION: torch.where(is_lone & has.any(dim=0), lone, fused)}
+
+
+@contextmanager
+def without_numbers() -> Iterator[None]:
+    """Let modules that are built here have shapes alone: nothing is allocated, nothing drawn."""
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves normal numbers undrawn: without memory they would import torch's compiler, seconds."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        _types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401  # whatever the function returns
+        given = kwargs or {}
+        if func is nn.init.normal_:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)

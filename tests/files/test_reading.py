@@ -16,7 +16,7 @@ from mien.corpora.recordings import read_words
 from mien.errors import AssetError, ConfigError, CorpusError, FeatureError
 from mien.extraction.extractors.audio_encoder import TransformersEncoder
 from mien.files.reading import open_regular, read_limited
-from mien.pretrained.text_encoder import load_tokenizer
+from mien.pretrained.direct.tokenizer import load_tokenizer
 
 READERS = {
     "words": (lambda path: read_words(path, ["a"]), CorpusError),

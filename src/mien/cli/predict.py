@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,11 +114,11 @@ def predict(
     num_jobs = jobs or num_processors()
     if text is not None:
         with busy("loading models"):
-            bring_missing(predictor, "none", fetch=fetch)
+            bring_missing(lambda: predictor.network, fetch=fetch)
         _put_out(predictor, predictor.predict_text(text), outputs, None)
     elif len(paths) == 1 and not (resume and outputs.is_begun):
         with busy("loading models"):
-            bring_missing(predictor, source, fetch=fetch)
+            bring_missing(lambda: predictor.make_ready(transcript=source), fetch=fetch)
         prediction = _predict_recording(predictor, paths[0], source, num_jobs)
         _put_out(predictor, prediction, outputs, paths[0])
     else:
@@ -137,14 +137,14 @@ def name_transcript(text: str) -> str | Path:
     return Path(text) if suffix in _TRANSCRIPTS else text
 
 
-def bring_missing(model: "TrainedModel", transcript: str | Path, *, fetch: bool) -> None:
-    """Load what a model needs; bring pretrained models that are missing, if that is allowed."""
+def bring_missing(load: Callable[[], object], *, fetch: bool) -> None:
+    """Call ``load``; bring pretrained models that it lacks, if that is allowed."""
     from mien.pretrained.assets import get_asset
 
     brought: set[str] = set()
     while True:
         try:
-            model.make_ready(transcript=transcript)
+            load()
         except AssetError as error:
             if not fetch or not error.missing or error.missing in brought:
                 raise
@@ -253,7 +253,7 @@ class _ManyRecordings:
         from mien.prediction.presentation.text import format_answers, format_legend
 
         with busy("loading models"):
-            bring_missing(self._model, self._transcript, fetch=fetch)
+            bring_missing(lambda: self._model.make_ready(transcript=self._transcript), fetch=fetch)
         legend = ""
         for prediction in predict_recordings(
             self._predict, self._paths, self._files, on_failure=self._report_failure

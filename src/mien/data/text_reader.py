@@ -8,15 +8,15 @@ from typing import cast
 import numpy as np
 import torch
 from jaxtyping import Num
-from tokenizers import Tokenizer
 from torch import nn
 
 from mien.data.store import Series
 from mien.data.text_cache import LowerLayers
 from mien.data.text_settings import TextEncoderConfig
 from mien.data.text_states import states_of
-from mien.errors import AssetError, ConfigError
+from mien.errors import ConfigError
 from mien.pretrained.adapters import AdaptedEncoder
+from mien.pretrained.direct.tokenizer import load_tokenizer
 from mien.pretrained.encoder_source import (
     default_text_encoder,
     find_local_encoder,
@@ -32,7 +32,6 @@ from mien.pretrained.text_encoder import (
     load_backbone,
     load_bottom,
     load_settings,
-    load_tokenizer,
     load_top,
 )
 
@@ -140,9 +139,7 @@ class TextReader:
     def tokenise(self, texts: Sequence[str]) -> Series:
         """Return the token ids of each text, ``(T, 1)``; no step for an empty one."""
         given = [self.prefix + text if text.strip() else "" for text in texts]
-        encoded = self._tokenizer(
-            given, truncation=True, max_length=self.max_tokens, padding=False
-        )["input_ids"]
+        encoded = self._tokenizer.encode(given, self.max_tokens)
         ids = [
             np.array(numbers if text else [], dtype=np.int32)
             for numbers, text in zip(encoded, given, strict=True)
@@ -152,30 +149,22 @@ class TextReader:
 
     def analyse(self, text: str) -> TokenisedText:
         """Return a text, which is not empty, in tokens, and how much of it is read."""
-        encoded = self._tokenizer(
-            self.prefix + text,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_offsets_mapping=True,
-            return_overflowing_tokens=True,  # what is cut off follows, in further rows
-        )
-        rows, spans = encoded["input_ids"], encoded["offset_mapping"]
-        shift, special = len(self.prefix), set(self._tokenizer.all_special_ids)
-        names = self._tokenizer.convert_ids_to_tokens(rows[0])
+        first, *others = self._tokenizer.split(self.prefix + text, self.max_tokens)
+        shift, special = len(self.prefix), self._tokenizer.special_ids
         tokens = tuple(
             (name, max(0, start - shift), max(0, end - shift))
-            for name, (start, end) in zip(names, spans[0], strict=True)
+            for name, (start, end) in zip(first.tokens, first.spans, strict=True)
         )
-        fits = len(rows) == 1
+        fits = not others
         return TokenisedText(
-            ids=np.array(rows[0], dtype=np.int32)[:, None],
+            ids=np.array(first.ids, dtype=np.int32)[:, None],
             tokens=tokens,
             fits=fits,
             num_characters=len(text) if fits else max((end for _, _, end in tokens), default=0),
             is_known=any(
                 end >= shift and number not in special  # a token of the prefix ends before that
-                for row, spans_of_row in zip(rows, spans, strict=True)
-                for number, (_, end) in zip(row, spans_of_row, strict=True)
+                for part in (first, *others)
+                for number, (_, end) in zip(part.ids, part.spans, strict=True)
             ),
         )
 
@@ -198,9 +187,7 @@ class TextReader:
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, with its prefix and the marks around it, uncut."""
-        return len(
-            self._tokenizer(self.prefix + text, truncation=False, verbose=False)["input_ids"]
-        )
+        return len(self._tokenizer.encode([self.prefix + text])[0])
 
     def fits(self, text: str) -> bool:
         """Return whether a text is read to its end."""
@@ -219,16 +206,7 @@ class TextReader:
         Raises:
             AssetError: If the encoder's tokenizer has no such form.
         """
-        backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            raise AssetError(
-                f"text encoder {self.name!r}: its tokenizer is not one of the package "
-                "'tokenizers'; give an encoder whose folder has a tokenizer.json"
-            )
-        copy = Tokenizer.from_str(backend.to_str())
-        copy.no_padding()
-        copy.enable_truncation(self.max_tokens)
-        return copy.to_str()
+        return self._tokenizer.to_json(self.max_tokens)
 
     def tokens(self, text: str) -> list[tuple[str, int, int]]:
         """Return the token of each step, and the characters of the text that it covers."""

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from mien.pretrained.direct.tokenizer import load_tokenizer
 from mien.pretrained.encoder_source import find_text_encoder, text_prefix
-from mien.pretrained.text_encoder import load_backbone, load_tokenizer
+from mien.pretrained.text_encoder import load_backbone
 
 __all__ = ["WordEncoder"]
 
@@ -33,7 +34,7 @@ class WordEncoder:
         self.name = name
         self.size = int(self._backbone.config.hidden_size)
         self._most = min(
-            int(self._tokenizer.model_max_length),
+            self._tokenizer.max_length,
             int(self._backbone.config.max_position_embeddings) - 2,
         )
 
@@ -51,15 +52,10 @@ class WordEncoder:
     ) -> int:
         """Fill in as many words as the encoder takes from ``start`` on; return the next one."""
         skipped = len(self._prefix)
-        encoded = self._tokenizer(
-            [*self._prefix, *words[start:]],
-            is_split_into_words=True,
-            truncation=True,
-            max_length=self._most,
-            return_tensors="pt",
-        )
-        states = self._backbone(**encoded).last_hidden_state[0].double().numpy()
-        numbers = np.array([-1 if n is None else n for n in encoded.word_ids()]) - skipped
+        ids, of_words = self._tokenizer.encode_words([*self._prefix, *words[start:]], self._most)
+        states = self._backbone(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        states = states.double().numpy()
+        numbers = np.array([-1 if n is None else n for n in of_words]) - skipped
         last = int(numbers.max(initial=-1))
         is_whole = start + last + 1 >= len(words)
         stop = start + last + (1 if is_whole or last == 0 else 0)  # the last word may be cut

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 __all__ = [
     "PACKING",
     "Packing",
+    "attend",
     "attend_by_length",
     "attend_padded",
     "cut_by_length",
@@ -85,6 +86,24 @@ def unpack(states: Float[Tensor, "N d"], packing: Packing) -> Float[Tensor, "B T
     num_clips, num_steps = packing.shape
     padded = states.new_zeros(num_clips * num_steps, states.shape[1])
     return padded.index_copy(0, packing.places, states).view(num_clips, num_steps, -1)
+
+
+def attend(
+    query: Float[Tensor, "1 H N d"],
+    key: Float[Tensor, "1 H N d"],
+    value: Float[Tensor, "1 H N d"],
+    packing: Packing,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    window: int | None = None,
+) -> Float[Tensor, "1 N H d"]:
+    """Attend within each clip, in the form that is fastest where the states are.
+
+    Arguments are those of ``attend_by_length``.
+    """
+    how = attend_by_length if query.device.type == "cpu" else attend_padded
+    return how(query, key, value, packing, dropout=dropout, scaling=scaling, window=window)
 
 
 def attend_by_length(
@@ -159,13 +178,16 @@ def _near(steps: Int[Tensor, "*B T"], window: int) -> Bool[Tensor, "*B T T"]:
 
 
 def make_packable(backbone: nn.Module) -> bool:
-    """Prepare an encoder of transformers for ``run_packed``, if it computes the same in that form.
+    """Prepare an encoder for ``run_packed``, if it computes the same in that form.
 
-    It is tried on three short texts. An encoder that cannot be packed is left as it was.
+    Encoders of this package take a packing. One of transformers is tried on three short texts; if
+    it cannot be packed it is left as it was.
 
     Returns:
         Whether it can be packed.
     """
+    if getattr(backbone, "takes_packing", False):
+        return True
     if not getattr(backbone, "_supports_attention_backend", False):
         return False
     _register()
@@ -249,7 +271,7 @@ def _register() -> None:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    def attend(
+    def attend_packed(
         module: nn.Module,
         query: Tensor,
         key: Tensor,
@@ -276,13 +298,12 @@ def _register() -> None:
             return attended
         if others.get("position_bias") is not None or key.shape[1] != query.shape[1]:
             raise TypeError("its attention has biases, or heads that share keys")
-        how = attend_by_length if query.device.type == "cpu" else attend_padded
         window = others.get("sliding_window")
-        return how(
+        return attend(
             query, key, value, packing, dropout=dropout, scaling=scaling, window=window
         ), None
 
-    AttentionInterface.register(_PACKED, attend)
+    AttentionInterface.register(_PACKED, attend_packed)
     AttentionMaskInterface.register(_PACKED, sdpa_mask)
 
 

@@ -1,14 +1,18 @@
 """Pretrained text encoders: loaded in full, and as parts of a model."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mien.pretrained.adapters import AdaptedEncoder
+from mien.pretrained.direct.bert import load_bert, read_sizes
 from mien.pretrained.encoder_cut import CutEncoder, cut_encoder, find_layers
 from mien.pretrained.first_states import can_end_in_first, first_state, run_to_first
 from mien.pretrained.packing import (
@@ -30,7 +34,6 @@ __all__ = [
     "load_backbone",
     "load_bottom",
     "load_settings",
-    "load_tokenizer",
     "load_top",
 ]
 
@@ -196,41 +199,48 @@ def _never_empty(mask: Tensor) -> Tensor:
     return (mask | first).long()
 
 
-def load_tokenizer(source: Path | str) -> Any:
-    """Load the tokenizer of a text encoder.
-
-    Raises:
-        AssetError: If it cannot be loaded, or has no vocabulary.
-    """
-    tokenizer = load_part(source, "AutoTokenizer", "text encoder")
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up where its files are missing
-        raise cannot_load(source, "text encoder", "its tokenizer has no vocabulary")
-    return tokenizer
-
-
 def load_settings(source: Path | str) -> Any:
-    """Load the configuration of a text encoder.
+    """Load the configuration of a text encoder; it has the names of ``BertSizes``.
 
     Raises:
         AssetError: If it cannot be loaded.
     """
-    return load_part(source, "AutoConfig", "text encoder")
+    return read_sizes(source) or load_part(source, "AutoConfig", "text encoder")
 
 
 def load_backbone(source: Path | str) -> Any:
     """Load a text encoder in float32, with all of its weights.
 
+    BERT encoders are those of ``mien.pretrained.direct.bert``, all others those of transformers.
+
     Raises:
         AssetError: If it cannot be loaded, or weights are missing.
     """
+    if (sizes := read_sizes(source)) is not None:
+        with _explained(source):
+            return load_bert(Path(source), sizes)
     backbone, missing = load_model(source, "text encoder")
-    lacking = [name for name in missing if not name.startswith("pooler.")]
-    if lacking:  # transformers would go on with random ones
-        reason = f"it lacks {len(lacking)} weights, such as {lacking[0]!r}"
-        raise cannot_load(source, "text encoder", reason)
+    _refuse_lacking(source, [name for name in missing if not name.startswith("pooler.")])
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # read by nothing, so never trained
     return backbone
+
+
+@contextmanager
+def _explained(source: Path | str) -> Iterator[None]:
+    """Turn what is wrong with a file of weights into one sentence."""
+    try:
+        yield
+    except KeyError as error:
+        _refuse_lacking(source, error.args[0])
+    except (OSError, ValueError, SafetensorError) as error:
+        raise cannot_load(source, "text encoder", str(error).splitlines()[0]) from error
+
+
+def _refuse_lacking(source: Path | str, lacking: Sequence[str]) -> None:
+    if lacking:  # transformers would go on with random ones
+        reason = f"it lacks {len(lacking)} weights, such as {lacking[0]!r}"
+        raise cannot_load(source, "text encoder", reason)
 
 
 def load_bottom(source: Path | str, layers: int) -> TokenEncoder:

@@ -13,8 +13,9 @@ from mien.data.export.pickle_writer import StreamedArray, Value, write_pickle
 from mien.data.store import Series, Store
 from mien.errors import StoreError
 from mien.files.atomic import written_beside
+from mien.pretrained.direct.tokenizer import load_tokenizer
 from mien.pretrained.encoder_source import default_text_encoder, find_text_encoder, text_prefix
-from mien.pretrained.text_encoder import load_backbone, load_tokenizer
+from mien.pretrained.text_encoder import load_backbone
 from mien.types import SPLITS, Split, Task
 
 __all__ = ["export_pickle"]
@@ -41,10 +42,10 @@ class _Tokens:
         tokenizer = load_tokenizer(source)
         self._backbone = load_backbone(source).eval()
         prefix = text_prefix(name)
-        most = min(_MOST_TOKENS, int(tokenizer.model_max_length))
+        most = min(_MOST_TOKENS, tokenizer.max_length)
         for clip in store.clips:
             text = clip.transcript.strip()
-            ids = tokenizer(prefix + text)["input_ids"] if text else []
+            ids = tokenizer.encode([prefix + text])[0] if text else []
             if len(ids) > most:  # keep the end mark
                 ids = [*ids[: most - 1], ids[-1]]
                 self.num_cut += 1

@@ -234,6 +234,8 @@ def _margin(num_words: int) -> float:
 
 def _likelier_language(text: str, language: str, margin: float) -> str:
     """Return the name of a language that is far likelier than the model's; else nothing."""
+    if math.isinf(margin):
+        return ""
     scores = dict(_identifier().rank(unicodedata.normalize("NFKC", text).lower()))
     if language not in scores:
         return ""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mien.errors import CheckpointError
 from mien.files.atomic import written_beside
 from mien.files.reading import open_regular, parse_json, show
+from mien.tensors import without_numbers
 
 __all__ = [
     "add_to_header",
@@ -142,7 +143,7 @@ def build_with(build: Callable[[], ModuleT], state: Mapping[str, Tensor], where:
         CheckpointError: As ``load_weights``, and if a weight is not finite.
     """
     check_finite(state, where)
-    with torch.device("meta"):
+    with without_numbers():
         _check_fit(build().state_dict(), state, where)
     module = build()
     load_weights(module, state, where)

@@ -1,0 +1,322 @@
+"""Tokenizers of text encoders: by the package ``tokenizers``, read by this package where it can.
+
+A folder's tokenizer is read here if ``config.json`` says ``model_type`` ``bert`` and the tokenizer
+is BERT's WordPiece, or ``tokenizer.json`` is all of it; all others are made by transformers, which
+takes seconds to import. Token ids are the same: it is put together here as transformers does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
+
+from mien.errors import AssetError
+from mien.files.reading import parse_json, read_limited, require_regular
+from mien.pretrained.direct.bert import read_sizes
+from mien.pretrained.transformers_models import cannot_load, load_part
+
+__all__ = ["TextTokenizer", "TokenizedPart", "load_tokenizer"]
+
+_LARGEST_FILE = 500_000_000  # bytes
+#: Tokens with a part to play, in the order in which transformers adds them.
+_PARTS = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_BERT = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+_CLASSES = ("BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast")
+#: Settings of a tokenizer that are taken into account here, or change no token ids.
+_KNOWN_SETTINGS = frozenset(
+    {
+        *_PARTS,
+        *("added_tokens_decoder", "do_lower_case", "strip_accents", "tokenize_chinese_chars"),
+        *("backend", "clean_up_tokenization_spaces", "do_basic_tokenize", "is_local"),
+        *("local_files_only", "model_input_names", "model_max_length", "name_or_path"),
+        *("never_split", "special_tokens_map_file", "tokenizer_class", "tokenizer_file"),
+    }
+)
+#: Longest text of a tokenizer that states none.
+_NO_LIMIT = int(1e30)
+
+
+class TokenizedPart(NamedTuple):
+    """A text, or as much of it as fits, in tokens.
+
+    Attributes:
+        ids: Token ids.
+        tokens: The tokens.
+        spans: Characters of the text that each covers; none for marks.
+    """
+
+    ids: list[int]
+    tokens: list[str]
+    spans: list[tuple[int, int]]
+
+
+class TextTokenizer:
+    """Texts to token ids, with the marks that an encoder expects around them.
+
+    Args:
+        backend: Tokenizer of the package ``tokenizers``.
+        special_ids: Ids of tokens that are no text.
+        max_length: Most tokens that the encoder was made for.
+    """
+
+    def __init__(self, backend: Tokenizer, special_ids: frozenset[int], max_length: int) -> None:
+        self._backend = backend
+        self._backend.no_padding()
+        self.special_ids = special_ids
+        self.max_length = max_length
+
+    def encode(self, texts: Sequence[str], most: int | None = None) -> list[list[int]]:
+        """Return the token ids of each text, cut to ``most``; None cuts nothing."""
+        self._limit(most)
+        return [encoding.ids for encoding in self._backend.encode_batch(list(texts))]
+
+    def split(self, text: str, most: int) -> list[TokenizedPart]:
+        """Return a text in tokens, cut to ``most``; what is cut off follows in further parts."""
+        self._limit(most)
+        first = self._backend.encode(text)
+        return [
+            TokenizedPart(encoding.ids, encoding.tokens, encoding.offsets)
+            for encoding in (first, *first.overflowing)
+        ]
+
+    def encode_words(self, words: Sequence[str], most: int) -> tuple[list[int], list[int | None]]:
+        """Return the token ids of a text given in words, and the number of each token's word."""
+        self._limit(most)
+        encoding = self._backend.encode(list(words), is_pretokenized=True)
+        return encoding.ids, encoding.word_ids
+
+    def to_json(self, most: int) -> str:
+        """Return it in the form that the package ``tokenizers`` reads; it cuts to ``most``."""
+        copy = Tokenizer.from_str(self._backend.to_str())
+        copy.no_padding()
+        copy.enable_truncation(most)
+        return copy.to_str()
+
+    def _limit(self, most: int | None) -> None:
+        if most is None:
+            self._backend.no_truncation()
+        else:
+            self._backend.enable_truncation(most)
+
+
+class SlowTokenizer(TextTokenizer):
+    """A tokenizer of transformers that is not one of the package ``tokenizers``.
+
+    It gives token ids alone.
+
+    Args:
+        tokenizer: The tokenizer.
+        name: Name of the encoder, for errors.
+    """
+
+    def __init__(self, tokenizer: Any, name: str) -> None:  # noqa: ANN401  # has no types
+        self._tokenizer = tokenizer
+        self._name = name
+        self.special_ids = frozenset(tokenizer.all_special_ids)
+        self.max_length = int(tokenizer.model_max_length)
+
+    def encode(self, texts: Sequence[str], most: int | None = None) -> list[list[int]]:
+        """Return the token ids of each text, cut to ``most``; None cuts nothing."""
+        options: dict[str, Any] = {"truncation": False, "verbose": False}
+        if most is not None:
+            options = {"truncation": True, "max_length": most}
+        encoded = self._tokenizer(list(texts), padding=False, **options)
+        return cast("list[list[int]]", encoded["input_ids"])
+
+    def split(self, text: str, most: int) -> list[TokenizedPart]:  # noqa: ARG002
+        """Refuse: which characters a token covers is not known."""
+        raise self._refusal()
+
+    def encode_words(
+        self,
+        words: Sequence[str],  # noqa: ARG002
+        most: int,  # noqa: ARG002
+    ) -> tuple[list[int], list[int | None]]:
+        """Refuse: which word a token belongs to is not known."""
+        raise self._refusal()
+
+    def to_json(self, most: int) -> str:  # noqa: ARG002
+        """Refuse: it has no such form."""
+        raise self._refusal()
+
+    def _refusal(self) -> AssetError:
+        return AssetError(
+            f"text encoder {self._name!r}: its tokenizer is not one of the package "
+            "'tokenizers'; give an encoder whose folder has a tokenizer.json"
+        )
+
+
+def load_tokenizer(source: Path | str) -> TextTokenizer:
+    """Load the tokenizer of a text encoder.
+
+    Args:
+        source: Its folder, or its name on a hub.
+
+    Raises:
+        AssetError: If it cannot be loaded, or has no vocabulary.
+    """
+    files = _read_files(source)
+    if files is None:
+        return _load_by_transformers(source)
+    try:
+        return _assemble(files)
+    except Exception as error:  # the package tokenizers has no other class
+        raise cannot_load(source, "text encoder", str(error).splitlines()[0]) from error
+
+
+def _load_by_transformers(source: Path | str) -> TextTokenizer:
+    tokenizer = load_part(source, "AutoTokenizer", "text encoder")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up where its files are missing
+        raise cannot_load(source, "text encoder", "its tokenizer has no vocabulary")
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return SlowTokenizer(tokenizer, str(source))
+    return TextTokenizer(
+        backend, frozenset(tokenizer.all_special_ids), int(tokenizer.model_max_length)
+    )
+
+
+class TokenizerFiles(NamedTuple):
+    """What the files of a tokenizer say, of one that is put together here.
+
+    Attributes:
+        text: The file ``tokenizer.json``.
+        values: What is in it.
+        settings: What is in ``tokenizer_config.json``.
+    """
+
+    text: str
+    values: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def _read_files(source: Path | str) -> TokenizerFiles | None:
+    """Read a tokenizer's files; None if transformers must put it together."""
+    if isinstance(source, Path) and source.is_dir():
+        require_regular(source, AssetError)
+    if isinstance(source, str) or read_sizes(source) is None:
+        return None
+    try:
+        text = read_limited(source / "tokenizer.json", AssetError, most=_LARGEST_FILE)
+        values = parse_json(text, source, AssetError)
+        settings = _read_object(source / "tokenizer_config.json")
+        marks = source / "special_tokens_map.json"
+        named = _read_object(marks) if marks.exists() else {}
+    except AssetError:
+        return None  # transformers reports what is wrong, or makes do without the file
+    is_known = (
+        isinstance(values, dict)
+        and settings.get("tokenizer_class", _CLASSES[0]) in _CLASSES
+        and settings.get("backend", "tokenizers") == "tokenizers"
+        and settings.get("never_split") is None
+        and set(settings) <= _KNOWN_SETTINGS
+        and not (source / "added_tokens.json").exists()
+        and ("added_tokens_decoder" in settings or _are_parts(named))
+        and (_is_complete(settings) or values.get("model", {}).get("type") == "WordPiece")
+    )
+    if not is_known or not _are_parts({name: settings.get(name) for name in _PARTS}):
+        return None
+    if "added_tokens_decoder" not in settings:
+        settings = {**settings, **named}
+    return TokenizerFiles(text, values, settings)
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    values = parse_json(read_limited(path, AssetError, most=_LARGEST_FILE), path, AssetError)
+    if not isinstance(values, dict):
+        raise AssetError(f"{path}: is not a JSON object")
+    return values
+
+
+def _are_parts(named: Mapping[str, Any]) -> bool:
+    """Return whether all are tokens with a part, as plain text."""
+    return set(named) <= set(_PARTS) and all(
+        value is None or isinstance(value, str) for value in named.values()
+    )
+
+
+def _is_complete(settings: Mapping[str, Any]) -> bool:
+    """Return whether ``tokenizer.json`` is taken as it is, rather than its vocabulary alone."""
+    return settings.get("tokenizer_class") == "PreTrainedTokenizerFast"
+
+
+def _assemble(files: TokenizerFiles) -> TextTokenizer:
+    """Put a tokenizer together as transformers does."""
+    settings = files.settings
+    is_complete = _is_complete(settings)
+    parts = {name: settings.get(name, None if is_complete else _BERT.get(name)) for name in _PARTS}
+    tokens = [token for token in parts.values() if token is not None]
+    backend = Tokenizer.from_str(files.text) if is_complete else _make_wordpiece(files, parts)
+    _add_tokens(backend, files, tokens)
+    if not is_complete:
+        backend.post_processor = _surround(backend, parts["cls_token"], parts["sep_token"])
+    special_ids = frozenset(map(cast("Callable[[str], int]", backend.token_to_id), tokens))
+    if backend.get_vocab_size() <= len(special_ids):
+        raise ValueError("its tokenizer has no vocabulary")
+    return TextTokenizer(backend, special_ids, int(settings.get("model_max_length", _NO_LIMIT)))
+
+
+def _make_wordpiece(files: TokenizerFiles, parts: Mapping[str, str | None]) -> Tokenizer:
+    settings = files.settings
+    model = models.WordPiece(files.values["model"]["vocab"], unk_token=parts["unk_token"])
+    backend = Tokenizer(model)
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+        strip_accents=settings.get("strip_accents"),
+        lowercase=settings.get("do_lower_case", True),
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix="##")
+    return backend
+
+
+def _add_tokens(backend: Tokenizer, files: TokenizerFiles, parts: Sequence[str]) -> None:
+    """Add the tokens that are never cut: those of the files, then those with a part."""
+    stated = files.settings.get("added_tokens_decoder")
+    if stated is None:
+        listed = [dict(token) for token in files.values.get("added_tokens", ())]
+        stated = {token.pop("id"): token for token in listed}
+    added = [AddedToken(**token) for _, token in sorted(stated.items(), key=lambda t: int(t[0]))]
+    known = {token.content for token in added}
+    known |= {token.content for token in backend.get_added_tokens_decoder().values()}
+    for token in added:
+        token.special = token.special or token.content in parts
+    added += [AddedToken(t, special=True) for t in dict.fromkeys(parts) if t not in known]
+    backend.add_tokens(added)
+
+
+def _surround(
+    backend: Tokenizer, first: str | None, last: str | None
+) -> processors.TemplateProcessing:
+    """Return what puts marks around a text."""
+    if first is None or last is None:
+        raise ValueError("its tokenizer has no marks to put around a text")
+    return processors.TemplateProcessing(
+        single=f"{first}:0 $A:0 {last}:0",
+        pair=f"{first}:0 $A:0 {last}:0 $B:1 {last}:1",
+        special_tokens=[(first, backend.token_to_id(first)), (last, backend.token_to_id(last))],
+    )
