@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from helpers import AUDIO, SIZES, make_annotation, make_generator, make_model, make_split
 
+from mien.training.data_parallel.ranks import ALONE
 from mien.training.objective import MultitaskObjective
 from mien.training.settings import TrainConfig
 from mien.training.trainer import Trainer
@@ -27,7 +28,9 @@ def make_clips(seed, num_clips, *, missing=False):
     return make_split(make_annotation(seed, num_clips).tolist(), arrays)
 
 
-def make_trainer(folder, *, generator="ulag", seed=1, missing=False, model=None, **options):
+def make_trainer(
+    folder, *, generator="ulag", seed=1, missing=False, model=None, ranks=ALONE, **options
+):
     train = make_clips(1, 14, missing=missing)
     config = TrainConfig(
         **{"epochs": 3, "batch_size": 3, "accumulate": 2, "device": "cpu",
@@ -46,7 +49,37 @@ def make_trainer(folder, *, generator="ulag", seed=1, missing=False, model=None,
         seed=seed,
         folder=folder,
         header={"corpus": "tiny"},
+        ranks=ranks,
     )
+
+
+def follow(trainer):
+    """Train, and return what came of it: the losses of every batch, the labels, the weights."""
+    losses, add_gradient = [], trainer.add_gradient
+
+    def record(*given):
+        tasks = add_gradient(*given)
+        losses.append([float(loss) for loss in tasks.values()])
+        return tasks
+
+    trainer.add_gradient = record
+    labels, run_epoch = [], trainer.validate
+
+    def validate(epoch):
+        generator = trainer.objective.labels
+        labels.append(torch.stack([generator.latest(m) for m in generator.modalities]).numpy())
+        return run_epoch(epoch)
+
+    trainer.validate = validate
+    trainer.run()
+    return {
+        "losses": np.array(losses),
+        "labels": np.stack(labels),
+        "valid": np.array([list(record.valid.values()) for record in trainer.history]),
+        "clipped": np.array([record.clipped for record in trainer.history]),
+        **{f"state/{k}": v.numpy() for k, v in trainer.model.state_dict().items()},
+        **{f"buffer/{k}": v.detach().numpy() for k, v in trainer.objective.state_dict().items()},
+    }
 
 
 class Steps:

@@ -134,13 +134,12 @@ def test_a_device_of_another_name_is_refused(device):
         TrainConfig(device=device)
 
 
-def test_several_processes_are_refused(monkeypatch):
-    class TwoProcesses:
-        num_processes = 2
-
-    monkeypatch.setattr(mien.training.optimizer, "Accelerator", lambda **_: TwoProcesses())
-    with pytest.raises(TrainingError, match=r"2 processes train together"):
-        make_accelerator(TrainConfig(device="cpu"))
+def test_several_processes_take_a_gpu_each(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match=r"but 2 processes train together, each on a GPU"):
+        make_accelerator(TrainConfig(device="cuda:1"))
 
 
 def test_one_process_can_train_in_one_precision_after_another(monkeypatch):

@@ -58,6 +58,9 @@ class _Spy:
         self.on_read(index)
         return self.dataset.batch(index)
 
+    def targets(self, index):
+        return self.dataset.targets(index)
+
 
 def test_validation_sees_every_clip_once_and_changes_nothing(tmp_path):
     trainer = make_trainer(tmp_path)

@@ -1,5 +1,8 @@
 """Commands that list settings, train with them, and evaluate what was trained."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,14 +15,17 @@ from mien.cli.options import (
     busy,
     read_seeds,
     read_split,
+    set_quiet,
     stoppable,
 )
-from mien.errors import ConfigError
+from mien.errors import ConfigError, MienError
 
 __all__ = ["configs", "evaluate", "train"]
 
 #: What the command returns where a seed diverged and others are in the numbers.
 _INCOMPLETE = 1
+#: What it returns where something is to be mended that the first of several processes prints.
+_MISUSED = 2
 
 
 def configs() -> None:
@@ -84,6 +90,7 @@ def train(
     from mien.files.atomic import resumable
     from mien.reports.page import write_report
     from mien.reports.run_text import format_run
+    from mien.training.data_parallel.ranks import launched_number
     from mien.training.experiment import train as run_training
     from mien.training.settings import read_config, read_recipe
 
@@ -93,8 +100,10 @@ def train(
     chosen = read_config(config, overrides)
     store_path = store or _default_store(chosen.corpus)
     folder = out or Path("runs") / Path(config).stem
+    is_first = launched_number() == 0
     with (
         stoppable(lambda: "the same command goes on with --resume"),
+        contextlib.nullcontext() if is_first else _silent(),
         resumable(),
         TrainingProgress(Path(config).stem, read_recipe(config)) as progress,
     ):
@@ -110,12 +119,25 @@ def train(
             address=address,
             listener=progress,
         )
-        progress.on_stage("writing the report")
-        report = write_report(run)
-    print(format_run(run.metrics()))
-    print(f"\nreport: {report}")
+        if is_first:
+            progress.on_stage("writing the report")
+            report = write_report(run)
+    if is_first:
+        print(format_run(run.metrics()))
+        print(f"\nreport: {report}")
     if run.failed_seeds:
         raise typer.Exit(_INCOMPLETE)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Print nothing in a process that trains along with the first, which prints the same."""
+    set_quiet(quiet=True)
+    logging.getLogger("mien").setLevel(logging.CRITICAL)
+    try:
+        yield
+    except MienError as error:
+        raise typer.Exit(_MISUSED) from error
 
 
 def _default_store(corpus: str | None) -> Path:

@@ -1,7 +1,7 @@
 """A store to padded batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, SupportsIndex
 
 import numpy as np
@@ -91,8 +91,22 @@ class ClipDataset:
             read = [torch.from_numpy(np.array(series[row])) for row in self.rows[index].tolist()]
             sequences[modality] = pad(read)
         chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
-        labels = {task: labels[chosen] for task, labels in self.labels.items()}
-        return Batch(index=chosen, sequences=sequences), Targets(labels=labels)
+        return Batch(index=chosen, sequences=sequences), self.targets(index)
+
+    def targets(self, index: Int[np.ndarray, "B"]) -> Targets:
+        """Return the labels of the clips at ``index``."""
+        chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
+        return Targets(labels={task: labels[chosen] for task, labels in self.labels.items()})
+
+    def part(self, rows: Int[np.ndarray, "_"]) -> "ClipDataset":
+        """Return the clips at ``rows``, which share the series."""
+        return replace(
+            self,
+            clips=tuple(self.clips[i] for i in rows),
+            rows=self.rows[rows],
+            labels={t: v[torch.from_numpy(rows)] for t, v in self.labels.items()},
+            costs=self.costs[rows],
+        )
 
 
 def make_dataset(

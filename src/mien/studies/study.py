@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from mien.errors import TrainingError
+from mien.errors import ConfigError, TrainingError
 from mien.files.atomic import write_text
 from mien.files.source_code import code_fingerprint
 from mien.studies.corpora import PreparedCorpus, prepare_corpora
@@ -24,6 +24,7 @@ from mien.studies.results.values import StudyResults, SweepPoint, SweepResults
 from mien.studies.runner import plan_jobs, run_jobs
 from mien.studies.study_listener import StudyListener
 from mien.studies.study_page import write_page
+from mien.training.data_parallel.ranks import launched_count
 
 __all__ = ["StudyReport", "rewrite_study", "run_study"]
 
@@ -89,9 +90,15 @@ def run_study(
         listener: Follows how it goes on.
 
     Raises:
+        ConfigError: If several processes were started for it.
         TrainingError: If no corpus was given, or no run finished.
         MienError: If a store is not what it should be.
     """
+    if launched_count() > 1:
+        raise ConfigError(
+            "a study trains its runs side by side in processes of its own; start it once, with "
+            "--jobs, and not by torchrun or accelerate"
+        )
     study = study if isinstance(study, Study) else read_study(study)
     listener = listener or _SilentListener()
     given = [

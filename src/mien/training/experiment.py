@@ -17,10 +17,11 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.processes.clusters import Backend, Cluster, read_cluster
 from mien.training.checkpoints.videos import plain_name
+from mien.training.data_parallel.ranks import Ranks
 from mien.training.listening import RunListener, RunPlan, TrainingListener, complete
 from mien.training.loading import Start, dataset_of, find_checkpoint, load_trained, read_start
 from mien.training.loop import check_steps
-from mien.training.optimizer import make_accelerator
+from mien.training.optimizer import find_ranks
 from mien.training.preparation import (
     Prepared,
     check_settings,
@@ -66,6 +67,9 @@ def train(
     and the same number of threads. A script that does so calls it under
     ``if __name__ == "__main__":``, as new processes of Python import it.
 
+    Where torchrun or accelerate has started several processes, they train each seed together, a
+    part of every batch each. Settings mean the same for any number of them, and the first writes.
+
     Args:
         config: The settings, a TOML file of them, or the name of settings that come with the
             package.
@@ -89,10 +93,11 @@ def train(
         CheckpointError: If ``out`` belongs to another run.
     """
     config, store = read_config(config), open_store(store)
-    notified, excluded = complete(listener), _videos_of(exclude)
-    cluster = read_cluster(backend, address)
-    plan = _plan_run(config, store, Path(out), excluded, resume=resume)
-    plan = _with_jobs(plan, jobs, cluster)
+    excluded = _videos_of(exclude)
+    cluster, ranks = read_cluster(backend, address), find_ranks(config.train)
+    notified = complete(listener if ranks.is_first else None)
+    plan = _plan_run(config, store, Path(out), excluded, resume=resume, ranks=ranks)
+    plan = _with_jobs(plan, jobs, cluster, ranks)
     start = read_start(init, store, config) if init is not None else None
     notified.on_begin(plan)
     notified.on_stage("loading the data")
@@ -105,8 +110,8 @@ def train(
     threads = config.train.threads or (0 if jobs == 1 and cluster is None else 1)
     if threads:
         torch.set_num_threads(threads)
-    environment = describe_run(prepared, config, num_left_out, start)
-    run = open_folder(plan.folder, config, environment, resume=resume)
+    environment = describe_run(prepared, config, num_left_out, start, ranks)
+    run = ranks.decide(lambda: open_folder(plan.folder, config, environment, resume=resume))
     left = [seed for seed in plan.seeds if seed not in plan.ended]
     if plan.jobs:
         checkpoint = None if init is None else find_checkpoint(init)
@@ -115,44 +120,58 @@ def train(
             run, data, left, jobs=plan.jobs, cluster=cluster, listener=notified
         )
     else:
-        ended = _train_in_turn(run, left, config, prepared, start, notified)
+        ended = _train_in_turn(run, left, config, prepared, start, notified, ranks)
     for seed in chain(plan.ended, ended):
         _warn_of_failure(run.seed(seed))
     _require_numbers(run)
     notified.on_stage("computing intervals over clips")
-    summarise_run(run, prepared.family, store.meta.name, is_synthetic=store.meta.is_synthetic)
+    is_synthetic, corpus = store.meta.is_synthetic, store.meta.name
+    ranks.decide(lambda: summarise_run(run, prepared.family, corpus, is_synthetic=is_synthetic))
     return run
 
 
 def _plan_run(
-    config: ExperimentConfig, store: Store, out: Path, excluded: Collection[str], *, resume: bool
+    config: ExperimentConfig,
+    store: Store,
+    out: Path,
+    excluded: Collection[str],
+    *,
+    resume: bool,
+    ranks: Ranks,
 ) -> RunPlan:
     """Check all that can be checked before data and models are loaded."""
     require_labels(store)
     encoder = check_settings(store, config)
-    is_begun = check_folder(out, config, resume=resume) is not None
+    is_begun = ranks.decide(lambda: check_folder(out, config, resume=resume)) is not None
     clips = choose_clips(store, excluded_videos=excluded)
     for split in ("train", "valid"):
         if split not in clips:
             raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
     check_steps(config.train, len(clips["train"]))
     seeds, run = config.train.seeds, RunFolder(out)
+    ended = ranks.decide(lambda: [s for s in seeds if is_begun and has_ended(run.seed(s))])
     return RunPlan(
         folder=out,
         store=store.path,
         config=config,
         text_encoder=encoder,
-        device=make_accelerator(config.train).device.type,  # an error, unless it is here
+        device=ranks.device.type,
         num_clips={split: len(rows) for split, rows in clips.items()},
         seeds=seeds,
-        ended=tuple(seed for seed in seeds if is_begun and has_ended(run.seed(seed))),
+        ended=tuple(ended),
+        processes=ranks.count,
     )
 
 
-def _with_jobs(plan: RunPlan, jobs: int, cluster: Cluster | None) -> RunPlan:
+def _with_jobs(plan: RunPlan, jobs: int, cluster: Cluster | None, ranks: Ranks) -> RunPlan:
     """Plan how many seeds are trained at the same time."""
     if jobs < 1:
         raise ConfigError(f"jobs is {jobs}, must be at least 1")
+    if not ranks.is_alone and (jobs > 1 or cluster is not None):
+        raise ConfigError(
+            f"{ranks.count} processes train every seed together, so seeds are trained one after "
+            "the other; leave --jobs and --backend out, or start mien train by itself"
+        )
     num_left = len(plan.seeds) - len(plan.ended)
     is_in_turn = cluster is None and min(jobs, num_left) < 2
     return replace(plan, jobs=0 if is_in_turn else min(jobs, num_left))
@@ -173,13 +192,14 @@ def _train_in_turn(
     prepared: Prepared,
     start: Start | None,
     listener: RunListener,
+    ranks: Ranks,
 ) -> Iterator[int]:
     """Train seeds one after the other in this process, and yield each when it has ended."""
     of_all = config.train.seeds
     for seed in seeds:
         place = of_all.index(seed) + 1, len(of_all)
         listener.on_seed(seed, *place)
-        train_and_record(run.seed(seed), config, prepared, start, listener)
+        train_and_record(run.seed(seed), config, prepared, start, listener, ranks)
         listener.on_seed_end(seed, *place)
         yield seed
 

@@ -52,6 +52,7 @@ class RunPlan:
         ended: Those that an earlier start of the run has trained.
         jobs: How many seeds are trained at the same time, in processes of their own; 0 where they
             are trained one after the other in this one.
+        processes: Processes that train each seed together.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class RunPlan:
     seeds: tuple[int, ...]
     ended: tuple[int, ...]
     jobs: int = 0
+    processes: int = 1
 
 
 @runtime_checkable

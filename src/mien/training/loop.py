@@ -13,6 +13,8 @@ from mien.data.dataset import ClipDataset, windows
 from mien.errors import ConfigError, DivergenceError
 from mien.models.multitask import MultimodalModel
 from mien.tensors import Output, move_to
+from mien.training.data_parallel.joined_output import join_outputs
+from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import make_accelerator, make_optimizer
 from mien.training.settings import TrainConfig
@@ -48,6 +50,7 @@ class Stepper:
         objective: What is minimised, with the label generator.
         train: Clips to learn from.
         config: Settings.
+        ranks: The processes that train the model together; each computes its share of a batch.
     """
 
     def __init__(
@@ -57,7 +60,9 @@ class Stepper:
         objective: MultitaskObjective,
         train: ClipDataset,
         config: TrainConfig,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.accelerator = make_accelerator(config)
         device = self.accelerator.device
         is_less = [move_to(module, device) for module in (model, objective)]
@@ -65,6 +70,8 @@ class Stepper:
             logger.info("%s has no float64: class centres are summed in float32", device)
         self.model, self.objective = model, objective
         self.optimizer = make_optimizer(model, objective, config)
+        self.ranks.copy_first([*model.parameters(), *model.buffers()])
+        self.ranks.copy_first([*objective.parameters(), *objective.buffers()])
         self.train, self.config = train, config
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
 
@@ -135,23 +142,50 @@ class Stepper:
         Raises:
             DivergenceError: If the loss is not a finite number.
         """
-        batch, targets = self.train.batch(index)
         device = self.accelerator.device
-        batch, targets = batch.to(device), targets.to(device)
-        with self.accelerator.autocast():
-            output = _in_float32(self.model(batch))
-        loss = self.objective(output, targets, batch.index, epoch)
+        targets = self.train.targets(index).to(device)
+        rows = torch.from_numpy(np.asarray(index, dtype=np.int64)).to(device)
+        output = self._compute(index)
+        loss = self.objective(output, targets, rows, epoch)
         if not torch.isfinite(loss.total):
             raise DivergenceError(
                 f"training diverged in epoch {epoch}: the loss is {float(loss.total.detach())}; "
                 "lower train.learning_rate, or set train.clip_norm=1"
             )
-        self.accelerator.backward(loss.total * share)
-        self.objective.observe(output, batch.index, epoch)
+        if loss.total.requires_grad:  # as it is, unless the share of this process has no clip
+            self.accelerator.backward(loss.total * share)
+        self.objective.observe(output, rows, epoch)
         tasks: dict[Task, Tensor] = loss.tasks
         return tasks
 
+    def _compute(self, index: Int[np.ndarray, "B"]) -> Output:
+        """Return what the model gives for a batch, of which this process computes its share."""
+        own = index[self.ranks.share(len(index))]
+        batch, _ = self.train.batch(own if len(own) else index[:1])
+        with self.accelerator.autocast():
+            output = _in_float32(self.model(batch.to(self.accelerator.device)))
+        if self.ranks.is_alone:
+            return output
+        return join_outputs(output, len(own), len(index), self.ranks)
+
+    def _share_gradients(self) -> None:
+        """Make the gradients of all processes those of the batch.
+
+        Those of the model are sums over the clips, of which each process has some; those of the
+        label generator are of the joined batch in every process, and are averaged to stay alike.
+        """
+        if self.ranks.is_alone:
+            return
+        for parameter in self.objective.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= self.ranks.count
+        modules = (self.model, self.objective)
+        self.ranks.sum_gradients(
+            [p for module in modules for p in module.parameters() if p.requires_grad]
+        )
+
     def _update(self) -> None:
+        self._share_gradients()
         if self.config.clip_norm > 0:
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
             self.accelerator.clip_grad_norm_(parameters, self.config.clip_norm)

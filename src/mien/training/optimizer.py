@@ -1,20 +1,33 @@
 """What moves the parameters: the optimizer's groups, and the device on which it computes."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
 from torch import nn
 
 from mien.errors import TrainingError
 from mien.models.multitask import MultimodalModel
 from mien.tensors import find_device
+from mien.training.data_parallel.ranks import Ranks, launched_count
 from mien.training.objective import MultitaskObjective
 from mien.training.settings import TrainConfig
 
-__all__ = ["has_bf16", "make_accelerator", "make_optimizer", "norms_of", "parameter_groups"]
+__all__ = [
+    "find_ranks",
+    "has_bf16",
+    "make_accelerator",
+    "make_optimizer",
+    "norms_of",
+    "parameter_groups",
+]
+
+#: How long a process waits for what another computes alone, such as evidence; one that has died is
+#: no reason to wait: who started them ends the others.
+_LONGEST_WAIT = timedelta(days=7)
 
 
 def parameter_groups(
@@ -80,10 +93,15 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     """Choose the device and precision.
 
     Raises:
-        TrainingError: If the device of the settings is not here, or there are several processes.
+        TrainingError: If the device of the settings is not here, or is one for several processes.
     """
     device = find_device(config.device, "setting train.device", TrainingError)
     if device.index is not None:
+        if launched_count() > 1:
+            raise TrainingError(
+                f"setting train.device is {config.device!r}, but {launched_count()} processes "
+                "train together, each on a GPU of its own; use train.device=cuda"
+            )
         torch.cuda.set_device(device)  # the one that accelerate takes
     if config.precision == "bf16" and not has_bf16(config):
         raise TrainingError(
@@ -93,13 +111,25 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     mixed = "no" if config.precision == "float32" else config.precision
     # accelerate keeps the first device and precision of a process for all later ones
     AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001  # its only way
-    accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision=mixed)
-    if accelerator.num_processes > 1:
-        raise TrainingError(
-            f"{accelerator.num_processes} processes train together, but label banks are kept in "
-            "one; start one process per seed instead"
-        )
-    return accelerator
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision=mixed,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
+    )
+
+
+def find_ranks(config: TrainConfig) -> Ranks:
+    """Return the processes that train together, as torchrun or accelerate started them.
+
+    Raises:
+        TrainingError: If the device of the settings is not here.
+    """
+    accelerator = make_accelerator(config)
+    return Ranks(
+        number=accelerator.process_index,
+        count=accelerator.num_processes,
+        device=accelerator.device,
+    )
 
 
 def has_bf16(config: TrainConfig) -> bool:

@@ -31,6 +31,7 @@ from mien.files.temporaries import sweep, sweep_folder
 from mien.labels.generator import LabelGenerator
 from mien.training.checkpoints.checkpoint import add_to_header
 from mien.training.checkpoints.videos import join_videos
+from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.loading import Start
 from mien.training.preparation import Prepared
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, read_json
@@ -157,16 +158,22 @@ def _read_beginning(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_run(
-    prepared: Prepared, config: ExperimentConfig, num_left_out: int, start: Start | None
+    prepared: Prepared,
+    config: ExperimentConfig,
+    num_left_out: int,
+    start: Start | None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Return what a run depends on besides its settings, as ``environment.json`` holds it."""
     names = ("mien", "torch", "numpy", "transformers", "accelerate", "safetensors")
+    together = {} if ranks.is_alone else {"processes": ranks.count}
     return {
         "versions": {name: metadata.version(name) for name in names},
         "python": platform.python_version(),
         "platform": platform.system(),
         "device": config.train.device,
         "threads": torch.get_num_threads(),
+        **together,
         "store": {
             "corpus": prepared.store.meta.name,
             "fingerprint": prepared.store.meta.fingerprint,

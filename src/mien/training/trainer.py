@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from mien.corpora import MetricFamily
@@ -27,6 +28,7 @@ from mien.training.checkpoints.checkpoint import (
     split_states,
     write_tensors,
 )
+from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.listening import EpochRecord, TrainingListener
 from mien.training.loop import Stepper, mix_seeds
 from mien.training.objective import MultitaskObjective
@@ -61,6 +63,8 @@ class Trainer(Stepper):
         seed: Seed of this training.
         folder: Where its files are.
         header: The header of its checkpoints, but for epoch and seed.
+        ranks: The processes that train the model together; the first writes the files, which all
+            must see.
     """
 
     def __init__(
@@ -75,8 +79,9 @@ class Trainer(Stepper):
         seed: int,
         folder: Path,
         header: dict[str, Any],
+        ranks: Ranks = ALONE,
     ) -> None:
-        super().__init__(model=model, objective=objective, train=train, config=config)
+        super().__init__(model=model, objective=objective, train=train, config=config, ranks=ranks)
         self.valid, self.family = valid, family
         self.seed, self.folder = seed, folder
         self.header = {**header, "seed": seed}
@@ -109,10 +114,11 @@ class Trainer(Stepper):
 
     def _run_epoch(self, epoch: int, listener: TrainingListener | None) -> EpochRecord:
         start = time.perf_counter()
-        torch.manual_seed(mix_seeds(self.seed, epoch))
+        torch.manual_seed(self._seed_of(epoch))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
         losses = self.run_order(order, epoch, listener.on_step if listener else None)
         self.objective.finish_epoch(epoch)
+        self.ranks.copy_first(self.objective.buffers())  # sums on a GPU come in any order
         valid = self.validate(epoch)
         return EpochRecord(
             epoch=epoch,
@@ -123,20 +129,35 @@ class Trainer(Stepper):
             seconds=time.perf_counter() - start,
         )
 
+    def _seed_of(self, epoch: int) -> int:
+        """Return torch's seed of an epoch; processes draw their masks from seeds of their own."""
+        seed = mix_seeds(self.seed, epoch)
+        return seed if self.ranks.is_first else mix_seeds(seed, self.ranks.number)
+
     def validate(self, epoch: int) -> dict[str, float]:
         """Return the validation metrics of the multimodal task; ``epoch`` is named in errors.
 
         Raises:
             DivergenceError: If a score is not a finite number.
         """
-        predictions = predict(self.model, self.valid)
-        scores = predictions.scores[Task.FUSION]
+        scores = self._score_valid()
         if not np.isfinite(scores).all():
             raise DivergenceError(
                 f"training diverged in epoch {epoch}: {np.sum(~np.isfinite(scores))} validation "
                 "scores are not finite; lower train.learning_rate, or set train.clip_norm=1"
             )
-        return evaluate_all(scores, predictions.targets[Task.FUSION], self.family)
+        targets = self.valid.labels[Task.FUSION].numpy().astype(np.float64)
+        return evaluate_all(scores, targets, self.family)
+
+    def _score_valid(self) -> Float[np.ndarray, " N"]:
+        """Return the multimodal score of every clip of valid; each process scores its share."""
+        if self.ranks.is_alone:
+            return predict(self.model, self.valid).scores[Task.FUSION]
+        own = self.ranks.share(len(self.valid))
+        rows = own if len(own) else np.zeros(1, dtype=np.int64)
+        scores = predict(self.model, self.valid.part(rows)).scores[Task.FUSION][: len(own)]
+        joined: np.ndarray = self.ranks.gather(torch.from_numpy(scores), len(self.valid)).numpy()
+        return joined
 
     def _is_best(self, valid: dict[str, float]) -> bool:
         value = valid[self.config.monitor]
@@ -151,6 +172,8 @@ class Trainer(Stepper):
 
     def _keep(self, record: EpochRecord) -> None:
         """Write what the epoch gave; ``last`` comes last."""
+        if not self.ranks.is_first:
+            return
         modules = {"model": self.model, "objective": self.objective}
         if record.is_best:
             header = {**self.header, "epoch": record.epoch, "valid": record.valid}
@@ -169,10 +192,17 @@ class Trainer(Stepper):
         """Go back to the last whole epoch; does nothing if there is none.
 
         Raises:
-            CheckpointError: If ``last.safetensors`` belongs to other settings or data.
+            CheckpointError: If ``last.safetensors`` belongs to other settings or data, or not all
+                processes see it.
         """
         path = self.folder / "last.safetensors"
-        if not path.exists():
+        is_there = path.exists()
+        if self.ranks.decide(lambda: is_there) != is_there:
+            raise CheckpointError(
+                f"{path}: is not seen by all processes that train together; put --out where all of "
+                "them see it"
+            )
+        if not is_there:
             return
         header = read_header(path)
         for key, value in self.header.items():

@@ -23,7 +23,7 @@ def format_plan(name: str, plan: RunPlan, published: PublishedRecipe | None) -> 
     num_clips = ", ".join(f"{count:,} {split}" for split, count in plan.num_clips.items())
     lines = [
         f"{name}: model {config.model.name}, labels {config.labels.generator}, {how}, on "
-        f"{plan.device}",
+        f"{plan.device}{f' in {plan.processes} processes' if plan.processes > 1 else ''}",
         f"{plan.store}: {num_clips} clips; {_format_seeds(plan)}; to {plan.folder}",
     ]
     if published is not None and _is_another(encoder):

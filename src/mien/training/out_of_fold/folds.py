@@ -1,7 +1,7 @@
 """Folds of the train split, and the late-fusion model that is trained for each."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -98,7 +98,7 @@ def make_folds(
             np.flatnonzero(fold_of != number),
             np.flatnonzero(fold_of == number),
         )
-        train = _part_of(dataset, train_rows)
+        train = dataset.part(train_rows)
         torch.manual_seed(mix_seeds(seed, number))
         inputs = ModelInputs(sizes=sizes, summary=settings.text_encoder.summary)
         model = LateFusion(settings.model, inputs)
@@ -114,20 +114,10 @@ def make_folds(
                 ),
                 train_rows=train_rows,
                 held_out_rows=held_out_rows,
-                held_out=_part_of(dataset, held_out_rows),
+                held_out=dataset.part(held_out_rows),
             )
         )
     return folds
-
-
-def _part_of(dataset: ClipDataset, rows: Int[np.ndarray, " _"]) -> ClipDataset:
-    return replace(
-        dataset,
-        clips=tuple(dataset.clips[i] for i in rows),
-        rows=dataset.rows[rows],
-        labels={t: v[torch.from_numpy(rows)] for t, v in dataset.labels.items()},
-        costs=dataset.costs[rows],
-    )
 
 
 def set_labels(

@@ -5,6 +5,7 @@ import torch
 from mien.errors import DivergenceError
 from mien.labels import GENERATORS, build_labels
 from mien.labels.generator import LabelInputs
+from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.listening import RunListener
 from mien.training.loading import Start, take_over
 from mien.training.objective import MultitaskObjective
@@ -29,6 +30,7 @@ def train_and_record(
     prepared: Prepared,
     start: Start | None,
     listener: RunListener,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train one seed, and write what it leaves: its evaluation, or why it diverged.
 
@@ -38,14 +40,21 @@ def train_and_record(
         prepared: The data.
         start: Weights to start from.
         listener: Is notified of the progress.
+        ranks: The processes that train it together; the first writes.
     """
     try:
-        trainer = _train(folder, config, prepared, start, listener)
-    except DivergenceError as error:
-        record_failure(folder, error)
+        trainer = _train(folder, config, prepared, start, listener, ranks)
+    except DivergenceError as error:  # in all processes at the same step
+        failure = error
+        ranks.decide(lambda: record_failure(folder, failure))
     else:
         listener.on_stage(f"evaluating seed {folder.seed}")
-        record_seed(folder, trainer, prepared)
+        ranks.decide(lambda: _evaluate(folder, trainer, prepared))
+
+
+def _evaluate(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> None:
+    trainer.load_best()
+    record_seed(folder, trainer, prepared)
 
 
 def _train(
@@ -54,12 +63,15 @@ def _train(
     prepared: Prepared,
     start: Start | None,
     listener: RunListener,
+    ranks: Ranks,
 ) -> Trainer:
-    """Train one seed, from the last epoch in its folder on; return its best epoch, loaded."""
-    folder.path.mkdir(exist_ok=True)
+    """Train one seed, from the last epoch in its folder on."""
+    ranks.decide(lambda: folder.path.mkdir(exist_ok=True))
     dataset, evidence = prepared.datasets["train"], None
     if GENERATORS[config.labels.generator].labels.needs_evidence:
-        evidence = cross_fit(prepared, config, seed=folder.seed, on_step=listener.on_evidence)
+        evidence = ranks.decide(
+            lambda: cross_fit(prepared, config, seed=folder.seed, on_step=listener.on_evidence)
+        )
     torch.manual_seed(folder.seed)
     model = build(prepared, config)
     if start is not None:
@@ -83,10 +95,10 @@ def _train(
         seed=folder.seed,
         folder=folder.path,
         header=make_header(config, prepared, start),
+        ranks=ranks,
     )
     trainer.resume()
     if trainer.history:
         listener.on_resume(tuple(trainer.history))
     trainer.run(listener)
-    trainer.load_best()
     return trainer
