@@ -23,6 +23,7 @@ __all__ = [
     "Output",
     "PaddedSeries",
     "Targets",
+    "dtype_of_sums",
     "find_device",
     "has_float64",
     "move_to",
@@ -97,6 +98,11 @@ def has_float64(device: torch.device) -> bool:
     return device.type != "mps"
 
 
+def dtype_of_sums(device: torch.device) -> torch.dtype:
+    """Return the type in which long sums are taken on a device: float64 where it has that."""
+    return torch.float64 if has_float64(device) else torch.float32
+
+
 def move_to(module: nn.Module, device: torch.device) -> bool:
     """Move a module to a device, in place; where that has no float64, in float32.
 
@@ -129,13 +135,19 @@ class Batch:
     index: Int[Tensor, "B"]
     sequences: dict[Modality, PaddedSeries]
 
-    def to(self, device: object) -> "Batch":
-        """Return the batch on ``device``."""
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on ``device``; a GPU copies it from pinned memory as it computes."""
+        return self._with(lambda part: _send(part, device))
+
+    def pin(self) -> "Batch":
+        """Return the batch in memory that a GPU reads by itself."""
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return Batch(
-            index=self.index.to(device),  # type: ignore[call-overload]
+            index=change(self.index),
             sequences={
-                m: PaddedSeries(*(part.to(device) for part in s))  # type: ignore[call-overload]
-                for m, s in self.sequences.items()
+                m: PaddedSeries(*(change(part) for part in s)) for m, s in self.sequences.items()
             },
         )
 
@@ -150,11 +162,18 @@ class Targets:
 
     labels: dict[Task, Float[Tensor, "B"]]
 
-    def to(self, device: object) -> "Targets":
-        """Return the targets on ``device``."""
-        return Targets(
-            labels={t: v.to(device) for t, v in self.labels.items()}  # type: ignore[call-overload]
-        )
+    def to(self, device: torch.device | str) -> "Targets":
+        """Return the targets on ``device``; a GPU copies them from pinned memory as it computes."""
+        return Targets(labels={t: _send(v, device) for t, v in self.labels.items()})
+
+    def pin(self) -> "Targets":
+        """Return the targets in memory that a GPU reads by itself."""
+        return Targets(labels={t: v.pin_memory() for t, v in self.labels.items()})
+
+
+def _send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Copy a tensor to a device, without waiting for that where it is a GPU."""
+    return tensor.to(device, non_blocking=torch.device(device).type != "cpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from trainings import RATES, Steps, make_trainer
 
 import mien.tensors
-from mien.errors import ConfigError
+from mien.errors import ConfigError, DivergenceError
 from mien.tensors import has_float64, move_to, precise
 from mien.training.experiment import train
 from mien.training.loop import check_steps
@@ -58,7 +58,7 @@ def own_gradients(trainer, batches_of_step, epoch):
     num_clips = sum(len(index) for index in batches_of_step)
     trainer.optimizer.zero_grad()
     for index in batches_of_step:
-        trainer.add_gradient(index, epoch, len(index) / num_clips)
+        trainer.add_gradient(trainer.read(index), epoch, len(index) / num_clips)
     return [p.grad.clone() for p in trainer.objective.labels.parameters()]
 
 
@@ -220,6 +220,40 @@ def test_a_device_without_float64_trains_in_float32(tmp_path, monkeypatch, gener
     again = make_trainer(tmp_path / "b", **options)
     again.resume()
     assert len(again.history) == 2
+
+
+class CountReads(TorchDispatchMode):
+    """Count how often a number of a tensor is read, for which a GPU would have to be waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_reads = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.num_reads += str(function) == "aten._local_scalar_dense.default"
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("generator", ["copy", "latent", "distance", "ulag", "ulag_released"])
+def test_on_a_gpu_no_number_is_read_batch_by_batch(tmp_path, generator):
+    """Simulated on the CPU, where losses are read as they come."""
+    usual, trainer = (make_trainer(tmp_path / n, generator=generator) for n in "ab")
+    assert usual.reads_every_loss
+    trainer.reads_every_loss = False
+    for epoch in (1, 2):
+        with CountReads() as counted:
+            losses = trainer.run_order(np.arange(14), epoch)
+        assert counted.num_reads <= 2 + len(losses) < 5 * len(losses)
+        assert losses == usual.run_order(np.arange(14), epoch)
+        for each in (usual, trainer):
+            each.objective.finish_epoch(epoch)
+
+
+def test_a_loss_that_is_read_at_the_end_of_an_epoch_is_a_divergence_too(tmp_path):
+    trainer = make_trainer(tmp_path, generator="copy", learning_rate={"rest": 1e30})
+    trainer.reads_every_loss = False
+    with pytest.raises(DivergenceError, match=r"diverged in epoch 1: the loss is (nan|inf)"):
+        trainer.run_order(np.arange(14), 1)
 
 
 def test_float64_stays_where_the_device_has_it():

@@ -150,6 +150,26 @@ def test_one_process_can_train_in_one_precision_after_another(monkeypatch):
     assert kinds == ["no", "bf16", "no"]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="TF32 is there")
+def test_tf32_is_refused_where_there_is_no_cuda():
+    with pytest.raises(TrainingError, match=r"'tf32', which CUDA alone has, and this is cpu; use"):
+        make_accelerator(TrainConfig(device="cpu", precision="tf32"))
+
+
+def test_on_cuda_the_precision_of_products_is_that_of_the_settings(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        for precision, kind in (("tf32", "high"), ("float32", "highest")):
+            make_accelerator(TrainConfig(device="cuda", precision=precision))
+            assert torch.get_float32_matmul_precision() == kind
+            assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
 def test_a_processor_without_bf16_is_said_to_be_one(monkeypatch):
     """A training ended with a complaint of oneDNN about a primitive descriptor."""
     monkeypatch.setattr(mien.training.optimizer, "has_bf16", lambda _: False)

@@ -2,6 +2,6 @@
 
 ``store`` is the folder, ``store_writer`` makes it, and ``summary`` describes it. ``text`` turns
 transcripts into what a model reads, by ``text_settings``: token ids from ``text_reader``, or
-``text_states``, which ``text_cache`` keeps. ``dataset`` makes padded batches, and ``export`` writes
-for other programs.
+``text_states``, which ``text_cache`` keeps. ``dataset`` makes padded batches, ``prefetch`` makes
+them one ahead, and ``export`` writes for other programs.
 """

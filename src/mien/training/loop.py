@@ -2,7 +2,9 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -10,9 +12,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mien.data.dataset import ClipDataset, windows
+from mien.data.prefetch import prefetch
 from mien.errors import ConfigError, DivergenceError
 from mien.models.multitask import MultimodalModel
-from mien.tensors import Output, move_to
+from mien.tensors import Batch, Output, Targets, dtype_of_sums, move_to
 from mien.training.data_parallel.joined_output import join_outputs
 from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.objective import MultitaskObjective
@@ -20,7 +23,7 @@ from mien.training.optimizer import make_accelerator, make_optimizer
 from mien.training.settings import TrainConfig
 from mien.types import Task
 
-__all__ = ["Stepper", "check_steps", "mix_seeds"]
+__all__ = ["StepBatch", "Stepper", "check_steps", "mix_seeds"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,38 @@ def check_steps(config: TrainConfig, num_clips: int) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepBatch:
+    """A batch, as one of the processes that train together reads it.
+
+    Attributes:
+        index: Rows of its clips in train.
+        own: The clips that this process computes; one that does not count if it has no share.
+        num_own: How many of them count.
+        targets: Labels of all its clips.
+    """
+
+    index: Int[Tensor, "B"]
+    own: Batch
+    num_own: int
+    targets: Targets
+
+    def to(self, device: torch.device) -> "StepBatch":
+        """Return the batch on ``device``."""
+        return replace(
+            self,
+            index=self.index.to(device, non_blocking=True),
+            own=self.own.to(device),
+            targets=self.targets.to(device),
+        )
+
+    def pin(self) -> "StepBatch":
+        """Return the batch in memory that a GPU reads by itself."""
+        return replace(
+            self, index=self.index.pin_memory(), own=self.own.pin(), targets=self.targets.pin()
+        )
+
+
 class Stepper:
     """A model, what it minimises and its optimizer, moved by one pass over the clips at a time.
 
@@ -51,6 +86,10 @@ class Stepper:
         train: Clips to learn from.
         config: Settings.
         ranks: The processes that train the model together; each computes its share of a batch.
+
+    Attributes:
+        reads_every_loss: Whether every loss is looked at when it is known, and not only at the end
+            of an epoch: reading a number of a GPU waits until all its work is done.
     """
 
     def __init__(
@@ -73,6 +112,8 @@ class Stepper:
         self.ranks.copy_first([*model.parameters(), *model.buffers()])
         self.ranks.copy_first([*objective.parameters(), *objective.buffers()])
         self.train, self.config = train, config
+        self.reads_every_loss = device.type == "cpu"
+        self._watched = torch.zeros(())
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def run_order(
@@ -94,12 +135,14 @@ class Stepper:
         config = self.config
         self.model.train()
         self.objective.train()
-        sums: dict[str, float] = {}
+        kind = dtype_of_sums(self.accelerator.device)
+        sums: dict[Task, Tensor] = {}
         done = 0
         costs = self.train.costs if config.group_lengths else None
-        cut = windows(
-            order, batch_size=config.batch_size, accumulate=config.accumulate, costs=costs
+        cut = list(
+            windows(order, batch_size=config.batch_size, accumulate=config.accumulate, costs=costs)
         )
+        feed = self._feed(chain.from_iterable(cut))
         for number, window in enumerate(cut):
             self._set_rates(epoch, number, len(order))
             is_dropped = config.leftover == "drop" and len(window) < config.accumulate
@@ -107,14 +150,16 @@ class Stepper:
             self.optimizer.zero_grad()
             for index in window:
                 share = len(index) / size if config.gradient == "mean" else 1.0
-                for task, loss in self.add_gradient(index, epoch, share).items():
-                    sums[task] = sums.get(task, 0.0) + float(loss) * len(index)
+                for task, loss in self.add_gradient(next(feed), epoch, share).items():
+                    sums[task] = sums.get(task, 0.0) + loss.to(kind) * len(index)
                 done += len(index)
                 if on_step is not None:
                     on_step(epoch, done, len(order))
             if not is_dropped:
                 self._update()
-        return {task: total / len(order) for task, total in sums.items()}
+        self._refuse_divergence(self._watched, epoch)
+        totals = torch.stack(list(sums.values())).tolist()
+        return {task: total / len(order) for task, total in zip(sums, totals, strict=True)}
 
     def _set_rates(self, epoch: int, number: int, num_clips: int) -> None:
         """Set the rates for step ``number``, from 0, of an epoch."""
@@ -126,13 +171,29 @@ class Stepper:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 
-    def add_gradient(
-        self, index: Int[np.ndarray, "B"], epoch: int, share: float
-    ) -> dict[Task, Tensor]:
+    def _feed(self, parts: Iterable[Int[np.ndarray, "_"]]) -> Iterator[StepBatch]:
+        """Yield the batches of an epoch; for a GPU, the next is read while it computes the last."""
+        if self.accelerator.device.type == "cuda":
+            yield from prefetch(lambda index: self.read(index).pin(), parts)
+        else:
+            yield from map(self.read, parts)
+
+    def read(self, index: Int[np.ndarray, "B"]) -> StepBatch:
+        """Read the clips at ``index`` of train, of which this process computes its share."""
+        own = index[self.ranks.share(len(index))]
+        batch, _ = self.train.batch(own if len(own) else index[:1])
+        return StepBatch(
+            index=torch.from_numpy(np.asarray(index, dtype=np.int64)),
+            own=batch,
+            num_own=len(own),
+            targets=self.train.targets(index),
+        )
+
+    def add_gradient(self, given: StepBatch, epoch: int, share: float) -> dict[Task, Tensor]:
         """Add the gradient of a batch to that of the step, and let the label generator learn.
 
         Args:
-            index: Rows of the batch's clips in train.
+            given: What ``read`` gives.
             epoch: Counted from 1.
             share: Weight of the batch's mean loss in the step.
 
@@ -140,33 +201,38 @@ class Stepper:
             Mean loss of each task over the batch.
 
         Raises:
-            DivergenceError: If the loss is not a finite number.
+            DivergenceError: If the loss is not a finite number, and is read at once.
         """
-        device = self.accelerator.device
-        targets = self.train.targets(index).to(device)
-        rows = torch.from_numpy(np.asarray(index, dtype=np.int64)).to(device)
-        output = self._compute(index)
-        loss = self.objective(output, targets, rows, epoch)
-        if not torch.isfinite(loss.total):
-            raise DivergenceError(
-                f"training diverged in epoch {epoch}: the loss is {float(loss.total.detach())}; "
-                "lower train.learning_rate, or set train.clip_norm=1"
-            )
+        given = given.to(self.accelerator.device)
+        rows, output = given.index, self._compute(given)
+        loss = self.objective(output, given.targets, rows, epoch)
+        total = loss.total.detach()
+        if self.reads_every_loss:
+            self._refuse_divergence(total, epoch)
+        else:
+            before = self._watched.to(total)
+            self._watched = torch.where(torch.isfinite(before), total, before)
         if loss.total.requires_grad:  # as it is, unless the share of this process has no clip
             self.accelerator.backward(loss.total * share)
         self.objective.observe(output, rows, epoch)
         tasks: dict[Task, Tensor] = loss.tasks
         return tasks
 
-    def _compute(self, index: Int[np.ndarray, "B"]) -> Output:
+    def _refuse_divergence(self, total: Tensor, epoch: int) -> None:
+        value = float(total)
+        if not math.isfinite(value):
+            raise DivergenceError(
+                f"training diverged in epoch {epoch}: the loss is {value}; lower "
+                "train.learning_rate, or set train.clip_norm=1"
+            )
+
+    def _compute(self, given: StepBatch) -> Output:
         """Return what the model gives for a batch, of which this process computes its share."""
-        own = index[self.ranks.share(len(index))]
-        batch, _ = self.train.batch(own if len(own) else index[:1])
         with self.accelerator.autocast():
-            output = _in_float32(self.model(batch.to(self.accelerator.device)))
+            output = _in_float32(self.model(given.own))
         if self.ranks.is_alone:
             return output
-        return join_outputs(output, len(own), len(index), self.ranks)
+        return join_outputs(output, given.num_own, len(given.index), self.ranks)
 
     def _share_gradients(self) -> None:
         """Make the gradients of all processes those of the batch.

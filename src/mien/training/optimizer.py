@@ -108,7 +108,15 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
             "setting train.precision is 'bf16', in which this processor cannot run an LSTM; "
             "use train.precision=float32"
         )
-    mixed = "no" if config.precision == "float32" else config.precision
+    if config.precision == "tf32" and device.type != "cuda":
+        raise TrainingError(
+            f"setting train.precision is 'tf32', which CUDA alone has, and this is {device}; use "
+            "train.precision=float32, or bf16"
+        )
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+    mixed = config.precision if config.precision == "bf16" else "no"
     # accelerate keeps the first device and precision of a process for all later ones
     AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001  # its only way
     return Accelerator(

@@ -120,7 +120,8 @@ class TrainConfig(Settings):
         clip_norm: Longest gradient of a step; 0 for no limit.
         device: Where to compute: ``auto`` takes CUDA or MPS where there is one; ``cpu``, ``cuda``,
             one GPU of several such as ``cuda:1``, or ``mps``.
-        precision: ``float32``, or ``bf16`` where the device has it.
+        precision: ``float32``; ``tf32`` on CUDA, which multiplies matrices of float32 with 10 bits
+            of mantissa; or ``bf16`` where the device has it.
         threads: CPU threads; 0 takes as many as torch finds cores. Small models are fastest with
             one, and busy machines slow several down; numbers are the same, byte for byte, only with
             the same number.
@@ -141,7 +142,7 @@ class TrainConfig(Settings):
     weight_decay: WeightDecays = WeightDecays()
     clip_norm: float = Field(0.0, ge=0)
     device: Device = "auto"
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     threads: int = Field(0, ge=0, le=1024)
 
 
