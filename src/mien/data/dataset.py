@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
+from mien.data.clips.clip_columns import as_clips
 from mien.data.store import Series
 from mien.tensors import Batch, Targets, pad
 from mien.types import Clip, Modality, Task
@@ -43,7 +44,7 @@ class ClipDataset:
         costs: How much work a clip is, ``(N,)``; clips of like cost are padded together.
     """
 
-    clips: tuple[Clip, ...]
+    clips: Sequence[Clip]
     rows: Int[np.ndarray, "N"]
     series: Mapping[Modality, Series]
     labels: Mapping[Task, Float[Tensor, "N"]]
@@ -52,6 +53,26 @@ class ClipDataset:
     def __len__(self) -> int:
         """Return the number of clips."""
         return len(self.clips)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Name of each clip."""
+        return as_clips(self.clips).ids
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """The different videos of the clips, in the order of their names."""
+        return as_clips(self.clips).videos
+
+    def part(self, rows: Int[np.ndarray, " _"]) -> "ClipDataset":
+        """Return a dataset of some of the clips."""
+        return replace(
+            self,
+            clips=as_clips(self.clips).take(rows),
+            rows=self.rows[rows],
+            labels={t: v[torch.from_numpy(rows)] for t, v in self.labels.items()},
+            costs=self.costs[rows],
+        )
 
     def __repr__(self) -> str:
         """Return the number of clips, and what there is of them."""
@@ -90,6 +111,7 @@ class ClipDataset:
         for modality, series in self.series.items():
             read = [torch.from_numpy(np.array(series[row])) for row in self.rows[index].tolist()]
             sequences[modality] = pad(read)
+            series.release()
         chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
         return Batch(index=chosen, sequences=sequences), self.targets(index)
 
@@ -98,19 +120,9 @@ class ClipDataset:
         chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
         return Targets(labels={task: labels[chosen] for task, labels in self.labels.items()})
 
-    def part(self, rows: Int[np.ndarray, "_"]) -> "ClipDataset":
-        """Return the clips at ``rows``, which share the series."""
-        return replace(
-            self,
-            clips=tuple(self.clips[i] for i in rows),
-            rows=self.rows[rows],
-            labels={t: v[torch.from_numpy(rows)] for t, v in self.labels.items()},
-            costs=self.costs[rows],
-        )
-
 
 def make_dataset(
-    clips: tuple[Clip, ...],
+    clips: Sequence[Clip],
     rows: Int[np.ndarray, "N"],
     series: Mapping[Modality, Series],
     costs: Mapping[Modality, float],
@@ -123,12 +135,12 @@ def make_dataset(
         series: Series of the store by modality.
         costs: Work of one step of each modality, in any unit.
     """
-    chosen = tuple(clips[row] for row in rows)
+    chosen = as_clips(clips).take(rows)
     labels = {}
     for task in Task:
-        values = [clip.labels.get(task, float("nan")) for clip in chosen]
+        values = chosen.labels(task)
         if task is Task.FUSION or not np.isnan(values).all():
-            labels[task] = torch.tensor(values, dtype=torch.float32)
+            labels[task] = torch.from_numpy(values.astype(np.float32))
     return ClipDataset(
         clips=chosen,
         rows=rows,

@@ -9,8 +9,6 @@ STORE/
     video/...            further series: video, text (embeddings), tokens (token ids)
 """
 
-import io
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,11 +21,15 @@ from jaxtyping import Float64, Int, Num
 from pydantic import ValidationError
 
 from mien.config import Settings
+from mien.data.clips.clip_columns import ClipSequence
+from mien.data.clips.clip_index import read_clips
+from mien.data.clips.clip_lines import DAMAGE, damaged
 from mien.errors import StoreError, name_known
 from mien.files.hashing import hash_files
+from mien.files.npy import release
 from mien.files.reading import open_regular, parse_json, read_limited, show
 from mien.notebooks import html_table, make_frame, number_or_nan
-from mien.types import SPLITS, Clip, Modality, Scale, Split, Task, Word
+from mien.types import SPLITS, Clip, Scale, Split, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,12 +45,8 @@ __all__ = [
 ]
 
 _LARGEST_META = 1 << 28
-#: What files that are not what they should be make readers raise.
-_DAMAGE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, SyntaxError,
-    RecursionError, OverflowError, MemoryError,
-)  # fmt: skip
-
+#: Bytes of a series from which on memory into which it was read is given back.
+LARGE_SERIES = 1 << 28
 #: Version of the layout that is written and read.
 STORE_FORMAT = 1
 
@@ -135,6 +133,31 @@ class Series:
         """Steps of each clip."""
         return np.diff(self.offsets)
 
+    def blocks(self, rows: Int[np.ndarray, " N"], size: int) -> Iterator[Num[np.ndarray, "S D"]]:
+        """Yield all steps of the clips at ``rows``, end to end, in blocks of ``size`` steps."""
+        starts, ends = self.offsets[rows], self.offsets[rows + 1]
+        is_first = np.append(True, starts[1:] != ends[:-1])[: len(rows)]  # of clips end to end
+        firsts, lasts = starts[is_first].tolist(), ends[np.roll(is_first, -1)].tolist()
+        parts, num = [], 0
+        for first, last in zip(firsts, lasts, strict=True):
+            start = first
+            while start < last:
+                stop = min(last, start + size - num)
+                parts.append(self.values[start:stop])
+                num, start = num + stop - start, stop
+                if num == size:
+                    yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+                    parts, num = [], 0
+                    self.release()
+        if parts:
+            yield np.concatenate(parts)
+            self.release()
+
+    def release(self) -> None:
+        """Give back the memory into which a large series was read, so that not all of it stays."""
+        if self.values.nbytes >= LARGE_SERIES:
+            release(self.values)
+
 
 class Store:
     """An opened store. Opening reads ``meta.json`` alone, whatever the size of the rest.
@@ -220,16 +243,10 @@ class Store:
         return Scale(*self.meta.scale)
 
     @cached_property
-    def clips(self) -> tuple[Clip, ...]:
-        """All clips, in the order of the series."""
+    def clips(self) -> ClipSequence:
+        """All clips, in the order of the series; a sequence that has their columns."""
         path = self.path / "clips.jsonl"
-        try:
-            with io.TextIOWrapper(open_regular(path, StoreError), encoding="utf-8") as lines:
-                clips = tuple(_clip_from_json(json.loads(line)) for line in lines)
-        except StoreError as error:
-            raise StoreError(f"{error}; import the corpus again") from None
-        except _DAMAGE as error:
-            raise _damaged(path, error) from error
+        clips = read_clips(path)
         if len(clips) != len(self):
             raise StoreError(
                 f"{path}: has {len(clips)} clips, meta.json says {len(self)}; import the corpus "
@@ -239,8 +256,7 @@ class Store:
 
     @cached_property
     def _rows(self) -> dict[Split, Int[np.ndarray, " _"]]:
-        splits = np.array([clip.split for clip in self.clips])
-        return {split: np.flatnonzero(splits == split) for split in SPLITS}
+        return {split: np.flatnonzero(self.clips.are_in(split)) for split in SPLITS}
 
     def rows(self, split: Split) -> Int[np.ndarray, " N"]:
         """Return the rows of the clips of a split, ascending."""
@@ -260,8 +276,8 @@ class Store:
             values = _map_array(folder / "values.npy")
             offsets = np.array(_map_array(folder / "offsets.npy"))
             times = _map_array(folder / "times.npy") if meta.has_times else None
-        except (*_DAMAGE, StoreError) as error:
-            raise _damaged(folder, error) from error
+        except (*DAMAGE, StoreError) as error:
+            raise damaged(folder, error) from error
         fits = (
             values.shape == (meta.num_steps, meta.size)
             and values.dtype == np.dtype(meta.dtype)
@@ -333,27 +349,3 @@ def _map_array(path: Path) -> np.ndarray:
     open_regular(path, StoreError).close()
     values: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return values
-
-
-def _damaged(path: Path, error: Exception) -> StoreError:
-    reason = show(str(error), most=200)[1:-1]
-    return StoreError(f"{path}: is damaged ({reason}); import the corpus again")
-
-
-def _clip_from_json(values: dict[str, Any]) -> Clip:
-    if values["split"] not in SPLITS:
-        raise ValueError(f"split is {values['split']!r}")
-    return Clip(
-        id=values["id"],
-        split=values["split"],
-        transcript=values["transcript"],
-        labels={Task(task): float(label) for task, label in values["labels"].items()},
-        start=values.get("start"),
-        end=values.get("end"),
-        media=Path(values["media"]) if "media" in values else None,
-        moments={Modality(m): (a, b) for m, (a, b) in values.get("moments", {}).items()},
-        words=tuple(
-            Word(str(text), float(start), float(end))
-            for text, start, end in values.get("words", ())
-        ),
-    )

@@ -1,14 +1,13 @@
 """Clips and series to a store, written beside its place and checked; ``store`` is the layout."""
 
-import json
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Num
 
+from mien.data.clips.clip_lines import clip_to_line
 from mien.data.store import STORE_FORMAT, SeriesMeta, Store, StoreMeta, open_store, read_meta
 from mien.errors import CorpusError, FeatureError, StoreError
 from mien.files.folders import FolderKind, staged
@@ -114,23 +113,7 @@ def _check_corpus(corpus: Corpus) -> None:
 def _write_clips(corpus: Corpus, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for clip in corpus.clips:
-            file.write(json.dumps(_clip_to_json(clip), ensure_ascii=False) + "\n")
-
-
-def _clip_to_json(clip: Clip) -> dict[str, Any]:
-    values: dict[str, Any] = {"id": clip.id, "split": clip.split, "transcript": clip.transcript}
-    values["labels"] = {str(task): float(label) for task, label in clip.labels.items()}
-    if clip.start is not None:
-        values["start"] = clip.start
-    if clip.end is not None:
-        values["end"] = clip.end
-    if clip.media is not None:
-        values["media"] = str(clip.media)
-    if clip.moments:
-        values["moments"] = {str(m): list(span) for m, span in clip.moments.items()}
-    if clip.words:
-        values["words"] = [list(word) for word in clip.words]
-    return values
+            file.write(clip_to_line(clip))
 
 
 def _write_series(source: SeriesSource, corpus: Corpus, folder: Path) -> SeriesMeta:

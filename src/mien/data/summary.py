@@ -151,9 +151,10 @@ def summarise(store: Store | str | Path) -> StoreSummary:
         StoreError: If the store is damaged.
     """
     store = open_store(store)
-    videos = {s: {store.clips[row].video_id for row in store.rows(s)} for s in SPLITS}
+    videos = {s: store.clips.take(store.rows(s)).videos for s in SPLITS}
     everywhere = Counter(video for of_split in videos.values() for video in of_split)
-    transcripts = [clip.transcript for clip in store.clips if clip.transcript]
+    transcripts = store.clips.transcripts
+    transcripts = transcripts.take(np.flatnonzero(transcripts.num_bytes))
     return StoreSummary(
         path=store.path,
         name=store.meta.name,
@@ -168,7 +169,7 @@ def summarise(store: Store | str | Path) -> StoreSummary:
         num_words=_median(
             [_count_words(transcript, store.meta.language) for transcript in transcripts]
         ),
-        num_moments={m: sum(m in clip.moments for clip in store.clips) for m in Modality},
+        num_moments={m: int(store.clips.have_moment(m).sum()) for m in Modality},
         series=tuple(_summarise_series(store, name) for name in store.meta.series),
         labels={task: _summarise_labels(store, task) for task in store.meta.labels},
         origin=dict(store.meta.origin),
@@ -235,15 +236,15 @@ def _summarise_lengths(lengths: Int[np.ndarray, " N"]) -> LengthSummary:
 
 
 def _summarise_labels(store: Store, task: Task) -> LabelSummary:
-    clips = [clip for clip in store.clips if task in clip.labels]
-    labels = np.array([clip.labels[task] for clip in clips])
+    clips = store.clips.take(np.flatnonzero(~np.isnan(store.clips.labels(task))))
+    labels = clips.labels(task)
     low, high = store.scale
     steps = (labels - (low + high) / 2) / (high - low) * (_NUM_BINS - 1)  # from the middle
     bins = np.round(steps).astype(int) + _NUM_BINS // 2  # halves to even, as seven-class accuracy
-    both = np.array([Task.FUSION in clip.labels for clip in clips], dtype=bool)
-    fusion = np.array([clip.labels.get(Task.FUSION, np.nan) for clip in clips])
+    fusion = clips.labels(Task.FUSION)
+    both = ~np.isnan(fusion)
     return LabelSummary(
-        num_clips={split: sum(clip.split == split for clip in clips) for split in SPLITS},
+        num_clips={split: int(clips.are_in(split).sum()) for split in SPLITS},
         centres=tuple(float(centre) for centre in np.linspace(low, high, _NUM_BINS)),
         counts=tuple(int(count) for count in np.bincount(bins, minlength=_NUM_BINS)),
         mean=float(labels.mean()),

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from mien.data.clips.clip_columns import Texts
 from mien.data.store import Series, Store
 from mien.data.text_cache import cached_states
 from mien.data.text_reader import TextReader
@@ -106,11 +108,17 @@ def check_text(store: Store, config: TextEncoderConfig) -> str | None:
             "setting text_encoder.input is 'tokens', but the store has no published token ids; "
             "use text_encoder.input=transcript"
         )
-    if config.input == "transcript" and not any(clip.transcript.strip() for clip in store.clips):
+    if config.input == "transcript" and not _has_text(store.clips.transcripts):
         return None
     name = default_text_encoder(store.meta.language) if config.name == "auto" else config.name
     find_text_encoder(name)
     return name
+
+
+def _has_text(transcripts: Texts) -> bool:
+    """Return whether a transcript has more than spaces."""
+    filled = transcripts.take(np.flatnonzero(transcripts.num_bytes))
+    return any(transcript.strip() for transcript in filled)
 
 
 def _given(store: Store) -> TextInput:

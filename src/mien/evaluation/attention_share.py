@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mien.data.clips.clip_columns import as_clips
 from mien.errors import MetricError
 from mien.evaluation.formulas import divide
 from mien.evaluation.predictions import Predictions
@@ -106,8 +107,8 @@ def share_attention(
     shared = {}
     for modality, weights in predictions.attention.items():
         rows, spans = [], []
-        for row, clip in enumerate(clips):
-            span = moment_in_steps(clip, modality, tokens)
+        for row in np.flatnonzero(as_clips(clips).have_moment(modality)).tolist():
+            span = moment_in_steps(clips[row], modality, tokens)
             if span is not None and len(weights[row]) >= span[1] > span[0]:
                 rows.append(row)
                 spans.append(span)

@@ -39,7 +39,7 @@ def predict(model: MultimodalModel, dataset: ClipDataset) -> Predictions:
                 weights_of[row] = of_clip[:length].astype(np.float64)
     model.train(was_training)
     return Predictions(
-        ids=tuple(clip.id for clip in dataset.clips),
+        ids=tuple(dataset.ids),
         scores=scores,
         targets={t: v.numpy().astype(np.float64) for t, v in dataset.labels.items()},
         present=present,

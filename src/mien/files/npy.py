@@ -1,5 +1,6 @@
 """Arrays in files of NumPy's format, written so that an error says why."""
 
+import mmap
 from pathlib import Path
 from typing import IO, Any
 
@@ -8,7 +9,7 @@ from jaxtyping import Shaped
 
 from mien.files.atomic import written_beside
 
-__all__ = ["append_array", "save_array", "write_array", "write_header"]
+__all__ = ["append_array", "release", "save_array", "write_array", "write_header"]
 
 
 def write_array(path: Path, array: Shaped[np.ndarray, "..."]) -> None:
@@ -37,3 +38,19 @@ def write_header(file: IO[bytes], dtype: np.dtype[Any] | str, shape: tuple[int, 
 def append_array(file: IO[bytes], array: Shaped[np.ndarray, "..."]) -> None:
     """Write the values of an array, as ``ndarray.tofile`` does; errors keep their reason."""
     file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def release(array: Shaped[np.ndarray, "..."]) -> None:
+    """Give back the memory into which parts of a mapped file were read; they can be read again.
+
+    The system would do so only when memory is short, and until then the process seems to need as
+    much as it has ever looked at. Does nothing to an array that is not mapped for reading alone,
+    or where the system has no such call (Windows).
+    """
+    base: object = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -47,10 +47,10 @@ def fit_reference(name: ReferenceName, store: Store, series: str) -> Float[np.nd
             f"{store.path}: {series} has up to {lengths.max()} steps a clip, {name} needs one "
             "vector; leave the reference out"
         )
-    clips = [store.clips[row] for row in rows]
-    fusion = np.array([clip.labels.get(Task.FUSION, np.nan) for clip in clips])
+    clips = store.clips.take(rows)
+    fusion = clips.labels(Task.FUSION)
     has = (lengths == 1) & ~np.isnan(fusion)
-    videos = np.array([clip.video_id for clip in clips])[has]
+    videos = clips.video_numbers[has]
     if len(np.unique(videos)) < 2:
         raise StoreError(f"{store.path}: train has fewer than 2 videos with {series} to fold by")
     vectors = np.stack([ragged[row][0] for row in rows[has].tolist()]).astype(np.float64)

@@ -233,7 +233,7 @@ def _measure_attention(job: Job) -> dict[str, Any]:
         shares = share_attention(predict(model, dataset), dataset.clips, prepared.tokens)
         measured[split] = {
             str(modality): {
-                "ids": [dataset.clips[row].id for row in rows],
+                "ids": [dataset.ids[row] for row in rows],
                 "inside": json_numbers(share.shares),
                 "uniform": share.uniform.tolist(),
             }

@@ -206,7 +206,9 @@ def _train_in_turn(
 
 def _videos_of(stores: Sequence[Store | str | Path]) -> frozenset[str]:
     """Return the videos of some stores, by the names by which videos are compared."""
-    return frozenset(plain_name(c.video_id) for store in stores for c in open_store(store).clips)
+    return frozenset(
+        plain_name(video) for store in stores for video in open_store(store).clips.videos
+    )
 
 
 def _require_numbers(run: RunFolder) -> None:

@@ -97,7 +97,7 @@ class ModelOnStore:
 
     def warn_of_seen(self, dataset: ClipDataset) -> Iterator[str]:
         """Yield a sentence if the weights have learned from videos of ``dataset``."""
-        videos = {clip.video_id for clip in dataset.clips}
+        videos = set(dataset.videos)
         seen = videos_seen(self.header.given(), videos)
         if seen:
             yield (
@@ -214,7 +214,7 @@ def read_start(
 def _refuse_seen(path: Path, header: Header, store: Store) -> None:
     """Refuse weights that have learned from videos on which the run is evaluated."""
     evaluated = {
-        store.clips[row].video_id for split in EVALUATED_SPLITS for row in store.rows(split)
+        video for split in EVALUATED_SPLITS for video in store.clips.take(store.rows(split)).videos
     }
     seen = videos_seen(header.given(), evaluated)
     if seen:

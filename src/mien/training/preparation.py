@@ -33,6 +33,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_BLOCK = 1 << 18  # values of which moments are taken at once
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -202,8 +204,9 @@ def choose_clips(
     for split in SPLITS:
         rows = store.rows(split)
         if split != "test" and excluded_videos:
-            is_kept = [plain_name(store.clips[row].video_id) not in excluded_videos for row in rows]
-            rows = rows[np.array(is_kept, dtype=bool)]
+            clips = store.clips.take(rows)
+            is_kept = [plain_name(video) not in excluded_videos for video in clips.videos]
+            rows = rows[np.array(is_kept, dtype=bool)[clips.video_numbers]]
         if not with_unlabelled:
             is_labelled = _have_label(store, rows)
             if not is_labelled.all():
@@ -221,7 +224,8 @@ def _have_label(store: Store, rows: Int[np.ndarray, " _"]) -> Bool[np.ndarray, "
     """Return which clips count as annotated: all of them in a store where none is."""
     if Task.FUSION not in store.meta.labels:
         return np.ones(len(rows), dtype=bool)
-    return np.array([Task.FUSION in store.clips[row].labels for row in rows], dtype=bool)
+    is_labelled: Bool[np.ndarray, " _"] = ~np.isnan(store.clips.labels(Task.FUSION)[rows])
+    return is_labelled
 
 
 def _series_of(store: Store, config: FeaturesConfig) -> dict[Modality, Series]:
@@ -274,14 +278,13 @@ def measure_moments(
     series = dataset.series[modality]
     count, size = 0, series.values.shape[1]
     mean, squares = np.zeros(size), np.zeros(size)
-    for row in dataset.rows.tolist():
-        part = np.asarray(series[row], dtype=np.float64)
-        if not len(part):
-            continue
-        middle = part.mean(axis=0)
-        delta, total = middle - mean, count + len(part)
-        squares += ((part - middle) ** 2).sum(axis=0) + delta**2 * count * len(part) / total
-        mean += delta * len(part) / total
+    for block in series.blocks(dataset.rows, max(1, _BLOCK // size)):
+        middle = block.mean(axis=0, dtype=np.float64)
+        centred = block - middle
+        delta, total = middle - mean, count + len(block)
+        squares += np.einsum("sd,sd->d", centred, centred)
+        squares += delta**2 * count * len(block) / total
+        mean += delta * len(block) / total
         count = total
     deviation = np.sqrt(squares / max(count, 1))
     return mean.astype(np.float32), deviation.astype(np.float32)

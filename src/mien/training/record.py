@@ -217,7 +217,7 @@ def make_header(
         "store": meta.fingerprint,
         "init": start.fingerprint if start else None,
         **join_videos(
-            (clip.video_id for clip in prepared.datasets["train"].clips),
+            prepared.datasets["train"].videos,
             start.header.given() if start else None,
         ),
     }
@@ -273,7 +273,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
 
 def _train_json(dataset: ClipDataset, labels: LabelGenerator) -> dict[str, Any]:
     return {
-        "ids": [clip.id for clip in dataset.clips],
+        "ids": list(dataset.ids),
         "modalities": [str(m) for m in labels.modalities],
         "annotated": json_numbers(dataset.labels[Task.FUSION].tolist()),
         "truth": {

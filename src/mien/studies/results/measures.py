@@ -70,9 +70,7 @@ def evaluate_corpus(
         planted=corpus.planted.model_dump(exclude_unset=True) if corpus.planted else None,
         fingerprint=prepared.fingerprint,
         num_clips={split: store.meta.num_clips.get(split, 0) for split in SPLITS},
-        num_videos={
-            split: len({store.clips[row].video_id for row in store.rows(split)}) for split in SPLITS
-        },
+        num_videos={split: len(store.clips.take(store.rows(split)).videos) for split in SPLITS},
         seeds=corpus.seeds,
         sweep=corpus.sweep,
         at=corpus.at,

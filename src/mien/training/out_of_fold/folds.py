@@ -1,12 +1,13 @@
 """Folds of the train split, and the late-fusion model that is trained for each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from mien.data.clips.clip_columns import as_clips
 from mien.data.dataset import ClipDataset
 from mien.evaluation.scoring import predict
 from mien.labels.generator import LabelInputs
@@ -28,14 +29,14 @@ OnStep = Callable[[int, int, int], None]
 
 
 def assign_folds(
-    videos: list[str], num_folds: int, rng: np.random.Generator
+    videos: Sequence[str] | Int[np.ndarray, " N"], num_folds: int, rng: np.random.Generator
 ) -> Int[np.ndarray, " N"]:
     """Deal clips into folds of like size; all clips of a video lie in one.
 
     Where there are fewer videos than folds, neighbouring clips stay together instead.
 
     Args:
-        videos: Video of each clip.
+        videos: Video of each clip, by name or by its number in the order of the names.
         num_folds: Folds to make.
         rng: Shuffles the videos.
     """
@@ -89,7 +90,7 @@ def make_folds(
         settings: What the evidence is made by.
         seed: Of the folds and the initial weights.
     """
-    videos = [clip.video_id for clip in dataset.clips]
+    videos = as_clips(dataset.clips).video_numbers
     num_folds = min(settings.labels.folds, len(dataset))
     fold_of = assign_folds(videos, num_folds, np.random.default_rng([seed, 0]))
     folds = []
