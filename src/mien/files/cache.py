@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+from mien.files.cache_entries import cache_limit, evict, mark_used
+
 __all__ = ["locked", "read_or_make", "versions_of"]
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,9 @@ def locked(path: Path) -> Iterator[None]:
 def read_or_make(path: Path, read: Callable[[], T | None], make: Callable[[], T]) -> T:
     """Return what is kept at ``path``, made if need be; by one process, for which others wait.
 
+    What is made pushes out what was not used for longest, where the cache would grow beyond its
+    limit (``cache_entries``); what is returned stays as long as this process.
+
     Args:
         path: Where it is kept.
         read: Returns it; None if it is not there, or not as it should be.
@@ -50,8 +55,13 @@ def read_or_make(path: Path, read: Callable[[], T | None], make: Callable[[], T]
     """
     value = read()
     if value is None:
+        limit = cache_limit()
         with locked(path):
             value = read()  # by another process in the meantime
             if value is None:
                 value = make()
+        mark_used(path)
+        evict(limit)
+    else:
+        mark_used(path)
     return value

@@ -24,6 +24,7 @@ if sys.platform != "win32":
 
 __all__ = [
     "OLD",
+    "PARTIAL",
     "list_siblings",
     "open_to_lock",
     "remove_unlocked",
@@ -104,8 +105,12 @@ def remove_unlocked(path: Path) -> bool:
     return is_free
 
 
-def try_lock(handle: int) -> bool | None:
+def try_lock(handle: int, *, shared: bool = False) -> bool | None:
     """Lock an open file or folder until it is closed, or this process ends.
+
+    Args:
+        handle: The open file or folder.
+        shared: Whether others may lock it likewise, but nobody alone.
 
     Returns:
         Whether it is locked now; False if another process has it, None if there are no locks here.
@@ -113,7 +118,7 @@ def try_lock(handle: int) -> bool | None:
     if sys.platform == "win32":
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a network disk without locks

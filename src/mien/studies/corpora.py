@@ -14,6 +14,7 @@ from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.store import Store, open_store
 from mien.data.store_writer import write_store
 from mien.errors import MienError, OutputError
+from mien.files.cache_entries import mark_used
 from mien.files.hashing import hash_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import sweep_folder
@@ -102,6 +103,7 @@ def _planted_store(settings: PlantedConfig) -> Path:
     with FileLock(f"{path}.lock"):
         if not (path / "meta.json").is_file():
             write_store(make_planted(settings), path)
+    mark_used(path)
     return path
 
 

@@ -194,6 +194,15 @@ COMMANDS = (
         ),
     ),
     Command(
+        "cache", _SETUP, "assets", "cache",
+        "Show and clear what is computed once and kept.",
+        (
+            'mien cache',
+            'mien cache --limit 5GB',
+            'mien cache states tokens --clear',
+        ),
+    ),
+    Command(
         "convert-bert", _SETUP, "assets", "convert_bert",
         "Convert a TensorFlow 1 BERT checkpoint published by Google.",
         (
