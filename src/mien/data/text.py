@@ -13,6 +13,7 @@ from mien.data.store import Series, Store
 from mien.data.text_cache import cached_states
 from mien.data.text_reader import TextReader
 from mien.data.text_settings import TextEncoderConfig
+from mien.data.token_cache import read_tokens
 from mien.errors import CheckpointError, ConfigError
 from mien.pretrained.encoder_source import (
     asset_prefix,
@@ -169,8 +170,8 @@ def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextIn
     if config.input == "tokens":
         ids = store.series("tokens")
     else:
-        transcripts = [clip.transcript for clip in store.clips]
-        ids = reader.tokenise(transcripts)
+        transcripts = store.clips.transcripts
+        ids = read_tokens(reader, transcripts)
         num_truncated = reader.count_truncated(transcripts, ids)
     _check_ids(ids, reader.vocabulary, reader.name)
 
