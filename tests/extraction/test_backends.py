@@ -2,6 +2,7 @@
 
 import fake_extractors
 import pytest
+from clusters import find_port
 from extracting import bytes_of, run, write_folder
 
 from mien.errors import ConfigError, ExtractionError
