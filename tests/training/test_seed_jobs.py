@@ -59,6 +59,7 @@ def assert_same(first, second):
     assert {p.name for p in first.iterdir()} == {p.name for p in second.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_seed_that_fails_is_named_the_rest_is_kept_and_the_run_goes_on(
     in_turn, tiny_store, tmp_path, monkeypatch, caplog
 ):
