@@ -58,6 +58,8 @@ class DistanceLabels(LabelGenerator):
     Source: yu2021, eqs. 11 and 13 (ULGM, momentum-based update).
     """
 
+    only_to_resume = ("centres.",)
+
     @property
     def moves_labels(self) -> bool:
         """Whether labels are moved at all after the warm-up."""

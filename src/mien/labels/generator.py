@@ -91,7 +91,9 @@ class LabelGenerator(RowBuffers):
     """What all generators share: one running label per train clip and modality.
 
     A generator that needs out-of-fold scores sets ``needs_evidence``; one that needs a unimodal
-    annotation of every modality, in some clips at least, sets ``needs_unimodal``.
+    annotation of every modality, in some clips at least, sets ``needs_unimodal``. Names of what it
+    keeps only to go on with a training begin with one of ``only_to_resume``: of the best epoch that
+    is not written.
 
     Args:
         config: Settings.
@@ -100,6 +102,7 @@ class LabelGenerator(RowBuffers):
 
     needs_evidence: ClassVar[bool] = False
     needs_unimodal: ClassVar[bool] = False
+    only_to_resume: ClassVar[tuple[str, ...]] = ()
     annotated: Float[Tensor, "N"]
 
     def __init__(self, config: GeneratorConfig, inputs: LabelInputs) -> None:

@@ -177,7 +177,8 @@ class Trainer(Stepper):
         modules = {"model": self.model, "objective": self.objective}
         if record.is_best:
             header = {**self.header, "epoch": record.epoch, "valid": record.valid}
-            write_tensors(self.folder / "best.safetensors", join_states(modules), header)
+            lasting = {k: t for k, t in join_states(modules).items() if not self._is_passing(k)}
+            write_tensors(self.folder / "best.safetensors", lasting, header)
         labels = self.objective.labels
         (self.folder / "labels").mkdir(exist_ok=True)
         given = [labels.latest(m).cpu().numpy() for m in labels.modalities]
@@ -187,6 +188,11 @@ class Trainer(Stepper):
         header = {**self.header, "history": [r.to_json() for r in self.history]}
         tensors = {**join_states(modules), **_optimizer_tensors(self.optimizer)}
         write_tensors(self.folder / "last.safetensors", tensors, header)
+
+    def _is_passing(self, key: str) -> bool:
+        """Return whether a tensor is kept only to go on with the training."""
+        names = self.objective.labels.only_to_resume
+        return any(key.startswith(f"objective/labels.{name}") for name in names)
 
     def resume(self) -> None:
         """Go back to the last whole epoch; does nothing if there is none.
@@ -218,9 +224,10 @@ class Trainer(Stepper):
         self.history = [EpochRecord(**record) for record in header["history"]]
 
     def load_best(self) -> None:
-        """Load the weights and labels of the best epoch."""
+        """Load the weights and labels of the best epoch; what only training needs stays."""
         path = self.folder / "best.safetensors"
-        tensors = read_tensors(path)
+        now = join_states({"objective": self.objective})
+        tensors = {k: t for k, t in now.items() if self._is_passing(k)} | read_tensors(path)
         load_weights(self.model, split_states(tensors, "model"), str(path))
         load_weights(self.objective, split_states(tensors, "objective"), str(path))
 
