@@ -2,14 +2,42 @@
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from mien.errors import PluginError
 
-__all__ = ["Registry"]
+__all__ = ["ConfiguredClass", "Registry"]
 
 T = TypeVar("T")
+
+
+class ConfiguredClass:
+    """A class and the settings that it is built from; ``config, built = entry`` takes it apart.
+
+    Args:
+        config: Class of the settings.
+        built: The class that is built from them; or ``MODULE:NAME``, where importing it takes
+            seconds, of one that is imported when it is first needed.
+    """
+
+    def __init__(self, config: type[Any], built: type[Any] | str) -> None:
+        self.config = config
+        self._built = built
+
+    @cached_property
+    def built(self) -> type[Any]:
+        """The class that is built from the settings."""
+        if not isinstance(self._built, str):
+            return self._built
+        module, _, name = self._built.partition(":")
+        built: type[Any] = getattr(import_module(module), name)
+        return built
+
+    def __iter__(self) -> Iterator[type[Any]]:
+        """Give the settings, then the class."""
+        return iter((self.config, self.built))
 
 
 class Registry(MutableMapping[str, T], Generic[T]):

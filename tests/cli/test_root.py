@@ -130,7 +130,8 @@ def test_quiet_leaves_progress_out(words, capsys, tmp_path):
 
 def test_quiet_is_of_one_call(capsys):
     main(["-q", "configs"])
-    main(["configs"])
+    assert is_quiet()
+    main(["-v", "configs"])
     assert not is_quiet()
     capsys.readouterr()
 

@@ -1,12 +1,10 @@
 """BERT encoders and tokenizers read without transformers: equal to what transformers makes."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
-from helpers import WORDS, write_tiny_bert
+from helpers import write_tiny_bert
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
@@ -201,23 +199,6 @@ def test_names_of_files_with_a_head_and_of_earlier_times_are_known(tmp_path):
 def test_what_is_no_plain_bert_is_for_transformers(tmp_path, changes):
     folder = edit(write_random(tmp_path / "encoder"), "config.json", **changes)
     assert not isinstance(load_settings(folder), type(load_settings(write_random(tmp_path / "b"))))
-
-
-def test_transformers_is_not_imported_for_what_is_read_here(tmp_path):
-    folder = write_tiny_bert(tmp_path / "encoder")
-    program = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from mien.data.text_reader import TextReader\n"
-        "from mien.data.text_settings import TextEncoderConfig\n"
-        f"settings = TextEncoderConfig(name={str(folder)!r}, mode='last-1')\n"
-        "reader = TextReader(settings, 'en')\n"
-        f"assert reader.read({' '.join(WORDS[:3])!r}).shape[1] == 16\n"
-        "reader.build()\n"
-        "print({'transformers', 'scipy', 'matplotlib'} & set(sys.modules))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-    assert done.stdout == b"set()\n"
 
 
 def test_its_last_layer_and_its_upper_part_can_compute_the_first_token_alone(tiny_bert):

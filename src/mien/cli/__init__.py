@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import mien
-from mien.cli.root.catalogue import describe
+from mien.cli.root.catalogue import describe, describe_settings
 
 __all__ = ["main"]
 
@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _show(describe())
     if words == ["--version"]:
         return _show(f"mien {mien.__version__}")
+    if words == ["configs"]:
+        return _show(describe_settings())
     from mien.cli.root.application import run  # typer takes longer than all that is above
 
     return run(words)

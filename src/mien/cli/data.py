@@ -139,12 +139,15 @@ def export(
     ] = False,
 ) -> None:
     """Write a store as published pickle, npz or parquet."""
-    from mien.data.export.layouts import export_store
+    from mien.data.store import open_store
 
     target = choose_out(out, out_option)
+    opened = open_store(store)
+    from mien.data.export.layouts import export_store  # takes seconds
+
     with busy(f"exporting {store}"):
         lost = export_store(
-            store, target, form=form, max_steps=max_steps, encoder=tokenizer, replace=replace
+            opened, target, form=form, max_steps=max_steps, encoder=tokenizer, replace=replace
         )
     print(target)
     for name in lost:

@@ -36,6 +36,7 @@ __all__ = [
     "read_scale",
     "read_seeds",
     "read_split",
+    "require_trained",
     "second_interrupt_ends",
     "set_quiet",
     "stoppable",
@@ -234,3 +235,14 @@ def second_interrupt_ends() -> Iterator[None]:
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the protocol's
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise KeyboardInterrupt
+
+
+def require_trained(trained: Path) -> None:
+    """Refuse what holds no trained model, before seconds go into importing what would load it.
+
+    Raises:
+        CheckpointError: If it is no run folder, no seed's folder and no file.
+    """
+    from mien.training.run_folder import find_checkpoint
+
+    find_checkpoint(trained)

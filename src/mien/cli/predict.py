@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import busy, stoppable
-from mien.errors import AssetError, ConfigError, MienError
+from mien.cli.options import busy, require_trained, stoppable
+from mien.errors import AssetError, ConfigError, MediaError, MienError
+from mien.files.reading import open_regular
 from mien.processes import num_processors
 
 if TYPE_CHECKING:
@@ -100,14 +101,18 @@ def predict(
     Of several recordings every answer is written as soon as it is made; a run that was stopped goes
     on with --resume.
     """
-    from mien.prediction.output_files.outputs import OutputPaths
-    from mien.prediction.predictor import load
-
     paths = list(recordings or [])
     if (text is None) == (not paths):
         raise ConfigError("give recordings, or a sentence with --text")
     if resume and replace:
         raise ConfigError("--resume goes on, --replace begins again; give one of them")
+    if len(paths) == 1 and not paths[0].is_dir():
+        open_regular(paths[0], MediaError).close()
+    if model is not None:
+        require_trained(model)
+    from mien.prediction.output_files.outputs import OutputPaths  # takes seconds
+    from mien.prediction.predictor import load
+
     predictor = load(model, device=device, recogniser=recogniser)
     source = name_transcript(transcript)
     outputs = OutputPaths(json=json_out, csv=csv_out, pictures=plot)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import require_trained
+
 if TYPE_CHECKING:
     from mien.prediction.server.worker import OnState
 
@@ -35,6 +37,8 @@ def serve(
     from mien.prediction.server.limits import ServeSettings
 
     require("fastapi", "python_multipart", "uvicorn", extra="serve")
+    if model is not None:
+        require_trained(model)
     from mien.prediction.predictor import load
     from mien.prediction.server.server import open_socket
     from mien.prediction.server.server import serve as run

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import OutOption, ReplaceOption, choose_out
+from mien.cli.options import OutOption, ReplaceOption, choose_out, require_trained
+from mien.errors import require
 
 __all__ = ["export_onnx", "pack"]
 
@@ -27,11 +28,13 @@ def pack(
     replace: ReplaceOption = False,
 ) -> None:
     """Write what prediction needs of a run as one small file."""
-    from mien.prediction.package import pack as pack_run
+    target = choose_out(out, out_option)
+    require_trained(run)
+    from mien.prediction.package import pack as pack_run  # takes seconds
 
     made = pack_run(
         run,
-        choose_out(out, out_option),
+        target,
         half=not full_precision,
         licence=licence,
         name=name,
@@ -54,11 +57,16 @@ def export_onnx(
 
     For the model that ships, give default as RUN.
     """
-    from mien.prediction.onnx import export_onnx as export
+    target = choose_out(out, out_option)
+    require("onnx", "onnxruntime", extra="onnx")
+    is_default = str(run) == "default" and not run.exists()
+    if not is_default:
+        require_trained(run)
+    from mien.prediction.onnx import export_onnx as export  # takes seconds
     from mien.prediction.predictor import DEFAULT_MODEL
 
-    source = DEFAULT_MODEL if str(run) == "default" and not run.exists() else run
-    made = export(source, choose_out(out, out_option), int8=int8, replace=replace)
+    source = DEFAULT_MODEL if is_default else run
+    made = export(source, target, int8=int8, replace=replace)
     rows = [(made.path, made.difference), (made.int8, made.int8_difference)]
     for file, apart in rows:
         if file is not None and apart is not None:

@@ -72,9 +72,6 @@ def study(
         for known, title in describe_studies().items():
             print(f"{known:28} {title}")
         return
-    from mien.cli.progress import StudyProgress
-    from mien.studies.study import run_study
-
     chosen = read_study(
         name,
         stores=_read_stores(stores or []),
@@ -83,6 +80,9 @@ def study(
         corpora=corpora or [],
         overrides=settings or [],
     )
+    from mien.cli.progress import StudyProgress  # takes seconds, and all above may be refused
+    from mien.studies.study import run_study
+
     given = {"--store": [f"{store.partition('=')[0]}=STORE" for store in stores or []]}
     given |= {"--seeds": [seeds] if seeds else [], "--only": only or []}
     given |= {"--corpus": corpora or [], "--set": settings or []}

@@ -18,6 +18,7 @@ from mien.cli.options import (
     set_quiet,
     stoppable,
 )
+from mien.cli.root.catalogue import describe_settings
 from mien.errors import ConfigError, MienError
 
 __all__ = ["configs", "evaluate", "train"]
@@ -30,10 +31,7 @@ _MISUSED = 2
 
 def configs() -> None:
     """List the settings that come with the package."""
-    from mien.training.settings import describe_configs
-
-    for name, text in describe_configs().items():
-        print(f"{name:28} {text}")
+    print(describe_settings())
 
 
 def train(
@@ -86,20 +84,22 @@ def train(
     ] = False,
 ) -> None:
     """Train, evaluate, and write a run folder with a report."""
-    from mien.cli.progress import TrainingProgress
-    from mien.files.atomic import resumable
-    from mien.reports.page import write_report
-    from mien.reports.run_text import format_run
-    from mien.training.data_parallel.ranks import launched_number
-    from mien.training.experiment import train as run_training
+    from mien.data.store import open_store
     from mien.training.settings import read_config, read_recipe
 
     overrides = list(settings or [])
     if seeds is not None:
         overrides.append(f"train.seeds={list(read_seeds(seeds))}")
     chosen = read_config(config, overrides)
-    store_path = store or _default_store(chosen.corpus)
+    opened = open_store(store or _default_store(chosen.corpus))
     folder = out or Path("runs") / Path(config).stem
+    from mien.cli.progress import TrainingProgress  # takes seconds, and all above may be refused
+    from mien.files.atomic import resumable
+    from mien.reports.page import write_report
+    from mien.reports.run_text import format_run
+    from mien.training.data_parallel.ranks import launched_number
+    from mien.training.experiment import train as run_training
+
     is_first = launched_number() == 0
     with (
         stoppable(lambda: "the same command goes on with --resume"),
@@ -109,7 +109,7 @@ def train(
     ):
         run = run_training(
             chosen,
-            store_path,
+            opened,
             folder,
             resume=resume,
             init=init,
@@ -162,9 +162,13 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate a run on a split of its store or of another one."""
+    from mien.training.run_folder import open_run
+
+    chosen = read_split(split)
+    open_run(run)
     from mien.reports.run_text import format_run
     from mien.training.experiment import evaluate as run_evaluation
 
     with busy(f"evaluating {run}"):
-        metrics = run_evaluation(run, split=read_split(split), store=store, out=out)
+        metrics = run_evaluation(run, split=chosen, store=store, out=out)
     print(format_run(metrics))

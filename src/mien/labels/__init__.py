@@ -8,43 +8,57 @@ settings and its class, and one line of ``GENERATORS``.
 ``generator`` has what all share, ``row_buffers`` the form in which they keep it; ``reference``
 copies the annotation or takes what people gave, ``latent`` is the default, ``distance`` and
 ``ulag`` are those of the papers, and ``released`` is that of the authors' program.
+``label_settings`` has the settings of all, so that they are read without torch.
 """
 
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 from mien.config import Choice
 from mien.errors import ConfigError
-from mien.labels.distance import DistanceConfig, DistanceLabels
-from mien.labels.generator import GeneratorConfig, LabelGenerator, LabelInputs
-from mien.labels.latent import LatentConfig, LatentLabels
-from mien.labels.reference import CopyConfig, CopyLabels, HumanConfig, HumanLabels
-from mien.labels.released import ReleasedUlagConfig, ReleasedUlagLabels
-from mien.labels.ulag import UlagConfig, UlagLabels
+from mien.labels.label_settings import (
+    CopyConfig,
+    DistanceConfig,
+    GeneratorConfig,
+    HumanConfig,
+    LatentConfig,
+    ReleasedUlagConfig,
+    UlagConfig,
+)
+from mien.plugins import ConfiguredClass
 from mien.types import Task
+
+if TYPE_CHECKING:
+    from mien.labels.generator import LabelGenerator, LabelInputs
 
 __all__ = ["GENERATORS", "GeneratorEntry", "LabelsConfig", "build_labels"]
 
 
-class GeneratorEntry(NamedTuple):
-    """A label generator.
+class GeneratorEntry(ConfiguredClass):
+    """A label generator: its settings and its class; ``config, labels = entry`` takes it apart.
 
-    Attributes:
+    Args:
         config: Its settings, a subclass of ``GeneratorConfig`` whose ``generator`` is its name.
-        labels: Its class, a subclass of ``LabelGenerator``.
+        labels: Its class, a subclass of ``LabelGenerator``; or ``MODULE:NAME``, of one that is
+            imported when it is first needed.
     """
 
-    config: type[GeneratorConfig]
-    labels: type[LabelGenerator]
+    def __init__(self, config: type[GeneratorConfig], labels: "type[LabelGenerator] | str") -> None:
+        super().__init__(config, labels)
+
+    @property
+    def labels(self) -> "type[LabelGenerator]":
+        """Its class."""
+        return self.built
 
 
 #: Every label generator, by name.
 GENERATORS: dict[str, GeneratorEntry] = {
-    "latent": GeneratorEntry(LatentConfig, LatentLabels),
-    "ulag": GeneratorEntry(UlagConfig, UlagLabels),
-    "distance": GeneratorEntry(DistanceConfig, DistanceLabels),
-    "copy": GeneratorEntry(CopyConfig, CopyLabels),
-    "human": GeneratorEntry(HumanConfig, HumanLabels),
-    "ulag_released": GeneratorEntry(ReleasedUlagConfig, ReleasedUlagLabels),
+    "latent": GeneratorEntry(LatentConfig, "mien.labels.latent:LatentLabels"),
+    "ulag": GeneratorEntry(UlagConfig, "mien.labels.ulag:UlagLabels"),
+    "distance": GeneratorEntry(DistanceConfig, "mien.labels.distance:DistanceLabels"),
+    "copy": GeneratorEntry(CopyConfig, "mien.labels.reference:CopyLabels"),
+    "human": GeneratorEntry(HumanConfig, "mien.labels.reference:HumanLabels"),
+    "ulag_released": GeneratorEntry(ReleasedUlagConfig, "mien.labels.released:ReleasedUlagLabels"),
 }
 
 #: The settings of any generator, told apart by ``generator``.
@@ -53,7 +67,7 @@ LabelsConfig = Annotated[
 ]
 
 
-def build_labels(config: LabelsConfig, inputs: LabelInputs) -> LabelGenerator:
+def build_labels(config: LabelsConfig, inputs: "LabelInputs") -> "LabelGenerator":
     """Build the generator that ``config`` names.
 
     Raises:

@@ -5,10 +5,10 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from torch import Tensor
 
-from mien.labels.generator import GeneratorConfig, LabelGenerator, LabelInputs
+from mien.labels.generator import LabelGenerator, LabelInputs
+from mien.labels.label_settings import CentroidConfig, DistanceConfig
 from mien.labels.row_buffers import RowBuffers
 from mien.tensors import Output
 from mien.types import Modality, Task
@@ -21,29 +21,6 @@ __all__ = [
     "DistanceLabels",
     "propose_by_distance",
 ]
-
-
-class CentroidConfig(GeneratorConfig):
-    """What the settings of all generators with centroids have.
-
-    Attributes:
-        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
-        zeros: Whether an annotated 0 counts as ``positive`` where clips are sorted into the two
-            classes, or is ``excluded`` from both.
-    """
-
-    warmup_epochs: int = Field(1, ge=1)
-    zeros: Literal["positive", "excluded"] = "positive"
-
-
-class DistanceConfig(CentroidConfig):
-    """Settings of ``distance``.
-
-    Attributes:
-        generator: ``distance``.
-    """
-
-    generator: Literal["distance"] = "distance"
 
 
 class DistanceLabels(LabelGenerator):

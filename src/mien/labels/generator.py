@@ -1,33 +1,19 @@
-"""What all label generators share: settings, inputs, and a running label per clip and modality."""
+"""What all label generators share: inputs, and a running label per clip and modality."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mien.config import Settings
+from mien.labels.label_settings import GeneratorConfig
 from mien.labels.row_buffers import RowBuffers
 from mien.tensors import Output
 from mien.types import Modality, Scale, Task
 
 __all__ = ["Evidence", "Generated", "GeneratorConfig", "LabelGenerator", "LabelInputs"]
-
-
-class GeneratorConfig(Settings):
-    """What the settings of every generator have; each adds its own.
-
-    Attributes:
-        generator: Name of the generator.
-        weight: How much a clip's unimodal loss counts: ``difference``: tanh of how far its label is
-            from the multimodal one, so that a task whose labels are copies is not trained at all;
-            ``one``: every clip alike.
-    """
-
-    generator: str
-    weight: Literal["difference", "one"] = "one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,54 +1,20 @@
 """``latent``: out-of-fold scores of each modality, joined with the annotation."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor
 
-from mien.config import Settings
 from mien.labels.generator import (
     Evidence,
     Generated,
-    GeneratorConfig,
     LabelGenerator,
     LabelInputs,
 )
+from mien.labels.label_settings import EvidenceConfig, LatentConfig
 from mien.tensors import Output, precise
 from mien.types import Modality
 
 __all__ = ["EvidenceConfig", "LatentConfig", "LatentLabels", "latent_labels"]
-
-
-class EvidenceConfig(Settings):
-    """How out-of-fold scores are made.
-
-    Attributes:
-        folds: Parts into which train is cut, so that each clip is scored by a model that has not
-            been trained on it.
-        rest: Share of what the modalities leave unexplained that is given to none of them, in units
-            of the share of one.
-        evidence_epochs: Most epochs for which the late-fusion models are trained.
-        evidence_patience: Epochs without better scores before they are trained no further.
-    """
-
-    folds: int = Field(5, ge=2, le=100)
-    rest: float = Field(1.0, ge=0)
-    evidence_epochs: int = Field(20, ge=1)
-    evidence_patience: int = Field(3, ge=1)
-
-
-class LatentConfig(EvidenceConfig, GeneratorConfig):
-    """Settings of ``latent``.
-
-    Attributes:
-        generator: ``latent``.
-        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
-    """
-
-    generator: Literal["latent"] = "latent"
-    warmup_epochs: int = Field(1, ge=1)
 
 
 class LatentLabels(LabelGenerator):

@@ -1,34 +1,13 @@
 """``copy`` and ``human``: labels that do not move, with which generated ones are compared."""
 
-from typing import Literal
-
 import torch
 
 from mien.errors import ConfigError
-from mien.labels.generator import GeneratorConfig, LabelGenerator, LabelInputs
+from mien.labels.generator import LabelGenerator, LabelInputs
+from mien.labels.label_settings import CopyConfig, GeneratorConfig, HumanConfig
 from mien.types import Task
 
 __all__ = ["CopyConfig", "CopyLabels", "FixedLabels", "HumanConfig", "HumanLabels"]
-
-
-class CopyConfig(GeneratorConfig):
-    """Settings of ``copy``.
-
-    Attributes:
-        generator: ``copy``.
-    """
-
-    generator: Literal["copy"] = "copy"
-
-
-class HumanConfig(GeneratorConfig):
-    """Settings of ``human``.
-
-    Attributes:
-        generator: ``human``.
-    """
-
-    generator: Literal["human"] = "human"
 
 
 class FixedLabels(LabelGenerator):

@@ -1,32 +1,19 @@
 """``ulag_released``: labels as the released program of TAM-ULAG makes them."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
-from mien.labels.distance import AveragedLabels, CentroidConfig
+from mien.labels.distance import AveragedLabels
 from mien.labels.generator import Generated, LabelInputs
+from mien.labels.label_settings import ReleasedUlagConfig
 from mien.tensors import Output
 from mien.types import Modality, Task
 
 __all__ = ["ReleasedUlagConfig", "ReleasedUlagLabels"]
-
-
-class ReleasedUlagConfig(CentroidConfig):
-    """Settings of ``ulag_released``.
-
-    Attributes:
-        generator: ``ulag_released``.
-        expert_size: Size of the vectors whose similarity is measured.
-    """
-
-    generator: Literal["ulag_released"] = "ulag_released"
-    expert_size: int = Field(16, ge=1, le=4096)
 
 
 class ReleasedUlagLabels(AveragedLabels):

@@ -1,40 +1,19 @@
 """``ulag``: distance labels, averaged with proposals from the likeness of the modalities."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
-from mien.labels.distance import AveragedLabels, CentroidConfig
+from mien.labels.distance import AveragedLabels
 from mien.labels.generator import Generated, LabelInputs
+from mien.labels.label_settings import UlagConfig
 from mien.tensors import Output, precise
 from mien.types import Modality, Task
 
 __all__ = ["Confidence", "UlagConfig", "UlagLabels", "held_out_prediction"]
-
-
-class UlagConfig(CentroidConfig):
-    """Settings of ``ulag``.
-
-    Attributes:
-        generator: ``ulag``.
-        reach: How far, in units of the end of the scale, the balance between the centroids may
-            move a label for each unit of difference to the fused balance.
-        expert_size: Size of the vectors whose similarity is measured.
-        temperature: Divides the cosine similarities of experts before their softmax.
-        folds: Parts into which train is cut, so that a modality predicts clips to which its
-            regression was not fitted.
-    """
-
-    generator: Literal["ulag"] = "ulag"
-    reach: float = Field(0.7, ge=0)
-    expert_size: int = Field(16, ge=1, le=4096)
-    temperature: float = Field(0.5, gt=0)
-    folds: int = Field(5, ge=2, le=100)
 
 
 class UlagLabels(AveragedLabels):

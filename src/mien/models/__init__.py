@@ -2,37 +2,45 @@
 
 ``tam_ulag`` and ``self_mm`` are trained and compared, ``late_fusion`` scores clips for the label
 generators. ``multitask`` is what they have in common, of parts in ``encoders``, ``attention`` and
-``fusion``.
+``fusion``. ``model_settings`` has the settings of all, so that they are read without torch.
 """
 
 import inspect
 import sys
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mien.config import Choice
 from mien.errors import PluginError
-from mien.models.multitask import ModelInputs, MultimodalModel, MultitaskConfig
-from mien.models.self_mm import SelfMM, SelfMMConfig
-from mien.models.tam_ulag import TamUlag, TamUlagConfig
-from mien.plugins import Registry
+from mien.models.model_settings import MultitaskConfig, SelfMMConfig, TamUlagConfig
+from mien.plugins import ConfiguredClass, Registry
+
+if TYPE_CHECKING:
+    from mien.models.multitask import ModelInputs, MultimodalModel
 
 __all__ = ["MODELS", "ModelConfig", "ModelEntry", "build_model", "foreign_code", "register_model"]
 
 
-class ModelEntry(NamedTuple):
-    """A model.
+class ModelEntry(ConfiguredClass):
+    """A model: its settings and its class; ``config, model = entry`` takes it apart.
 
-    Attributes:
+    Args:
         config: Its settings, a subclass of ``MultitaskConfig`` whose ``name`` is that of the model.
         model: Its class, a subclass of ``MultimodalModel`` that is built from its settings and
-            ``ModelInputs``.
+            ``ModelInputs``; or ``MODULE:NAME``, of one that is imported when it is first needed.
     """
 
-    config: type[MultitaskConfig]
-    model: type[Any]
+    def __init__(self, config: type[Any], model: type[Any] | str) -> None:  # the table checks both
+        super().__init__(config, model)
+
+    @property
+    def model(self) -> type[Any]:
+        """Its class."""
+        return self.built
 
 
 def _find_fault(name: str, entry: ModelEntry) -> str:
+    from mien.models.multitask import MultimodalModel
+
     config: object = entry.config
     model: object = entry.model
     if not (isinstance(config, type) and issubclass(config, MultitaskConfig)):
@@ -50,8 +58,8 @@ MODELS: Registry[ModelEntry] = Registry(
     "mien.models",
     ModelEntry,
     {
-        "tam_ulag": ModelEntry(TamUlagConfig, TamUlag),
-        "self_mm": ModelEntry(SelfMMConfig, SelfMM),
+        "tam_ulag": ModelEntry(TamUlagConfig, "mien.models.tam_ulag:TamUlag"),
+        "self_mm": ModelEntry(SelfMMConfig, "mien.models.self_mm:SelfMM"),
     },
     check=_find_fault,
 )
@@ -63,7 +71,7 @@ ModelConfig = Annotated[
 
 
 def register_model(
-    name: str, config_class: type[MultitaskConfig], model_class: type[MultimodalModel]
+    name: str, config_class: type[MultitaskConfig], model_class: type["MultimodalModel"]
 ) -> None:
     """Add a model to the table, for this process.
 
@@ -78,7 +86,7 @@ def register_model(
     MODELS[name] = ModelEntry(config_class, model_class)
 
 
-def build_model(config: ModelConfig, inputs: ModelInputs) -> MultimodalModel:
+def build_model(config: ModelConfig, inputs: "ModelInputs") -> "MultimodalModel":
     """Build the model that ``config`` is the settings of."""
     model: MultimodalModel = MODELS[config.name].model(config, inputs)
     return model

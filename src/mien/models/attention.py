@@ -1,12 +1,13 @@
 """How the states of a series become one vector: temporal attention, and the poolings beside it."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from mien.models.model_settings import AttentionName
 
 __all__ = [
     "ATTENTIONS",
@@ -22,8 +23,6 @@ __all__ = [
     "SoftmaxAttention",
     "make_attention",
 ]
-
-AttentionName = Literal["softmax", "signed", "gated", "mean", "max", "self", "none", "released"]
 
 
 class Attention(nn.Module):

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mien.models.attention import Attention, AttentionName, NoAttention, make_attention
+from mien.models.model_settings import EncoderName
 from mien.tensors import PaddedSeries
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "mean_step",
 ]
 
-EncoderName = Literal["lstm", "steps"]
 
 #: Standard units beyond which a value means no more; rare features have long tails.
 _FARTHEST = 5.0

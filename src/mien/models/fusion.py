@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations, permutations
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mien.models.model_settings import FusionName
 from mien.types import Modality
 
 __all__ = [
@@ -20,8 +20,6 @@ __all__ = [
     "FusionName",
     "RankOneFusion",
 ]
-
-FusionName = Literal["dimension", "conflict", "rank_one", "concat"]
 
 
 class ConcatFusion(nn.Module):

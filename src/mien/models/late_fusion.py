@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from mien.models.encoders import Head
-from mien.models.multitask import ModelInputs, MultimodalModel, PartsConfig
+from mien.models.model_settings import PartsConfig
+from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.tensors import Batch, Output
 from mien.types import Modality, Task
 

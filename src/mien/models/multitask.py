@@ -6,19 +6,24 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor, nn
 
-from mien.config import Settings
-from mien.models.attention import AttentionName
 from mien.models.encoders import (
     AbsentState,
     EncodedSteps,
-    EncoderName,
     Head,
     SeriesEncoder,
     StepEncoder,
     Summarise,
+)
+from mien.models.model_settings import (
+    AttentionName,
+    Dropouts,
+    LstmSizes,
+    MultitaskConfig,
+    OutputSizes,
+    PartsConfig,
+    StateSizes,
 )
 from mien.pretrained.first_states import first_state
 from mien.pretrained.text_encoder import GivenStates
@@ -36,102 +41,6 @@ __all__ = [
     "PartsConfig",
     "StateSizes",
 ]
-
-
-class LstmSizes(Settings):
-    """Size of the state of each series' encoder, the LSTM or the step's layer.
-
-    Attributes:
-        audio: For audio.
-        video: For video.
-    """
-
-    audio: int = Field(32, ge=1, le=4096)
-    video: int = Field(64, ge=1, le=4096)
-
-
-class OutputSizes(Settings):
-    """Size of the vector that each series becomes.
-
-    Attributes:
-        audio: For audio.
-        video: For video.
-    """
-
-    audio: int = Field(16, ge=1, le=4096)
-    video: int = Field(32, ge=1, le=4096)
-
-
-class StateSizes(Settings):
-    """Size of the state from which each task's score is read.
-
-    Attributes:
-        fusion: For the multimodal task.
-        text: For the text task.
-        audio: For the audio task.
-        video: For the video task.
-    """
-
-    fusion: int = Field(128, ge=1, le=4096)
-    text: int = Field(64, ge=1, le=4096)
-    audio: int = Field(16, ge=1, le=4096)
-    video: int = Field(32, ge=1, le=4096)
-
-
-class Dropouts(Settings):
-    """One share, from 0 to below 1, for each task.
-
-    Attributes:
-        fusion: For the multimodal task.
-        text: For the text task.
-        audio: For the audio task.
-        video: For the video task.
-    """
-
-    fusion: float = Field(0.0, ge=0, lt=1)
-    text: float = Field(0.0, ge=0, lt=1)
-    audio: float = Field(0.0, ge=0, lt=1)
-    video: float = Field(0.0, ge=0, lt=1)
-
-
-class PartsConfig(Settings):
-    """Sizes of the parts; the data decides the rest.
-
-    Attributes:
-        encoder: What reads a series: an ``lstm``, or ``steps``, where every step is read by
-            itself, so that series of other lengths than in training are read alike.
-        lstm_size: State of the encoder of each series.
-        num_layers: LSTM layers.
-        output_size: Vector that each series becomes.
-        state_size: State of each task, from which its score is read.
-        fusion_size: Shared semantic space, where the fusion has one.
-        dropout: Share of each task's input that is dropped in training.
-        encoder_dropout: Share dropped inside the encoders of the series.
-        modality_dropout: Chance that, in training, a modality of a clip is taken away; one always
-            stays.
-        standardise: Whether features are brought to mean 0 and standard deviation 1 over train.
-    """
-
-    encoder: EncoderName = "lstm"
-    lstm_size: LstmSizes = LstmSizes()
-    num_layers: int = Field(1, ge=1, le=16)
-    output_size: OutputSizes = OutputSizes()
-    state_size: StateSizes = StateSizes()
-    fusion_size: int = Field(64, ge=1, le=4096)
-    dropout: Dropouts = Dropouts()
-    encoder_dropout: float = Field(0.0, ge=0, lt=1)
-    modality_dropout: float = Field(0.0, ge=0, lt=1)
-    standardise: bool = True
-
-
-class MultitaskConfig(PartsConfig):
-    """What the settings of every model have; each adds its own.
-
-    Attributes:
-        name: Name of the model.
-    """
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,11 @@
 """Self-MM: the last state of every series, joined; the model on which TAM-ULAG builds."""
 
-from typing import Literal
-
 from mien.models.fusion import ConcatFusion
-from mien.models.multitask import ModelInputs, Multitask, MultitaskConfig
+from mien.models.model_settings import SelfMMConfig
+from mien.models.multitask import ModelInputs, Multitask
 from mien.tensors import Batch, Output
 
 __all__ = ["SelfMM", "SelfMMConfig"]
-
-
-class SelfMMConfig(MultitaskConfig):
-    """Settings of Self-MM.
-
-    Attributes:
-        name: ``self_mm``.
-    """
-
-    name: Literal["self_mm"] = "self_mm"
 
 
 class SelfMM(Multitask):

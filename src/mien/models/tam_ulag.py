@@ -1,33 +1,11 @@
 """TAM-ULAG: temporal attention on every series, and fusion per semantic dimension."""
 
-from typing import Literal
-
-from mien.models.attention import AttentionName
-from mien.models.fusion import FUSIONS, FusionName
-from mien.models.multitask import ModelInputs, Multitask, MultitaskConfig
+from mien.models.fusion import FUSIONS
+from mien.models.model_settings import TamUlagConfig
+from mien.models.multitask import ModelInputs, Multitask
 from mien.tensors import Batch, Output
 
 __all__ = ["TamUlag", "TamUlagConfig"]
-
-
-class TamUlagConfig(MultitaskConfig):
-    """Settings of TAM-ULAG.
-
-    Attributes:
-        name: ``tam_ulag``.
-        attention: How each series becomes one vector, beside the encoder's summary: a sum with
-            ``softmax``, ``signed`` or ``gated`` weights over all real steps; their ``mean`` or
-            ``max``; one layer of ``self``-attention and its mean; ``none`` (the summary alone: the
-            last state of a series), or ``released`` (as the released program does it, defects and
-            all).
-        fusion: How the modalities meet: in every ``dimension`` of a shared space; there, with
-            weights that see a ``conflict``; by the ``rank_one`` products of the released program;
-            or joined (``concat``).
-    """
-
-    name: Literal["tam_ulag"] = "tam_ulag"
-    attention: AttentionName = "softmax"
-    fusion: FusionName = "dimension"
 
 
 class TamUlag(Multitask):

@@ -25,7 +25,7 @@ from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.matching import check_data
 from mien.training.checkpoints.videos import knows_all_videos, videos_seen
 from mien.training.preparation import Prepared, prepare
-from mien.training.run_folder import RunFolder, SeedFolder, open_run
+from mien.training.run_folder import RunFolder, SeedFolder, find_checkpoint
 from mien.training.settings import ExperimentConfig
 from mien.types import EVALUATED_SPLITS, Split
 
@@ -41,31 +41,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-
-def find_checkpoint(trained: RunFolder | SeedFolder | str | Path) -> Path:
-    """Return the checkpoint of ``trained``: itself, that of a seed, or of a run's first seed.
-
-    Seeds of a run folder that diverged are passed over.
-
-    Raises:
-        CheckpointError: If there is none, or every training there is diverged.
-    """
-    path = trained.path if isinstance(trained, RunFolder | SeedFolder) else Path(trained)
-    if path.is_file():
-        return path
-    if (path / "best.safetensors").is_file() or (path / "failed.json").is_file():
-        return _sound(SeedFolder(path))
-    seeds = open_run(path).seeds
-    if not seeds:
-        raise CheckpointError(f"{path}: has no seed that was trained")
-    return _sound(next((seed for seed in seeds if seed.failure is None), seeds[0]))
-
-
-def _sound(seed: SeedFolder) -> Path:
-    if seed.failure is not None:
-        raise CheckpointError(f"{seed.path}: {seed.failure}")
-    return seed.best
 
 
 def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:

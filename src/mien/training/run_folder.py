@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from mien.training.settings import ExperimentConfig
 
-__all__ = ["RunFolder", "SeedFolder", "open_run", "read_json", "summarise_run"]
+__all__ = ["RunFolder", "SeedFolder", "find_checkpoint", "open_run", "read_json", "summarise_run"]
 
 _LARGEST = 1 << 30  # bytes of a file of JSON
 _Metrics = TypeVar("_Metrics")
@@ -281,6 +281,31 @@ def open_run(run: RunFolder | str | Path) -> RunFolder:
     if not (path / "config.toml").is_file():
         raise CheckpointError(f"{path}: {_explain_lack(path)}")
     return RunFolder(path)
+
+
+def find_checkpoint(trained: RunFolder | SeedFolder | str | Path) -> Path:
+    """Return the checkpoint of ``trained``: itself, that of a seed, or of a run's first seed.
+
+    Seeds of a run folder that diverged are passed over.
+
+    Raises:
+        CheckpointError: If there is none, or every training there is diverged.
+    """
+    path = trained.path if isinstance(trained, RunFolder | SeedFolder) else Path(trained)
+    if path.is_file():
+        return path
+    if (path / "best.safetensors").is_file() or (path / "failed.json").is_file():
+        return _sound(SeedFolder(path))
+    seeds = open_run(path).seeds
+    if not seeds:
+        raise CheckpointError(f"{path}: has no seed that was trained")
+    return _sound(next((seed for seed in seeds if seed.failure is None), seeds[0]))
+
+
+def _sound(seed: SeedFolder) -> Path:
+    if seed.failure is not None:
+        raise CheckpointError(f"{seed.path}: {seed.failure}")
+    return seed.best
 
 
 def _explain_lack(path: Path) -> str:

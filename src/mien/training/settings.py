@@ -6,19 +6,19 @@ data. ``ExperimentConfig`` lists where each is.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mien.config import Device, Seeds, Settings, apply_overrides, read_settings, read_toml
+from mien.configs import FOLDER, describe_configs, list_configs
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError, name_known
 from mien.labels import GENERATORS, LabelsConfig
-from mien.labels.latent import LatentConfig
+from mien.labels.label_settings import LatentConfig
 from mien.models import ModelConfig
-from mien.models.tam_ulag import TamUlagConfig
+from mien.models.model_settings import TamUlagConfig
 
 __all__ = [
     "ExperimentConfig",
@@ -33,8 +33,6 @@ __all__ = [
     "read_recipe",
     "read_stored_config",
 ]
-
-_CONFIGS = Path(__file__).parents[1] / "configs"
 
 #: Settings of all generators, as earlier versions wrote them, whichever generator was used.
 _SETTINGS_OF_LABELS = frozenset(
@@ -154,9 +152,9 @@ class ExperimentConfig(Settings):
         features: Which series are used: ``FeaturesConfig``, here.
         text_encoder: Where the states of the text come from: ``TextEncoderConfig``, in
             ``mien.data.text_settings``.
-        model: The network: the settings of one of ``mien.models.MODELS``, beside its class.
+        model: The network: the settings of one of ``mien.models.MODELS``.
         labels: How the unimodal tasks get their labels: the settings of one of
-            ``mien.labels.GENERATORS``, beside its class.
+            ``mien.labels.GENERATORS``.
         train: How it is trained: ``TrainConfig``, here.
     """
 
@@ -180,25 +178,6 @@ class PublishedRecipe(Settings):
 
     text_encoder: str
     ours: str
-
-
-def list_configs() -> tuple[str, ...]:
-    """Return the names of the settings that come with the package."""
-    return tuple(sorted(path.stem for path in _CONFIGS.glob("*.toml")))
-
-
-def describe_configs() -> dict[str, str]:
-    """Return, by name, the first sentence of the comment at the top of each shipped file.
-
-    Of a file that begins with no comment it is empty.
-    """
-    described = {}
-    for name in list_configs():
-        text = (_CONFIGS / f"{name}.toml").read_text(encoding="utf-8", errors="replace")
-        comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
-        top = [line.removeprefix("#").strip() for line in comment]
-        described[name] = " ".join(top).partition(". ")[0].rstrip(".")
-    return described
 
 
 def read_config(
@@ -244,7 +223,7 @@ def read_recipe(source: str | Path) -> PublishedRecipe | None:
 def _read_file(source: str | Path) -> dict[str, Any]:
     path = Path(source)
     if not path.is_file():
-        path = _CONFIGS / f"{source}.toml"
+        path = FOLDER / f"{source}.toml"
         if not path.is_file():
             raise ConfigError(
                 f"{str(source)!r} is neither a file nor a known configuration; "

@@ -5,7 +5,17 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "DESCRIPTION", "Command", "describe", "format_rows", "terminal_width"]
+from mien.configs import describe_configs
+
+__all__ = [
+    "COMMANDS",
+    "DESCRIPTION",
+    "Command",
+    "describe",
+    "describe_settings",
+    "format_rows",
+    "terminal_width",
+]
 
 DESCRIPTION = (
     "Multimodal sentiment analysis: predict from what is said, how it sounds and how the face "
@@ -245,6 +255,11 @@ def describe() -> str:
             *textwrap.wrap(f"# {purpose}", width - 6, initial_indent="      "),
         ]
     return "\n".join(lines)
+
+
+def describe_settings() -> str:
+    """Return what ``mien configs`` prints: the settings that come with the package."""
+    return "\n".join(f"{name:28} {text}" for name, text in describe_configs().items())
 
 
 def format_rows(rows: Sequence[tuple[str, str]], width: int, left: int = 0) -> list[str]:

@@ -6,8 +6,8 @@ from mien.config import Settings
 from mien.data.dataset import ClipDataset, measure_costs
 from mien.data.text import TextInput, prepare_text
 from mien.data.text_settings import TextEncoderConfig
-from mien.labels.latent import EvidenceConfig
-from mien.models.multitask import PartsConfig
+from mien.labels.label_settings import EvidenceConfig
+from mien.models.model_settings import PartsConfig
 from mien.training.preparation import Prepared
 from mien.training.settings import ExperimentConfig, FeaturesConfig, LearningRates, TrainConfig
 from mien.types import Modality
