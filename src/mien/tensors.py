@@ -4,7 +4,7 @@ They stand apart from the other values because whoever imports this imports torc
 seconds: reading corpora, writing stores and extracting features do without.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from mien.types import Modality, Task
 
 __all__ = [
     "Batch",
+    "Encoded",
     "Output",
     "PaddedSeries",
     "Targets",
@@ -151,6 +152,26 @@ class Batch:
             },
         )
 
+    def keep(self, modalities: Collection[Modality]) -> "Batch":
+        """Return the same clips with these modalities alone; of the others one step is padding."""
+        sequences = {
+            m: s
+            if m in modalities
+            else PaddedSeries(torch.zeros_like(s.values[:, :1]), torch.zeros_like(s.mask[:, :1]))
+            for m, s in self.sequences.items()
+        }
+        return Batch(index=self.index, sequences=sequences)
+
+    def row(self, number: int) -> "Batch":
+        """Return one clip, with the steps of the batch."""
+        here = slice(number, number + 1)
+        return Batch(
+            index=self.index[here],
+            sequences={
+                m: PaddedSeries(s.values[here], s.mask[here]) for m, s in self.sequences.items()
+            },
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
@@ -174,6 +195,53 @@ class Targets:
 def _send(tensor: Tensor, device: torch.device | str) -> Tensor:
     """Copy a tensor to a device, without waiting for that where it is a GPU."""
     return tensor.to(device, non_blocking=torch.device(device).type != "cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """The modalities of clips, each encoded by itself; what remains to be done is their fusion.
+
+    Attributes:
+        vectors: One vector of each modality; of a clip that lacks it, one without a meaning.
+        attention: Weight of each time step, as in ``Output``.
+        present: Which clips have which modality.
+    """
+
+    vectors: dict[Modality, Float[Tensor, "B _"]]
+    attention: dict[Modality, Float[Tensor, "B _"]]
+    present: dict[Modality, Bool[Tensor, "B"]]
+
+    def keep(self, modalities: Collection[Modality]) -> "Encoded":
+        """Return the same clips, of which all modalities but these are taken away."""
+        present = {
+            m: has if m in modalities else torch.zeros_like(has) for m, has in self.present.items()
+        }
+        return Encoded(vectors=self.vectors, attention=self.attention, present=present)
+
+    def row(self, number: int) -> "Encoded":
+        """Return one clip, with the steps of its batch."""
+        here = slice(number, number + 1)
+        return Encoded(
+            vectors={m: vectors[here] for m, vectors in self.vectors.items()},
+            attention={m: weights[here] for m, weights in self.attention.items()},
+            present={m: has[here] for m, has in self.present.items()},
+        )
+
+    def vary(
+        self,
+        modality: Modality,
+        vectors: Float[Tensor, "B _"],
+        is_present: Bool[Tensor, "B"],
+    ) -> "Encoded":
+        """Return a clip with other vectors of one modality, as many clips as there are of these."""
+        count = len(vectors)
+        own = {m: vector.expand(count, -1) for m, vector in self.vectors.items()}
+        present = {m: has.expand(count) for m, has in self.present.items()}
+        return Encoded(
+            vectors=own | {modality: vectors},
+            attention={},
+            present=present | {modality: is_present},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

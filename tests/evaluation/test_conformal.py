@@ -2,12 +2,25 @@
 
 import numpy as np
 import pytest
-from helpers import AUDIO, TEXT, make_annotation, make_model, make_split
+from helpers import (
+    AUDIO,
+    TEXT,
+    TINY,
+    VIDEO,
+    make_annotation,
+    make_model,
+    make_split,
+    open_up,
+)
 
-from mien.evaluation.conformal import Calibration, calibrate, coverage
+from mien.evaluation.conformal import Calibration, calibrate, coverage, subsets_of
 from mien.evaluation.metrics_file.seed_metrics import TaskCoverage
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.scoring import predict
+from mien.evaluation.scoring import predict, predict_subsets
+from mien.models.late_fusion import LateFusion
+from mien.models.multitask import ModelInputs
+from mien.models.self_mm import SelfMM, SelfMMConfig
+from mien.models.tam_ulag import TamUlag, TamUlagConfig
 from mien.types import Modality, Scale, Task
 
 SCALE = Scale(-3.0, 3.0)
@@ -65,3 +78,41 @@ def test_widths_are_those_of_cut_scores():
         assert cut.fusion[name] == pytest.approx(errors[15])  # the ceil(31 / 2)-th smallest
         assert raw.fusion[name] > cut.fusion[name] + 2
     assert cut.num_clips == raw.num_clips
+
+
+class OwnForward(TamUlag):
+    """A model as others have registered them, with a ``forward`` of its own."""
+
+    def forward(self, batch):
+        encoded = self.encode_clips(batch)
+        return self.fuse(encoded)
+
+
+@pytest.mark.parametrize("kind", [TamUlag, OwnForward, LateFusion, SelfMM])
+def test_each_set_of_modalities_scores_as_clips_that_have_no_other(kind):
+    random = np.random.default_rng(1)
+    arrays = {
+        m: [random.normal(size=(n % 4, size)).astype(np.float32) for n in range(k, 90 + k)]
+        for k, (m, size) in enumerate({TEXT: 6, AUDIO: 4, VIDEO: 5}.items())
+    }
+    dataset = make_split(make_annotation(1, 90).tolist(), arrays, "valid")
+    inputs = ModelInputs(sizes={TEXT: 6, AUDIO: 4, VIDEO: 5})
+    model = open_up(kind(SelfMMConfig(**TINY) if kind is SelfMM else TamUlagConfig(**TINY), inputs))
+    subsets = subsets_of(model.modalities)
+    assert len(subsets) == 7
+    num_encoded = []
+    model.encoders[AUDIO].rnn.register_forward_hook(lambda *_: num_encoded.append(1))
+    scored = predict_subsets(model, dataset, subsets)
+    num_batches = 2  # of 64 clips at most
+    assert len(num_encoded) == num_batches * (7 if kind is OwnForward else 1)
+    for subset, found in scored.items():
+        empty = {m: [a[:0] for a in one] for m, one in arrays.items() if m not in subset}
+        alone = make_split(dataset.labels[Task.FUSION].tolist(), arrays | empty, "valid")
+        expected = predict(model, alone)
+        for task, values in expected.scores.items():
+            np.testing.assert_allclose(found.scores[task], values, atol=1e-5)
+        for modality, has in expected.present.items():
+            assert (found.present[modality] == has).all()
+        for modality, weights in expected.attention.items():
+            for one, other in zip(found.attention[modality], weights, strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-6)

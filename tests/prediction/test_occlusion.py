@@ -168,6 +168,33 @@ def test_a_modality_that_is_the_same_in_all_rows_is_encoded_once_with_the_same_n
         torch.testing.assert_close(found, wanted)
 
 
+def test_a_clip_and_its_variants_are_encoded_once_and_only_fused_again(model, features, shown):
+    """Each modality of the clip itself was encoded once for every modality that was taken away."""
+    network = model.network.model
+    rows = dict.fromkeys(Modality, 0)
+    forwards = []
+
+    def count(modality):
+        def add(_module, given, _states):
+            rows[modality] += len(given[0].mask)
+
+        return add
+
+    hooks = [
+        network.encoders[m].standardise.register_forward_hook(count(m)) for m in (AUDIO, VIDEO)
+    ]
+    hooks.append(network.text_encoder.register_forward_hook(count(TEXT)))
+    hooks.append(network.register_forward_hook(lambda *_: forwards.append(1)))
+    again = model.predict_features(transcript=SENTENCE, times=TIMES, **features).answers[0]
+    for hook in hooks:
+        hook.remove()
+    assert again == shown
+    variants = {TEXT: len(shown.words)} | {m: len(shown.steps[m].windows) for m in (AUDIO, VIDEO)}
+    assert rows == {m: 1 + count for m, count in variants.items()}
+    assert not forwards
+    assert set(shown.influence) == set(Modality)
+
+
 # --- a modality alone -----------------------------------------------------------------------------
 
 

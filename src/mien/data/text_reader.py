@@ -37,6 +37,8 @@ from mien.pretrained.text_encoder import (
 
 __all__ = ["TextReader", "TokenisedText"]
 
+_CHUNK = 64  # texts whose states are computed at once
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenisedText:
@@ -170,16 +172,29 @@ class TextReader:
 
     def read(self, text: str) -> Num[np.ndarray, "T _"]:
         """Return what a model reads of one text; no step if it is empty."""
-        return self.read_ids(self.tokenise([text])[0])
+        return self.read_many([text])[0]
+
+    def read_many(self, texts: Sequence[str]) -> list[Num[np.ndarray, "_ _"]]:
+        """Return what a model reads of each text; no step of an empty one."""
+        tokenised = self.tokenise(texts)
+        return self.read_ids([tokenised[row] for row in range(len(texts))])
 
     @torch.no_grad()
-    def read_ids(self, ids: Num[np.ndarray, "T 1"]) -> Num[np.ndarray, "T _"]:
-        """Return what a model reads of the token ids of a text: these, or states made of them."""
+    def read_ids(self, ids: Sequence[Num[np.ndarray, "_ 1"]]) -> list[Num[np.ndarray, "_ _"]]:
+        """Return what a model reads of the token ids of texts: these, or states made of them.
+
+        Texts of like length are computed together.
+        """
         if self.layer is None:
-            return ids
-        if not len(ids):
-            return np.zeros((0, self.size), np.float32)
-        return states_of(self._bottom, [ids])[0].cpu().numpy()
+            return list(ids)
+        states: list[Num[np.ndarray, "_ _"]] = [np.zeros((0, self.size), np.float32) for _ in ids]
+        order = sorted((row for row, own in enumerate(ids) if len(own)), key=lambda r: len(ids[r]))
+        for start in range(0, len(order), _CHUNK):
+            rows = order[start : start + _CHUNK]
+            chunk = states_of(self._bottom, [ids[row] for row in rows])
+            for row, own in zip(rows, chunk, strict=True):
+                states[row] = own.cpu().numpy()
+        return states
 
     @cached_property
     def _bottom(self) -> TokenEncoder:

@@ -10,7 +10,7 @@ Source: papadopoulos2002, lei2018.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Annotated
@@ -22,10 +22,9 @@ from pydantic import Field, FiniteFloat
 
 from mien.config import Settings
 from mien.data.dataset import ClipDataset
-from mien.data.store import Series
 from mien.evaluation.metrics_file.seed_metrics import TaskCoverage
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.scoring import predict
+from mien.evaluation.scoring import predict_subsets
 from mien.models.multitask import MultimodalModel
 from mien.tensors import reported_scores
 from mien.types import Modality, Scale, Task
@@ -36,7 +35,9 @@ __all__ = [
     "calibrate",
     "coverage",
     "half_width",
+    "measure_widths",
     "name_modalities",
+    "subsets_of",
 ]
 
 #: Share of clips whose annotation should lie inside.
@@ -139,11 +140,28 @@ def calibrate(
             compares them as they are.
         level: Share of clips whose annotation should lie inside.
     """
+    predictions = predict_subsets(model, dataset, subsets_of(model.modalities))
+    return measure_widths(predictions, scale=scale, level=level)
+
+
+def measure_widths(
+    by_present: Mapping[tuple[Modality, ...], Predictions],
+    *,
+    scale: Scale | None = None,
+    level: float = LEVEL,
+) -> Calibration:
+    """Return the widths that ``calibrate`` returns, of predictions that are there.
+
+    Args:
+        by_present: Predictions of the same clips with every set of modalities alone.
+        scale: As in ``calibrate``.
+        level: As in ``calibrate``.
+    """
     fusion: dict[str, float] = {}
     unimodal: dict[Modality, float] = {}
     num_clips: dict[str, int] = {}
-    for present in _sets(model.modalities):
-        predictions = _cut(_report(predict(model, _keep(dataset, present))), scale)
+    for present, scored in by_present.items():
+        predictions = _cut(_report(scored), scale)
         name, is_lone = name_modalities(present), len(present) == 1
         task = Task(present[0]) if is_lone else Task.FUSION
         errors = _errors(predictions, task, _complete(predictions, present))
@@ -151,6 +169,19 @@ def calibrate(
         if is_lone:
             num_clips[f"{_ONLY}{name}"] = _put(unimodal, present[0], errors, level)
     return Calibration(level=level, fusion=fusion, unimodal=unimodal, num_clips=num_clips)
+
+
+def subsets_of(modalities: Sequence[Modality]) -> list[tuple[Modality, ...]]:
+    """Return every set of modalities but the empty one.
+
+    >>> [name_modalities(present) for present in subsets_of([Modality.TEXT, Modality.VIDEO])]
+    ['text', 'video', 'text+video']
+    """
+    return [
+        subset
+        for size in range(1, len(modalities) + 1)
+        for subset in combinations(modalities, size)
+    ]
 
 
 def coverage(
@@ -199,21 +230,6 @@ def _report(predictions: Predictions) -> Predictions:
     present = {m: torch.from_numpy(has) for m, has in predictions.present.items()}
     reported = {task: values.numpy() for task, values in reported_scores(scores, present).items()}
     return replace(predictions, scores=reported)
-
-
-def _sets(modalities: Sequence[Modality]) -> Iterator[tuple[Modality, ...]]:
-    for size in range(1, len(modalities) + 1):
-        yield from combinations(modalities, size)
-
-
-def _keep(dataset: ClipDataset, present: Sequence[Modality]) -> ClipDataset:
-    """Take all other modalities away; nothing is computed on them."""
-    series = {m: s if m in present else _empty(s) for m, s in dataset.series.items()}
-    return replace(dataset, series=series)
-
-
-def _empty(series: Series) -> Series:
-    return Series(series.values[:0], np.zeros_like(series.offsets))
 
 
 def _complete(predictions: Predictions, present: Sequence[Modality]) -> Bool[np.ndarray, " N"]:

@@ -1,47 +1,80 @@
 """A model and a split to predictions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from mien.data.dataset import ClipDataset, batches
 from mien.evaluation.predictions import Predictions
 from mien.models.multitask import MultimodalModel
+from mien.tensors import Batch, Output
 from mien.types import Modality
 
-__all__ = ["BATCH_SIZE", "predict"]
+__all__ = ["BATCH_SIZE", "predict", "predict_subsets"]
 
 #: Clips that are scored at once.
 BATCH_SIZE = 64
 
 
-@torch.no_grad()
 def predict(model: MultimodalModel, dataset: ClipDataset) -> Predictions:
     """Score every clip of a split, on the device of the model."""
+    return predict_subsets(model, dataset, [model.modalities])[model.modalities]
+
+
+@torch.no_grad()
+def predict_subsets(
+    model: MultimodalModel, dataset: ClipDataset, subsets: Sequence[tuple[Modality, ...]]
+) -> dict[tuple[Modality, ...], Predictions]:
+    """Score every clip of a split with each set of modalities alone, on the device of the model.
+
+    The split is encoded once, clips of like length together; only the fusion is done for each set.
+    """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    num = len(dataset)
-    scores = {task: np.full(num, np.nan) for task in model.tasks}
-    present = {m: np.zeros(num, dtype=bool) for m in model.modalities}
-    attention: dict[Modality, list[np.ndarray]] = {}
+    scored = {subset: _Scored(model, len(dataset)) for subset in subsets}
     for batch, _ in batches(dataset, BATCH_SIZE):
-        output = model(batch.to(device))
+        clips = model.encode_once(batch.to(device))
+        for subset, collected in scored.items():
+            collected.add(batch, model.finish(clips.keep(subset)))
+    model.train(was_training)
+    return {
+        subset: Predictions(
+            ids=tuple(dataset.ids),
+            scores=collected.scores,
+            targets={t: v.numpy().astype(np.float64) for t, v in dataset.labels.items()},
+            present=collected.present,
+            attention={m: tuple(weights) for m, weights in collected.attention.items()},
+        )
+        for subset, collected in scored.items()
+    }
+
+
+class _Scored:
+    """What a model returned of the clips of a split, as far as it was computed.
+
+    Args:
+        model: The model.
+        num_clips: Clips of the split.
+    """
+
+    def __init__(self, model: MultimodalModel, num_clips: int) -> None:
+        self.scores = {task: np.full(num_clips, np.nan) for task in model.tasks}
+        self.present = {m: np.zeros(num_clips, dtype=bool) for m in model.modalities}
+        self.attention: dict[Modality, list[np.ndarray]] = {}
+        self._num_clips = num_clips
+
+    def add(self, batch: Batch, output: Output) -> None:
+        """Put the clips of a batch in their rows."""
         rows = batch.index.numpy()
         for task, values in output.scores.items():
-            scores[task][rows] = values.float().cpu().numpy()
+            self.scores[task][rows] = values.float().cpu().numpy()
         for modality, values in output.present.items():
-            present[modality][rows] = values.cpu().numpy()
+            self.present[modality][rows] = values.cpu().numpy()
         for modality, weights in output.attention.items():
-            weights_of = attention.setdefault(modality, [np.zeros(0)] * num)
-            lengths = batch.sequences[modality].mask.sum(dim=1).tolist()
+            weights_of = self.attention.setdefault(modality, [np.zeros(0)] * self._num_clips)
+            lengths = batch.sequences[modality].mask.sum(dim=1) * output.present[modality].cpu()
             steps = weights.float().cpu().numpy()
-            for row, length, of_clip in zip(rows, lengths, steps, strict=True):
+            for row, length, of_clip in zip(rows, lengths.tolist(), steps, strict=True):
                 weights_of[row] = of_clip[:length].astype(np.float64)
-    model.train(was_training)
-    return Predictions(
-        ids=tuple(dataset.ids),
-        scores=scores,
-        targets={t: v.numpy().astype(np.float64) for t, v in dataset.labels.items()},
-        present=present,
-        attention={m: tuple(weights) for m, weights in attention.items()},
-    )

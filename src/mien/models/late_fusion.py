@@ -10,7 +10,7 @@ from torch import nn
 from mien.models.encoders import Head
 from mien.models.model_settings import PartsConfig
 from mien.models.multitask import ModelInputs, MultimodalModel
-from mien.tensors import Batch, Output
+from mien.tensors import Encoded, Output
 from mien.types import Modality, Task
 
 __all__ = ["LateFusion"]
@@ -48,13 +48,12 @@ class LateFusion(MultimodalModel):
         shares = self.log_weights.detach().softmax(dim=0)
         return dict(zip(self.modalities, shares.tolist(), strict=True))
 
-    def forward(self, batch: Batch) -> Output:
-        """Return scores, states and attention of every clip.
+    def fuse(self, encoded: Encoded) -> Output:
+        """Return scores, states and attention of clips whose modalities are encoded.
 
         The score of a modality that a clip does not have is 0 and counts for nothing.
         """
-        present = self.present(batch)
-        vectors, attention = self.encode_batch(batch)
+        present, vectors = encoded.present, encoded.vectors
         states, scores = {}, {}
         for modality in self.modalities:
             state, score = self.heads[modality](vectors[modality])
@@ -68,6 +67,6 @@ class LateFusion(MultimodalModel):
         return Output(
             scores={Task.FUSION: fused, **scores},
             states={Task.FUSION: torch.cat(list(states.values()), dim=-1), **states},
-            attention=attention,
+            attention=encoded.attention,
             present=present,
         )

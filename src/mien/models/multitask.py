@@ -27,7 +27,7 @@ from mien.models.model_settings import (
 )
 from mien.pretrained.first_states import first_state
 from mien.pretrained.text_encoder import GivenStates
-from mien.tensors import Batch, PaddedSeries
+from mien.tensors import Batch, Encoded, Output, PaddedSeries
 from mien.types import Modality, Task
 
 __all__ = [
@@ -63,7 +63,9 @@ class MultimodalModel(nn.Module):
     """One vector per modality that the corpus has: what every model begins with.
 
     The modalities are those of the inputs: a corpus without video gives a model without a video
-    task. A model adds ``forward``, and ``state_sizes``, the size of the state of each of its tasks.
+    task. A model adds ``fuse``, and ``state_sizes``, the size of the state of each of its tasks. It
+    may have a ``forward`` of its own in the place of ``fuse``; then every set of modalities that is
+    tried on a clip costs a pass of its own.
 
     Args:
         config: Sizes of the parts.
@@ -139,6 +141,53 @@ class MultimodalModel(nn.Module):
                 attention[modality] = weights
         return vectors, attention
 
+    def encode_clips(self, batch: Batch) -> Encoded:
+        """Return the modalities of a batch, each encoded by itself."""
+        present = self.present(batch)
+        vectors, attention = self.encode_batch(batch)
+        return Encoded(vectors=vectors, attention=attention, present=present)
+
+    def fuse(self, encoded: Encoded) -> Output:
+        """Return scores, states and attention of clips whose modalities are encoded."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Output:
+        """Return scores, states and attention of every clip."""
+        return self.fuse(self.encode_clips(batch))
+
+    @property
+    def _fuses_apart(self) -> bool:
+        """Whether all that it computes is ``fuse`` of what ``encode_clips`` gives."""
+        own = type(self)
+        return own.forward is MultimodalModel.forward and own.fuse is not MultimodalModel.fuse
+
+    def encode_once(self, batch: Batch) -> Batch | Encoded:
+        """Return clips that are finished several times, with other modalities taken away.
+
+        Each modality is encoded, and what remains to be done is the fusion; a model with a
+        ``forward`` of its own gets the batch itself, and computes it anew each time.
+        """
+        return self.encode_clips(batch) if self._fuses_apart else batch
+
+    def finish(self, clips: Batch | Encoded) -> Output:
+        """Return scores, states and attention of what ``encode_once`` returned."""
+        if isinstance(clips, Encoded):
+            return self.fuse(clips)
+        output: Output = self(clips)
+        return output
+
+    def vary(
+        self, clip: Batch | Encoded, modality: Modality, series: PaddedSeries
+    ) -> Batch | Encoded:
+        """Return one clip as many times as there are other series of one modality, with these."""
+        if isinstance(clip, Encoded):
+            vectors, _ = self.attend(modality, self.encode(modality, series))
+            return clip.vary(modality, vectors, series.mask.any(dim=1))
+        num_rows = len(series.mask)
+        sequences = {m: s.repeat(num_rows) for m, s in clip.sequences.items()}
+        index = torch.arange(num_rows, device=series.mask.device)
+        return Batch(index=index, sequences=sequences | {modality: series})
+
     def present(self, batch: Batch) -> dict[Modality, Bool[Tensor, "B"]]:
         """Return which clips have which modality, less those that dropout takes away."""
         has = torch.stack([batch.sequences[m].mask.any(dim=1) for m in self.modalities])  # (M, B)
@@ -168,7 +217,7 @@ class Multitask(MultimodalModel):
     """A multimodal task and one of each modality: a vector each, and a score read from it.
 
     A clip without a modality gets a learned vector in its place. A model adds the fusion of the
-    vectors, ``heads`` and ``forward``.
+    vectors, ``heads`` and ``fuse``.
 
     Args:
         config: Sizes of the parts.

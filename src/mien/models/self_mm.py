@@ -3,7 +3,7 @@
 from mien.models.fusion import ConcatFusion
 from mien.models.model_settings import SelfMMConfig
 from mien.models.multitask import ModelInputs, Multitask
-from mien.tensors import Batch, Output
+from mien.tensors import Encoded, Output
 
 __all__ = ["SelfMM", "SelfMMConfig"]
 
@@ -29,10 +29,10 @@ class SelfMM(Multitask):
         self.fusion = ConcatFusion(self.vector_sizes, config.fusion_size)
         self.heads = self.make_heads(config, self.fusion.output_size)
 
-    def forward(self, batch: Batch) -> Output:
-        """Return scores and states of every clip; there are no weights of steps."""
-        present = self.present(batch)
-        vectors, attention = self.encode_batch(batch)
-        vectors = self.fill_absent(vectors, present)
+    def fuse(self, encoded: Encoded) -> Output:
+        """Return scores and states of clips; there are no weights of steps."""
+        vectors = self.fill_absent(encoded.vectors, encoded.present)
         scores, states = self.score(self.fusion(vectors), vectors)
-        return Output(scores=scores, states=states, attention=attention, present=present)
+        return Output(
+            scores=scores, states=states, attention=encoded.attention, present=encoded.present
+        )

@@ -3,7 +3,7 @@
 from mien.models.fusion import FUSIONS
 from mien.models.model_settings import TamUlagConfig
 from mien.models.multitask import ModelInputs, Multitask
-from mien.tensors import Batch, Output
+from mien.tensors import Encoded, Output
 
 __all__ = ["TamUlag", "TamUlagConfig"]
 
@@ -30,16 +30,10 @@ class TamUlag(Multitask):
         self.fusion = FUSIONS[config.fusion](self.vector_sizes, config.fusion_size)
         self.heads = self.make_heads(config, self.fusion.output_size)
 
-    def forward(self, batch: Batch) -> Output:
-        """Return scores, states and attention of every clip."""
-        present = self.present(batch)
-        vectors, attention = {}, {}
-        for modality in self.modalities:
-            steps = self.encode(modality, batch.sequences[modality])
-            vectors[modality], weights = self.attend(modality, steps)
-            if weights is not None:
-                attention[modality] = weights
-        vectors = self.fill_absent(vectors, present)
-        fused = self.fusion(vectors)
-        scores, states = self.score(fused, vectors)
-        return Output(scores=scores, states=states, attention=attention, present=present)
+    def fuse(self, encoded: Encoded) -> Output:
+        """Return scores, states and attention of clips whose modalities are encoded."""
+        vectors = self.fill_absent(encoded.vectors, encoded.present)
+        scores, states = self.score(self.fusion(vectors), vectors)
+        return Output(
+            scores=scores, states=states, attention=encoded.attention, present=encoded.present
+        )

@@ -84,6 +84,7 @@ def explain(
         words=[part for _, part in parts],
         times=utterance.times,
         span=(utterance.start or 0.0, np.inf if utterance.end is None else utterance.end),
+        encoded=scores.encoded,
     )
     words = _describe_words(scores, parts, effects)
     steps = {

@@ -23,7 +23,7 @@ from mien.prediction.answer import ModelFacts
 from mien.pretrained.encoder_source import find_local_encoder, find_text_encoder
 from mien.tensors import (
     Batch,
-    Output,
+    Encoded,
     PaddedSeries,
     find_device,
     move_to,
@@ -54,11 +54,13 @@ class ClipScores:
         attention: Weight of each step of the present modalities that have weights.
         without: The multimodal score if a present modality is taken away; empty if only one is
             present.
+        encoded: The clip as the model has encoded it.
     """
 
     scores: Mapping[Task, float]
     attention: Mapping[Modality, Float[np.ndarray, " T"]]
     without: Mapping[Modality, float]
+    encoded: Batch | Encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,28 +108,30 @@ class Network:
 
     def read_text(self, text: str) -> Num[np.ndarray, "_ _"]:
         """Return what it reads of a text; no step for an empty one, or without a text encoder."""
+        return self.read_texts([text])[0]
+
+    def read_texts(self, texts: Sequence[str]) -> list[Num[np.ndarray, "_ _"]]:
+        """Return what it reads of each text, as ``read_text``; those of like length together."""
         if self.text is None:
-            return np.zeros((0, 1), np.float32)
-        return self.text.read(text)
+            return [np.zeros((0, 1), np.float32) for _ in texts]
+        return self.text.read_many(texts)
 
     @torch.no_grad()
     def score_clips(self, clips: Sequence[ClipSeries]) -> list[ClipScores]:
         """Score clips; a modality without a step is not present, and every clip has one that is."""
         complete = [self.complete(clip) for clip in clips]
         present = [[m for m, values in clip.items() if len(values)] for clip in complete]
-        output = self.model(self._batch(complete))
+        encoded = self.model.encode_once(self._batch(complete))
+        output = self.model.finish(encoded)
         scores = reported_scores(output.scores, output.present)
         without: list[dict[Modality, float]] = [{} for _ in clips]
         for modality in self.modalities:
-            rows = [
-                i
-                for i, modalities in enumerate(present)
-                if modality in modalities and len(modalities) > 1
-            ]
+            rows = [row for row, own in enumerate(present) if modality in own and len(own) > 1]
             if rows:
-                less = [{**complete[i], modality: complete[i][modality][:0]} for i in rows]
-                for row, score in zip(rows, self._fuse(self._batch(less)), strict=True):
-                    without[row][modality] = score
+                others = encoded.keep([m for m in self.modalities if m is not modality])
+                fused = self._fuse(others)
+                for row in rows:
+                    without[row][modality] = fused[row]
         scored = []
         for row, modalities in enumerate(present):
             tasks = (Task.FUSION, *(Task(m) for m in modalities))
@@ -140,13 +144,18 @@ class Network:
                         if m in modalities
                     },
                     without=without[row],
+                    encoded=encoded.row(row),
                 )
             )
         return scored
 
     @torch.no_grad()
     def score_variants(
-        self, clip: ClipSeries, modality: Modality, variants: Sequence[Num[np.ndarray, "_ _"]]
+        self,
+        clip: ClipSeries,
+        modality: Modality,
+        variants: Sequence[Num[np.ndarray, "_ _"]],
+        encoded: Batch | Encoded | None = None,
     ) -> list[float]:
         """Return the multimodal score of a clip with other series of one modality.
 
@@ -157,26 +166,25 @@ class Network:
             modality: The one that varies.
             variants: Series of it; one without a step takes the modality away. Something must
                 remain in every variant.
+            encoded: What ``score_clips`` returned of the clip, if it was scored.
         """
-        rest = self.complete(clip)
-        batch = self._batch([rest])
+        if encoded is None:
+            encoded = self.model.encode_once(self._batch([self.complete(clip)]))
         scores = [0.0] * len(variants)
         order = sorted(range(len(variants)), key=lambda row: len(variants[row]))
         for start in range(0, len(order), _VARIANTS):
             rows = order[start : start + _VARIANTS]
             own = [self.complete({modality: variants[row]})[modality] for row in rows]
-            sequences = {m: sequence.repeat(len(rows)) for m, sequence in batch.sequences.items()}
-            varied = pad([torch.from_numpy(np.ascontiguousarray(o)) for o in own])
-            sequences[modality] = PaddedSeries(*(part.to(self.device) for part in varied))
-            index = torch.arange(len(rows), device=self.device)
-            fused = self._fuse(Batch(index=index, sequences=sequences))
+            padded = pad([torch.from_numpy(np.ascontiguousarray(o)) for o in own])
+            series = PaddedSeries(*(part.to(self.device) for part in padded))
+            fused = self._fuse(self.model.vary(encoded, modality, series))
             for row, score in zip(rows, fused, strict=True):
                 scores[row] = score
         return scores
 
-    def _fuse(self, batch: Batch) -> list[float]:
+    def _fuse(self, clips: Batch | Encoded) -> list[float]:
         """Return the multimodal scores as they are reported, cut to the scale."""
-        output: Output = self.model(batch)
+        output = self.model.finish(clips)
         scores = reported_scores(output.scores, output.present)[Task.FUSION]
         return [self.cut(score) for score in scores.tolist()]
 

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Num
 from mien.errors import ConfigError
 from mien.prediction.answer import Window
 from mien.prediction.network import ClipSeries, Network
+from mien.tensors import Batch, Encoded
 from mien.types import Modality
 
 __all__ = ["Effects", "Part", "leave_out", "measure_effects"]
@@ -68,6 +69,7 @@ def measure_effects(
     words: Sequence[Part] = (),
     times: Mapping[Modality, Times],
     span: tuple[float, float] = (0.0, math.inf),
+    encoded: Batch | Encoded | None = None,
 ) -> Effects:
     """Take away one part after the other, and score what remains.
 
@@ -84,6 +86,7 @@ def measure_effects(
         words: The words of the transcript.
         times: Centre of each step of audio and video, in seconds.
         span: Where the utterance begins and ends, in seconds; no window reaches beyond.
+        encoded: What the network has encoded of it, if it was scored.
 
     Raises:
         ConfigError: If a step has no time.
@@ -91,14 +94,15 @@ def measure_effects(
     complete = network.complete(series)
     has_steps = network.text is not None or len(words) == len(complete.get(Modality.TEXT, ()))
     read = [part if part.steps and has_steps else None for part in words]
-    less = [None if p is None else _without_word(network, complete, transcript, p) for p in read]
+    less = _without_words(network, complete, transcript, read)
     windows = {
-        m: _measure_windows(network, complete, m, times[m], score, span)
+        m: _measure_windows(network, complete, m, times[m], score, span, encoded)
         for m in (Modality.AUDIO, Modality.VIDEO)
         if m in times and len(complete.get(m, ()))
     }
     return Effects(
-        words=tuple(_measure(network, complete, Modality.TEXT, less, score)), windows=windows
+        words=tuple(_measure(network, complete, Modality.TEXT, less, score, encoded)),
+        windows=windows,
     )
 
 
@@ -111,12 +115,22 @@ def leave_out(transcript: str, part: Part) -> str:
     return " ".join((transcript[: part.begin] + transcript[part.end :]).split())
 
 
-def _without_word(
-    network: Network, complete: Mapping[Modality, Values], transcript: str, part: Part
-) -> Values:
+def _without_words(
+    network: Network,
+    complete: Mapping[Modality, Values],
+    transcript: str,
+    parts: Sequence[Part | None],
+) -> list[Values | None]:
+    """Return what remains of the text without each word; None for one that was not read."""
     if network.text is None:
-        return np.delete(complete[Modality.TEXT], part.steps, axis=0)
-    return network.read_text(leave_out(transcript, part))
+        text = complete.get(Modality.TEXT)
+        return [
+            None if part is None or text is None else np.delete(text, part.steps, axis=0)
+            for part in parts
+        ]
+    remaining = [leave_out(transcript, part) for part in parts if part is not None]
+    values = iter(network.read_texts(remaining) if remaining else ())
+    return [None if part is None else next(values) for part in parts]
 
 
 def _measure(
@@ -125,12 +139,13 @@ def _measure(
     modality: Modality,
     variants: Sequence[Values | None],
     score: float,
+    encoded: Batch | Encoded | None,
 ) -> Iterator[float | None]:
     """Give the effect of what each variant lacks; None where nothing remains to be scored."""
     is_lone = not any(len(values) for m, values in complete.items() if m is not modality)
     possible = [v if v is not None and (len(v) or not is_lone) else None for v in variants]
     scored = [v for v in possible if v is not None]
-    scores = iter(network.score_variants(complete, modality, scored) if scored else ())
+    scores = iter(network.score_variants(complete, modality, scored, encoded) if scored else ())
     for variant in possible:
         yield None if variant is None else score - next(scores)
 
@@ -142,6 +157,7 @@ def _measure_windows(
     times: Times,
     score: float,
     span: tuple[float, float],
+    encoded: Batch | Encoded | None,
 ) -> tuple[Window, ...]:
     values = complete[modality]
     if len(times) < len(values):
@@ -151,7 +167,7 @@ def _measure_windows(
         )
     spans = list(_windows(times[: len(values)], _SECONDS[modality], span))
     less = [values[~inside] for _, _, inside in spans]
-    effects = _measure(network, complete, modality, less, score)
+    effects = _measure(network, complete, modality, less, score, encoded)
     return tuple(
         Window(start=start, end=end, effect=effect)
         for (start, end, _), effect in zip(spans, effects, strict=True)

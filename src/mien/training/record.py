@@ -13,7 +13,7 @@ from mien.config import dump_toml, read_toml
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, OutputError, TrainingError
 from mien.evaluation.attention_share import moment_in_steps
-from mien.evaluation.conformal import calibrate, coverage
+from mien.evaluation.conformal import coverage, measure_widths, subsets_of
 from mien.evaluation.evaluate import evaluate_attention, evaluate_labels, evaluate_scores
 from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
 from mien.evaluation.metrics_file.seed_metrics import (
@@ -23,7 +23,7 @@ from mien.evaluation.metrics_file.seed_metrics import (
     seed_metrics_to_json,
 )
 from mien.evaluation.predictions import Predictions, write_predictions
-from mien.evaluation.scoring import predict
+from mien.evaluation.scoring import predict, predict_subsets
 from mien.files.atomic import write_text
 from mien.files.folders import check_writable
 from mien.files.json_values import json_numbers, write_json
@@ -238,13 +238,16 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     """
     splits, attention = {}, {}
     covered: dict[Split, dict[Task, TaskCoverage]] = {}
-    calibration = calibrate(trainer.model, prepared.datasets["valid"], scale=prepared.scale)
+    model = trainer.model
+    subsets = subsets_of(model.modalities)
+    validated = predict_subsets(model, prepared.datasets["valid"], subsets)
+    calibration = measure_widths(validated, scale=prepared.scale)
     add_to_header(folder.best, {"calibration": calibration.model_dump(mode="json")})
     for split in EVALUATED_SPLITS:
         if split not in prepared.datasets:
             continue
         dataset = prepared.datasets[split]
-        predictions = predict(trainer.model, dataset)
+        predictions = validated[subsets[-1]] if split == "valid" else predict(model, dataset)
         write_predictions(predictions, folder.path / f"predictions-{split}.csv")
         splits[split] = evaluate_scores(predictions, prepared.family)
         attention[split] = evaluate_attention(predictions, dataset.clips, prepared.tokens)

@@ -69,7 +69,7 @@ def read_text(network: Network, text: str) -> TextRead:
 def _read_values(network: Network, tokenised: TokenisedText | None) -> Num[np.ndarray, "_ _"]:
     if network.text is None or tokenised is None:
         return network.read_text("")
-    return network.text.read_ids(tokenised.ids)
+    return network.text.read_ids([tokenised.ids])[0]
 
 
 def _find_doubt(network: Network, text: str, tokenised: TokenisedText | None) -> Doubt | None:
