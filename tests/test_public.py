@@ -44,7 +44,7 @@ FUNCTION_OF = {
     "train": "train",
 }
 #: Commands that do something in a terminal or for a browser alone.
-COMMANDS_ONLY = {"doctor", "serve"}
+COMMANDS_ONLY = {"cache", "doctor", "serve"}
 
 
 @pytest.fixture(scope="module")

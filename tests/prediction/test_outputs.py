@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import stand_in_models
+from helpers import write_tiny_store
 
 import mien
 from mien.cli import main
@@ -412,6 +413,7 @@ def test_a_command_that_can_go_on_says_how(command, place, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     make_clips(1)
+    write_tiny_store(Path("s"))
     monkeypatch.setattr(place, stop)
     assert main(command) == 130
     assert capsys.readouterr().err.endswith("the same command goes on with --resume\n")

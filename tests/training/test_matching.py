@@ -96,6 +96,7 @@ def test_another_extractor_is_warned_of_once_for_all_seeds(run, tmp_path, caplog
     store = write_variant(
         tmp_path / "s", audio={"extractor": "another/9"}, video={"step_seconds": 0.5}
     )
+    caplog.clear()
     with caplog.at_level("WARNING"):
         evaluate(run, store=store)
     assert [record.getMessage() for record in caplog.records] == [
@@ -113,8 +114,10 @@ def test_series_that_the_model_does_not_read_do_not_count(tmp_path, caplog):
     config = make_config(features={"audio": "none"}, train={"epochs": 1})
     train(config, write_variant(tmp_path / "s"), tmp_path / "r")
     changed = {"extractor": "another/9", "feature_names": other_names("audio", order=True)}
+    store = write_variant(tmp_path / "o", audio=changed)
+    caplog.clear()
     with caplog.at_level("WARNING"):
-        load_model(tmp_path / "r", write_variant(tmp_path / "o", audio=changed))
+        load_model(tmp_path / "r", store)
     assert not caplog.records
 
 

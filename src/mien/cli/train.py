@@ -160,15 +160,23 @@ def evaluate(
         Path | None,
         typer.Option("--out", metavar="FOLDER", help="Write predictions and metrics here too."),
     ] = None,
+    *,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Compute the text encoder in 8 bits; print what it costs."),
+    ] = False,
 ) -> None:
     """Evaluate a run on a split of its store or of another one."""
     from mien.training.run_folder import open_run
 
     chosen = read_split(split)
     open_run(run)
-    from mien.reports.run_text import format_run
+    from mien.reports.run_text import format_rounding, format_run
     from mien.training.experiment import evaluate as run_evaluation
 
     with busy(f"evaluating {run}"):
-        metrics = run_evaluation(run, split=chosen, store=store, out=out)
+        metrics = run_evaluation(run, split=chosen, store=store, out=out, int8=int8)
+        exact = run_evaluation(run, split=chosen, store=store) if int8 else None
     print(format_run(metrics))
+    if exact is not None:
+        print(f"\n{format_rounding(exact, metrics)}")

@@ -6,12 +6,15 @@ a new fingerprint.
 
 import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
 __all__ = ["code_fingerprint", "modules_of"]
 
 _PACKAGE = Path(__file__).parents[1]
+#: How a table names a class that is imported when it is first needed.
+_NAMED = re.compile(r"([\w.]+):\w+")
 
 
 @cache
@@ -26,6 +29,8 @@ def code_fingerprint(module: str) -> str:
 @cache
 def modules_of(module: str) -> tuple[str, ...]:
     """Return ``module`` and every module of this package that it imports, directly or not.
+
+    ``MODULE:NAME`` in a text counts as an import.
 
     >>> modules_of("mien.types")
     ('mien.types',)
@@ -63,6 +68,8 @@ def _imports(tree: ast.Module) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names += [named[1]] if (named := _NAMED.fullmatch(node.value)) else []
     return [name for name in names if _file(name) is not None]
 
 

@@ -2,7 +2,8 @@
 
 ``tam_ulag`` and ``self_mm`` are trained and compared, ``late_fusion`` scores clips for the label
 generators. ``multitask`` is what they have in common, of parts in ``encoders``, ``attention`` and
-``fusion``. ``model_settings`` has the settings of all, so that they are read without torch.
+``fusion``; ``eight_bits`` lets a text encoder multiply in 8 bits. ``model_settings`` has the
+settings of all, so that they are read without torch.
 """
 
 import inspect
@@ -70,15 +71,14 @@ ModelConfig = Annotated[
 ]
 
 
-def register_model(
-    name: str, config_class: type[MultitaskConfig], model_class: type["MultimodalModel"]
-) -> None:
+def register_model(name: str, config_class: type[MultitaskConfig], model_class: type[Any]) -> None:
     """Add a model to the table, for this process.
 
     Args:
         name: Its name, as ``model.name`` gives it.
         config_class: Its settings.
-        model_class: Its class, which is built from its settings and ``ModelInputs``.
+        model_class: Its class, a subclass of ``MultimodalModel`` that is built from its settings
+            and ``ModelInputs``.
 
     Raises:
         PluginError: If there is such a model already, or the classes are not what they should be.

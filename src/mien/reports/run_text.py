@@ -34,7 +34,7 @@ from mien.reports.text import (
 )
 from mien.types import REPORTED_SPLITS, Task
 
-__all__ = ["describe_pairing", "format_comparison", "format_run"]
+__all__ = ["describe_pairing", "format_comparison", "format_rounding", "format_run"]
 
 
 def format_run(values: Mapping[str, Any]) -> str:
@@ -67,6 +67,25 @@ def format_run(values: Mapping[str, Any]) -> str:
         + _describe(family)
     )
     return "\n\n".join(parts)
+
+
+def format_rounding(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return what 8 bits cost on the multimodal task, metric by metric.
+
+    Args:
+        before: What ``metrics.json`` holds of predictions in 32 bits.
+        after: The same of predictions in 8 bits, on the same clips.
+    """
+    exact, rounded = run_metrics_from_json(before), run_metrics_from_json(after)
+    rows = []
+    for split, tasks in rounded.splits.items():
+        known = exact.splits[split][str(Task.FUSION)]
+        for name, summary in tasks[str(Task.FUSION)].items():
+            metric, own, other = METRICS[exact.family][name], summary.mean, known[name].mean
+            apart = None if own is None or other is None else own - other
+            values = [format_value(value, metric) for value in (other, own, apart)]
+            rows.append([label_metric(name, exact.family), *values])
+    return format_table(["multimodal task", "32 bits", "8 bits", "difference"], rows)
 
 
 def _format_metrics(metrics: Mapping[str, MetricSummary], family: str) -> str:

@@ -15,6 +15,7 @@ from mien.evaluation.evaluate import evaluate_attention, evaluate_run
 from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
+from mien.models.eight_bits import round_text_encoder
 from mien.processes.clusters import Backend, Cluster, read_cluster
 from mien.training.checkpoints.videos import plain_name
 from mien.training.data_parallel.ranks import Ranks
@@ -229,6 +230,7 @@ def evaluate(
     split: Split = "test",
     store: Store | str | Path | None = None,
     out: str | Path | None = None,
+    int8: bool = False,
 ) -> dict[str, Any]:
     """Evaluate every finished seed of a run on one split.
 
@@ -238,6 +240,7 @@ def evaluate(
         store: Other data, with series of the same kind; None takes the predictions that the run
             made on its own store, where it has them.
         out: Folder for predictions and ``metrics.json``; None writes nothing.
+        int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
 
     Returns:
         What a run's ``metrics.json`` holds, for this split alone. Seeds that diverged are named
@@ -245,7 +248,12 @@ def evaluate(
 
     Raises:
         CheckpointError: If no seed has finished, or the data do not fit.
+        ConfigError: If ``int8`` is given without a store, or the model trained no text encoder.
     """
+    if int8 and store is None:
+        raise ConfigError(
+            "--int8: predictions in 8 bits are made anew; give the store of their clips (--store)"
+        )
     run = open_run(run)
     seeds = [seed for seed in run.seeds if seed.is_finished]
     if not seeds:
@@ -257,7 +265,7 @@ def evaluate(
     if store is None:
         metrics, predictions = _read_evaluation(run, seeds, split)
     else:
-        metrics, predictions = _evaluate_on(open_store(store), run, seeds, split)
+        metrics, predictions = _evaluate_on(open_store(store), run, seeds, split, int8=int8)
     if out is not None:
         write_evaluation(Path(out), split, metrics, predictions)
     return run_metrics_to_json(metrics)
@@ -284,13 +292,15 @@ def _read_evaluation(
 
 
 def _evaluate_on(
-    store: Store, run: RunFolder, seeds: Sequence[SeedFolder], split: Split
+    store: Store, run: RunFolder, seeds: Sequence[SeedFolder], split: Split, *, int8: bool
 ) -> tuple[RunMetrics, list[Predictions]]:
     """Return metrics on one split of a store, and the predictions of every seed."""
     require_labels(store)
     predictions, attention, warnings = [], [], []
     for seed in seeds:
         trained = load_trained(seed.path, store)
+        if int8:
+            round_text_encoder(trained.model)
         dataset = dataset_of(trained.prepared, split)
         predictions.append(predict(trained.model, dataset))
         attended = evaluate_attention(predictions[-1], dataset.clips, trained.prepared.tokens)
