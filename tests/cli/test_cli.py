@@ -62,7 +62,6 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         (["train", "tam_ulag-mosi"], "there is no stores/mosi"),
         (["info", "nowhere"], "nowhere: is not a store"),
         (["evaluate", "nowhere"], "is not a run folder"),
-        (["evaluate", "nowhere", "--int8"], "give the store of their clips (--store)"),
         (["evaluate", "nowhere", "--split", "tset"], "must be one of train, valid, test"),
         (["compare", "nowhere", "there"], "is not a run folder"),
         (["report", "nowhere"], "is not a run folder"),

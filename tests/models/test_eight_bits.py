@@ -6,6 +6,7 @@ from helpers import TEXT, make_model
 from torch import nn
 from transformers import AutoModel, BertConfig
 
+import mien
 from mien.errors import ConfigError
 from mien.models.eight_bits import round_linear_layers, round_text_encoder
 from mien.pretrained.text_encoder import TokenEncoder
@@ -57,3 +58,8 @@ def test_scores_in_8_bits_are_near_and_nothing_else_is_rounded(attention):
 def test_a_model_whose_text_comes_as_states_is_refused():
     with pytest.raises(ConfigError, match="no text encoder of its own to compute in 8 bits"):
         round_text_encoder(make_model())
+
+
+def test_predictions_in_8_bits_are_made_anew_from_clips_that_must_be_given():
+    with pytest.raises(ConfigError, match=r"give the store of their clips \(--store\)"):
+        mien.evaluate("nowhere", int8=True)
