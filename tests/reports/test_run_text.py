@@ -4,7 +4,7 @@ from fake_runs import write_run
 
 from mien.evaluation.metrics import METRICS
 from mien.reports.comparison import compare_runs
-from mien.reports.run_text import format_comparison, format_run
+from mien.reports.run_text import format_comparison, format_rounding, format_run
 from mien.types import Modality, Scale
 
 
@@ -116,3 +116,17 @@ def test_the_fake_run_is_not_better_than_it_claims(runs):
         runs["worse"].metrics()["splits"]["test"]["fusion"]["mae"]["mean"], 1.2, atol=0.25
     )
     assert set(runs["planted"].metrics()["labels"]) == {str(m) for m in Modality}
+
+
+def test_what_8_bits_cost_is_the_difference_of_every_metric(runs):
+    before, after = (runs[name].metrics() for name in ("planted", "worse"))
+    lines = format_rounding(before, after).splitlines()
+    assert lines[0].split() == ["multimodal", "task", "32", "bits", "8", "bits", "difference"]
+    names = [line.split()[0] for line in lines[2:]]
+    splits = len(before["splits"])
+    assert names == list(METRICS[before["family"]]) * splits
+    line = next(line for line in lines if line.startswith("acc2_non0"))
+    split = next(iter(before["splits"]))
+    exact, rounded = (m["splits"][split]["fusion"]["acc2_non0"]["mean"] for m in (before, after))
+    numbers = [f"{100 * value:.2f}" for value in (exact, rounded, rounded - exact)]
+    assert line.split()[2:] == numbers
