@@ -27,6 +27,7 @@ __all__ = [
     "dtype_of_sums",
     "find_device",
     "has_float64",
+    "inferring",
     "move_to",
     "pad",
     "precise",
@@ -102,6 +103,20 @@ def has_float64(device: torch.device) -> bool:
 def dtype_of_sums(device: torch.device) -> torch.dtype:
     """Return the type in which long sums are taken on a device: float64 where it has that."""
     return torch.float64 if has_float64(device) else torch.float32
+
+
+@contextmanager
+def inferring(*modules: nn.Module) -> Iterator[None]:
+    """Let modules drop nothing and record no gradients; after the block they train if they did."""
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, was_training in zip(modules, modes, strict=True):
+            module.train(was_training)
 
 
 def move_to(module: nn.Module, device: torch.device) -> bool:

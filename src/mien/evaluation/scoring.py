@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from mien.data.dataset import ClipDataset, batches
 from mien.evaluation.predictions import Predictions
 from mien.models.multitask import MultimodalModel
-from mien.tensors import Batch, Output
+from mien.tensors import Batch, Output, inferring
 from mien.types import Modality
 
 __all__ = ["BATCH_SIZE", "predict", "predict_subsets"]
@@ -22,7 +21,6 @@ def predict(model: MultimodalModel, dataset: ClipDataset) -> Predictions:
     return predict_subsets(model, dataset, [model.modalities])[model.modalities]
 
 
-@torch.no_grad()
 def predict_subsets(
     model: MultimodalModel, dataset: ClipDataset, subsets: Sequence[tuple[Modality, ...]]
 ) -> dict[tuple[Modality, ...], Predictions]:
@@ -30,15 +28,13 @@ def predict_subsets(
 
     The split is encoded once, clips of like length together; only the fusion is done for each set.
     """
-    was_training = model.training
-    model.eval()
     device = next(model.parameters()).device
     scored = {subset: _Scored(model, len(dataset)) for subset in subsets}
-    for batch, _ in batches(dataset, BATCH_SIZE):
-        clips = model.encode_once(batch.to(device))
-        for subset, collected in scored.items():
-            collected.add(batch, model.finish(clips.keep(subset)))
-    model.train(was_training)
+    with inferring(model):
+        for batch, _ in batches(dataset, BATCH_SIZE):
+            clips = model.encode_once(batch.to(device))
+            for subset, collected in scored.items():
+                collected.add(batch, model.finish(clips.keep(subset)))
     return {
         subset: Predictions(
             ids=tuple(dataset.ids),

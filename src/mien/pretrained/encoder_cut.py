@@ -8,16 +8,14 @@ the model without its embeddings: states are given in their place.
 import copy
 from typing import Any, NamedTuple, cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mien.errors import ConfigError
-from mien.pretrained.packing import draw_short_texts
+from mien.pretrained.packing import CLOSE, differ_by, draw_short_texts
+from mien.tensors import inferring
 
 __all__ = ["CutEncoder", "cut_encoder", "find_layers"]
-
-_CLOSE = 1e-4  # by which states may differ from those of the encoder in one, in units of their size
 
 
 class _StatesAsEmbeddings(nn.Module):
@@ -102,28 +100,19 @@ def cut_encoder(backbone: nn.Module, layers: int) -> CutEncoder:
         ValueError,
     ) as error:
         raise _cannot_cut(backbone, f"after {layers}: {type(error).__name__}: {error}") from error
-    if difference > _CLOSE:
+    if difference > CLOSE:
         raise _cannot_cut(backbone, f"cut after {layers}, its states differ by {difference:.1g}")
     return CutEncoder(lower, upper, place)
 
 
-@torch.no_grad()
 def _compare(backbone: nn.Module, lower: nn.Module, upper: nn.Module) -> float:
     """Return by how much the parts differ from the encoder in one, in units of its states."""
     ids, mask = draw_short_texts(backbone)
-    modes = [(module, module.training) for module in backbone.modules()]
-    for part in (backbone, lower, upper):
-        part.eval()
-    try:
+    with inferring(backbone, lower, upper):
         expected = _states(backbone(input_ids=ids, attention_mask=mask.long()))
         below = _states(lower(input_ids=ids, attention_mask=mask.long()))
         joined = _states(upper(inputs_embeds=below, attention_mask=mask.long()))
-    finally:
-        for module, was_training in modes:
-            module.training = was_training
-        for part in (lower, upper):
-            part.training = backbone.training
-    return float((joined - expected)[mask].abs().max() / expected[mask].abs().max())
+    return differ_by(joined[mask], expected[mask])
 
 
 def _states(output: Any) -> Float[Tensor, "B T d"]:  # noqa: ANN401  # of transformers, without types

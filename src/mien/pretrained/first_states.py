@@ -12,19 +12,19 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mien.pretrained.packing import (
+    CLOSE,
     PACKING,
     Packing,
+    differ_by,
     draw_short_texts,
     first_position,
     pack,
     run_packed,
     unpack,
 )
-from mien.tensors import PaddedSeries
+from mien.tensors import PaddedSeries, inferring
 
 __all__ = ["can_end_in_first", "first_state", "run_to_first"]
-
-_CLOSE = 1e-4  # by which states may differ from those of the full layer, in units of their size
 
 
 def first_state(encoder: nn.Module, series: PaddedSeries) -> Float[Tensor, "B d"]:
@@ -52,17 +52,13 @@ def can_end_in_first(backbone: nn.Module, *, is_cut: bool = False) -> bool:
     if is_cut:
         size = int(cast("Any", backbone).config.hidden_size)
         given = (given[:, None] * torch.arange(1, size + 1, device=given.device)).sin()
-    was_training = backbone.training
-    backbone.eval()
     try:
-        with torch.no_grad():
+        with inferring(backbone):
             expected = run_packed(backbone, given, packing)[_firsts(packing)]
             computed = run_to_first(backbone, given, packing)[_rows(packing)]
     except (AttributeError, TypeError):  # an encoder that is put together in another way
         return False
-    finally:
-        backbone.train(was_training)
-    return float((computed - expected).abs().max()) <= _CLOSE * float(expected.abs().max())
+    return differ_by(computed, expected) <= CLOSE
 
 
 def run_to_first(

@@ -19,13 +19,17 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 
+from mien.tensors import inferring
+
 __all__ = [
+    "CLOSE",
     "PACKING",
     "Packing",
     "attend",
     "attend_by_length",
     "attend_padded",
     "cut_by_length",
+    "differ_by",
     "draw_short_texts",
     "first_position",
     "make_packable",
@@ -41,7 +45,8 @@ logger = logging.getLogger(__name__)
 PACKING = "packing"
 
 _PACKED = "mien_packed"  # name of the attention among those of transformers
-_CLOSE = 1e-4  # by which states may differ from those of the padded form, in units of their size
+#: By how much states of another form of an encoder may differ (``differ_by``) for it to be used.
+CLOSE = 1e-4
 _CHUNK_COST = 64  # padded tokens that cost as much as one more pass through the layers
 
 
@@ -204,20 +209,20 @@ def make_packable(backbone: nn.Module) -> bool:
     return not reason
 
 
-@torch.no_grad()
 def _compare(backbone: Any) -> str:  # noqa: ANN401  # of any class of transformers
     """Return how an encoder's packed form differs from the padded one; nothing if it does not."""
     ids, mask = draw_short_texts(backbone)
-    was_training = backbone.training
-    backbone.eval()
-    try:
+    packing = pack(mask)
+    with inferring(backbone):
         padded = backbone(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        packing = pack(mask)
         packed = unpack(run_packed(backbone, ids.flatten()[packing.places], packing), packing)
-    finally:
-        backbone.train(was_training)
-    difference = float((packed - padded)[mask].abs().max() / padded[mask].abs().max())
-    return "" if difference <= _CLOSE else f"packed, its states differ by {difference:.1g}"
+    difference = differ_by(packed[mask], padded[mask])
+    return "" if difference <= CLOSE else f"packed, its states differ by {difference:.1g}"
+
+
+def differ_by(states: Float[Tensor, "*B d"], expected: Float[Tensor, "*B d"]) -> float:
+    """Return by how much states differ from those that are expected, in units of their size."""
+    return float((states - expected).abs().max() / expected.abs().max())
 
 
 def draw_short_texts(
