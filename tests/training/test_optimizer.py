@@ -1,11 +1,13 @@
 import pytest
 import torch
 from helpers import SIZES, TEXT, make_config, make_generator, make_model
-from trainings import STATES, make_trainer
+from trainings import RATES, STATES, make_trainer
 
-import mien.training.optimizer
+import mien.training.optimizer.devices
 from mien.errors import ConfigError, TrainingError
-from mien.pretrained.text_encoder import TokenEncoder
+from mien.pretrained.adapters import AdaptedEncoder
+from mien.pretrained.encoder_cut import cut_encoder
+from mien.pretrained.text_encoder import TokenEncoder, TopLayers
 from mien.tensors import find_device
 from mien.training.experiment import train
 from mien.training.objective import MultitaskObjective
@@ -97,6 +99,37 @@ def test_a_parameter_in_two_groups_is_a_programmers_error():
         parameter_groups({"rest": [("a", one)], "audio": [("b", one)]}, TrainConfig())
 
 
+def make_text_encoder(name):
+    """A tiny encoder of two layers: all of it, its last two layers, or adapters at them."""
+    encoder = make_encoders()["mpnet"]
+    if name == "all":
+        return TokenEncoder(encoder)
+    top = TopLayers(cut_encoder(encoder, 0))
+    return top if name == "top" else AdaptedEncoder(top, top.layers, rank=2)
+
+
+@pytest.mark.parametrize("name", ["all", "top", "adapters"])
+def test_rates_fall_from_layer_to_layer(name):
+    model = make_model(sizes={**SIZES, TEXT: 8}, text_encoder=make_text_encoder(name))
+    objective = MultitaskObjective(make_generator("copy", torch.ones(3), sizes=STATES))
+    config = TrainConfig(layer_decay=0.5, learning_rate=RATES | {"text": 1.0})
+    groups = make_optimizer(model, objective, config).param_groups
+    rates = {id(p): g["lr"] for g in groups for p in g["params"]}
+    for key, parameter in model.text_encoder.named_parameters():
+        place = key.replace("adapters.", "layer.").replace("layers.", "layer.")
+        layer = place.partition("layer.")[2][:1]
+        assert rates[id(parameter)] == {"": 0.25, "0": 0.5, "1": 1.0}[layer], key
+    others = {id(p) for n, p in model.named_parameters() if not n.startswith("text_encoder.")}
+    assert {rates[number] for number in others} == {1e-2}
+
+
+def test_rates_by_layer_are_refused_where_layers_are_not_known():
+    model = make_model(text_encoder=torch.nn.Linear(6, 6))
+    objective = MultitaskObjective(make_generator("copy", torch.ones(3), sizes=STATES))
+    with pytest.raises(ConfigError, match=r"layer_decay: the layers of Linear are not known; use"):
+        make_optimizer(model, objective, TrainConfig(layer_decay=0.9))
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
@@ -144,7 +177,7 @@ def test_several_processes_take_a_gpu_each(monkeypatch):
 
 def test_one_process_can_train_in_one_precision_after_another(monkeypatch):
     """A second run of a notebook was refused, or kept the device of the first."""
-    monkeypatch.setattr(mien.training.optimizer, "has_bf16", lambda _: True)
+    monkeypatch.setattr(mien.training.optimizer.devices, "has_bf16", lambda _: True)
     kinds = [make_accelerator(TrainConfig(device="cpu", precision=p)).mixed_precision
              for p in ("float32", "bf16", "float32")]  # fmt: skip
     assert kinds == ["no", "bf16", "no"]
@@ -172,7 +205,7 @@ def test_on_cuda_the_precision_of_products_is_that_of_the_settings(monkeypatch):
 
 def test_a_processor_without_bf16_is_said_to_be_one(monkeypatch):
     """A training ended with a complaint of oneDNN about a primitive descriptor."""
-    monkeypatch.setattr(mien.training.optimizer, "has_bf16", lambda _: False)
+    monkeypatch.setattr(mien.training.optimizer.devices, "has_bf16", lambda _: False)
     with pytest.raises(TrainingError, match=r"cannot run an LSTM; use train\.precision=float32"):
         make_accelerator(TrainConfig(device="cpu", precision="bf16"))
 

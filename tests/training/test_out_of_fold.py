@@ -207,7 +207,8 @@ WITHOUT_USE = {
     "labels.generator", "labels.weight", "labels.warmup_epochs", "train.seeds", "train.epochs",
     "train.patience",
     "train.monitor", "train.batch_size", "train.accumulate", "train.gradient", "train.leftover",
-    "train.group_lengths", "train.optimizer", "train.learning_rate", "train.schedule",
+    "train.group_lengths", "train.optimizer", "train.learning_rate", "train.layer_decay",
+    "train.schedule", "train.warmup", "train.ema_decay",
     "train.weight_decay", "train.clip_norm", "train.threads",
 }  # fmt: skip
 

@@ -71,10 +71,12 @@ class AdaptedEncoder(nn.Module):
         super().__init__()
         encoder.requires_grad_(requires_grad=False)
         self.adapters = nn.ModuleDict()
+        self._by_layer: list[list[nn.Parameter]] = [[] for _ in layers]
         for name, linear in [*layers.named_modules()]:
             if isinstance(linear, nn.Linear):
                 adapter = _Adapter(linear, min(rank, linear.in_features, linear.out_features))
                 self.adapters[name.replace(".", "-")] = adapter
+                self._by_layer[int(name.partition(".")[0])] += adapter.parameters()
                 layers.set_submodule(name, _AdaptedLinear(linear, adapter))
         self._encoder = (encoder,)
 
@@ -94,6 +96,10 @@ class AdaptedEncoder(nn.Module):
         (encoder,) = self._encoder
         encoder.train(mode)
         return super().train(mode)
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """Return the adapters' parameters: none that is in no layer, then those of each layer."""
+        return [[], *self._by_layer]
 
     def merge(self) -> nn.Module:
         """Return the encoder with the adapters in its weights; this one is used up by that."""

@@ -15,7 +15,7 @@ from mien.errors import ConfigError
 from mien.pretrained.packing import CLOSE, differ_by, draw_short_texts
 from mien.tensors import inferring
 
-__all__ = ["CutEncoder", "cut_encoder", "find_layers"]
+__all__ = ["CutEncoder", "cut_encoder", "find_layers", "split_parameters"]
 
 
 class _StatesAsEmbeddings(nn.Module):
@@ -64,6 +64,13 @@ def find_layers(backbone: nn.Module) -> str:
     if len(outer) != 1:
         raise _cannot_cut(backbone, "there is no list of them")
     return outer[0]
+
+
+def split_parameters(encoder: nn.Module, layers: nn.ModuleList) -> list[list[nn.Parameter]]:
+    """Return the parameters of an encoder that are in none of its layers, then those of each."""
+    of_layers = [list(layer.parameters()) for layer in layers]
+    known = {id(parameter) for own in of_layers for parameter in own}
+    return [[p for p in encoder.parameters() if id(p) not in known], *of_layers]
 
 
 def cut_encoder(backbone: nn.Module, layers: int) -> CutEncoder:

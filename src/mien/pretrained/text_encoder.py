@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mien.pretrained.adapters import AdaptedEncoder
 from mien.pretrained.direct.bert import load_bert, read_sizes
-from mien.pretrained.encoder_cut import CutEncoder, cut_encoder, find_layers
+from mien.pretrained.encoder_cut import CutEncoder, cut_encoder, find_layers, split_parameters
 from mien.pretrained.first_states import can_end_in_first, first_state, run_to_first
 from mien.pretrained.packing import (
     make_packable,
@@ -75,6 +75,15 @@ class TokenEncoder(nn.Module):
         ids = series.values.squeeze(-1).long().flatten()
         return run_to_first(self.backbone, ids[packing.places], packing)
 
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """Return the parameters that are in no layer, then those of each, from the lowest.
+
+        Raises:
+            ConfigError: If the layers cannot be told apart.
+        """
+        stack = self.backbone.get_submodule(find_layers(self.backbone))
+        return split_parameters(self, cast("nn.ModuleList", stack))
+
     @cached_property
     def _can_end_in_first(self) -> bool:
         return self.is_packable and can_end_in_first(self.backbone)
@@ -128,6 +137,10 @@ class TopLayers(nn.Module):
         packing = pack(series.mask)
         (upper,) = self._upper
         return run_to_first(upper, series.values.flatten(0, 1)[packing.places], packing)
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """Return the parameters that all layers use, then those of each, from the lowest."""
+        return split_parameters(self, self.layers)
 
     @cached_property
     def _can_end_in_first(self) -> bool:

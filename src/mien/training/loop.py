@@ -27,8 +27,6 @@ __all__ = ["StepBatch", "Stepper", "check_steps", "mix_seeds"]
 
 logger = logging.getLogger(__name__)
 
-_WARMUP = 0.1  # share of all steps in which the rates of the linear schedule rise
-
 
 def check_steps(config: TrainConfig, num_clips: int) -> None:
     """Check that an epoch over so many clips takes a step.
@@ -167,7 +165,8 @@ class Stepper:
             return
         per_epoch = math.ceil(num_clips / (self.config.batch_size * self.config.accumulate))
         done = ((epoch - 1) * per_epoch + number + 1) / (self.config.epochs * per_epoch + 1)
-        factor = min(done / _WARMUP, (1 - done) / (1 - _WARMUP))
+        rise = self.config.warmup
+        factor = min(done / rise if rise else 1.0, (1 - done) / (1 - rise))
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 

@@ -112,8 +112,14 @@ class TrainConfig(Settings):
             less is padded. It changes no gradient where ``gradient`` is ``mean``.
         optimizer: ``adam`` (weight decay as a part of the gradient) or ``adamw``.
         learning_rate: Step size of each group of parameters.
-        schedule: ``constant``, or ``linear``: rates rise over the first tenth of all steps and fall
-            to 0 at the end of the last of ``epochs``.
+        layer_decay: By what the rate of a layer of the text encoder is multiplied for the one below
+            it: the last trained layer has ``learning_rate.text``, those below have less.
+        schedule: ``constant``, or ``linear``: rates rise in the first steps and fall to 0 at the
+            end of the last of ``epochs``.
+        warmup: Share of all steps in which the rates of ``linear`` rise.
+        ema_decay: What remains, after a step, of a running average of the weights, which is what
+            validation picks and the run keeps in place of the last weights; .99 remembers about
+            100 steps. 0 averages nothing.
         weight_decay: Weight decay of each group; biases and norms of the text encoder have none.
         clip_norm: Longest gradient of a step; 0 for no limit.
         device: Where to compute: ``auto`` takes CUDA or MPS where there is one; ``cpu``, ``cuda``,
@@ -136,7 +142,10 @@ class TrainConfig(Settings):
     group_lengths: bool = True
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: LearningRates = LearningRates()
+    layer_decay: float = Field(1.0, gt=0, le=1)
     schedule: Literal["constant", "linear"] = "constant"
+    warmup: float = Field(0.1, ge=0, lt=1)
+    ema_decay: float = Field(0.0, ge=0, lt=1)
     weight_decay: WeightDecays = WeightDecays()
     clip_norm: float = Field(0.0, ge=0)
     device: Device = "auto"

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.listening import EpochRecord, TrainingListener
 from mien.training.loop import Stepper, mix_seeds
 from mien.training.objective import MultitaskObjective
+from mien.training.optimizer import WeightAverage
 from mien.training.settings import TrainConfig
 from mien.types import Task
 
@@ -86,6 +88,7 @@ class Trainer(Stepper):
         self.seed, self.folder = seed, folder
         self.header = {**header, "seed": seed}
         self.history: list[EpochRecord] = []
+        self.average = WeightAverage(model, config.ema_decay) if config.ema_decay else None
 
     @property
     def is_finished(self) -> bool:
@@ -129,6 +132,15 @@ class Trainer(Stepper):
             seconds=time.perf_counter() - start,
         )
 
+    def _update(self) -> None:
+        super()._update()
+        if self.average is not None:
+            self.average.update()
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Let the model have the weights that are validated and kept."""
+        return nullcontext() if self.average is None else self.average.applied()
+
     def _seed_of(self, epoch: int) -> int:
         """Return torch's seed of an epoch; processes draw their masks from seeds of their own."""
         seed = mix_seeds(self.seed, epoch)
@@ -140,7 +152,8 @@ class Trainer(Stepper):
         Raises:
             DivergenceError: If a score is not a finite number.
         """
-        scores = self._score_valid()
+        with self._averaged():
+            scores = self._score_valid()
         if not np.isfinite(scores).all():
             raise DivergenceError(
                 f"training diverged in epoch {epoch}: {np.sum(~np.isfinite(scores))} validation "
@@ -177,8 +190,10 @@ class Trainer(Stepper):
         modules = {"model": self.model, "objective": self.objective}
         if record.is_best:
             header = {**self.header, "epoch": record.epoch, "valid": record.valid}
-            lasting = {k: t for k, t in join_states(modules).items() if not self._is_passing(k)}
-            write_tensors(self.folder / "best.safetensors", lasting, header)
+            with self._averaged():
+                states = join_states(modules)
+                lasting = {k: t for k, t in states.items() if not self._is_passing(k)}
+                write_tensors(self.folder / "best.safetensors", lasting, header)
         labels = self.objective.labels
         (self.folder / "labels").mkdir(exist_ok=True)
         given = [labels.latest(m).cpu().numpy() for m in labels.modalities]
@@ -187,6 +202,8 @@ class Trainer(Stepper):
         write_text(self.folder / "epochs.jsonl", lines)
         header = {**self.header, "history": [r.to_json() for r in self.history]}
         tensors = {**join_states(modules), **_optimizer_tensors(self.optimizer)}
+        if self.average is not None:
+            tensors |= {f"average/{key}": t for key, t in self.average.state().items()}
         write_tensors(self.folder / "last.safetensors", tensors, header)
 
     def _is_passing(self, key: str) -> bool:
@@ -221,6 +238,8 @@ class Trainer(Stepper):
         load_weights(self.model, split_states(tensors, "model"), str(path))
         load_weights(self.objective, split_states(tensors, "objective"), str(path))
         _load_optimizer(self.optimizer, split_states(tensors, "optimizer"))
+        if self.average is not None:
+            self.average.load(split_states(tensors, "average"))
         self.history = [EpochRecord(**record) for record in header["history"]]
 
     def load_best(self) -> None:
