@@ -7,6 +7,7 @@ import pytest
 from fake_runs import write_run
 
 from mien.errors import CheckpointError
+from mien.evaluation.metrics import METRICS
 from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json, run_metrics_to_json
 from mien.training.run_folder import open_run
 from mien.types import Modality
@@ -45,13 +46,24 @@ def test_the_mean_and_deviation_are_over_the_values_of_the_seeds(run):
             assert (metric.deviation is None) == (len(metric.values) == 1)
 
 
+def test_the_ensemble_is_the_mean_of_the_scores_of_the_seeds(run):
+    for split, tasks in run.results().splits.items():
+        scored = [seed.predictions(split) for seed in run.seeds]
+        scores = np.mean([of_seed.scores["fusion"] for of_seed in scored], axis=0)
+        targets = scored[0].targets["fusion"]
+        for name, metric in tasks["fusion"].items():
+            of_all = METRICS[run.results().family][name](scores, targets)
+            several = len(run.seeds) > 1
+            assert metric.ensemble == (pytest.approx(of_all) if several else None)
+
+
 def test_the_file_of_an_earlier_version_is_read(run):
     values = copy.deepcopy(run.metrics())
     del values["failed_seeds"]
     for tasks in values["splits"].values():
         for metrics in tasks.values():
             for metric in metrics.values():
-                for key in ("num_clips", "low_videos", "high_videos", "num_videos"):
+                for key in ("num_clips", "low_videos", "high_videos", "num_videos", "ensemble"):
                     metric.pop(key, None)
     metrics = run_metrics_from_json(values)
     assert metrics.failed_seeds == {}

@@ -29,9 +29,10 @@ def test_the_table_of_a_run_holds_the_numbers_of_its_metrics(runs):
     metrics = runs["planted"].metrics()
     acc2 = metrics["splits"]["test"]["fusion"]["acc2_non0"]
     line = next(x for x in format_run(metrics).splitlines() if x.startswith("acc2_non0 %"))
-    wanted = [acc2["mean"], acc2["deviation"], *(acc2[k] for k in ("low", "high", "low_videos"))]
+    keys = ("mean", "deviation", "ensemble", "low", "high", "low_videos")
+    wanted = [acc2[key] for key in keys]
     numbers = line.replace("[", " ").replace("]", " ").replace(",", " ").split()[2:]
-    assert numbers[:5] == [f"{100 * value:.2f}" for value in wanted]
+    assert numbers[:6] == [f"{100 * value:.2f}" for value in wanted]
 
 
 @pytest.mark.parametrize("name", ["planted", "sims"])
@@ -56,6 +57,7 @@ def test_a_single_seed_has_no_deviation(runs):
     line = next(x for x in text.splitlines() if x.startswith("mae "))
     assert line.split()[2] == "-"
     assert "1 seed (1111)" in text
+    assert "ensemble" not in text
 
 
 def test_a_table_without_videos_has_no_interval_over_videos(runs):

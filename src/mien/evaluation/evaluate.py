@@ -185,6 +185,7 @@ def _summarise(
         low_videos=json_number(videos.low) if videos is not None else None,
         high_videos=json_number(videos.high) if videos is not None else None,
         num_videos=videos.num_units if videos is not None else None,
+        ensemble=json_number(metric(scores.mean(axis=0), targets)) if len(scores) > 1 else None,
     )
 
 

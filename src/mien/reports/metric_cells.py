@@ -14,6 +14,7 @@ __all__ = [
     "WithInterval",
     "count_units",
     "difference_cell",
+    "has_ensemble",
     "has_videos",
     "interval_cell",
     "mean_cell",
@@ -61,10 +62,18 @@ def has_videos(metrics: Mapping[str, MetricSummary]) -> bool:
     return any(metric.num_videos is not None for metric in metrics.values())
 
 
+def has_ensemble(metrics: Mapping[str, MetricSummary]) -> bool:
+    """Return whether the metrics of the mean of several seeds' scores are known."""
+    return any(metric.ensemble is not None for metric in metrics.values())
+
+
 def metric_rows(
     metrics: Mapping[str, MetricSummary], family: str, names: Mapping[str, str]
 ) -> list[list[str]]:
-    """Return a row for each metric: name, mean, deviation, intervals by clips and by videos.
+    """Return a row for each metric: name, mean, deviation, ensemble, intervals.
+
+    The metric of the ensemble is there where ``has_ensemble``; intervals are those by clips and,
+    where ``has_videos``, those by videos.
 
     Args:
         metrics: The metrics of a task.
@@ -76,6 +85,8 @@ def metric_rows(
         metric = METRICS[family][name]
         row = [names[name], format_value(summary.mean, metric)]
         row.append(format_value(summary.deviation, metric))
+        if has_ensemble(metrics):
+            row.append(format_value(summary.ensemble, metric))
         row.append(format_interval(summary.low, summary.high, metric))
         if has_videos(metrics):
             row.append(format_interval(summary.low_videos, summary.high_videos, metric))

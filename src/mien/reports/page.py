@@ -19,7 +19,14 @@ from mien.reports.label_tables import (
     rows_of_run,
     spread_column,
 )
-from mien.reports.metric_cells import count_units, has_videos, mean_cell, metric_rows, spread_cell
+from mien.reports.metric_cells import (
+    count_units,
+    has_ensemble,
+    has_videos,
+    mean_cell,
+    metric_rows,
+    spread_cell,
+)
 from mien.reports.text import (
     UNDEFINED,
     describe_metrics,
@@ -136,8 +143,13 @@ def _main_results(run: FinishedRun) -> str:
             "**The numbers are of an earlier version, whose intervals are percentiles however few "
             "the videos: below 20 of them they are too narrow.**"
         )
+    ensemble = (
+        "Ensemble: the metric of the mean of the seeds' scores, which is one prediction that takes "
+        "as many models. "
+    )
     parts.append(
-        "Mean, and standard deviation of a sample, over the seeds. Intervals are 95 % intervals of "
+        "Mean, and standard deviation of a sample, over the seeds. "
+        f"{ensemble * (len(run.metrics.seeds) > 1)}Intervals are 95 % intervals of "
         "the mean over the seeds, by clips and, where several clips come from one video, by whole "
         f"videos: percentiles of a bootstrap, or t intervals below {FEW_UNITS} of them. They say "
         "how far a number depends on the clips of the split, for these weights; not how far it "
@@ -149,7 +161,8 @@ def _main_results(run: FinishedRun) -> str:
 
 
 def _metric_table(metrics: Mapping[str, MetricSummary], run: FinishedRun) -> str:
-    heading = ["metric", "mean", "deviation", "95 % interval, clips"]
+    ensemble = ["ensemble"] * has_ensemble(metrics)
+    heading = ["metric", "mean", "deviation", *ensemble, "95 % interval, clips"]
     if has_videos(metrics):
         heading.append("95 % interval, videos")
     return markdown_table(heading, metric_rows(metrics, run.family, _metric_names(metrics, run)))

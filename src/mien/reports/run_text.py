@@ -20,7 +20,7 @@ from mien.reports.label_tables import (
     mean_column,
     rows_of_run,
 )
-from mien.reports.metric_cells import count_units, has_videos, metric_rows
+from mien.reports.metric_cells import count_units, has_ensemble, has_videos, metric_rows
 from mien.reports.text import (
     SOMEWHAT_FEW,
     count_words,
@@ -40,8 +40,9 @@ __all__ = ["describe_pairing", "format_comparison", "format_rounding", "format_r
 def format_run(values: Mapping[str, Any]) -> str:
     """Return what a run gave on the multimodal task, from what its ``metrics.json`` holds.
 
-    For test and valid, as far as there are predictions: mean and deviation over the seeds and the
-    95 % interval over clips, and over videos where several clips come from one video; below, how
+    For test and valid, as far as there are predictions: mean and deviation over the seeds, the
+    metric of the mean of their scores, and the 95 % interval over clips, and over videos where
+    several clips come from one video; below, how
     each metric counts.
     """
     run = run_metrics_from_json(values)
@@ -58,10 +59,13 @@ def format_run(values: Mapping[str, Any]) -> str:
     parts += _format_unimodal(run)
     parts += _format_agreement(run)
     parts += _format_attention(run)
+    several = "ensemble: the metric of the mean of the seeds' scores; "
+    ensemble = several if len(run.seeds) > 1 else ""
     parts.append(
         wrap(
-            "deviation: standard deviation over the seeds; intervals: 95 %, of the mean over the "
-            "seeds, by clips or whole videos; they hold for these weights, not for other seeds"
+            f"deviation: standard deviation over the seeds; {ensemble}intervals: 95 %, of the mean "
+            "over the seeds, by clips or whole videos; they hold for these weights, not for other "
+            "seeds"
         )
         + "\n"
         + _describe(family)
@@ -89,7 +93,8 @@ def format_rounding(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _format_metrics(metrics: Mapping[str, MetricSummary], family: str) -> str:
-    heading = ["metric", "mean", "deviation", "interval, clips"]
+    ensemble = ["ensemble"] * has_ensemble(metrics)
+    heading = ["metric", "mean", "deviation", *ensemble, "interval, clips"]
     if has_videos(metrics):
         heading.append("interval, videos")
     names = {name: label_metric(name, family) for name in metrics}

@@ -52,6 +52,8 @@ class MetricSummary:
         low_videos: The same over videos, where several clips come from one; None for a single one.
         high_videos: Upper end.
         num_videos: Videos that it rests on; None where each clip is a video of its own.
+        ensemble: The metric of the mean of the seeds' scores, which is one prediction made by
+            several models; None for a single seed, and in the file of an earlier version.
     """
 
     mean: Number | None
@@ -63,6 +65,7 @@ class MetricSummary:
     low_videos: Number | None = None
     high_videos: Number | None = None
     num_videos: int | None = None
+    ensemble: Number | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,8 @@ class RunMetrics:
 
 #: Fields of a metric that are in the file only where several clips come from one video.
 _OF_VIDEOS: Final = ("low_videos", "high_videos", "num_videos")
+#: Those that are in it only where there are several seeds.
+_OF_SEVERAL: Final = ("ensemble",)
 
 
 def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
@@ -116,8 +121,10 @@ def _tree_to_json(tree: Any) -> Any:  # noqa: ANN401  # mappings down to values 
         return {str(key): _tree_to_json(branch) for key, branch in tree.items()}
     values: dict[str, Any] = asdict(tree)
     values["values"] = list(tree.values)
-    if isinstance(tree, MetricSummary) and tree.num_videos is None:
-        values = {key: value for key, value in values.items() if key not in _OF_VIDEOS}
+    if isinstance(tree, MetricSummary):
+        left_out = _OF_VIDEOS if tree.num_videos is None else ()
+        left_out += _OF_SEVERAL if len(tree.values) == 1 else ()
+        values = {key: value for key, value in values.items() if key not in left_out}
     return values
 
 
