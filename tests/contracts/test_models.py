@@ -241,6 +241,23 @@ def test_the_same_seed_makes_the_same_weights(name, switch):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@every_variant
+@pytest.mark.parametrize("modality", Modality)
+def test_the_head_of_a_model_of_one_modality_is_carried_over_to_one_of_several(
+    name, switch, modality
+):
+    """A model that has read more at first scores as the one did that read a modality alone."""
+    alone = make_eval_model(name, switch, sizes={modality: SIZES[modality]})
+    several = make_eval_model(name, switch, seed=2)
+    state, own = alone.state_dict(), several.state_dict()
+    fits = {k: t for k, t in state.items() if k in own and t.shape == own[k].shape}
+    several.load_state_dict({**own, **fits, **several.widen(state, modality)})
+    batch = make_batch(make_clip(1, 3), make_clip(2, 5))
+    expected = alone(batch).scores[Task.FUSION]
+    torch.testing.assert_close(several(batch).scores[Task.FUSION], expected)
+    assert several.widen({}, modality) == {}
+
+
 # --- missing modalities ---------------------------------------------------------------------------
 
 

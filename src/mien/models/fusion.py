@@ -34,11 +34,16 @@ class ConcatFusion(nn.Module):
 
     def __init__(self, sizes: Mapping[Modality, int], size: int) -> None:  # noqa: ARG002
         super().__init__()
+        self.sizes = dict(sizes)
         self.output_size = sum(sizes.values())
 
     def forward(self, vectors: Mapping[Modality, Float[Tensor, "B _"]]) -> Float[Tensor, "B _"]:
         """Return the joined vectors."""
         return torch.cat(list(vectors.values()), dim=-1)
+
+    def columns_of(self, modality: Modality) -> slice:
+        """Return where in the fused vector that is which a fusion of this modality alone gives."""
+        return _place_of(self.sizes, modality)
 
 
 class RankOneFusion(nn.Module):
@@ -57,6 +62,7 @@ class RankOneFusion(nn.Module):
 
     def __init__(self, sizes: Mapping[Modality, int], size: int) -> None:  # noqa: ARG002
         super().__init__()
+        self.sizes = dict(sizes)
         self.output_size = sum(sizes.values()) * len(sizes)
 
     def forward(self, vectors: Mapping[Modality, Float[Tensor, "B _"]]) -> Float[Tensor, "B _"]:
@@ -64,6 +70,10 @@ class RankOneFusion(nn.Module):
         sums = {m: x.sum(dim=-1, keepdim=True) for m, x in vectors.items()}
         products = [sums[n] * vectors[m] for m, n in _pairs_both_ways(list(vectors))]
         return torch.cat([*vectors.values(), *products], dim=-1)
+
+    def columns_of(self, modality: Modality) -> slice:
+        """Return where in the fused vector that is which a fusion of this modality alone gives."""
+        return _place_of(self.sizes, modality)
 
 
 def _pairs_both_ways(modalities: list[Modality]) -> list[tuple[Modality, Modality]]:
@@ -114,6 +124,13 @@ class DimensionFusion(nn.Module):
         fused = torch.einsum("mbh,mbh->bh", weights, torch.stack(parts))
         return torch.cat([fused, *_products(parts), *parts], dim=-1)
 
+    def columns_of(self, modality: Modality) -> slice:
+        """Return where in the fused vector that is which a fusion of this modality alone gives."""
+        sizes = {m: layer.out_features for m, layer in self.project.items()}
+        place = _place_of(sizes, modality)
+        before = self.output_size - sum(sizes.values())
+        return slice(before + place.start, before + place.stop)
+
 
 class ConflictFusion(nn.Module):
     """Fuse per dimension, with weights that see where the modalities contradict each other.
@@ -155,6 +172,20 @@ class ConflictFusion(nn.Module):
         weights = torch.stack([self.weigh[m](looked) for m in vectors]).softmax(dim=0)  # (M, B, H)
         fused = torch.einsum("mbh,mbh->bh", weights, torch.stack(parts))
         return torch.cat([fused, seen], dim=-1)
+
+    def columns_of(self, modality: Modality) -> slice:
+        """Return where in the fused vector that is which a fusion of this modality alone gives."""
+        sizes = {m: layer.out_features for m, layer in self.project.items()}
+        place = _place_of(sizes, modality)
+        before = self.output_size - sum(sizes.values())
+        return slice(before + place.start, before + place.stop)
+
+
+def _place_of(sizes: Mapping[Modality, int], modality: Modality) -> slice:
+    """Return where a modality's vector is in the joined ones."""
+    before = list(sizes)[: list(sizes).index(modality)]
+    start = sum(sizes[other] for other in before)
+    return slice(start, start + sizes[modality])
 
 
 def _products(parts: Sequence[Float[Tensor, "B H"]]) -> list[Float[Tensor, "B H"]]:

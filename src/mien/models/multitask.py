@@ -16,6 +16,7 @@ from mien.models.encoders import (
     StepEncoder,
     Summarise,
 )
+from mien.models.fusion import Fusion
 from mien.models.model_settings import (
     AttentionName,
     Dropouts,
@@ -243,6 +244,29 @@ class Multitask(MultimodalModel):
                 for task, size in sizes.items()
             }
         )
+
+    def widen(self, state: Mapping[str, Tensor], modality: Modality) -> dict[str, Tensor]:
+        """Return weights of a model of one modality, as this one of several takes them over.
+
+        The multimodal head reads from the fused vector what that model's head read, and nothing
+        else at first. Only what has to be changed for that is returned; nothing where it does not
+        fit, or the model fuses in a way of its own.
+
+        Args:
+            state: The weights of the other model.
+            modality: What it reads.
+        """
+        name = f"heads.{Task.FUSION}.enter.weight"
+        own, given = self.state_dict().get(name), state.get(name)
+        fusion = getattr(self, "fusion", None)
+        if own is None or given is None or not isinstance(fusion, Fusion):
+            return {}
+        columns = fusion.columns_of(modality)
+        if given.shape != (len(own), columns.stop - columns.start):
+            return {}
+        weight = torch.zeros_like(own)
+        weight[:, columns] = given.to(own)
+        return {name: weight}
 
     def fill_absent(
         self,

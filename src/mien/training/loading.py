@@ -13,7 +13,7 @@ from mien.data.store import Store
 from mien.data.text import check_encoder
 from mien.errors import CheckpointError, TrainingError
 from mien.models import build_model
-from mien.models.multitask import ModelInputs, MultimodalModel
+from mien.models.multitask import ModelInputs, MultimodalModel, Multitask
 from mien.training.checkpoints.checkpoint import (
     build_with,
     check_finite,
@@ -209,11 +209,17 @@ def _refuse_seen(path: Path, header: Header, store: Store) -> None:
 def take_over(model: MultimodalModel, start: Start) -> None:
     """Load the tensors that fit by name and shape, and log how many did.
 
+    The head of a model of one modality is carried over to a model of several: there it reads of
+    the fused vector what it read before.
+
     Raises:
         TrainingError: If none fits.
     """
-    own = model.state_dict()
-    fits = {k: t for k, t in start.tensors.items() if k in own and fits_in(own[k], t)}
+    own, tensors = model.state_dict(), start.tensors
+    modalities = tuple(start.header.sizes)
+    if isinstance(model, Multitask) and len(modalities) == 1 < len(model.modalities):
+        tensors = {**tensors, **model.widen(tensors, modalities[0])}
+    fits = {k: t for k, t in tensors.items() if k in own and fits_in(own[k], t)}
     if not fits:
         raise TrainingError(f"{start.path}: no weight in it fits the model of these settings")
     model.load_state_dict({**own, **fits})
