@@ -11,14 +11,14 @@ from mien.tensors import pad
 from mien.types import Corpus, Material, SeriesSource
 
 
-def make_store(path, transcripts, *, tokens=None):
+def make_store(path, transcripts, *, tokens=None, language="en"):
     """A store of as many clips as there are transcripts, with published token ids if given."""
     material = make_material(num_clips=(len(transcripts), 0, 0))
     clips = [
         type(clip)(id=clip.id, split=clip.split, transcript=text, labels=clip.labels)
         for clip, text in zip(material.corpus.clips, transcripts, strict=True)
     ]
-    corpus = Corpus(name="tiny", language="en", scale=material.corpus.scale, clips=tuple(clips))
+    corpus = Corpus(name="tiny", language=language, scale=material.corpus.scale, clips=tuple(clips))
     series = material.series
     if tokens is not None:
         arrays = [np.array(one, dtype=np.int32).reshape(-1, 1) for one in tokens]

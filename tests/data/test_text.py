@@ -15,6 +15,8 @@ from mien.data.text import prepare_text
 from mien.data.text_reader import TextReader
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import AssetError, ConfigError
+from mien.pretrained.direct.tokenizer import load_tokenizer
+from mien.pretrained.encoder_source import find_local_encoder
 from mien.pretrained.text_encoder import GivenStates, TokenEncoder
 from mien.tensors import pad
 from mien.training.preparation import prepare
@@ -245,6 +247,47 @@ def test_published_token_ids_are_taken_as_they_are(tmp_path, tiny_bert):
     text = prepare_text(store, make_settings(tiny_bert, input="tokens"))
     assert [text.series[row][:, 0].tolist() for row in range(3)] == tokens
     assert text.tokens is None
+
+
+def bert_ids(*words):
+    """Ids of uncased BERT, with its marks."""
+    known = load_tokenizer(find_local_encoder("minilm")).vocabulary()
+    return [known[word] for word in ("[CLS]", *words, "[SEP]")]
+
+
+def test_published_ids_of_bert_are_carried_over_by_the_names_of_their_tokens(tmp_path, tiny_bert):
+    """They were read as they are, as other words, wherever an encoder has as many tokens."""
+    tokens = [bert_ids("film", "[UNK]", "good"), [], bert_ids("not", "[PAD]", "[MASK]")]
+    store = make_store(tmp_path / "s", ["a", "b", "c"], tokens=tokens)
+    own = load_tokenizer(tiny_bert).vocabulary()
+    text = prepare_text(store, make_settings(tiny_bert, input="tokens"))
+    names = [["[CLS]", "film", "[UNK]", "good", "[SEP]"], [],
+             ["[CLS]", "not", "[PAD]", "[MASK]", "[SEP]"]]  # fmt: skip
+    found = [text.series[row][:, 0].tolist() for row in range(3)]
+    assert found == [[own[word] for word in each] for each in names]
+
+
+@pytest.mark.parametrize(
+    ("word", "language", "message"),
+    [
+        (
+            "zebra",
+            "en",
+            r"but 'zebra', id \d+, of the published token ids is not in the vocabulary",
+        ),
+        (
+            "good",
+            "zh",
+            r"are BERT's, and .* has another vocabulary; use text_encoder\.input=transc",
+        ),
+    ],
+)
+def test_published_ids_without_a_name_here_are_refused(
+    tmp_path, tiny_bert, word, language, message
+):
+    store = make_store(tmp_path / "s", ["a"], tokens=[bert_ids(word)], language=language)
+    with pytest.raises(ConfigError, match=message):
+        prepare_text(store, make_settings(tiny_bert, input="tokens"))
 
 
 @pytest.mark.parametrize("worst", [48, 60, 30521])

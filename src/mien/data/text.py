@@ -168,7 +168,7 @@ def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextIn
     reader = TextReader(config, store.meta.language, online=online)
     num_truncated = 0
     if config.input == "tokens":
-        ids = store.series("tokens")
+        ids = reader.rename_tokens(store.series("tokens"), store.meta.language)
     else:
         transcripts = store.clips.transcripts
         ids = read_tokens(reader, transcripts)

@@ -16,6 +16,7 @@ from mien.data.text_settings import TextEncoderConfig
 from mien.data.text_states import states_of
 from mien.errors import ConfigError
 from mien.pretrained.adapters import AdaptedEncoder
+from mien.pretrained.direct.token_names import rename_tokens
 from mien.pretrained.direct.tokenizer import load_tokenizer
 from mien.pretrained.encoder_source import (
     default_text_encoder,
@@ -37,6 +38,7 @@ from mien.pretrained.text_encoder import (
 
 __all__ = ["TextReader", "TokenisedText"]
 
+_BERT_BEGINS = 101  # id of [CLS], in the vocabulary of every published BERT
 _CHUNK = 64  # texts whose states are computed at once
 
 
@@ -148,6 +150,31 @@ class TextReader:
         ]
         offsets = np.concatenate([[0], np.cumsum([len(numbers) for numbers in ids])])
         return Series(np.concatenate(ids)[:, None], offsets.astype(np.int64))
+
+    def rename_tokens(self, ids: Series, language: str) -> Series:
+        """Return published token ids, which are BERT's, as this encoder numbers the same tokens.
+
+        Args:
+            ids: Token ids of each text, ``(T, 1)``.
+            language: ISO 639-1 code of the texts.
+
+        Raises:
+            ConfigError: If the encoder has another vocabulary.
+            AssetError: If BERT's vocabulary is needed, and is not here.
+        """
+        starts = ids.offsets[:-1][ids.lengths > 0]
+        is_of_bert = len(starts) > 0 and int(np.median(ids.values[starts])) == _BERT_BEGINS
+        if not is_of_bert or self._tokenizer.marks[0] == _BERT_BEGINS:
+            return ids
+        if language != "en":
+            raise ConfigError(
+                f"setting text_encoder.input is 'tokens', but the published token ids are BERT's, "
+                f"and {self.name!r} has another vocabulary; use text_encoder.input=transcript, or "
+                "name the BERT that they were made for"
+            )
+        given = load_tokenizer(find_local_encoder("minilm"))  # has the vocabulary of uncased BERT
+        renamed = rename_tokens(np.asarray(ids.values), given, self._tokenizer, self.name)
+        return Series(renamed, ids.offsets)
 
     def analyse(self, text: str) -> TokenisedText:
         """Return a text, which is not empty, in tokens, and how much of it is read."""

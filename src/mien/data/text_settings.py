@@ -14,7 +14,7 @@ class TextEncoderConfig(Settings):
 
     Attributes:
         input: ``transcript``: what is said, through the encoder's own tokenizer. ``tokens``: the
-            published token ids, for an encoder with the same vocabulary. ``embeddings``: the
+            published token ids, for an encoder with the same tokens. ``embeddings``: the
             published states of the text, without an encoder. ``none``: leave the text out.
         name: ``auto`` (the default encoder for the language of the corpus), a name that
             ``mien assets`` lists, a local folder, or a name on a model hub.

@@ -108,6 +108,15 @@ class TextTokenizer:
         encoding = self._backend.encode(list(words), is_pretokenized=True)
         return encoding.ids, encoding.word_ids
 
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """Ids of the tokens that it puts around a text."""
+        return tuple(self.encode([""])[0])
+
+    def vocabulary(self) -> dict[str, int]:
+        """Return the id of every token."""
+        return dict(self._backend.get_vocab())
+
     def to_json(self, most: int) -> str:
         """Return it in the form that the package ``tokenizers`` reads; it cuts to ``most``."""
         copy = Tokenizer.from_str(self._backend.to_str())
@@ -157,6 +166,10 @@ class SlowTokenizer(TextTokenizer):
     ) -> tuple[list[int], list[int | None]]:
         """Refuse: which word a token belongs to is not known."""
         raise self._refusal()
+
+    def vocabulary(self) -> dict[str, int]:
+        """Return the id of every token."""
+        return dict(self._tokenizer.get_vocab())
 
     def to_json(self, most: int) -> str:  # noqa: ARG002
         """Refuse: it has no such form."""
