@@ -103,6 +103,7 @@ class DimensionFusion(nn.Module):
 
     def __init__(self, sizes: Mapping[Modality, int], size: int) -> None:
         super().__init__()
+        self.sizes = dict.fromkeys(sizes, size)
         total = sum(sizes.values())
         self.project = nn.ModuleDict({m: nn.Linear(n, size) for m, n in sizes.items()})
         self.weigh = (
@@ -126,9 +127,8 @@ class DimensionFusion(nn.Module):
 
     def columns_of(self, modality: Modality) -> slice:
         """Return where in the fused vector that is which a fusion of this modality alone gives."""
-        sizes = {m: layer.out_features for m, layer in self.project.items()}
-        place = _place_of(sizes, modality)
-        before = self.output_size - sum(sizes.values())
+        place = _place_of(self.sizes, modality)
+        before = self.output_size - sum(self.sizes.values())
         return slice(before + place.start, before + place.stop)
 
 
@@ -154,6 +154,7 @@ class ConflictFusion(nn.Module):
 
     def __init__(self, sizes: Mapping[Modality, int], size: int) -> None:
         super().__init__()
+        self.sizes = dict.fromkeys(sizes, size)
         num_parts = len(sizes) * (len(sizes) + 1) // 2  # the modalities and their pairs
         self.project = nn.ModuleDict({m: nn.Linear(n, size) for m, n in sizes.items()})
         self.output_size = size
@@ -175,9 +176,8 @@ class ConflictFusion(nn.Module):
 
     def columns_of(self, modality: Modality) -> slice:
         """Return where in the fused vector that is which a fusion of this modality alone gives."""
-        sizes = {m: layer.out_features for m, layer in self.project.items()}
-        place = _place_of(sizes, modality)
-        before = self.output_size - sum(sizes.values())
+        place = _place_of(self.sizes, modality)
+        before = self.output_size - sum(self.sizes.values())
         return slice(before + place.start, before + place.stop)
 
 

@@ -122,8 +122,10 @@ def _tree_to_json(tree: Any) -> Any:  # noqa: ANN401  # mappings down to values 
     values: dict[str, Any] = asdict(tree)
     values["values"] = list(tree.values)
     if isinstance(tree, MetricSummary):
-        left_out = _OF_VIDEOS if tree.num_videos is None else ()
-        left_out += _OF_SEVERAL if len(tree.values) == 1 else ()
+        left_out = {
+            *(_OF_VIDEOS if tree.num_videos is None else ()),
+            *(_OF_SEVERAL if len(tree.values) == 1 else ()),
+        }
         values = {key: value for key, value in values.items() if key not in left_out}
     return values
 

@@ -49,4 +49,5 @@ def rename_tokens(
                 f"is not in the vocabulary of {name!r}; use text_encoder.input=transcript"
             )
         table[number] = new
-    return table[ids]
+    numbers: Num[np.ndarray, "S 1"] = table[ids]
+    return numbers
