@@ -195,15 +195,17 @@ def build_tools(settings: ExtractionSettings) -> Tools:
         AssetError: If a model is missing.
     """
     recogniser: list[SpeechRecogniser] = []
+    extractors = {m: build_extractor(name) for m, name in settings.extractors().items()}
 
     def build_recogniser() -> SpeechRecogniser:
         if not recogniser:
-            recogniser.append(SpeechRecogniser(settings.recogniser, settings.language))
+            name, audio = settings.recogniser, extractors.get(Modality.AUDIO)
+            recogniser.append(SpeechRecogniser(name, settings.language, encoder=audio))
         return recogniser[0]
 
     return Tools(
         settings=settings,
-        extractors={m: build_extractor(name) for m, name in settings.extractors().items()},
+        extractors=extractors,
         build_recogniser=build_recogniser,
         encoder=_build_encoder(settings.encoder) if settings.encoder else None,
     )

@@ -99,7 +99,8 @@ class RecordingReader:
         name = self._recogniser
         if name == "auto" and settings is not None:
             name = settings.recogniser or name
-        return SpeechRecogniser(name, language)
+        audio = self.tools.extractors.get(Modality.AUDIO)
+        return SpeechRecogniser(name, language, language_is="expected", encoder=audio)
 
     @property
     def reads_text(self) -> bool:

@@ -2,7 +2,7 @@
 
 ``protocols`` say what an extractor is. ``audio_librosa``, ``audio_opensmile`` and ``audio_encoder``
 take sound, in ``windows``; ``face`` takes pictures, and ``openface`` a file; ``speech`` recognises
-words.
+words. Both encoder and recogniser run ``whisper``.
 
 An extractor is pushed: it is begun for one clip, fed as the recording is decoded, and finished.
 Nothing here reads a whole recording, so one decode feeds audio, frames and speech alike, however

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from mien.errors import AssetError, ConfigError, require
 from mien.extraction.extractors.protocols import AudioExtractor, refuse_settings
@@ -36,12 +37,15 @@ class WhisperEncoder:
     with silence, whose steps are not returned. Step k covers the samples from 320 k to 320 k + 320
     at 16 kHz; a last step that is not full is there too. Computed in 32-bit floats on one thread,
     whatever the weights are stored in, so that results do not depend on the processor's 8-bit
-    instructions.
+    instructions. The last window is kept: a recogniser that hears the same sound reads it too.
 
     Source: radford2023.
 
     Args:
         asset: The model, by the name of the asset.
+
+    Attributes:
+        asset: The same.
     """
 
     rate_hertz = 16000
@@ -50,13 +54,14 @@ class WhisperEncoder:
     def __init__(self, asset: str) -> None:
         require("faster_whisper", extra="extract")
         folder = find_asset(asset)
-        from faster_whisper import WhisperModel
+        from mien.extraction.extractors.whisper import Whisper
 
-        self._model = WhisperModel(
-            str(folder), device="cpu", compute_type="float32", cpu_threads=1, num_workers=1
-        )
+        self._model = Whisper(folder, "float32")
         self.name = f"{asset}/1"
-        self.feature_names = _name_states(self._encode(np.zeros(320, np.float32)).shape[1])
+        self.asset = asset
+        self._sound = np.zeros(320, np.float32)
+        self._encoded = self._model.encode_sound(self._sound)
+        self.feature_names = _name_states(np.asarray(self._encoded).shape[2])
 
     def begin(self, source: Source) -> WindowStream:
         """Begin a clip."""
@@ -69,19 +74,22 @@ class WhisperEncoder:
             rate_hertz=self.rate_hertz,
         )
 
-    def _analyse(self, window: AudioWindow) -> Analysis:
-        states = self._encode(window.samples)
-        centres = window.begin + 320 * np.arange(len(states)) + 160.0
-        return Analysis(states, centres / self.rate_hertz)
+    def encode(self, samples: Float32[np.ndarray, " S"]) -> Any:  # noqa: ANN401  no types
+        """Return the states of a window in the form in which Whisper's decoder reads them.
 
-    def _encode(self, samples: np.ndarray) -> np.ndarray:
-        silence = WINDOW_SECONDS * self.rate_hertz - samples.size
-        filled = np.pad(samples, (0, silence))
-        frames = WINDOW_SECONDS * 100
-        spectrum = self._model.feature_extractor(filled)[:, :frames]
-        states = np.asarray(self._model.encode(np.ascontiguousarray(spectrum)))[0]
-        own: np.ndarray = states[: -(-samples.size // 320)]
-        return own
+        Args:
+            samples: At most 30 seconds, at 16 kHz.
+        """
+        if not np.array_equal(samples, self._sound):
+            self._encoded = self._model.encode_sound(samples)
+            self._sound = samples.copy()
+        return self._encoded
+
+    def _analyse(self, window: AudioWindow) -> Analysis:
+        num_steps = -(-window.samples.size // 320)
+        states = np.asarray(self.encode(window.samples))[0, :num_steps]
+        centres = window.begin + 320 * np.arange(num_steps) + 160.0
+        return Analysis(states, centres / self.rate_hertz)
 
 
 class TransformersEncoder:
