@@ -119,6 +119,7 @@ class Clip:
         moments: Where a modality carries its sentiment, if that is known, as a half-open range:
             steps of the series for audio and video, characters of the transcript for text.
         words: What is spoken, word by word, if that is known; pauses are left out.
+        speaker: Who speaks, in whatever names the corpus has; None stands for the video.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Clip:
     media: Path | None = None
     moments: Mapping[Modality, tuple[int, int]] = field(default_factory=dict)
     words: tuple[Word, ...] = ()
+    speaker: str | None = None
 
     @property
     def video_id(self) -> str:

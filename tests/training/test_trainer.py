@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from trainings import RATES, STATES, Steps, Stop, make_trainer
 import mien.tensors
 import mien.training.trainer
 from mien.data.dataset import batches
+from mien.data.speakers.speaker_baseline import Units, measure
+from mien.data.speakers.speaker_moments import SpeakerMoments
 from mien.errors import CheckpointError, TrainingError
 from mien.training.checkpoints.checkpoint import (
     join_states,
@@ -65,6 +68,9 @@ class _Spy:
 
     def targets(self, index):
         return self.dataset.targets(index)
+
+    def draw_baselines(self, _rng):
+        return self
 
 
 def test_validation_sees_every_clip_once_and_changes_nothing(tmp_path):
@@ -365,3 +371,35 @@ def test_a_bank_lives_for_every_modality(tmp_path):
     labels = make_trainer(tmp_path).objective.labels
     assert {len(labels.bank(m)) for m in (TEXT, AUDIO, VIDEO)} == {14}
     assert set(STATE_SIZES) == {Task.FUSION, *map(Task, labels.modalities)}
+
+
+def test_an_interrupted_training_against_speakers_draws_the_same_baselines_again(tmp_path):
+    def start(folder):
+        trainer = make_trainer(folder, epochs=3, generator="copy")
+        series = trainer.train.series[AUDIO]
+        units = Units(np.zeros(SIZES[AUDIO], np.float32), np.ones(SIZES[AUDIO], np.float32))
+        clips = [series[row] for row in range(len(series))]
+        speakers = SpeakerMoments(
+            speakers=np.arange(len(series)) % 3,
+            moments={AUDIO: measure(clips, [4.0] * len(series), units)},
+            units={AUDIO: units},
+            half_seconds=4.0,
+            rows=np.arange(len(series)),
+        )
+        trainer.train = replace(trainer.train, speakers=speakers)
+        return trainer
+
+    whole, plain = start(tmp_path / "whole"), make_trainer(tmp_path / "plain", generator="copy")
+    whole.run()
+    plain.run()
+    interrupted = start(tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run(Stop(2, 6))
+    again = start(tmp_path / "parts")
+    again.resume()
+    again.run()
+    for name in ("best.safetensors", "last.safetensors"):
+        first, second = (tmp_path / n / name for n in ("whole", "parts"))
+        tensors, wanted = read_tensors(second), read_tensors(first)
+        assert all(torch.equal(tensors[k], wanted[k]) for k in wanted)
+    assert again.history[-1].losses == whole.history[-1].losses != plain.history[-1].losses

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -20,6 +20,9 @@ from mien.cli.options import (
 )
 from mien.cli.root.catalogue import describe_settings
 from mien.errors import ConfigError, MienError
+
+if TYPE_CHECKING:
+    from mien.training.loading import BaselineUse
 
 __all__ = ["configs", "evaluate", "train"]
 
@@ -152,6 +155,15 @@ def _default_store(corpus: str | None) -> Path:
     return path
 
 
+def _read_baseline(given: str | None) -> "BaselineUse | None":
+    if given not in (None, "none", "speaker"):
+        raise ConfigError(
+            f"--baseline is {given!r}, must be none or speaker; another recording of the same "
+            "person is for mien predict"
+        )
+    return cast("BaselineUse | None", given)
+
+
 def evaluate(
     run: RunArgument,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
@@ -165,18 +177,25 @@ def evaluate(
         bool,
         typer.Option("--int8", help="Compute the text encoder in 8 bits; print what it costs."),
     ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|speaker",
+            help="Read clips by themselves, or against the other clips of their speaker.",
+        ),
+    ] = None,
 ) -> None:
     """Evaluate a run on a split of its store or of another one."""
     from mien.training.run_folder import open_run
 
-    chosen = read_split(split)
+    chosen, use = read_split(split), _read_baseline(baseline)
     open_run(run)
     from mien.reports.run_text import format_rounding, format_run
     from mien.training.experiment import evaluate as run_evaluation
 
     with busy(f"evaluating {run}"):
-        metrics = run_evaluation(run, split=chosen, store=store, out=out, int8=int8)
-        exact = run_evaluation(run, split=chosen, store=store) if int8 else None
+        metrics = run_evaluation(run, split=chosen, store=store, out=out, int8=int8, baseline=use)
+        exact = run_evaluation(run, split=chosen, store=store, baseline=use) if int8 else None
     print(format_run(metrics))
     if exact is not None:
         print(f"\n{format_rounding(exact, metrics)}")

@@ -95,9 +95,7 @@ def read_recording_table(
         source = os.path.normpath(recording)
         pieces.append(Piece(source, clip.start or 0.0, clip.end or math.inf, clip.split, line))
     check_pieces(path, pieces)
-    report_shared(
-        path, [recorded.clip for recorded in clips], [row.get("speaker", "") for _, row in rows]
-    )
+    report_shared(path, [recorded.clip for recorded in clips])
     return clips
 
 
@@ -238,4 +236,5 @@ def _read_clip(
         start=start,
         end=end,
         media=media,
+        speaker=row.get("speaker") or None,
     )

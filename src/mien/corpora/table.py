@@ -38,8 +38,9 @@ def read_table(
     The columns are found by their names, or by what else the field calls them, in any case
     (``mien.corpora.clip_table.columns``): ``video_id, clip_id, label, mode`` are needed; ``text``
     is the transcript; ``label_T, label_A, label_V`` are unimodal labels; ``start, end`` are seconds
-    of the video, or times such as ``00:01:02.5``; ``speaker`` is only compared over the splits. An
-    empty label is one that nobody annotated. Other columns are listed.
+    of the video, or times such as ``00:01:02.5``; ``speaker`` is who speaks, without which
+    every video is a speaker of its own. An empty label is one that nobody annotated. Other columns
+    are listed.
 
     Args:
         path: The CSV file; its cells are separated by commas, semicolons or tabs.
@@ -86,7 +87,6 @@ def read_table(
 def _read_clips(path: Path, scale: Scale, encoding: str | None) -> tuple[Clip, ...]:
     clips: dict[str, Clip] = {}
     lines: dict[str, int] = {}
-    speakers = []
     for line, row in read_rows(path, required=_REQUIRED, known=_KNOWN, encoding=encoding).rows:
         clip = _read_clip(row, f"{path}:{line}", scale)
         if clip.id in clips:
@@ -95,7 +95,6 @@ def _read_clips(path: Path, scale: Scale, encoding: str | None) -> tuple[Clip, .
                 f"{show(row['clip_id'])} is already in line {lines[clip.id]}; clips must be unique"
             )
         clips[clip.id], lines[clip.id] = clip, line
-        speakers.append(row.get("speaker", ""))
     if not clips:
         raise CorpusError(f"{path}: has no clips")
     read = tuple(clips.values())
@@ -107,7 +106,7 @@ def _read_clips(path: Path, scale: Scale, encoding: str | None) -> tuple[Clip, .
             if c.start is not None or c.end is not None
         ),
     )
-    report_shared(path, read, speakers)
+    report_shared(path, read)
     return read
 
 
@@ -123,6 +122,7 @@ def _read_clip(row: Mapping[str, str], where: str, scale: Scale) -> Clip:
         labels=read_labels(row, where, scale),
         start=start,
         end=end,
+        speaker=row.get("speaker") or None,
     )
 
 

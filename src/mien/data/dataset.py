@@ -1,7 +1,7 @@
 """A store to padded batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, SupportsIndex
 
 import numpy as np
@@ -10,6 +10,8 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from mien.data.clips.clip_columns import as_clips
+from mien.data.speakers.speaker_baseline import Baseline
+from mien.data.speakers.speaker_moments import SpeakerMoments
 from mien.data.store import Series
 from mien.tensors import Batch, Targets, pad
 from mien.types import Clip, Modality, Task
@@ -42,6 +44,9 @@ class ClipDataset:
         labels: Annotated label per task, ``(N,)``; NaN where a clip is not annotated. ``fusion``
             is always there, and has no NaN if the store is annotated.
         costs: How much work a clip is, ``(N,)``; clips of like cost are padded together.
+        baselines: Of each modality, against whom the features of every clip are read; none where
+            all are read as they are.
+        speakers: Of whom baselines are made; None where the settings use none.
     """
 
     clips: Sequence[Clip]
@@ -49,6 +54,8 @@ class ClipDataset:
     series: Mapping[Modality, Series]
     labels: Mapping[Task, Float[Tensor, "N"]]
     costs: Int[np.ndarray, "N"]
+    baselines: Mapping[Modality, Baseline] = field(default_factory=dict)
+    speakers: SpeakerMoments | None = None
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -72,7 +79,24 @@ class ClipDataset:
             rows=self.rows[rows],
             labels={t: v[torch.from_numpy(rows)] for t, v in self.labels.items()},
             costs=self.costs[rows],
+            baselines={m: baseline.take(rows) for m, baseline in self.baselines.items()},
+            speakers=None if self.speakers is None else self.speakers.take(rows),
         )
+
+    def draw_baselines(self, rng: np.random.Generator) -> "ClipDataset":
+        """Return the clips with nothing, some or all of their speakers as baseline, by chance.
+
+        Without speakers nothing is drawn.
+        """
+        if self.speakers is None:
+            return self
+        return replace(self, baselines=self.speakers.draw(rng))
+
+    def read(self, modality: Modality, number: int) -> Num[np.ndarray, "T D"]:
+        """Return a copy of the series of a clip, read against its baseline."""
+        values = np.array(self.series[modality][int(self.rows[number])])
+        baseline = self.baselines.get(modality)
+        return values if baseline is None else baseline.apply(values, number)
 
     def __repr__(self) -> str:
         """Return the number of clips, and what there is of them."""
@@ -88,8 +112,7 @@ class ClipDataset:
         return ClipTensors(
             row=number,
             series={
-                modality: torch.from_numpy(np.array(series[int(self.rows[number])]))
-                for modality, series in self.series.items()
+                modality: torch.from_numpy(self.read(modality, number)) for modality in self.series
             },
             labels={task: labels[number] for task, labels in self.labels.items()},
         )
@@ -109,7 +132,7 @@ class ClipDataset:
         """Read and pad the clips at ``index``."""
         sequences = {}
         for modality, series in self.series.items():
-            read = [torch.from_numpy(np.array(series[row])) for row in self.rows[index].tolist()]
+            read = [torch.from_numpy(self.read(modality, row)) for row in index.tolist()]
             sequences[modality] = pad(read)
             series.release()
         chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))

@@ -110,6 +110,7 @@ def evaluate_run(
     labels: Sequence[Mapping[Modality, Mapping[str, LabelAgreement]]] = (),
     best_epochs: Sequence[int] = (),
     failed_seeds: Mapping[str, str] | None = None,
+    baseline: str | None = None,
 ) -> RunMetrics:
     """Return what several seeds gave.
 
@@ -123,6 +124,7 @@ def evaluate_run(
         labels: Of each seed, per modality and source of the labels.
         best_epochs: Of each seed the epoch that validation picked.
         failed_seeds: Why seeds diverged, by seed.
+        baseline: Against whom clips were read, as in ``RunMetrics``.
     """
     return RunMetrics(
         corpus=corpus,
@@ -134,6 +136,7 @@ def evaluate_run(
         labels=merge_seeds(labels),
         attention=merge_seeds(attention),
         failed_seeds=failed_seeds or {},
+        baseline=baseline,
     )
 
 

@@ -93,6 +93,12 @@ class Standardise(nn.Module):
         is_constant = deviation <= 1e-6 * mean.abs().clamp(min=1e-6)
         self.scale.copy_(torch.where(is_constant, torch.zeros_like(deviation), 1 / deviation))
 
+    @torch.no_grad()
+    def take(self, mean: Float[Tensor, "D"], scale: Float[Tensor, "D"]) -> None:
+        """Take over what another has been fitted to."""
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+
     def forward(self, series: PaddedSeries) -> PaddedSeries:
         """Return the series in standard units, still zero at padding."""
         values = (series.values - self.mean) * self.scale

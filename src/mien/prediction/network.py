@@ -35,7 +35,14 @@ from mien.training.checkpoints.header import Header, SeriesFacts, open_header
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
 
-__all__ = ["ClipScores", "ClipSeries", "Network", "check_extractors", "load_network"]
+__all__ = [
+    "ClipScores",
+    "ClipSeries",
+    "Network",
+    "check_extractors",
+    "load_network",
+    "refuse_baselines",
+]
 
 #: Variants of a clip that go through the network together.
 _VARIANTS = 16
@@ -269,6 +276,20 @@ def load_network(checkpoint: Path, device: str = "cpu") -> Network:
         extraction=extraction,
         made_by=_name_makers(header, config),
     )
+
+
+def refuse_baselines(network: Network) -> Network:
+    """Return a network that reads every clip by itself.
+
+    Raises:
+        CheckpointError: If it was trained to read clips against a baseline of their speaker.
+    """
+    if network.config.features.standardise == "speaker":
+        raise CheckpointError(
+            f"{network.checkpoint}: reads voice and face against a baseline of the speaker, which "
+            "a file of ONNX cannot make; use mien predict, or train with features.standardise=train"
+        )
+    return network
 
 
 def _open_text(checkpoint: Path, header: Header, config: ExperimentConfig) -> TextReader | None:

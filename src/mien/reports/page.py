@@ -29,6 +29,7 @@ from mien.reports.metric_cells import (
 )
 from mien.reports.text import (
     UNDEFINED,
+    describe_baseline,
     describe_metrics,
     escape_markdown,
     format_value,
@@ -102,6 +103,8 @@ def _headline(run: FinishedRun) -> str:
     split = next((name for name in REPORTED_SPLITS if name in run.metrics.splits), None)
     if split is not None:
         lines += ["", f"On {split}: {_in_short(run, split)}."]
+    if run.metrics.baseline is not None:
+        lines += ["", describe_baseline(run.metrics.baseline)]
     lines += _left_out_seeds(run)
     return "\n".join(lines)
 

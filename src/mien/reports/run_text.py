@@ -24,6 +24,7 @@ from mien.reports.metric_cells import count_units, has_ensemble, has_videos, met
 from mien.reports.text import (
     SOMEWHAT_FEW,
     count_words,
+    describe_baseline,
     describe_metrics,
     format_interval,
     format_table,
@@ -51,6 +52,8 @@ def format_run(values: Mapping[str, Any]) -> str:
     parts = [wrap(head)]
     for seed, reason in run.failed_seeds.items():
         parts.append(wrap(f"seed {seed} is left out of all numbers: {reason}"))
+    if run.baseline is not None:
+        parts.append(wrap(describe_baseline(run.baseline)))
     for split in REPORTED_SPLITS:
         metrics = run.splits.get(split, {}).get(str(Task.FUSION))
         if metrics:

@@ -14,6 +14,7 @@ __all__ = [
     "clock",
     "clock_tenths",
     "count_words",
+    "describe_baseline",
     "describe_metrics",
     "describe_units",
     "escape_markdown",
@@ -81,6 +82,21 @@ def name_metric(name: str) -> str:
     if digits := base.removeprefix(letters):
         title += digits if letters == "f" else f"-{digits}"
     return f"{title} ({reading})" if reading else title
+
+
+def describe_baseline(baseline: str | None) -> str:
+    """Return against whom clips were read, by ``RunMetrics.baseline``; empty without baselines."""
+    if baseline is None:
+        return ""
+    if baseline == "none":
+        return (
+            "Baseline none: every clip is read by itself, by a model that can read it against "
+            "other clips of its speaker."
+        )
+    return (
+        "Baseline speaker: every clip is read against all other clips of its speaker in the split, "
+        "without their labels. That is transductive: of a clip that is alone the model knows less."
+    )
 
 
 def describe_metrics(family: str) -> list[str]:

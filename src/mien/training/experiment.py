@@ -20,7 +20,15 @@ from mien.processes.clusters import Backend, Cluster, read_cluster
 from mien.training.checkpoints.videos import plain_name
 from mien.training.data_parallel.ranks import Ranks
 from mien.training.listening import RunListener, RunPlan, TrainingListener, complete
-from mien.training.loading import Start, dataset_of, find_checkpoint, load_trained, read_start
+from mien.training.loading import (
+    BaselineUse,
+    Start,
+    dataset_of,
+    find_checkpoint,
+    load_trained,
+    read_start,
+    reads_speakers,
+)
 from mien.training.loop import check_steps
 from mien.training.optimizer import find_ranks
 from mien.training.preparation import (
@@ -231,6 +239,7 @@ def evaluate(
     store: Store | str | Path | None = None,
     out: str | Path | None = None,
     int8: bool = False,
+    baseline: BaselineUse | None = None,
 ) -> dict[str, Any]:
     """Evaluate every finished seed of a run on one split.
 
@@ -241,6 +250,9 @@ def evaluate(
             made on its own store, where it has them.
         out: Folder for predictions and ``metrics.json``; None writes nothing.
         int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
+        baseline: For models that were trained with ``features.standardise=speaker``. ``speaker``,
+            which None stands for: every clip is read against all other clips of its speaker in the
+            split, without their labels; such numbers are transductive. ``none``: by itself.
 
     Returns:
         What a run's ``metrics.json`` holds, for this split alone. Seeds that diverged are named
@@ -248,13 +260,20 @@ def evaluate(
 
     Raises:
         CheckpointError: If no seed has finished, or the data do not fit.
-        ConfigError: If ``int8`` is given without a store, or the model trained no text encoder.
+        ConfigError: If ``int8`` is given without a store, or the model trained no text encoder; or
+            ``baseline`` ``none`` without a store, or any for a model that knows none.
     """
     if int8 and store is None:
         raise ConfigError(
             "--int8: predictions in 8 bits are made anew; give the store of their clips (--store)"
         )
     run = open_run(run)
+    reads_speakers(run.config, run.path, baseline)
+    if baseline == "none" and store is None:
+        raise ConfigError(
+            "--baseline none: predictions without baselines are made anew; give the store of their "
+            "clips (--store)"
+        )
     seeds = [seed for seed in run.seeds if seed.is_finished]
     if not seeds:
         reasons = [f"seed {s.seed}: {s.failure}" for s in run.seeds if s.failure]
@@ -265,7 +284,9 @@ def evaluate(
     if store is None:
         metrics, predictions = _read_evaluation(run, seeds, split)
     else:
-        metrics, predictions = _evaluate_on(open_store(store), run, seeds, split, int8=int8)
+        metrics, predictions = _evaluate_on(
+            open_store(store), run, seeds, split, int8=int8, baseline=baseline
+        )
     if out is not None:
         write_evaluation(Path(out), split, metrics, predictions)
     return run_metrics_to_json(metrics)
@@ -292,13 +313,19 @@ def _read_evaluation(
 
 
 def _evaluate_on(
-    store: Store, run: RunFolder, seeds: Sequence[SeedFolder], split: Split, *, int8: bool
+    store: Store,
+    run: RunFolder,
+    seeds: Sequence[SeedFolder],
+    split: Split,
+    *,
+    int8: bool,
+    baseline: BaselineUse | None,
 ) -> tuple[RunMetrics, list[Predictions]]:
     """Return metrics on one split of a store, and the predictions of every seed."""
     require_labels(store)
     predictions, attention, warnings = [], [], []
     for seed in seeds:
-        trained = load_trained(seed.path, store)
+        trained = load_trained(seed.path, store, baseline=baseline)
         if int8:
             round_text_encoder(trained.model)
         dataset = dataset_of(trained.prepared, split)
@@ -314,7 +341,13 @@ def _evaluate_on(
         predictions={split: predictions},
         attention=attention,
         failed_seeds=run.failed_seeds,
+        baseline=_name_baseline(run, baseline),
     )
     for warning in dict.fromkeys(warnings):
         logger.warning("%s", warning)
     return metrics, predictions
+
+
+def _name_baseline(run: RunFolder, baseline: BaselineUse | None) -> str | None:
+    """Return against whom clips are read; None for models that know no baselines."""
+    return (baseline or "speaker") if run.config.features.standardise == "speaker" else None

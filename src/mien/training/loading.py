@@ -5,13 +5,14 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from mien.data.dataset import ClipDataset
 from mien.data.store import Store
 from mien.data.text import check_encoder
-from mien.errors import CheckpointError, TrainingError
+from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.models import build_model
 from mien.models.multitask import ModelInputs, MultimodalModel, Multitask
 from mien.training.checkpoints.checkpoint import (
@@ -24,12 +25,13 @@ from mien.training.checkpoints.checkpoint import (
 from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.matching import check_data
 from mien.training.checkpoints.videos import knows_all_videos, videos_seen
-from mien.training.preparation import Prepared, prepare
+from mien.training.preparation import Prepared, add_speakers, prepare, units_of
 from mien.training.run_folder import RunFolder, SeedFolder, find_checkpoint
 from mien.training.settings import ExperimentConfig
 from mien.types import EVALUATED_SPLITS, Split
 
 __all__ = [
+    "BaselineUse",
     "ModelOnStore",
     "Start",
     "dataset_of",
@@ -37,10 +39,14 @@ __all__ = [
     "load_model",
     "load_trained",
     "read_start",
+    "reads_speakers",
     "take_over",
 ]
 
 logger = logging.getLogger(__name__)
+
+#: Whether the clips of a store are read against the other clips of their speakers.
+BaselineUse = Literal["none", "speaker"]
 
 
 def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:
@@ -105,12 +111,31 @@ def load_model(
     return trained.model, trained.prepared
 
 
-def load_trained(path: str | Path, store: Store, *, with_unlabelled: bool = False) -> ModelOnStore:
-    """Load a trained model as ``load_model`` does; warnings are returned and not logged."""
+def load_trained(
+    path: str | Path,
+    store: Store,
+    *,
+    with_unlabelled: bool = False,
+    baseline: BaselineUse | None = None,
+) -> ModelOnStore:
+    """Load a trained model as ``load_model`` does; warnings are returned and not logged.
+
+    Args:
+        path: As in ``load_model``.
+        store: As in ``load_model``.
+        with_unlabelled: As in ``load_model``.
+        baseline: Whether clips are read against their speakers; None as the model was trained.
+
+    Raises:
+        ConfigError: If ``baseline`` is given for a model that was trained without baselines.
+    """
     checkpoint = find_checkpoint(path)
     header = open_header(checkpoint)
     config = header.read_config(checkpoint, corpus=store.meta.name)
-    prepared = prepare(store, config, online=False, with_unlabelled=with_unlabelled)
+    is_relative = reads_speakers(config, checkpoint, baseline)
+    prepared = prepare(
+        store, config, online=False, with_unlabelled=with_unlabelled, with_speakers=False
+    )
     _check_fit(checkpoint, header, prepared)
     warnings = check_data(checkpoint, header, store, config)
     encoder = prepared.text.build() if prepared.text is not None else None
@@ -122,9 +147,32 @@ def load_trained(path: str | Path, store: Store, *, with_unlabelled: bool = Fals
         split_states(read_tensors(checkpoint), "model"),
         str(checkpoint),
     )
+    if is_relative:
+        prepared = add_speakers(prepared, config.features, units_of(model))
     return ModelOnStore(
         header=header, model=model.eval(), prepared=prepared, warnings=tuple(warnings)
     )
+
+
+def reads_speakers(config: ExperimentConfig, trained: Path, baseline: str | None) -> bool:
+    """Return whether clips are read against a baseline of their speakers.
+
+    Args:
+        config: The settings of the training.
+        trained: The model, for the message.
+        baseline: What was chosen: ``none``, another choice, or None for that of the training.
+
+    Raises:
+        ConfigError: If something is chosen for a model that was trained without baselines.
+    """
+    if config.features.standardise == "speaker":
+        return baseline != "none"
+    if baseline is not None:
+        raise ConfigError(
+            f"{trained}: was trained without baselines of speakers (features.standardise=train) "
+            "and reads everybody alike; leave --baseline out"
+        )
+    return False
 
 
 def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:

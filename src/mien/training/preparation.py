@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,10 +10,13 @@ from jaxtyping import Bool, Float, Int
 
 from mien.corpora import MetricFamily, metric_family
 from mien.data.dataset import ClipDataset, make_dataset
+from mien.data.speakers.speaker_baseline import Units
+from mien.data.speakers.split_speakers import gather_speakers
 from mien.data.store import Series, Store
 from mien.data.text import TextInput, check_text, prepare_text
 from mien.errors import ConfigError, StoreError, name_known
 from mien.models import build_model
+from mien.models.encoders import Standardise
 from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.training.checkpoints.videos import plain_name
 from mien.training.settings import ExperimentConfig, FeaturesConfig
@@ -21,6 +24,7 @@ from mien.types import EVALUATED_SPLITS, SPLITS, Clip, Modality, Scale, Split, T
 
 __all__ = [
     "Prepared",
+    "add_speakers",
     "build",
     "check_settings",
     "choose_clips",
@@ -29,6 +33,7 @@ __all__ = [
     "measure_moments",
     "prepare",
     "require_labels",
+    "units_of",
 ]
 
 logger = logging.getLogger(__name__)
@@ -116,7 +121,23 @@ def check_settings(store: Store, config: ExperimentConfig) -> str | None:
         if name not in ("none", str(modality), *store.meta.series):
             hint = name_known(name, store.meta.series)
             raise StoreError(f"{store.path}: has no series {name!r}; {hint}")
+    if config.features.standardise == "speaker":
+        _check_speakers(store, config)
     return check_text(store, config.text_encoder)
+
+
+def _check_speakers(store: Store, config: ExperimentConfig) -> None:
+    """Refuse baselines of speakers that nothing would be read against."""
+    if not config.model.standardise:
+        raise ConfigError(
+            "features.standardise is 'speaker', which needs model.standardise=true; set that, or "
+            "features.standardise=train"
+        )
+    if not _names_of(store, config.features):
+        raise ConfigError(
+            f"{store.path}: features.standardise is 'speaker', but neither audio nor video is "
+            "used; set features.standardise=train"
+        )
 
 
 def prepare(
@@ -126,6 +147,7 @@ def prepare(
     excluded_videos: frozenset[str] = frozenset(),
     online: bool = True,
     with_unlabelled: bool = False,
+    with_speakers: bool = True,
 ) -> Prepared:
     """Bring a store into the form that the settings ask for.
 
@@ -136,6 +158,8 @@ def prepare(
         online: Whether a text encoder that the settings name may be downloaded from a hub.
         with_unlabelled: Whether clips without a multimodal label stay in an annotated store; there
             is nothing to learn from them, and nothing to be compared with.
+        with_speakers: Whether clips are read against their speakers where the settings say so, in
+            the units of train.
 
     Raises:
         ConfigError: If the settings do not fit the store.
@@ -160,7 +184,7 @@ def prepare(
         m: text.size if m is Modality.TEXT and text else s.values.shape[1]
         for m, s in series.items()
     }
-    return Prepared(
+    prepared = Prepared(
         store=store,
         text=text,
         sizes=sizes,
@@ -168,6 +192,13 @@ def prepare(
         scale=store.scale,
         family=metric_family(store.meta.name, store.scale),
     )
+    if with_speakers and config.features.standardise == "speaker":
+        units = {
+            m: _units_of(*measure_moments(datasets["train"], m))
+            for m in _names_of(store, config.features)
+        }
+        return add_speakers(prepared, config.features, units, excluded_videos=excluded_videos)
+    return prepared
 
 
 def _report_truncated(store: Store, text: TextInput, wanted: int) -> None:
@@ -228,14 +259,73 @@ def _have_label(store: Store, rows: Int[np.ndarray, " _"]) -> Bool[np.ndarray, "
     return is_labelled
 
 
+def _names_of(store: Store, config: FeaturesConfig) -> dict[Modality, str]:
+    """Name the series for audio and video, those that the store has or the settings insist on."""
+    names = {m: getattr(config, m) for m in (Modality.AUDIO, Modality.VIDEO)}
+    return {
+        m: name
+        for m, name in names.items()
+        if name != "none" and (name in store.meta.series or name != str(m))
+    }
+
+
 def _series_of(store: Store, config: FeaturesConfig) -> dict[Modality, Series]:
-    """Map the series for audio and video, those that the store has or the settings insist on."""
-    series = {}
-    for modality in (Modality.AUDIO, Modality.VIDEO):
-        name = getattr(config, modality)
-        if name != "none" and (name in store.meta.series or name != str(modality)):
-            series[modality] = _cut(store.series(name), config.max_steps)
-    return series
+    """Map the series for audio and video."""
+    names = _names_of(store, config)
+    return {m: _cut(store.series(name), config.max_steps) for m, name in names.items()}
+
+
+def add_speakers(
+    prepared: Prepared,
+    config: FeaturesConfig,
+    units: Mapping[Modality, Units],
+    *,
+    excluded_videos: Collection[str] = (),
+) -> Prepared:
+    """Read every clip against all other clips of its speaker in its split, annotated or not.
+
+    Args:
+        prepared: The data.
+        config: Which series are read, and how soon a speaker counts.
+        units: What the network standardises audio and video by.
+        excluded_videos: Plain names of videos that are left out of train and valid.
+    """
+    store = prepared.store
+    names = _names_of(store, config)
+    pools = choose_clips(store, excluded_videos=excluded_videos, with_unlabelled=True)
+    datasets = {}
+    for split, dataset in prepared.datasets.items():
+        series = {m: (name, dataset.series[m]) for m, name in names.items()}
+        speakers = gather_speakers(
+            store, pools[split], dataset.rows, series, units, config.baseline_seconds
+        )
+        if not speakers.num_others.any():
+            logger.warning(
+                "%s: every speaker in %s has one clip, so nothing is known of any beyond the clip; "
+                "a column speaker in the table says who speaks", store.path, split,
+            )  # fmt: skip
+        datasets[split] = replace(dataset, baselines=speakers.all_others(), speakers=speakers)
+    return replace(prepared, datasets=datasets)
+
+
+def _units_of(mean: Float[np.ndarray, "D"], deviation: Float[np.ndarray, "D"]) -> Units:
+    """Return what a network standardises by, fitted to these moments."""
+    standardise = Standardise(len(mean))
+    standardise.fit(torch.from_numpy(mean), torch.from_numpy(deviation))
+    return _read_units(standardise)
+
+
+def _read_units(standardise: Standardise) -> Units:
+    """Return what a network standardises a series by."""
+    return Units(standardise.mean.cpu().numpy(), standardise.scale.cpu().numpy())
+
+
+def units_of(model: MultimodalModel) -> dict[Modality, Units]:
+    """Return what a network standardises each of its series by."""
+    return {
+        Modality(modality): _read_units(encoder.standardise)  # type: ignore[arg-type]
+        for modality, encoder in model.encoders.items()
+    }
 
 
 def _cut(series: Series, max_steps: int) -> Series:
@@ -258,8 +348,15 @@ def build(prepared: Prepared, config: ExperimentConfig) -> MultimodalModel:
 
 
 def fit_scales(model: MultimodalModel, dataset: ClipDataset) -> None:
-    """Let the model standardise every series by its mean and deviation over ``dataset``."""
+    """Let the model standardise every series by its mean and deviation over ``dataset``.
+
+    With speakers it is those in whose units their baselines are.
+    """
     for modality, encoder in model.encoders.items():
+        if dataset.speakers is not None:
+            units = dataset.speakers.units[Modality(modality)]
+            encoder.standardise.take(*map(torch.from_numpy, units))  # type: ignore[operator]
+            continue
         mean, deviation = measure_moments(dataset, Modality(modality))
         encoder.standardise.fit(  # type: ignore[union-attr, operator]
             torch.from_numpy(mean), torch.from_numpy(deviation)

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -242,7 +243,12 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     subsets = subsets_of(model.modalities)
     validated = predict_subsets(model, prepared.datasets["valid"], subsets)
     calibration = measure_widths(validated, scale=prepared.scale)
-    add_to_header(folder.best, {"calibration": calibration.model_dump(mode="json")})
+    facts = {"calibration": calibration.model_dump(mode="json")}
+    if prepared.datasets["valid"].baselines:
+        by_itself = replace(prepared.datasets["valid"], baselines={})
+        alone = measure_widths(predict_subsets(model, by_itself, subsets), scale=prepared.scale)
+        facts["calibration_alone"] = alone.model_dump(mode="json")
+    add_to_header(folder.best, facts)
     for split in EVALUATED_SPLITS:
         if split not in prepared.datasets:
             continue

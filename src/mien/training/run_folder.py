@@ -367,5 +367,6 @@ def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synth
         labels=[of_seed.labels for of_seed in metrics],
         best_epochs=[of_seed.best_epoch for of_seed in metrics],
         failed_seeds=run.failed_seeds,
+        baseline="speaker" if run.config.features.standardise == "speaker" else None,
     )
     write_json(run.path / "metrics.json", run_metrics_to_json(values), indent=1)

@@ -50,11 +50,17 @@ class FeaturesConfig(Settings):
         audio: Name of the series for audio; ``none`` leaves it out.
         video: Name of the series for video; ``none`` leaves it out.
         max_steps: Longer series are cut to this many steps; 0 for no limit.
+        standardise: Against whom audio and video are read: ``train``, all of the training, or
+            ``speaker``, what there is of the clip's own speaker, without labels.
+        baseline_seconds: Seconds of a speaker that count as much as all of the training; of less,
+            the training counts more. For ``speaker`` alone.
     """
 
     audio: str = "audio"
     video: str = "video"
     max_steps: int = Field(0, ge=0)
+    standardise: Literal["train", "speaker"] = "train"
+    baseline_seconds: float = Field(20.0, gt=0, le=1e6)
 
 
 class LearningRates(Settings):

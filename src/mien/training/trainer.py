@@ -45,6 +45,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_SPEAKERS = 1  # of the random numbers that are drawn for the baselines of speakers
+
 
 class Trainer(Stepper):
     """Train one model with one seed, epoch by epoch, in a folder from which it can go on.
@@ -119,6 +121,7 @@ class Trainer(Stepper):
         start = time.perf_counter()
         torch.manual_seed(self._seed_of(epoch))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
+        self.train = self.train.draw_baselines(np.random.default_rng([self.seed, epoch, _SPEAKERS]))
         losses = self.run_order(order, epoch, listener.on_step if listener else None)
         self.objective.finish_epoch(epoch)
         self.ranks.copy_first(self.objective.buffers())  # sums on a GPU come in any order

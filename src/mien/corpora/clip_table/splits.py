@@ -80,15 +80,15 @@ def check_pieces(path: Path, pieces: Iterable[Piece]) -> None:
                 last[piece.split] = piece
 
 
-def report_shared(path: Path, clips: Sequence[Clip], speakers: Sequence[str]) -> None:
+def report_shared(path: Path, clips: Sequence[Clip]) -> None:
     """Log how many videos, and speakers, have clips in more than one split.
 
     Args:
         path: The table.
         clips: Its clips.
-        speakers: Who speaks in each; empty where that is not known.
     """
     videos = [clip.video_id for clip in clips]
+    speakers = [clip.speaker for clip in clips]
     for kind, names in (("videos", videos), ("speakers", speakers)):
         splits = defaultdict[str, set[Split]](set)
         for name, clip in zip(names, clips, strict=True):

@@ -78,6 +78,7 @@ class ClipColumns:
         has_moments: Whether it is known where each modality carries its sentiment, ``(N, 3)``.
         videos: Number of each clip's video among ``video_names``, ``(N,)``.
         video_names: The different videos, in the order in which they come.
+        speakers: Number of each clip's speaker, in the order in which they come, ``(N,)``.
         ids: Name of each clip.
         transcripts: Transcript of each clip.
         lines: Where each clip begins in ``clips.jsonl``, in bytes, and where the last one ends,
@@ -88,6 +89,7 @@ class ClipColumns:
     labels: Float64[np.ndarray, "N 4"]
     has_moments: Bool[np.ndarray, "N 3"]
     videos: Int64[np.ndarray, " N"]
+    speakers: Int64[np.ndarray, " N"]
     video_names: Texts
     ids: Texts
     transcripts: Texts
@@ -119,14 +121,15 @@ class ClipColumns:
             labels=arrays["labels"],
             has_moments=arrays["has_moments"],
             videos=arrays["videos"],
+            speakers=arrays["speakers"],
             lines=arrays["lines"],
             **texts,
         )
         num = len(columns.splits)
         shapes = {
             "labels": (num, len(_TASKS)), "has_moments": (num, len(_MODALITIES)),
-            "videos": (num,), "lines": (num + 1,), "ids_offsets": (num + 1,),
-            "transcripts_offsets": (num + 1,),
+            "videos": (num,), "speakers": (num,), "lines": (num + 1,),
+            "ids_offsets": (num + 1,), "transcripts_offsets": (num + 1,),
         }  # fmt: skip
         for name, shape in shapes.items():
             if arrays[name].shape != shape:
@@ -137,7 +140,7 @@ class ClipColumns:
         return columns
 
 
-_PLAIN = ("splits", "labels", "has_moments", "videos", "lines")
+_PLAIN = ("splits", "labels", "has_moments", "videos", "speakers", "lines")
 _TEXTS = ("video_names", "ids", "transcripts")
 
 
@@ -161,9 +164,10 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
         lines: Where each begins in its file; may grow while the clips are read.
     """
     splits, has_moments = bytearray(), bytearray()
-    labels, videos = array("d"), array("q")
+    labels, videos, speakers = array("d"), array("q"), array("q")
     ids, transcripts, names = _GrowingTexts(), _GrowingTexts(), _GrowingTexts()
     numbers: dict[str, int] = {}
+    people: dict[str, int] = {}
     number_of = {split: number for number, split in enumerate(SPLITS)}
     for clip in clips:
         splits.append(number_of[clip.split])
@@ -176,11 +180,13 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
             numbers[video] = len(numbers)
             names.append(video)
         videos.append(numbers[video])
+        speakers.append(people.setdefault(clip.speaker or video, len(people)))
     return ClipColumns(
         splits=np.frombuffer(splits, np.uint8),
         labels=np.frombuffer(labels, np.float64).reshape(-1, len(_TASKS)),
         has_moments=np.frombuffer(has_moments, np.bool_).reshape(-1, len(_MODALITIES)),
         videos=np.frombuffer(videos, np.int64),
+        speakers=np.frombuffer(speakers, np.int64),
         video_names=names.finish(),
         ids=ids.finish(),
         transcripts=transcripts.finish(),
@@ -272,6 +278,11 @@ class ClipSequence(Sequence[Clip]):
     def have_moment(self, modality: Modality) -> Bool[np.ndarray, " N"]:
         """Return in which clips it is known where a modality carries its sentiment."""
         return self._of(self.columns.has_moments[:, _MODALITIES.index(modality)])
+
+    @property
+    def speaker_numbers(self) -> Int64[np.ndarray, " N"]:
+        """A number for each clip's speaker, or its video where the speaker is not known."""
+        return self._of(self.columns.speakers)
 
     @cached_property
     def video_numbers(self) -> Int64[np.ndarray, " N"]:

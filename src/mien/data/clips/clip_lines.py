@@ -37,6 +37,8 @@ def clip_to_line(clip: Clip) -> str:
         values["moments"] = {str(m): list(span) for m, span in clip.moments.items()}
     if clip.words:
         values["words"] = [list(word) for word in clip.words]
+    if clip.speaker is not None:
+        values["speaker"] = clip.speaker
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
@@ -62,4 +64,12 @@ def clip_from_line(line: str) -> Clip:
             Word(str(text), float(start), float(end))
             for text, start, end in values.get("words", ())
         ),
+        speaker=_speaker_of(values),
     )
+
+
+def _speaker_of(values: dict[str, Any]) -> str | None:
+    speaker = values.get("speaker")
+    if speaker is not None and not isinstance(speaker, str):
+        raise TypeError(f"speaker is {speaker!r}")
+    return speaker

@@ -83,6 +83,9 @@ class RunMetrics:
         labels: How generated labels of train agree with the truth; empty where none is known.
         attention: Per split and modality the fields of ``AttentionMetrics`` over the seeds.
         failed_seeds: Why seeds diverged, by seed; they are left out of all numbers.
+        baseline: Of models with baselines, against whom clips were read: ``speaker`` is all other
+            clips of their speaker in the split, ``none`` nobody but all of train; None where
+            models know no baselines.
     """
 
     corpus: str
@@ -94,6 +97,7 @@ class RunMetrics:
     labels: LabelMetrics
     attention: Mapping[str, Mapping[str, Mapping[str, SeedValues]]]
     failed_seeds: Mapping[str, str] = field(default_factory=dict)
+    baseline: str | None = None
 
 
 #: Fields of a metric that are in the file only where several clips come from one video.
@@ -113,7 +117,10 @@ def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
     }
     for name in ("splits", "labels", "attention"):
         values[name] = _tree_to_json(getattr(metrics, name))
-    return {**values, "failed_seeds": dict(metrics.failed_seeds)}
+    values["failed_seeds"] = dict(metrics.failed_seeds)
+    if metrics.baseline is not None:
+        values["baseline"] = metrics.baseline
+    return values
 
 
 def _tree_to_json(tree: Any) -> Any:  # noqa: ANN401  # mappings down to values over seeds
@@ -146,6 +153,7 @@ def run_metrics_from_json(values: Mapping[str, Any]) -> RunMetrics:
         labels=_tree_from_json(values["labels"], SeedValues),
         attention=_tree_from_json(values["attention"], SeedValues),
         failed_seeds=dict(values.get("failed_seeds", {})),
+        baseline=values.get("baseline"),
     )
 
 

@@ -99,6 +99,8 @@ class Header(_Facts):
         video_hashes: Hashes in the place of very many names.
         videos_of_init: Whether those of all weights before are among them.
         calibration: Widths of intervals; None in headers of the time before there were any.
+        calibration_alone: The same of clips that are read without a baseline of their speaker,
+            by a model that was trained with them; None for others.
         name: What the model is called; empty stands for the name of the file.
         licence: Under which licence the weights are.
     """
@@ -120,6 +122,7 @@ class Header(_Facts):
     video_hashes: tuple[str, ...] = ()
     videos_of_init: bool = False
     calibration: Calibration | None = None
+    calibration_alone: Calibration | None = None
     name: _Name = ""
     licence: _Text = ""
 
