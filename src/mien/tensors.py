@@ -40,9 +40,11 @@ class PaddedSeries(NamedTuple):
     """Padded time series of one modality.
 
     Attributes:
-        values: Features or token ids, zero where ``mask`` is False.
-        mask: True at real time steps, False at padding; a row without a real step stands for a
-            clip that does not have this modality.
+        values: Features or token ids, zero where ``mask`` is False. A text that is read with
+            context has one value more in each step: 1 at the steps of the context, which the text
+            encoder sees behind the clip's own, and 0 at all others.
+        mask: True at real time steps, False at padding and context; a row without a real step
+            stands for a clip that does not have this modality.
     """
 
     values: Num[Tensor, "B T D"]
@@ -60,17 +62,23 @@ class PaddedSeries(NamedTuple):
         )
 
 
-def pad(series: list[Num[Tensor, "_ D"]]) -> PaddedSeries:
+def pad(series: list[Num[Tensor, "_ D"]], *, has_context: bool = False) -> PaddedSeries:
     """Pad time series at the end, with zeros, to the longest of them.
 
     A series without a time step stands for a modality that its clip does not have: its row of the
     mask is all False. There is always at least one step, so that no axis is empty.
+
+    Args:
+        series: The series.
+        has_context: Whether the last value of a step says if it is context, as in ``PaddedSeries``.
     """
     lengths = torch.tensor([len(values) for values in series])
     values = pad_sequence(series, batch_first=True)
     if values.shape[1] == 0:
         values = values.new_zeros(len(series), 1, values.shape[2])
     mask = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
+    if has_context:
+        mask = mask & (values[:, :, -1] == 0)
     return PaddedSeries(values, mask)
 
 

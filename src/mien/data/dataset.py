@@ -26,11 +26,13 @@ class ClipTensors(NamedTuple):
         row: Its row in the split.
         series: ``(T, D)`` of each modality; without a step if the clip does not have it.
         labels: Annotated label per task, a tensor without axes; NaN if it is not annotated.
+        with_context: The modalities whose steps say if they are context, as ``Series`` has it.
     """
 
     row: int
     series: dict[Modality, Num[Tensor, "_ _"]]
     labels: dict[Task, Float[Tensor, ""]]
+    with_context: tuple[Modality, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,16 +117,18 @@ class ClipDataset:
                 modality: torch.from_numpy(self.read(modality, number)) for modality in self.series
             },
             labels={task: labels[number] for task, labels in self.labels.items()},
+            with_context=tuple(m for m, series in self.series.items() if series.has_context),
         )
 
     @staticmethod
     def collate(clips: Sequence[ClipTensors]) -> tuple[Batch, Targets]:
         """Pad clips into a batch: the ``collate_fn`` of a ``DataLoader`` over such a dataset."""
+        sequences = {
+            m: pad([clip.series[m] for clip in clips], has_context=m in clips[0].with_context)
+            for m in clips[0].series
+        }
         return (
-            Batch(
-                index=torch.tensor([clip.row for clip in clips]),
-                sequences={m: pad([clip.series[m] for clip in clips]) for m in clips[0].series},
-            ),
+            Batch(index=torch.tensor([clip.row for clip in clips]), sequences=sequences),
             Targets(labels={t: torch.stack([c.labels[t] for c in clips]) for t in clips[0].labels}),
         )
 
@@ -133,7 +137,7 @@ class ClipDataset:
         sequences = {}
         for modality, series in self.series.items():
             read = [torch.from_numpy(self.read(modality, row)) for row in index.tolist()]
-            sequences[modality] = pad(read)
+            sequences[modality] = pad(read, has_context=series.has_context)
             series.release()
         chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
         return Batch(index=chosen, sequences=sequences), self.targets(index)

@@ -114,11 +114,14 @@ class Series:
         values: All clips end to end, ``(S, D)``.
         offsets: Clip i is ``values[offsets[i]:offsets[i + 1]]``, ``(N + 1,)``.
         times: Centre of each step in seconds from the start of its clip, ``(S,)``, if known.
+        has_context: Whether the last value of a step says if it is context, 1, or the clip's own
+            text, 0; context is behind that.
     """
 
     values: Num[np.ndarray, "_ D"]
     offsets: Int[np.ndarray, " _"]
     times: Float64[np.ndarray, " _"] | None = None
+    has_context: bool = False
 
     def __len__(self) -> int:
         """Return the number of clips."""

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from mien.data.clips.clip_columns import Texts
+from mien.data.context.stored_context import add_context
 from mien.data.store import Series, Store
 from mien.data.text_cache import cached_states
 from mien.data.text_reader import TextReader
@@ -31,7 +32,8 @@ class TextInput:
     """The text of a corpus, ready for a model.
 
     Attributes:
-        series: Token ids ``(T, 1)`` or states ``(T, d)`` of every clip of the store.
+        series: Token ids ``(T, 1)`` or states ``(T, d)`` of every clip of the store; with a context
+            one value more in each step says if it is context.
         size: Size of a state that ``build`` gives, d.
         build: Makes the trained part of the encoder, with its pretrained weights.
         step_cost: Work of one step, to pad clips of like cost together.
@@ -97,6 +99,12 @@ def check_text(store: Store, config: TextEncoderConfig) -> str | None:
     """
     if config.input == "none":
         return None
+    if config.reads_context and config.input != "transcript":
+        raise ConfigError(
+            f"settings text_encoder.context and context_after: the input is {config.input!r}, and "
+            "only transcripts can be read with those around them; set both to 0, or "
+            "text_encoder.input=transcript"
+        )
     if config.input == "embeddings":
         if "text" not in store.meta.series:
             raise ConfigError(
@@ -174,6 +182,8 @@ def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextIn
         ids = read_tokens(reader, transcripts)
         num_truncated = reader.count_truncated(transcripts, ids)
     _check_ids(ids, reader.vocabulary, reader.name)
+    if reader.reads_context:
+        ids = add_context(store, reader, ids)
 
     def tokens(clip: Clip) -> list[tuple[str, int, int]]:
         return reader.tokens(clip.transcript)

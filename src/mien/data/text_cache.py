@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mien.data.store import Series
-from mien.data.text_states import compute_states
+from mien.data.text_states import compute_states, shape_states
 from mien.files.cache import read_or_make, versions_of
 from mien.files.folders import FolderKind, staged
 from mien.files.hashing import hash_json
@@ -35,6 +35,7 @@ class LowerLayers:
         size: Size of a state, d.
         fingerprint: SHA-256 of the encoder's weights.
         revision: Commit of an encoder from a hub; None for a folder.
+        keeps_context: Whether states of a context are kept, for the layers above.
     """
 
     source: Path | str
@@ -42,6 +43,7 @@ class LowerLayers:
     size: int
     fingerprint: str
     revision: str | None
+    keeps_context: bool = False
 
 
 def cached_states(ids: Series, layers: LowerLayers) -> tuple[Series, str]:
@@ -50,15 +52,16 @@ def cached_states(ids: Series, layers: LowerLayers) -> tuple[Series, str]:
     An entry of the cache that is not what it should be is computed again.
 
     Args:
-        ids: Token ids of every text, ``(T, 1)``.
+        ids: Token ids of every text, ``(T, 1)``, or ``(T, 2)`` with a context.
         layers: What makes states of them.
     """
     key = states_key(ids, layers)
-    folder, shape = cache_folder() / "states" / key, (len(ids.values), layers.size)
+    made = shape_states(ids.values, ids.offsets, layers.size, keeps_context=layers.keeps_context)
+    folder = cache_folder() / "states" / key
     values = read_or_make(
-        folder, lambda: _read_states(folder, shape), lambda: _write_states(ids, layers, folder)
+        folder, lambda: _read_states(folder, made.shape), lambda: _write_states(ids, layers, folder)
     )
-    return Series(values, ids.offsets), key
+    return Series(values, made.offsets, has_context=layers.keeps_context), key
 
 
 def states_key(ids: Series, layers: LowerLayers) -> str:
@@ -97,7 +100,14 @@ def _write_states(ids: Series, layers: LowerLayers, folder: Path) -> Float[np.nd
     sweep_folder(folder.parent)
     with staged(folder, _STATES, replace=True) as partial:  # in the place of a damaged one
         values_file = partial / "values.npy"
-        compute_states(ids.values, ids.offsets, layers.source, layers.layer, values_file)
+        compute_states(
+            ids.values,
+            ids.offsets,
+            layers.source,
+            layers.layer,
+            values_file,
+            keeps_context=layers.keeps_context,
+        )
         meta = json.dumps({"layer": layers.layer})
         (partial / "meta.json").write_text(meta, encoding="utf-8")
     values: np.ndarray = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)

@@ -10,6 +10,13 @@ import torch
 from jaxtyping import Num
 from torch import nn
 
+from mien.data.context.second_segment import (
+    NO_CONTEXT,
+    Context,
+    SegmentMarks,
+    Tokens,
+    add_segment,
+)
 from mien.data.store import Series
 from mien.data.text_cache import LowerLayers
 from mien.data.text_settings import TextEncoderConfig
@@ -40,6 +47,8 @@ __all__ = ["TextReader", "TokenisedText"]
 
 _BERT_BEGINS = 101  # id of [CLS], in the vocabulary of every published BERT
 _CHUNK = 64  # texts whose states are computed at once
+#: Positions of an encoder that may be no token's: RoBERTa and its kin count from 2.
+_UNUSED_POSITIONS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +86,8 @@ class TextReader:
         vocabulary: Number of its tokens.
         prefix: What it expects before every text.
         max_tokens: Longer texts are cut to this many tokens.
+        num_before: How many utterances before a text it is read with, at most.
+        num_after: How many after it.
         step_cost: Work of one step, to pad clips of like cost together.
         device: Where states of single texts are computed.
 
@@ -95,6 +106,8 @@ class TextReader:
         self.revision: str | None = getattr(settings, "_commit_hash", None)
         positions = getattr(settings, "max_position_embeddings", None) or config.max_tokens
         self.max_tokens, self._trained = min(config.max_tokens, positions), config.trained_layers
+        self.num_before, self.num_after = config.context, config.context_after
+        self._most_context, self._positions = config.context_tokens, positions
         self._rank = config.rank if config.has_adapters else None
         self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)
         self.device = torch.device("cpu")
@@ -109,6 +122,24 @@ class TextReader:
         self.layer = None if self._trained is None else num_layers - self._trained
 
     @property
+    def reads_context(self) -> bool:
+        """Whether texts are read with utterances around them."""
+        return self.num_before > 0 or self.num_after > 0
+
+    @property
+    def has_context(self) -> bool:
+        """Whether the last value of a step that is read says if it is context.
+
+        Where no layer is trained, states of the texts alone are what is read.
+        """
+        return self.reads_context and self._trained != 0
+
+    @property
+    def width(self) -> int:
+        """How many values a step has that is read."""
+        return (1 if self.layer is None else self.size) + self.has_context
+
+    @property
     def lower_layers(self) -> LowerLayers | None:
         """The layers whose states are computed ahead; None where token ids are what is read."""
         if self.layer is None:
@@ -119,6 +150,7 @@ class TextReader:
             size=self.size,
             fingerprint=self.fingerprint,
             revision=self.revision,
+            keeps_context=self.has_context,
         )
 
     def build(self) -> nn.Module:
@@ -143,13 +175,59 @@ class TextReader:
     def tokenise(self, texts: Sequence[str]) -> Series:
         """Return the token ids of each text, ``(T, 1)``; no step for an empty one."""
         given = [self.prefix + text if text.strip() else "" for text in texts]
-        encoded = self._tokenizer.encode(given, self.max_tokens)
-        ids = [
-            np.array(numbers if text else [], dtype=np.int32)
-            for numbers, text in zip(encoded, given, strict=True)
-        ]
-        offsets = np.concatenate([[0], np.cumsum([len(numbers) for numbers in ids])])
-        return Series(np.concatenate(ids)[:, None], offsets.astype(np.int64))
+        return _join(given, self._tokenizer.encode(given, self.max_tokens))
+
+    def tokenise_bare(self, texts: Sequence[str]) -> Series:
+        """Return the token ids of each text, uncut, without prefix and marks around it."""
+        return _join(texts, self._tokenizer.encode_bare(texts))
+
+    def add_context(
+        self, own: Num[np.ndarray, "_ 1"], before: Sequence[Tokens], after: Sequence[Tokens]
+    ) -> Num[np.ndarray, "_ 2"]:
+        """Return the token ids of a text with those of its context behind them, marked as such.
+
+        Args:
+            own: Those of the text, as ``tokenise`` gives them.
+            before: Those of the utterances before it, as ``tokenise_bare`` gives them.
+            after: Those of the utterances after it.
+        """
+        marks = self._segment_marks
+        num_marks = len(marks.first) + len(marks.last)
+        num_left = self._positions - _UNUSED_POSITIONS - len(own) - num_marks
+        return add_segment(
+            own,
+            before,
+            after,
+            marks=marks,
+            most=max(0, min(self._most_context, num_left)),
+            reads_both_sides=self.num_before > 0 and self.num_after > 0,
+        )
+
+    @cached_property
+    def _segment_marks(self) -> SegmentMarks:
+        first, last = self._tokenizer.segment_marks()
+        return SegmentMarks(tuple(first), tuple(last))
+
+    def put_in_context(
+        self, ids: Sequence[Num[np.ndarray, "_ 1"]], context: Context
+    ) -> list[Num[np.ndarray, "_ _"]]:
+        """Return the token ids of texts with those of the utterances around them, if they are read.
+
+        Args:
+            ids: Those of texts in the same place, as ``tokenise`` gives them.
+            context: The nearest utterances around that place, with words; what is too far away is
+                left out.
+        """
+        if not self.reads_context:
+            return list(ids)
+        before = context.before[len(context.before) - min(self.num_before, len(context.before)) :]
+        after = context.after[: self.num_after]
+        bare = [tokens[:, 0] for tokens in self._split_bare([*before, *after])]
+        return [self.add_context(own, bare[: len(before)], bare[len(before) :]) for own in ids]
+
+    def _split_bare(self, texts: Sequence[str]) -> list[Num[np.ndarray, "_ 1"]]:
+        bare = self.tokenise_bare(texts) if texts else ()
+        return [bare[row] for row in range(len(texts))]
 
     def rename_tokens(self, ids: Series, language: str) -> Series:
         """Return published token ids, which are BERT's, as this encoder numbers the same tokens.
@@ -201,24 +279,35 @@ class TextReader:
         """Return what a model reads of one text; no step if it is empty."""
         return self.read_many([text])[0]
 
-    def read_many(self, texts: Sequence[str]) -> list[Num[np.ndarray, "_ _"]]:
-        """Return what a model reads of each text; no step of an empty one."""
+    def read_many(
+        self, texts: Sequence[str], context: Context = NO_CONTEXT
+    ) -> list[Num[np.ndarray, "_ _"]]:
+        """Return what a model reads of each text; no step of an empty one.
+
+        Args:
+            texts: Texts that stand in the same place.
+            context: What is said around it.
+        """
         tokenised = self.tokenise(texts)
-        return self.read_ids([tokenised[row] for row in range(len(texts))])
+        return self.read_ids([tokenised[row] for row in range(len(texts))], context)
 
     @torch.no_grad()
-    def read_ids(self, ids: Sequence[Num[np.ndarray, "_ 1"]]) -> list[Num[np.ndarray, "_ _"]]:
+    def read_ids(
+        self, ids: Sequence[Num[np.ndarray, "_ 1"]], context: Context = NO_CONTEXT
+    ) -> list[Num[np.ndarray, "_ _"]]:
         """Return what a model reads of the token ids of texts: these, or states made of them.
 
-        Texts of like length are computed together.
+        Texts of like length are computed together. ``context`` is that of ``read_many``.
         """
+        ids = self.put_in_context(ids, context)
         if self.layer is None:
-            return list(ids)
-        states: list[Num[np.ndarray, "_ _"]] = [np.zeros((0, self.size), np.float32) for _ in ids]
+            return ids
+        states: list[Num[np.ndarray, "_ _"]] = [np.zeros((0, self.width), np.float32) for _ in ids]
         order = sorted((row for row, own in enumerate(ids) if len(own)), key=lambda r: len(ids[r]))
         for start in range(0, len(order), _CHUNK):
             rows = order[start : start + _CHUNK]
-            chunk = states_of(self._bottom, [ids[row] for row in rows])
+            chosen = [ids[row] for row in rows]
+            chunk = states_of(self._bottom, chosen, keeps_context=self.has_context)
             for row, own in zip(rows, chunk, strict=True):
                 states[row] = own.cpu().numpy()
         return states
@@ -253,3 +342,13 @@ class TextReader:
     def tokens(self, text: str) -> list[tuple[str, int, int]]:
         """Return the token of each step, and the characters of the text that it covers."""
         return list(self.analyse(text).tokens)
+
+
+def _join(texts: Sequence[str], encoded: Sequence[Sequence[int]]) -> Series:
+    """Return the token ids of texts end to end; none of an empty text."""
+    ids = [
+        np.array(numbers if text else [], dtype=np.int32)
+        for numbers, text in zip(encoded, texts, strict=True)
+    ]
+    offsets = np.concatenate([[0], np.cumsum([len(numbers) for numbers in ids])])
+    return Series(np.concatenate(ids)[:, None], offsets.astype(np.int64))

@@ -28,6 +28,10 @@ class TextEncoderConfig(Settings):
             of all (``mean``).
         max_tokens: Longer transcripts are cut to this many tokens; preparing a store tells how many
             are. In prediction a longer text is read in parts.
+        context: How many utterances before a clip, of the same video and split, its text is read
+            with, as a second segment; with input ``transcript`` alone.
+        context_after: How many utterances after it.
+        context_tokens: Most tokens of context in all; what is nearest to the clip is kept.
     """
 
     input: Literal["transcript", "tokens", "embeddings", "none"] = "transcript"
@@ -36,6 +40,9 @@ class TextEncoderConfig(Settings):
     rank: int = Field(16, ge=1)
     summary: Literal["cls", "mean"] = "cls"
     max_tokens: int = Field(128, ge=3)
+    context: int = Field(0, ge=0)
+    context_after: int = Field(0, ge=0)
+    context_tokens: int = Field(128, ge=1)
 
     @property
     def trained_layers(self) -> int | None:
@@ -44,6 +51,11 @@ class TextEncoderConfig(Settings):
             return 0
         _, _, count = self.mode.partition("-")
         return int(count) if count else None
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether a text is read with utterances around it."""
+        return self.context > 0 or self.context_after > 0
 
     @property
     def has_adapters(self) -> bool:

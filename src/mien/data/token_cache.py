@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,32 +30,38 @@ _FILES = ("values.npy", "offsets.npy")
 _TOKENS = FolderKind("a cache of tokens", lambda _: set(_FILES))
 
 
-def read_tokens(reader: TextReader, transcripts: Texts) -> Series:
+def read_tokens(reader: TextReader, transcripts: Texts, *, is_bare: bool = False) -> Series:
     """Return the token ids of all transcripts of a store, ``(T, 1)`` each.
 
     Those of many are made once per texts and tokenizer and kept in the user's cache, under a key
     of both; an entry of the cache that is not what it should be is made again.
+
+    Args:
+        reader: What reads them.
+        transcripts: All transcripts.
+        is_bare: Whether they are uncut, and without prefix and marks.
     """
+    tokenise = reader.tokenise_bare if is_bare else reader.tokenise
     if int(transcripts.num_bytes.sum()) < MANY:
-        return _tokenise(reader, transcripts)
+        return _tokenise(tokenise, transcripts)
     try:
         tokenizer = reader.tokenizer_json()
     except AssetError:  # nothing tells whether it is the same the next time
-        return _tokenise(reader, transcripts)
+        return _tokenise(tokenise, transcripts)
     digest = hashlib.sha256()
     for array in (transcripts.data, transcripts.offsets):
         digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).data)
     parts = {
         "texts": digest.hexdigest(),
         "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest(),
-        "prefix": reader.prefix,
+        **({"form": "bare"} if is_bare else {"prefix": reader.prefix}),
         "versions": versions_of("tokenizers", "transformers"),
     }
     folder = cache_folder() / "tokens" / hash_json(parts)
 
     def make() -> Series:
         logger.info("tokenising once: %d transcripts", len(transcripts))
-        made = _tokenise(reader, transcripts)
+        made = _tokenise(tokenise, transcripts)
         sweep_folder(folder.parent)
         with staged(folder, _TOKENS, replace=True) as partial:  # in the place of a damaged one
             for name, array in zip(_FILES, (made.values, made.offsets), strict=True):
@@ -65,9 +72,9 @@ def read_tokens(reader: TextReader, transcripts: Texts) -> Series:
     return read_or_make(folder, lambda: _read(folder, len(transcripts)), make)
 
 
-def _tokenise(reader: TextReader, transcripts: Texts) -> Series:
+def _tokenise(tokenise: Callable[[Sequence[str]], Series], transcripts: Texts) -> Series:
     parts = [
-        reader.tokenise(list(transcripts[start : start + _PART]))
+        tokenise(list(transcripts[start : start + _PART]))
         for start in range(0, max(len(transcripts), 1), _PART)
     ]
     lengths = np.concatenate([part.lengths for part in parts])

@@ -18,6 +18,7 @@ from mien.pretrained.packing import (
     differ_by,
     draw_short_texts,
     first_position,
+    name_types,
     pack,
     run_packed,
     unpack,
@@ -62,7 +63,10 @@ def can_end_in_first(backbone: nn.Module, *, is_cut: bool = False) -> bool:
 
 
 def run_to_first(
-    backbone: nn.Module, values: Int[Tensor, "N"] | Float[Tensor, "N d"], packing: Packing
+    backbone: nn.Module,
+    values: Int[Tensor, "N"] | Float[Tensor, "N d"],
+    packing: Packing,
+    types: Int[Tensor, "N"] | None = None,
 ) -> Float[Tensor, "B d"]:
     """Return the state of the first token of each text; zero for one without a token.
 
@@ -70,12 +74,14 @@ def run_to_first(
         backbone: An encoder for which ``can_end_in_first`` holds.
         values: The tokens of a batch, in the order of the packing, or states given in their place.
         packing: Which tokens belong together.
+        types: Segment of each token, if there are two.
     """
     encoder = cast("Any", backbone)
     states = values.unsqueeze(0)
     if not values.is_floating_point():
         positions = (packing.steps + first_position(backbone)).unsqueeze(0)
-        states = encoder.embeddings(input_ids=states, position_ids=positions)
+        named = name_types(backbone, None if types is None else types.unsqueeze(0))
+        states = encoder.embeddings(input_ids=states, position_ids=positions, **named)
         if hasattr(encoder, "embeddings_project"):
             states = encoder.embeddings_project(states)
     *below, last = encoder.encoder.layer

@@ -33,6 +33,7 @@ __all__ = [
     "draw_short_texts",
     "first_position",
     "make_packable",
+    "name_types",
     "pack",
     "run_in_chunks",
     "run_packed",
@@ -240,7 +241,10 @@ def draw_short_texts(
 
 
 def run_packed(
-    backbone: nn.Module, values: Int[Tensor, "N"] | Float[Tensor, "N d"], packing: Packing
+    backbone: nn.Module,
+    values: Int[Tensor, "N"] | Float[Tensor, "N d"],
+    packing: Packing,
+    types: Int[Tensor, "N"] | None = None,
 ) -> Float[Tensor, "N d"]:
     """Return the states of all real tokens of a batch, from an encoder made packable.
 
@@ -248,14 +252,24 @@ def run_packed(
         backbone: The encoder.
         values: Its tokens, in the order of the packing, or states that are given in their place.
         packing: Which tokens belong together.
+        types: Segment of each token, if there are two.
     """
     read = "inputs_embeds" if values.is_floating_point() else "input_ids"
     states: Tensor = backbone(
         **{read: values.unsqueeze(0)},
         position_ids=(packing.steps + first_position(backbone)).unsqueeze(0),
         **{PACKING: packing},
+        **name_types(backbone, None if types is None else types.unsqueeze(0)),
     ).last_hidden_state
     return states.squeeze(0)
+
+
+def name_types(backbone: nn.Module, types: Int[Tensor, "*B"] | None) -> dict[str, Tensor]:
+    """Return the segment of each token as an encoder's argument; none if it tells no segments."""
+    if types is None:
+        return {}
+    num_types: int = getattr(cast("Any", backbone).config, "type_vocab_size", None) or 0
+    return {"token_type_ids": types} if num_types > 1 else {}
 
 
 def first_position(backbone: nn.Module) -> int:

@@ -17,6 +17,7 @@ from mien.pretrained.encoder_cut import CutEncoder, cut_encoder, find_layers, sp
 from mien.pretrained.first_states import can_end_in_first, first_state, run_to_first
 from mien.pretrained.packing import (
     make_packable,
+    name_types,
     pack,
     run_in_chunks,
     run_packed,
@@ -35,12 +36,14 @@ __all__ = [
     "load_bottom",
     "load_settings",
     "load_top",
+    "mark_context",
 ]
 
 
 class TokenEncoder(nn.Module):
     """A pretrained encoder with all its layers: token ids to states.
 
+    A context behind the tokens is a second segment, of another type where the encoder has types.
     Nothing is computed at padding where the encoder can be packed; where not, texts of like length
     are padded together.
 
@@ -55,13 +58,15 @@ class TokenEncoder(nn.Module):
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
-        ids = series.values.squeeze(-1).long()
+        series = _see_context(series, 1)
+        ids = series.values.long()
         if not _is_worth_packing(series):
             return self._run_padded(ids, series.mask)
         if not self.is_packable:
             return run_in_chunks(self._run_padded, ids, series.mask)
         packing = pack(series.mask)
-        return unpack(run_packed(self.backbone, ids.flatten()[packing.places], packing), packing)
+        packed, types = _split_types(ids.flatten(0, 1)[packing.places])
+        return unpack(run_packed(self.backbone, packed, packing, types), packing)
 
     def first(self, series: PaddedSeries) -> Float[Tensor, "B d"]:
         """Return the first state of each clip; one of a clip without a text has no meaning.
@@ -71,9 +76,10 @@ class TokenEncoder(nn.Module):
         if not _has_text(series) or not self._can_end_in_first:
             states: Tensor = self(series)
             return states[:, 0]
+        series = _see_context(series, 1)
         packing = pack(series.mask)
-        ids = series.values.squeeze(-1).long().flatten()
-        return run_to_first(self.backbone, ids[packing.places], packing)
+        packed, types = _split_types(series.values.long().flatten(0, 1)[packing.places])
+        return run_to_first(self.backbone, packed, packing, types)
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """Return the parameters that are in no layer, then those of each, from the lowest.
@@ -89,9 +95,12 @@ class TokenEncoder(nn.Module):
         return self.is_packable and can_end_in_first(self.backbone)
 
     def _run_padded(
-        self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
+        self, values: Int[Tensor, "B T _"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B T d"]:
-        output = self.backbone(input_ids=ids, attention_mask=_never_empty(mask))
+        ids, types = _split_types(values)
+        output = self.backbone(
+            input_ids=ids, attention_mask=_never_empty(mask), **name_types(self.backbone, types)
+        )
         states: Tensor = output.last_hidden_state
         return states
 
@@ -115,17 +124,18 @@ class TopLayers(nn.Module):
             if not f"{name}.".startswith(f"{place}.") and _holds_tensors(part)
         )
         self.is_packable = is_packable
-        self._upper = (upper,)  # no part of this one: its layers are, by names that last
+        self._upper: tuple[Any] = (upper,)  # no part of this: its layers are, by names that last
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
-        states, mask = series
+        (upper,) = self._upper
+        series = _see_context(series, upper.config.hidden_size)
+        states, mask = series.values[:, :, : upper.config.hidden_size], series.mask
         if not _is_worth_packing(series):
             return self._run_padded(states, mask)
         if not self.is_packable:
             return run_in_chunks(self._run_padded, states, mask)
         packing = pack(mask)
-        (upper,) = self._upper
         packed = run_packed(upper, states.flatten(0, 1)[packing.places], packing)
         return unpack(packed, packing)
 
@@ -134,9 +144,12 @@ class TopLayers(nn.Module):
         if not _has_text(series) or not self._can_end_in_first:
             states: Tensor = self(series)
             return states[:, 0]
-        packing = pack(series.mask)
         (upper,) = self._upper
-        return run_to_first(upper, series.values.flatten(0, 1)[packing.places], packing)
+        size = upper.config.hidden_size
+        series = _see_context(series, size)
+        packing = pack(series.mask)
+        states = series.values[:, :, :size].flatten(0, 1)
+        return run_to_first(upper, states[packing.places], packing)
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """Return the parameters that all layers use, then those of each, from the lowest."""
@@ -185,13 +198,43 @@ class StackedEncoder(nn.Module):
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
-        states: Tensor = self.top(PaddedSeries(self.bottom(series), series.mask))
+        states: Tensor = self.top(self._below(series))
         return states
 
     def first(self, series: PaddedSeries) -> Float[Tensor, "B d"]:
         """Return the first state of each clip; one of a clip without a text has no meaning."""
-        first: Tensor = first_state(self.top, PaddedSeries(self.bottom(series), series.mask))
+        first: Tensor = first_state(self.top, self._below(series))
         return first
+
+    def _below(self, series: PaddedSeries) -> PaddedSeries:
+        return PaddedSeries(mark_context(self.bottom(series), series), series.mask)
+
+
+def mark_context(states: Float[Tensor, "B T d"], series: PaddedSeries) -> Float[Tensor, "B T _"]:
+    """Return states of token ids; if these say which steps are context, the states do so too."""
+    if series.values.shape[2] == 1:
+        return states
+    return torch.cat([states, series.values[:, :, 1:].to(states.dtype)], dim=2)
+
+
+def _see_context(series: PaddedSeries, size: int) -> PaddedSeries:
+    """Let the mask of a series with a context be True there too.
+
+    Args:
+        series: The series.
+        size: Values of a step, without the one that says if it is context.
+    """
+    values, mask = series
+    if values.shape[2] == size:
+        return series
+    return PaddedSeries(values, mask | (values[:, :, -1] > 0))
+
+
+def _split_types(
+    values: Int[Tensor, "*B _"],
+) -> tuple[Int[Tensor, "*B"], Int[Tensor, "*B"] | None]:
+    """Return token ids, and the type of each token; None where there is no context."""
+    return values[..., 0], values[..., 1] if values.shape[-1] > 1 else None
 
 
 def _is_worth_packing(series: PaddedSeries) -> bool:

@@ -81,6 +81,7 @@ class ClipColumns:
         speakers: Number of each clip's speaker, in the order in which they come, ``(N,)``.
         ids: Name of each clip.
         transcripts: Transcript of each clip.
+        starts: Where each clip begins in its video, in seconds; NaN if that is not known.
         lines: Where each clip begins in ``clips.jsonl``, in bytes, and where the last one ends,
             ``(N + 1,)``; empty if the clips come from elsewhere.
     """
@@ -93,6 +94,7 @@ class ClipColumns:
     video_names: Texts
     ids: Texts
     transcripts: Texts
+    starts: Float64[np.ndarray, " N"]
     lines: Int64[np.ndarray, " _"]
 
     def to_arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
@@ -122,13 +124,14 @@ class ClipColumns:
             has_moments=arrays["has_moments"],
             videos=arrays["videos"],
             speakers=arrays["speakers"],
+            starts=arrays["starts"],
             lines=arrays["lines"],
             **texts,
         )
         num = len(columns.splits)
         shapes = {
             "labels": (num, len(_TASKS)), "has_moments": (num, len(_MODALITIES)),
-            "videos": (num,), "speakers": (num,), "lines": (num + 1,),
+            "videos": (num,), "speakers": (num,), "starts": (num,), "lines": (num + 1,),
             "ids_offsets": (num + 1,), "transcripts_offsets": (num + 1,),
         }  # fmt: skip
         for name, shape in shapes.items():
@@ -140,7 +143,7 @@ class ClipColumns:
         return columns
 
 
-_PLAIN = ("splits", "labels", "has_moments", "videos", "speakers", "lines")
+_PLAIN = ("splits", "labels", "has_moments", "videos", "speakers", "starts", "lines")
 _TEXTS = ("video_names", "ids", "transcripts")
 
 
@@ -164,7 +167,8 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
         lines: Where each begins in its file; may grow while the clips are read.
     """
     splits, has_moments = bytearray(), bytearray()
-    labels, videos, speakers = array("d"), array("q"), array("q")
+    labels, starts = array("d"), array("d")
+    videos, speakers = array("q"), array("q")
     ids, transcripts, names = _GrowingTexts(), _GrowingTexts(), _GrowingTexts()
     numbers: dict[str, int] = {}
     people: dict[str, int] = {}
@@ -173,6 +177,7 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
         splits.append(number_of[clip.split])
         labels.extend(clip.labels.get(task, np.nan) for task in _TASKS)
         has_moments.extend(modality in clip.moments for modality in _MODALITIES)
+        starts.append(np.nan if clip.start is None else clip.start)
         ids.append(clip.id)
         transcripts.append(clip.transcript)
         video = video_of(clip.id)
@@ -190,6 +195,7 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
         video_names=names.finish(),
         ids=ids.finish(),
         transcripts=transcripts.finish(),
+        starts=np.frombuffer(starts, np.float64),
         lines=np.array(lines, dtype=np.int64),
     )
 
@@ -266,6 +272,11 @@ class ClipSequence(Sequence[Clip]):
         transcripts = self.columns.transcripts
         return transcripts if self._rows is None else transcripts.take(self._rows)
 
+    @property
+    def starts(self) -> Float64[np.ndarray, " N"]:
+        """Where each clip begins in its video, in seconds; NaN if that is not known."""
+        return self._of(self.columns.starts)
+
     def labels(self, task: Task) -> Float64[np.ndarray, " N"]:
         """Return the label of each clip for a task; NaN where there is none."""
         return self._of(self.columns.labels[:, _TASKS.index(task)])
@@ -274,6 +285,11 @@ class ClipSequence(Sequence[Clip]):
         """Return which clips are in a split."""
         are_in: Bool[np.ndarray, " N"] = self._of(self.columns.splits) == SPLITS.index(split)
         return are_in
+
+    @property
+    def split_numbers(self) -> UInt8[np.ndarray, " N"]:
+        """Number of each clip's split among ``SPLITS``."""
+        return self._of(self.columns.splits)
 
     def have_moment(self, modality: Modality) -> Bool[np.ndarray, " N"]:
         """Return in which clips it is known where a modality carries its sentiment."""

@@ -189,10 +189,14 @@ class BertEmbeddings(nn.Module):
         self.dropout = nn.Dropout(sizes.hidden_dropout_prob)
 
     def forward(
-        self, input_ids: Int[Tensor, "B T"], position_ids: Int[Tensor, "_ T"]
+        self,
+        input_ids: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "_ T"],
+        token_type_ids: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T d"]:
-        """Return the states below the first layer; all tokens are of the first kind."""
-        kinds = self.token_type_embeddings(torch.zeros_like(input_ids))
+        """Return the states below the first layer; by default all tokens are of the first type."""
+        types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        kinds = self.token_type_embeddings(types)
         words = self.word_embeddings(input_ids)
         states = words + kinds + self.position_embeddings(position_ids)
         dropped: Tensor = self.dropout(self.LayerNorm(states))
@@ -231,6 +235,7 @@ class BertEncoder(nn.Module):
         position_ids: Int[Tensor, "_ T"] | None = None,
         inputs_embeds: Float[Tensor, "B T d"] | None = None,
         packing: Packing | None = None,
+        token_type_ids: Int[Tensor, "B T"] | None = None,
     ) -> EncoderOutput:
         """Return the states; those at padding have no meaning.
 
@@ -240,18 +245,24 @@ class BertEncoder(nn.Module):
             position_ids: Position of each token; by default counted from 0.
             inputs_embeds: States to go on from in place of token ids: what the first layer reads.
             packing: Where the tokens belong, if all of a batch are in one row.
+            token_type_ids: Segment of each token, 0 or 1; by default all are of the first.
 
         Raises:
             ValueError: If there are more tokens than positions, or neither ids nor states.
         """
         mask = None if attention_mask is None else attention_mask_of(attention_mask.bool())
-        states = self._embed(input_ids, position_ids) if inputs_embeds is None else inputs_embeds
+        states = inputs_embeds
+        if states is None:
+            states = self._embed(input_ids, position_ids, token_type_ids)
         for layer in self.encoder.layer:
             states = layer(states, mask, packing=packing)
         return EncoderOutput(states)
 
     def _embed(
-        self, input_ids: Int[Tensor, "B T"] | None, position_ids: Int[Tensor, "_ T"] | None
+        self,
+        input_ids: Int[Tensor, "B T"] | None,
+        position_ids: Int[Tensor, "_ T"] | None,
+        token_type_ids: Int[Tensor, "B T"] | None,
     ) -> Float[Tensor, "B T d"]:
         if input_ids is None:
             raise ValueError("neither token ids nor states are given")
@@ -263,7 +274,7 @@ class BertEncoder(nn.Module):
                     "positions"
                 )
             position_ids = torch.arange(steps, device=input_ids.device).unsqueeze(0)
-        states: Tensor = self.embeddings(input_ids, position_ids)
+        states: Tensor = self.embeddings(input_ids, position_ids, token_type_ids)
         return states
 
 

@@ -93,6 +93,28 @@ class TextTokenizer:
         self._limit(most)
         return [encoding.ids for encoding in self._backend.encode_batch(list(texts))]
 
+    def encode_bare(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, uncut, without the marks around it."""
+        self._limit(None)
+        encoded = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encoded]
+
+    def segment_marks(self) -> tuple[list[int], list[int]]:
+        """Return the marks that follow one text if there is a second: before and after the second.
+
+        Raises:
+            AssetError: If a text that is followed by another is not marked as one alone is.
+        """
+        self._limit(None)
+        alone, pair = self._backend.encode("a").ids, self._backend.encode("a", "a")
+        of_second = [step for step, number in enumerate(pair.sequence_ids) if number == 1]
+        if not of_second or pair.ids[: len(alone)] != alone or of_second[0] < len(alone):
+            raise AssetError(
+                "this text encoder reads no second text behind the first one; set "
+                "text_encoder.context and context_after to 0, or choose another encoder"
+            )
+        return pair.ids[len(alone) : of_second[0]], pair.ids[of_second[-1] + 1 :]
+
     def split(self, text: str, most: int) -> list[TokenizedPart]:
         """Return a text in tokens, cut to ``most``; what is cut off follows in further parts."""
         self._limit(most)
@@ -154,6 +176,14 @@ class SlowTokenizer(TextTokenizer):
             options = {"truncation": True, "max_length": most}
         encoded = self._tokenizer(list(texts), padding=False, **options)
         return cast("list[list[int]]", encoded["input_ids"])
+
+    def encode_bare(self, texts: Sequence[str]) -> list[list[int]]:  # noqa: ARG002
+        """Refuse: how it joins two texts is not known."""
+        raise self._refusal()
+
+    def segment_marks(self) -> tuple[list[int], list[int]]:
+        """Refuse: how it joins two texts is not known."""
+        raise self._refusal()
 
     def split(self, text: str, most: int) -> list[TokenizedPart]:  # noqa: ARG002
         """Refuse: which characters a token covers is not known."""

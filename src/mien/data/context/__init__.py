@@ -1,0 +1,6 @@
+"""The utterances around a clip, which its text is read with.
+
+``clip_order`` finds the order of the clips of a video, ``neighbours`` those around each of them,
+``second_segment`` makes one segment of tokens of their texts, and ``stored_context`` does so for
+all clips of a store.
+"""

@@ -1,0 +1,62 @@
+"""The order of the clips of a video: by start times, else by the numbers in their names."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+__all__ = ["order_clips"]
+
+_Number = tuple[int, str]
+_DECIMAL = re.compile(r"[0-9]+_[0-9]+")
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def order_clips(
+    names: Sequence[str], starts: Float64[np.ndarray, " N"]
+) -> Int[np.ndarray, " N"] | None:
+    """Return the places of the clips of one video in the order of time; None if it is unknown.
+
+    Start times decide if all are known and no two are equal. Else the numbers in the names do,
+    ``2`` before ``10``, if the names are alike in all else. Names such as ``82_7645`` are seconds
+    with decimals, as CMU-MOSEI has them, unless one of them ends in a needless zero: then they are
+    two numbers, and ``1_9`` comes before ``1_10``.
+
+    Args:
+        names: Name of each clip in its video.
+        starts: Where each begins, in seconds; NaN if that is not known.
+
+    >>> order_clips(["10", "2"], np.full(2, np.nan)).tolist()
+    [1, 0]
+    """
+    if np.isfinite(starts).all() and len(np.unique(starts)) == len(starts):
+        return np.argsort(starts)
+    keys = _read_seconds(names) or _read_numbers(names)
+    if keys is None or len(set(keys)) < len(names):
+        return None
+    return np.array(sorted(range(len(names)), key=keys.__getitem__), dtype=np.int64)
+
+
+def _read_seconds(names: Sequence[str]) -> list[tuple[_Number, str]] | None:
+    """Return names that are seconds with decimals in a form to sort by; None if they are none."""
+    if not all(_DECIMAL.fullmatch(name) for name in names):
+        return None
+    pairs = [name.split("_") for name in names]
+    if any(len(decimals) > 1 and decimals.endswith("0") for _, decimals in pairs):
+        return None
+    return [(_number(seconds), decimals.rstrip("0")) for seconds, decimals in pairs]
+
+
+def _read_numbers(names: Sequence[str]) -> list[tuple[_Number, ...]] | None:
+    """Return the numbers in names that are alike in all else; None if they are not."""
+    parts = [_DIGITS.split(name) for name in names]
+    if len({tuple(part[::2]) for part in parts}) != 1 or len(parts[0]) == 1:
+        return None
+    return [tuple(map(_number, part[1::2])) for part in parts]
+
+
+def _number(digits: str) -> _Number:
+    """Return a number of any length in a form to sort by."""
+    digits = digits.lstrip("0")
+    return len(digits), digits
