@@ -20,9 +20,10 @@ from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, ConfigError, MediaError
 from mien.evaluation.conformal import Calibration, calibrate, coverage, half_width
 from mien.evaluation.scoring import predict
+from mien.extraction.extractors.speech import SpeechRecogniser, Transcript
 from mien.extraction.media import Source
 from mien.extraction.media.stills import grab_frames
-from mien.prediction.answer import Score, find_conflicts, name_sentiment
+from mien.prediction.answer import Score, SpeechFacts, find_conflicts, name_sentiment
 from mien.prediction.explain import UtteranceInput, explain
 from mien.prediction.predictor import DEFAULT_MODEL
 from mien.prediction.presentation.text import (
@@ -382,6 +383,53 @@ def test_a_text_that_is_called_a_video_is_refused(model, tmp_path):
     path.write_text("no film")
     with pytest.raises(MediaError, match="cannot be read as a recording"):
         model.predict(path)
+
+
+class ToldRecogniser(SpeechRecogniser):
+    """Recognises in any speech what it was told to."""
+
+    name = "whisper-base"
+
+    def __init__(self, text, language, probability):
+        self.text, self.language, self.probability = text, language, probability
+
+    def recognise(self, _):
+        words = [Word(word, 0.2 * i, 0.2 * i + 0.1) for i, word in enumerate(self.text.split())]
+        return Transcript(self.text, tuple(words), (self.probability,) * len(words), self.language)
+
+
+@pytest.mark.skipif(not CLIPS.exists(), reason="needs the real clips of ../shared/data")
+def test_an_answer_tells_which_language_was_spoken_and_how_surely_it_was_recognised(
+    model, monkeypatch
+):
+    reader = model.recording_reader
+    clip = CLIPS / "mosi" / "03bSnISJMiM_1.wav"
+
+    def predict(*recogniser):
+        monkeypatch.setitem(vars(reader), "recogniser", ToldRecogniser(*recogniser))
+        return model.predict(clip)
+
+    english = predict("It was really good.", "en", 0.9)
+    answer = english.answers[0]
+    assert answer.confidence == pytest.approx(0.9)
+    assert english.speech == SpeechFacts(recogniser="whisper-base", language="en")
+    assert english.warnings == ()
+    assert Prediction.model_validate(english.to_dict()) == english
+    lines = format_prediction(english).splitlines()
+    assert "spoken in English" in lines[0]
+    assert "   recognised with a confidence of 90 %" in lines
+
+    swahili = predict("It was really good.", "sw", 0.5)  # a guess in letters that the model reads
+    assert [warning.partition(";")[0] for warning in swahili.warnings] == [
+        "the speech is Swahili and the model reads English",
+        "the words were recognised with a confidence below 80 %, so some are probably wrong",
+    ]
+    score = swahili.answers[0].unimodal[TEXT]
+    assert (score.low, score.high) == tuple(model.network.scale)
+
+    given = model.predict(clip, transcript="It was really good.")
+    assert given.speech is None
+    assert given.answers[0].confidence is None
 
 
 @pytest.mark.skipif(not CLIPS.exists(), reason="needs the real clips of ../shared/data")

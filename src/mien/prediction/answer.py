@@ -16,6 +16,7 @@ __all__ = [
     "ModelFacts",
     "Moment",
     "Score",
+    "SpeechFacts",
     "Steps",
     "Window",
     "WordWeight",
@@ -139,6 +140,8 @@ class Answer(Settings):
         moments: What moved the multimodal score most: the largest effects first, whatever their
             sign, and at most three of a modality.
         notes: What a reader of this answer should know, such as a score that rests on one moment.
+        confidence: How sure the speech recogniser is of the words, from 0 to 1: the mean of their
+            probabilities; None if they were not recognised.
     """
 
     start: float | None = None
@@ -153,11 +156,24 @@ class Answer(Settings):
     steps: dict[Modality, Steps] = Field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
     notes: tuple[str, ...] = ()
+    confidence: float | None = None
 
     @property
     def present(self) -> tuple[Modality, ...]:
         """The modalities that the answer rests on."""
         return tuple(m for m in Modality if m in self.unimodal)
+
+
+class SpeechFacts(Settings):
+    """How the words of a recording were recognised.
+
+    Attributes:
+        recogniser: Name of the asset or of the folder.
+        language: ISO 639-1 code of what is spoken; empty if it was not detected, or is not clear.
+    """
+
+    recogniser: str
+    language: str = ""
 
 
 class ModelFacts(Settings):

@@ -48,6 +48,7 @@ class UtteranceInput:
         absent: Why a modality is not there.
         is_doubtful: Whether scores that rest on the text mean little.
         notes: What a user should know about the text.
+        confidence: How sure the recogniser is of the words; None if they were not recognised.
     """
 
     start: float | None = None
@@ -59,6 +60,7 @@ class UtteranceInput:
     absent: Mapping[Modality, str] = field(default_factory=dict)
     is_doubtful: bool = False
     notes: tuple[str, ...] = ()
+    confidence: float | None = None
 
 
 def explain(
@@ -104,6 +106,7 @@ def explain(
         steps=steps,
         moments=_rank(words, steps, network.scale),
         notes=tuple(_notice(scores, utterance, steps)),
+        confidence=utterance.confidence,
     )
 
 

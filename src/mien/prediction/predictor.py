@@ -295,8 +295,7 @@ class TrainedModel:
         """
         pairs = ((Modality.TEXT, text), (Modality.AUDIO, audio), (Modality.VIDEO, video))
         given = {m: np.asarray(values) for m, values in pairs if values is not None}
-        unknown = [m for m in given if m not in self.network.modalities]
-        if unknown:
+        if unknown := [m for m in given if m not in self.network.modalities]:
             raise ConfigError(f"{unknown[0]}: {self.checkpoint} was trained without this modality")
         absent = dict.fromkeys(self.network.modalities, "not given")
         read = read_text(self.network, transcript if self.network.text is not None else "")
@@ -329,8 +328,8 @@ class TrainedModel:
         utterances, warnings = reader.cut(first_pass, given)
         if listener is not None:
             listener.on_cut(len(utterances), first_pass.seconds)
-        num_jobs = num_processors() if jobs is None else jobs
-        inputs = reader.extract(path, utterances, first_pass, given, jobs=num_jobs)
+        jobs = num_processors() if jobs is None else jobs
+        inputs = reader.extract(path, utterances, first_pass, given, jobs=jobs)
         answers, notes = self._answer_utterances(inputs, len(utterances), listener)
         warnings = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
@@ -344,6 +343,7 @@ class TrainedModel:
             answers=tuple(answers),
             warnings=(*warn_of_loss(first_pass, len(utterances) - len(answers)), *warnings),
             model=self.network.facts,
+            speech=reader.describe_speech(first_pass, given),
         )
 
     @property

@@ -1,7 +1,7 @@
 """A recording to what a network reads: scanned once, cut into utterances, and each extracted."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -12,7 +12,8 @@ from jaxtyping import Float, Num
 from mien.errors import MediaError
 from mien.extraction.clip import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
 from mien.extraction.extractors import Features
-from mien.extraction.extractors.speech import SpeechRecogniser
+from mien.extraction.extractors.speech import SpeechRecogniser, Transcript
+from mien.prediction.answer import SpeechFacts
 from mien.prediction.explain import UtteranceInput
 from mien.prediction.first_pass import FirstPass, scan
 from mien.prediction.network import ClipSeries, Network, check_extractors
@@ -30,6 +31,12 @@ Times = Float[np.ndarray, " _"]
 #: From so many utterances on, and in recordings longer than this, processes that work side by side
 #: are worth their start.
 _MANY, _LONG = 4, 15.0
+#: Confidence of the recogniser below which a user is warned: docs/howto/predict.md.
+_SURE = 0.8
+_UNSURE = (
+    f"the words were recognised with a confidence below {100 * _SURE:.0f} %, so some are probably "
+    "wrong; give the transcript if it is known"
+)
 #: Languages that are written without spaces.
 _SPACELESS = ("zh", "ja", "th")
 
@@ -139,6 +146,7 @@ class RecordingReader:
             text = " ".join(word.text for word in words)
         elif given.kind == "text":
             text, words = given.text, place_words(split_words(given.text), words, first_pass.speech)
+        language = first_pass.transcript.language if given.kind == "auto" else ""
         reader = self._network.text if self.reads_text else None
         utterances = cut(
             first_pass.seconds,
@@ -146,11 +154,18 @@ class RecordingReader:
             first_pass.speech,
             transcript=text,
             with_silence=Modality.VIDEO in self.computes and first_pass.has_video,
-            separator="" if self._network.language in _SPACELESS else " ",
+            separator="" if (language or self._network.language) in _SPACELESS else " ",
             fits=None if reader is None else reader.fits,
             are_given=given.kind in ("text", "cues"),
         )
         return Cuts(utterances, _warn_of(given, first_pass, utterances, num_outside))
+
+    def describe_speech(self, first_pass: FirstPass, given: Given) -> SpeechFacts | None:
+        """Return how the words of a recording were recognised; None if they were not."""
+        if given.kind != "auto" or not first_pass.transcript.words:
+            return None
+        name = Path(self.recogniser.name).name
+        return SpeechFacts(recogniser=name, language=first_pass.transcript.language)
 
     def extract(
         self,
@@ -173,8 +188,13 @@ class RecordingReader:
         Raises:
             MediaError: If the only utterance cannot be read.
         """
+        recognised = first_pass.transcript if given.kind == "auto" else Transcript("", ())
+        probabilities = dict(zip(recognised.words, recognised.probabilities, strict=True))
         for utterance, features in self._extract_features(path, utterances, jobs):
-            read = read_text(self._network, utterance.transcript if self.reads_text else "")
+            text = utterance.transcript if self.reads_text else ""
+            read = read_text(self._network, text, recognised.language)
+            confidence = _mean(probabilities[word] for word in utterance.words if probabilities)
+            is_unsure = confidence is not None and confidence < _SURE
             series, times = self._select(features, utterance, read)
             absent = self._explain_absence(utterance, first_pass, given)
             if read.unreadable:
@@ -190,7 +210,8 @@ class RecordingReader:
                     times=times,
                     absent=absent,
                     is_doubtful=read.is_doubtful,
-                    notes=read.notes,
+                    notes=(*read.notes, *([_UNSURE] if is_unsure else [])),
+                    confidence=confidence,
                 ),
             )
 
@@ -251,6 +272,11 @@ class RecordingReader:
                 maker = self._network.made_by.get(modality) or "its features"
                 reasons[modality] = f"{maker} cannot be made of a recording"
         return reasons
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    given = list(values)
+    return sum(given) / len(given) if given else None
 
 
 def _warn_of(

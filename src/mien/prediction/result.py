@@ -11,7 +11,14 @@ from mien.config import Settings
 from mien.errors import ExtractionError, FeatureError, MediaError, MienError
 from mien.files.json_values import write_json
 from mien.notebooks import html_table, make_frame, number_or_nan
-from mien.prediction.answer import Answer, ModelFacts, Score, is_uncertain, name_sentiment
+from mien.prediction.answer import (
+    Answer,
+    ModelFacts,
+    Score,
+    SpeechFacts,
+    is_uncertain,
+    name_sentiment,
+)
 from mien.types import Modality, Scale
 
 if TYPE_CHECKING:
@@ -44,6 +51,7 @@ class Prediction(Settings):
         answers: One per utterance, in the order of time.
         warnings: What a reader should know: parts that could not be decoded, and the like.
         model: Which model it was.
+        speech: How the words were recognised; None if they were not.
     """
 
     source: str
@@ -53,6 +61,7 @@ class Prediction(Settings):
     answers: tuple[Answer, ...]
     warnings: tuple[str, ...] = ()
     model: ModelFacts
+    speech: SpeechFacts | None = None
 
     @model_validator(mode="before")
     @classmethod

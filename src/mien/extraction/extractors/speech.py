@@ -40,7 +40,7 @@ class Transcript(NamedTuple):
         words: Its words with their times in seconds of the clip: in order, without overlap, each
             with the punctuation that follows it.
         probabilities: How likely the recogniser takes each word to be, from 0 to 1.
-        language: ISO 639-1 code of what is spoken, if it was detected; else empty.
+        language: ISO 639-1 code of what is spoken; empty if it was not detected, or is not clear.
     """
 
     text: str
@@ -154,8 +154,8 @@ class SpeechRecogniser:
         else:
             sound = np.concatenate(collect_chunks(samples, stretches)[0])
             encoded = self._model.encode_sound(sound[:WINDOW]) if self._detects else None
-        language = self._detect(encoded) if self._detects else self._language
-        segments = self._transcribe(sound, language, encoded)
+        language = self._detect(encoded) if self._detects else ""
+        segments = self._transcribe(sound, language or self._language, encoded)
         if stretches:
             segments = list(restore_speech_timestamps(segments, stretches, _RATE))
         timed = [word for segment in segments for word in segment.words or ()]
@@ -164,12 +164,13 @@ class SpeechRecogniser:
             text="".join(word.word for word in timed).strip(),
             words=tuple(Word(word.word.strip(), word.start, word.end) for word in written),
             probabilities=tuple(float(word.probability) for word in written),
-            language=language if self._detects else "",
+            language=language,
         )
 
     def _detect(self, encoded: Any) -> str:  # noqa: ANN401  # ctranslate2 has no types
+        """Return which language is spoken; empty if that is not clear."""
         language, probability = self._model.detect(encoded)
-        return language if probability >= _CERTAIN else self._language
+        return language if probability >= _CERTAIN else ""
 
     def _transcribe(self, sound: Samples, language: str, encoded: Any) -> list[Any]:  # noqa: ANN401
         """Return segments, without those that go in circles also when they must not."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from mien.files.atomic import write_text
 from mien.prediction.answer import Answer, Moment, Score
 from mien.prediction.result import Prediction
+from mien.prediction.spoken.language import name_language
 from mien.reports.text import clock, clock_tenths
 from mien.types import Modality
 
@@ -67,6 +68,8 @@ def format_legend(prediction: Prediction) -> str:
             "moved the score most: the overall score minus what it would be without this word or "
             "moment"
         )
+    if any(answer.confidence is not None for answer in prediction.answers):
+        lines.append("confidence of recognised words: the mean of the recogniser's probabilities")
     licence = f"; {prediction.model.licence}" if prediction.model.licence else ""
     return "\n".join([*lines, f"model: {prediction.model.name}{licence}"])
 
@@ -78,6 +81,8 @@ def _headline(prediction: Prediction) -> str:
     what = "parts" if prediction.seconds is None else "utterances"
     if len(prediction) > 1:
         facts.append(f"{len(prediction)} {what}, mean {prediction.overall:+.2f}")
+    if prediction.speech is not None and prediction.speech.language:
+        facts.append(f"spoken in {name_language(prediction.speech.language)}")
     low, high = prediction.scale
     facts.append(f"scale {low:g} to {high:g}")
     return f"{_clean(prediction.source)}   {', '.join(facts)}"
@@ -89,6 +94,8 @@ def _describe(answer: Answer, number: int | None) -> Iterator[str]:
     if answer.transcript:
         quoted = f'"{_clean(answer.transcript)}"'
         yield from textwrap.wrap(quoted, _WIDTH, initial_indent="  ", subsequent_indent="   ")
+    if answer.confidence is not None:
+        yield f"   recognised with a confidence of {100 * answer.confidence:.0f} %"
     yield f"  {answer.score.words:20} {_number(answer.score)}"
     for modality in Modality:
         yield from _describe_modality(answer, modality)

@@ -11,7 +11,7 @@ from mien.data.text_reader import TokenisedText
 from mien.prediction.answer import Answer, Score
 from mien.prediction.explain import Token
 from mien.prediction.network import Network
-from mien.prediction.spoken.language import Doubt, find_doubt
+from mien.prediction.spoken.language import Doubt, find_doubt, name_language
 from mien.prediction.spoken.transcripts import find_words
 from mien.types import Modality, Scale
 
@@ -38,12 +38,18 @@ class TextRead:
     notes: tuple[str, ...] = ()
 
 
-def read_text(network: Network, text: str) -> TextRead:
-    """Read a text, unless the network cannot read it."""
+def read_text(network: Network, text: str, spoken: str = "") -> TextRead:
+    """Read a text, unless the network cannot read it.
+
+    Args:
+        network: What reads it.
+        text: Any text.
+        spoken: ISO 639-1 code of the language in which it was heard; empty if that is not known.
+    """
     reader = network.text
     is_text = Modality.TEXT in network.modalities and bool(text.strip())
     tokenised = reader.analyse(text) if is_text and reader is not None else None
-    doubt = _find_doubt(network, text, tokenised) if is_text else None
+    doubt = _find_doubt(network, text, tokenised, spoken) if is_text else None
     unreadable = doubt.reason if doubt is not None and not doubt.is_readable else ""
     if unreadable:
         tokenised = None
@@ -72,8 +78,14 @@ def _read_values(network: Network, tokenised: TokenisedText | None) -> Num[np.nd
     return network.text.read_ids([tokenised.ids])[0]
 
 
-def _find_doubt(network: Network, text: str, tokenised: TokenisedText | None) -> Doubt | None:
+def _find_doubt(
+    network: Network, text: str, tokenised: TokenisedText | None, spoken: str
+) -> Doubt | None:
     doubt = find_doubt(text, network.language)
+    if doubt is None and spoken and spoken != network.language:
+        languages = name_language(spoken), name_language(network.language)
+        reason = "the speech is {} and the model reads {}".format(*languages)
+        doubt = Doubt(reason=reason, is_readable=True)
     if (
         doubt is None
         and network.text is not None

@@ -55,13 +55,15 @@ function head(prediction, downloads, loaded) {
   const value = one?.score.value ?? overall(prediction);
   const words = one?.score.words ?? nameSentiment(value, scale);
   const size = seconds === null ? "" : ` · ${clock(seconds)}`;
+  const language = prediction.speech?.language;
+  const spoken = language ? ` · spoken in ${new Intl.DisplayNames(["en"], { type: "language" }).of(language)}` : "";
   const name = source === "text" && seconds === null ? "The sentence" : source;
   const isSplit = one && Object.keys(one.unimodal).length > 1;
   const notes = [...prediction.warnings, ...(one?.notes ?? []), ...(one ? clashes(one) : [])];
   return make("section", { class: "card head-card", tabindex: -1, "aria-label": "Overall" },
     make("div", { class: "row spread" },
       make("div", { class: "head" },
-        make("p", { class: "quiet small source" }, name + size),
+        make("p", { class: "quiet small source" }, name + size + spoken),
         make("p", { class: "verdict" }, words, doubt(one?.score, scale), " ", make("span", { class: "number" }, `${signed(value)} on a scale from ${signed(scale[0], 0)} to ${signed(scale[1], 0)}`))),
       downloads),
     isSplit ? dots(one, scale) : gauge(value, one?.score ?? null, scale),
@@ -201,8 +203,9 @@ function facts(one, isAlone) {
   });
   const only = isShort ? MODALITIES.filter((m) => one.unimodal[m]).map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), " only")) : [];
   const gone = MODALITIES.filter((m) => one.absent[m]).map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` absent: ${one.absent[m]}`));
+  const sure = one.confidence == null ? [] : [make("span", {}, `words recognised with a confidence of ${Math.round(100 * one.confidence)} %`)];
   const warnings = isAlone ? [] : [...clashes(one), ...one.notes].map((note) => make("span", { class: "clash-note" }, note));
-  return [...only, ...there, ...gone, ...warnings];
+  return [...only, ...there, ...gone, ...sure, ...warnings];
 }
 
 function clashes(one) {
