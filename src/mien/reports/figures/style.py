@@ -89,7 +89,10 @@ def render_png(figure: Figure) -> bytes:
 
 
 def _render(figure: Figure, kind: str) -> bytes:
-    picture = io.BytesIO()
+    picture, layout = io.BytesIO(), figure.get_layout_engine()
+    if figure.axes and layout is not None:  # once for all formats, and not by drawing it for that
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     with rc_context(_VECTORS):
         figure.savefig(picture, format=kind, dpi=_DPI, facecolor="white", metadata=_DATES.get(kind))
     return picture.getvalue()
