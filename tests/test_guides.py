@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run_commands
 from helpers import write_tiny_store
 from pages import ROOT, apply_diff, read_blocks, write_block
+from sharing import make_once
 from talking import voice
 
 import mien
@@ -23,6 +25,7 @@ from mien.types import Scale
 
 GUIDES = ROOT / "docs" / "howto"
 SOURCE = Path(mien.__file__).parent
+GUIDES_OF_PACKAGES = ("add-a-model.md", "add-a-corpus.md", "add-an-extractor.md")
 
 pytestmark = pytest.mark.slow
 
@@ -45,23 +48,21 @@ def blocks_of(guide):
     return [block for block in read_blocks(GUIDES / guide) if block.title]
 
 
-def install_package(guide, folder):
-    """Lay the files of a package of one's own, and install it; returns where it then is."""
+def lay_package(guide, folder):
+    """Lay the files of a package of one's own."""
     folder.mkdir()
     for block in blocks_of(guide):
         if "/" not in block.title:
             write_block(block, folder)
-    site = folder / "site"
-    words = ["install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    run(folder, "-m", "pip", *words, "--target", site, ".", path=[SOURCE.parent])
-    return site
+    return folder
 
 
 def mien_commands(folder, *commands, path):
-    """Run commands of mien one after the other, in one process, which loads torch once."""
-    lines = [[str(word) for word in words] for words in commands]
-    code = f"from mien.cli import main\nfor words in {lines!r}:\n    assert main(words) == 0, words"
-    return run(folder, "-c", code, path=path)
+    """Run commands of mien one after the other; returns what all of them said."""
+    answers = run_commands(folder, *commands, path=path)
+    for words, answer in zip(commands, answers, strict=True):
+        assert answer.code == 0, f"{words}\n{answer.out[-3000:]}\n{answer.err[-3000:]}"
+    return "".join(answer.out for answer in answers)
 
 
 @pytest.fixture(scope="module")
@@ -80,38 +81,31 @@ def training(config, store, out, *settings):
 COPIED = ["labels.generator=copy", "labels.weight=one"]
 
 
-def test_a_model_of_a_package_of_ones_own_is_trained_by_the_command_line(tmp_path, tiny):
-    site = install_package("add-a-model.md", tmp_path / "package")
-    mien_commands(
-        tmp_path,
-        training("self_mm-planted", tiny, "mine", "model.name=corrected_mean", *COPIED),
-        ["evaluate", "mine", "--split", "valid"],
-        path=[site, SOURCE.parent],
-    )
-    said = (tmp_path / "mine" / "config.toml").read_text(encoding="utf-8")
-    assert 'name = "corrected_mean"' in said
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory, tiny):
+    """A folder in which the packages of the guides were used; with what the commands said."""
+    return make_once(tmp_path_factory, "installed", lambda folder: use_packages(folder, tiny))
 
 
-def test_an_extractor_of_a_package_of_ones_own_is_used_by_the_command_line(tmp_path):
-    pytest.importorskip("av", reason="the extra extract is not installed")
-    path = [install_package("add-an-extractor.md", tmp_path / "package"), SOURCE.parent]
-    write_wave(tmp_path / "recordings" / "clip.wav")
-    words = ["--audio", "loudness/1", "--video", "none", "--text", "none", "--out", "store"]
-    said = mien_commands(
-        tmp_path, ["extractors"], ["extract", "recordings", "--jobs", "1", *words], path=path
-    )
-    assert "loudness/1" in said
-    assert mien.open_store(tmp_path / "store").meta.series["audio"].extractor == "loudness/1"
-
-
-def test_a_corpus_of_a_package_of_ones_own_needs_no_scale(tmp_path):
-    path = [install_package("add-a-corpus.md", tmp_path / "package"), SOURCE.parent]
+def use_packages(folder, store):
+    site = folder / "site"
+    packages = [lay_package(guide, folder / guide) for guide in GUIDES_OF_PACKAGES]
+    words = ["install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    run(folder, "-m", "pip", *words, "--target", site, *packages, path=[SOURCE.parent])
     rows = ["video_id,clip_id,text,label,mode"]
     rows += [f"v{i},{i},so it is,{i - 2},{m}" for i, m in enumerate(["train", "valid", "test"])]
-    (tmp_path / "clips.csv").write_text("\n".join(rows), encoding="utf-8")
-    words = ["import", "clips.csv", "--corpus", "talks", "--out", "store"]
-    mien_commands(tmp_path, words, path=path)
-    assert mien.open_store(tmp_path / "store").scale == Scale(-3, 3)
+    (folder / "clips.csv").write_text("\n".join(rows), encoding="utf-8")
+    commands = [
+        training("self_mm-planted", store, "mine", "model.name=corrected_mean", *COPIED),
+        ["evaluate", "mine", "--split", "valid"],
+        ["import", "clips.csv", "--corpus", "talks", "--out", "talks"],
+    ]
+    if find_spec("av"):
+        write_wave(folder / "recordings" / "clip.wav")
+        words = ["--audio", "loudness/1", "--video", "none", "--text", "none", "--out", "store"]
+        commands += [["extractors"], ["extract", "recordings", "--jobs", "1", *words]]
+    said = mien_commands(folder, *commands, path=[site, SOURCE.parent])
+    (folder / "said.txt").write_text(said, encoding="utf-8")
 
 
 def write_wave(file):
@@ -121,18 +115,37 @@ def write_wave(file):
         out.writeframes(np.round(32767 * voice(2.0, 16000)).astype("<i2"))
 
 
+def test_a_model_of_a_package_of_ones_own_is_trained_by_the_command_line(installed):
+    said = (installed / "mine" / "config.toml").read_text(encoding="utf-8")
+    assert 'name = "corrected_mean"' in said
+
+
+@pytest.mark.skipif(find_spec("av") is None, reason="the extra extract is not installed")
+def test_an_extractor_of_a_package_of_ones_own_is_used_by_the_command_line(installed):
+    assert "loudness/1" in (installed / "said.txt").read_text(encoding="utf-8")
+    assert mien.open_store(installed / "store").meta.series["audio"].extractor == "loudness/1"
+
+
+def test_a_corpus_of_a_package_of_ones_own_needs_no_scale(installed):
+    assert mien.open_store(installed / "talks").scale == Scale(-3, 3)
+
+
 # --- in a copy of the repository ------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """A copy of the repository in which everything of the guides was done."""
-    folder = tmp_path_factory.mktemp("copy")
-    unneeded = shutil.ignore_patterns("__pycache__", "*.safetensors", "static")
+    return make_once(tmp_path_factory, "copy", follow_guides)
+
+
+def follow_guides(folder):
+    # Compiled modules are kept, so that only what the guides change is compiled; but not halves.
+    unneeded = shutil.ignore_patterns("*.safetensors", "static", "*.pyc.*")
     shutil.copytree(SOURCE, folder / "src" / "mien", ignore=unneeded)
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=unneeded)
     shutil.copy(ROOT / "pyproject.toml", folder)
-    for guide in ("add-a-model.md", "add-a-corpus.md", "add-an-extractor.md"):
+    for guide in GUIDES_OF_PACKAGES:
         for block in blocks_of(guide):
             follow(block, folder)
     configs = folder / "src" / "mien" / "configs"
@@ -143,7 +156,6 @@ def copy(tmp_path_factory):
     first = "# The corrected mean on the planted corpus (synthetic)."
     (configs / "corrected_mean-planted.toml").write_text(f"{first}\n{rest}", encoding="utf-8")
     (configs / "unexplained.toml").write_text('corpus = "planted"', encoding="utf-8")
-    return folder
 
 
 PLACES = {

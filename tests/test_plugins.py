@@ -1,10 +1,11 @@
 """Models, corpora and extractors that other packages bring, and those that a program adds."""
 
-import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
+from commands import run_commands
 from helpers import SIZES, TINY
 
 import mien
@@ -16,6 +17,8 @@ from mien.models.multitask import ModelInputs
 from mien.models.self_mm import SelfMM, SelfMMConfig
 from mien.plugins import Registry
 from mien.types import Modality, Scale
+
+SOURCE = Path(mien.__file__).parents[1]
 
 PACKAGE = """
 from typing import Literal
@@ -60,16 +63,6 @@ def install(tmp_path, monkeypatch):
 
     yield install
     sys.modules.pop("mien_twin", None)
-
-
-def run_cli(folder, *words):
-    """Run the command line in a process of its own that finds packages in a folder."""
-    code = f"import sys; sys.path.insert(0, {str(folder)!r}); from mien.cli import main; "
-    code += "sys.exit(main(sys.argv[1:]))"
-    return subprocess.run(  # our own command
-        [sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
 
 
 def numbers(entries=None, **options):
@@ -228,27 +221,33 @@ POINTS = [
 @pytest.mark.slow
 def test_the_command_line_knows_what_installed_packages_bring(install, tiny_store):
     folder = install(POINTS)
-    assert "a twin" in run_cli(folder, "extractors").stdout
-    words = ["train", "self_mm-planted", "--store", str(tiny_store.path), "--out", "run"]
+    words = ["train", "self_mm-planted", "--store", tiny_store.path, "--out", "run"]
     words += ["--set", "model.name=twin"]
     words += ["--set", "text_encoder.input=embeddings", "--set", "train.epochs=1"]
     words += ["--set", "corpus=tiny", "--set", "labels.generator=copy", "--seeds", "1"]
-    done = run_cli(folder, *words, "--set", "labels.weight=one")
-    assert done.returncode == 0, done.stderr
+    extractors, done, misspelt, listed = run_commands(
+        folder,
+        ["extractors"],
+        [*words, "--set", "labels.weight=one"],
+        [*words, "--set", "model.depht=2"],
+        [*words, "--set", "model.name=x"],
+        path=[folder, SOURCE],
+    )
+    assert "a twin" in extractors.out
+    assert done.code == 0, done.err
     assert 'name = "twin"' in (folder / "run" / "config.toml").read_text()
-    misspelt = run_cli(folder, *words, "--set", "model.depht=2")
-    assert misspelt.stderr.strip().endswith("did you mean model.depth?")
-    listed = run_cli(folder, *words, "--set", "model.name=x")
-    assert "must be one of 'tam_ulag', 'self_mm', 'twin'" in listed.stderr
+    assert misspelt.err.strip().endswith("did you mean model.depth?")
+    assert "must be one of 'tam_ulag', 'self_mm', 'twin'" in listed.err
 
 
 @pytest.mark.slow
 def test_the_command_line_says_in_one_sentence_which_package_is_broken(install, tiny_store):
     folder = install(POINTS, code="import nothing_of_that_name")
-    words = ["train", "self_mm-planted", "--store", str(tiny_store.path), "--out", "run"]
-    done = run_cli(folder, *words, "--set", "model.name=twin")
-    assert done.returncode != 0
-    assert done.stderr.strip() == (
+    words = ["train", "self_mm-planted", "--store", tiny_store.path, "--out", "run"]
+    words += ["--set", "model.name=twin"]
+    (done,) = run_commands(folder, words, path=[folder, SOURCE])
+    assert done.code != 0
+    assert done.err.strip() == (
         "mien: the model 'twin' of the package 'mien-twin' (entry point 'mien_twin:MODEL') cannot "
         "be used: ModuleNotFoundError: No module named 'nothing_of_that_name'; fix it or "
         "uninstall it"

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import make_config
+from sharing import make_once
 from trainings import follow, make_trainer
 
 from mien.config import dump_toml
@@ -41,6 +42,8 @@ import numpy as np
 from test_data_parallel import CASES, OPTIONS
 from trainings import Stop, follow, make_trainer
 
+import mien.evaluation.bootstrap
+import mien.reports.figures.run
 from mien.cli import main
 from mien.errors import MienError
 from mien.training.optimizer import find_ranks
@@ -65,6 +68,8 @@ except KeyboardInterrupt:
 trainer = make_trainer(place / "parts", ranks=ranks)
 trainer.resume()
 trainer.run()
+mien.evaluation.bootstrap.RESAMPLES = 40
+mien.reports.figures.run.draw_figures = lambda *_, **__: []
 for number, words in enumerate((["--jobs", "2"], [])):
     run = ["train", str(place / "config.toml"), "--store", store, "--out", str(place / "run")]
     (place / f"code-{number}-{ranks.number}").write_text(str(main([*run, *words])))
@@ -94,7 +99,10 @@ def start(number, place, script, words):
 @pytest.fixture(scope="module")
 def together(tiny_store, tmp_path_factory):
     """What two processes leave: see the script."""
-    place = tmp_path_factory.mktemp("together")
+    return make_once(tmp_path_factory, "together", lambda place: run_together(place, tiny_store))
+
+
+def run_together(place, store):
     (place / "config.toml").write_text(dump_toml(CONFIG), encoding="utf-8")
     script = place / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
@@ -102,11 +110,10 @@ def together(tiny_store, tmp_path_factory):
         port.bind(("127.0.0.1", 0))
         patch.setenv("MASTER_PORT", str(port.getsockname()[1]))
         port.close()
-        words = [str(place), str(tiny_store.path)]
+        words = [str(place), str(store.path)]
         processes = [start(number, place, script, words) for number in range(2)]
     codes = [process.wait(300) for process in processes]
     assert codes == [0, 0], "\n".join((place / f"printed-{n}").read_text() for n in range(2))
-    return place
 
 
 @pytest.mark.slow
