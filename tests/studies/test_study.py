@@ -340,6 +340,12 @@ def test_models_say_how_many_parameters_they_have(carried_out):
     assert variants["copy"].num_parameters == variants["distance"].num_parameters > 1000
 
 
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Leave the figures of a study's page out, which ``carried_out`` has."""
+    monkeypatch.setattr("mien.studies.figures.draw_corpus", lambda *_: [])
+
+
 def few(base, **options):
     options = {"only": ["copy"], "corpora": ["planted-3"], **options}
     return read_study(base / "tiny.toml", **options)
@@ -403,6 +409,7 @@ def test_a_run_that_diverged_is_not_tried_again(base, trainings):
     assert len(trainings.begun) == 1
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_variants_with_the_same_settings_share_a_run(base, trainings):
     write(base, ('set = ["labels.generator=distance", "labels.weight=difference"]', "set = []"))
     same = ["labels.generator=copy"]
@@ -414,6 +421,7 @@ def test_variants_with_the_same_settings_share_a_run(base, trainings):
     assert sources["distance"].less["copy"].difference == 0
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_other_code_makes_its_own_runs_unless_any_will_do(base, trainings, monkeypatch):
     carry_out(few(base, seeds=[1]))
     for module in ("mien.studies.runner", "mien.studies.study"):
@@ -441,6 +449,7 @@ def test_a_run_that_cannot_be_written_ends_the_study_and_is_not_refused(base, mo
         run_study(study, base / "out", command="mien study tiny.toml")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_variant_that_does_not_fit_is_refused_and_the_others_go_on(base):
     write(
         base,
@@ -463,6 +472,7 @@ def test_a_study_of_which_nothing_finished_is_a_sentence(base):
         run_study(study, base / "out")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_corpora_that_are_not_given_are_named_and_without_any_there_is_a_sentence(base, caplog):
     study = read_study(base / "tiny.toml", only=["copy"], corpora=["planted-3", "real"], seeds=[1])
     run_study(study, base / "out")
@@ -503,12 +513,12 @@ def test_code_is_known_by_what_a_training_imports_and_not_by_its_pages():
 @pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_work_is_begun_in_its_order_and_no_more_than_there_are_workers(num_workers):
-    begun, done, most = [], [], 0
-    for item, _ in side_by_side(abs, [-1, -2, -3, -4], num_workers, begun.append):
+    begun, done, most = [], {}, 0
+    for item, result in side_by_side(abs, [-1, -2, -3, -4], num_workers, begun.append):
         most = max(most, len(begun) - len(done))
-        done.append(item)
+        done[item] = result
+    assert done == {-1: 1, -2: 2, -3: 3, -4: 4}
     assert begun == [-1, -2, -3, -4]
-    assert sorted(done) == sorted(begun)
     assert most == num_workers
 
 
@@ -526,11 +536,6 @@ def test_a_listener_that_has_the_method_is_notified_of_every_run_that_begins(bas
     assert len(trainings.begun) == 2
     assert notes.started[0] == "planted-3"
     assert notes.done == [notes.started[0], *(f"{run}: finished" for run in notes.started[1:])]
-
-
-def test_work_is_done_side_by_side_in_other_processes():
-    results = dict(side_by_side(abs, [-1, -2, -3], 2))
-    assert results == {-1: 1, -2: 2, -3: 3}
 
 
 @pytest.mark.slow
