@@ -1,3 +1,4 @@
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches a model hub
@@ -11,6 +12,22 @@ from hypothesis import settings
 torch.set_num_threads(1)
 settings.register_profile("mien", deadline=None)
 settings.load_profile("mien")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Look for doctests in the package only: tests have none."""
+    return [node for node in (yield) if type(node) is pytest.Module]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the collector of cycles off what stays until the end: modules and tests."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 @pytest.fixture(scope="session", autouse=True)
