@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning"),
 ]
 #: Those that take seconds for a clip; smaller ones are of the same code.
-SLOW = ("whisper-base/1",)
+SLOW = ("whisper-base/1", "whisper-base-short/1")
 
 
 def each(*modalities):

@@ -224,6 +224,25 @@ def test_whisper_goes_on_after_its_window_of_30_seconds(whisper):
     np.testing.assert_array_equal(found.values[1500:], extract(whisper, samples[480000:]).values)
 
 
+def test_short_windows_are_filled_up_to_a_multiple_of_5_seconds(whisper, monkeypatch):
+    from faster_whisper import WhisperModel
+
+    frames, encode = [], WhisperModel.encode
+
+    def count(model, features):
+        frames.append(features.shape[-1])
+        return encode(model, features)
+
+    monkeypatch.setattr(WhisperModel, "encode", count)
+    short = WhisperEncoder("whisper-tiny-en", "short")
+    for seconds, filled in ((1.25, 500), (4.75, 1000), (29.75, 3000)):
+        samples = np.tile(make_voice(1.0, 16000), 30)[: int(seconds * 16000)]
+        found = extract(short, samples)
+        assert frames[-1] == filled
+        assert found.values.shape == (-(-samples.size // 320), 384)
+    np.testing.assert_array_equal(found.values, extract(whisper, samples).values)
+
+
 @pytest.fixture
 def tiny_encoder(tmp_path):
     torch = pytest.importorskip("torch")

@@ -14,7 +14,9 @@ A name ends in a version, which changes whenever the numbers do.
 from mien.extraction.extractors.audio_encoder import (
     build_wav2vec2,
     build_whisper_base,
+    build_whisper_base_short,
     build_whisper_tiny_en,
+    build_whisper_tiny_en_short,
 )
 from mien.extraction.extractors.audio_librosa import build_librosa_sims
 from mien.extraction.extractors.audio_opensmile import build_egemaps, build_egemaps_lld
@@ -76,6 +78,16 @@ _EXTRACTORS = {
         modality=Modality.AUDIO,
         summary="512 hidden states of Whisper base's encoder, multilingual, 50 steps a second",
         build=build_whisper_base,
+    ),
+    "whisper-tiny-en-short/1": ExtractorEntry(
+        modality=Modality.AUDIO,
+        summary="as whisper-tiny-en/1 filled up to 5, 10, ... seconds: quicker, other states",
+        build=build_whisper_tiny_en_short,
+    ),
+    "whisper-base-short/1": ExtractorEntry(
+        modality=Modality.AUDIO,
+        summary="as whisper-base/1 filled up to 5, 10, ... seconds: quicker, other states",
+        build=build_whisper_base_short,
     ),
     "wav2vec2/1": ExtractorEntry(
         modality=Modality.AUDIO,

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -21,11 +21,15 @@ __all__ = [
     "WhisperEncoder",
     "build_wav2vec2",
     "build_whisper_base",
+    "build_whisper_base_short",
     "build_whisper_tiny_en",
+    "build_whisper_tiny_en_short",
 ]
 
 #: Seconds of sound that are encoded at a time.
 WINDOW_SECONDS = 30
+#: To a multiple of what short sound is filled up, with how much silence at least.
+_SHORT, _LEAST_SILENCE = 5 * 16000, 8000
 #: What only training uses, and published files may lack.
 _UNUSED = frozenset({"masked_spec_embed"})
 
@@ -39,28 +43,35 @@ class WhisperEncoder:
     whatever the weights are stored in, so that results do not depend on the processor's 8-bit
     instructions. The last window is kept: a recogniser that hears the same sound reads it too.
 
+    ``short``: sound is filled up with silence to a multiple of 5 seconds alone, half a second at
+    least. A clip of 4 seconds takes about a tenth of the time, and its states are others: those of
+    Whisper depend on the silence behind the sound.
+
     Source: radford2023.
 
     Args:
         asset: The model, by the name of the asset.
+        windows: How long a window is.
 
     Attributes:
-        asset: The same.
+        asset: The model, if its decoder reads these states; empty for those of short windows.
     """
 
     rate_hertz = 16000
     step_seconds: float | None = 0.02
 
-    def __init__(self, asset: str) -> None:
+    def __init__(self, asset: str, windows: Literal["full", "short"] = "full") -> None:
         require("faster_whisper", extra="extract")
         folder = find_asset(asset)
         from mien.extraction.extractors.whisper import Whisper
 
         self._model = Whisper(folder, "float32")
-        self.name = f"{asset}/1"
-        self.asset = asset
+        is_short = windows == "short"
+        self.name = f"{asset}-short/1" if is_short else f"{asset}/1"
+        self.asset = "" if is_short else asset
+        self._multiple = _SHORT if is_short else WINDOW_SECONDS * self.rate_hertz
         self._sound = np.zeros(320, np.float32)
-        self._encoded = self._model.encode_sound(self._sound)
+        self._encoded = self._model.encode_sound(self._sound, self._fill(320))
         self.feature_names = _name_states(np.asarray(self._encoded).shape[2])
 
     def begin(self, source: Source) -> WindowStream:
@@ -81,9 +92,14 @@ class WhisperEncoder:
             samples: At most 30 seconds, at 16 kHz.
         """
         if not np.array_equal(samples, self._sound):
-            self._encoded = self._model.encode_sound(samples)
+            self._encoded = self._model.encode_sound(samples, self._fill(samples.size))
             self._sound = samples.copy()
         return self._encoded
+
+    def _fill(self, size: int) -> int:
+        """Return how many samples a window of so many has with the silence behind it."""
+        num_multiples = -(-(size + _LEAST_SILENCE) // self._multiple)
+        return min(num_multiples * self._multiple, WINDOW_SECONDS * self.rate_hertz)
 
     def _analyse(self, window: AudioWindow) -> Analysis:
         num_steps = -(-window.samples.size // 320)
@@ -188,6 +204,18 @@ def build_whisper_base(settings: str) -> AudioExtractor:
     """Build ``whisper-base/1``."""
     refuse_settings("whisper-base/1", settings)
     return WhisperEncoder("whisper-base")
+
+
+def build_whisper_tiny_en_short(settings: str) -> AudioExtractor:
+    """Build ``whisper-tiny-en-short/1``."""
+    refuse_settings("whisper-tiny-en-short/1", settings)
+    return WhisperEncoder("whisper-tiny-en", "short")
+
+
+def build_whisper_base_short(settings: str) -> AudioExtractor:
+    """Build ``whisper-base-short/1``."""
+    refuse_settings("whisper-base-short/1", settings)
+    return WhisperEncoder("whisper-base", "short")
 
 
 def build_wav2vec2(settings: str) -> AudioExtractor:

@@ -29,10 +29,14 @@ class Whisper(WhisperModel):  # type: ignore[misc]  # faster-whisper has no type
         )
         self._handed: Any = None
 
-    def encode_sound(self, samples: Float32[np.ndarray, " S"]) -> Any:  # noqa: ANN401
-        """Return the states of at most 30 seconds, filled up with silence."""
-        filled = np.pad(samples, (0, WINDOW - samples.size))
-        spectrum = self.feature_extractor(filled)[:, : WINDOW // _HOP]
+    def encode_sound(
+        self,
+        samples: Float32[np.ndarray, " S"],
+        size: int = WINDOW,
+    ) -> Any:  # noqa: ANN401
+        """Return the states of at most 30 seconds, filled up with silence to so many samples."""
+        filled = np.pad(samples, (0, size - samples.size))
+        spectrum = self.feature_extractor(filled)[:, : size // _HOP]
         return super().encode(np.ascontiguousarray(spectrum))
 
     def encode(self, features: Float32[np.ndarray, "_ _"]) -> Any:  # noqa: ANN401
