@@ -41,8 +41,9 @@ class PaddedSeries(NamedTuple):
 
     Attributes:
         values: Features or token ids, zero where ``mask`` is False. A text that is read with
-            context has one value more in each step: 1 at the steps of the context, which the text
-            encoder sees behind the clip's own, and 0 at all others.
+            context has one value more in each step: 1, and the type of a second text's tokens, at
+            the steps of the context, which the text encoder sees behind the clip's own; 0 at all
+            others.
         mask: True at real time steps, False at padding and context; a row without a real step
             stands for a clip that does not have this modality.
     """

@@ -30,9 +30,9 @@ def count_computations(monkeypatch):
     calls = []
     compute = text_cache.compute_states
 
-    def counted(*args):
+    def counted(*args, **options):
         calls.append(args[3])
-        return compute(*args)
+        return compute(*args, **options)
 
     monkeypatch.setattr(text_cache, "compute_states", counted)
     return calls
@@ -61,7 +61,7 @@ def test_states_from_the_cache_are_those_that_were_computed(store, tiny_bert):
 
 
 def test_a_cache_that_was_left_half_written_is_not_taken(store, tiny_bert, monkeypatch, tmp_path):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

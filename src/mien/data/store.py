@@ -114,8 +114,8 @@ class Series:
         values: All clips end to end, ``(S, D)``.
         offsets: Clip i is ``values[offsets[i]:offsets[i + 1]]``, ``(N + 1,)``.
         times: Centre of each step in seconds from the start of its clip, ``(S,)``, if known.
-        has_context: Whether the last value of a step says if it is context, 1, or the clip's own
-            text, 0; context is behind that.
+        has_context: Whether the last value of a step says if it is context, above 0, or the clip's
+            own text, 0; context is behind that.
     """
 
     values: Num[np.ndarray, "_ D"]

@@ -43,6 +43,7 @@ class TextInput:
             that each covers; None if that is not known.
         max_tokens: How many tokens of a transcript are read; None if it is not read here.
         num_truncated: How many clips have a transcript with more tokens than that.
+        num_in_context: How many clips are read with others around them.
         prefix: What the encoder expects before every text.
         key: Names states computed ahead by all that they depend on; empty where there are none.
     """
@@ -56,6 +57,7 @@ class TextInput:
     tokens: Callable[[Clip], list[tuple[str, int, int]]] | None
     max_tokens: int | None = None
     num_truncated: int = 0
+    num_in_context: int = 0
     prefix: str = ""
     key: str = ""
 
@@ -174,7 +176,7 @@ def check_encoder(
 
 def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextInput:
     reader = TextReader(config, store.meta.language, online=online)
-    num_truncated = 0
+    num_truncated = num_in_context = 0
     if config.input == "tokens":
         ids = reader.rename_tokens(store.series("tokens"), store.meta.language)
     else:
@@ -183,7 +185,8 @@ def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextIn
         num_truncated = reader.count_truncated(transcripts, ids)
     _check_ids(ids, reader.vocabulary, reader.name)
     if reader.reads_context:
-        ids = add_context(store, reader, ids)
+        alone, ids = ids, add_context(store, reader, ids)
+        num_in_context = int((ids.lengths > alone.lengths).sum())
 
     def tokens(clip: Clip) -> list[tuple[str, int, int]]:
         return reader.tokens(clip.transcript)
@@ -201,6 +204,7 @@ def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextIn
         tokens=tokens if config.input == "transcript" else None,
         max_tokens=reader.max_tokens if config.input == "transcript" else None,
         num_truncated=num_truncated,
+        num_in_context=num_in_context,
         prefix=reader.prefix,
         key=key,
     )

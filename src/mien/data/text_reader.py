@@ -21,7 +21,7 @@ from mien.data.store import Series
 from mien.data.text_cache import LowerLayers
 from mien.data.text_settings import TextEncoderConfig
 from mien.data.text_states import states_of
-from mien.errors import ConfigError
+from mien.errors import CheckpointError, ConfigError
 from mien.pretrained.adapters import AdaptedEncoder
 from mien.pretrained.direct.token_names import rename_tokens
 from mien.pretrained.direct.tokenizer import load_tokenizer
@@ -165,7 +165,16 @@ class TextReader:
         """Return an encoder from token ids to states, whose trained part is what ``build`` made.
 
         Adapters become part of its weights, so that ``trained`` is used up.
+
+        Raises:
+            CheckpointError: If texts are read with utterances around them.
         """
+        if self.reads_context:
+            raise CheckpointError(
+                "a network that was trained with text_encoder.context or context_after reads texts "
+                "with those around them, and an exported one reads each by itself; train it "
+                "without"
+            )
         if isinstance(trained, AdaptedEncoder):
             trained = trained.merge()
         if self.layer is None:
@@ -205,8 +214,8 @@ class TextReader:
 
     @cached_property
     def _segment_marks(self) -> SegmentMarks:
-        first, last = self._tokenizer.segment_marks()
-        return SegmentMarks(tuple(first), tuple(last))
+        first, last, kind = self._tokenizer.segment_marks()
+        return SegmentMarks(tuple(first), tuple(last), kind)
 
     def put_in_context(
         self, ids: Sequence[Num[np.ndarray, "_ 1"]], context: Context

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.prediction.answer import (
     Answer,
     Moment,
@@ -46,6 +47,7 @@ class UtteranceInput:
             steps are the words themselves.
         times: Centre of each step of audio and video, in seconds of the recording.
         absent: Why a modality is not there.
+        context: What is said around it, as far as the network reads it.
         is_doubtful: Whether scores that rest on the text mean little.
         notes: What a user should know about the text.
         confidence: How sure the recogniser is of the words; None if they were not recognised.
@@ -58,6 +60,7 @@ class UtteranceInput:
     tokens: tuple[Token, ...] | None = None
     times: Mapping[Modality, Float[np.ndarray, " _"]] = field(default_factory=dict)
     absent: Mapping[Modality, str] = field(default_factory=dict)
+    context: Context = NO_CONTEXT
     is_doubtful: bool = False
     notes: tuple[str, ...] = ()
     confidence: float | None = None
@@ -84,6 +87,7 @@ def explain(
         fused,
         transcript=utterance.transcript,
         words=[part for _, part in parts],
+        context=utterance.context,
         times=utterance.times,
         span=(utterance.start or 0.0, np.inf if utterance.end is None else utterance.end),
         encoded=scores.encoded,
@@ -105,7 +109,7 @@ def explain(
         words=words,
         steps=steps,
         moments=_rank(words, steps, network.scale),
-        notes=tuple(_notice(scores, utterance, steps)),
+        notes=(*_count_context(network, utterance, present), *_notice(scores, utterance, steps)),
         confidence=utterance.confidence,
     )
 
@@ -211,6 +215,19 @@ def _weigh_windows(modality: Modality, steps: Steps) -> list[Moment]:
         weight = float(weights[inside].mean()) if len(weights) and inside.any() else None
         moments.append(Moment(modality=modality, weight=weight, **window.model_dump()))
     return moments
+
+
+def _count_context(
+    network: Network, utterance: UtteranceInput, present: Sequence[Modality]
+) -> Iterator[str]:
+    """Tell with how many utterances around it the text was read, by a network that reads such."""
+    if network.text is None or not network.text.reads_context or Modality.TEXT not in present:
+        return
+    sides = {"before": len(utterance.context.before), "after": len(utterance.context.after)}
+    counted = " and ".join(f"{num} {side} it" for side, num in sides.items() if num)
+    if counted:
+        counted += f", at most {network.config.text_encoder.context_tokens} tokens of them"
+    yield f"utterances with which the text was read: {counted or 'none'}"
 
 
 def _notice(

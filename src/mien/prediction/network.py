@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Num
 
 from mien.config import read_settings
+from mien.data.context.second_segment import NO_CONTEXT, Context, surround
 from mien.data.text import check_encoder
 from mien.data.text_reader import TextReader
 from mien.errors import CheckpointError, ConfigError
@@ -117,18 +118,33 @@ class Network:
         """Return what it reads of a text; no step for an empty one, or without a text encoder."""
         return self.read_texts([text])[0]
 
-    def read_texts(self, texts: Sequence[str]) -> list[Num[np.ndarray, "_ _"]]:
-        """Return what it reads of each text, as ``read_text``; those of like length together."""
+    def read_texts(
+        self, texts: Sequence[str], context: Context = NO_CONTEXT
+    ) -> list[Num[np.ndarray, "_ _"]]:
+        """Return what it reads of each text, as ``read_text``; those of like length together.
+
+        Args:
+            texts: The texts, all in the same place.
+            context: What is said around it.
+        """
         if self.text is None:
             return [np.zeros((0, 1), np.float32) for _ in texts]
-        return self.text.read_many(texts)
+        return self.text.read_many(texts, context)
+
+    def surround(self, texts: Sequence[str]) -> list[Context]:
+        """Return what it reads around each of some texts, which follow each other."""
+        if self.text is None:
+            return [NO_CONTEXT] * len(texts)
+        return surround(texts, self.text.num_before, self.text.num_after)
 
     @torch.no_grad()
     def score_clips(self, clips: Sequence[ClipSeries]) -> list[ClipScores]:
         """Score clips; a modality without a step is not present, and every clip has one that is."""
         complete = [self.complete(clip) for clip in clips]
         present = [[m for m, values in clip.items() if len(values)] for clip in complete]
-        encoded = self.model.encode_once(self._batch(complete))
+        batch = self._batch(complete)
+        num_steps = {m: series.mask.sum(dim=1).tolist() for m, series in batch.sequences.items()}
+        encoded = self.model.encode_once(batch)
         output = self.model.finish(encoded)
         scores = reported_scores(output.scores, output.present)
         without: list[dict[Modality, float]] = [{} for _ in clips]
@@ -146,7 +162,7 @@ class Network:
                 ClipScores(
                     scores={t: self.cut(float(scores[t][row])) for t in tasks},
                     attention={
-                        m: weights[row, : len(complete[row][m])].cpu().double().numpy()
+                        m: weights[row, : num_steps[m][row]].cpu().double().numpy()
                         for m, weights in output.attention.items()
                         if m in modalities
                     },
@@ -182,8 +198,7 @@ class Network:
         for start in range(0, len(order), _VARIANTS):
             rows = order[start : start + _VARIANTS]
             own = [self.complete({modality: variants[row]})[modality] for row in rows]
-            padded = pad([torch.from_numpy(np.ascontiguousarray(o)) for o in own])
-            series = PaddedSeries(*(part.to(self.device) for part in padded))
+            series = PaddedSeries(*(part.to(self.device) for part in self._pad(modality, own)))
             fused = self._fuse(self.model.vary(encoded, modality, series))
             for row, score in zip(rows, fused, strict=True):
                 scores[row] = score
@@ -205,8 +220,8 @@ class Network:
         result = {}
         for modality, size in self.sizes.items():
             text = self.text if modality is Modality.TEXT else None
-            reads_ids = text is not None and text.layer is None
-            width, kind = (1, np.int32) if reads_ids else (size, np.float32)
+            kind = np.int32 if text is not None and text.layer is None else np.float32
+            width = size if text is None else text.width
             values = clip.get(modality)
             if values is None or not len(values):
                 values = np.zeros((0, width), kind)
@@ -221,11 +236,15 @@ class Network:
         return result
 
     def _batch(self, clips: Sequence[Mapping[Modality, Num[np.ndarray, "_ _"]]]) -> Batch:
-        sequences = {
-            m: pad([torch.from_numpy(np.ascontiguousarray(clip[m])) for clip in clips])
-            for m in self.modalities
-        }
+        sequences = {m: self._pad(m, [clip[m] for clip in clips]) for m in self.modalities}
         return Batch(index=torch.arange(len(clips)), sequences=sequences).to(self.device)
+
+    def _pad(self, modality: Modality, series: Sequence[Num[np.ndarray, "_ _"]]) -> PaddedSeries:
+        text = self.text if modality is Modality.TEXT else None
+        return pad(
+            [torch.from_numpy(np.ascontiguousarray(values)) for values in series],
+            has_context=text is not None and text.has_context,
+        )
 
 
 def load_network(checkpoint: Path, device: str = "cpu") -> Network:

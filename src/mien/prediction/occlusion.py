@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
+from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.errors import ConfigError
 from mien.prediction.answer import Window
 from mien.prediction.network import ClipSeries, Network
@@ -67,6 +68,7 @@ def measure_effects(
     *,
     transcript: str = "",
     words: Sequence[Part] = (),
+    context: Context = NO_CONTEXT,
     times: Mapping[Modality, Times],
     span: tuple[float, float] = (0.0, math.inf),
     encoded: Batch | Encoded | None = None,
@@ -84,6 +86,7 @@ def measure_effects(
         score: The multimodal score.
         transcript: What is said.
         words: The words of the transcript.
+        context: What is said around it, which stays.
         times: Centre of each step of audio and video, in seconds.
         span: Where the utterance begins and ends, in seconds; no window reaches beyond.
         encoded: What the network has encoded of it, if it was scored.
@@ -94,7 +97,7 @@ def measure_effects(
     complete = network.complete(series)
     has_steps = network.text is not None or len(words) == len(complete.get(Modality.TEXT, ()))
     read = [part if part.steps and has_steps else None for part in words]
-    less = _without_words(network, complete, transcript, read)
+    less = _without_words(network, complete, transcript, read, context)
     windows = {
         m: _measure_windows(network, complete, m, times[m], score, span, encoded)
         for m in (Modality.AUDIO, Modality.VIDEO)
@@ -120,6 +123,7 @@ def _without_words(
     complete: Mapping[Modality, Values],
     transcript: str,
     parts: Sequence[Part | None],
+    context: Context,
 ) -> list[Values | None]:
     """Return what remains of the text without each word; None for one that was not read."""
     if network.text is None:
@@ -129,7 +133,7 @@ def _without_words(
             for part in parts
         ]
     remaining = [leave_out(transcript, part) for part in parts if part is not None]
-    values = iter(network.read_texts(remaining) if remaining else ())
+    values = iter(network.read_texts(remaining, context) if remaining else ())
     return [None if part is None else next(values) for part in parts]
 
 

@@ -190,9 +190,11 @@ class RecordingReader:
         """
         recognised = first_pass.transcript if given.kind == "auto" else Transcript("", ())
         probabilities = dict(zip(recognised.words, recognised.probabilities, strict=True))
-        for utterance, features in self._extract_features(path, utterances, jobs):
-            text = utterance.transcript if self.reads_text else ""
-            read = read_text(self._network, text, recognised.language)
+        texts = [utterance.transcript if self.reads_text else "" for utterance in utterances]
+        extracted = self._extract_features(path, utterances, jobs)
+        around = self._network.surround(texts)
+        for text, context, (utterance, features) in zip(texts, around, extracted, strict=True):
+            read = read_text(self._network, text, context, spoken=recognised.language)
             confidence = _mean(probabilities[word] for word in utterance.words if probabilities)
             is_unsure = confidence is not None and confidence < _SURE
             series, times = self._select(features, utterance, read)
@@ -209,6 +211,7 @@ class RecordingReader:
                     tokens=read.tokens,
                     times=times,
                     absent=absent,
+                    context=context,
                     is_doubtful=read.is_doubtful,
                     notes=(*read.notes, *([_UNSURE] if is_unsure else [])),
                     confidence=confidence,

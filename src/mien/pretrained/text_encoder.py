@@ -43,7 +43,8 @@ __all__ = [
 class TokenEncoder(nn.Module):
     """A pretrained encoder with all its layers: token ids to states.
 
-    A context behind the tokens is a second segment, of another type where the encoder has types.
+    A context behind the tokens is a second segment, of the type that the encoder's tokenizer gives
+    it.
     Nothing is computed at padding where the encoder can be packed; where not, texts of like length
     are padded together.
 
@@ -234,7 +235,7 @@ def _split_types(
     values: Int[Tensor, "*B _"],
 ) -> tuple[Int[Tensor, "*B"], Int[Tensor, "*B"] | None]:
     """Return token ids, and the type of each token; None where there is no context."""
-    return values[..., 0], values[..., 1] if values.shape[-1] > 1 else None
+    return values[..., 0], (values[..., 1] - 1).clamp(min=0) if values.shape[-1] > 1 else None
 
 
 def _is_worth_packing(series: PaddedSeries) -> bool:

@@ -168,6 +168,8 @@ def prepare(
     text = prepare_text(store, config.text_encoder, online=online)
     if text is not None and text.num_truncated:
         _report_truncated(store, text, config.text_encoder.max_tokens)
+    if text is not None and config.text_encoder.reads_context:
+        _report_context(store, text)
     series = {} if text is None else {Modality.TEXT: text.series}
     series |= _series_of(store, config.features)
     if not series:
@@ -213,6 +215,16 @@ def _report_truncated(store: Store, text: TextInput, wanted: int) -> None:
     logger.warning(
         "%s: %d of %d clips have transcripts longer than %s tokens, which are cut there; %s",
         *(store.meta.name, text.num_truncated, num_clips, text.max_tokens, remedy),
+    )
+
+
+def _report_context(store: Store, text: TextInput) -> None:
+    """Log how many transcripts are read with others around them; that none is, as a warning."""
+    num_clips = int((text.series.lengths > 0).sum())
+    logger.log(
+        logging.INFO if text.num_in_context else logging.WARNING,
+        "%s: %d of %d clips are read with utterances of the same video and split around them",
+        *(store.meta.name, text.num_in_context, num_clips),
     )
 
 

@@ -1,12 +1,13 @@
 """The second segment of a text: the tokens of the utterances around it, the nearest of them."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-__all__ = ["NO_CONTEXT", "Context", "SegmentMarks", "add_segment"]
+__all__ = ["NO_CONTEXT", "Context", "SegmentMarks", "add_segment", "surround"]
 
 
 class Context(NamedTuple):
@@ -28,16 +29,40 @@ class Context(NamedTuple):
 NO_CONTEXT = Context()
 
 
+def surround(texts: Sequence[str], before: int, after: int) -> list[Context]:
+    """Return what is said around each of some texts, which follow each other.
+
+    A text without words is passed over.
+
+    Args:
+        texts: The texts, in the order of time.
+        before: At most so many before each.
+        after: At most so many after each.
+
+    >>> surround(["one", " ", "two", "three"], 1, 0)[2:]
+    [Context(before=('one',), after=()), Context(before=('two',), after=())]
+    """
+    spoken = [row for row, text in enumerate(texts) if text.strip()]
+    contexts = []
+    for row in range(len(texts)):
+        first, last = bisect_left(spoken, row), bisect_right(spoken, row)
+        sides = spoken[max(0, first - before) : first], spoken[last : last + after]
+        contexts.append(Context(*(tuple(texts[other] for other in side) for side in sides)))
+    return contexts
+
+
 class SegmentMarks(NamedTuple):
     """The marks of an encoder around the second of two texts.
 
     Attributes:
         first: What follows the mark that ends the first text.
         last: What ends the second one; also between the utterances of a context.
+        type: The type that the encoder's tokenizer gives to the tokens of the second one.
     """
 
     first: tuple[int, ...]
     last: tuple[int, ...]
+    type: int
 
 
 Tokens = Int[np.ndarray, " _"]
@@ -52,7 +77,9 @@ def add_segment(
     most: int,
     reads_both_sides: bool,
 ) -> Int[np.ndarray, "U 2"]:
-    """Put a context behind the tokens of a text, and say of every step if it is context.
+    """Put a context behind the tokens of a text.
+
+    Beside each token is 0, or 1 and the type of a second text's tokens if it is one of the context.
 
     Utterances of the context have the encoder's end mark between them. Where a model reads both
     sides, an end mark stands for the text itself. If the context is too long, what is farthest from
@@ -78,7 +105,7 @@ def add_segment(
     if not len(context) or not len(own):
         return first
     segment = np.concatenate([np.array(marks.first, dtype=own.dtype), context, end])
-    second = np.stack([segment, np.ones_like(segment)], axis=1)
+    second = np.stack([segment, np.full_like(segment, 1 + marks.type)], axis=1)
     return np.concatenate([first, second])
 
 

@@ -1,7 +1,5 @@
 """The texts of a store, each with the utterances around it as a second segment."""
 
-import logging
-
 import numpy as np
 
 from mien.data.context.neighbours import find_neighbours
@@ -10,8 +8,6 @@ from mien.data.text_reader import TextReader
 from mien.data.token_cache import read_tokens
 
 __all__ = ["add_context"]
-
-logger = logging.getLogger(__name__)
 
 
 def add_context(store: Store, reader: TextReader, own: Series) -> Series:
@@ -37,12 +33,6 @@ def add_context(store: Store, reader: TextReader, own: Series) -> Series:
             for span in (slice(first, place), slice(place + 1, end))
         )
         joined[row] = reader.add_context(own[row], before, after)
-    num_alone = int((around.ends - around.firsts == 1).sum())
-    level = logging.WARNING if num_alone == len(around.rows) else logging.INFO
-    logger.log(
-        level, "%s: %d of %d texts have other utterances of the same video and split around them",
-        store.meta.name, len(around.rows) - num_alone, len(around.rows),
-    )  # fmt: skip
     lengths = [len(ids) for ids in joined]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     values = np.concatenate([np.zeros((0, 2), np.int32), *joined])

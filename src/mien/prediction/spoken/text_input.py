@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 
+from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.data.text_reader import TokenisedText
 from mien.prediction.answer import Answer, Score
 from mien.prediction.explain import Token
@@ -38,12 +39,15 @@ class TextRead:
     notes: tuple[str, ...] = ()
 
 
-def read_text(network: Network, text: str, spoken: str = "") -> TextRead:
-    """Read a text, unless the network cannot read it.
+def read_text(
+    network: Network, text: str, context: Context = NO_CONTEXT, *, spoken: str = ""
+) -> TextRead:
+    """Read a text, and what is said around it, unless the network cannot read the text.
 
     Args:
         network: What reads it.
         text: Any text.
+        context: What is said around it.
         spoken: ISO 639-1 code of the language in which it was heard; empty if that is not known.
     """
     reader = network.text
@@ -64,7 +68,7 @@ def read_text(network: Network, text: str, spoken: str = "") -> TextRead:
     if reader is not None:
         tokens = () if tokenised is None else tokenised.tokens
     return TextRead(
-        values=_read_values(network, tokenised),
+        values=_read_values(network, tokenised, context),
         tokens=tokens,
         unreadable=unreadable,
         is_doubtful=doubt is not None and not unreadable,
@@ -72,10 +76,12 @@ def read_text(network: Network, text: str, spoken: str = "") -> TextRead:
     )
 
 
-def _read_values(network: Network, tokenised: TokenisedText | None) -> Num[np.ndarray, "_ _"]:
+def _read_values(
+    network: Network, tokenised: TokenisedText | None, context: Context
+) -> Num[np.ndarray, "_ _"]:
     if network.text is None or tokenised is None:
         return network.read_text("")
-    return network.text.read_ids([tokenised.ids])[0]
+    return network.text.read_ids([tokenised.ids], context)[0]
 
 
 def _find_doubt(

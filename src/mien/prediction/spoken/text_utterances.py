@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.errors import CheckpointError, ConfigError
 from mien.prediction.explain import UtteranceInput
 from mien.prediction.network import ClipSeries, Network
@@ -49,10 +50,11 @@ def read_whole_text(network: Network, text: str, source: str) -> Unscored:
         raise CheckpointError(f"{network.checkpoint}: reads no text; give it a recording")
     parts = cut_text(text, reader.fits)
     absent = dict.fromkeys(network.modalities, "only a text was given")
-    reads = [read_text(network, part) for part in parts]
+    around = network.surround(parts)
+    reads = [read_text(network, *part) for part in zip(parts, around, strict=True)]
     utterances = [
-        ({Modality.TEXT: read.values}, describe_text(part, read, absent))
-        for part, read in zip(parts, reads, strict=True)
+        ({Modality.TEXT: read.values}, describe_text(part, read, absent, context=context))
+        for part, read, context in zip(parts, reads, around, strict=True)
         if not read.unreadable
     ]
     if not utterances:
@@ -69,6 +71,8 @@ def describe_text(
     read: TextRead,
     absent: Mapping[Modality, str],
     times: Mapping[Modality, Float[np.ndarray, " _"]] = MappingProxyType({}),
+    *,
+    context: Context = NO_CONTEXT,
 ) -> UtteranceInput:
     """Return what a network needs to know of a text that comes from no recording."""
     unread = {Modality.TEXT: read.unreadable} if read.unreadable else {}
@@ -77,6 +81,7 @@ def describe_text(
         tokens=read.tokens,
         times=times,
         absent={**absent, **unread},
+        context=context,
         is_doubtful=read.is_doubtful,
     )
 

@@ -99,8 +99,11 @@ class TextTokenizer:
         encoded = self._backend.encode_batch(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encoded]
 
-    def segment_marks(self) -> tuple[list[int], list[int]]:
+    def segment_marks(self) -> tuple[list[int], list[int], int]:
         """Return the marks that follow one text if there is a second: before and after the second.
+
+        Returns:
+            Both, and the type of the second text's tokens.
 
         Raises:
             AssetError: If a text that is followed by another is not marked as one alone is.
@@ -113,7 +116,8 @@ class TextTokenizer:
                 "this text encoder reads no second text behind the first one; set "
                 "text_encoder.context and context_after to 0, or choose another encoder"
             )
-        return pair.ids[len(alone) : of_second[0]], pair.ids[of_second[-1] + 1 :]
+        first, last = of_second[0], of_second[-1] + 1
+        return pair.ids[len(alone) : first], pair.ids[last:], pair.type_ids[first]
 
     def split(self, text: str, most: int) -> list[TokenizedPart]:
         """Return a text in tokens, cut to ``most``; what is cut off follows in further parts."""
@@ -181,7 +185,7 @@ class SlowTokenizer(TextTokenizer):
         """Refuse: how it joins two texts is not known."""
         raise self._refusal()
 
-    def segment_marks(self) -> tuple[list[int], list[int]]:
+    def segment_marks(self) -> tuple[list[int], list[int], int]:
         """Refuse: how it joins two texts is not known."""
         raise self._refusal()
 
