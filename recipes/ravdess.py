@@ -10,6 +10,7 @@ DATA holds ``ravdess_logmel.npz`` and ``ravdess_utterances.npz``; where it has t
 too, ``recordings.csv`` names its file beside every clip, for ``mien extract``. Labels are a valence
 map of what the actors were asked to show (Livingstone and Russo 2018 give no valence), not what
 people saw: happy 1, calm .5, surprised .3, neutral 0, fearful -.6, sad -.7, disgust -.7, angry -.8.
+The speaker is the actor: features.standardise=speaker reads every clip against the actor's others.
 RAVDESS is CC BY-NC-SA 4.0.
 """
 
@@ -62,6 +63,7 @@ def _describe(name: str) -> dict[str, object]:
     return {
         "video_id": video,
         "clip_id": clip,
+        "speaker": video,
         "text": STATEMENTS[statement],
         "label": VALENCE[emotion],
         "mode": "train" if actor <= LAST_TRAIN else "valid" if actor <= LAST_VALID else "test",

@@ -88,6 +88,7 @@ class StandIn:
 
     network = SimpleNamespace(facts=FACTS, scale=SCALE)
     recogniser = "auto"
+    baseline = None
     card = None
 
     def make_ready(self, *, transcript="auto"):

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from mien.files.reading import open_regular
 from mien.processes import num_processors
 
 if TYPE_CHECKING:
+    from mien.prediction.answering.person_baseline import BaselineChoice
     from mien.prediction.output_files.outputs import AnswerFiles, OutputPaths
     from mien.prediction.predictor import TrainedModel
     from mien.prediction.result import Prediction
@@ -59,6 +60,14 @@ def predict(
             metavar="NAME", help="Where the network computes: cpu, cuda, cuda:1, mps or auto."
         ),
     ] = "cpu",
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLIP|none",
+            help="Another recording of the same person, to read voice and face against; none; "
+            "recording: the other utterances, as by default.",
+        ),
+    ] = None,
     text: Annotated[
         str | None,
         typer.Option(metavar="SENTENCE", help="Predict a sentence instead of recordings."),
@@ -113,7 +122,7 @@ def predict(
     from mien.prediction.output_files.outputs import OutputPaths  # takes seconds
     from mien.prediction.predictor import load
 
-    predictor = load(model, device=device, recogniser=recogniser)
+    predictor = load(model, device=device, recogniser=recogniser, baseline=_name_baseline(baseline))
     source = name_transcript(transcript)
     outputs = OutputPaths(json=json_out, csv=csv_out, pictures=plot)
     num_jobs = jobs or num_processors()
@@ -129,6 +138,13 @@ def predict(
     else:
         many = _ManyRecordings(predictor, source, num_jobs, paths, outputs)
         many.run(fetch=fetch, resume=resume, replace=replace)
+
+
+def _name_baseline(given: str | None) -> "BaselineChoice | Path | None":
+    """Return the recording that an option names, or the option itself."""
+    if given is None or given in ("none", "recording"):
+        return cast("BaselineChoice | None", given)
+    return Path(given)
 
 
 def name_transcript(text: str) -> str | Path:
@@ -219,6 +235,7 @@ class _ManyRecordings:
 
         if self._outputs.progress is None and resume:
             raise ConfigError("--resume goes on with the files of --json, --csv and --plot")
+        baseline = self._model.baseline
         if self._outputs.progress is not None:
             self._files = open_answers(
                 self._outputs,
@@ -226,6 +243,7 @@ class _ManyRecordings:
                 self._transcript,
                 self._paths,
                 recogniser=self._model.recogniser,
+                baseline=None if baseline is None else str(baseline),
             )
         nothing: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         with (

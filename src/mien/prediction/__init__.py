@@ -3,7 +3,7 @@
 In reading order: ``predictor`` loads a model and predicts. ``recording`` makes what a network reads
 of a recording, by ``first_pass`` (its sound, once), ``spoken`` (its words), and ``parallel``
 (several processes). ``network`` scores clips without a store; ``occlusion`` measures effects, and
-``explain`` puts both into an ``answer``, a ``result`` holds all answers, and ``presentation`` shows
-them. ``output_files`` writes the answers about many recordings. ``package`` and ``onnx`` write a
-model for others, and ``server`` serves one.
+``explain`` puts both into an ``answer``; ``answering`` does so for all utterances, a ``result``
+holds all answers, and ``presentation`` shows them. ``output_files`` writes the answers about many
+recordings. ``package`` and ``onnx`` write a model for others, and ``server`` serves one.
 """

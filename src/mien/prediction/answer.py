@@ -5,6 +5,7 @@ Values here are plain: they know no model, are written as JSON and read back the
 
 from collections.abc import Mapping
 from itertools import combinations
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,6 +16,7 @@ __all__ = [
     "Answer",
     "ModelFacts",
     "Moment",
+    "PersonFacts",
     "Score",
     "SpeechFacts",
     "Steps",
@@ -46,6 +48,32 @@ class Score(Settings):
     def __float__(self) -> float:
         """Return the value."""
         return self.value
+
+
+class PersonFacts(Settings):
+    """Against whom a model reads voice and face that was trained to know a person's baseline.
+
+    Attributes:
+        kind: ``recording``: every utterance against the others of its recording; ``clip``: all of
+            them against another recording of the same person; ``none``: everybody alike.
+        source: Name of the other recording.
+        seconds: How much there is of the person, by modality.
+    """
+
+    kind: Literal["none", "recording", "clip"]
+    source: str | None = None
+    seconds: dict[Modality, float] = Field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return it as a sentence."""
+        names = {Modality.AUDIO: "voice", Modality.VIDEO: "face"}
+        amounts = [f"{s:.0f} s of {names[m]}" for m, s in self.seconds.items() if m in names]
+        amount = " and ".join(amounts)
+        if self.kind == "none":
+            return "baseline: none, voice and face are read without knowing the person"
+        if self.kind == "clip":
+            return f"baseline: {self.source} of the same person, {amount}"
+        return f"baseline: the utterances of this recording as those of one person, {amount}"
 
 
 class WordWeight(Settings):

@@ -87,6 +87,8 @@ class Network:
         scale: Range of its scores.
         language: ISO 639-1 code of what it understands.
         calibration: Widths of intervals; None if it was trained before there were any.
+        calibration_alone: The same of clips that are read without knowing the person, by a network
+            that was trained with baselines.
         extraction: How its features are made of a recording; None if they cannot be.
         made_by: What made the features of each modality, for messages.
     """
@@ -101,6 +103,7 @@ class Network:
     scale: Scale
     language: str
     calibration: Calibration | None
+    calibration_alone: Calibration | None
     extraction: ExtractionSettings | None
     made_by: Mapping[Modality, str]
 
@@ -292,6 +295,7 @@ def load_network(checkpoint: Path, device: str = "cpu") -> Network:
         scale=scale,
         language=header.language,
         calibration=header.calibration,
+        calibration_alone=header.calibration_alone,
         extraction=extraction,
         made_by=_name_makers(header, config),
     )

@@ -15,13 +15,13 @@ from mien.errors import ConfigError, MediaError, MienError
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict as predict_split
 from mien.files.reading import open_regular
-from mien.prediction.answer import Answer
-from mien.prediction.explain import UtteranceInput, explain
+from mien.prediction.answering.answer_batches import BATCH, answer_batch, answer_utterances
+from mien.prediction.answering.person_baseline import BaselineChoice, PersonFinder, check_choice
 from mien.prediction.first_pass import explain_emptiness, warn_of_loss
-from mien.prediction.network import ClipSeries, Network, load_network
+from mien.prediction.network import Network, load_network
 from mien.prediction.recording import PredictionListener, RecordingReader
 from mien.prediction.result import FailedPrediction, Prediction, PredictionList, attempt
-from mien.prediction.spoken.text_input import count_notes, read_text, widen
+from mien.prediction.spoken.text_input import count_notes, read_text
 from mien.prediction.spoken.text_utterances import (
     Unscored,
     decline,
@@ -33,7 +33,7 @@ from mien.processes import num_processors
 from mien.tensors import find_device, move_to
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.header import check_header
-from mien.training.loading import dataset_of, find_checkpoint, load_model
+from mien.training.loading import BaselineUse, dataset_of, find_checkpoint, load_model
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.types import Modality, Split
@@ -42,8 +42,6 @@ __all__ = ["DEFAULT_MODEL", "TrainedModel", "load"]
 
 #: The model that comes with the package; MODEL_CARD.md beside it describes it.
 DEFAULT_MODEL = Path(__file__).parents[1] / "weights" / "default.safetensors"
-#: Utterances that go through the network together.
-_BATCH = 8
 
 
 def load(
@@ -51,6 +49,7 @@ def load(
     *,
     device: str = "cpu",
     recogniser: str = "auto",
+    baseline: BaselineChoice | Path | None = None,
 ) -> "TrainedModel":
     """Open a trained model.
 
@@ -62,15 +61,26 @@ def load(
         recogniser: What recognises speech: ``auto`` for that of the training, else the usual one of
             the language; a name that ``mien assets`` lists; a folder with a Whisper model.
 
+        baseline: Of a model that was trained with ``features.standardise=speaker``, against whom
+            voice and face of a recording are read: ``recording``, each utterance against the
+            others, which None stands for; ``none``; or another recording of the same person.
+
     Raises:
-        ConfigError: If there is no such device here.
+        ConfigError: If there is no such device here, or the model knows no baselines.
         CheckpointError: If there is none, it is damaged, or its training diverged.
     """
     find_device(device, "device")
     checkpoint = DEFAULT_MODEL if path is None else find_checkpoint(path)
     header = read_header(checkpoint)
-    check_header(header, checkpoint).read_config(checkpoint)
-    return TrainedModel(checkpoint=checkpoint, header=header, device=device, recogniser=recogniser)
+    config = check_header(header, checkpoint).read_config(checkpoint)
+    check_choice(config, checkpoint, baseline)
+    return TrainedModel(
+        checkpoint=checkpoint,
+        header=header,
+        device=device,
+        recogniser=recogniser,
+        baseline=baseline,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +94,14 @@ class TrainedModel:
         header: Its header: settings, corpus, scale, encoders, the videos it has seen.
         device: Where it computes.
         recogniser: What recognises speech, as in ``load``.
+        baseline: Against whom voice and face are read, as in ``load``.
     """
 
     checkpoint: Path
     header: Mapping[str, Any]
     device: str = "cpu"
     recogniser: str = "auto"
+    baseline: BaselineChoice | Path | None = None
 
     def __repr__(self) -> str:
         """Return its file, and on what it was trained."""
@@ -314,7 +326,9 @@ class TrainedModel:
         Raises:
             CheckpointError: If the store has no clip in the split, or does not fit the model.
         """
-        model, prepared = load_model(self.checkpoint, open_store(store), with_unlabelled=True)
+        use: BaselineUse | None = "none" if self.baseline == "none" else None
+        opened = open_store(store)
+        model, prepared = load_model(self.checkpoint, opened, with_unlabelled=True, baseline=use)
         move_to(model, find_device(self.device, "device"))
         return predict_split(model, dataset_of(prepared, split))
 
@@ -328,9 +342,13 @@ class TrainedModel:
         utterances, warnings = reader.cut(first_pass, given)
         if listener is not None:
             listener.on_cut(len(utterances), first_pass.seconds)
-        jobs = num_processors() if jobs is None else jobs
-        inputs = reader.extract(path, utterances, first_pass, given, jobs=jobs)
-        answers, notes = self._answer_utterances(inputs, len(utterances), listener)
+        num_jobs = num_processors() if jobs is None else jobs
+        inputs = reader.extract(path, utterances, first_pass, given, jobs=num_jobs)
+        network, person, read = self.network, None, inputs
+        if self._people is not None:
+            person, read = self._people.read(inputs)
+            network, warnings = person.calibrate(network), (*warnings, str(person.facts))
+        answers, notes = answer_utterances(network, read, len(utterances), listener)
         warnings = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
             why = "; ".join([explain_emptiness(first_pass, self.network.modalities), *warnings])
@@ -344,49 +362,28 @@ class TrainedModel:
             warnings=(*warn_of_loss(first_pass, len(utterances) - len(answers)), *warnings),
             model=self.network.facts,
             speech=reader.describe_speech(first_pass, given),
+            baseline=None if person is None else person.facts,
         )
+
+    @cached_property
+    def _people(self) -> PersonFinder | None:
+        """What finds the person of a recording; None if the model knows no baselines."""
+        if self.network.config.features.standardise == "train":
+            return None
+        return PersonFinder(self.recording_reader, self.network, self.baseline)
 
     @property
     def _level(self) -> float | None:
         calibration = self.network.calibration
         return None if calibration is None else calibration.level
 
-    def _answer_utterances(
-        self,
-        inputs: Iterator[tuple[ClipSeries, UtteranceInput]],
-        num_utterances: int,
-        listener: PredictionListener | None,
-    ) -> tuple[list[Answer], list[tuple[str, ...]]]:
-        """Return the answers about utterances that hold something, and the notes on all."""
-        answers: list[Answer] = []
-        notes: list[tuple[str, ...]] = []
-        waiting: list[tuple[ClipSeries, UtteranceInput]] = []
-        for number, (series, utterance) in enumerate(inputs, start=1):
-            notes.append(utterance.notes)
-            if any(len(values) for values in series.values()):
-                waiting.append((series, utterance))
-            if len(waiting) == _BATCH or number == num_utterances:
-                answers += self._answer_batch(waiting)
-                waiting = []
-            if listener is not None:
-                listener.on_answer(number, utterance.end or 0.0)
-        return answers, notes
-
-    def _answer_batch(self, batch: Sequence[tuple[ClipSeries, UtteranceInput]]) -> list[Answer]:
-        if not batch:
-            return []
-        scored = self.network.score_clips([series for series, _ in batch])
-        answers = []
-        for scores, (series, utterance) in zip(scored, batch, strict=True):
-            answer = explain(self.network, scores, utterance, series)
-            answers.append(widen(answer, self.network.scale) if utterance.is_doubtful else answer)
-        return answers
-
     def _predict_inputs(self, inputs: Sequence[Unscored]) -> PredictionList:
         """Predict what comes from no recording, in batches across the inputs."""
         waiting = [utterance for given in inputs for utterance in given.utterances]
-        batches = (waiting[start : start + _BATCH] for start in range(0, len(waiting), _BATCH))
-        answers = iter([answer for batch in batches for answer in self._answer_batch(batch)])
+        batches = (waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH))
+        person = None if self._people is None else self._people.nobody
+        network = self.network if person is None else person.calibrate(self.network)
+        answers = iter([answer for batch in batches for answer in answer_batch(network, batch)])
         return PredictionList(
             Prediction(
                 source=given.source,
@@ -395,6 +392,7 @@ class TrainedModel:
                 answers=tuple(islice(answers, len(given.utterances))),
                 warnings=tuple(given.warnings),
                 model=self.network.facts,
+                baseline=None if person is None else person.facts,
             )
             for given in inputs
         )

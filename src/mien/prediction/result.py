@@ -14,6 +14,7 @@ from mien.notebooks import html_table, make_frame, number_or_nan
 from mien.prediction.answer import (
     Answer,
     ModelFacts,
+    PersonFacts,
     Score,
     SpeechFacts,
     is_uncertain,
@@ -52,6 +53,7 @@ class Prediction(Settings):
         warnings: What a reader should know: parts that could not be decoded, and the like.
         model: Which model it was.
         speech: How the words were recognised; None if they were not.
+        baseline: Against whom voice and face were read; None if the model knows no baselines.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Prediction(Settings):
     warnings: tuple[str, ...] = ()
     model: ModelFacts
     speech: SpeechFacts | None = None
+    baseline: PersonFacts | None = None
 
     @model_validator(mode="before")
     @classmethod

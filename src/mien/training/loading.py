@@ -89,7 +89,11 @@ class ModelOnStore:
 
 
 def load_model(
-    path: str | Path, store: Store, *, with_unlabelled: bool = False
+    path: str | Path,
+    store: Store,
+    *,
+    with_unlabelled: bool = False,
+    baseline: BaselineUse | None = None,
 ) -> tuple[MultimodalModel, Prepared]:
     """Load a trained model for the data of a store.
 
@@ -99,13 +103,15 @@ def load_model(
         path: A checkpoint, a seed's folder, or a run folder (its first seed that did not diverge).
         store: Data with the series that the model was trained on.
         with_unlabelled: Whether clips without a multimodal label stay, to be scored.
+        baseline: Whether clips are read against their speakers; None as the model was trained.
 
     Raises:
+        ConfigError: If ``baseline`` is given for a model that was trained without baselines.
         CheckpointError: If there is no sound checkpoint, or the store does not fit it: features of
             another size, of other names or in another order, labels on another scale, or other
             weights of the text encoder.
     """
-    trained = load_trained(path, store, with_unlabelled=with_unlabelled)
+    trained = load_trained(path, store, with_unlabelled=with_unlabelled, baseline=baseline)
     for warning in trained.warnings:
         logger.warning("%s", warning)
     return trained.model, trained.prepared
@@ -124,7 +130,7 @@ def load_trained(
         path: As in ``load_model``.
         store: As in ``load_model``.
         with_unlabelled: As in ``load_model``.
-        baseline: Whether clips are read against their speakers; None as the model was trained.
+        baseline: As in ``load_model``.
 
     Raises:
         ConfigError: If ``baseline`` is given for a model that was trained without baselines.

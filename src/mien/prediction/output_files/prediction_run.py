@@ -25,6 +25,7 @@ def open_answers(
     paths: Sequence[Path],
     *,
     recogniser: str = "auto",
+    baseline: str | None = None,
 ) -> AnswerFiles:
     """Return what writes the answers about recordings; no file is opened yet.
 
@@ -35,12 +36,17 @@ def open_answers(
         paths: The recordings, in their order.
         recogniser: What recognises speech, as in ``mien.load``; answers by another one are not
             continued.
+        baseline: Against whom voice and face are read, as in ``mien.load``; likewise.
     """
     words = identify_transcript(transcript)
+    if recogniser != "auto":
+        words = f"{words} by {recogniser}"
+    if baseline is not None:
+        words = f"{words} against {baseline}"
     return AnswerFiles(
         outputs,
         model=model,
-        transcript=words if recogniser == "auto" else f"{words} by {recogniser}",
+        transcript=words,
         recordings=[RecordingFile.at(path) for path in paths],
     )
 

@@ -1,0 +1,184 @@
+"""The person of a recording: how that person is on average, and what an utterance is read as."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mien.data.speakers.speaker_baseline import Baseline, Moments, measure, shrink
+from mien.data.speakers.speaker_moments import SpeakerMoments
+from mien.errors import MediaError
+from mien.files.reading import open_regular
+from mien.prediction.answer import PersonFacts
+from mien.prediction.explain import UtteranceInput
+from mien.prediction.first_pass import explain_emptiness
+from mien.prediction.network import ClipSeries, Network
+from mien.prediction.recording import RecordingReader
+from mien.prediction.spoken.transcripts import read_transcript
+from mien.training.loading import reads_speakers
+from mien.training.preparation import units_of
+from mien.training.settings import ExperimentConfig
+from mien.types import Modality
+
+__all__ = ["BaselineChoice", "Person", "PersonFinder", "check_choice"]
+
+#: Against whom the utterances of a recording are read, beside another recording.
+BaselineChoice = Literal["recording", "none"]
+
+_Inputs = Sequence[tuple[ClipSeries, UtteranceInput]]
+
+
+#: Of whom nothing is known.
+_NOBODY = PersonFacts(kind="none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Against whom the utterances of a recording are read.
+
+    Attributes:
+        facts: Who that is.
+        baselines: Of each modality, that of every utterance.
+    """
+
+    facts: PersonFacts
+    baselines: Mapping[Modality, Baseline]
+
+    def read(self, inputs: _Inputs) -> list[tuple[ClipSeries, UtteranceInput]]:
+        """Return the utterances as the network is to read them."""
+        result: list[tuple[ClipSeries, UtteranceInput]] = []
+        for row, (series, utterance) in enumerate(inputs):
+            read = dict(series)
+            for modality, baseline in self.baselines.items():
+                if modality in read and len(read[modality]):
+                    values = read[modality].astype(np.float32)
+                    read[modality] = baseline.apply(values, row)
+            result.append((read, utterance))
+        return result
+
+    def calibrate(self, network: Network) -> Network:
+        """Return the network with the intervals of what it knows of the person.
+
+        Those of clips by themselves hold while the training counts more than the person.
+        """
+        shares = [baseline.shares.mean() for baseline in self.baselines.values()]
+        if max(shares, default=0.0) >= 0.5:
+            return network
+        return replace(network, calibration=network.calibration_alone or network.calibration)
+
+
+def _measure(network: Network, inputs: _Inputs) -> dict[Modality, Moments]:
+    """Return what there is of voice and face in every utterance, up to what the network reads."""
+    moments = {}
+    most = network.config.features.max_steps or None
+    for modality, units in units_of(network.model).items():
+        empty = np.zeros((0, len(units.mean)), np.float32)
+        values = [series.get(modality, empty)[:most] for series, _ in inputs]
+        seconds = [(u.end or 0.0) - (u.start or 0.0) for _, u in inputs]
+        moments[modality] = measure(values, seconds, units)
+    return moments
+
+
+def check_choice(
+    config: ExperimentConfig, checkpoint: Path, choice: BaselineChoice | Path | None
+) -> None:
+    """Check that a model can read a recording against a person, if one is chosen.
+
+    Raises:
+        ConfigError: If the model was trained without baselines.
+        MediaError: If the other recording is not there.
+    """
+    reads_speakers(config, checkpoint, None if choice is None else str(choice))
+    if isinstance(choice, Path):
+        open_regular(choice, MediaError).close()
+
+
+def _from_recording(network: Network, moments: Mapping[Modality, Moments]) -> Person:
+    """Return the person of a recording: each utterance is read against all the others."""
+    num = max((len(own.counts) for own in moments.values()), default=0)
+    seconds = _seconds_of(moments) if num > 1 else {}
+    if not seconds:
+        return Person(facts=_NOBODY, baselines={})
+    speakers = SpeakerMoments(
+        speakers=np.zeros(num, dtype=np.int64),
+        moments=moments,
+        units=units_of(network.model),
+        half_seconds=network.config.features.baseline_seconds,
+        rows=np.arange(num),
+    )
+    facts = PersonFacts(kind="recording", seconds=seconds)
+    return Person(facts=facts, baselines=speakers.all_others())
+
+
+def _from_other(
+    network: Network, other: Mapping[Modality, Moments], name: str, num_utterances: int
+) -> Person:
+    """Return the person of another recording, against whom every utterance is read."""
+    units, half = units_of(network.model), network.config.features.baseline_seconds
+    rows = np.zeros(num_utterances, dtype=np.int64)
+    facts = PersonFacts(kind="clip", source=name, seconds=_seconds_of(other))
+    return Person(
+        facts=facts,
+        baselines={m: shrink(own.total(), units[m], half).take(rows) for m, own in other.items()},
+    )
+
+
+def _seconds_of(moments: Mapping[Modality, Moments]) -> dict[Modality, float]:
+    """Return how much there is of voice and face, of those of which there is anything."""
+    seconds = {m: float(own.seconds.sum()) for m, own in moments.items()}
+    return {m: value for m, value in seconds.items() if value > 0}
+
+
+class PersonFinder:
+    """Finds the person of a recording for a network that reads voice and face against one.
+
+    Args:
+        reader: Makes the features of the other recording.
+        network: The network.
+        choice: Where the person is known from; None for the recording itself.
+
+    Attributes:
+        nobody: The choice of no baseline: everybody is read alike.
+    """
+
+    def __init__(
+        self, reader: RecordingReader, network: Network, choice: BaselineChoice | Path | None
+    ) -> None:
+        self._reader, self._network, self._choice = reader, network, choice
+        self.nobody = Person(facts=_NOBODY, baselines={})
+
+    def read(
+        self, inputs: Iterator[tuple[ClipSeries, UtteranceInput]]
+    ) -> tuple[Person, Iterator[tuple[ClipSeries, UtteranceInput]]]:
+        """Return the person, and the utterances as the network is to read them.
+
+        The features of all utterances are kept meanwhile, unless nobody is to be known: what comes
+        last tells of the person as well.
+
+        Raises:
+            MediaError: If the other recording cannot be read, or has nothing of a person.
+        """
+        if self._choice == "none":
+            return self.nobody, inputs
+        utterances = list(inputs)
+        if isinstance(self._choice, Path):
+            person = _from_other(self._network, self._other, self._choice.name, len(utterances))
+        else:
+            person = _from_recording(self._network, _measure(self._network, utterances))
+        return person, iter(person.read(utterances))
+
+    @cached_property
+    def _other(self) -> dict[Modality, Moments]:
+        """What there is of the person in the other recording, whose words are of no interest."""
+        path, given = Path(str(self._choice)), read_transcript("none")
+        first_pass = self._reader.scan(path, given, None)
+        utterances, _ = self._reader.cut(first_pass, given)
+        inputs = list(self._reader.extract(path, utterances, first_pass, given))
+        moments = _measure(self._network, inputs)
+        if not any(own.counts.any() for own in moments.values()):
+            why = explain_emptiness(first_pass, self._network.modalities)
+            raise MediaError(f"{path}: holds nothing of a person to compare with: {why}")
+        return moments

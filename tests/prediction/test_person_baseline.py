@@ -1,0 +1,94 @@
+import json
+
+import pytest
+import talking
+
+import mien
+from mien.errors import ConfigError, MediaError
+from mien.prediction.predictor import DEFAULT_MODEL
+from mien.prediction.presentation.text import format_prediction
+from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.types import Modality
+
+_SECONDS = 1e-3  # of a person that count as much as train, so that a little of one shows
+
+
+@pytest.fixture(scope="module")
+def relative(tmp_path_factory):
+    """The weights of the shipped model, as if they were trained to know people; do not alter."""
+    path = tmp_path_factory.mktemp("models") / "relative.safetensors"
+    header = read_header(DEFAULT_MODEL)
+    features = {"standardise": "speaker", "baseline_seconds": _SECONDS}
+    features = {**header["config"]["features"], **features}
+    config = {**header["config"], "features": features}
+    alone = {**header["calibration"], "level": 0.5}
+    header = {**header, "config": config, "calibration_alone": alone}
+    write_tensors(path, read_tensors(DEFAULT_MODEL), header)
+    return path
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Two silent clips of a portrait: of four seconds, cut into two utterances, and of one."""
+    folder = tmp_path_factory.mktemp("clips")
+    return [
+        talking.write_clip(folder / f"{seconds}.mp4", seconds=seconds, has_audio=False)
+        for seconds in (4.0, 1.0)
+    ]
+
+
+def test_the_person_comes_from_the_recording_from_another_one_or_from_nowhere(relative, faces):
+    long, short = faces
+    own = mien.load(relative).predict(long)
+    none = mien.load(relative, baseline="none").predict(long)
+    other = mien.load(relative, baseline=short).predict(long)
+    train = mien.load().predict(long)
+    assert len(own) == 2
+    assert own.baseline.kind == "recording"
+    assert own.baseline.seconds == {Modality.VIDEO: pytest.approx(4.0, abs=0.2)}
+    assert none.baseline.kind == "none"
+    assert other.baseline.kind == "clip"
+    assert other.baseline.source == "1.0.mp4"
+    assert other.baseline.seconds == {Modality.VIDEO: pytest.approx(1.0, abs=0.2)}
+    scores = [[answer.score.value for answer in p] for p in (own, none, other, train)]
+    assert scores[1] == scores[3]  # without a person everybody is read as in training
+    assert scores[0] != scores[1] != scores[2] != scores[0]
+    assert none.level == own.level
+    for prediction, words in (
+        (own, "the utterances of this recording"),
+        (none, "baseline: none"),
+        (other, "1.0.mp4 of the same person, 1 s of face"),
+    ):
+        assert words in format_prediction(prediction).replace("\n      ", " ")
+        assert (
+            mien.Prediction.model_validate(json.loads(prediction.model_dump_json())) == prediction
+        )
+    assert train.baseline is None
+    assert not any("baseline" in warning for warning in train.warnings)
+
+
+def test_a_single_utterance_has_nobody_to_be_compared_with(relative, faces):
+    prediction = mien.load(relative).predict(faces[1])
+    assert prediction.baseline.kind == "none"
+    assert [a.score.value for a in prediction] == [
+        a.score.value for a in mien.load().predict(faces[1])
+    ]
+
+
+def test_a_text_is_read_without_a_person(relative):
+    prediction = mien.load(relative).predict_text("Not bad.")
+    assert prediction.baseline.kind == "none"
+    assert prediction.answers == mien.load().predict_text("Not bad.").answers
+
+
+def test_a_model_that_knows_no_people_takes_no_baseline():
+    with pytest.raises(ConfigError, match=r"features\.standardise=train.*leave --baseline out"):
+        mien.load(baseline="none")
+
+
+def test_another_recording_must_be_there_and_hold_somebody(relative, faces, tmp_path):
+    with pytest.raises(MediaError, match="nowhere"):
+        mien.load(relative, baseline=tmp_path / "nowhere.mp4")
+    empty = talking.write_clip(tmp_path / "grey.mp4", seconds=1.0, has_audio=False, num_faces=0)
+    with pytest.raises(MediaError, match="nothing of a person"):
+        mien.load(relative, baseline=empty).predict(faces[1])
