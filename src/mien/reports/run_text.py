@@ -62,8 +62,7 @@ def format_run(values: Mapping[str, Any]) -> str:
     parts += _format_unimodal(run)
     parts += _format_agreement(run)
     parts += _format_attention(run)
-    several = "ensemble: the metric of the mean of the seeds' scores; "
-    ensemble = several if len(run.seeds) > 1 else ""
+    ensemble = "ensemble: the metric of the mean of the seeds' scores; " * (len(run.seeds) > 1)
     parts.append(
         wrap(
             f"deviation: standard deviation over the seeds; {ensemble}intervals: 95 %, of the mean "
