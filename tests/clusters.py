@@ -83,3 +83,12 @@ def ray_cluster():
         wait_for(port)
         yield f"127.0.0.1:{port}"
     shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(params=["dask", "ray"])
+def cluster(request):
+    """Options for work on one of the clusters; tests that use it follow one another."""
+    return {
+        "backend": request.param,
+        "address": request.getfixturevalue(f"{request.param}_cluster"),
+    }

@@ -6,7 +6,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches a model hub
 import helpers
 import pytest
 import torch
-from clusters import dask_cluster, ray_cluster  # noqa: F401  # fixtures
+from clusters import cluster, dask_cluster, ray_cluster  # noqa: F401  # fixtures
 from hypothesis import settings
 
 torch.set_num_threads(1)
@@ -18,6 +18,11 @@ settings.load_profile("mien")
 def pytest_collect_file():
     """Look for doctests in the package only: tests have none."""
     return [node for node in (yield) if type(node) is pytest.Module]
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the tests on a cluster, so that one process runs them, and starts it once."""
+    items.sort(key=lambda item: "cluster" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -29,26 +29,13 @@ def here(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_dask_cluster_makes_the_same_store_and_survives_what_clips_do(
-    here, dask_cluster, tmp_path
-):
-    source, expected = here
-    (source / "once.mark").unlink()
-    done = run(source, tmp_path / "store", backend="dask", address=dask_cluster, jobs=2, **OPTIONS)
-    assert done.store is not None, done.skipped
-    assert bytes_of(tmp_path / "store") == expected
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::FutureWarning:ray")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_ray_cluster_makes_the_same_store_and_survives_what_clips_do(here, ray_cluster, tmp_path):
+@pytest.mark.filterwarnings("ignore::FutureWarning:ray")
+def test_a_cluster_makes_the_same_store_and_survives_what_clips_do(here, cluster, tmp_path):
     source, expected = here
     (source / "once.mark").unlink()
-    done = run(source, tmp_path / "store", backend="ray", address=ray_cluster, jobs=2, **OPTIONS)
+    done = run(source, tmp_path / "store", jobs=2, **cluster, **OPTIONS)
     assert done.store is not None, done.skipped
     assert bytes_of(tmp_path / "store") == expected
 

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ CONFIG = make_config(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def in_turn(tiny_store, tmp_path_factory):
     """A run whose seeds were trained one after the other; do not alter."""
     out = tmp_path_factory.mktemp("runs") / "in-turn"
@@ -60,31 +61,6 @@ def assert_same(first, second):
 
 
 @pytest.mark.slow
-def test_a_seed_that_fails_is_named_the_rest_is_kept_and_the_run_goes_on(
-    in_turn, tiny_store, tmp_path, monkeypatch, caplog
-):
-    caplog.set_level(logging.INFO, "mien")
-    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    out = tmp_path / "run"
-    damaged = out / "seed-2" / "last.safetensors"
-    damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(b"no checkpoint")
-    (out / "config.toml").write_bytes((in_turn / "config.toml").read_bytes())
-    with pytest.raises(CheckpointError, match=r"^seed 2: .*last\.safetensors"):
-        train(CONFIG, tiny_store, out, resume=True, jobs=2)
-    assert multiprocessing.active_children() == []
-    damaged.unlink()
-    notes = Notes()
-    train(CONFIG, tiny_store, out, resume=True, jobs=2, listener=notes)
-    assert_same(in_turn, out)
-    assert notes.jobs == 2
-    assert [seed for seed, *_ in notes.begun] == sorted(seed for seed, *_ in notes.ended)
-    assert (2, 2, 3) in notes.begun
-    assert (2, 1, 1) in notes.epochs
-    assert any(text.startswith("seed 3: evidence: ") for text in caplog.messages)
-
-
-@pytest.mark.slow
 def test_ctrl_c_ends_the_processes(tiny_store, tmp_path):
     class Interrupt(RunListener):
         children = ()
@@ -93,9 +69,10 @@ def test_ctrl_c_ends_the_processes(tiny_store, tmp_path):
             self.children = multiprocessing.active_children()
             raise KeyboardInterrupt
 
-    interrupt = Interrupt()
+    interrupt, out = Interrupt(), tmp_path / "run"
+    copies = make_config(train={"seeds": SEEDS, "epochs": 1}, labels={"generator": "copy"})
     with pytest.raises(KeyboardInterrupt):
-        train(CONFIG, tiny_store, tmp_path / "run", jobs=2, listener=interrupt)
+        train(copies, tiny_store, out, jobs=2, listener=interrupt)
     assert len(interrupt.children) == 2
     assert multiprocessing.active_children() == []
 
@@ -126,7 +103,11 @@ def is_running(pid):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
-def test_processes_end_with_a_run_that_is_killed_and_it_goes_on(in_turn, tiny_store, tmp_path):
+def test_a_run_goes_on_after_it_was_killed_and_after_a_seed_failed(
+    in_turn, tiny_store, tmp_path, monkeypatch, caplog
+):
+    """Processes end with a run that is killed; a seed that fails is named, and the rest is kept."""
+    caplog.set_level(logging.INFO, "mien")
     script, out = tmp_path / "script.py", tmp_path / "run"
     script.write_text(SCRIPT, encoding="utf-8")
     words = [sys.executable, str(script), str(in_turn / "config.toml"), str(tiny_store.path)]
@@ -139,19 +120,32 @@ def test_processes_end_with_a_run_that_is_killed_and_it_goes_on(in_turn, tiny_st
     while any(map(is_running, pids)):
         assert time.monotonic() < end
         time.sleep(0.05)
-    train(CONFIG, tiny_store, out, resume=True, jobs=2)
+    shutil.rmtree(out / "seed-2", ignore_errors=True)
+    damaged = out / "seed-2" / "last.safetensors"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match=r"^seed 2: .*last\.safetensors"):
+        train(CONFIG, tiny_store, out, resume=True, jobs=2)
+    assert multiprocessing.active_children() == []
+    damaged.unlink()
+    notes = Notes()
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))  # there is no evidence in it
+    train(CONFIG, tiny_store, out, resume=True, jobs=2, listener=notes)
     assert_same(in_turn, out)
+    assert notes.jobs == 2
+    assert [seed for seed, *_ in notes.begun] == sorted(seed for seed, *_ in notes.ended)
+    assert (2, 2, 3) in notes.begun
+    assert (2, 1, 1) in notes.epochs
+    assert any(text.startswith("seed 3: evidence: ") for text in caplog.messages)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning:ray")
-@pytest.mark.parametrize("backend", ["dask", "ray"])
-def test_a_cluster_trains_the_same_seeds(in_turn, tiny_store, tmp_path, backend, request):
-    address, notes = request.getfixturevalue(f"{backend}_cluster"), Notes()
-    options = {"backend": backend, "address": address}
-    train(CONFIG, tiny_store, tmp_path / "run", jobs=2, listener=notes, **options)
+def test_a_cluster_trains_the_same_seeds(in_turn, tiny_store, tmp_path, cluster):
+    notes = Notes()
+    train(CONFIG, tiny_store, tmp_path / "run", jobs=2, listener=notes, **cluster)
     assert_same(in_turn, tmp_path / "run")
     assert notes.begun == [(1, 1, 3), (2, 2, 3), (3, 3, 3)]
     assert sorted(notes.ended) == notes.begun
