@@ -9,6 +9,7 @@ need not be there.
 """
 
 import argparse
+import json
 import re
 import sys
 import tomllib
@@ -65,7 +66,7 @@ def _section(section: dict[str, Any], runs: Path) -> str:
         (runs / name).read_text(encoding="utf-8").strip() for name in section.get("tables", [])
     ]
     opened = [(row["name"], open_run(runs / row["run"])) for row in section.get("runs", [])]
-    rows = [(name, run.metrics()) for name, run in opened]
+    rows = [(row["name"], _read_metrics(row, runs)) for row in section.get("runs", [])]
     split = section.get("split", "test")
     if rows:
         parts.append(_metric_table(rows, split, section.get("reference", [])))
@@ -89,6 +90,13 @@ def _section(section: dict[str, Any], runs: Path) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _read_metrics(row: dict[str, Any], runs: Path) -> dict[str, Any]:
+    """Return the metrics of a run, or those that ``mien evaluate --out`` wrote of it."""
+    folder = runs / row.get("evaluation", row["run"])
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
+
+
 def _has(metrics: dict[str, Any], split: str, task: str) -> bool:
     return task in metrics["splits"].get(split, {})
 
@@ -109,6 +117,13 @@ def _metric_table(
             format_interval(judged[n]["low"], judged[n]["high"], METRICS[family][n]) for n in names
         ]
         table.append(["95 % over clips", "", *ends])
+        joined = [judged[name].get("ensemble") for name in names]
+        if any(value is not None for value in joined):
+            values = [
+                format_value(value, METRICS[family][name])
+                for name, value in zip(names, joined, strict=True)
+            ]
+            table.append(["mean of the seeds' scores", "", *values])
     for row in reference:
         cells = [str(row.get(name, "")) for name in names]
         table.append([row["name"], str(row.get("seeds", "")), *cells])

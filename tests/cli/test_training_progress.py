@@ -95,7 +95,7 @@ def test_published_settings_with_an_encoder_of_the_users_say_no_more(capsys):
 @pytest.mark.parametrize("name", list_configs())
 def test_the_settings_that_are_published_say_so_and_name_ours(name):
     published = read_recipe(name)
-    assert (published is None) == name.endswith(("-ours", "-planted"))
+    assert (published is None) == name.endswith(("-ours", "-base", "-planted"))
     if published is not None:
         ours, theirs = read_config(published.ours), read_config(name)
         assert (ours.corpus, ours.model.name) == (theirs.corpus, theirs.model.name)

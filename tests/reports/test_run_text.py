@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from fake_runs import write_run
@@ -5,6 +7,7 @@ from fake_runs import write_run
 from mien.evaluation.metrics import METRICS
 from mien.reports.comparison import compare_runs
 from mien.reports.run_text import format_comparison, format_rounding, format_run
+from mien.training.run_folder import open_run
 from mien.types import Modality, Scale
 
 
@@ -63,6 +66,20 @@ def test_a_single_seed_has_no_deviation(runs):
 def test_a_table_without_videos_has_no_interval_over_videos(runs):
     assert "interval, videos" not in format_run(runs["sims"].metrics())
     assert "interval, videos" in format_run(runs["planted"].metrics())
+
+
+def test_a_comparison_says_which_run_reads_clips_against_their_speakers(tmp_path):
+    """Such numbers know more of a clip than those of a run beside them."""
+    alone, against = (write_run(tmp_path / name) for name in ("alone", "against"))
+    metrics = json.loads((against.path / "metrics.json").read_text(encoding="utf-8"))
+    (against.path / "metrics.json").write_text(json.dumps({**metrics, "baseline": "speaker"}))
+    comparison = compare_runs([alone, open_run(against.path)])
+    lines = format_comparison(comparison).splitlines()
+    below = lines[lines.index("B: against (2 seeds)") + 1]
+    assert below.strip() == "every clip is read against the other clips of its speaker"
+    assert sum("of its speaker" in line for line in lines) == 1
+    assert "against reads every clip against the other clips" in comparison.to_markdown()
+    assert [run["baseline"] for run in comparison.to_dict()["runs"]] == [None, "speaker"]
 
 
 def test_a_comparison_fits_80_columns_and_names_every_run(runs):

@@ -86,6 +86,8 @@ class RunComparison:
         metrics: Per metric one entry for each run, in their order.
         failed_seeds: Seeds that diverged and are left out, by the name of their run; runs
             without one are absent.
+        baselines: Against whom clips were read, as ``RunMetrics.baseline``, by the name of the run;
+            runs of models that know no baselines are absent.
     """
 
     corpus: str
@@ -99,6 +101,7 @@ class RunComparison:
     num_seeds: tuple[int, ...]
     metrics: dict[str, tuple[ComparedRun, ...]]
     failed_seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    baselines: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return the runs, and on what they were compared."""
@@ -247,6 +250,11 @@ def compare_runs(runs: Sequence[RunFolder | str | Path], split: Split = "test") 
             name: tuple(run.failed_seeds)
             for name, run in zip(names, opened, strict=True)
             if run.failed_seeds
+        },
+        baselines={
+            name: run.baseline
+            for name, run in zip(names, facts, strict=True)
+            if run.baseline is not None
         },
     )
 

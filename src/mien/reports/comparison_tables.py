@@ -113,6 +113,7 @@ def comparison_to_dict(comparison: RunComparison) -> dict[str, Any]:
                 "name": name,
                 "num_seeds": num,
                 "failed_seeds": list(comparison.failed_seeds.get(name, ())),
+                "baseline": comparison.baselines.get(name),
             }
             for name, num in runs
         ],
@@ -284,6 +285,11 @@ def _caption(comparison: RunComparison) -> str:
         f"Seed {seed} of {name} diverged and is left out of all numbers."
         for name, seeds in comparison.failed_seeds.items()
         for seed in seeds
+    ]
+    sentences += [
+        f"{name} reads every clip against the other clips of its speaker."
+        for name, baseline in comparison.baselines.items()
+        if baseline == "speaker"
     ]
     return " ".join(sentences)
 

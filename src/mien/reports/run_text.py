@@ -171,6 +171,8 @@ def format_comparison(comparison: RunComparison) -> str:
         lines.append(wrap(f"{letter}: {name} ({count_words(num, 'seed')})", indent="   "))
         failed = comparison.failed_seeds.get(name, ())
         lines += [f"   seed {seed} diverged and is left out of all numbers" for seed in failed]
+        if comparison.baselines.get(name) == "speaker":
+            lines.append("   every clip is read against the other clips of its speaker")
     heading = ["metric", "run", "mean", "deviation", f"minus {letters[0]}", "interval", "p", "Holm"]
     rows = [
         _compare_row(name, letter, run, comparison.family)
