@@ -52,9 +52,8 @@ def wait_for(port):
     raise TimeoutError(port)
 
 
-@pytest.fixture(scope="session")
+@contextlib.contextmanager
 def dask_cluster():
-    pytest.importorskip("distributed", reason="install mien[dask]")
     port, dask = find_port(), (sys.executable, "-m", "dask")
     address = f"tcp://127.0.0.1:{port}"
     with (
@@ -68,9 +67,8 @@ def dask_cluster():
         yield address
 
 
-@pytest.fixture(scope="session")
+@contextlib.contextmanager
 def ray_cluster():
-    pytest.importorskip("ray", reason="install mien[ray]")
     ray = shutil.which("ray", path=str(Path(sys.executable).parent))
     port = find_port()
     place = tempfile.mkdtemp(prefix="ray")  # sockets need short paths
@@ -85,10 +83,22 @@ def ray_cluster():
     shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.fixture(params=["dask", "ray"])
+KINDS = {"dask": ("distributed", dask_cluster), "ray": ("ray", ray_cluster)}
+_running = contextlib.ExitStack()
+_addresses = {}
+
+
+@pytest.fixture(params=list(KINDS))
 def cluster(request):
-    """Options for work on one of the clusters; tests that use it follow one another."""
-    return {
-        "backend": request.param,
-        "address": request.getfixturevalue(f"{request.param}_cluster"),
-    }
+    """Options for work on one of the clusters, which runs until ``stop_clusters``."""
+    package, start = KINDS[request.param]
+    pytest.importorskip(package, reason=f"install mien[{request.param}]")
+    if request.param not in _addresses:
+        _addresses[request.param] = _running.enter_context(start())
+    return {"backend": request.param, "address": _addresses[request.param]}
+
+
+def stop_clusters():
+    """Stop what runs: its processes take time even when nobody asks them for anything."""
+    _addresses.clear()
+    _running.close()

@@ -6,7 +6,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches a model hub
 import helpers
 import pytest
 import torch
-from clusters import cluster, dask_cluster, ray_cluster  # noqa: F401  # fixtures
+from clusters import cluster, stop_clusters  # noqa: F401  # a fixture
 from hypothesis import settings
 
 torch.set_num_threads(1)
@@ -22,7 +22,16 @@ def pytest_collect_file():
 
 def pytest_collection_modifyitems(items):
     """Begin with the tests on a cluster, so that one process runs them, and starts it once."""
-    items.sort(key=lambda item: "cluster" not in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: not _needs_cluster(item))
+
+
+def pytest_runtest_teardown(nextitem):
+    if not _needs_cluster(nextitem):
+        stop_clusters()
+
+
+def _needs_cluster(item):
+    return "cluster" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import run_commands
 from helpers import write_tiny_store
 from pages import ROOT, apply_diff, read_blocks, write_block
+from running import run_commands
 from sharing import make_once
 from talking import voice
 

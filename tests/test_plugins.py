@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from commands import run_commands
 from helpers import SIZES, TINY
+from running import run_commands
 
 import mien
 from mien.corpora import KNOWN, Facts, facts_of, metric_family

@@ -241,7 +241,9 @@ def test_the_same_seed_makes_the_same_weights(name, switch):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@every_variant
+@pytest.mark.parametrize(
+    ("name", "switch"), [v for v in VARIANTS if v[0] in ("tam_ulag", "self_mm")], ids=name_variant
+)
 @pytest.mark.parametrize("modality", Modality)
 def test_the_head_of_a_model_of_one_modality_is_carried_over_to_one_of_several(
     name, switch, modality

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ from mien.files.reading import open_regular
 from mien.processes import num_processors
 
 if TYPE_CHECKING:
-    from mien.prediction.answering.person_baseline import BaselineChoice
     from mien.prediction.output_files.outputs import AnswerFiles, OutputPaths
     from mien.prediction.predictor import TrainedModel
     from mien.prediction.result import Prediction
@@ -122,7 +121,7 @@ def predict(
     from mien.prediction.output_files.outputs import OutputPaths  # takes seconds
     from mien.prediction.predictor import load
 
-    predictor = load(model, device=device, recogniser=recogniser, baseline=_name_baseline(baseline))
+    predictor = load(model, device=device, recogniser=recogniser, baseline=baseline)
     source = name_transcript(transcript)
     outputs = OutputPaths(json=json_out, csv=csv_out, pictures=plot)
     num_jobs = jobs or num_processors()
@@ -138,13 +137,6 @@ def predict(
     else:
         many = _ManyRecordings(predictor, source, num_jobs, paths, outputs)
         many.run(fetch=fetch, resume=resume, replace=replace)
-
-
-def _name_baseline(given: str | None) -> "BaselineChoice | Path | None":
-    """Return the recording that an option names, or the option itself."""
-    if given is None or given in ("none", "recording"):
-        return cast("BaselineChoice | None", given)
-    return Path(given)
 
 
 def name_transcript(text: str) -> str | Path:

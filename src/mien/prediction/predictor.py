@@ -16,7 +16,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict as predict_split
 from mien.files.reading import open_regular
 from mien.prediction.answering.answer_batches import BATCH, answer_batch, answer_utterances
-from mien.prediction.answering.person_baseline import BaselineChoice, PersonFinder, check_choice
+from mien.prediction.answering.person_baseline import BaselineChoice, PersonFinder, read_choice
 from mien.prediction.first_pass import explain_emptiness, warn_of_loss
 from mien.prediction.network import Network, load_network
 from mien.prediction.recording import PredictionListener, RecordingReader
@@ -49,7 +49,7 @@ def load(
     *,
     device: str = "cpu",
     recogniser: str = "auto",
-    baseline: BaselineChoice | Path | None = None,
+    baseline: str | Path | None = None,
 ) -> "TrainedModel":
     """Open a trained model.
 
@@ -60,7 +60,6 @@ def load(
             ``mps``, or ``auto``. Features of recordings are made on the CPU in any case.
         recogniser: What recognises speech: ``auto`` for that of the training, else the usual one of
             the language; a name that ``mien assets`` lists; a folder with a Whisper model.
-
         baseline: Of a model that was trained with ``features.standardise=speaker``, against whom
             voice and face of a recording are read: ``recording``, each utterance against the
             others, which None stands for; ``none``; or another recording of the same person.
@@ -73,13 +72,12 @@ def load(
     checkpoint = DEFAULT_MODEL if path is None else find_checkpoint(path)
     header = read_header(checkpoint)
     config = check_header(header, checkpoint).read_config(checkpoint)
-    check_choice(config, checkpoint, baseline)
     return TrainedModel(
         checkpoint=checkpoint,
         header=header,
         device=device,
         recogniser=recogniser,
-        baseline=baseline,
+        baseline=read_choice(config, checkpoint, baseline),
     )
 
 

@@ -23,10 +23,11 @@ from mien.training.preparation import units_of
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality
 
-__all__ = ["BaselineChoice", "Person", "PersonFinder", "check_choice"]
+__all__ = ["BaselineChoice", "Person", "PersonFinder", "read_choice"]
 
 #: Against whom the utterances of a recording are read, beside another recording.
 BaselineChoice = Literal["recording", "none"]
+_NAMED: dict[str, BaselineChoice] = {"recording": "recording", "none": "none"}
 
 _Inputs = Sequence[tuple[ClipSeries, UtteranceInput]]
 
@@ -82,18 +83,21 @@ def _measure(network: Network, inputs: _Inputs) -> dict[Modality, Moments]:
     return moments
 
 
-def check_choice(
-    config: ExperimentConfig, checkpoint: Path, choice: BaselineChoice | Path | None
-) -> None:
-    """Check that a model can read a recording against a person, if one is chosen.
+def read_choice(
+    config: ExperimentConfig, checkpoint: Path, given: str | Path | None
+) -> BaselineChoice | Path | None:
+    """Read against whom a model reads a recording: a name of that, or another recording.
 
     Raises:
         ConfigError: If the model was trained without baselines.
         MediaError: If the other recording is not there.
     """
-    reads_speakers(config, checkpoint, None if choice is None else str(choice))
-    if isinstance(choice, Path):
-        open_regular(choice, MediaError).close()
+    reads_speakers(config, checkpoint, None if given is None else str(given))
+    if given is None or (isinstance(given, str) and given in _NAMED):
+        return None if given is None else _NAMED[given]
+    other = Path(given)
+    open_regular(other, MediaError).close()
+    return other
 
 
 def _from_recording(network: Network, moments: Mapping[Modality, Moments]) -> Person:
