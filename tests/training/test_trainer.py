@@ -30,6 +30,8 @@ from mien.training.checkpoints.checkpoint import (
     read_tensors,
     write_tensors,
 )
+from mien.training.checkpoints.header import describe_settings
+from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Task
 
 # --- epochs ---------------------------------------------------------------------------------------
@@ -298,6 +300,28 @@ def test_the_files_of_another_training_are_refused(tmp_path):
     other = make_trainer(tmp_path, epochs=1, seed=2)
     with pytest.raises(CheckpointError, match=r"last\.safetensors: was made with another seed"):
         other.resume()
+
+
+@pytest.mark.parametrize(("key", "value"), [("ema_decay", None), ("ema_decay", 0.5)])
+def test_a_training_that_an_earlier_version_began_goes_on(tmp_path, key, value):
+    """It was refused as one of other settings, for it lacks those that came later."""
+    trainer = make_trainer(tmp_path, epochs=1)
+    trainer.header["config"] = describe_settings(ExperimentConfig())
+    trainer.run()
+    path = tmp_path / "last.safetensors"
+    header = read_header(path)
+    train = {k: v for k, v in header["config"]["train"].items() if k != key}
+    train |= {} if value is None else {key: value}
+    header["config"] = {**header["config"], "train": train}
+    write_tensors(path, read_tensors(path), header)
+    later = make_trainer(tmp_path, epochs=2)
+    later.header["config"] = describe_settings(ExperimentConfig())
+    if value is None:
+        later.resume()
+        assert len(later.history) == 1
+    else:
+        with pytest.raises(CheckpointError, match=r"was made with another config"):
+            later.resume()
 
 
 def test_there_is_nothing_to_resume_at_the_start(tmp_path):

@@ -31,6 +31,7 @@ from mien.files.json_values import json_numbers, write_json
 from mien.files.temporaries import sweep, sweep_folder
 from mien.labels.generator import LabelGenerator
 from mien.training.checkpoints.checkpoint import add_to_header
+from mien.training.checkpoints.header import describe_settings
 from mien.training.checkpoints.videos import join_videos
 from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.loading import Start
@@ -193,13 +194,9 @@ def make_header(
 ) -> dict[str, Any]:
     """Return the header of a checkpoint: all that its use depends on, as ``Header`` reads it."""
     meta = prepared.store.meta
-    settings = config.model_dump(mode="json", exclude_none=True)
-    settings["train"] = {
-        k: v for k, v in settings["train"].items() if k not in ("seeds", "device", "threads")
-    }
     return {
         "format": 1,
-        "config": settings,
+        "config": describe_settings(config),
         "corpus": meta.name,
         "language": meta.language,
         "scale": list(meta.scale),

@@ -29,6 +29,7 @@ from mien.training.checkpoints.checkpoint import (
     split_states,
     write_tensors,
 )
+from mien.training.checkpoints.header import complete_settings
 from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.listening import EpochRecord, TrainingListener
 from mien.training.loop import Stepper, mix_seeds
@@ -231,8 +232,9 @@ class Trainer(Stepper):
         if not is_there:
             return
         header = read_header(path)
+        before = {**header, "config": complete_settings(header.get("config", {}))}
         for key, value in self.header.items():
-            if header.get(key) != value:
+            if before.get(key) != value:
                 raise CheckpointError(
                     f"{path}: was made with another {key.replace('_', ' ')}; give the settings and "
                     "store of the first start, or another --out"

@@ -21,7 +21,14 @@ from mien.training.checkpoints.checkpoint import read_header
 from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.types import Modality, Scale
 
-__all__ = ["Header", "SeriesFacts", "check_header", "open_header"]
+__all__ = [
+    "Header",
+    "SeriesFacts",
+    "check_header",
+    "complete_settings",
+    "describe_settings",
+    "open_header",
+]
 
 _LARGEST = 1_000_000  # of a size, and of the names of features
 #: A name of one line, and a text of several; neither has characters that steer a terminal.
@@ -170,6 +177,25 @@ class Header(_Facts):
         if self.scale is None:
             raise CheckpointError(f"{checkpoint}: its header lacks 'scale'; {_HINT}")
         return Scale(*self.scale)
+
+
+def describe_settings(config: ExperimentConfig) -> dict[str, Any]:
+    """Return the settings as a header holds them: those that the weights depend on."""
+    settings = config.model_dump(mode="json", exclude_none=True)
+    left_out = ("seeds", "device", "threads")
+    settings["train"] = {k: v for k, v in settings["train"].items() if k not in left_out}
+    return settings
+
+
+def complete_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a header with those that an earlier version did not have yet.
+
+    Settings that this version does not take are returned as they are.
+    """
+    try:
+        return describe_settings(read_stored_config(values))
+    except ConfigError:
+        return values
 
 
 _HINT = "is it damaged, or of another version of mien?"
