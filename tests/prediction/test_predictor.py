@@ -736,8 +736,13 @@ def test_coverage_counts_annotations_inside(trained):
 
 
 def test_a_model_of_published_features_says_why_it_cannot_judge_a_voice(trained, face):
+    """It said that nobody speaks and no face is seen, of whatever recording."""
     _, run = trained
-    with pytest.raises(MediaError, match="nothing to judge"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"reads text of \S+ and audio of \S+ and video of \S+, which cannot be made of a "
+        r"recording; give it a store of such features",
+    ):
         mien.load(run).predict(face)
 
 

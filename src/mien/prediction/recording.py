@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Num
 
-from mien.errors import MediaError
+from mien.errors import CheckpointError, MediaError
 from mien.extraction.clip import ClipTask, ExtractionSettings, Tools, build_tools, extract_clip
 from mien.extraction.extractors import Features
 from mien.extraction.extractors.speech import SpeechRecogniser, Transcript
@@ -121,6 +121,16 @@ class RecordingReader:
         """The modalities of sound and picture whose features can be made here."""
         return tuple(m for m in self._network.modalities if m in self.tools.extractors)
 
+    def _require_something(self) -> None:
+        if self.reads_text or self.computes:
+            return
+        makers = (f"{m} of {self._network.made_by.get(m)}" for m in self._network.modalities)
+        raise CheckpointError(
+            f"{self._network.checkpoint}: reads {' and '.join(makers)}, which cannot be made of a "
+            "recording; give it a store of such features (mien evaluate --store), or train on one "
+            "that mien extract made"
+        )
+
     def must_recognise(self, given: Given) -> bool:
         """Whether speech must be recognised, for the text or for the times of its words."""
         is_aligned = self.tools.settings.align == "words"
@@ -129,7 +139,12 @@ class RecordingReader:
         return is_aligned and given.kind != "cues"
 
     def scan(self, path: Path, given: Given, listener: PredictionListener | None) -> FirstPass:
-        """Decode the sound of a recording once, and recognise speech where that is needed."""
+        """Decode the sound of a recording once, and recognise speech where that is needed.
+
+        Raises:
+            CheckpointError: If nothing that the network reads can be made of a recording.
+        """
+        self._require_something()
         recogniser = self.recogniser if self.must_recognise(given) else None
         on_seconds = None if listener is None else listener.on_audio
         return scan(path, recogniser, on_seconds=on_seconds)
