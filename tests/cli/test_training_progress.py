@@ -9,6 +9,7 @@ from helpers import make_config
 
 from mien.cli.progress import TrainingProgress
 from mien.cli.progress.pace import EpochPace
+from mien.pretrained.registry import known_assets
 from mien.training.listening import EpochRecord, RunPlan
 from mien.training.settings import list_configs, read_config, read_recipe
 
@@ -25,8 +26,13 @@ def clock(monkeypatch):
     return now
 
 
-def make_plan(folder, *, encoder="minilm", seeds=(1, 2), ended=(), jobs=0, **train):
-    config = make_config(train={"epochs": 10, "patience": 3, "seeds": list(seeds), **train})
+def make_plan(
+    folder, *, encoder="minilm", seeds=(1, 2), ended=(), jobs=0, text_encoder=None, **train
+):
+    config = make_config(
+        train={"epochs": 10, "patience": 3, "seeds": list(seeds), **train},
+        text_encoder=text_encoder or {"name": "minilm"},
+    )
     return RunPlan(
         folder=folder,
         store=Path("stores/own"),
@@ -62,16 +68,41 @@ def begin(name="own", *, encoder, folder=Path("runs/own"), published=None, **pla
 
 def test_a_training_begins_with_what_it_does(capsys):
     begin(encoder="minilm")
-    assert printed(capsys) == [
-        "own: model tam_ulag, labels ulag, text encoder minilm (finetune), on cpu",
-        "stores/own: 1,284 train, 229 valid clips; 2 seeds: 1, 2; to runs/own",
-    ]
+    first, second = printed(capsys)
+    assert first == "own: model tam_ulag, labels ulag, text encoder minilm (finetune), on cpu"
+    assert second == "stores/own: 1,284 train, 229 valid clips; 2 seeds: 1, 2; to runs/own"
     begin(encoder=None, seeds=tuple(range(10)), ended=(0, 1))
     first, second = printed(capsys)
     assert "text as given states" in first
     assert "10 seeds, 0 to 9, 2 of them trained already" in second
     begin(encoder=None, seeds=(1,), ended=(1,))
     assert "; seed 1, trained already; to" in printed(capsys)[1]
+
+
+def test_the_small_encoder_that_nobody_chose_is_named_with_what_a_larger_one_costs(capsys):
+    begin(encoder="minilm", text_encoder={"name": "auto"})
+    _, _, note, remedy = printed(capsys)
+    assert note.startswith("note: minilm is small; mpnet, of base size, takes 8 times the arith")
+    assert "(docs/results.md)" in note
+    assert remedy.strip() == (
+        "to use it: mien assets get mpnet (439 MB), and --set text_encoder.name=mpnet"
+    )
+    assert known_assets()["minilm"].larger in known_assets()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "text"),
+    [
+        ("minilm", {"name": "minilm"}),
+        ("minilm", {"mode": "frozen"}),
+        ("e5-small", {"name": "auto"}),
+        ("models/bert-base-uncased", {"name": "auto"}),
+        (None, {"name": "auto"}),
+    ],
+)
+def test_a_larger_encoder_is_not_named_where_it_is_no_choice(capsys, encoder, text):
+    begin(encoder=encoder, text_encoder=text)
+    assert len(printed(capsys)) == 2
 
 
 @pytest.mark.parametrize("encoder", ["minilm", None])

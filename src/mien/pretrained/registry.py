@@ -73,6 +73,8 @@ class Asset:
         build: Makes the folder of files, its second argument, from the folder of parts; the third
             holds the names of the files.
         prefix: What every text must begin with, for a text encoder that was trained so.
+        larger: Name of a larger model for the same, if there is one.
+        gain: What that one costs and gives beside this one, with the source of each number.
     """
 
     name: str
@@ -86,6 +88,8 @@ class Asset:
     parts: Mapping[str, AssetFile] = field(default_factory=dict)
     build: Callable[[Path, Path, Collection[str]], object] | None = None
     prefix: str = ""
+    larger: str = ""
+    gain: str = ""
 
     @property
     def size(self) -> int:

@@ -34,7 +34,25 @@ def format_plan(name: str, plan: RunPlan, published: PublishedRecipe | None) -> 
             f"={published.text_encoder} where a model hub can be reached; settings made for "
             f"{encoder or 'the encoders that come with mien'}: {published.ours}",
         ]
+    elif text.name == "auto" and encoder and text.trained_layers != 0:
+        lines += _describe_larger(encoder)
     return lines
+
+
+def _describe_larger(encoder: str) -> list[str]:
+    """Return what a larger encoder would cost and give, if there is one."""
+    from mien.pretrained.registry import known_assets
+
+    assets = known_assets()
+    asset = assets.get(encoder)
+    if asset is None or not asset.larger:
+        return []
+    size = assets[asset.larger].size / 1e6
+    return [
+        f"note: {encoder} is small; {asset.larger}, of base size, {asset.gain}",
+        f"      to use it: mien assets get {asset.larger} ({size:.0f} MB), and "
+        f"--set text_encoder.name={asset.larger}",
+    ]
 
 
 def _without_encoder(source: str) -> str:
