@@ -6,12 +6,14 @@ from helpers import AUDIO, VIDEO, make_config, make_material
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.data.clips.clip_columns import gather_columns
 from mien.data.speakers.speaker_baseline import Moments, Units, measure, share_of, shrink
 from mien.data.speakers.speaker_moments import SpeakerMoments
 from mien.data.store import open_store
 from mien.data.store_writer import write_store
 from mien.errors import ConfigError
 from mien.training.preparation import check_settings, prepare
+from mien.types import Clip
 
 UNITS = Units(np.array([3.0, -1.0, 5.0], np.float32), np.array([0.5, 2.0, 0.0], np.float32))
 RELATIVE = {"standardise": "speaker", "baseline_seconds": 8.0}
@@ -33,6 +35,15 @@ def as_speakers(series, speakers, half_seconds=8.0):
         half_seconds=half_seconds,
         rows=np.arange(len(series)),
     )
+
+
+# --- who speaks -----------------------------------------------------------------------------------
+
+
+def test_a_speaker_is_not_a_video_of_the_same_name():
+    named = [("v1$_$1", None), ("v1$_$2", None), ("v2$_$1", "v1"), ("v3$_$1", "v1")]
+    clips = [Clip(id=i, split="train", transcript="", labels={}, speaker=s) for i, s in named]
+    assert gather_columns(clips).speakers.tolist() == [0, 0, 1, 1]
 
 
 # --- the formula ----------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
     videos, speakers = array("q"), array("q")
     ids, transcripts, names = _GrowingTexts(), _GrowingTexts(), _GrowingTexts()
     numbers: dict[str, int] = {}
-    people: dict[str, int] = {}
+    people: dict[tuple[bool, str], int] = {}
     number_of = {split: number for number, split in enumerate(SPLITS)}
     for clip in clips:
         splits.append(number_of[clip.split])
@@ -185,7 +185,8 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
             numbers[video] = len(numbers)
             names.append(video)
         videos.append(numbers[video])
-        speakers.append(people.setdefault(clip.speaker or video, len(people)))
+        person = clip.speaker is not None, clip.speaker or video
+        speakers.append(people.setdefault(person, len(people)))
     return ClipColumns(
         splits=np.frombuffer(splits, np.uint8),
         labels=np.frombuffer(labels, np.float64).reshape(-1, len(_TASKS)),
