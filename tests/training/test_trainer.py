@@ -324,6 +324,17 @@ def test_a_training_that_an_earlier_version_began_goes_on(tmp_path, key, value):
             later.resume()
 
 
+@pytest.mark.parametrize("config", [None, [], "tam_ulag", 7])
+def test_settings_of_a_damaged_file_are_those_of_another_training(tmp_path, config):
+    trainer = make_trainer(tmp_path, epochs=1)
+    trainer.header["config"] = describe_settings(ExperimentConfig())
+    trainer.run()
+    path = tmp_path / "last.safetensors"
+    write_tensors(path, read_tensors(path), {**read_header(path), "config": config})
+    with pytest.raises(CheckpointError, match=r"was made with another config"):
+        trainer.resume()
+
+
 def test_there_is_nothing_to_resume_at_the_start(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.resume()

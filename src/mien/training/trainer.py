@@ -232,7 +232,7 @@ class Trainer(Stepper):
         if not is_there:
             return
         header = read_header(path)
-        before = {**header, "config": complete_settings(header.get("config", {}))}
+        before = {**header, "config": complete_settings(header.get("config"))}
         for key, value in self.header.items():
             if before.get(key) != value:
                 raise CheckpointError(

@@ -187,11 +187,13 @@ def describe_settings(config: ExperimentConfig) -> dict[str, Any]:
     return settings
 
 
-def complete_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def complete_settings(values: object) -> object:
     """Return the settings of a header with those that an earlier version did not have yet.
 
-    Settings that this version does not take are returned as they are.
+    What this version does not take is returned as it is.
     """
+    if not isinstance(values, Mapping):
+        return values
     try:
         return describe_settings(read_stored_config(values))
     except ConfigError:
