@@ -70,9 +70,10 @@ class WhisperEncoder:
         self.name = f"{asset}-short/1" if is_short else f"{asset}/1"
         self.asset = "" if is_short else asset
         self._multiple = _SHORT if is_short else WINDOW_SECONDS * self.rate_hertz
-        self._sound = np.zeros(320, np.float32)
-        self._encoded = self._model.encode_sound(self._sound, self._fill(320))
-        self.feature_names = _name_states(np.asarray(self._encoded).shape[2])
+        self._sound: Float32[np.ndarray, " _"] | None = None
+        self._encoded: Any = None
+        states = self._model.encode_sound(np.zeros(320, np.float32), _SHORT)  # for their size
+        self.feature_names = _name_states(np.asarray(states).shape[2])
 
     def begin(self, source: Source) -> WindowStream:
         """Begin a clip."""
@@ -91,7 +92,7 @@ class WhisperEncoder:
         Args:
             samples: At most 30 seconds, at 16 kHz.
         """
-        if not np.array_equal(samples, self._sound):
+        if self._sound is None or not np.array_equal(samples, self._sound):
             self._encoded = self._model.encode_sound(samples, self._fill(samples.size))
             self._sound = samples.copy()
         return self._encoded
