@@ -18,7 +18,7 @@ import time
 import numpy as np
 import torch
 import transformers
-from step import SHAPES, PaddedEncoder, draw_series, make_clips
+from step import SHAPES, PaddedEncoder, draw_series, make_clips, read_options
 
 from mien import read_config
 from mien.data.dataset import ClipDataset
@@ -35,12 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--corpus", choices=SHAPES, default="mosi")
     parser.add_argument("--clips", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    transformers.logging.set_verbosity_error()
+    options = read_options(parser)
     torch.manual_seed(1)
     shape = SHAPES[options.corpus]
     series = draw_series(shape, options.clips)

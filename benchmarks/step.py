@@ -98,16 +98,22 @@ class PaddedClips(ClipDataset):
         return Batch(index=batch.index, sequences=sequences), targets
 
 
-def main() -> None:
-    """Print the ratios of each corpus."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--corpora", nargs="+", choices=SHAPES, default=list(SHAPES))
+def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the options, with those of all benchmarks of an encoder, and set the threads."""
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
+    return options
+
+
+def main() -> None:
+    """Print the ratios of each corpus."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--corpora", nargs="+", choices=SHAPES, default=list(SHAPES))
+    options = read_options(parser)
     print(
         f"torch {torch.__version__}, {options.threads} threads, BERT of {options.layers} layers, "
         "synthetic clips"
