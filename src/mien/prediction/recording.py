@@ -121,8 +121,12 @@ class RecordingReader:
         """The modalities of sound and picture whose features can be made here."""
         return tuple(m for m in self._network.modalities if m in self.tools.extractors)
 
+    def _makes(self, modality: Modality) -> bool:
+        """Return whether what the network reads of a modality can be made here."""
+        return self.reads_text if modality is Modality.TEXT else modality in self.computes
+
     def _require_something(self) -> None:
-        if self.reads_text or self.computes:
+        if any(map(self._makes, self._network.modalities)):
             return
         makers = (f"{m} of {self._network.made_by.get(m)}" for m in self._network.modalities)
         raise CheckpointError(
@@ -285,8 +289,7 @@ class RecordingReader:
             Modality.VIDEO: "no face is seen" if first_pass.has_video else "no picture",
         }
         for modality in self._network.modalities:
-            can = self.reads_text if modality is Modality.TEXT else modality in self.computes
-            if not can:
+            if not self._makes(modality):
                 maker = self._network.made_by.get(modality) or "its features"
                 reasons[modality] = f"{maker} cannot be made of a recording"
         return reasons

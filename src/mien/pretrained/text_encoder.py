@@ -129,13 +129,13 @@ class TopLayers(nn.Module):
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
-        (upper,) = self._upper
-        series = _see_context(series, upper.config.hidden_size)
-        states, mask = series.values[:, :, : upper.config.hidden_size], series.mask
+        series = self._see(series)
+        states, mask = series
         if not _is_worth_packing(series):
             return self._run_padded(states, mask)
         if not self.is_packable:
             return run_in_chunks(self._run_padded, states, mask)
+        (upper,) = self._upper
         packing = pack(mask)
         packed = run_packed(upper, states.flatten(0, 1)[packing.places], packing)
         return unpack(packed, packing)
@@ -146,15 +146,20 @@ class TopLayers(nn.Module):
             states: Tensor = self(series)
             return states[:, 0]
         (upper,) = self._upper
-        size = upper.config.hidden_size
-        series = _see_context(series, size)
-        packing = pack(series.mask)
-        states = series.values[:, :, :size].flatten(0, 1)
-        return run_to_first(upper, states[packing.places], packing)
+        states, mask = self._see(series)
+        packing = pack(mask)
+        return run_to_first(upper, states.flatten(0, 1)[packing.places], packing)
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """Return the parameters that all layers use, then those of each, from the lowest."""
         return split_parameters(self, self.layers)
+
+    def _see(self, series: PaddedSeries) -> PaddedSeries:
+        """Return the states without what marks a context, and a mask that is True there too."""
+        (upper,) = self._upper
+        size = upper.config.hidden_size
+        values, mask = _see_context(series, size)
+        return PaddedSeries(values[:, :, :size], mask)
 
     @cached_property
     def _can_end_in_first(self) -> bool:

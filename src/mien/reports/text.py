@@ -84,10 +84,8 @@ def name_metric(name: str) -> str:
     return f"{title} ({reading})" if reading else title
 
 
-def describe_baseline(baseline: str | None) -> str:
-    """Return against whom clips were read, by ``RunMetrics.baseline``; empty without baselines."""
-    if baseline is None:
-        return ""
+def describe_baseline(baseline: str) -> str:
+    """Return against whom clips were read, by ``RunMetrics.baseline``."""
     if baseline == "none":
         return (
             "Baseline none: every clip is read by itself, by a model that can read it against "
