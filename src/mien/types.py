@@ -26,6 +26,8 @@ __all__ = [
     "Scale",
     "SeriesSource",
     "Split",
+    "Target",
+    "TargetKind",
     "Task",
     "Word",
     "video_of",
@@ -95,6 +97,43 @@ class Scale(NamedTuple):
 Bounds = tuple[float | int, float | int]
 
 
+class TargetKind(StrEnum):
+    """What is told of a clip besides its sentiment, and what its K values are.
+
+    ``score`` is one value on a scale, such as valence: K = 1. ``class`` is one of K classes: the
+    values are their shares, which sum to 1: 1 for the annotated class, or the shares of votes.
+    ``labels`` are any of K classes, 1 where one is there and 0 where not. ``intensities`` is a
+    value on a scale for each of K classes, such as the emotions of CMU-MOSEI, 0 to 3.
+    """
+
+    SCORE = "score"
+    CLASS = "class"
+    LABELS = "labels"
+    INTENSITIES = "intensities"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Something that a corpus has annotated besides sentiment, such as emotion or valence.
+
+    Attributes:
+        name: What it is called: ``emotion``, ``valence``; the name of its column.
+        kind: What its values are.
+        classes: Names of the K classes, in the order of the values; empty for a score.
+        scale: Range of a score or of intensities; None for classes and labels.
+    """
+
+    name: str
+    kind: TargetKind
+    classes: tuple[str, ...] = ()
+    scale: Scale | None = None
+
+    @property
+    def size(self) -> int:
+        """How many values it has, K."""
+        return 1 if self.kind is TargetKind.SCORE else len(self.classes)
+
+
 class Word(NamedTuple):
     """A word and when it is spoken, in seconds from the start of the clip."""
 
@@ -120,6 +159,8 @@ class Clip:
             steps of the series for audio and video, characters of the transcript for text.
         words: What is spoken, word by word, if that is known; pauses are left out.
         speaker: Who speaks, in whatever names the corpus has; None stands for the video.
+        targets: Values of further targets, by their names and per task, as ``TargetKind`` says; a
+            clip that is not annotated for a target or task does not have it.
     """
 
     id: str
@@ -132,6 +173,7 @@ class Clip:
     moments: Mapping[Modality, tuple[int, int]] = field(default_factory=dict)
     words: tuple[Word, ...] = ()
     speaker: str | None = None
+    targets: Mapping[str, Mapping[Task, tuple[float, ...]]] = field(default_factory=dict)
 
     @property
     def video_id(self) -> str:
@@ -151,6 +193,7 @@ class Corpus:
         is_synthetic: Whether the clips were made by a program; stated beside every number.
         is_annotated: Whether some of the clips have labels; without them the scale means nothing,
             and nothing can be trained or evaluated.
+        targets: What is annotated besides sentiment; names are unique.
     """
 
     name: str
@@ -159,6 +202,7 @@ class Corpus:
     clips: tuple[Clip, ...]
     is_synthetic: bool = False
     is_annotated: bool = True
+    targets: tuple[Target, ...] = ()
 
     def __repr__(self) -> str:
         """Return the name, and how many clips there are."""
