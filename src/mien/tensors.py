@@ -6,7 +6,7 @@ seconds: reading corpora, writing stores and extracting features do without.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.overrides import TorchFunctionMode
 
 from mien.errors import ConfigError, MienError
-from mien.types import Modality, Task
+from mien.types import Modality, Target, TargetKind, Task
 
 __all__ = [
     "Batch",
@@ -24,6 +24,7 @@ __all__ = [
     "Output",
     "PaddedSeries",
     "Targets",
+    "as_shares",
     "dtype_of_sums",
     "find_device",
     "has_float64",
@@ -32,6 +33,7 @@ __all__ = [
     "pad",
     "precise",
     "reported_scores",
+    "reported_values",
     "without_numbers",
 ]
 
@@ -203,17 +205,32 @@ class Targets:
 
     Attributes:
         labels: Annotated label per task; ``fusion`` is always there.
+        values: Values of further targets, by name and task; NaN where a clip has none.
     """
 
     labels: dict[Task, Float[Tensor, "B"]]
+    values: dict[str, dict[Task, Float[Tensor, "B _"]]] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> "Targets":
         """Return the targets on ``device``; a GPU copies them from pinned memory as it computes."""
-        return Targets(labels={t: _send(v, device) for t, v in self.labels.items()})
+        return self.change(lambda part: _send(part, device))
 
     def pin(self) -> "Targets":
         """Return the targets in memory that a GPU reads by itself."""
-        return Targets(labels={t: v.pin_memory() for t, v in self.labels.items()})
+        return self.change(Tensor.pin_memory)
+
+    def change(self, change: Callable[[Tensor], Tensor]) -> "Targets":
+        """Return the targets with something else in the place of every tensor."""
+        return Targets(
+            labels={t: change(v) for t, v in self.labels.items()},
+            values=_change_each(self.values, change),
+        )
+
+
+def _change_each(
+    values: Mapping[str, Mapping[Task, Tensor]], change: Callable[[Tensor], Tensor]
+) -> dict[str, dict[Task, Tensor]]:
+    return {name: {t: change(v) for t, v in own.items()} for name, own in values.items()}
 
 
 def _send(tensor: Tensor, device: torch.device | str) -> Tensor:
@@ -273,16 +290,37 @@ class Output:
     """What a model returns.
 
     Attributes:
-        scores: Predicted score per task, on the scale of the corpus.
+        scores: Predicted score per task, on the scale of the corpus; none where it has no
+            sentiment.
         states: Hidden state from which each score was read.
         attention: Weight of each time step, zero at padding; a modality without weights is absent.
         present: Which clips have the modality; where False, a learned stand-in was used.
+        targets: What is predicted besides, by name and task: values on the scale of the target,
+            and of classes and labels logits.
     """
 
     scores: dict[Task, Float[Tensor, "B"]]
     states: dict[Task, Float[Tensor, "B _"]]
     attention: dict[Modality, Float[Tensor, "B _"]]
     present: dict[Modality, Bool[Tensor, "B"]]
+    targets: dict[str, dict[Task, Float[Tensor, "B _"]]] = field(default_factory=dict)
+
+    def change(self, change: Callable[[Tensor], Tensor]) -> "Output":
+        """Return what losses need, without attention, with another tensor in every place."""
+        return Output(
+            scores={t: change(s) for t, s in self.scores.items()},
+            states={t: change(s) for t, s in self.states.items()},
+            attention={},
+            present={m: change(has) for m, has in self.present.items()},
+            targets=_change_each(self.targets, change),
+        )
+
+
+def as_shares(target: Target, raw: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
+    """Return what a model's values of a target mean: probabilities, or values cut to the scale."""
+    if target.kind is TargetKind.CLASS:
+        return raw.softmax(dim=-1)
+    return raw.sigmoid() if target.kind is TargetKind.LABELS else target.bounds.clip(raw)
 
 
 def reported_scores(
@@ -303,17 +341,26 @@ def reported_scores(
     Returns:
         The same tasks. In a clip with one modality its two scores are equal.
     """
-    known = [m for m in Modality if m in present and Task(m) in scores]
-    fused = scores[Task.FUSION]
-    if not known:
-        return dict(scores)
+    columns = {task: score.unsqueeze(-1) for task, score in scores.items()}
+    return {task: v.squeeze(-1) for task, v in reported_values(columns, present).items()}
+
+
+def reported_values(
+    values: Mapping[Task, Float[Tensor, "B K"]], present: Mapping[Modality, Bool[Tensor, "B"]]
+) -> dict[Task, Float[Tensor, "B K"]]:
+    """Return the values of a target that are reported about clips, as ``reported_scores``."""
+    known = [m for m in Modality if m in present and Task(m) in values]
+    if not known or Task.FUSION not in values:
+        return dict(values)
+    fused = values[Task.FUSION]
     if len(present) == 1:
-        return {**scores, Task(known[0]): fused}
+        return {**values, Task(known[0]): fused}
     has = torch.stack([present[m] for m in known])  # (M, B)
-    own = torch.stack([scores[Task(m)] for m in known])
+    own = torch.stack([values[Task(m)] for m in known])
     is_lone = torch.stack([present[m] for m in present]).sum(dim=0) == 1
-    lone = own.masked_fill(~has, 0.0).sum(dim=0)
-    return {**scores, Task.FUSION: torch.where(is_lone & has.any(dim=0), lone, fused)}
+    lone = own.masked_fill(~has.unsqueeze(-1), 0.0).sum(dim=0)
+    replaced = (is_lone & has.any(dim=0)).unsqueeze(-1)
+    return {**values, Task.FUSION: torch.where(replaced, lone, fused)}
 
 
 @contextmanager

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Num
 
+from mien.errors import CorpusError
+
 __all__ = [
     "EVALUATED_SPLITS",
     "ID_SEPARATOR",
+    "MOST_CLASSES",
     "REPORTED_SPLITS",
     "SPLITS",
     "Bounds",
@@ -112,15 +115,25 @@ class TargetKind(StrEnum):
     INTENSITIES = "intensities"
 
 
+#: The most classes that a target may have, and the longest name of a target or class.
+MOST_CLASSES: Final = 1000
+_LONGEST_NAME: Final = 100
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Something that a corpus has annotated besides sentiment, such as emotion or valence.
 
-    Attributes:
-        name: What it is called: ``emotion``, ``valence``; the name of its column.
+    Args:
+        name: What it is called: ``emotion``, ``valence``; the name of its column. Names have
+            neither ``/`` nor line breaks.
         kind: What its values are.
         classes: Names of the K classes, in the order of the values; empty for a score.
         scale: Range of a score or of intensities; None for classes and labels.
+
+    Raises:
+        CorpusError: If that is no target: a name that cannot be one, classes or a scale where the
+            kind has none, none where it has them, or a class twice.
     """
 
     name: str
@@ -128,10 +141,69 @@ class Target:
     classes: tuple[str, ...] = ()
     scale: Scale | None = None
 
+    def __post_init__(self) -> None:
+        """Check that the parts fit together."""
+        fault = _find_fault(self)
+        if fault:
+            raise CorpusError(f"target {self.name[:_LONGEST_NAME]!r}: {fault}")
+
     @property
     def size(self) -> int:
         """How many values it has, K."""
         return 1 if self.kind is TargetKind.SCORE else len(self.classes)
+
+    def columns(self, task: "Task") -> tuple[str, ...]:
+        """Return a name for each of its values of a task: ``emotion/fusion/angry``."""
+        stem = f"{self.name}/{task}"
+        return tuple(f"{stem}/{name}" for name in self.classes) or (stem,)
+
+    def describe(self) -> str:
+        """Return its kind, classes and scale in a few words, for people."""
+        low, high = self.bounds
+        return {
+            TargetKind.SCORE: f"{low:g} to {high:g}",
+            TargetKind.CLASS: f"one of {', '.join(self.classes)}",
+            TargetKind.LABELS: f"any of {', '.join(self.classes)}",
+            TargetKind.INTENSITIES: f"{low:g} to {high:g} for each of {', '.join(self.classes)}",
+        }[self.kind]
+
+    @property
+    def bounds(self) -> Scale:
+        """Between which ends its values lie: its scale, and 0 to 1 for classes and labels."""
+        return self.scale or Scale(0.0, 1.0)
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether its values are shares or probabilities, 0 to 1: of classes and labels."""
+        return self.kind in (TargetKind.CLASS, TargetKind.LABELS)
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= _LONGEST_NAME and name.isprintable() and name == name.strip()
+
+
+def _find_fault(target: Target) -> str:
+    """Return what is wrong with a target; empty if nothing is."""
+    wrong = [name for name in (target.name, *target.classes) if not _is_name(name)]
+    if wrong:
+        return (
+            f"{wrong[0][:_LONGEST_NAME]!r} cannot be a name; names have 1 to {_LONGEST_NAME} "
+            "characters that can be printed, and no space at the ends"
+        )
+    if "/" in target.name:
+        return "a name has no '/'"
+    if (target.kind is TargetKind.SCORE) == bool(target.classes):
+        return f"kind {target.kind} has {'no' if target.classes else 'one or more'} classes"
+    if len(target.classes) > MOST_CLASSES:
+        return f"has {len(target.classes)} classes, at most {MOST_CLASSES} are possible"
+    twice = [name for at, name in enumerate(target.classes) if name in target.classes[:at]]
+    if twice:
+        return f"class {twice[0]!r} is there twice"
+    if target.has_shares != (target.scale is None):
+        return f"kind {target.kind} has {'no' if target.has_shares else 'a'} scale"
+    if target.scale is not None and not -1e9 <= target.scale.low < target.scale.high <= 1e9:
+        return f"scale is {tuple(target.scale)}, must be (LOW, HIGH)"
+    return ""
 
 
 class Word(NamedTuple):

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from mien.data.clips.clip_columns import as_clips
+from mien.data.clips.clip_columns import ClipSequence, as_clips
 from mien.data.speakers.speaker_baseline import Baseline
 from mien.data.speakers.speaker_moments import SpeakerMoments
 from mien.data.store import Series
 from mien.tensors import Batch, Targets, pad
-from mien.types import Clip, Modality, Task
+from mien.types import Clip, Modality, Target, Task
 
 __all__ = ["ClipDataset", "ClipTensors", "batches", "measure_costs", "windows"]
 
@@ -27,12 +27,14 @@ class ClipTensors(NamedTuple):
         series: ``(T, D)`` of each modality; without a step if the clip does not have it.
         labels: Annotated label per task, a tensor without axes; NaN if it is not annotated.
         with_context: The modalities whose steps say if they are context, as ``Series`` has it.
+        values: The K values of each target and task; NaN if they are not annotated.
     """
 
     row: int
     series: dict[Modality, Num[Tensor, "_ _"]]
     labels: dict[Task, Float[Tensor, ""]]
     with_context: tuple[Modality, ...] = ()
+    values: Mapping[str, Mapping[Task, Float[Tensor, "_"]]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +46,14 @@ class ClipDataset:
         rows: Row of each clip in the series, ``(N,)``.
         series: One ragged series per modality that the corpus has and the settings use.
         labels: Annotated label per task, ``(N,)``; NaN where a clip is not annotated. ``fusion``
-            is always there, and has no NaN if the store is annotated.
+            is always there; it has no NaN if sentiment is all that is annotated, and nothing but
+            NaN if it is not annotated at all.
         costs: How much work a clip is, ``(N,)``; clips of like cost are padded together.
         baselines: Of each modality, against whom the features of every clip are read; none where
             all are read as they are.
         speakers: Of whom baselines are made; None where the settings use none.
+        values: Annotated values of further targets, by name and task, ``(N, K)``; NaN where a clip
+            has none. ``fusion`` is always there, a modality where some clip has values.
     """
 
     clips: Sequence[Clip]
@@ -58,6 +63,7 @@ class ClipDataset:
     costs: Int[np.ndarray, "N"]
     baselines: Mapping[Modality, Baseline] = field(default_factory=dict)
     speakers: SpeakerMoments | None = None
+    values: Mapping[str, Mapping[Task, Float[Tensor, "N _"]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -75,11 +81,13 @@ class ClipDataset:
 
     def part(self, rows: Int[np.ndarray, " _"]) -> "ClipDataset":
         """Return a dataset of some of the clips."""
+        chosen = self._of(rows)
         return replace(
             self,
             clips=as_clips(self.clips).take(rows),
             rows=self.rows[rows],
-            labels={t: v[torch.from_numpy(rows)] for t, v in self.labels.items()},
+            labels=chosen.labels,
+            values=chosen.values,
             costs=self.costs[rows],
             baselines={m: baseline.take(rows) for m, baseline in self.baselines.items()},
             speakers=None if self.speakers is None else self.speakers.take(rows),
@@ -118,6 +126,7 @@ class ClipDataset:
             },
             labels={task: labels[number] for task, labels in self.labels.items()},
             with_context=tuple(m for m, series in self.series.items() if series.has_context),
+            values={n: {t: v[number] for t, v in own.items()} for n, own in self.values.items()},
         )
 
     @staticmethod
@@ -127,10 +136,15 @@ class ClipDataset:
             m: pad([clip.series[m] for clip in clips], has_context=m in clips[0].with_context)
             for m in clips[0].series
         }
-        return (
-            Batch(index=torch.tensor([clip.row for clip in clips]), sequences=sequences),
-            Targets(labels={t: torch.stack([c.labels[t] for c in clips]) for t in clips[0].labels}),
+        first = clips[0]
+        targets = Targets(
+            labels={t: torch.stack([c.labels[t] for c in clips]) for t in first.labels},
+            values={
+                name: {t: torch.stack([c.values[name][t] for c in clips]) for t in own}
+                for name, own in first.values.items()
+            },
         )
+        return Batch(index=torch.tensor([clip.row for clip in clips]), sequences=sequences), targets
 
     def batch(self, index: Int[np.ndarray, "B"]) -> tuple[Batch, Targets]:
         """Read and pad the clips at ``index``."""
@@ -143,9 +157,15 @@ class ClipDataset:
         return Batch(index=chosen, sequences=sequences), self.targets(index)
 
     def targets(self, index: Int[np.ndarray, "B"]) -> Targets:
-        """Return the labels of the clips at ``index``."""
+        """Return what is annotated of the clips at ``index``."""
+        return self._of(index)
+
+    def _of(self, index: Int[np.ndarray, "B"]) -> Targets:
         chosen = torch.from_numpy(np.asarray(index, dtype=np.int64))
-        return Targets(labels={task: labels[chosen] for task, labels in self.labels.items()})
+        everything = Targets(
+            labels=dict(self.labels), values={n: dict(own) for n, own in self.values.items()}
+        )
+        return everything.change(lambda values: values[chosen])
 
 
 def make_dataset(
@@ -153,6 +173,8 @@ def make_dataset(
     rows: Int[np.ndarray, "N"],
     series: Mapping[Modality, Series],
     costs: Mapping[Modality, float],
+    targets: Sequence[Target] = (),
+    annotated: Sequence[Target] | None = None,
 ) -> ClipDataset:
     """Join clips, series and labels.
 
@@ -161,7 +183,11 @@ def make_dataset(
         rows: Which of them are in the split.
         series: Series of the store by modality.
         costs: Work of one step of each modality, in any unit.
+        targets: What is predicted besides sentiment.
+        annotated: What the store has annotated; None if these are the same. Of a target that it
+            does not have no clip has values; one may have fewer classes, or another order of them.
     """
+    there = {target.name: target for target in (targets if annotated is None else annotated)}
     chosen = as_clips(clips).take(rows)
     labels = {}
     for task in Task:
@@ -174,7 +200,27 @@ def make_dataset(
         series=series,
         labels=labels,
         costs=measure_costs(series, rows, costs),
+        values={t.name: _values_of(chosen, t, there.get(t.name)) for t in targets},
     )
+
+
+def _values_of(
+    clips: ClipSequence, target: Target, annotated: Target | None
+) -> dict[Task, Float[Tensor, "N K"]]:
+    """Return the values of a target, in the order of its classes, as far as they are annotated."""
+    if annotated is None:
+        return {Task.FUSION: torch.full((len(clips), target.size), torch.nan)}
+    columns = [target.classes.index(name) for name in annotated.classes] or [0]
+    values = {}
+    for task in Task:
+        own = clips.target(annotated, task).astype(np.float32)
+        if task is not Task.FUSION and np.isnan(own).all():
+            continue
+        full = np.zeros((len(own), target.size), np.float32)
+        full[:, columns] = own
+        full[np.isnan(own).any(axis=1)] = np.nan
+        values[task] = torch.from_numpy(full)
+    return values
 
 
 def measure_costs(

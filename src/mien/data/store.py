@@ -2,7 +2,7 @@
 
 STORE/
     meta.json            what is in it, where it comes from, and the fingerprint
-    clips.jsonl          one clip a line: id, split, transcript, labels, words, moments
+    clips.jsonl          one clip a line: id, split, transcript, labels, targets, words, moments
     audio/values.npy     all clips of the series end to end, (S, D); no padding
     audio/offsets.npy    clip i is values[offsets[i] : offsets[i + 1]], (N + 1,)
     audio/times.npy      centre of each step in seconds from the clip's start, (S,), if known
@@ -24,12 +24,13 @@ from mien.config import Settings
 from mien.data.clips.clip_columns import ClipSequence
 from mien.data.clips.clip_index import read_clips
 from mien.data.clips.clip_lines import DAMAGE, damaged
+from mien.data.clips.target_columns import name_values
 from mien.errors import StoreError, name_known
-from mien.files.hashing import hash_files
+from mien.files.hashing import hash_files, hash_json
 from mien.files.npy import release
 from mien.files.reading import open_regular, parse_json, read_limited, show
 from mien.notebooks import html_table, make_frame, number_or_nan
-from mien.types import SPLITS, Clip, Scale, Split, Task
+from mien.types import SPLITS, Clip, Scale, Split, Target, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,8 @@ class StoreMeta(Settings):
         origin: Where it comes from.
         extraction: Settings with which ``mien extract`` made the series; None if they come from
             elsewhere. With them the same can be made of any recording.
-        fingerprint: SHA-256 over the clips and every series.
+        targets: What is annotated besides sentiment; nothing in stores of earlier versions.
+        fingerprint: SHA-256 over the clips, every series and what is known of the targets.
     """
 
     format: int
@@ -103,7 +105,18 @@ class StoreMeta(Settings):
     series: dict[str, SeriesMeta]
     origin: dict[str, str]
     extraction: dict[str, Any] | None = None
+    targets: tuple[Target, ...] = ()
     fingerprint: str
+
+    @property
+    def has_sentiment(self) -> bool:
+        """Whether some clips have a multimodal label."""
+        return Task.FUSION in self.labels
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether there is anything to learn from, and to evaluate on."""
+        return self.has_sentiment or bool(self.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +218,9 @@ class Store:
         """Return a data frame with a row for each clip.
 
         Columns are ``id``, ``video_id``, ``split``, ``transcript``, ``start`` and ``end`` in
-        seconds, and the label of each task, such as ``label_fusion``; NaN where there is none.
+        seconds, and the label of each task, such as ``label_fusion``; NaN where there is none. A
+        target has a column for each task and class: ``emotion/fusion/angry``; a score has
+        ``valence/fusion``.
 
         Raises:
             ConfigError: If pandas is not installed.
@@ -220,10 +235,12 @@ class Store:
                 "start": number_or_nan(clip.start),
                 "end": number_or_nan(clip.end),
                 **{f"label_{task}": number_or_nan(clip.labels.get(task)) for task in Task},
+                **name_values(clip, self.meta.targets),
             }
             for clip in self.clips
         )
-        return make_frame(rows, (*columns, *(f"label_{task}" for task in Task)))
+        of_targets = (n for target in self.meta.targets for t in Task for n in target.columns(t))
+        return make_frame(rows, (*columns, *(f"label_{task}" for task in Task), *of_targets))
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks: clips of each split, and what series there are."""
@@ -235,6 +252,7 @@ class Store:
                 for name, series in self.meta.series.items()
             ),
             ("labels", f"{low:g} to {high:g}" if self.meta.labels else "none"),
+            *((target.name, target.describe()) for target in self.meta.targets),
         ]
         notes = ["synthetic: its clips were made by a program"] * self.meta.is_synthetic
         caption = f"{self.path}: {self.meta.name}, {len(self)} clips"
@@ -255,7 +273,22 @@ class Store:
                 f"{path}: has {len(clips)} clips, meta.json says {len(self)}; import the corpus "
                 "again"
             )
+        fault = clips.columns.targets.find_fault(self.meta.targets)
+        if fault:
+            raise StoreError(f"{path}: {fault}; import the corpus again")
         return clips
+
+    def target(self, name: str) -> Target:
+        """Return what is known of a target.
+
+        Raises:
+            StoreError: If the store has no such target.
+        """
+        for target in self.meta.targets:
+            if target.name == name:
+                return target
+        hint = name_known(name, [target.name for target in self.meta.targets])
+        raise StoreError(f"{self.path}: has no target {name!r}; {hint}")
 
     @cached_property
     def _rows(self) -> dict[Split, Int[np.ndarray, " _"]]:
@@ -305,7 +338,11 @@ class Store:
         for name, series in sorted(self.meta.series.items()):
             times = ["times.npy"] if series.has_times else []
             files += [self.path / name / file for file in ("offsets.npy", *times, "values.npy")]
-        return hash_files(files, StoreError)
+        digest = hash_files(files, StoreError)
+        if not self.meta.targets:
+            return digest
+        targets = self.meta.model_dump(mode="json", include={"targets"})
+        return hash_json({"files": digest, **targets})
 
 
 def open_store(store: Store | str | Path) -> Store:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Num
 
 from mien.data.clips.clip_lines import clip_to_line
+from mien.data.clips.target_checks import check_targets
 from mien.data.store import STORE_FORMAT, SeriesMeta, Store, StoreMeta, open_store, read_meta
 from mien.errors import CorpusError, FeatureError, StoreError
 from mien.files.folders import FolderKind, staged
@@ -48,7 +49,8 @@ def write_store(
     Raises:
         StoreError: If ``path`` exists and may not be replaced.
         OutputError: If it cannot be written.
-        CorpusError: If clips are not as they should be: none, equal ids, labels off the scale.
+        CorpusError: If clips are not as they should be: none, equal ids, labels off the scale,
+            values of targets that no target of the corpus can have.
         FeatureError: If a series is misshapen or not finite.
     """
     path = Path(path)
@@ -63,7 +65,8 @@ def write_store(
         meta = meta.model_copy(update={"fingerprint": fingerprint})
         for name, text in (records or {}).items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
-        text = meta.model_dump_json(indent=1, exclude_none=True)
+        left_out = set() if meta.targets else {"targets"}
+        text = meta.model_dump_json(indent=1, exclude_none=True, exclude=left_out)
         (folder / "meta.json").write_text(text, encoding="utf-8")
     logger.info("wrote %s: %d clips", path, len(material.corpus.clips))
     return open_store(path)
@@ -90,8 +93,11 @@ STORE = FolderKind("a store", _list_files)
 def _check_corpus(corpus: Corpus) -> None:
     if not corpus.clips:
         raise CorpusError(f"corpus {corpus.name!r} has no clips")
-    if corpus.is_annotated and not any(Task.FUSION in clip.labels for clip in corpus.clips):
-        raise CorpusError(f"corpus {corpus.name!r}: no clip has a multimodal label")
+    check_targets(corpus)
+    if corpus.is_annotated and not any(_is_annotated(clip) for clip in corpus.clips):
+        raise CorpusError(
+            f"corpus {corpus.name!r}: no clip has a multimodal label, or values of a target"
+        )
     seen: dict[str, Split] = {}
     for clip in corpus.clips:
         if clip.id in seen:
@@ -100,7 +106,7 @@ def _check_corpus(corpus: Corpus) -> None:
                 "ids are unique"
             )
         seen[clip.id] = clip.split
-        if clip.labels and not corpus.is_annotated:
+        if (clip.labels or clip.targets) and not corpus.is_annotated:
             raise CorpusError(f"clip {clip.id!r} has a label, corpus {corpus.name!r} says none has")
         for task, label in clip.labels.items():
             if not corpus.scale.low <= label <= corpus.scale.high:
@@ -108,6 +114,10 @@ def _check_corpus(corpus: Corpus) -> None:
                     f"clip {clip.id!r}: label of {task} is {label!r}, must be a number from "
                     f"{corpus.scale.low:g} to {corpus.scale.high:g}"
                 )
+
+
+def _is_annotated(clip: Clip) -> bool:
+    return Task.FUSION in clip.labels or any(Task.FUSION in own for own in clip.targets.values())
 
 
 def _write_clips(corpus: Corpus, path: Path) -> None:
@@ -203,5 +213,6 @@ def _describe(material: Material, series: dict[str, SeriesMeta]) -> StoreMeta:
         series=series,
         origin=dict(material.origin),
         extraction=None if material.extraction is None else dict(material.extraction),
+        targets=corpus.targets,
         fingerprint="",
     )

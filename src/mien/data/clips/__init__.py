@@ -2,5 +2,7 @@
 
 ``clip_lines`` is the form of a line in ``clips.jsonl``, which is the record. ``clip_columns`` holds
 splits, labels, ids and transcripts of all clips as arrays; ``clip_index`` makes them of the lines,
-and keeps those of large files in the user's cache, under the hash of the file.
+and keeps those of large files in the user's cache, under the hash of the file. ``target_columns``
+are those of further targets, whose values ``target_checks`` checks before they are written, and
+``target_json`` describes the targets themselves.
 """

@@ -9,7 +9,8 @@ from typing import SupportsIndex, overload
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64, Shaped, UInt8
 
-from mien.types import SPLITS, Clip, Modality, Split, Task, video_of
+from mien.data.clips.target_columns import GrowingTargets, TargetColumns
+from mien.types import SPLITS, Clip, Modality, Split, Target, Task, video_of
 
 __all__ = ["ClipColumns", "ClipSequence", "Texts", "as_clips", "gather_columns"]
 
@@ -84,6 +85,7 @@ class ClipColumns:
         starts: Where each clip begins in its video, in seconds; NaN if that is not known.
         lines: Where each clip begins in ``clips.jsonl``, in bytes, and where the last one ends,
             ``(N + 1,)``; empty if the clips come from elsewhere.
+        targets: Values of further targets.
     """
 
     splits: UInt8[np.ndarray, " N"]
@@ -96,6 +98,7 @@ class ClipColumns:
     transcripts: Texts
     starts: Float64[np.ndarray, " N"]
     lines: Int64[np.ndarray, " _"]
+    targets: TargetColumns
 
     def to_arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
         """Return the columns as arrays by name; a column of texts is two."""
@@ -103,12 +106,13 @@ class ClipColumns:
         for name in _TEXTS:
             texts = getattr(self, name)
             arrays |= {name: texts.data, f"{name}_offsets": texts.offsets}
-        return arrays
+        return arrays | self.targets.to_arrays()
 
     @staticmethod
     def names() -> tuple[str, ...]:
         """Return the names of the arrays."""
-        return (*_PLAIN, *_TEXTS, *(f"{name}_offsets" for name in _TEXTS))
+        texts = (*_TEXTS, *(f"{name}_offsets" for name in _TEXTS))
+        return (*_PLAIN, *texts, *TargetColumns.names())
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> "ClipColumns":
@@ -126,6 +130,7 @@ class ClipColumns:
             speakers=arrays["speakers"],
             starts=arrays["starts"],
             lines=arrays["lines"],
+            targets=TargetColumns.from_arrays(arrays, len(arrays["splits"])),
             **texts,
         )
         num = len(columns.splits)
@@ -172,6 +177,7 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
     ids, transcripts, names = _GrowingTexts(), _GrowingTexts(), _GrowingTexts()
     numbers: dict[str, int] = {}
     people: dict[tuple[bool, str], int] = {}
+    targets = GrowingTargets()
     number_of = {split: number for number, split in enumerate(SPLITS)}
     for clip in clips:
         splits.append(number_of[clip.split])
@@ -187,6 +193,7 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
         videos.append(numbers[video])
         person = clip.speaker is not None, clip.speaker or video
         speakers.append(people.setdefault(person, len(people)))
+        targets.append(clip.targets)
     return ClipColumns(
         splits=np.frombuffer(splits, np.uint8),
         labels=np.frombuffer(labels, np.float64).reshape(-1, len(_TASKS)),
@@ -198,6 +205,7 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
         transcripts=transcripts.finish(),
         starts=np.frombuffer(starts, np.float64),
         lines=np.array(lines, dtype=np.int64),
+        targets=targets.finish(),
     )
 
 
@@ -281,6 +289,15 @@ class ClipSequence(Sequence[Clip]):
     def labels(self, task: Task) -> Float64[np.ndarray, " N"]:
         """Return the label of each clip for a task; NaN where there is none."""
         return self._of(self.columns.labels[:, _TASKS.index(task)])
+
+    def target(self, target: Target, task: Task) -> Float64[np.ndarray, "N K"]:
+        """Return the K values of each clip for a task of a target; NaN where it has none."""
+        values = self.columns.targets.values(target, task, len(self.columns.splits))
+        return self._of(values)
+
+    def have_target(self, name: str, task: Task) -> Bool[np.ndarray, " N"]:
+        """Return which clips have values for a task of a target."""
+        return self._of(self.columns.targets.known(name, task, len(self.columns.splits)))
 
     def are_in(self, split: Split) -> Bool[np.ndarray, " N"]:
         """Return which clips are in a split."""

@@ -39,6 +39,11 @@ def clip_to_line(clip: Clip) -> str:
         values["words"] = [list(word) for word in clip.words]
     if clip.speaker is not None:
         values["speaker"] = clip.speaker
+    if clip.targets:
+        values["targets"] = {
+            name: {str(task): list(map(float, own)) for task, own in tasks.items()}
+            for name, tasks in clip.targets.items()
+        }
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
@@ -65,6 +70,10 @@ def clip_from_line(line: str) -> Clip:
             for text, start, end in values.get("words", ())
         ),
         speaker=_speaker_of(values),
+        targets={
+            str(name): {Task(task): tuple(map(float, own)) for task, own in tasks.items()}
+            for name, tasks in values.get("targets", {}).items()
+        },
     )
 
 
