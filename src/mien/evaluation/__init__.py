@@ -2,8 +2,9 @@
 
 ``scoring`` makes ``predictions``; ``formulas`` are the plain functions behind the ``metrics``;
 ``evaluate`` puts the metrics of a seed and of several together, ``metrics_file`` holds, reads and
-writes what it gives. ``bootstrap`` resamples clips or
-videos, ``intervals`` gives intervals and p values, ``significance`` compares methods with them, and
-``conformal`` calibrates how far a score may be off. ``label_agreement`` compares generated labels
-with a known truth, ``attention_share`` attention with known moments.
+writes what it gives; ``target_metrics`` are those of classes, labels, intensities and scores other
+than sentiment. ``bootstrap`` resamples clips or videos, ``intervals`` gives intervals and p values,
+``significance`` compares methods with them, and ``conformal`` calibrates how far a score may be
+off. ``label_agreement`` compares generated labels with a known truth, ``attention_share`` attention
+with known moments.
 """

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from mien.errors import MetricError
-from mien.evaluation.formulas import Scores
+from mien.evaluation.formulas import Values
 from mien.evaluation.intervals import (
     FEW_UNITS,
     Comparison,
@@ -180,9 +180,9 @@ def draw_units(
 
 
 def resample(
-    scores: Float[np.ndarray, "*K N"],
-    targets: Scores,
-    metric: Metric | Callable[[Scores, Scores], float],
+    scores: Float[np.ndarray, "..."],
+    targets: Values,
+    metric: Metric | Callable[[Values, Values], float],
     draws: Draws,
     *,
     is_fixed: bool = False,
@@ -192,9 +192,10 @@ def resample(
     Where many models are compared on the same clips, each is resampled once.
 
     Args:
-        scores: Scores of one run, or one row for each seed.
-        targets: Annotated scores.
-        metric: Entry of ``METRICS``; a plain function works as well, but slowly.
+        scores: Scores of one run, or one row for each seed, ``(*seeds, N, *K)``.
+        targets: Annotated scores, or K values of each clip, ``(N, *K)``.
+        metric: Entry of ``METRICS`` or ``TARGET_METRICS``; a plain function works as well, but
+            slowly.
         draws: From ``draw_units``, for these clips.
         is_fixed: Whether the scores involve no training, such as copies of an annotation.
 
@@ -203,7 +204,7 @@ def resample(
     """
     metric = _as_metric(metric)
     values = _evaluate_rows(scores, targets, metric)
-    rows = _as_rows(scores)
+    rows = _as_rows(scores, targets)
     if np.isnan(values).any():
         num = sum(len(part) for part in draws.counts)
         left_out, replicates = np.full(draws.num_units, np.nan), np.full(num, np.nan)
@@ -219,25 +220,26 @@ def resample(
     )
 
 
-def _as_metric(metric: Metric | Callable[[Scores, Scores], float]) -> Metric:
+def _as_metric(metric: Metric | Callable[[Values, Values], float]) -> Metric:
     if isinstance(metric, Metric):
         return metric
     return Metric(function=metric, higher_is_better=True, is_share=False, description="")
 
 
-def _as_rows(scores: Float[np.ndarray, "*K N"]) -> Float[np.ndarray, "_ N"]:
-    return scores.reshape(-1, scores.shape[-1])
+def _as_rows(scores: Float[np.ndarray, "..."], targets: Values) -> Float[np.ndarray, "_ N *K"]:
+    return scores.reshape(-1, *targets.shape)
 
 
 def _evaluate_rows(
-    scores: Float[np.ndarray, "*K N"], targets: Scores, metric: Metric
+    scores: Float[np.ndarray, "..."], targets: Values, metric: Metric
 ) -> Float[np.ndarray, " _"]:
-    if scores.ndim not in (1, 2) or not scores.size or scores.shape[-1:] != targets.shape:
+    num_seeds = scores.shape[: scores.ndim - targets.ndim]
+    if len(num_seeds) > 1 or not scores.size or scores.shape != (*num_seeds, *targets.shape):
         raise MetricError(
             f"bootstrap: scores have shape {scores.shape!r} and targets {targets.shape!r}, must "
-            "be (clips,) or (seeds, clips), and (clips,)"
+            "be (clips,) or (seeds, clips), and (clips,); with K values of each clip, K follows"
         )
-    return np.array([metric(row, targets) for row in _as_rows(scores)])
+    return np.array([metric(row, targets) for row in _as_rows(scores, targets)])
 
 
 def _draw(num_units: int, seed: int, resamples: int) -> Iterator[Int[np.ndarray, "_ _"]]:
@@ -253,8 +255,8 @@ def _draw(num_units: int, seed: int, resamples: int) -> Iterator[Int[np.ndarray,
 
 
 def _resample(
-    rows: Float[np.ndarray, "K N"], targets: Scores, metric: Metric, draws: Draws
-) -> Float[np.ndarray, "K R"]:
+    rows: Float[np.ndarray, "S N *K"], targets: Values, metric: Metric, draws: Draws
+) -> Float[np.ndarray, "S R"]:
     """Return the metric of every run in every resample."""
     if not draws.counts:
         return np.empty((len(rows), 0))
@@ -269,8 +271,8 @@ def _resample(
 
 
 def _leave_out(
-    rows: Float[np.ndarray, "K N"], targets: Scores, metric: Metric, units: Int[np.ndarray, " N"]
-) -> Float[np.ndarray, "K G"]:
+    rows: Float[np.ndarray, "S N *K"], targets: Values, metric: Metric, units: Int[np.ndarray, " N"]
+) -> Float[np.ndarray, "S G"]:
     """Return the metric of every run without each unit in turn; NaN for a single unit."""
     num_units = int(units.max()) + 1
     if num_units < 2:
@@ -287,12 +289,12 @@ def _leave_out(
 
 
 def _by_counts(
-    rows: Float[np.ndarray, "K N"],
-    targets: Scores,
+    rows: Float[np.ndarray, "S N *K"],
+    targets: Values,
     metric: Metric,
     parts: Iterable[Int[np.ndarray, "_ _"]],
     units: Int[np.ndarray, " N"],
-) -> Float[np.ndarray, "K _"]:
+) -> Float[np.ndarray, "S _"]:
     """Return the metric of every run from how often each unit occurs."""
     evaluated = []
     for counts in parts:
@@ -312,12 +314,12 @@ def _add_up(
 
 
 def _by_weights(
-    rows: Float[np.ndarray, "K N"],
-    targets: Scores,
-    weighted: Callable[[Scores, Scores, Int[np.ndarray, "_ N"]], Float[np.ndarray, " _"]],
+    rows: Float[np.ndarray, "S N *K"],
+    targets: Values,
+    weighted: Callable[[Values, Values, Int[np.ndarray, "_ N"]], Float[np.ndarray, " _"]],
     counts: Int[np.ndarray, "R _"],
     units: Int[np.ndarray, " N"],
-) -> Float[np.ndarray, "K R"]:
+) -> Float[np.ndarray, "S R"]:
     at_once = max(1, CHUNK // len(units))
     starts = range(0, len(counts), at_once)
     parts = [counts[start : start + at_once, units].astype(np.int64) for start in starts]
@@ -325,11 +327,11 @@ def _by_weights(
 
 
 def _by_loop(
-    rows: Float[np.ndarray, "K N"],
-    targets: Scores,
+    rows: Float[np.ndarray, "S N *K"],
+    targets: Values,
     metric: Metric,
     counts: Int[np.ndarray, "_ N"],
-) -> Float[np.ndarray, "K _"]:
+) -> Float[np.ndarray, "S _"]:
     clips = np.arange(len(targets))
     drawn = [np.repeat(clips, times) for times in counts]
     return np.array([[metric(row[some], targets[some]) for some in drawn] for row in rows])

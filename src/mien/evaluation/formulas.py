@@ -21,6 +21,7 @@ __all__ = [
     "Neutral",
     "NothingToCountError",
     "Scores",
+    "Values",
     "check_scores",
     "class_accuracy",
     "class_hits",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 Scores = Float[np.ndarray, " N"]
+#: What a metric compares: a score of each clip, or K values of each.
+Values = Float[np.ndarray, "N *K"]
 
 #: What is done with a clip annotated exactly 0: it counts with the positive clips (has0 on MOSI and
 #: MOSEI), with the negative ones (CH-SIMS), or not at all (non0).

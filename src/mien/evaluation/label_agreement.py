@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from mien.evaluation.bootstrap import clusters_of
-from mien.evaluation.formulas import Scores, check_scores, corr, divide, mean_of_sums
+from mien.evaluation.formulas import Scores, check_scores, mean_of_sums
 from mien.evaluation.metrics import METRICS, Metric, Sums
 from mien.evaluation.significance import MetricResults, compare_sources
+from mien.evaluation.target_metrics.ranking import SPEARMAN
 
 __all__ = [
     "AGREEMENT",
@@ -123,36 +124,6 @@ def fit_monotone(inputs: Scores, targets: Scores) -> Float[np.ndarray, " N"]:
     return fitted
 
 
-def _spearman(generated: Scores, truth: Scores) -> float:
-    check_scores(generated, truth)
-    once = np.ones((1, len(truth)), np.int64)
-    return corr(_ranks_of_counts(generated, once)[0], _ranks_of_counts(truth, once)[0])
-
-
-def _spearman_of_counts(
-    generated: Scores, truth: Scores, counts: Int[np.ndarray, "R N"]
-) -> Float[np.ndarray, " R"]:
-    """Return the rank correlation of every resample, whose clips are ranked again."""
-    x, y = _ranks_of_counts(generated, counts), _ranks_of_counts(truth, counts)
-    num = counts.sum(axis=1, keepdims=True)
-    x -= (counts * x).sum(axis=1, keepdims=True) / num
-    y -= (counts * y).sum(axis=1, keepdims=True) / num
-    xx, yy, xy = ((counts * a * b).sum(axis=1) for a, b in ((x, x), (y, y), (x, y)))
-    return divide(xy, np.sqrt(xx * yy)).clip(-1.0, 1.0)
-
-
-def _ranks_of_counts(values: Scores, counts: Int[np.ndarray, "R N"]) -> Float[np.ndarray, "R N"]:
-    """Return the rank of each value among those drawn; of no meaning for a value that is not."""
-    _, starts, where = np.unique(
-        np.sort(values, kind="stable"), return_index=True, return_inverse=True
-    )
-    order = np.argsort(values, kind="stable")
-    drawn = np.add.reduceat(counts[:, order], starts, axis=1)
-    ranks = np.empty(counts.shape)
-    ranks[:, order] = (np.cumsum(drawn, axis=1) - (drawn - 1) / 2)[:, where]
-    return ranks
-
-
 def _mapped_errors(generated: Scores, truth: Scores) -> Float[np.ndarray, "N 2"]:
     check_scores(generated, truth)
     errors = np.abs(fit_monotone(generated, truth) - truth)
@@ -177,14 +148,7 @@ def _sign(generated: Scores, truth: Scores) -> float:
 #: What ``Agreement`` holds, as metrics of generated and true labels that can be resampled.
 AGREEMENT: Final[dict[str, Metric]] = {
     "pearson": METRICS["general"]["corr"],
-    "spearman": Metric(
-        function=_spearman,
-        higher_is_better=True,
-        is_share=False,
-        description="correlation of ranks, equal values sharing the mean of theirs",
-        weighted=_spearman_of_counts,
-        limits=(-1.0, 1.0),
-    ),
+    "spearman": SPEARMAN,
     "mae": METRICS["general"]["mae"],
     "mae_monotone": Metric(
         function=_mapped_mae,

@@ -18,6 +18,7 @@ from mien.evaluation.formulas import (
     Neutral,
     NothingToCountError,
     Scores,
+    Values,
     check_scores,
     class_accuracy,
     class_hits,
@@ -50,7 +51,7 @@ class Sums:
         combine: Turns the sums, the last axis, into the metric; NaN where that is undefined.
     """
 
-    terms: Callable[[Scores, Scores], Float[np.ndarray, "N _"]]
+    terms: Callable[[Values, Values], Float[np.ndarray, "N _"]]
     combine: Callable[[Float[np.ndarray, "*B _"]], Float[np.ndarray, "*B"]]
 
 
@@ -59,7 +60,7 @@ class Metric:
     """An entry of the table of metrics; calling it gives NaN where the metric is undefined.
 
     Attributes:
-        function: The metric, of scores and targets.
+        function: The metric, of scores and targets; those of classes have K values of each clip.
         higher_is_better: Whether more of it is better.
         is_share: Whether it is a share of clips, 0 to 1, which tables show in percent.
         description: What it says, in a line, and how it counts zeros; printed with every table.
@@ -70,12 +71,12 @@ class Metric:
             and 1 for a share, none for others.
     """
 
-    function: Callable[[Scores, Scores], float]
+    function: Callable[[Values, Values], float]
     higher_is_better: bool
     is_share: bool
     description: str
     sums: Sums | None = None
-    weighted: Callable[[Scores, Scores, Int[np.ndarray, "_ N"]], Float[np.ndarray, " _"]] | None = (
+    weighted: Callable[[Values, Values, Int[np.ndarray, "_ N"]], Float[np.ndarray, " _"]] | None = (
         None
     )
     limits: tuple[float, float] | None = None
@@ -87,7 +88,7 @@ class Metric:
             return self.limits
         return (0.0, 1.0) if self.is_share else (-math.inf, math.inf)
 
-    def __call__(self, scores: Scores, targets: Scores) -> float:
+    def __call__(self, scores: Values, targets: Values) -> float:
         """Return the metric; NaN if no clip is left to count.
 
         Raises:

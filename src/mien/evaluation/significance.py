@@ -23,7 +23,7 @@ from jaxtyping import Float, Shaped
 
 from mien.errors import MetricError
 from mien.evaluation.bootstrap import draw_units, resample
-from mien.evaluation.formulas import Scores
+from mien.evaluation.formulas import Values
 from mien.evaluation.intervals import Comparison, Interval
 from mien.evaluation.metrics import Metric
 from mien.files.json_values import Number, StrictValue, json_number, json_numbers
@@ -120,9 +120,9 @@ class MetricResults(StrictValue):
 
 
 def bootstrap_interval(
-    scores: Float[np.ndarray, "*K N"],
-    targets: Scores,
-    metric: Metric | Callable[[Scores, Scores], float],
+    scores: Float[np.ndarray, "..."],
+    targets: Values,
+    metric: Metric | Callable[[Values, Values], float],
     *,
     seed: int,
     level: float = 0.95,
@@ -147,8 +147,8 @@ def bootstrap_interval(
     Args:
         scores: Predicted scores of one run, or one row for each seed. With several, all rows see
             the same resampled clips, and the statistic is the mean of the metric over the rows.
-        targets: Annotated scores.
-        metric: Entry of ``METRICS``; a plain function works as well, but slowly.
+        targets: Annotated scores, or K values of each clip, as the scores then have.
+        metric: Entry of ``METRICS`` or ``TARGET_METRICS``; a plain function works, but slowly.
         seed: Seed of the resampling; the same seed gives the same interval.
         level: Confidence level.
         resamples: Number of resamples.
@@ -165,10 +165,10 @@ def bootstrap_interval(
 
 
 def paired_difference(
-    scores_a: Float[np.ndarray, "*K N"],
-    scores_b: Float[np.ndarray, "*J N"],
-    targets: Scores,
-    metric: Metric | Callable[[Scores, Scores], float],
+    scores_a: Float[np.ndarray, "..."],
+    scores_b: Float[np.ndarray, "..."],
+    targets: Values,
+    metric: Metric | Callable[[Values, Values], float],
     *,
     level: float = 0.95,
     clusters: Shaped[np.ndarray, " N"] | None = None,
@@ -193,8 +193,8 @@ def paired_difference(
     Args:
         scores_a: Scores of the first method: one run, or one row for each seed.
         scores_b: Scores of the second; it may have another number of seeds.
-        targets: Annotated scores.
-        metric: Entry of ``METRICS``; a plain function works as well, but slowly.
+        targets: Annotated scores, or K values of each clip, as the scores then have.
+        metric: Entry of ``METRICS`` or ``TARGET_METRICS``; a plain function works, but slowly.
         level: Confidence level.
         clusters: Name of each clip's cluster, as in ``bootstrap_interval``.
 
@@ -208,10 +208,10 @@ def paired_difference(
 
 
 def paired_bootstrap(
-    scores_a: Float[np.ndarray, "*K N"],
-    scores_b: Float[np.ndarray, "*J N"],
-    targets: Scores,
-    metric: Metric | Callable[[Scores, Scores], float],
+    scores_a: Float[np.ndarray, "..."],
+    scores_b: Float[np.ndarray, "..."],
+    targets: Values,
+    metric: Metric | Callable[[Values, Values], float],
     *,
     seed: int,
     level: float = 0.95,
@@ -233,8 +233,8 @@ def paired_bootstrap(
 
 
 def compare_sources(
-    rows: Mapping[str, Float[np.ndarray, "_ N"]],
-    targets: Scores,
+    rows: Mapping[str, Float[np.ndarray, "_ N *K"]],
+    targets: Values,
     metric: Metric,
     *,
     clusters: Shaped[np.ndarray, " N"],
