@@ -1,0 +1,6 @@
+"""How far probabilities can be relied on: reliability, temperature, and sets that hold the truth.
+
+``reliability`` compares probabilities with how often they come true, ``temperature`` makes them as
+sure as they are right, ``margins`` says which classes cannot be ruled out. ``target_calibration``
+puts together what validation clips say of a target, as checkpoints hold it.
+"""
