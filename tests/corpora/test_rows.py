@@ -83,12 +83,12 @@ def test_a_column_of_numbers_may_be_the_label_and_one_of_words_may_not(write, ca
     (clip,) = read(write("video_id,clip_id,text,emotion,mode\nv,1,a,2,test\n"))
     assert clip.labels == {Task.FUSION: 2}
     with pytest.raises(
-        CorpusError, match=r"'emotion' holds classes, such as 'happy'; .* not score"
+        CorpusError, match=r"'sentiment' holds classes, such as 'bad'; .* or classes in a column em"
     ):
-        read(write("video_id,clip_id,text,emotion,mode\nv,1,a,happy,test\n"))
-    found = find(write("path,emotion\na.mp4,happy\n"), None)
+        read(write("video_id,clip_id,text,sentiment,mode\nv,1,a,bad,test\n"))
+    found = find(write("path,sentiment\na.mp4,bad\n"), None)
     assert not found.corpus.is_annotated
-    assert "column 'emotion' holds classes" in caplog.text
+    assert "column 'sentiment' holds classes" in caplog.text
 
 
 def test_a_synonym_is_no_label_of_recordings_without_a_scale(write, caplog):

@@ -13,6 +13,7 @@ from mien.cli.options import (
     ReplaceOption,
     ScaleOption,
     SetOption,
+    TargetOption,
     UnlabelledOption,
     busy,
     choose_out,
@@ -40,6 +41,7 @@ def import_(
         ),
     ] = None,
     scale: ScaleOption = None,
+    target: TargetOption = None,
     language: Annotated[
         str | None, typer.Option(help="Language of your own corpus, such as en or zh.")
     ] = None,
@@ -56,32 +58,34 @@ def import_(
     from mien.data.store_writer import write_store
 
     if is_table(file):
-        facts = _facts_for(corpus, scale, language)
-        series = _read_features(features or [])
+        known = KNOWN.get(corpus or "")
+        stated = None if scale is None else read_scale(scale)
         material = read_table(
             file,
-            features=series,
+            features=_read_features(features or []),
             name=corpus or file.stem,
-            language=facts.language,
-            scale=facts.scale,
+            language=language or (known.language if known else "en"),
+            scale=stated or (known.scale if known else None),
             encoding=encoding,
             unlabelled=unlabelled,
+            targets=target or [],
         )
     else:
         if corpus is None:
             raise ConfigError(
                 "--corpus: a feature file needs it: mosi, mosei, sims, sims2, or a name of your own"
             )
-        if features or encoding:
-            raise ConfigError(f"{'--features' if features else '--encoding'} goes with a .csv")
+        if features or encoding or target:
+            option = "--features" if features else "--encoding" if encoding else "--target"
+            raise ConfigError(f"{option} goes with a .csv")
         if corpus in KNOWN and (scale or language):
             raise ConfigError(f"--scale and --language are fixed for {corpus}; leave them out")
         own = None if corpus in KNOWN else _facts_for(corpus, scale, language)
         material = read_published(file, corpus, own, unlabelled=unlabelled)
     with busy(f"importing {file.name}"):
-        target = out or Path("stores") / Path(corpus or file.stem).name
-        write_store(material, target, replace=replace)
-    print_summary(target)
+        store = out or Path("stores") / Path(corpus or file.stem).name
+        write_store(material, store, replace=replace)
+    print_summary(store)
 
 
 def _facts_for(corpus: str | None, scale: str | None, language: str | None) -> "Facts":

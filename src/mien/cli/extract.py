@@ -12,6 +12,7 @@ from mien.cli.options import (
     EncodingOption,
     ReplaceOption,
     ScaleOption,
+    TargetOption,
     UnlabelledOption,
     busy,
     read_scale,
@@ -37,6 +38,7 @@ def extract(
     ] = None,
     corpus: CorpusOption = None,
     scale: ScaleOption = None,
+    target: TargetOption = None,
     language: Annotated[
         str | None, typer.Option(help="Language that is spoken, such as en or zh.")
     ] = None,
@@ -127,6 +129,7 @@ def extract(
         scale=None if scale is None else read_scale(scale),
         encoding=encoding,
         unlabelled=unlabelled,
+        targets=target or [],
     )
     settings = make_settings(
         audio=audio,

@@ -28,6 +28,7 @@ __all__ = [
     "SetOption",
     "Stopped",
     "StoreOption",
+    "TargetOption",
     "UnlabelledOption",
     "VerboseOption",
     "busy",
@@ -73,6 +74,15 @@ EncodingOption = Annotated[
 UnlabelledOption = Annotated[
     Literal["keep", "drop"],
     typer.Option(help="What becomes of clips without a label where others have one."),
+]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="NAME=...",
+        help="A column besides the label: LOW:HIGH, CLASS,CLASS, CLASS|CLASS for labels, or a "
+        "scheme such as iemocap4; repeatable.",
+    ),
 ]
 
 _MOST_SEEDS = 1000  # that a range may name

@@ -5,17 +5,20 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from mien.corpora.clip_table.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
-from mien.corpora.clip_table.columns import list_names, normalise
-from mien.corpora.clip_table.rows import TableRows, read_rows
-from mien.corpora.clip_table.splits import Piece, check_pieces, report_shared
+from mien.corpora.clip_table.columns import list_names
+from mien.corpora.clip_table.rows import TableRows, has_labels, read_rows
+from mien.corpora.clip_table.splits import Piece, check_pieces, report_absent, report_shared
+from mien.corpora.clip_table.target_requests import TargetRequest
+from mien.corpora.clip_table.target_values import TargetValues
 from mien.errors import CorpusError
 from mien.files.reading import show
-from mien.types import ID_SEPARATOR, Clip, Scale, Split
+from mien.types import ID_SEPARATOR, Clip, Scale, Split, Target
 
 __all__ = ["SUFFIXES", "RecordedClip", "is_recording", "is_table", "read_recording_table"]
 
@@ -58,23 +61,29 @@ def _suffix(name: str) -> str:
 
 
 def read_recording_table(
-    path: Path, scale: Scale | None, encoding: str | None
-) -> list[RecordedClip]:
-    """Read the clips of a table, and find their recordings.
+    path: Path,
+    scale: Scale | None,
+    encoding: str | None,
+    targets: Sequence[TargetRequest] = (),
+) -> tuple[list[RecordedClip], tuple[Target, ...]]:
+    """Read the clips of a table and its targets, and find the recordings.
 
     Args:
         path: The table.
-        scale: Range of the annotations; needed if there are any.
+        scale: Range of the labels; needed if there are any.
         encoding: Its encoding; None finds it out.
+        targets: What is stated of targets.
 
     Raises:
         CorpusError: If it is not as it should be; the sentence has file and line.
     """
-    table = read_rows(path, required=(), known=_KNOWN, encoding=encoding)
+    table = read_rows(path, required=(), known=_KNOWN, encoding=encoding, targets=targets)
     if not table.rows:
-        return []
+        return [], ()
     _check_columns(path, table)
-    is_annotated = _is_annotated(path, table, scale)
+    if not has_labels(path, table, scale):
+        scale = None
+    default: Split = "test" if scale is None and not table.targets else "train"
     folder = _Raw(path.parent / "Raw")
     rows = [(line, _mend_path(row, path.parent)) for line, row in table.rows]
     naming = _Naming(rows)
@@ -90,13 +99,14 @@ def read_recording_table(
                 "unique"
             )
         lines[clip_id] = line
-        clip = _read_clip(row, where, clip_id, media, scale if is_annotated else None)
-        clips.append(RecordedClip(clip, recording))
+        clip = _read_clip(row, where, clip_id, scale, default, table.values.get(line, {}))
+        clips.append(RecordedClip(replace(clip, media=media), recording))
         source = os.path.normpath(recording)
         pieces.append(Piece(source, clip.start or 0.0, clip.end or math.inf, clip.split, line))
     check_pieces(path, pieces)
     report_shared(path, [recorded.clip for recorded in clips])
-    return clips
+    report_absent(path, [recorded.clip for recorded in clips], table.targets)
+    return clips, table.targets
 
 
 def _check_columns(path: Path, table: TableRows) -> None:
@@ -107,28 +117,6 @@ def _check_columns(path: Path, table: TableRows) -> None:
             "with the recordings in Raw/VIDEO_ID/CLIP_ID.mp4; there are: "
             f"{list_names(table.header)}; cells are separated by commas, semicolons or tabs"
         )
-
-
-def _is_annotated(path: Path, table: TableRows, scale: Scale | None) -> bool:
-    """Return whether the clips of a table have labels that can be read.
-
-    A column that is only by a synonym the label is left alone where no scale is given.
-    """
-    has_labels = any(row.get("label") for _, row in table.rows)
-    if not has_labels or scale is not None:
-        return has_labels
-    written = table.columns.names["label"]
-    if normalise(written) != "label":
-        logger.warning(
-            "%s: column %s is not used; if it is the label, state its range (--scale LOW,HIGH)",
-            path,
-            show(written),
-        )
-        return False
-    raise CorpusError(
-        f"{path}: has labels; give their range (--scale LOW,HIGH), or the corpus (--corpus mosi, "
-        "mosei, sims or sims2)"
-    )
 
 
 def _mend_path(row: dict[str, str], base: Path) -> dict[str, str]:
@@ -222,19 +210,23 @@ def _look_up(names: Mapping[str, list[str]], wanted: str) -> list[str] | None:
 
 
 def _read_clip(
-    row: Mapping[str, str], where: str, clip_id: str, media: Path, scale: Scale | None
+    row: Mapping[str, str],
+    where: str,
+    clip_id: str,
+    scale: Scale | None,
+    default: Split,
+    targets: TargetValues,
 ) -> Clip:
     """Read a clip; without a scale it has no labels."""
-    has_label = scale is not None and bool(row.get("label"))
+    has_any = bool(targets) or (scale is not None and bool(row.get("label")))
     start, end = read_piece(row, where, begin=0.0)
-    default: Split = "test" if scale is None else "train"
     return Clip(
         id=clip_id,
-        split=read_mode(row, where, default=None if has_label else default),
+        split=read_mode(row, where, default=None if has_any else default),
         transcript=row.get("text", ""),
         labels={} if scale is None else read_labels(row, where, scale),
         start=start,
         end=end,
-        media=media,
         speaker=row.get("speaker") or None,
+        targets=targets,
     )

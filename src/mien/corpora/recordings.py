@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from mien.corpora.clip_table.target_requests import read_target_requests
 from mien.corpora.recording_table import (
     SUFFIXES,
     RecordedClip,
@@ -20,11 +21,11 @@ from mien.corpora.recording_table import (
     is_table,
     read_recording_table,
 )
-from mien.corpora.unlabelled import Unlabelled, choose_clips
-from mien.errors import CorpusError
+from mien.corpora.unlabelled import Unlabelled, choose_clips, is_annotated
+from mien.errors import ConfigError, CorpusError
 from mien.files.hashing import hash_file
 from mien.files.reading import parse_json, read_limited, show
-from mien.types import ID_SEPARATOR, Clip, Corpus, Scale, Task, Word
+from mien.types import ID_SEPARATOR, Clip, Corpus, Scale, Target, Word
 
 __all__ = ["SUFFIXES", "Recordings", "read_recordings", "read_words"]
 
@@ -62,6 +63,7 @@ def read_recordings(
     scale: Scale | None,
     encoding: str | None = None,
     unlabelled: Unlabelled = "keep",
+    targets: Sequence[str] = (),
 ) -> Recordings:
     """Find the clips of ``source``.
 
@@ -84,17 +86,24 @@ def read_recordings(
         language: ISO 639-1 code of what is said.
         scale: Range of the annotations; needed if there are any.
         encoding: Encoding of a CSV file; None finds out UTF-8, UTF-16 and GB18030.
-        unlabelled: Whether clips without a label are kept where others have one; training and
-            evaluation leave them out.
+        unlabelled: Whether clips without a label or target are kept where others have one;
+            training and evaluation leave them out.
+        targets: What is annotated besides labels, as ``mien.corpora.table.read_table`` has it;
+            ``emotion`` is found without that.
 
     Raises:
+        ConfigError: If ``targets`` are not of such a form, or go with no table.
         CorpusError: If nothing is found, or a CSV is not as it should be.
     """
     source = _find_table(source)
+    requests = read_target_requests(targets)
+    found: tuple[Target, ...] = ()
+    if requests and not is_table(source):
+        raise ConfigError(f"--target: goes with a table of clips, {source} is none")
     if source.is_dir() or (source.is_file() and not is_table(source)):
         recorded, origin = list(_name_files(source)), {"source": _as_text(source.resolve().name)}
     elif source.is_file():
-        recorded = read_recording_table(source, scale, encoding)
+        recorded, found = read_recording_table(source, scale, encoding, requests)
         stays = choose_clips(source, [each.clip for each in recorded], unlabelled)
         recorded = list(itertools.compress(recorded, stays))
         origin = {"source": _as_text(source.name), "sha256": hash_file(source, CorpusError)}
@@ -113,7 +122,8 @@ def read_recordings(
             language=language,
             scale=scale or Scale(-1, 1),
             clips=clips,
-            is_annotated=any(Task.FUSION in clip.labels for clip in clips),
+            is_annotated=any(map(is_annotated, clips)),
+            targets=found,
         ),
         paths=tuple(each.path for each in recorded),
         origin=origin,

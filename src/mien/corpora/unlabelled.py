@@ -8,12 +8,17 @@ from typing import Literal
 
 from mien.types import Clip, Task
 
-__all__ = ["Unlabelled", "choose_clips"]
+__all__ = ["Unlabelled", "choose_clips", "is_annotated"]
 
 logger = logging.getLogger(__name__)
 
-#: What becomes of clips without a multimodal label.
+#: What becomes of clips without a multimodal label or target.
 Unlabelled = Literal["keep", "drop"]
+
+
+def is_annotated(clip: Clip) -> bool:
+    """Return whether a clip has a multimodal label, or a multimodal value of a target."""
+    return Task.FUSION in clip.labels or any(Task.FUSION in each for each in clip.targets.values())
 
 
 def choose_clips(path: Path, clips: Sequence[Clip], unlabelled: Unlabelled) -> list[bool]:
@@ -24,7 +29,7 @@ def choose_clips(path: Path, clips: Sequence[Clip], unlabelled: Unlabelled) -> l
         clips: Its clips; if none has a label, they are there to be predicted, and all stay.
         unlabelled: Whether clips without a label are kept; training and evaluation leave them out.
     """
-    labelled = [Task.FUSION in clip.labels for clip in clips]
+    labelled = [is_annotated(clip) for clip in clips]
     if all(labelled) or not any(labelled):
         return [True] * len(clips)
     counts = Counter(c.split for c, has in zip(clips, labelled, strict=True) if not has)

@@ -49,6 +49,7 @@ def read_request(
     scale: Scale | None,
     encoding: str | None = None,
     unlabelled: Unlabelled = "keep",
+    targets: Sequence[str] = (),
 ) -> Recordings:
     """Find the clips of ``source``; what is fixed for a published corpus need not be said.
 
@@ -59,6 +60,7 @@ def read_request(
         scale: Range of the labels.
         encoding: Encoding of a CSV file; None finds it out.
         unlabelled: Whether clips without a label are kept where others have one.
+        targets: What is annotated besides labels, such as ``valence=1:5``.
 
     Raises:
         CorpusError: If nothing is found, or a CSV is not as it should be.
@@ -72,6 +74,7 @@ def read_request(
         scale=scale or (known.scale if known else None),
         encoding=encoding,
         unlabelled=unlabelled,
+        targets=targets,
     )
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "join_id",
     "read_labels",
     "read_mode",
+    "read_number",
     "read_piece",
     "read_score",
     "read_seconds",
@@ -32,10 +33,10 @@ _MISSING = frozenset({"nan", "na", "n/a", "none", "null", "<na>"})
 
 def is_number(cell: str) -> bool:
     """Return whether a cell is a finite number, with a point or a comma."""
-    return abs(_read_number(cell)) < float("inf")
+    return abs(read_number(cell)) < float("inf")
 
 
-def _read_number(text: str) -> float:
+def read_number(text: str) -> float:
     """Return the number that ``text`` is, NaN if it is none; Python's ``1_000`` is none."""
     if _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
@@ -51,13 +52,16 @@ def read_score(row: Row, column: str, where: str, scale: Scale) -> float:
     Raises:
         CorpusError: If it is no number, or off the scale.
     """
-    score = _read_number(row[column])
+    score = read_number(row[column])
     if not scale.low <= score <= scale.high:
         advice = ""
         if row[column].lower() in _MISSING:
             advice = "; leave it empty where a clip is not annotated"
         elif row[column][1:].isalpha():
-            advice = "; classes are not scores here; give each class a value on the scale"
+            advice = (
+                "; classes are not scores here; call their column emotion, or give each class a "
+                "value on the scale"
+            )
         raise CorpusError(
             f"{where}: {column} is {show(row[column])}, "
             f"must be a number from {scale.low:g} to {scale.high:g}{advice}"
@@ -127,7 +131,7 @@ def _read_clock(text: str) -> float:
     """
     match = _CLOCK.fullmatch(text)
     if match is None:
-        return _read_number(text)
+        return read_number(text)
     hours, minutes, seconds = match.groups()
     value = float(seconds.replace(",", "."))
     if value >= 60 or (hours is not None and int(minutes) >= 60):

@@ -4,7 +4,7 @@ import difflib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -95,6 +95,7 @@ def find_columns(
     *,
     required: Sequence[str],
     known: Sequence[str],
+    taken: Collection[int] = (),
 ) -> Columns:
     """Find the columns of a table.
 
@@ -107,16 +108,20 @@ def find_columns(
         path: The table, for messages.
         required: Columns that must be there.
         known: Columns that are read.
+        taken: Places of columns that are something else.
 
     Raises:
         CorpusError: If one is missing, or two mean the same.
     """
-    meanings = _Meanings(header, cells, known)
+    meanings = _Meanings(
+        ["" if at in taken else name for at, name in enumerate(header)], cells, known
+    )
     positions = {name: at for name in known if (at := meanings.choose(name, path)) is not None}
     columns = Columns(
         positions, {name: header[at] for name, at in positions.items()}, meanings.classes
     )
-    unused = [name for at, name in enumerate(header) if name and at not in positions.values()]
+    used = {*positions.values(), *taken}
+    unused = [name for at, name in enumerate(header) if name and at not in used]
     near = _find_near(unused, [name for name in known if name not in positions])
     for name in required:
         if name not in positions:
@@ -210,8 +215,8 @@ def _explain_missing(
 ) -> str:
     if name == "label" and columns.classes:
         return (
-            f"{path}:1: {columns.classes}; expected a column label with numbers: classes are "
-            "not scores here, give each a place on the scale"
+            f"{path}:1: {columns.classes}; expected a column label with numbers, or classes in a "
+            "column emotion, or under another name that --target NAME=CLASS,CLASS states"
         )
     slips = [title for title, meant in near.items() if meant == name]
     hint = f"did you mean {name} by {show(slips[0])}? " if slips else ""
@@ -234,7 +239,10 @@ def _report(path: Path, columns: Columns, unused: Sequence[str], near: Mapping[s
     if renamed:
         logger.info("%s: reads the columns %s", path, ", ".join(renamed))
     if columns.classes and "label" not in columns.positions:
-        logger.warning("%s: %s, not scores; it is not used", path, columns.classes)
+        logger.warning(
+            "%s: %s, not scores; it is not used; --target NAME=CLASS,CLASS states classes",
+            path, columns.classes,
+        )  # fmt: skip
     if unused:
         hints = [f"did you mean {name} by {show(title)}?" for title, name in near.items()]
         logger.log(

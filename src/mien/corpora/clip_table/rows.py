@@ -4,15 +4,20 @@ import csv
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mien.corpora.clip_table.columns import SYNONYMS, Columns, find_columns, normalise
 from mien.corpora.clip_table.encodings import LONGEST_LINE, read_lines
+from mien.corpora.clip_table.target_requests import TargetRequest
+from mien.corpora.clip_table.target_values import TargetValues, read_targets
 from mien.errors import CorpusError
+from mien.files.reading import show
+from mien.types import Scale, Target
 
-__all__ = ["TableRows", "read_rows"]
+__all__ = ["TableRows", "has_labels", "read_rows"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +36,24 @@ class TableRows(NamedTuple):
         header: The names of the columns, as they are written.
         columns: Which of them are read.
         rows: First line and cells of every row; the cells by the field's names of the columns.
+        targets: What is annotated besides the label.
+        values: Values of the targets of each row, by its first line; rows without are left out.
     """
 
     header: tuple[str, ...]
     columns: Columns
     rows: list[tuple[int, dict[str, str]]]
+    targets: tuple[Target, ...] = ()
+    values: Mapping[int, TargetValues] = MappingProxyType({})
 
 
 def read_rows(
-    path: Path, *, required: Sequence[str], known: Sequence[str], encoding: str | None = None
+    path: Path,
+    *,
+    required: Sequence[str],
+    known: Sequence[str],
+    encoding: str | None = None,
+    targets: Sequence[TargetRequest] = (),
 ) -> TableRows:
     """Read a table of clips: separated by commas, semicolons or tabs, with a header.
 
@@ -48,12 +62,14 @@ def read_rows(
 
     Args:
         path: The file.
-        required: Columns that must be there.
+        required: Columns that must be there; ``label`` only where there is no target.
         known: Columns that are read; the others are listed.
         encoding: Its encoding; None finds it out.
+        targets: What is stated of targets; ``emotion`` is found without that.
 
     Raises:
-        CorpusError: If the file is no such table, or not of these columns.
+        CorpusError: If the file is no such table, or not of these columns, or a cell of a target
+            is not as it should be.
     """
     if csv.field_size_limit() < LONGEST_LINE:
         csv.field_size_limit(LONGEST_LINE)
@@ -66,19 +82,53 @@ def read_rows(
     _, header = next(table, (1, []))
     names = tuple(name.strip() for name in header)
     body = list(_check_rows(table, names, separator, path))
+    found = read_targets(path, names, body, targets)
     columns = find_columns(
         names,
         lambda at: [cells[at].strip() for _, cells in body],
         path,
-        required=required,
+        required=[name for name in required if name != "label" or not found.targets],
         known=known,
+        taken=found.columns,
     )
     rows = [
         (line, {name: cells[at].strip() for name, at in columns.positions.items()})
         for line, cells in body
     ]
     _mend_ids(rows)
-    return TableRows(names, columns, rows)
+    return TableRows(names, columns, rows, found.targets, found.values)
+
+
+def has_labels(
+    path: Path, table: TableRows, scale: Scale | None, *, is_optional: bool = True
+) -> bool:
+    """Return whether the clips of a table have labels that can be read.
+
+    Args:
+        path: The table, for messages.
+        table: The table.
+        scale: Range of the labels, if it is given.
+        is_optional: Whether a column that is the label by a synonym alone is left alone where no
+            scale is given.
+
+    Raises:
+        CorpusError: If there are labels, and their range is not given.
+    """
+    there = any(row.get("label") for _, row in table.rows)
+    if not there or scale is not None:
+        return there
+    written = table.columns.names["label"]
+    if is_optional and normalise(written) != "label":
+        logger.warning(
+            "%s: column %s is not used; if it is the label, state its range (--scale LOW,HIGH)",
+            path,
+            show(written),
+        )
+        return False
+    raise CorpusError(
+        f"{path}: has labels; give their range (--scale LOW,HIGH), or the corpus (--corpus mosi, "
+        "mosei, sims or sims2)"
+    )
 
 
 class _First(NamedTuple):

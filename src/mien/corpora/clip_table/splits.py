@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from mien.errors import CorpusError
 from mien.files.reading import show
-from mien.types import Clip, Split
+from mien.types import Clip, Split, Target, TargetKind
 
-__all__ = ["MIXED", "Piece", "check_pieces", "find_split", "report_shared"]
+__all__ = ["MIXED", "Piece", "check_pieces", "find_split", "report_absent", "report_shared"]
 
 logger = logging.getLogger(__name__)
 
@@ -100,4 +100,35 @@ def report_shared(path: Path, clips: Sequence[Clip]) -> None:
                 "%s: %d of %d %s have clips in more than one split, such as %s; there a model can "
                 "know the speaker from training",
                 path, len(shared), len(splits), kind, show(shared[0]),
+            )  # fmt: skip
+
+
+def report_absent(path: Path, clips: Sequence[Clip], targets: Sequence[Target]) -> None:
+    """Log which classes no clip of train has, so that no model can learn them.
+
+    Args:
+        path: The table, or the folder of a corpus.
+        clips: Its clips.
+        targets: What is annotated.
+    """
+    for target in targets:
+        if target.kind is TargetKind.SCORE:
+            continue
+        values = [
+            (clip.split, value)
+            for clip in clips
+            for value in clip.targets.get(target.name, {}).values()
+        ]
+        for at, name in enumerate(target.classes):
+            splits = {split for split, value in values if value[at] > 0}
+            if "train" not in splits:
+                logger.warning(
+                    "%s: %s: no clip of train has the class %s%s; no model can learn it",
+                    path, target.name, show(name),
+                    f" (clips of {' and '.join(sorted(splits))} have)" if splits else "",
+                )  # fmt: skip
+        if len(target.classes) == 1 and target.kind is TargetKind.CLASS:
+            logger.warning(
+                "%s: %s has one class alone, %s; there is nothing to tell apart",
+                path, target.name, show(target.classes[0]),
             )  # fmt: skip

@@ -1,0 +1,172 @@
+"""Which class each name of a corpus is: by a scheme, by a list of the user, or by what there is."""
+
+import difflib
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from mien.corpora.class_names.emotion_names import EMOTIONS, NO_EMOTION, fold_name
+from mien.corpora.class_names.schemes import Scheme
+from mien.errors import CorpusError
+from mien.files.reading import show
+
+__all__ = ["MOST_CLASSES", "Naming", "find_naming"]
+
+logger = logging.getLogger(__name__)
+
+#: More classes than any corpus of the field has by a factor of five.
+MOST_CLASSES = 1000
+_LONGEST_NAME = 100
+_SHOWN = 12
+_ALIKE = 0.75
+
+
+class Naming(NamedTuple):
+    """The classes of a target, and which of them each name is.
+
+    Attributes:
+        classes: The classes, in order.
+        names: The class of each name, as the corpus writes it; None where it is left out.
+    """
+
+    classes: tuple[str, ...]
+    names: Mapping[str, str | None]
+
+
+def find_naming(
+    target: str,
+    counts: Counter[str],
+    where: object,
+    *,
+    classes: Sequence[str] = (),
+    scheme: Scheme | None = None,
+    is_emotion: bool = False,
+) -> Naming:
+    """Find the class of every name that a corpus has for a target.
+
+    With a list of classes, a name is the class that reads the same without case and spaces around
+    it. With a scheme, it is the class that the scheme has for it; emotions that the scheme does not
+    tell apart are left out and counted. With neither, every name is a class: emotions by their
+    table, in its order, and then what else there is, by name.
+
+    Args:
+        target: What the target is called.
+        counts: How often each name occurs.
+        where: The file, for messages.
+        classes: Classes that the user lists.
+        scheme: Classes that are commonly told apart.
+        is_emotion: Whether names are emotions, where neither of the two is given.
+
+    Raises:
+        CorpusError: If names are unknown to the list or the scheme; the sentence lists them with
+            their counts. Also if there are too many names, or one is too long.
+    """
+    _check_names(target, counts, where)
+    folded = {name: fold_name(name) for name in counts}
+    if classes:
+        by_fold = {fold_name(name): name for name in classes}
+        naming = Naming(tuple(classes), {name: by_fold.get(folded[name]) for name in counts})
+        unknown = [name for name, found in naming.names.items() if found is None]
+        _refuse(target, unknown, counts, where, list(by_fold))
+    elif scheme is not None:
+        naming = Naming(scheme.classes, {name: scheme.find(folded[name]) for name in counts})
+        left_out = [name for name, found in naming.names.items() if found is None]
+        known = scheme.missing | scheme.names.keys()
+        unknown = [name for name in left_out if folded[name] not in known]
+        _refuse(target, unknown, counts, where, [*scheme.names, *scheme.classes])
+        _report_left_out(target, left_out, counts, where)
+    else:
+        naming = _name_all(target, counts, folded, where, is_emotion=is_emotion)
+    _report_spellings(target, naming, counts, where)
+    return naming
+
+
+def _check_names(target: str, counts: Counter[str], where: object) -> None:
+    if len({fold_name(name) for name in counts}) > MOST_CLASSES:
+        raise CorpusError(
+            f"{where}: {target} has more than {MOST_CLASSES} classes, such as "
+            f"{show(next(iter(counts)))}; is it a column of classes?"
+        )
+    for name in counts:
+        if len(name) > _LONGEST_NAME or not name.isprintable():
+            raise CorpusError(
+                f"{where}: {target} has the class {show(name)}; a class has a name of at most "
+                f"{_LONGEST_NAME} printable characters"
+            )
+
+
+def _name_all(
+    target: str,
+    counts: Counter[str],
+    folded: Mapping[str, str],
+    where: object,
+    *,
+    is_emotion: bool,
+) -> Naming:
+    table = EMOTIONS if is_emotion else {}
+    missing = NO_EMOTION if is_emotion else frozenset[str]()
+    names = {
+        name: None if folded[name] in missing else table.get(folded[name], folded[name])
+        for name in counts
+    }
+    there = {found for found in names.values() if found is not None}
+    order = [name for name in dict.fromkeys(table.values()) if name in there]
+    others = sorted(there - set(order))
+    if order and others:
+        own = [name for name, found in names.items() if found in set(others)]
+        logger.warning(
+            "%s: %s: names that the table of emotions does not have are classes of their own: %s",
+            where, target, _list_counts(own, counts),
+        )  # fmt: skip
+    _report_left_out(
+        target, [name for name, found in names.items() if found is None], counts, where
+    )
+    return Naming((*order, *others), names)
+
+
+def _refuse(
+    target: str,
+    unknown: Sequence[str],
+    counts: Counter[str],
+    where: object,
+    known: Sequence[str],
+) -> None:
+    if not unknown:
+        return
+    near = difflib.get_close_matches(fold_name(unknown[0]), known, n=1, cutoff=_ALIKE)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise CorpusError(
+        f"{where}: {target} has names that are none of its classes: "
+        f"{_list_counts(unknown, counts)}; {hint}known are {', '.join(sorted(known)[:_SHOWN])}"
+        f"{', ...' if len(known) > _SHOWN else ''}"
+    )
+
+
+def _report_left_out(
+    target: str, left_out: Sequence[str], counts: Counter[str], where: object
+) -> None:
+    if left_out:
+        logger.warning(
+            "%s: %s: these are left out, and their clips are not annotated for it: %s",
+            where, target, _list_counts(left_out, counts),
+        )  # fmt: skip
+
+
+def _report_spellings(target: str, naming: Naming, counts: Counter[str], where: object) -> None:
+    """Log which classes the corpus calls otherwise."""
+    renamed = [
+        f"{show(name)} as {found} ({counts[name]})"
+        for name, found in sorted(naming.names.items())
+        if found is not None and found != name
+    ]
+    if renamed:
+        more = f" and {len(renamed) - _SHOWN} more" if len(renamed) > _SHOWN else ""
+        logger.info("%s: %s reads %s%s", where, target, ", ".join(renamed[:_SHOWN]), more)
+
+
+def _list_counts(names: Iterable[str], counts: Counter[str]) -> str:
+    ordered = sorted(names, key=lambda name: (-counts[name], name))
+    shown = [f"{show(name)} ({counts[name]})" for name in ordered[:_SHOWN]]
+    more = [f"and {len(ordered) - _SHOWN} more"] if len(ordered) > _SHOWN else []
+    return ", ".join([*shown, *more])

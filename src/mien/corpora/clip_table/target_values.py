@@ -1,0 +1,241 @@
+"""The targets of a table: their kinds and classes, and the values of every row."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mien.corpora.class_names.naming import Naming, find_naming
+from mien.corpora.clip_table.cells import read_number
+from mien.corpora.clip_table.target_headings import TargetColumn, find_target_columns
+from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
+from mien.errors import CorpusError
+from mien.files.reading import show
+from mien.types import Scale, Target, TargetKind, Task
+
+__all__ = ["SEPARATORS", "TableTargets", "TargetValues", "read_targets"]
+
+#: What may stand between several classes in one cell; the first that a table has, and no other.
+SEPARATORS = ("|", ";", ",")
+
+Rows = Sequence[tuple[int, Sequence[str]]]
+#: Values of a clip, by target and task.
+TargetValues = Mapping[str, Mapping[Task, tuple[float, ...]]]
+
+
+class TableTargets(NamedTuple):
+    """The targets of a table.
+
+    Attributes:
+        columns: Places of the columns that hold them.
+        targets: What there is.
+        values: The values of each row, by its first line; rows without any are left out.
+    """
+
+    columns: frozenset[int]
+    targets: tuple[Target, ...]
+    values: Mapping[int, TargetValues]
+
+
+def read_targets(
+    path: Path, header: Sequence[str], rows: Rows, requests: Sequence[TargetRequest]
+) -> TableTargets:
+    """Read the targets of a table.
+
+    A target has one column, ``emotion``, and may have one per modality, ``emotion_audio``. With a
+    column per class, ``emotion:angry``, these hold votes or shares; intensities, if a range is
+    stated; or 0 and 1, if labels are. A clip without votes has the class of the column ``emotion``,
+    if there is one. Several classes in a cell stand with ``|`` between them; ``|`` alone says that
+    none is there. An empty cell is one that nobody annotated.
+
+    Args:
+        path: The table, for messages.
+        header: The names of all columns.
+        rows: First line and cells of every row.
+        requests: What is stated of targets.
+
+    Raises:
+        CorpusError: If a cell is not as it should be; the sentence has its line.
+    """
+    columns = find_target_columns(
+        header, lambda at: [cells[at].strip() for _, cells in rows], path, requests
+    )
+    stated = {request.name: request for request in requests}
+    by_target = defaultdict[str, list[TargetColumn]](list)
+    for column in columns:
+        by_target[column.target].append(column)
+    targets = []
+    values = defaultdict[int, dict[str, dict[Task, tuple[float, ...]]]](dict)
+    for name, own in by_target.items():
+        reader = _TargetReader(path, header, rows, stated.get(name, TargetRequest(name=name)), own)
+        targets.append(reader.target)
+        for line, task, read in reader.read():
+            values[line].setdefault(name, {})[task] = read
+    return TableTargets(frozenset(column.at for column in columns), tuple(targets), dict(values))
+
+
+class _TargetReader:
+    """Reads one target of a table."""
+
+    def __init__(
+        self,
+        path: Path,
+        header: Sequence[str],
+        rows: Rows,
+        request: TargetRequest,
+        columns: Sequence[TargetColumn],
+    ) -> None:
+        self._path, self._header, self._rows, self._request = path, header, rows, request
+        self._single = {c.task: c.at for c in columns if c.class_name is None}
+        self._by_class = defaultdict[Task, dict[str, int]](dict)
+        for column in columns:
+            if column.class_name is not None:
+                self._by_class[column.task][column.class_name] = column.at
+        self._separator = self._find_separator()
+        self.target = self._describe()
+
+    def read(self) -> Iterator[tuple[int, Task, tuple[float, ...]]]:
+        """Yield line, task and values of all that is annotated."""
+        for line, cells in self._rows:
+            for task in Task:
+                values = self._read_cells(line, task, cells)
+                if values is not None:
+                    yield line, task, values
+
+    def _describe(self) -> Target:
+        request, has_columns = self._request, bool(self._by_class)
+        if request.scale is not None and not has_columns:
+            self._naming = Naming((), {})
+            return Target(name=request.name, kind=TargetKind.SCORE, scale=request.scale)
+        self._naming = find_naming(
+            request.name,
+            self._count_names(),
+            self._path,
+            classes=request.classes,
+            scheme=request.scheme,
+            is_emotion=request.name == EMOTION,
+        )
+        if not self._naming.classes:
+            raise CorpusError(f"{self._path}: {request.name} has no classes; its cells are empty")
+        kind = TargetKind.CLASS
+        if request.scale is not None:
+            kind = TargetKind.INTENSITIES
+        elif request.are_labels or (self._separator and not request.classes):
+            kind = TargetKind.LABELS
+        return Target(
+            name=request.name,
+            kind=kind,
+            classes=self._naming.classes,
+            scale=request.scale if kind is TargetKind.INTENSITIES else None,
+        )
+
+    def _find_separator(self) -> str:
+        """Return what stands between several classes in a cell; empty if no cell has several."""
+        if self._request.scale is not None:
+            return ""
+        cells = [cells[at] for _, cells in self._rows for at in self._single.values()]
+        there = (sign for sign in SEPARATORS if any(sign in cell for cell in cells))
+        return next(there, "")
+
+    def _count_names(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        if self._request.scale is None:
+            for _, cells in self._rows:
+                for at in self._single.values():
+                    counts.update(self._split(cells[at]))
+        for by_name in self._by_class.values():
+            for name, at in by_name.items():
+                counts[name] += sum(bool(cells[at].strip()) for _, cells in self._rows)
+        return counts
+
+    def _split(self, cell: str) -> list[str]:
+        parts = cell.split(self._separator) if self._separator else [cell]
+        return [part.strip() for part in parts if part.strip()]
+
+    def _read_cells(self, line: int, task: Task, cells: Sequence[str]) -> tuple[float, ...] | None:
+        where = f"{self._path}:{line}"
+        at, by_name = self._single.get(task), self._by_class.get(task)
+        cell = "" if at is None else cells[at].strip()
+        column = "" if at is None else show(self._header[at])[1:-1]
+        if cell and self.target.kind is TargetKind.INTENSITIES:
+            raise CorpusError(
+                f"{where}: {column} is {show(cell)}; with a column for each class its own column "
+                "must be empty"
+            )
+        if by_name and any(cells[at].strip() for at in by_name.values()):
+            return self._read_class_columns(line, by_name, cells)
+        if not cell:
+            return None
+        if self.target.kind is TargetKind.SCORE:
+            return (_read_value(cell, column, where, self._request.scale),)
+        if self.target.kind is TargetKind.LABELS:
+            return self._mark(self._split(cell))
+        return self._read_class(cell, column, where)
+
+    def _read_class(self, cell: str, column: str, where: str) -> tuple[float, ...] | None:
+        parts = self._split(cell)
+        if len(parts) != 1:
+            raise CorpusError(
+                f"{where}: {column} is {show(cell)}, must be one class; where several may be "
+                f"there, list them as --target '{self.target.name}=CLASS|CLASS|...'"
+            )
+        return self._mark(parts)
+
+    def _mark(self, names: Sequence[str]) -> tuple[float, ...] | None:
+        """Return 1 for each class that is there; None if all names are left out."""
+        there = {self._naming.names[name] for name in names}
+        if names and there == {None}:
+            return None
+        return tuple(float(name in there) for name in self._naming.classes)
+
+    def _read_class_columns(
+        self, line: int, by_name: Mapping[str, int], cells: Sequence[str]
+    ) -> tuple[float, ...] | None:
+        where = f"{self._path}:{line}"
+        most = self._request.scale or (
+            Scale(0, 1) if self.target.kind is TargetKind.LABELS else Scale(0, float("inf"))
+        )
+        sums = dict.fromkeys(self._naming.classes, 0.0)
+        for name, at in by_name.items():
+            value = _read_value(cells[at].strip(), show(self._header[at])[1:-1], where, most)
+            found = self._naming.names[name]
+            if found is not None:
+                sums[found] += value
+        values = tuple(sums.values())
+        if self.target.kind is not TargetKind.CLASS:
+            return tuple(min(value, most.high) for value in values)
+        total = sum(values)
+        if not 0 < total < float("inf"):
+            self._check_votes(where, by_name, cells)
+            return None
+        return tuple(value / total for value in values)
+
+    def _check_votes(self, where: str, by_name: Mapping[str, int], cells: Sequence[str]) -> None:
+        """Check that a row without votes for the classes has some for those that are left out.
+
+        Raises:
+            CorpusError: If nobody voted at all.
+        """
+        left_out = [at for name, at in by_name.items() if self._naming.names[name] is None]
+        if not any(read_number(cells[at].strip()) > 0 for at in left_out):
+            raise CorpusError(
+                f"{where}: the votes for {self.target.name} must have a sum above 0; leave them "
+                "empty where nobody voted"
+            )
+
+
+def _read_value(cell: str, column: str, where: str, scale: Scale | None) -> float:
+    """Read a number on a scale.
+
+    Raises:
+        CorpusError: If it is none, or off the scale.
+    """
+    bounds = scale or Scale(-float("inf"), float("inf"))
+    value = read_number(cell)
+    if not (bounds.low <= value <= bounds.high and abs(value) < float("inf")):
+        ends = f"from {bounds.low:g}" + (
+            f" to {bounds.high:g}" if bounds.high < float("inf") else ""
+        )
+        advice = "; leave the cells of a clip empty where it is not annotated" if not cell else ""
+        raise CorpusError(f"{where}: {column} is {show(cell)}, must be a number {ends}{advice}")
+    return value

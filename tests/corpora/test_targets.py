@@ -1,0 +1,225 @@
+"""Emotions and further scales in the columns of a user's table, through both of its readers."""
+
+import pytest
+
+from mien.corpora.clip_table.target_requests import read_target_requests
+from mien.corpora.recordings import read_recordings
+from mien.corpora.table import read_table
+from mien.errors import ConfigError, CorpusError
+from mien.types import Scale, TargetKind, Task
+
+HEADER = "video_id,clip_id,text,mode"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(header, *rows):
+        path = tmp_path / "clips.csv"
+        path.write_text("\n".join([f"{HEADER},{header}", *rows]) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+def read(path, *targets, scale=None):
+    return read_table(
+        path, features={}, name="own", language="en", scale=scale, targets=targets
+    ).corpus
+
+
+def rows(*cells, mode="train"):
+    return [f"v{at},1,so,{mode},{cell}" for at, cell in enumerate(cells)]
+
+
+def values(corpus, name="emotion", task=Task.FUSION):
+    return [clip.targets.get(name, {}).get(task) for clip in corpus.clips]
+
+
+# --- classes
+
+
+def test_a_column_emotion_is_classes_whatever_they_are_called(write, caplog):
+    caplog.set_level("INFO")
+    corpus = read(write("Emotion", *rows("hap", "Angry", "angry ", "joy", "", "xxx", "zen")))
+    (target,) = corpus.targets
+    assert (target.kind, target.classes) == (TargetKind.CLASS, ("angry", "happy", "zen"))
+    assert (target.scale, target.size) == (None, 3)
+    angry, happy = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+    assert values(corpus) == [happy, angry, angry, happy, None, None, (0.0, 0.0, 1.0)]
+    assert not any(clip.labels for clip in corpus.clips)
+    assert corpus.is_annotated
+    assert "'hap' as happy (1), 'joy' as happy (1)" in caplog.text
+    assert "the table of emotions does not have are classes of their own: 'zen' (1)" in caplog.text
+    assert "not annotated for it: 'xxx' (1)" in caplog.text
+
+
+def test_classes_are_the_same_in_whatever_order_rows_are(write):
+    cells = ["sad", "zen", "hap", "awe"]
+    there = read(write("emotion", *rows(*cells))).targets
+    assert read(write("emotion", *rows(*reversed(cells)))).targets == there
+
+
+def test_emotions_stand_beside_sentiment_and_each_may_be_lacking(write):
+    path = write("label,emotion", *rows("1.5,sad", ",happy", "-1,", ","))
+    corpus = read(path, scale=(-3, 3))
+    assert [clip.labels.get(Task.FUSION) for clip in corpus.clips] == [1.5, None, -1.0, None]
+    assert values(corpus) == [(0.0, 1.0), (1.0, 0.0), None, None]
+    dropped = read_table(
+        path, features={}, name="own", language="en", scale=(-3, 3), unlabelled="drop"
+    )
+    assert len(dropped.corpus.clips) == 3
+
+
+def test_one_modality_has_columns_as_its_sentiment_has(write):
+    header = "emotion,emotion_text,Emotion Audio,emotion_V"
+    corpus = read(write(header, *rows("sad,happy,,", "happy,,sad,angry")))
+    assert corpus.targets[0].classes == ("angry", "happy", "sad")
+    assert corpus.clips[0].targets["emotion"] == {Task.FUSION: (0, 0, 1), Task.TEXT: (0, 1, 0)}
+    assert corpus.clips[1].targets["emotion"].keys() == {Task.FUSION, Task.AUDIO, Task.VIDEO}
+
+
+def test_a_scheme_joins_classes_and_leaves_others_out(write, caplog):
+    corpus = read(write("emotion", *rows("exc", "hap", "fru", "neu")), "emotion=iemocap4")
+    assert corpus.targets[0].classes == ("angry", "happy", "sad", "neutral")
+    assert values(corpus) == [(0, 1, 0, 0), (0, 1, 0, 0), None, (0, 0, 0, 1)]
+    assert "these are left out, and their clips are not annotated for it: 'fru' (1)" in caplog.text
+    assert "no clip of train has the class 'angry'; no model can learn it" in caplog.text
+
+
+def test_names_that_a_scheme_or_a_list_does_not_know_are_listed_with_counts(write):
+    path = write("emotion", *rows("hapy", "hapy", "angry", "zen"))
+    with pytest.raises(
+        CorpusError, match=r"classes: 'hapy' \(2\), 'zen' \(1\); did you mean 'happy'\? known are"
+    ):
+        read(path, "emotion=meld7")
+    with pytest.raises(CorpusError, match=r"none of its classes: 'hapy' \(2\), 'zen' \(1\)"):
+        read(path, "emotion=Happy,Angry")
+
+
+def test_classes_of_your_own_are_called_as_you_list_them(write):
+    corpus = read(write("Stance", *rows("FOR", " against")), "stance=For,Against,Open")
+    assert corpus.targets[0].classes == ("For", "Against", "Open")
+    assert values(corpus, "stance") == [(1, 0, 0), (0, 1, 0)]
+
+
+def test_a_corpus_may_have_one_class_or_two_hundred(write, caplog):
+    corpus = read(write("emotion", *rows("sad", "sad")))
+    assert values(corpus) == [(1.0,), (1.0,)]
+    assert "has one class alone, 'sad'" in caplog.text
+    many = [f"c{at:03d}" for at in range(200)]
+    corpus = read(write("emotion", *rows(*many)))
+    assert corpus.targets[0].classes == tuple(many)
+    assert values(corpus)[7].index(1.0) == 7
+    with pytest.raises(CorpusError, match="more than 1000 classes, such as 'c0'; is it a column"):
+        read(write("emotion", *rows(*(f"c{at}" for at in range(1001)))))
+
+
+def test_a_class_that_train_does_not_have_is_named(write, caplog):
+    read(write("emotion", *rows("sad"), "w,1,so,test,angry"))
+    assert "no clip of train has the class 'angry' (clips of test have)" in caplog.text
+
+
+# --- several classes, votes, scores
+
+
+def test_several_classes_are_labels_and_a_mark_alone_says_none_is_there(write):
+    corpus = read(write("emotion", *rows("happy|Sad", "sad", "|", "")))
+    assert (corpus.targets[0].kind, corpus.targets[0].classes) == ("labels", ("happy", "sad"))
+    assert values(corpus) == [(1, 1), (0, 1), (0, 0), None]
+    stated = read(write("emotion", *rows("happy", "sad")), "emotion=happy|sad|angry")
+    assert stated.targets[0].kind is TargetKind.LABELS
+    assert values(read(write("emotion", *rows('"joy, fear"', "joy")))) == [(1, 1), (1, 0)]
+    with pytest.raises(CorpusError, match=r":2: emotion is 'a\|b', must be one class; where sev"):
+        read(write("emotion", *rows("a|b")), "emotion=a,b")
+
+
+def test_votes_are_shares_and_a_clip_without_them_has_its_class(write):
+    header = "emotion:angry,emotion:hap,emotion_audio:angry,emotion_audio:hap,emotion"
+    corpus = read(write(header, *rows("3,1,0,2,", ",,,,happy", ",,,,")))
+    assert corpus.targets[0].kind is TargetKind.CLASS
+    assert corpus.clips[0].targets["emotion"] == {Task.FUSION: (0.75, 0.25), Task.AUDIO: (0, 1)}
+    assert values(corpus) == [(0.75, 0.25), (0, 1), None]
+    joined = read(
+        write("emotion:hap,emotion:exc,emotion:fru", *rows("1,2,5", "0,0,2")), "emotion=iemocap4"
+    )
+    assert values(joined) == [(0, 1, 0, 0), None]
+
+
+def test_a_range_makes_a_score_or_intensities(write):
+    corpus = read(
+        write("Valence,arousal_text,emotion:happy,emotion:sad", *rows("2.5,,0,3", ",4,,")),
+        "valence=1:5", "arousal=1:5", "emotion=0:3",
+    )  # fmt: skip
+    assert [(t.name, t.kind, t.scale) for t in corpus.targets] == [
+        ("valence", "score", Scale(1, 5)),
+        ("arousal", "score", Scale(1, 5)),
+        ("emotion", "intensities", Scale(0, 3)),
+    ]
+    assert corpus.clips[0].targets == {
+        "valence": {Task.FUSION: (2.5,)},
+        "emotion": {Task.FUSION: (0.0, 3.0)},
+    }
+    assert corpus.clips[1].targets == {"arousal": {Task.TEXT: (4.0,)}}
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "stated", "message"),
+    [
+        ("valence", "6", "valence=1:5", r":2: valence is '6', must be a number from 1 to 5$"),
+        ("valence", "nan", "valence=1:5", r":2: valence is 'nan', must be a number from 1 to 5"),
+        ("emotion:a,emotion:b", "1,", "", r":2: emotion:b is '', must be .*; leave the cells of a"),
+        ("emotion:a,emotion:b", "1,-2", "", r":2: emotion:b is '-2', must be a number from 0$"),
+        ("emotion:a,emotion:b", "1,inf", "", r":2: emotion:b is 'inf', must be a number from 0$"),
+        ("emotion:a,emotion:b", "0,0", "", r":2: the votes for emotion must have a sum above 0"),
+        ("emotion:a,emotion:b", "1,2", "emotion=a|b", r":2: emotion:b is '2', must .* 0 to 1$"),
+        ("emotion:a,emotion", "1,x", "emotion=0:1", r":2: emotion is .* its own column must be"),
+        ("Emo,Emotions", "a,b", "", r":1: columns 'Emo' and 'Emotions' mean the same; take one"),
+        ("emotion", "a" * 101, "", r": emotion has the class 'aaa.*at most 100 printable"),
+        ("emotion", "a\x1b[2J", "", r": emotion has the class 'a\\x1b\[2J'; a class has a name"),
+        ("mood", "1", "arousal=1:5", r":1: has no column for the target 'arousal'; there are: vid"),
+    ],
+)  # fmt: skip
+def test_a_wrong_cell_is_named_with_its_line(write, header, cell, stated, message):
+    path = write(header, f"v,1,so,train,{cell}")
+    with pytest.raises(CorpusError, match=message):
+        read(path, *([stated] if stated else []))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("emotion", r"--target 'emotion': must be NAME=LOW:HIGH for a scale"),
+        ("emotion=iemocap", r"no scheme is called 'iemocap', .*; did you mean 'iemocap6'\?"),
+        ("emotion=a,a", r"a is listed twice"),
+        ("label=a,b", r"the column label means something else"),
+        ("1st=a,b", r"a target has a name of letters"),
+        ("valence=5:1", r"LOW must be below HIGH"),
+        ("valence=a:b", r"must be NAME=LOW:HIGH"),
+        ("valence=0:inf", r"and both finite"),
+    ],
+)
+def test_what_is_stated_wrong_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_target_requests([text])
+    with pytest.raises(ConfigError, match="stated twice"):
+        read_target_requests(["a=x,y", "a=1:2"])
+
+
+# --- tables of recordings
+
+
+def test_a_table_of_recordings_has_the_same_targets(tmp_path):
+    path = tmp_path / "clips.csv"
+    path.write_text("path,emotion,speaker\na.mp4,sad,ann\nb.mp4,,bea\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=":2: mode is '', must be train, valid, test"):
+        read_recordings(path, name="own", language="en", scale=None)
+    path.write_text("path,emotion,mode\na.mp4,sad,test\nb.mp4,,\n", encoding="utf-8")
+    corpus = read_recordings(path, name="own", language="en", scale=None).corpus
+    assert corpus.is_annotated
+    assert corpus.targets[0].classes == ("sad",)
+    assert values(corpus) == [(1.0,), None]
+    assert [clip.split for clip in corpus.clips] == ["test", "train"]
+    with pytest.raises(ConfigError, match="--target: goes with a table of clips"):
+        read_recordings(
+            tmp_path / "a", name="own", language="en", scale=None, targets=["valence=1:5"]
+        )
