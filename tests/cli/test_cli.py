@@ -68,7 +68,7 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         (["import", "nothing.pkl", "--out", "x"], "--corpus: a feature file needs it"),
         (["import", "nothing.pkl", "--corpus", "mosy", "--out", "x"], "mosy"),
         (["import", "nothing.pkl", "--corpus", "mosi", "--out", "x"], "nothing.pkl"),
-        (["import", "nothing.csv", "--out", "x"], "--scale"),
+        (["import", "nothing.csv", "--out", "x"], "nothing.csv: is not there"),
         (["import", "nothing.csv", "--scale", "3,-3", "--out", "x"], "LOW must be below HIGH"),
         (["import", "nothing.csv", "--scale=-inf,inf", "--out", "x"], "'-inf,inf': must be finite"),
         (["import", "a\x1b[31m\n.csv", "--scale=-3,3", "--out", "x"], r"a\x1b[31m\n.csv: is not"),

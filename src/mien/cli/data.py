@@ -9,6 +9,7 @@ import typer
 from mien.cli.options import (
     CorpusOption,
     EncodingOption,
+    FoldOption,
     OutOption,
     ReplaceOption,
     ScaleOption,
@@ -28,7 +29,12 @@ __all__ = ["export", "import_", "info", "planted", "print_summary"]
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .pkl as published, or a .csv of clips.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A .pkl as published, a .csv of clips, or the folder of an emotion corpus."
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="STORE", help="Store to make [default: stores/CORPUS]."),
@@ -42,6 +48,7 @@ def import_(
     ] = None,
     scale: ScaleOption = None,
     target: TargetOption = None,
+    fold: FoldOption = None,
     language: Annotated[
         str | None, typer.Option(help="Language of your own corpus, such as en or zh.")
     ] = None,
@@ -52,12 +59,22 @@ def import_(
 ) -> None:
     """Read a feature file, or your own features, into a store."""
     from mien.corpora import KNOWN
+    from mien.corpora.emotion_layouts.layout_reader import is_layout, read_layout
     from mien.corpora.published.reader import read_published
     from mien.corpora.recording_table import is_table
-    from mien.corpora.table import read_table
+    from mien.corpora.table import join_features, read_table
     from mien.data.store_writer import write_store
 
-    if is_table(file):
+    if fold is not None and not is_layout(corpus or "", file):
+        raise ConfigError("--fold goes with the folder of an emotion corpus, such as iemocap")
+    if corpus is not None and is_layout(corpus, file):
+        if encoding or scale:
+            raise ConfigError(f"--encoding and --scale do not go with the folder of {corpus}")
+        read = read_layout(corpus, file, targets=target or [], fold=fold, language=language)
+        material = join_features(
+            read.corpus, _read_features(features or []), path=file, origin=read.origin
+        )
+    elif is_table(file):
         known = KNOWN.get(corpus or "")
         stated = None if scale is None else read_scale(scale)
         material = read_table(

@@ -10,6 +10,7 @@ from mien.cli.data import print_summary
 from mien.cli.options import (
     CorpusOption,
     EncodingOption,
+    FoldOption,
     ReplaceOption,
     ScaleOption,
     TargetOption,
@@ -39,6 +40,7 @@ def extract(
     corpus: CorpusOption = None,
     scale: ScaleOption = None,
     target: TargetOption = None,
+    fold: FoldOption = None,
     language: Annotated[
         str | None, typer.Option(help="Language that is spoken, such as en or zh.")
     ] = None,
@@ -130,6 +132,7 @@ def extract(
         encoding=encoding,
         unlabelled=unlabelled,
         targets=target or [],
+        fold=fold,
     )
     settings = make_settings(
         audio=audio,

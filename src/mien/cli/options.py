@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CorpusOption",
     "EncodingOption",
+    "FoldOption",
     "OutOption",
     "QuietOption",
     "ReplaceOption",
@@ -60,7 +61,11 @@ RunArgument = Annotated[
 ]
 CorpusOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="mosi, mosei, sims, sims2, or a name of your own."),
+    typer.Option(
+        metavar="NAME",
+        help="mosi, mosei, sims, sims2; iemocap, meld, mer, ravdess, cremad with a folder; or a "
+        "name of your own.",
+    ),
 ]
 ScaleOption = Annotated[
     str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
@@ -74,6 +79,10 @@ EncodingOption = Annotated[
 UnlabelledOption = Annotated[
     Literal["keep", "drop"],
     typer.Option(help="What becomes of clips without a label where others have one."),
+]
+FoldOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="With iemocap and mer: which fold is tested [default: the last one]."),
 ]
 TargetOption = Annotated[
     list[str] | None,

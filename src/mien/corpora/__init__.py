@@ -4,7 +4,8 @@
 it, from an ``npz_file``. ``recordings`` reads a folder or a ``recording_table`` of recordings.
 Both kinds of tables are read by ``clip_table``, ``class_names`` holds which names of classes are
 the same, and ``unlabelled`` drops or keeps the clips that nobody annotated. ``published`` reads the
-feature pickles of the field, through ``safe_pickle``, and ``planted`` makes the synthetic corpus.
+feature pickles of the field, through ``safe_pickle``, ``emotion_layouts`` the folders of emotion
+corpora, and ``planted`` makes the synthetic corpus. ``group_folds`` shares clips out to folds.
 
 ``KNOWN`` holds what is fixed for a published corpus; a user's own corpus states its scale and
 language when it is read.

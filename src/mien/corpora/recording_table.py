@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -18,9 +18,16 @@ from mien.corpora.clip_table.target_requests import TargetRequest
 from mien.corpora.clip_table.target_values import TargetValues
 from mien.errors import CorpusError
 from mien.files.reading import show
-from mien.types import ID_SEPARATOR, Clip, Scale, Split, Target
+from mien.types import ID_SEPARATOR, Clip, Corpus, Scale, Split, Target
 
-__all__ = ["SUFFIXES", "RecordedClip", "is_recording", "is_table", "read_recording_table"]
+__all__ = [
+    "SUFFIXES",
+    "RecordedClip",
+    "Recordings",
+    "is_recording",
+    "is_table",
+    "read_recording_table",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +51,25 @@ class RecordedClip(NamedTuple):
 
     clip: Clip
     path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recordings:
+    """Clips and where their recordings are.
+
+    Attributes:
+        corpus: The clips; their ``media`` is relative to ``root``, or absolute where the CSV says
+            so, and written in UTF-8.
+        paths: The recording of each clip, as the system opens it.
+        origin: Where the clips come from, for people to read.
+        are_cut: Whether each recording holds its clip alone, so that start and end of a clip are
+            places in its video and not in the recording.
+    """
+
+    corpus: Corpus
+    paths: tuple[Path, ...]
+    origin: Mapping[str, str]
+    are_cut: bool = False
 
 
 def is_table(path: Path) -> bool:

@@ -9,14 +9,14 @@ import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
 from mien.corpora.clip_table.target_requests import read_target_requests
 from mien.corpora.recording_table import (
     SUFFIXES,
     RecordedClip,
+    Recordings,
     is_recording,
     is_table,
     read_recording_table,
@@ -37,22 +37,6 @@ _TABLES = ("label.csv", "meta.csv")
 _PAUSES = frozenset({"", "sp", "sil", "<eps>"})
 #: Bytes of the largest file of words; those of the field have a tenth of it.
 _LARGEST_WORDS = 256 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recordings:
-    """Clips and where their recordings are.
-
-    Attributes:
-        corpus: The clips; their ``media`` is relative to ``root``, or absolute where the CSV says
-            so, and written in UTF-8.
-        paths: The recording of each clip, as the system opens it.
-        origin: Where the clips come from, for people to read.
-    """
-
-    corpus: Corpus
-    paths: tuple[Path, ...]
-    origin: Mapping[str, str]
 
 
 def read_recordings(
@@ -97,13 +81,13 @@ def read_recordings(
     """
     source = _find_table(source)
     requests = read_target_requests(targets)
-    found: tuple[Target, ...] = ()
+    annotated: tuple[Target, ...] = ()
     if requests and not is_table(source):
         raise ConfigError(f"--target: goes with a table of clips, {source} is none")
     if source.is_dir() or (source.is_file() and not is_table(source)):
         recorded, origin = list(_name_files(source)), {"source": _as_text(source.resolve().name)}
     elif source.is_file():
-        recorded, found = read_recording_table(source, scale, encoding, requests)
+        recorded, annotated = read_recording_table(source, scale, encoding, requests)
         stays = choose_clips(source, [each.clip for each in recorded], unlabelled)
         recorded = list(itertools.compress(recorded, stays))
         origin = {"source": _as_text(source.name), "sha256": hash_file(source, CorpusError)}
@@ -123,7 +107,7 @@ def read_recordings(
             scale=scale or Scale(-1, 1),
             clips=clips,
             is_annotated=any(map(is_annotated, clips)),
-            targets=found,
+            targets=annotated,
         ),
         paths=tuple(each.path for each in recorded),
         origin=origin,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mien.corpora import KNOWN
+from mien.corpora.emotion_layouts.layout_reader import is_layout, read_layout
 from mien.corpora.recordings import Recordings, read_recordings
 from mien.corpora.unlabelled import Unlabelled
 from mien.errors import ConfigError, MienError
@@ -50,8 +51,12 @@ def read_request(
     encoding: str | None = None,
     unlabelled: Unlabelled = "keep",
     targets: Sequence[str] = (),
+    fold: int | None = None,
 ) -> Recordings:
     """Find the clips of ``source``; what is fixed for a published corpus need not be said.
+
+    An emotion corpus (``mien.corpora.emotion_layouts``) is read from the folder that people
+    download, unless that holds a table ``label.csv``.
 
     Args:
         source: A folder, a CSV file or a recording.
@@ -61,10 +66,18 @@ def read_request(
         encoding: Encoding of a CSV file; None finds it out.
         unlabelled: Whether clips without a label are kept where others have one.
         targets: What is annotated besides labels, such as ``valence=1:5``.
+        fold: Which fold of an emotion corpus is tested.
 
     Raises:
+        ConfigError: If ``fold`` or ``targets`` do not go with the corpus.
         CorpusError: If nothing is found, or a CSV is not as it should be.
     """
+    if corpus is not None and is_layout(corpus, source):
+        if encoding or scale:
+            raise ConfigError(f"--encoding and --scale do not go with the folder of {corpus}")
+        return read_layout(corpus, source, targets=targets, fold=fold, language=language)
+    if fold is not None:
+        raise ConfigError("--fold goes with the folder of an emotion corpus, such as iemocap")
     known = KNOWN.get(corpus or "")
     name = corpus or source.resolve().stem or "own"
     return read_recordings(

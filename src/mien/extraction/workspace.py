@@ -76,10 +76,12 @@ class Skipped(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A clip, its recording, and the file of its results."""
+    """A clip, its recording and where it lies in it, and the file of its results."""
 
     clip: Clip
     path: Path
+    start: float | None
+    end: float | None
     words: tuple[Word, ...] | None
     result: Path
 
@@ -173,13 +175,19 @@ def plan_clips(
         known = words.get(clip.id) if words else None
         if words and known is None:
             known = ()
-        key = _make_key(clip, path, settings, known)
-        works.append(Work(clip, path.absolute(), known, folder / f"{key}.npz"))
+        start, end = (None, None) if recordings.are_cut else (clip.start, clip.end)
+        parts = [clip.id, os.fsencode(path.absolute()).hex(), start, end]
+        key = _make_key(parts, clip, path, settings, known)
+        works.append(Work(clip, path.absolute(), start, end, known, folder / f"{key}.npz"))
     return works
 
 
 def _make_key(
-    clip: Clip, path: Path, settings: ExtractionSettings, words: tuple[Word, ...] | None
+    parts: Sequence[object],
+    clip: Clip,
+    path: Path,
+    settings: ExtractionSettings,
+    words: tuple[Word, ...] | None,
 ) -> str:
     """Return a name for the results of a clip, from all that they depend on beside settings."""
     try:
@@ -190,10 +198,7 @@ def _make_key(
     is_heard = settings.needs_speech(
         has_transcript=bool(clip.transcript.strip()), has_words=words is not None
     )
-    parts = [
-        clip.id, os.fsencode(path.absolute()).hex(), clip.start, clip.end, state, is_heard, words
-    ]  # fmt: skip
-    return hash_json(parts, digits=40)
+    return hash_json([*parts, state, is_heard, words], digits=40)
 
 
 def is_done(work: Work, time_limit: float | None) -> bool:
@@ -208,8 +213,8 @@ def write_task(work: Work) -> str:
     """Return a clip as it is sent to a worker."""
     return ClipTask(
         path=work.path,
-        start=work.clip.start or 0.0,
-        end=work.clip.end,
+        start=work.start or 0.0,
+        end=work.end,
         transcript=work.clip.transcript,
         words=None if work.words is None else tuple((w.text, w.start, w.end) for w in work.words),
         out=work.result,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mien.corpora.class_names.emotion_names import EMOTIONS, NO_EMOTION, fold_name
-from mien.corpora.class_names.schemes import Scheme
+from mien.corpora.class_names.schemes import Scheme, list_classes
 from mien.errors import CorpusError
 from mien.files.reading import show
 
@@ -46,9 +46,9 @@ def find_naming(
     """Find the class of every name that a corpus has for a target.
 
     With a list of classes, a name is the class that reads the same without case and spaces around
-    it. With a scheme, it is the class that the scheme has for it; emotions that the scheme does not
-    tell apart are left out and counted. With neither, every name is a class: emotions by their
-    table, in its order, and then what else there is, by name.
+    it, or is the same emotion. With a scheme, it is the class that the scheme has for it. Other
+    emotions are left out and counted. With neither, every name is a class: emotions by their table,
+    in its order, and then what else there is, by name.
 
     Args:
         target: What the target is called.
@@ -56,7 +56,7 @@ def find_naming(
         where: The file, for messages.
         classes: Classes that the user lists.
         scheme: Classes that are commonly told apart.
-        is_emotion: Whether names are emotions, where neither of the two is given.
+        is_emotion: Whether names are emotions, where no scheme is given.
 
     Raises:
         CorpusError: If names are unknown to the list or the scheme; the sentence lists them with
@@ -65,13 +65,10 @@ def find_naming(
     _check_names(target, counts, where)
     folded = {name: fold_name(name) for name in counts}
     if classes:
-        by_fold = {fold_name(name): name for name in classes}
-        naming = Naming(tuple(classes), {name: by_fold.get(folded[name]) for name in counts})
-        unknown = [name for name, found in naming.names.items() if found is None]
-        _refuse(target, unknown, counts, where, list(by_fold))
-    elif scheme is not None:
+        scheme = list_classes(classes, is_emotion=is_emotion)
+    if scheme is not None:
         naming = Naming(scheme.classes, {name: scheme.find(folded[name]) for name in counts})
-        left_out = [name for name, found in naming.names.items() if found is None]
+        left_out = [name for name, meant in naming.names.items() if meant is None]
         known = scheme.missing | scheme.names.keys()
         unknown = [name for name in left_out if folded[name] not in known]
         _refuse(target, unknown, counts, where, [*scheme.names, *scheme.classes])
@@ -110,17 +107,17 @@ def _name_all(
         name: None if folded[name] in missing else table.get(folded[name], folded[name])
         for name in counts
     }
-    there = {found for found in names.values() if found is not None}
+    there = {meant for meant in names.values() if meant is not None}
     order = [name for name in dict.fromkeys(table.values()) if name in there]
     others = sorted(there - set(order))
     if order and others:
-        own = [name for name, found in names.items() if found in set(others)]
+        own = [name for name, meant in names.items() if meant in set(others)]
         logger.warning(
             "%s: %s: names that the table of emotions does not have are classes of their own: %s",
             where, target, _list_counts(own, counts),
         )  # fmt: skip
     _report_left_out(
-        target, [name for name, found in names.items() if found is None], counts, where
+        target, [name for name, meant in names.items() if meant is None], counts, where
     )
     return Naming((*order, *others), names)
 
@@ -156,9 +153,9 @@ def _report_left_out(
 def _report_spellings(target: str, naming: Naming, counts: Counter[str], where: object) -> None:
     """Log which classes the corpus calls otherwise."""
     renamed = [
-        f"{show(name)} as {found} ({counts[name]})"
-        for name, found in sorted(naming.names.items())
-        if found is not None and found != name
+        f"{show(name)} as {meant} ({counts[name]})"
+        for name, meant in sorted(naming.names.items())
+        if meant is not None and meant != name
     ]
     if renamed:
         more = f" and {len(renamed) - _SHOWN} more" if len(renamed) > _SHOWN else ""

@@ -1,6 +1,6 @@
 """Classes that are commonly told apart: which emotions a task knows, and which of them it joins."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -9,9 +9,10 @@ from mien.corpora.class_names.emotion_names import (
     NO_EMOTION,
     NO_SENTIMENT,
     SENTIMENTS,
+    fold_name,
 )
 
-__all__ = ["SCHEMES", "Scheme"]
+__all__ = ["SCHEMES", "Scheme", "list_classes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +78,17 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         ),
     }
 )
+
+
+def list_classes(classes: Sequence[str], *, is_emotion: bool) -> Scheme:
+    """Return a scheme of classes that a user lists, under the names that are listed.
+
+    >>> list_classes(["Joy", "Zen"], is_emotion=True).find("happy")
+    'Joy'
+    """
+    own = {fold_name(name): name for name in classes}
+    if not is_emotion:
+        return Scheme(classes=tuple(classes), names=own, missing=frozenset())
+    listed = {EMOTIONS[fold]: name for fold, name in own.items() if fold in EMOTIONS}
+    names = {name: listed.get(emotion, emotion) for name, emotion in EMOTIONS.items()}
+    return Scheme(classes=tuple(classes), names=names | own)

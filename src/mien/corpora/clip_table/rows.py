@@ -65,7 +65,7 @@ def read_rows(
         required: Columns that must be there; ``label`` only where there is no target.
         known: Columns that are read; the others are listed.
         encoding: Its encoding; None finds it out.
-        targets: What is stated of targets; ``emotion`` is found without that.
+        targets: What is stated of targets; ``emotion`` is read without that.
 
     Raises:
         CorpusError: If the file is no such table, or not of these columns, or a cell of a target
@@ -82,21 +82,21 @@ def read_rows(
     _, header = next(table, (1, []))
     names = tuple(name.strip() for name in header)
     body = list(_check_rows(table, names, separator, path))
-    found = read_targets(path, names, body, targets)
+    annotated = read_targets(path, names, body, targets)
     columns = find_columns(
         names,
         lambda at: [cells[at].strip() for _, cells in body],
         path,
-        required=[name for name in required if name != "label" or not found.targets],
+        required=[name for name in required if name != "label" or not annotated.targets],
         known=known,
-        taken=found.columns,
+        taken=annotated.columns,
     )
     rows = [
         (line, {name: cells[at].strip() for name, at in columns.positions.items()})
         for line, cells in body
     ]
     _mend_ids(rows)
-    return TableRows(names, columns, rows, found.targets, found.values)
+    return TableRows(names, columns, rows, annotated.targets, annotated.values)
 
 
 def has_labels(

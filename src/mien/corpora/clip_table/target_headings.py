@@ -61,7 +61,7 @@ def find_target_columns(
 ) -> list[TargetColumn]:
     """Find the columns of targets.
 
-    ``emotion`` is found where it holds words or has a column per class; others must be stated.
+    ``emotion`` is one where it holds words or has a column per class; others must be stated.
 
     Args:
         header: The names of all columns, without spaces around them.
@@ -75,26 +75,26 @@ def find_target_columns(
     names = [request.name for request in requests]
     stated = set(names)
     known = _list_names([*names, *([] if EMOTION in stated else [EMOTION])])
-    found: dict[tuple[str, Task, str | None], TargetColumn] = {}
+    columns: dict[tuple[str, Task, str | None], TargetColumn] = {}
     for at, title in enumerate(header):
         column = _read_title(title, at, known)
         if column is None or not _is_used(column, cells, stated):
             continue
-        other = found.setdefault(column[1:], column)
+        other = columns.setdefault(column[1:], column)
         if other is not column:
             if column.target not in (title, header[other.at]):
                 raise CorpusError(
                     f"{path}:1: columns {show(header[other.at])} and {show(title)} mean the same; "
                     f"take one out, or call the right one {column.target}"
                 )
-            found[column[1:]] = column if title == column.target else other
-    lacking = [name for name in names if name not in {column.target for column in found.values()}]
+            columns[column[1:]] = column if title == column.target else other
+    lacking = [name for name in names if name not in {column.target for column in columns.values()}]
     if lacking:
         raise CorpusError(
             f"{path}:1: has no column for the target {lacking[0]!r}; there are: "
             f"{list_names(header)}"
         )
-    return list(found.values())
+    return list(columns.values())
 
 
 def _list_names(targets: Sequence[str]) -> dict[str, tuple[str, Task]]:

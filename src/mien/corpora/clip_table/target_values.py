@@ -198,9 +198,9 @@ class _TargetReader:
         sums = dict.fromkeys(self._naming.classes, 0.0)
         for name, at in by_name.items():
             value = _read_value(cells[at].strip(), show(self._header[at])[1:-1], where, most)
-            found = self._naming.names[name]
-            if found is not None:
-                sums[found] += value
+            meant = self._naming.names[name]
+            if meant is not None:
+                sums[meant] += value
         values = tuple(sums.values())
         if self.target.kind is not TargetKind.CLASS:
             return tuple(min(value, most.high) for value in values)

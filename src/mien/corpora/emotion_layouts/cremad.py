@@ -1,0 +1,241 @@
+"""CREMA-D from the names of its files and the votes of its raters (cao2014)."""
+
+import csv
+import io
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mien.corpora.class_names.schemes import SCHEMES
+from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
+from mien.corpora.emotion_layouts.layout_parts import (
+    LayoutClips,
+    LayoutRequest,
+    describe_names,
+    iterate_recordings,
+    make_classes,
+    name_class,
+    read_text,
+)
+from mien.corpora.recording_table import SUFFIXES, RecordedClip
+from mien.errors import ConfigError, CorpusError
+from mien.files.reading import show
+from mien.types import ID_SEPARATOR, Clip, Split, Task
+
+__all__ = ["SENTENCES", "read_cremad"]
+
+logger = logging.getLogger(__name__)
+
+SENTENCES = {
+    "IEO": "It's eleven o'clock",
+    "TIE": "That is exactly what happened",
+    "IOM": "I'm on my way to the meeting",
+    "IWW": "I wonder what this is about",
+    "TAI": "The airplane is almost full",
+    "MTI": "Maybe tomorrow it will be cold",
+    "IWL": "I would like a new alarm clock",
+    "ITH": "I think I have a doctor's appointment",
+    "DFA": "Don't forget a jacket",
+    "ITS": "I think I've seen this before",
+    "TSI": "The surface is slick",
+    "WSI": "We'll stop in a couple of minutes",
+}
+#: One file has the level X instead of XX.
+_NAME = re.compile(r"(\d{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX?)")
+_LETTERS = {
+    "A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad",
+}  # fmt: skip
+#: What was rated, by the first digit of the rows of ``tabulatedVotes.csv`` and the columns of
+#: ``summaryTable.csv``.
+_TASKS = {"1": Task.AUDIO, "2": Task.VIDEO, "3": Task.FUSION}
+_SUMMARY = {"VoiceVote": Task.AUDIO, "FaceVote": Task.VIDEO, "MultiModalVote": Task.FUSION}
+_FIRST_ACTOR, _LAST_ACTOR = 1001, 1091
+#: Of so many actors in order, one is not in train.
+_EVERY = 8
+
+Votes = Mapping[Task, Mapping[str, float]]
+
+
+def read_cremad(request: LayoutRequest) -> LayoutClips:
+    """Read a folder with recordings such as ``1001_DFA_ANG_XX.wav``, and the votes beside them.
+
+    ``tabulatedVotes.csv`` has how many raters heard, saw, or heard and saw each emotion: their
+    shares are the values of ``emotion``, for voice, face and both, and ``acted`` is what the actor
+    was told to show. ``summaryTable.csv`` has the most frequent answers alone; several of them
+    count alike. With neither, ``emotion`` is what was acted. Of every eight actors in order of
+    their numbers one is valid or test, in turn, as in ``recipes/cremad.py``; nothing is published.
+    Without recordings the clips are those that have votes.
+
+    Raises:
+        CorpusError: If no file has such a name, or the votes are not as they should be.
+    """
+    if request.fold is not None:
+        raise ConfigError("--fold: CREMA-D has no published folds; leave it out")
+    folder = request.folder
+    paths = _find_recordings(folder)
+    votes = _read_votes(folder)
+    names = sorted(paths) or sorted(votes)
+    if not names:
+        raise CorpusError(f"{folder}: has no recording with a name such as 1001_DFA_ANG_XX.wav")
+    stated = request.emotion("cremad6")
+    has_votes = bool(votes)
+    acted = make_classes(
+        TargetRequest(name="acted", scheme=SCHEMES["cremad6"]) if has_votes else stated,
+        [name.split("_")[2] for name in names],
+        folder,
+    )
+    counts = Counter(_LETTERS.values() if has_votes else ())
+    target, classes = name_class(stated, counts, folder)
+    lacking = [name for name in names if name not in votes] if has_votes else []
+    if lacking:
+        logger.warning(
+            "%s: %d of %d clips have no votes: %s",
+            folder, len(lacking), len(names), describe_names(lacking),
+        )  # fmt: skip
+    clips = []
+    for name, shown in zip(names, acted.values, strict=True):
+        own = {Task.FUSION: shown} if shown else {}
+        rated = {
+            task: shares
+            for task, counts in votes.get(name, {}).items()
+            if (shares := _share(counts, target.classes, classes)) is not None
+        }
+        actor, sentence = name.split("_")[:2]
+        media = paths.get(name, Path("AudioWAV", f"{name}.wav"))
+        clip = Clip(
+            id=f"{actor}{ID_SEPARATOR}{name}",
+            split=_find_split(int(actor)),
+            transcript=SENTENCES[sentence],
+            labels={},
+            media=media,
+            speaker=actor,
+            targets={
+                key: values
+                for key, values in ((EMOTION, rated if has_votes else own), ("acted", own))
+                if values and (has_votes or key == EMOTION)
+            },
+        )
+        clips.append(RecordedClip(clip, folder / media))
+    return LayoutClips(clips, (target, acted.target) if has_votes else (acted.target,))
+
+
+def _find_recordings(folder: Path) -> dict[str, Path]:
+    """Return the recording of each clip; pictures with sound before sound."""
+    paths: dict[str, Path] = {}
+    others = []
+    for path in iterate_recordings(folder):
+        if not _is_name(path.stem):
+            others.append(path.name)
+        elif path.stem not in paths or _rank(path) < _rank(paths[path.stem]):
+            paths[path.stem] = path
+    if others and paths:
+        logger.warning(
+            "%s: %d recordings are left out that are not named as those of CREMA-D: %s",
+            folder, len(others), describe_names(others),
+        )  # fmt: skip
+    return paths
+
+
+def _is_name(name: str) -> bool:
+    match = _NAME.fullmatch(name)
+    return (
+        match is not None and _FIRST_ACTOR <= int(match[1]) <= _LAST_ACTOR and match[2] in SENTENCES
+    )
+
+
+def _rank(path: Path) -> int:
+    return SUFFIXES.index(path.suffix.lower())
+
+
+def _find_split(actor: int) -> Split:
+    number, rest = divmod(actor - _FIRST_ACTOR, _EVERY)
+    return "train" if rest != _EVERY - 1 else "valid" if number % 2 == 0 else "test"
+
+
+def _read_votes(folder: Path) -> dict[str, dict[Task, dict[str, float]]]:
+    """Return how many votes each emotion has, by clip and by what was rated."""
+    readers = {"tabulatedVotes.csv": _read_tabulated, "summaryTable.csv": _read_summary}
+    for name, read in readers.items():
+        for parent in ("processedResults", ".", "data/InfoAndStats/processedResults"):
+            path = folder / parent / name
+            if path.is_file():
+                votes: dict[str, dict[Task, dict[str, float]]] = {}
+                for clip, task, counts in read(path):
+                    votes.setdefault(clip, {})[task] = counts
+                logger.info("%s: has votes for %d clips", path, len(votes))
+                return votes
+    return {}
+
+
+def _read_tabulated(path: Path) -> Iterator[tuple[str, Task, dict[str, float]]]:
+    for line, row in _read_rows(path, ("", *_LETTERS, "fileName")):
+        where = f"{path}:{line}"
+        task = _TASKS.get(row[""][:1]) if len(row[""]) == 6 else None
+        if task is None:
+            raise CorpusError(
+                f"{where}: the row is called {show(row[''])}, must be a number of six digits that "
+                "begins with 1 (voice), 2 (face) or 3 (both)"
+            )
+        counts = {}
+        for letter, emotion in _LETTERS.items():
+            cell = row[letter]
+            if not (cell.isascii() and cell.isdecimal() and len(cell) < 7):
+                raise CorpusError(f"{where}: {letter} is {show(cell)}, must be a number of votes")
+            counts[emotion] = float(cell)
+        yield _check_clip(row["fileName"], where), task, counts
+
+
+def _read_summary(path: Path) -> Iterator[tuple[str, Task, dict[str, float]]]:
+    for line, row in _read_rows(path, ("FileName", *_SUMMARY)):
+        where = f"{path}:{line}"
+        clip = _check_clip(row["FileName"], where)
+        for column, task in _SUMMARY.items():
+            letters = row[column].split(":")
+            unknown = [letter for letter in letters if letter not in _LETTERS]
+            if unknown:
+                raise CorpusError(
+                    f"{where}: {column} is {show(row[column])}, must be letters of "
+                    f"{''.join(_LETTERS)} with colons between them"
+                )
+            yield clip, task, {_LETTERS[letter]: 1.0 for letter in letters}
+
+
+def _check_clip(name: str, where: str) -> str:
+    if not _is_name(name):
+        raise CorpusError(f"{where}: the clip is {show(name)}, must be such as 1001_DFA_ANG_XX")
+    return name
+
+
+def _read_rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line and cells of every row of a table that R has written."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        lacking = [name for name in needed if name not in header]
+        if lacking:
+            raise CorpusError(f"{path}:1: has no column {lacking[0]!r}; get the file again")
+        for cells in reader:
+            if not any(cells):
+                continue
+            if len(cells) != len(header):
+                raise CorpusError(
+                    f"{path}:{reader.line_num}: has {len(cells)} cells, the header {len(header)}"
+                )
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
+
+
+def _share(
+    counts: Mapping[str, float], order: tuple[str, ...], classes: Mapping[str, str | None]
+) -> tuple[float, ...] | None:
+    """Return the shares of votes; None where nobody voted for any of the classes."""
+    sums = dict.fromkeys(order, 0.0)
+    for emotion, count in counts.items():
+        meant = classes[emotion]
+        if meant is not None:
+            sums[meant] += count
+    total = sum(sums.values())
+    return tuple(value / total for value in sums.values()) if total else None

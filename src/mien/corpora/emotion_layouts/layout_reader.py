@@ -1,0 +1,109 @@
+"""Which emotion corpus a folder is read as, and what all of them share once they are read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from mien.corpora.clip_table.splits import report_absent
+from mien.corpora.clip_table.target_requests import read_target_requests
+from mien.corpora.emotion_layouts.cremad import read_cremad
+from mien.corpora.emotion_layouts.iemocap import read_iemocap
+from mien.corpora.emotion_layouts.layout_parts import LayoutClips, LayoutRequest
+from mien.corpora.emotion_layouts.meld import read_meld
+from mien.corpora.emotion_layouts.mer import read_mer
+from mien.corpora.emotion_layouts.ravdess import read_ravdess
+from mien.corpora.recording_table import Recordings
+from mien.corpora.unlabelled import is_annotated
+from mien.errors import ConfigError, name_known
+from mien.types import Corpus, Scale
+
+__all__ = ["LAYOUTS", "EmotionLayout", "is_layout", "read_layout"]
+
+
+class EmotionLayout(NamedTuple):
+    """How an emotion corpus is read.
+
+    Attributes:
+        read: Its reader.
+        language: ISO 639-1 code of what is said.
+        targets: What may be stated of with ``--target``.
+        scale: Range of its sentiment, if it has any.
+    """
+
+    read: Callable[[LayoutRequest], LayoutClips]
+    language: str
+    targets: tuple[str, ...]
+    scale: Scale | None = None
+
+
+#: By the names that ``--corpus`` has for them.
+LAYOUTS: Mapping[str, EmotionLayout] = MappingProxyType(
+    {
+        "iemocap": EmotionLayout(
+            read_iemocap, "en", ("emotion", "valence", "arousal", "dominance")
+        ),
+        "meld": EmotionLayout(read_meld, "en", ("emotion", "sentiment")),
+        "mer": EmotionLayout(read_mer, "zh", ("emotion", "valence")),
+        "ravdess": EmotionLayout(read_ravdess, "en", ("emotion",)),
+        "cremad": EmotionLayout(read_cremad, "en", ("emotion",)),
+    }
+)
+
+
+def is_layout(name: str, source: Path) -> bool:
+    """Return whether a folder is that of an emotion corpus, and not one with a table of clips."""
+    return name in LAYOUTS and source.is_dir() and not (source / "label.csv").is_file()
+
+
+def read_layout(
+    name: str,
+    folder: str | Path,
+    *,
+    targets: Sequence[str] = (),
+    fold: int | None = None,
+    language: str | None = None,
+) -> Recordings:
+    """Read an emotion corpus from the folder that people download.
+
+    Args:
+        name: ``iemocap``, ``meld``, ``mosei-emotions``, ``mer``, ``ravdess`` or ``cremad``.
+        folder: The folder.
+        targets: Which classes are told apart, such as ``emotion=iemocap6``; each corpus has a
+            scheme of its own else.
+        fold: Number of the fold that is tested, from 1; each corpus has a split of its own else.
+        language: ISO 639-1 code of what is said, if it is not that of the corpus.
+
+    Returns:
+        The clips and where their recordings are; nothing says that they are there.
+
+    Raises:
+        ConfigError: If there is no such corpus, target or fold.
+        CorpusError: If the folder is not of that layout, or a line of it is not as it should be.
+    """
+    if name not in LAYOUTS:
+        raise ConfigError(f"no emotion corpus is called {name!r}; {name_known(name, LAYOUTS)}")
+    layout, folder = LAYOUTS[name], Path(folder)
+    requests = {request.name: request for request in read_target_requests(targets)}
+    unknown = [target for target in requests if target not in layout.targets]
+    if unknown:
+        raise ConfigError(
+            f"--target {unknown[0]}=...: {name} has no such target; "
+            f"{name_known(unknown[0], layout.targets)}"
+        )
+    read = layout.read(LayoutRequest(folder=folder, targets=requests, fold=fold))
+    clips = tuple(each.clip for each in read.clips)
+    report_absent(folder, clips, read.targets)
+    return Recordings(
+        corpus=Corpus(
+            name=name,
+            language=language or layout.language,
+            scale=layout.scale or Scale(-1, 1),
+            clips=clips,
+            is_annotated=any(map(is_annotated, clips)),
+            targets=read.targets,
+        ),
+        paths=tuple(each.path for each in read.clips),
+        origin={"source": folder.resolve().name, "layout": name, **read.origin},
+        are_cut=read.are_cut,
+    )

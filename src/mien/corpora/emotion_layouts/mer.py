@@ -1,0 +1,274 @@
+"""The MER challenges of 2023 and 2024, and the label files of MERTools (lian2023).
+
+train-label.csv, test1-label.csv, ...        name, discrete, valence
+label-6way.npz, label_4way.npz, label.npz    {NAME: {"emo": EMOTION, "val": VALENCE}} of each part
+transcription.csv                            name, and the text
+train/, test1/, video/, subvideo/            NAME.mp4
+"""
+
+import csv
+import io
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from mien.corpora.clip_table.splits import find_split
+from mien.corpora.emotion_layouts.label_file import read_label_file
+from mien.corpora.emotion_layouts.layout_parts import (
+    LayoutClips,
+    LayoutRequest,
+    find_scale,
+    iterate_recordings,
+    make_classes,
+    read_text,
+)
+from mien.corpora.group_folds import assign_splits, make_folds
+from mien.corpora.recording_table import RecordedClip
+from mien.errors import CorpusError
+from mien.files.reading import show
+from mien.types import ID_SEPARATOR, Clip, Scale, Split, Target, TargetKind, Task
+
+__all__ = ["read_mer"]
+
+logger = logging.getLogger(__name__)
+
+_SCALE = Scale(-5, 5)
+_NUM_FOLDS = 5
+#: What the field calls the columns of a table.
+_EMOTION = ("discrete", "emo", "emotion", "label", "emotion_label")
+_VALENCE = ("valence", "val")
+_TEXTS = ("sentence", "text", "chinese", "english", "transcription")
+#: What stands in label files where valence was not annotated.
+_NO_VALENCE = -10.0
+_LONGEST_NAME = 200
+
+
+class _Row(NamedTuple):
+    """A clip as a table or a label file has it."""
+
+    name: str
+    part: str
+    emotion: str
+    valence: float | None
+
+
+def read_mer(request: LayoutRequest) -> LayoutClips:
+    """Read the folder of a challenge, or one that MERTools has prepared.
+
+    Parts whose name begins with ``train`` are train, ``val`` or ``dev`` valid, ``test`` and
+    ``semi`` test. Where no part is valid, five folds of train are made, with alike shares of the
+    classes, and the one that ``fold`` says is valid, the fifth without it: the published code
+    leaves out each of five in turn, drawn at random. In MERTools' files of IEMOCAP, which have one
+    part, a fold is test and the one before it valid. Targets are ``emotion``, six classes, and
+    ``valence``, from -5 to 5, where it is annotated.
+
+    Raises:
+        CorpusError: If there are no labels, or a row is not as it should be.
+    """
+    folder = request.folder
+    rows = list(_read_rows(folder))
+    emotion = make_classes(
+        request.emotion(_choose_scheme(rows)), [row.emotion for row in rows], folder
+    )
+    scale = find_scale(request, "valence", _SCALE)
+    paths = {path.stem: path for path in iterate_recordings(folder)}
+    texts = _read_texts(folder)
+    clips = []
+    for row, values in zip(rows, emotion.values, strict=True):
+        targets: dict[str, dict[Task, tuple[float, ...]]] = {}
+        if values is not None:
+            targets["emotion"] = {Task.FUSION: values}
+        if row.valence is not None:
+            targets["valence"] = {Task.FUSION: (_check_valence(row, scale, folder),)}
+        media = paths.get(row.name, Path(row.part, f"{row.name}.mp4"))
+        clip = Clip(
+            id=f"{row.name}{ID_SEPARATOR}1",
+            split=_find_split(row.part),
+            transcript=texts.get(row.name, ""),
+            labels={},
+            media=media,
+            targets=targets,
+        )
+        clips.append(RecordedClip(clip, folder / media))
+    targets_there = [emotion.target]
+    if any(row.valence is not None for row in rows):
+        targets_there.append(Target(name="valence", kind=TargetKind.SCORE, scale=scale))
+    return LayoutClips(_make_valid(clips, request.fold or _NUM_FOLDS), tuple(targets_there))
+
+
+def _choose_scheme(rows: list[_Row]) -> str:
+    """Return the classes of MER, or those of the corpus that MERTools has prepared."""
+    there = {row.emotion for row in rows}
+    if any(row.part == "whole" for row in rows):
+        return "iemocap6" if there & {"exc", "fru"} else "iemocap4"
+    return "meld7" if rows[0].name.startswith(("train_dia", "val_dia", "test_dia")) else "mer6"
+
+
+def _read_rows(folder: Path) -> Iterator[_Row]:
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: is not a folder; give the folder with train-label.csv")
+    tables = sorted(path for path in folder.glob("*label*.csv") if not path.name.startswith("."))
+    files = sorted(path for path in folder.glob("*label*.npz") if not path.name.startswith("."))
+    if not tables and len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        raise CorpusError(f"{folder}: has {names}; leave one of them")
+    if not tables and not files:
+        raise CorpusError(
+            f"{folder}: has neither tables such as train-label.csv nor a file such as "
+            "label-6way.npz"
+        )
+    seen: dict[str, str] = {}
+    rows = (row for path in tables for row in _read_table(path)) if tables else _read_npz(files[0])
+    for where, row in rows:
+        if row.name in seen:
+            raise CorpusError(f"{where}: clip {show(row.name)} is already in {seen[row.name]}")
+        seen[row.name] = where
+        yield row
+
+
+def _read_table(path: Path) -> Iterator[tuple[str, _Row]]:
+    part = path.stem.lower().replace("label", "").strip("-_ ") or "train"
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        columns = {
+            "name": _find_column(header, ("name",), path),
+            "emotion": _find_column(header, _EMOTION, path),
+        }
+        valence = next((header.index(name) for name in _VALENCE if name in header), None)
+        for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if not any(cells):
+                continue
+            if len(cells) != len(header):
+                raise CorpusError(f"{where}: has {len(cells)} cells, the header {len(header)}")
+            name = _check_name(cells[columns["name"]].strip(), where)
+            number = None if valence is None else _read_valence(cells[valence].strip(), where)
+            yield where, _Row(name, part, cells[columns["emotion"]].strip(), number)
+    except csv.Error as error:
+        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
+
+
+def _find_column(header: list[str], names: tuple[str, ...], path: Path) -> int:
+    for name in names:
+        if name in header:
+            return header.index(name)
+    raise CorpusError(
+        f"{path}:1: has no column {names[0]!r}; there are: {', '.join(map(show, header[:12]))}"
+    )
+
+
+def _read_npz(path: Path) -> Iterator[tuple[str, _Row]]:
+    for part, clips in read_label_file(path).items():
+        order = _find_order(part, clips)
+        for name, values in clips.items():
+            where = f"{path}: {part}: clip {show(name)}"
+            emotion = values.get("emo", "")
+            if isinstance(emotion, int):
+                if not 0 <= emotion < len(order):
+                    raise CorpusError(
+                        f"{where}: emo is {emotion}; its classes are not known by number; give "
+                        "the tables of labels"
+                    )
+                emotion = order[emotion]
+            yield (
+                where,
+                _Row(
+                    _check_name(name, where),
+                    part.removesuffix("_corpus"),
+                    str(emotion),
+                    _read_valence(str(values.get("val", "")), where),
+                ),
+            )
+
+
+def _find_order(part: str, clips: Mapping[str, Mapping[str, object]]) -> tuple[str, ...]:
+    """Return what the numbers of emotions stand for, in the files that MERTools writes."""
+    if part == "whole_corpus":
+        return ("hap", "sad", "neu", "ang", "exc", "fru")
+    if any(name.startswith(("train_dia", "val_dia", "test_dia")) for name in clips):
+        return ("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise")
+    return ()
+
+
+def _check_name(name: str, where: str) -> str:
+    if not name or len(name) > _LONGEST_NAME or any(sign in name for sign in "/\\\0"):
+        raise CorpusError(f"{where}: the name is {show(name)}, must be that of a file")
+    if ID_SEPARATOR in name or name in (".", ".."):
+        raise CorpusError(f"{where}: the name is {show(name)}, must be that of a clip")
+    return name
+
+
+def _read_valence(cell: str, where: str) -> float | None:
+    if not cell:
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        raise CorpusError(f"{where}: valence is {show(cell)}, must be a number") from None
+    return None if value == _NO_VALENCE or math.isnan(value) else value
+
+
+def _check_valence(row: _Row, scale: Scale, folder: Path) -> float:
+    value = row.valence
+    if value is None or not scale.low <= value <= scale.high:
+        raise CorpusError(
+            f"{folder}: clip {show(row.name)}: valence is {value!r}, must be from {scale.low:g} to "
+            f"{scale.high:g}; --target valence=LOW:HIGH states another range"
+        )
+    return value
+
+
+def _find_split(part: str) -> Split:
+    """Return the split of a part by what its name begins with."""
+    letters = part.lower().strip("-_ 0123456789")
+    for length in range(len(letters), 1, -1):
+        split = find_split(letters[:length])
+        if split is not None:
+            return split
+    return "test" if letters.startswith("semi") else "train"
+
+
+def _make_valid(clips: list[RecordedClip], fold: int) -> list[RecordedClip]:
+    """Take a fold of train for valid where there is none, and another for test."""
+    there = Counter(each.clip.split for each in clips)
+    if there["valid"]:
+        return clips
+    train = [each.clip for each in clips if each.clip.split == "train"]
+    if len(train) < _NUM_FOLDS:
+        logger.warning("%d clips of train are too few to take valid from", len(train))
+        return clips
+    folds = make_folds(train, by="clip", num_folds=_NUM_FOLDS, seed=1)
+    splits = dict(zip((clip.id for clip in train), assign_splits(folds, fold), strict=True))
+    if there["test"]:
+        splits = {key: "valid" if value == "test" else "train" for key, value in splits.items()}
+    return [
+        RecordedClip(replace(each.clip, split=splits.get(each.clip.id, each.clip.split)), each.path)
+        for each in clips
+    ]
+
+
+def _read_texts(folder: Path) -> dict[str, str]:
+    path = next(
+        (
+            folder / name
+            for name in ("transcription.csv", "transcription_merge.csv", "transcripts.csv")
+            if (folder / name).is_file()
+        ),
+        None,
+    )
+    if path is None:
+        logger.info("%s: has no transcription.csv; clips have no transcripts", folder)
+        return {}
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        name, text = _find_column(header, ("name",), path), _find_column(header, _TEXTS, path)
+        most = max(name, text)
+        return {cells[name].strip(): cells[text].strip() for cells in reader if len(cells) > most}
+    except csv.Error as error:
+        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
