@@ -492,3 +492,94 @@ def test_a_broken_row_of_mer_is_named(tmp_path, table, message):
 def test_a_corpus_that_nobody_knows_is_named(tmp_path):
     with pytest.raises(ConfigError, match="no emotion corpus is called 'medl'; did you mean 'meld"):
         read_layout("medl", tmp_path)
+
+
+# --- CMU-MOSEI
+
+LABELS = "video_id,clip_id,text,label,label_T,label_A,label_V,annotation,mode"
+
+
+def put_sequence(path, **videos):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for video, (features, intervals) in videos.items():
+            group = file.create_group(f"All Labels/data/{video}")
+            group["features"], group["intervals"] = features, intervals
+    return path
+
+
+def test_mosei_has_intensities_by_the_start_of_each_segment(tmp_path, caplog):
+    rows = (
+        "-3g5yACwYnA,82_7645,Key,1.0,,,,Positive,train",
+        "-3g5yACwYnA,4_84,No,0,,,,Neutral,test",
+        "other,1_5,No,0,,,,Neutral,valid",
+    )
+    put(tmp_path, **{"label.csv": "\n".join([LABELS, *rows])})
+    put_sequence(
+        tmp_path / "CMU_MOSEI_Labels.csd",
+        **{"-3g5yACwYnA": (
+            [[1.0, 0.6667, 0, 0, 0, 0, 4.0], [0.0, 0, 1, 2, 0, 0, 0]],
+            [[82.7645, 100.555], [4.84, 14.052]],
+        )},
+    )  # fmt: skip
+    read = read_layout("mosei-emotions", tmp_path)
+    (target,) = read.corpus.targets
+    assert (target.kind, target.scale) == ("intensities", Scale(0, 3))
+    assert target.classes == ("happy", "sad", "angry", "surprised", "disgusted", "fearful")
+    assert values(read) == [(0.6667, 0, 0, 0, 0, 3.0), (0, 1, 2, 0, 0, 0), None]
+    assert read.corpus.clips[0].labels == {Task.FUSION: 1.0}
+    assert read.paths[0] == tmp_path / "Raw" / "-3g5yACwYnA" / "82_7645.mp4"
+    assert "1 segments have values off 0 to 3; they are cut" in caplog.text
+    assert "1 of 3 clips have no intensities, such as 'other$_$1_5'" in caplog.text
+    read = read_layout("mosei-emotions", tmp_path, targets=["emotion=fear|joy"])
+    assert (read.corpus.targets[0].kind, read.corpus.targets[0].classes) == (
+        "labels", ("fear", "joy"),
+    )  # fmt: skip
+    assert values(read) == [(1, 1), (0, 0), None]
+    with pytest.raises(
+        ConfigError, match="'calm' is none of the emotions of CMU-MOSEI, happy, sad"
+    ):
+        read_layout("mosei-emotions", tmp_path, targets=["emotion=calm|joy"])
+
+
+def test_a_table_of_mosei_may_hold_the_intensities_itself(tmp_path):
+    header = "video_id,clip_id,text,label,mode,happy,sad,anger,surprise,disgust,fear"
+    put(
+        tmp_path, **{"label.csv": f"{header}\nv,1,so,1,train,0.5,0,3,0,0,0\nv,2,so,1,train,,,,,,\n"}
+    )
+    assert values(read_layout("mosei-emotions", tmp_path)) == [(0.5, 0, 3, 0, 0, 0), None]
+    put(tmp_path, **{"label.csv": f"{header}\nv,1,so,1,train,0.5,0,4,0,0,0\n"})
+    with pytest.raises(CorpusError, match=":2: anger is '4', must be a number from 0 to 3"):
+        read_layout("mosei-emotions", tmp_path)
+    put(tmp_path, **{"label.csv": "video_id,clip_id,text,label,mode,happy\nv,1,so,1,train,1\n"})
+    with pytest.raises(
+        CorpusError, match="has no column for sad, angry, surprised, disgusted, fea"
+    ):
+        read_layout("mosei-emotions", tmp_path)
+
+
+def test_a_hostile_sequence_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    put(tmp_path, **{"label.csv": f"{LABELS}\nv,1_5,so,1,,,,,train\n", "secret.h5": b""})
+    path = tmp_path / "a.csd"
+    put_sequence(tmp_path / "secret.h5", v=([[1.0] * 7], [[1.5, 2]]))
+    with h5py.File(path, "w") as file:
+        file.create_group("All Labels/data")["v"] = h5py.ExternalLink(
+            str(tmp_path / "secret.h5"), "/All Labels/data/v"
+        )
+    with pytest.raises(CorpusError, match=r"a\.csd: 'v' is a link, or is not there"):
+        read_layout("mosei-emotions", tmp_path)
+    put_sequence(path, v=([[1.0] * 6], [[1.5, 2]]))
+    with pytest.raises(CorpusError, match=r"features: must be numbers of shape \(segments, 7\)"):
+        read_layout("mosei-emotions", tmp_path)
+    put_sequence(path, v=([[np.nan] * 7], [[1.5, 2]]))
+    with pytest.raises(CorpusError, match="has a value that is not finite"):
+        read_layout("mosei-emotions", tmp_path)
+    put_sequence(path, v=([[1.0] * 7], [[7.5, 8]]))
+    with pytest.raises(CorpusError, match=r"has none of the clips of label\.csv"):
+        read_layout("mosei-emotions", tmp_path)
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(CorpusError, match="is not a label file of CMU-MOSEI"):
+        read_layout("mosei-emotions", tmp_path)
+    with pytest.raises(CorpusError, match=r"has no label\.csv, the field's table"):
+        read_layout("mosei-emotions", put(tmp_path / "b", a=""))

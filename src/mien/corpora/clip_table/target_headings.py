@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from mien.corpora.class_names.emotion_names import fold_name
 from mien.corpora.clip_table.cells import is_number
 from mien.corpora.clip_table.columns import list_names, normalise
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
@@ -61,7 +62,8 @@ def find_target_columns(
 ) -> list[TargetColumn]:
     """Find the columns of targets.
 
-    ``emotion`` is one where it holds words or has a column per class; others must be stated.
+    ``emotion`` is one where it holds words or has a column per class; others must be stated. Of a
+    target with a range and a scheme, columns with the names of its classes are those of them.
 
     Args:
         header: The names of all columns, without spaces around them.
@@ -77,7 +79,7 @@ def find_target_columns(
     known = _list_names([*names, *([] if EMOTION in stated else [EMOTION])])
     columns: dict[tuple[str, Task, str | None], TargetColumn] = {}
     for at, title in enumerate(header):
-        column = _read_title(title, at, known)
+        column = _read_title(title, at, known) or _read_class(title, at, requests)
         if column is None or not _is_used(column, cells, stated):
             continue
         other = columns.setdefault(column[1:], column)
@@ -120,6 +122,14 @@ def _read_title(title: str, at: int, known: Mapping[str, tuple[str, Task]]) -> T
         return None
     target, task = meaning
     return TargetColumn(at, target, task, class_name.strip() if mark else None)
+
+
+def _read_class(title: str, at: int, requests: Sequence[TargetRequest]) -> TargetColumn | None:
+    for request in requests:
+        scheme = request.scheme if request.scale is not None else None
+        if scheme is not None and scheme.find(fold_name(title)) is not None:
+            return TargetColumn(at, request.name, Task.FUSION, title)
+    return None
 
 
 def _is_used(column: TargetColumn, cells: Callable[[int], Sequence[str]], stated: set[str]) -> bool:

@@ -12,6 +12,7 @@ from mien.corpora.emotion_layouts.iemocap import read_iemocap
 from mien.corpora.emotion_layouts.layout_parts import LayoutClips, LayoutRequest
 from mien.corpora.emotion_layouts.meld import read_meld
 from mien.corpora.emotion_layouts.mer import read_mer
+from mien.corpora.emotion_layouts.mosei_emotions import read_mosei_emotions
 from mien.corpora.emotion_layouts.ravdess import read_ravdess
 from mien.corpora.recording_table import Recordings
 from mien.corpora.unlabelled import is_annotated
@@ -29,12 +30,14 @@ class EmotionLayout(NamedTuple):
         language: ISO 639-1 code of what is said.
         targets: What may be stated of with ``--target``.
         scale: Range of its sentiment, if it has any.
+        has_table: Whether a table ``label.csv`` is part of it.
     """
 
     read: Callable[[LayoutRequest], LayoutClips]
     language: str
     targets: tuple[str, ...]
     scale: Scale | None = None
+    has_table: bool = False
 
 
 #: By the names that ``--corpus`` has for them.
@@ -44,6 +47,9 @@ LAYOUTS: Mapping[str, EmotionLayout] = MappingProxyType(
             read_iemocap, "en", ("emotion", "valence", "arousal", "dominance")
         ),
         "meld": EmotionLayout(read_meld, "en", ("emotion", "sentiment")),
+        "mosei-emotions": EmotionLayout(
+            read_mosei_emotions, "en", ("emotion",), scale=Scale(-3, 3), has_table=True
+        ),
         "mer": EmotionLayout(read_mer, "zh", ("emotion", "valence")),
         "ravdess": EmotionLayout(read_ravdess, "en", ("emotion",)),
         "cremad": EmotionLayout(read_cremad, "en", ("emotion",)),
@@ -53,7 +59,9 @@ LAYOUTS: Mapping[str, EmotionLayout] = MappingProxyType(
 
 def is_layout(name: str, source: Path) -> bool:
     """Return whether a folder is that of an emotion corpus, and not one with a table of clips."""
-    return name in LAYOUTS and source.is_dir() and not (source / "label.csv").is_file()
+    if name not in LAYOUTS or not source.is_dir():
+        return False
+    return LAYOUTS[name].has_table or not (source / "label.csv").is_file()
 
 
 def read_layout(
