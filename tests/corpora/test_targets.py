@@ -83,7 +83,7 @@ def test_a_scheme_joins_classes_and_leaves_others_out(write, caplog):
     assert corpus.targets[0].classes == ("angry", "happy", "sad", "neutral")
     assert values(corpus) == [(0, 1, 0, 0), (0, 1, 0, 0), None, (0, 0, 0, 1)]
     assert "these are left out, and their clips are not annotated for it: 'fru' (1)" in caplog.text
-    assert "no clip of train has the class 'angry'; no model can learn it" in caplog.text
+    assert "no clip of train has the class 'angry', 'sad'; no model can learn that" in caplog.text
 
 
 def test_names_that_a_scheme_or_a_list_does_not_know_are_listed_with_counts(write):

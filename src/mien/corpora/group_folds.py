@@ -59,7 +59,8 @@ def make_folds(
     strata = _stratify(clips)
     sums = np.zeros((num_groups, int(strata.max()) + 1))
     np.add.at(sums, (groups, strata), 1.0)
-    return _share_out(sums, count, np.random.default_rng(seed))[groups] + 1
+    folds = _share_out(sums, count, np.random.default_rng(seed))
+    return np.take(folds, groups) + 1
 
 
 def assign_splits(folds: Int64[np.ndarray, " N"], tested: int) -> list[Split]:

@@ -38,7 +38,7 @@ class Scheme:
         return name if name in self.classes else None
 
 
-#: By name. ``iemocap4`` and ``iemocap6`` are what poria2017 and later work tell apart on IEMOCAP,
+#: By name. ``iemocap4`` and ``iemocap6`` are what most work tells apart on IEMOCAP (busso2008),
 #: ``mer6`` the classes of MER2023 and MER2024, ``ferplus8`` those of FER+.
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     {

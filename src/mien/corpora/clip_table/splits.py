@@ -26,6 +26,7 @@ _SPLITS: Mapping[str, Split] = MappingProxyType(
 MIXED = ("train_mix", "trainmix", "mix")
 #: Seconds by which pieces in two splits may overlap: cuts are rounded.
 _TOLERANCE = 0.25
+_SHOWN = 12
 
 
 def find_split(text: str) -> Split | None:
@@ -119,14 +120,18 @@ def report_absent(path: Path, clips: Sequence[Clip], targets: Sequence[Target]) 
             for clip in clips
             for value in clip.targets.get(target.name, {}).values()
         ]
+        lacking = []
         for at, name in enumerate(target.classes):
             splits = {split for split, value in values if value[at] > 0}
             if "train" not in splits:
-                logger.warning(
-                    "%s: %s: no clip of train has the class %s%s; no model can learn it",
-                    path, target.name, show(name),
-                    f" (clips of {' and '.join(sorted(splits))} have)" if splits else "",
-                )  # fmt: skip
+                there = f" (clips of {' and '.join(sorted(splits))} have)" if splits else ""
+                lacking.append(f"{show(name)}{there}")
+        if lacking:
+            more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+            logger.warning(
+                "%s: %s: no clip of train has the class %s%s; no model can learn that",
+                path, target.name, ", ".join(lacking[:_SHOWN]), more,
+            )  # fmt: skip
         if len(target.classes) == 1 and target.kind is TargetKind.CLASS:
             logger.warning(
                 "%s: %s has one class alone, %s; there is nothing to tell apart",

@@ -95,8 +95,8 @@ def _join(
         raise CorpusError(f"{folder}: has {names}; leave CMU_MOSEI_Labels.csd alone")
     segments: dict[str, list[tuple[float, Values]]] = {}
     num_cut = 0
-    for video, values, starts, _ in read_label_sequence(sequences[0]):
-        intensities = values[:, 1:]
+    for video, labels, starts, _ in read_label_sequence(sequences[0]):
+        intensities = labels[:, 1:]
         num_cut += int(((intensities < _SCALE.low) | (intensities > _SCALE.high)).any(1).sum())
         rows = _SCALE.clip(intensities).tolist()
         segments[video] = list(zip(starts.tolist(), map(tuple, rows), strict=True))
