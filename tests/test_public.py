@@ -34,6 +34,7 @@ FUNCTION_OF = {
     "extract": "extract",
     "extractors": "list_extractors",
     "import": "write_store",
+    "folds": "write_folds",
     "info": "summarise_store",
     "labels": "report_labels",
     "pack": "pack",

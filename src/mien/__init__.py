@@ -13,6 +13,7 @@ In the order of use; runs, stores and settings are taken as such, or by their pa
     open_store        open a store; len(), loops, to_pandas()
     summarise_store   count what is in a store
     export_store      write a store as pickle, npz or parquet
+    write_folds       write a store for each fold of a store, without speakers in two splits
 
     read_config       read settings, by name or from TOML; list_configs names them
     train             train with every seed, evaluate, and write a run folder
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from mien.corpora.published.reader import read_published as read_published
     from mien.corpora.table import read_table as read_table
     from mien.data.dataset import ClipDataset as ClipDataset
+    from mien.data.export.fold_stores import write_folds as write_folds
     from mien.data.export.layouts import export_store as export_store
     from mien.data.store import Store as Store
     from mien.data.store import open_store as open_store
@@ -148,6 +150,7 @@ __all__ = [
     "run_study",
     "summarise_store",
     "train",
+    "write_folds",
     "write_report",
     "write_store",
 ]
@@ -227,6 +230,7 @@ _HOMES = {
     "run_study": ("mien.studies.study", "run_study"),
     "summarise_store": ("mien.data.summary", "summarise"),
     "train": ("mien.training.experiment", "train"),
+    "write_folds": ("mien.data.export.fold_stores", "write_folds"),
     "write_report": ("mien.reports.page", "write_report"),
     "write_store": ("mien.data.store_writer", "write_store"),
 }

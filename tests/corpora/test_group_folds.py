@@ -120,3 +120,12 @@ def test_folds_are_as_even_as_those_of_scikit_learn():
             theirs[test] = fold
         ours = make_folds(clips, num_folds=5, seed=seed) - 1
         assert spread(ours) == pytest.approx(spread(theirs), abs=0.02)
+
+
+def test_speakers_who_are_in_all_videos_leave_no_folds():
+    clips = [clip(f"v{at}$_$1", "ross") for at in range(5)]
+    with pytest.raises(
+        CorpusError, match=r"all clips are of one group .*; videos join .* by video"
+    ):
+        make_folds(clips, by="speaker")
+    assert sorted(make_folds(clips, by="video").tolist()) == [1, 2, 3, 4, 5]

@@ -25,7 +25,7 @@ from mien.errors import ConfigError
 if TYPE_CHECKING:
     from mien.corpora import Facts
 
-__all__ = ["export", "import_", "info", "planted", "print_summary"]
+__all__ = ["export", "folds", "import_", "info", "planted", "print_summary"]
 
 
 def import_(
@@ -173,6 +173,35 @@ def export(
     print(target)
     for name in lost:
         print(f"not in it: {name}")
+
+
+def folds(
+    store: Annotated[Path, typer.Argument(help="Store to share out.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="Folder of the folds; each is a store, OUT/fold-1 ...")
+    ] = None,
+    out_option: OutOption = None,
+    by: Annotated[
+        Literal["speaker", "video", "clip"],
+        typer.Option(help="What is not in two folds; speaker keeps videos together as well."),
+    ] = "speaker",
+    number: Annotated[
+        int | None,
+        typer.Option("--folds", min=2, help="How many [default: one for each speaker or video]."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the folds.")] = 0,
+    *,
+    replace: ReplaceOption = False,
+) -> None:
+    """Write a store for each fold of a store."""
+    from mien.data.export.fold_stores import write_folds
+
+    target = choose_out(out, out_option)
+    with busy(f"sharing out {store}"):
+        written = write_folds(store, target, by=by, num_folds=number, seed=seed, replace=replace)
+    for fold in written:
+        counts = ", ".join(f"{split} {n}" for split, n in fold.meta.num_clips.items())
+        print(f"{fold.path}: {counts}")
 
 
 def planted(

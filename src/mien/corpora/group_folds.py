@@ -44,12 +44,16 @@ def make_folds(
     groups, names = _group(clips, by)
     num_groups = len(names)
     count = num_groups if num_folds is None else num_folds
+    advice = "; videos join their speakers, use by video" if by == "speaker" else ""
+    if num_groups < 2:
+        raise CorpusError(
+            f"all clips are of one group that may not be in two folds by {by}{advice}"
+        )
     if not 2 <= count <= MOST_FOLDS:
         raise CorpusError(
             f"{count} folds by {by}: must be 2 to {MOST_FOLDS}; state another number of folds"
         )
     if num_groups < count:
-        advice = "; videos join their speakers, use by video" if by == "speaker" else ""
         raise CorpusError(
             f"{count} folds by {by}: the clips are of {num_groups} groups that may not be in two "
             f"folds{advice}"

@@ -15,7 +15,7 @@ from mien.files.folders import FolderKind, staged
 from mien.files.npy import append_array, save_array, write_header
 from mien.types import SPLITS, Clip, Corpus, Material, SeriesSource, Split, Task
 
-__all__ = ["STORE", "write_store"]
+__all__ = ["STORE", "write_meta", "write_store"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,16 +60,20 @@ def write_store(
         series = {
             s.name: _write_series(s, material.corpus, folder / s.name) for s in material.series
         }
-        meta = _describe(material, series)
-        fingerprint = Store(folder, meta).compute_fingerprint()
-        meta = meta.model_copy(update={"fingerprint": fingerprint})
         for name, text in (records or {}).items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
-        left_out = set() if meta.targets else {"targets"}
-        text = meta.model_dump_json(indent=1, exclude_none=True, exclude=left_out)
-        (folder / "meta.json").write_text(text, encoding="utf-8")
+        write_meta(folder, _describe(material, series))
     logger.info("wrote %s: %d clips", path, len(material.corpus.clips))
     return open_store(path)
+
+
+def write_meta(folder: Path, meta: StoreMeta) -> None:
+    """Write what is in a store whose other files are there, with its fingerprint."""
+    fingerprint = Store(folder, meta).compute_fingerprint()
+    meta = meta.model_copy(update={"fingerprint": fingerprint})
+    left_out = set() if meta.targets else {"targets"}
+    text = meta.model_dump_json(indent=1, exclude_none=True, exclude=left_out)
+    (folder / "meta.json").write_text(text, encoding="utf-8")
 
 
 def _list_files(folder: Path) -> Collection[str] | None:

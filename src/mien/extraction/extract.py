@@ -25,6 +25,8 @@ def extract_recordings(
     scale: Bounds | None = None,
     encoding: str | None = None,
     unlabelled: Unlabelled = "keep",
+    targets: Sequence[str] = (),
+    fold: int | None = None,
     audio: str = "librosa-sims",
     video: str = "face",
     text: Literal["auto", "transcript", "speech", "none"] = "auto",
@@ -47,13 +49,15 @@ def extract_recordings(
 
     Args:
         source: A folder with ``label.csv`` and ``Raw/VIDEO/CLIP.mp4``, a CSV with a column
-            ``path``, a folder of recordings, or one recording.
+            ``path``, the folder of an emotion corpus, a folder of recordings, or one recording.
         out: The store to make.
         corpus: Its name; by default that of the folder or file.
         language: ISO 639-1 code of what is said; by default that of the corpus, or ``en``.
         scale: Range of the labels, such as ``(-3, 3)``; a published corpus has its own.
         encoding: Encoding of a CSV file; None finds it out.
         unlabelled: Whether clips without a label are kept where others have one.
+        targets: What is annotated besides labels, such as ``valence=1:5`` or ``emotion=meld7``.
+        fold: Which fold of an emotion corpus is tested, from 1.
         audio: Extractor of the voice, as ``list_extractors`` names it, or ``none``.
         video: Extractor of the face, or ``none``.
         text: Where transcripts come from: ``speech`` is recognised, a ``transcript`` stands in the
@@ -88,6 +92,8 @@ def extract_recordings(
         scale=None if scale is None else Scale(*scale),
         encoding=encoding,
         unlabelled=unlabelled,
+        targets=targets,
+        fold=fold,
     )
     settings = make_settings(
         audio=audio,

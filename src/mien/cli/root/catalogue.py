@@ -123,6 +123,14 @@ COMMANDS = (
         ),
     ),
     Command(
+        "folds", _DATA, "data", "folds",
+        "Write a store for each fold of a store.",
+        (
+            'mien folds stores/iemocap stores/iemocap-folds --by speaker',
+            'mien folds stores/talks stores/talks-folds --by video --folds 5 --seed 1',
+        ),
+    ),
+    Command(
         "export", _DATA, "data", "export",
         "Write a store as published pickle, npz or parquet.",
         (

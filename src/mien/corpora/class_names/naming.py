@@ -10,13 +10,12 @@ from mien.corpora.class_names.emotion_names import EMOTIONS, NO_EMOTION, fold_na
 from mien.corpora.class_names.schemes import Scheme, list_classes
 from mien.errors import CorpusError
 from mien.files.reading import show
+from mien.types import MOST_CLASSES
 
-__all__ = ["MOST_CLASSES", "Naming", "find_naming"]
+__all__ = ["Naming", "find_naming"]
 
 logger = logging.getLogger(__name__)
 
-#: More classes than any corpus of the field has by a factor of five.
-MOST_CLASSES = 1000
 _LONGEST_NAME = 100
 _SHOWN = 12
 _ALIKE = 0.75
