@@ -3,6 +3,9 @@
     python recipes/ravdess.py DATA OUT
     mien import OUT/clips.csv --corpus ravdess --scale -1,1 --out stores/ravdess \
         --features audio=OUT/audio.npz --features video=OUT/video.npz
+    mien import OUT/emotions.csv --corpus ravdess --target emotion=ravdess8 \
+        --out stores/ravdess-emotions \
+        --features audio=OUT/audio.npz --features video=OUT/video.npz
     mien extract OUT/recordings.csv --corpus ravdess --scale -1,1 --out stores/ravdess-librosa \
         --audio librosa-sims --video none --text none
 
@@ -10,7 +13,8 @@ DATA holds ``ravdess_logmel.npz`` and ``ravdess_utterances.npz``; where it has t
 too, ``recordings.csv`` names its file beside every clip, for ``mien extract``. Labels are a valence
 map of what the actors were asked to show (Livingstone and Russo 2018 give no valence), not what
 people saw: happy 1, calm .5, surprised .3, neutral 0, fearful -.6, sad -.7, disgust -.7, angry -.8.
-The speaker is the actor: features.standardise=speaker reads every clip against the actor's others.
+``emotions.csv`` has the eight emotions in place of the label. The speaker is the actor:
+features.standardise=speaker reads every clip against the actor's others.
 RAVDESS is CC BY-NC-SA 4.0.
 """
 
@@ -22,12 +26,13 @@ from pathlib import Path
 import numpy as np
 
 VALENCE = {1: 0.0, 2: 0.5, 3: 1.0, 4: -0.7, 5: -0.8, 6: -0.6, 7: -0.7, 8: 0.3}
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 STATEMENTS = {1: "Kids are talking by the door", 2: "Dogs are sitting by the door"}
 LAST_TRAIN, LAST_VALID = 14, 17
 
 
 def make(data: Path, out: Path) -> None:
-    """Write ``clips.csv``, ``audio.npz`` and ``video.npz``; with sound ``recordings.csv``."""
+    """Write two tables, ``audio.npz`` and ``video.npz``; with sound ``recordings.csv``."""
     out.mkdir(parents=True, exist_ok=True)
     with np.load(data / "ravdess_logmel.npz") as series:
         ids = [str(name) for name in series["id"]]
@@ -47,6 +52,14 @@ def make(data: Path, out: Path) -> None:
         )
     rows = [_describe(name) for name in ids]
     _write(out / "clips.csv", rows)
+    _write(
+        out / "emotions.csv",
+        [
+            {key: value for key, value in row.items() if key != "label"}
+            | {"emotion": EMOTIONS[int(name.split("-")[2]) - 1]}
+            for name, row in zip(ids, rows, strict=True)
+        ],
+    )
     if (data / "audio").is_dir():
         folder = os.path.relpath((data / "audio").resolve(), out.resolve())
         named = zip(ids, rows, strict=True)

@@ -9,7 +9,17 @@ from mien.data.store import open_store
 from mien.data.store_writer import write_store
 from mien.data.summary import format_summary, summarise, verify
 from mien.errors import StoreError
-from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
+from mien.types import (
+    Clip,
+    Corpus,
+    Material,
+    Modality,
+    Scale,
+    SeriesSource,
+    Target,
+    TargetKind,
+    Task,
+)
 
 
 def clip(name, split, label, transcript="it was good", **others):
@@ -202,3 +212,37 @@ def test_a_missing_file_is_found(store):
     (store.path / "audio" / "values.npy").unlink()
     with pytest.raises(StoreError, match=r"cannot be read .*values\.npy"):
         verify(store)
+
+
+def test_classes_and_scores_are_counted_per_split(tmp_path):
+    many = tuple(f"c{at:02d}" for at in range(25))
+    targets = (
+        Target(name="emotion", kind=TargetKind.CLASS, classes=("sad", "happy")),
+        Target(name="mood", kind=TargetKind.LABELS, classes=many),
+        Target(name="valence", kind=TargetKind.SCORE, scale=Scale(1, 5)),
+    )
+    given = [
+        ("train", {"emotion": {Task.FUSION: (0.25, 0.75), Task.AUDIO: (1.0, 0.0)}}),
+        ("train", {"emotion": {Task.FUSION: (1.0, 0.0)}, "valence": {Task.FUSION: (2.0,)}}),
+        ("test", {"mood": {Task.FUSION: tuple(float(at == 24) for at in range(25))}}),
+    ]
+    clips = tuple(
+        Clip(id=f"v$_${at}", split=split, transcript="a", labels={}, targets=values)
+        for at, (split, values) in enumerate(given)
+    )
+    corpus = Corpus(name="own", language="en", scale=Scale(-1, 1), clips=clips, targets=targets)
+    summary = summarise(
+        write_store(Material(corpus=corpus, series=(), origin={}), tmp_path / "store")
+    )
+    assert [(each.target.name, each.task) for each in summary.targets] == [
+        ("emotion", "fusion"), ("emotion", "audio"), ("mood", "fusion"), ("valence", "fusion"),
+    ]  # fmt: skip
+    assert summary.targets[0].counts["train"] == (1.25, 0.75)
+    assert summary.targets[3].mean == {"train": 2.0}
+    text = format_summary(summary)
+    assert text.startswith("own · 3 clips · language en · emotion · mood · valence\n")
+    assert "emotion of fusion · one of 2 classes" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["sad", "1.2", "0", "0", "1.2"] in rows
+    assert ["c24", "0", "0", "1", "1"] in rows
+    assert "and 5 classes more" in text

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from mien.data.clips.target_counts import TargetSummary, format_targets, summarise_targets
 from mien.data.store import Store, open_store
 from mien.errors import StoreError
 from mien.types import SPLITS, Modality, Scale, Split, Task
@@ -121,7 +122,8 @@ class StoreSummary:
         num_words: Median number of words of a transcript, characters where words are not parted.
         num_moments: Clips per modality where it is known when it tells.
         series: The series.
-        labels: The annotated tasks; none if the clips are to be predicted.
+        labels: The tasks with sentiment labels; none if the clips have none.
+        targets: What is annotated besides, by target and task.
         origin: Where it comes from.
         fingerprint: SHA-256 over clips and series, as it was when they were written.
     """
@@ -140,6 +142,7 @@ class StoreSummary:
     num_moments: Mapping[Modality, int]
     series: tuple[SeriesSummary, ...]
     labels: Mapping[Task, LabelSummary]
+    targets: tuple[TargetSummary, ...]
     origin: Mapping[str, str]
     fingerprint: str
 
@@ -172,6 +175,7 @@ def summarise(store: Store | str | Path) -> StoreSummary:
         num_moments={m: int(store.clips.have_moment(m).sum()) for m in Modality},
         series=tuple(_summarise_series(store, name) for name in store.meta.series),
         labels={task: _summarise_labels(store, task) for task in store.meta.labels},
+        targets=summarise_targets(store.clips, store.meta.targets),
         origin=dict(store.meta.origin),
         fingerprint=store.meta.fingerprint,
     )
@@ -269,6 +273,7 @@ def format_summary(summary: StoreSummary) -> str:
         _format_splits(summary),
         *(_format_series(series) for series in summary.series),
         *([_format_labels(summary.labels)] if summary.labels else ()),
+        *(_format_target(target) for target in summary.targets),
         _format_origin(summary),
     ]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
@@ -278,7 +283,10 @@ def _format_head(summary: StoreSummary) -> Iterator[str]:
     total = sum(summary.num_clips.values())
     low, high = summary.scale
     facts = [summary.name, f"{total:,} clips", f"language {summary.language}"]
-    facts.append(f"labels {low:g} to {high:g}" if summary.labels else "no labels")
+    names = list(dict.fromkeys(each.target.name for each in summary.targets))
+    if summary.labels or not names:
+        facts.append(f"labels {low:g} to {high:g}" if summary.labels else "no labels")
+    facts += names
     yield " · ".join(facts)
     if summary.is_synthetic:
         yield "synthetic: results on it tell you about methods, not about people"
@@ -312,6 +320,12 @@ def _format_series(series: SeriesSummary) -> Iterator[str]:
     yield _row("steps, fewest", [split.shortest for split in lengths.values()])
     yield _row("steps, median", [f"{split.median:g}" for split in lengths.values()])
     yield _row("steps, most", [split.longest for split in lengths.values()])
+
+
+def _format_target(summary: TargetSummary) -> Iterator[str]:
+    (title, _), *rows = format_targets(summary)
+    yield title
+    yield from (_row(name[:32], cells) for name, cells in rows)
 
 
 def _row(title: str, cells: Sequence[str | int]) -> str:

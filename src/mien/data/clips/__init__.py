@@ -4,5 +4,5 @@
 splits, labels, ids and transcripts of all clips as arrays; ``clip_index`` makes them of the lines,
 and keeps those of large files in the user's cache, under the hash of the file. ``target_columns``
 are those of further targets, whose values ``target_checks`` checks before they are written, and
-``target_json`` describes the targets themselves.
+``target_json`` describes the targets themselves; ``target_counts`` counts them for people.
 """
