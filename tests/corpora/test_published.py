@@ -750,6 +750,41 @@ def test_classes_in_the_place_of_scores_are_named(tmp_path):
     for part in data.values():
         part["labels"] = np.zeros((len(part.pop("regression_labels")), 4, 2), np.int64)
     refuse(tmp_path, data, r"the labels have the shape \(4, 4, 2\): classes, .*IEMOCAP")
+    for part in data.values():
+        part["labels"] = np.eye(7)[: len(part["labels"])]  # one of seven classes
+    refuse(tmp_path, data, r"the labels have the shape \(4, 7\): classes, .*IEMOCAP")
+
+
+def test_the_four_emotions_of_iemocap_as_mult_has_them_are_labels(tmp_path):
+    data = make_file()
+    for part in data.values():
+        there = np.arange(4 * len(part.pop("regression_labels"))).reshape(-1, 4) % 3 == 0
+        part["labels"] = np.stack([~there, there], axis=2).astype(np.int64)
+    facts = Facts(scale=Scale(-1, 1), language="en", metrics="general")
+    corpus = read_published(save(tmp_path, data), "iemocap", facts).corpus
+    (target,) = corpus.targets
+    assert (target.kind, target.classes) == ("labels", ("neutral", "happy", "sad", "angry"))
+    assert corpus.is_annotated
+    assert corpus.clips[0].labels == {}
+    assert corpus.clips[0].targets == {"emotion": {Task.FUSION: (1.0, 0.0, 0.0, 1.0)}}
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_the_emotions_of_mosei_stand_behind_its_sentiment(tmp_path, caplog, as_list):
+    data = make_file()
+    for part in data.values():
+        labels = np.tile([0.5, 0.25, 0, 0, 0, 0, 4.0], (len(part.pop("regression_labels")), 1))
+        part["labels"] = labels.tolist() if as_list else labels[:, np.newaxis].astype(np.float32)
+    corpus = read_published(save(tmp_path, data), "mosei").corpus
+    (target,) = corpus.targets
+    assert (target.kind, target.scale) == ("intensities", Scale(0, 3))
+    assert corpus.clips[0].labels == {Task.FUSION: 0.5}
+    assert corpus.clips[0].targets == {"emotion": {Task.FUSION: (0.25, 0, 0, 0, 0, 3.0)}}
+    assert "clips have intensities above 3; they are cut" in caplog.text
+    data["test"]["labels"] = data["test"]["labels"][1:]
+    refuse(tmp_path, data, "has 2 values, must have 3", corpus="mosei")
+    data["test"]["labels"] = np.full((3, 7), -0.5)
+    refuse(tmp_path, data, "must be sentiment and six intensities from 0 to 3", corpus="mosei")
 
 
 def test_the_layout_of_mag_bert_is_read(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from mien.corpora.published.emotion_labels import EMOTIONS_KEY, EmotionLabels
 from mien.corpora.published.matrices import as_items, read_numbers, squeeze
 from mien.corpora.safe_pickle.descriptions import advise, describe
 from mien.corpora.safe_pickle.feature_file import FeatureFile
@@ -60,6 +61,23 @@ class SplitPart:
     ids: tuple[str, ...]
     values: Mapping[str, object]
     spans: Sequence[tuple[float, float]]
+
+    @property
+    def emotions(self) -> EmotionLabels | None:
+        """What the clips have besides sentiment, if anything.
+
+        Raises:
+            CorpusError: If there are not as many as clips.
+        """
+        emotions = self.values.get(EMOTIONS_KEY)
+        if not isinstance(emotions, EmotionLabels):
+            return None
+        if len(emotions.values) != len(self.ids):
+            raise CorpusError(
+                f"{self.where}: has {len(emotions.values)} labels, the split has {len(self.ids)} "
+                "ids"
+            )
+        return emotions
 
 
 def read_ids(file: FeatureFile, values: Mapping[str, object], where: str) -> tuple[str, ...]:
@@ -157,6 +175,7 @@ def _read_split(file: FeatureFile, part: SplitPart, scale: Scale) -> Iterator[Cl
         for key, task in LABELS.items()
         if key in part.values
     }
+    emotions = part.emotions
     for row, (clip_id, text) in enumerate(zip(part.ids, texts, strict=True)):
         yield Clip(
             id=clip_id,
@@ -165,6 +184,9 @@ def _read_split(file: FeatureFile, part: SplitPart, scale: Scale) -> Iterator[Cl
             labels={t: values[row] for t, values in labels.items() if not math.isnan(values[row])},
             start=part.spans[row][0] if part.spans else None,
             end=part.spans[row][1] if part.spans else None,
+            targets={}
+            if emotions is None
+            else {emotions.target.name: {Task.FUSION: emotions.values[row]}},
         )
 
 

@@ -24,6 +24,7 @@ from mien.corpora.published.annotations import (
     read_clips,
     read_ids,
 )
+from mien.corpora.published.emotion_labels import EMOTIONS_KEY
 from mien.corpora.published.known_files import CORPORA, identify
 from mien.corpora.published.matrices import Table
 from mien.corpora.published.padding import (
@@ -39,9 +40,9 @@ from mien.corpora.safe_pickle.descriptions import describe
 from mien.corpora.safe_pickle.feature_file import FeatureFile
 from mien.corpora.safe_pickle.lazy_array import PickledArray
 from mien.corpora.safe_pickle.machine import load_closed
-from mien.corpora.unlabelled import Unlabelled, choose_clips
+from mien.corpora.unlabelled import Unlabelled, choose_clips, is_annotated
 from mien.errors import CorpusError
-from mien.types import SPLITS, Corpus, Material, SeriesSource, Task
+from mien.types import SPLITS, Corpus, Material, SeriesSource, Target
 
 __all__ = ["read_published"]
 
@@ -57,6 +58,7 @@ _UNUSED = (
     "classification_labels_V",
 )
 _USED = {"id", *_SERIES, *_TEXTS, *LABELS, "audio_lengths", "vision_lengths", "text_lengths"}
+_USED.add(EMOTIONS_KEY)
 
 
 def read_published(
@@ -87,6 +89,9 @@ def read_published(
     ``text_bert`` has those that ``text_lengths`` says, or all. A length of 0, or a mask of zeros,
     means that the clip does not have the modality. Infinite values and values that are no numbers
     become 0; a warning per series counts them (the published MOSEI audio holds some -inf).
+
+    Labels of seven numbers are sentiment and the six emotions of CMU-MOSEI, and four pairs the
+    emotions of MulT's file of IEMOCAP: the target ``emotion``.
 
     A file may have fewer splits, and no ``audio`` or no ``vision``. Keys that are not read may hold
     anything and are named once. A label that is no number is one that was not annotated; a label
@@ -122,8 +127,8 @@ def read_published(
         origin = identify(file, corpus)
         series = _make_series(file, parts, origin)
         file.check_unchanged()
-    is_annotated = any(Task.FUSION in clip.labels for clip in clips)
-    if is_annotated:
+    has_any = any(map(is_annotated, clips))
+    if has_any:
         stays = choose_clips(file.path, clips, unlabelled)
         if not all(stays):
             clips = tuple(compress(clips, stays))
@@ -134,11 +139,20 @@ def read_published(
             language=facts.language,
             scale=facts.scale,
             clips=clips,
-            is_annotated=is_annotated,
+            is_annotated=has_any,
+            targets=_list_targets(file, parts),
         ),
         series=series,
         origin=origin,
     )
+
+
+def _list_targets(file: FeatureFile, parts: Sequence[SplitPart]) -> tuple[Target, ...]:
+    """Return what the file has besides sentiment; all of its splits must have the same."""
+    targets = {None if part.emotions is None else part.emotions.target for part in parts}
+    if len(targets) > 1:
+        raise CorpusError(f"{file.path}: splits have labels of different kinds; get it again")
+    return tuple(target for target in targets if target is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +187,7 @@ def _check_keys(file: FeatureFile, parts: Sequence[SplitPart], *, is_annotated: 
     present = set(parts[0].values)
     for part in parts:
         there = list_keys(part.values)
-        if is_annotated and "regression_labels" not in part.values:
+        if is_annotated and not {"regression_labels", EMOTIONS_KEY} & set(part.values):
             raise CorpusError(f"{part.where}: has no key 'regression_labels'; there are: {there}")
         if not any(key in part.values for key in (*_SERIES, *_TEXTS)):
             raise CorpusError(

@@ -20,6 +20,7 @@ from types import MappingProxyType
 import numpy as np
 
 from mien.corpora.clip_table.splits import MIXED, find_split
+from mien.corpora.published.emotion_labels import EMOTIONS_KEY, read_emotions
 from mien.corpora.published.matrices import as_items, read_numbers
 from mien.corpora.safe_pickle.descriptions import advise, describe
 from mien.corpora.safe_pickle.feature_file import FeatureFile
@@ -120,7 +121,7 @@ def _read_columns(
 ) -> tuple[Columns, Sequence[tuple[float, float]]]:
     """Return the columns of a split under the published names, and where its clips lie."""
     if isinstance(value, list | tuple) and value:
-        return _read_segments(file, value, where), ()
+        return _part_emotions(file, _read_segments(file, value, where), where), ()
     if isinstance(value, list | tuple):
         return {}, ()
     if not isinstance(value, dict) or (isinstance(value, Opaque) and not value):
@@ -130,16 +131,28 @@ def _read_columns(
         other = next((key for key in others if key in columns), None)
         if name not in columns and other is not None:
             columns[name] = columns.pop(other)
+    columns = _part_emotions(file, columns, where)
     _check_classes(columns.get("regression_labels"), where)
     return _read_triples(file, columns, where)
 
 
+def _part_emotions(file: FeatureFile, columns: dict[str, object], where: str) -> dict[str, object]:
+    """Part emotions from sentiment, where labels hold both, or emotions alone."""
+    emotions = read_emotions(file, columns.get("regression_labels"), where)
+    if emotions is None:
+        return columns
+    parted = {key: column for key, column in columns.items() if key != "regression_labels"}
+    if emotions.scores is not None:
+        parted["regression_labels"] = emotions.scores
+    return {**parted, EMOTIONS_KEY: emotions}
+
+
 def _check_classes(labels: object, where: str) -> None:
-    """Refuse classes in the place of scores, as MulT has them for IEMOCAP."""
+    """Refuse classes in the place of scores."""
     if isinstance(labels, PickledArray) and any(size > 1 for size in labels.shape[1:]):
         raise CorpusError(
-            f"{where}: the labels have the shape {labels.shape}: classes, not one score per clip "
-            "(MulT's file of IEMOCAP is such); expected one number per clip"
+            f"{where}: the labels have the shape {labels.shape}: classes, not one score per clip; "
+            "expected one number, CMU-MOSEI's seven, or the four pairs of MulT's file of IEMOCAP"
         )
 
 
@@ -172,9 +185,9 @@ def _seconds(text: str | None) -> float:
         return float("nan")
 
 
-def _read_segments(file: FeatureFile, clips: Sequence[object], where: str) -> Columns:
+def _read_segments(file: FeatureFile, clips: Sequence[object], where: str) -> dict[str, object]:
     """Read MAG-BERT's list of clips: the series of each have one step per word."""
-    columns: dict[str, list[object]] = {
+    lists: dict[str, list[object]] = {
         key: [] for key in ("id", "raw_text", "vision", "audio", "regression_labels")
     }
     for number, clip in enumerate(clips):
@@ -186,13 +199,13 @@ def _read_segments(file: FeatureFile, clips: Sequence[object], where: str) -> Co
                     f"{where}: value {number} is {describe(clip)}, must be ((words, vision, "
                     "audio), label, segment), or the split a dict of columns"
                 )
-        columns["id"].append(_name_segment(text_of(file, segment), number, where))
-        columns["raw_text"].append(" ".join(word for word in spoken if word))
-        columns["vision"].append(vision)
-        columns["audio"].append(audio)
+        lists["id"].append(_name_segment(text_of(file, segment), number, where))
+        lists["raw_text"].append(" ".join(word for word in spoken if word))
+        lists["vision"].append(vision)
+        lists["audio"].append(audio)
         values = as_items(file, label) if isinstance(label, PickledArray) else [label]
-        columns["regression_labels"].append(values[0] if len(values) == 1 else values)
-    return columns
+        lists["regression_labels"].append(values[0] if len(values) == 1 else values)
+    return dict(lists)
 
 
 def _name_segment(segment: str | None, number: int, where: str) -> str:

@@ -85,7 +85,7 @@ def format_targets(summary: TargetSummary) -> Iterator[tuple[str, list[str]]]:
         return
     table = np.array([summary.counts[split] for split in SPLITS])
     totals = table.sum(axis=0)
-    shown = range(target.size)
+    shown = list(range(target.size))
     if target.size > _MOST_SHOWN:
         shown = sorted(np.argsort(-totals, kind="stable")[:_MOST_SHOWN].tolist())
     for at in shown:
