@@ -255,6 +255,14 @@ def test_iemocap_has_six_classes_and_five_folds(iemocap):
         read_layout("iemocap", iemocap, targets=["anger=0:1"])
 
 
+def test_of_few_sessions_the_last_is_tested(iemocap):
+    for number in (3, 4, 5):
+        (iemocap / f"Session{number}").rename(iemocap / f"Other{number}")
+    splits = {clip.id[:5]: clip.split for clip in read_layout("iemocap", iemocap).corpus.clips}
+    assert splits == {"Ses01": "train", "Ses02": "test"}
+    assert read_layout("iemocap", iemocap, fold=1).corpus.clips[0].split == "test"
+
+
 def test_without_sentences_the_dialogues_of_iemocap_are_the_recordings(tmp_path):
     put(tmp_path, **{
         "Session5/dialog/EmoEvaluation/Ses05F_impro01.txt": EVALUATION.format(n=5, other="sad"),
@@ -437,6 +445,19 @@ def test_the_label_files_of_mertools_are_read_without_running_anything(tmp_path)
     read = read_layout("mer", iemocap)
     assert read.corpus.targets[0].classes == ("angry", "happy", "sad", "neutral")
     assert {clip.split for clip in read.corpus.clips} == {"train", "valid", "test"}
+
+
+def test_label_files_without_emotions_have_valence_alone(tmp_path):
+    mosi = save(
+        tmp_path / "label.npz",
+        train_corpus={np.str_("a_1"): {"emo": 0, "val": np.float32(-1.5)}},
+        test_corpus={"b_1": {"emo": 0, "val": 3}},
+    )
+    read = read_layout("mer", mosi, targets=["valence=-3:3"], language="en")
+    assert [(target.name, target.scale) for target in read.corpus.targets] == [
+        ("valence", Scale(-3, 3))
+    ]
+    assert values(read, "valence") == [(-1.5,), (3.0,)]
 
 
 class Attack:

@@ -119,6 +119,13 @@ def test_a_class_that_train_does_not_have_is_named(write, caplog):
     assert "no clip of train has the class 'angry' (clips of test have)" in caplog.text
 
 
+def test_numbers_called_emotion_are_classes_where_that_is_stated(write):
+    path = write("emotion", *rows("2", "0"))
+    with pytest.raises(CorpusError, match=r"give their range .*state the target \(--target emotio"):
+        read(path)
+    assert values(read(path, "emotion=0,1,2")) == [(0, 0, 1), (1, 0, 0)]
+
+
 # --- several classes, votes, scores
 
 

@@ -125,9 +125,11 @@ def has_labels(
             show(written),
         )
         return False
+    is_class = normalise(written) in ("emotion", "valence")
+    advice = f"; if they are none, state the target (--target {written}=...)" if is_class else ""
     raise CorpusError(
         f"{path}: has labels; give their range (--scale LOW,HIGH), or the corpus (--corpus mosi, "
-        "mosei, sims or sims2)"
+        f"mosei, sims or sims2){advice}"
     )
 
 

@@ -40,7 +40,6 @@ _SCORES = ("valence", "arousal", "dominance")
 _SCALE = Scale(1, 5)
 #: Means of ratings are up to so far off the scale, by slips of raters.
 _SLIP = 0.5
-_NUM_SESSIONS = 5
 
 
 class _Turn(NamedTuple):
@@ -64,7 +63,7 @@ def read_iemocap(request: LayoutRequest) -> LayoutClips:
     ``emotion`` has the classes ``angry, happy, sad, neutral`` with excitement counted as happy, or
     those that are stated; turns without agreement (``xxx``) and of other emotions are kept for
     their scores and as context. ``valence``, ``arousal`` and ``dominance`` are the means of raters
-    from 1 to 5. One session is tested, the fifth or that of ``fold``; the one before it is valid.
+    from 1 to 5. One session is tested, the last or that of ``fold``; the one before it is valid.
 
     A turn's own recording holds the sound alone. Without ``sentences/wav`` the recordings are the
     dialogues in ``dialog/avi/DivX`` or ``dialog/wav``, from start to end.
@@ -73,8 +72,8 @@ def read_iemocap(request: LayoutRequest) -> LayoutClips:
         CorpusError: If the folder is none of IEMOCAP, or a line is not as it should be.
     """
     folder = request.folder
-    fold = request.fold or _NUM_SESSIONS
     sessions = _find_sessions(folder)
+    fold = request.fold or max(sessions)
     if fold not in sessions:
         raise ConfigError(
             f"--fold {fold}: {folder} has no Session{fold}; there are "
@@ -87,6 +86,7 @@ def read_iemocap(request: LayoutRequest) -> LayoutClips:
     emotion = make_classes(request.emotion("iemocap4"), [turn.emotion for turn in turns], folder)
     scales = {name: find_scale(request, name, _SCALE) for name in _SCORES}
     are_cut = any((path / "sentences" / "wav").is_dir() for path in sessions.values())
+    places = {session: place for place, session in enumerate(sessions, 1)}
     clips = []
     for turn, values in zip(turns, emotion.values, strict=True):
         targets = {
@@ -96,7 +96,7 @@ def read_iemocap(request: LayoutRequest) -> LayoutClips:
         media = _find_recording(folder, turn, are_cut=are_cut)
         clip = Clip(
             id=f"{turn.dialogue}{ID_SEPARATOR}{turn.name}",
-            split=split_by_fold(turn.session, _NUM_SESSIONS, fold),
+            split=split_by_fold(places[turn.session], len(places), places[fold]),
             transcript=texts.get(f"{turn.dialogue}_{turn.name}", ""),
             labels={},
             start=turn.start,

@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,8 @@ def _as_plain(value: object, file: FeatureFile) -> object:
         return {key: _as_plain(item, file) for key, item in value.items()}
     if isinstance(value, PickledArray) and value.dtype.kind in "fiu" and not value.shape:
         return value.load(file).item()
+    if isinstance(value, PickledArray) and value.dtype.kind in "US" and not value.shape:
+        return next(replace(value, shape=(1,), stored=(1,), axes=(0,)).texts(file))
     if isinstance(value, int | float) or value is None:
         return value
     text = text_of(file, value)

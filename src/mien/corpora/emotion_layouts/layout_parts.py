@@ -145,14 +145,16 @@ def find_scale(request: LayoutRequest, name: str, scale: Scale) -> Scale:
 def split_by_fold(group: int, num_groups: int, fold: int) -> Split:
     """Return the split of a group, numbered from 1, where ``fold`` is tested.
 
-    The fold before it is valid, the last one for the first; the others are train.
+    The fold before it is valid, the last one for the first; the others are train. Of two folds
+    none is valid.
 
     >>> [split_by_fold(group, 5, 1) for group in range(1, 6)]
     ['test', 'train', 'train', 'train', 'valid']
     """
     if group == fold:
         return "test"
-    return "valid" if group == (fold - 2) % num_groups + 1 else "train"
+    is_before = group == (fold - 2) % num_groups + 1
+    return "valid" if is_before and num_groups > 2 else "train"
 
 
 def read_text(path: Path) -> str:

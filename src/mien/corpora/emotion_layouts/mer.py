@@ -66,6 +66,9 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
     part, a fold is test and the one before it valid. Targets are ``emotion``, six classes, and
     ``valence``, from -5 to 5, where it is annotated.
 
+    MERTools' files of CMU-MOSI, CMU-MOSEI and CH-SIMS have no emotions: their ``valence`` is
+    sentiment, whose range is stated (``valence=-3:3``).
+
     Raises:
         CorpusError: If there are no labels, or a row is not as it should be.
     """
@@ -94,7 +97,7 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
             targets=targets,
         )
         clips.append(RecordedClip(clip, folder / media))
-    targets_there = [emotion.target]
+    targets_there = [emotion.target] if any(row.emotion for row in rows) else []
     if any(row.valence is not None for row in rows):
         targets_there.append(Target(name="valence", kind=TargetKind.SCORE, scale=scale))
     return LayoutClips(_make_valid(clips, request.fold or _NUM_FOLDS), tuple(targets_there))
@@ -165,9 +168,10 @@ def _find_column(header: list[str], names: tuple[str, ...], path: Path) -> int:
 def _read_npz(path: Path) -> Iterator[tuple[str, _Row]]:
     for part, clips in read_label_file(path).items():
         order = _find_order(part, clips)
+        has_none = not order and all(values.get("emo", 0) == 0 for values in clips.values())
         for name, values in clips.items():
             where = f"{path}: {part}: clip {show(name)}"
-            emotion = values.get("emo", "")
+            emotion = "" if has_none else values.get("emo", "")
             if isinstance(emotion, int):
                 if not 0 <= emotion < len(order):
                     raise CorpusError(
