@@ -1,6 +1,7 @@
 """Emotion corpora in folders of their published layouts, made here; real ones where they are."""
 
 import csv
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -69,6 +70,18 @@ def test_ravdess_is_read_from_the_names_of_its_files(tmp_path, caplog):
     assert "1 recordings are left out that are not named as those of RAVDESS: 'notes.wav'" in (
         caplog.text
     )
+
+
+def test_linked_folders_are_read_rings_are_not_and_names_need_not_be_utf_8(tmp_path):
+    folder = tmp_path / "corpus"
+    touch(tmp_path / "disk" / "Actor_02", "03-01-01-01-01-01-02.wav")
+    odd = os.fsdecode(b"Actor\xff_01")
+    touch(folder, f"{odd}/03-01-01-01-01-01-01.wav")
+    (folder / "linked").symlink_to(tmp_path / "disk")
+    (folder / "ring").symlink_to(folder)
+    read = read_layout("ravdess", folder)
+    assert [path.exists() for path in read.paths] == [True, True]
+    assert str(read.corpus.clips[0].media) == "Actor\ufffd_01/03-01-01-01-01-01-01.wav"
 
 
 def test_a_name_with_numbers_that_mean_nothing_is_refused(tmp_path):

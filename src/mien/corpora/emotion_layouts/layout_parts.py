@@ -187,13 +187,21 @@ _CONTROLS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x
 def iterate_recordings(folder: Path) -> Iterator[Path]:
     """Yield the recordings below a folder by name, relative to it; hidden files are left out.
 
+    Links are followed, rings are not.
+
     Raises:
         CorpusError: If there is no such folder, or it holds too many files.
     """
     if not folder.is_dir():
         raise CorpusError(f"{folder}: is not a folder; give the folder of the corpus")
     count = 0
-    for root, folders, names in os.walk(folder):
+    seen: set[tuple[int, int]] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        stat = Path(root).stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         count += len(names)
         if count > _MOST_FILES:

@@ -1,6 +1,8 @@
 """Which emotion corpus a folder is read as, and what all of them share once they are read."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -17,7 +19,7 @@ from mien.corpora.emotion_layouts.ravdess import read_ravdess
 from mien.corpora.recording_table import Recordings
 from mien.corpora.unlabelled import is_annotated
 from mien.errors import ConfigError, name_known
-from mien.types import Corpus, Scale
+from mien.types import Clip, Corpus, Scale
 
 __all__ = ["LAYOUTS", "EmotionLayout", "is_layout", "read_layout"]
 
@@ -55,6 +57,13 @@ LAYOUTS: Mapping[str, EmotionLayout] = MappingProxyType(
         "cremad": EmotionLayout(read_cremad, "en", ("emotion",)),
     }
 )
+
+
+def _as_utf8(clip: Clip) -> Clip:
+    """Write the name of a recording as a store can hold it."""
+    name = str(clip.media)
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return clip if text == name else replace(clip, media=Path(text))
 
 
 def is_layout(name: str, source: Path) -> bool:
@@ -100,7 +109,7 @@ def read_layout(
             f"{name_known(unknown[0], layout.targets)}"
         )
     read = layout.read(LayoutRequest(folder=folder, targets=requests, fold=fold))
-    clips = tuple(each.clip for each in read.clips)
+    clips = tuple(map(_as_utf8, (each.clip for each in read.clips)))
     report_absent(folder, clips, read.targets)
     return Recordings(
         corpus=Corpus(
@@ -112,6 +121,10 @@ def read_layout(
             targets=read.targets,
         ),
         paths=tuple(each.path for each in read.clips),
-        origin={"source": folder.resolve().name, "layout": name, **read.origin},
+        origin={
+            "source": os.fsencode(folder.resolve().name).decode("utf-8", "replace"),
+            "layout": name,
+            **read.origin,
+        },
         are_cut=read.are_cut,
     )
