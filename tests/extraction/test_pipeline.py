@@ -14,11 +14,13 @@ import pytest
 from extracting import HEARD, bytes_of, run, write_folder, write_sound
 from helpers import limit_files
 
+from mien.corpora.emotion_layouts.layout_reader import read_layout
 from mien.data.store import open_store
 from mien.errors import ConfigError, ExtractionError, OutputError, StoreError
 from mien.extraction.clip import ExtractionSettings, find_extractor
+from mien.extraction.pipeline import extract
 from mien.files.temporaries import open_to_lock, try_lock
-from mien.types import Modality, Word
+from mien.types import Modality, Task, Word
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -41,6 +43,20 @@ def test_features_of_every_clip_are_in_the_store_with_their_times(tmp_path):
     assert store.meta.series["audio"].feature_names == ("rms", "peak")
     assert store.meta.series["audio"].step_seconds == 0.1
     assert not (tmp_path / "store.extracting").exists()
+
+
+def test_recordings_that_are_cut_already_are_read_in_full_and_keep_their_times(tmp_path):
+    """IEMOCAP: a file for each turn, whose start is its place in the dialogue."""
+    dialog = tmp_path / "Session1" / "dialog" / "EmoEvaluation"
+    dialog.mkdir(parents=True)
+    name = "Ses01F_impro01"
+    (dialog / f"{name}.txt").write_text(f"[6.29 - 6.39]\t{name}_F000\tneu\t[2.5, 2.5, 2.5]\n")
+    write_sound(tmp_path / "Session1/sentences/wav" / name / f"{name}_F000.wav", seconds=0.5)
+    options = {"jobs": 1, "worker": fake_extractors.WORKER}
+    store = extract(read_layout("iemocap", tmp_path), tmp_path / "store", HEARD, **options).store
+    assert store.series("audio").lengths.tolist() == [5]
+    assert (store.clips[0].start, store.clips[0].end) == (6.29, 6.39)
+    assert store.clips[0].targets["valence"] == {Task.FUSION: (2.5,)}
 
 
 @pytest.mark.parametrize(
