@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import helpers
 import numpy as np
@@ -12,7 +13,17 @@ from mien.data.export.pickle_writer import StreamedArray, write_pickle
 from mien.data.store import open_store
 from mien.data.store_writer import write_store
 from mien.errors import StoreError
-from mien.types import Clip, Corpus, Material, Scale, SeriesSource, Task, Word
+from mien.types import (
+    Clip,
+    Corpus,
+    Material,
+    Scale,
+    SeriesSource,
+    Target,
+    TargetKind,
+    Task,
+    Word,
+)
 
 
 @pytest.fixture
@@ -237,3 +248,46 @@ def test_rows_that_do_not_fit_the_shape_of_an_array_are_a_mistake(tmp_path):
 
 def test_opening_a_store_with_times_gives_them_back(timed):
     assert open_store(timed.path).series("audio").times.tolist() == [0.05, 0.15, 0.25]
+
+
+def test_targets_and_speakers_come_back_from_npz_and_parquet(tmp_path):
+    made = helpers.make_material()
+    targets = (
+        Target(name="emotion", kind=TargetKind.CLASS, classes=("angry", "happy")),
+        Target(name="mood", kind=TargetKind.LABELS, classes=("a, b", "c")),
+        Target(name="valence", kind=TargetKind.SCORE, scale=Scale(1, 5)),
+    )
+    clips = tuple(
+        replace(
+            clip,
+            speaker=f"s{at % 3}",
+            targets={
+                "emotion": {Task.FUSION: (0.25, 0.75), Task.AUDIO: (1.0, 0.0)},
+                "mood": {Task.FUSION: (1.0, float(at % 2))},
+            }
+            if at
+            else {"valence": {Task.VIDEO: (2.5,)}},
+        )
+        for at, clip in enumerate(made.corpus.clips)
+    )
+    material = replace(made, corpus=replace(made.corpus, clips=clips, targets=targets))
+    store = write_store(material, tmp_path / "store")
+    export_store(store, tmp_path / "out", form="npz")
+    export_store(store, tmp_path / "out", form="npz", replace=True)
+    again = read_table(
+        tmp_path / "out" / "clips.csv",
+        features={},
+        name="own",
+        language="en",
+        scale=store.scale,
+        targets=["valence=1:5", "mood=a, b|c"],
+    ).corpus
+    assert set(again.targets) == set(targets)
+    assert [clip.targets for clip in again.clips] == [clip.targets for clip in clips]
+    assert [clip.speaker for clip in again.clips] == [clip.speaker for clip in clips]
+    parquet = pytest.importorskip("pyarrow.parquet")
+    export_store(store, tmp_path / "columns", form="parquet")
+    columns = parquet.read_table(tmp_path / "columns" / "clips.parquet").to_pydict()
+    assert columns["emotion_audio:angry"][:2] == [None, 1.0]
+    assert columns["valence_video"][:2] == [2.5, None]
+    assert "the target mood" in export_store(store, tmp_path / "out.pkl", encoder="none")

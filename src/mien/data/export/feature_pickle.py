@@ -206,6 +206,7 @@ def _list_lost(
     }
     yield "names of features and of extractors"
     yield from (what for what, is_there in facts.items() if is_there)
+    yield from (f"the target {target.name}" for target in store.meta.targets)
     yield from _list_cut(store, tokens, max_steps)
     full = {Task.FUSION, *_full_tasks(store)}
     if partial := [task for task in store.meta.labels if task not in full]:

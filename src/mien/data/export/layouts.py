@@ -43,7 +43,9 @@ def export_store(
     store's, if it has one step per token, else the states of the text encoder), ``annotations``,
     ``classification_labels`` and ``regression_labels`` (``_T``, ``_A``, ``_V`` where every clip has
     them). ``npz`` is a folder with ``clips.csv`` and a file per series, as ``mien import`` reads
-    them. ``parquet`` is a folder with ``clips.parquet`` and a file per series, a row per step.
+    them: speakers and targets have columns of their own, ``emotion:angry`` for the share of a class
+    and ``emotion_audio:angry`` for that of one modality. ``parquet`` is a folder with
+    ``clips.parquet`` and a file per series, a row per step.
 
     Args:
         store: The store.
@@ -84,7 +86,8 @@ def _list_files(folder: Path, series: Collection[str]) -> set[str] | None:
     if table.is_file():
         with table.open("rb") as file:
             first = file.readline(1000)
-        ending = ".npz" if first == (",".join(_HEADER) + "\n").encode() else ""
+        header = ",".join(_HEADER).encode()
+        ending = ".npz" if first.startswith((header + b"\n", header + b",")) else ""
     elif columns.is_file():
         with columns.open("rb") as file:
             ending = ".parquet" if file.read(4) == b"PAR1" else ""
@@ -96,8 +99,13 @@ def _list_files(folder: Path, series: Collection[str]) -> set[str] | None:
 def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
     with (folder / "clips.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_HEADER)
-        writer.writerows(_csv_row(clip) for clip in store.clips)
+        columns = _list_targets(store)
+        has_speakers = any(clip.speaker for clip in store.clips)
+        names = [name for _, _, names in columns for name in names]
+        writer.writerow([*_HEADER, *(["speaker"] if has_speakers else []), *names])
+        for clip in store.clips:
+            speaker = [clip.speaker or ""] if has_speakers else []
+            writer.writerow([*_csv_row(clip), *speaker, *_target_cells(clip, columns)])
     ids = np.array([clip.id for clip in store.clips])
     for name, meta in store.meta.series.items():
         series = store.series(name)
@@ -113,6 +121,23 @@ def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
     if any(clip.words for clip in store.clips):
         lost.append("words with their times")
     return tuple(lost)
+
+
+def _list_targets(store: Store) -> list[tuple[str, Task, list[str]]]:
+    """Return the columns of each target and task that is annotated, as ``mien import`` has them."""
+    columns = []
+    for target in store.meta.targets:
+        for task in Task:
+            if store.clips.have_target(target.name, task).any():
+                stem = target.name if task is Task.FUSION else f"{target.name}_{task}"
+                names = [f"{stem}:{name}" for name in target.classes] or [stem]
+                columns.append((target.name, task, names))
+    return columns
+
+
+def _target_cells(clip: Clip, columns: list[tuple[str, Task, list[str]]]) -> Iterator[float | str]:
+    for target, task, names in columns:
+        yield from clip.targets.get(target, {}).get(task, [""] * len(names))
 
 
 def _csv_row(clip: Clip) -> list[object]:
@@ -148,6 +173,13 @@ def _clip_columns(store: Store, pa: Any) -> dict[str, Any]:  # noqa: ANN401  # h
     for task, column in _COLUMNS.items():
         if task in store.meta.labels:
             columns[column] = pa.array([clip.labels.get(task) for clip in clips], pa.float64())
+    if any(clip.speaker for clip in clips):
+        columns["speaker"] = pa.array([clip.speaker for clip in clips], pa.string())
+    for target, task, names in _list_targets(store):
+        empty = [None] * len(names)
+        values = [clip.targets.get(target, {}).get(task, empty) for clip in clips]
+        for name, column in zip(names, zip(*values, strict=True), strict=True):
+            columns[name] = pa.array(column, pa.float64())
     return columns
 
 
