@@ -33,6 +33,28 @@ TINY = {
     "fusion_size": 6,
 }
 
+#: Three layers with ReLUs in a row are dead in places if they are narrower.
+_TINY_AVERAGED = {"hidden_size": {"text": 8, "audio": 16, "video": 17}}
+_TINY_FUSED = {**_TINY_AVERAGED, "text_output_size": 4, "fusion_size": 16}
+_TINY_LAYERS = {"hidden_size": 5}
+_TINY_MEMORY = {
+    "hidden_size": {"text": 4, "audio": 5, "video": 3},
+    "memory_size": 4,
+    **dict.fromkeys(("candidate", "keep_gate", "write_gate", "output"), _TINY_LAYERS),
+}
+#: Settings of tiny models that are made of other parts.
+TINY_OF = {
+    "ef_lstm": {"hidden_size": 8, "padded_steps": 6},
+    "lf_dnn": _TINY_FUSED,
+    "tfn": _TINY_FUSED,
+    "lmf": _TINY_AVERAGED,
+    "mlf_dnn": _TINY_FUSED,
+    "mtfn": _TINY_FUSED,
+    "mlmf": _TINY_AVERAGED,
+    "mfn": {**_TINY_MEMORY, "attention": _TINY_LAYERS},
+    "graph_mfn": {**_TINY_MEMORY, "node_size": 5, "node_hidden_size": 6},
+}
+
 #: Words of the tiny text encoder, after the five special tokens.
 WORDS = [
     "the",
@@ -115,9 +137,10 @@ def make_batch(*clips, index=None):
 def make_model(name="tam_ulag", *, seed=1, sizes=SIZES, text_encoder=None, **settings):
     """A tiny model with random weights; ``settings`` go to its config."""
     kind, _ = MODELS[name]
+    tiny = TINY_OF.get(name, TINY)
     torch.manual_seed(seed)
     return build_model(
-        kind(**{**TINY, **settings}), ModelInputs(sizes=sizes, text_encoder=text_encoder)
+        kind(**{**tiny, **settings}), ModelInputs(sizes=sizes, text_encoder=text_encoder)
     )
 
 

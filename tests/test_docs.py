@@ -207,9 +207,17 @@ def generator_with(path):
     return [f"labels.generator={n}" for n, e in entries if key in e.config.model_fields][:1]
 
 
+def config_with(path):
+    """Settings whose model has a setting: those of TAM-ULAG, or of the first that has it."""
+    section, _, key = path.partition(".")
+    names = ["tam_ulag-planted", *(list_configs() if section == "model" else ())]
+    has = (n for n in names if section != "model" or hasattr(read_config(n).model, key))
+    return next(has, names[0])
+
+
 def look_up(path):
-    """Find a setting; of models, those of TAM-ULAG, which has them all."""
-    values = read_config("tam_ulag-planted", generator_with(path)).model_dump()
+    """Find a setting."""
+    values = read_config(config_with(path), generator_with(path)).model_dump()
     for key in path.split("."):
         values = values[key]
 
@@ -220,7 +228,7 @@ def test_every_setting_that_a_page_names_exists(page):
         path, equals, _ = name.partition("=")
         look_up(path)
         if equals:
-            read_config("tam_ulag-planted", [*generator_with(path), name])
+            read_config(config_with(path), [*generator_with(path), name])
 
 
 def anchors_of(page):

@@ -297,6 +297,8 @@ class Output:
         present: Which clips have the modality; where False, a learned stand-in was used.
         targets: What is predicted besides, by name and task: values on the scale of the target,
             and of classes and labels logits.
+        terms: Other losses of the batch, by name and times their weights, that are minimised with
+            those of the tasks.
     """
 
     scores: dict[Task, Float[Tensor, "B"]]
@@ -304,6 +306,7 @@ class Output:
     attention: dict[Modality, Float[Tensor, "B _"]]
     present: dict[Modality, Bool[Tensor, "B"]]
     targets: dict[str, dict[Task, Float[Tensor, "B _"]]] = field(default_factory=dict)
+    terms: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
 
     def change(self, change: Callable[[Tensor], Tensor]) -> "Output":
         """Return what losses need, without attention, with another tensor in every place."""
@@ -313,6 +316,7 @@ class Output:
             attention={},
             present={m: change(has) for m, has in self.present.items()},
             targets=_change_each(self.targets, change),
+            terms={name: change(term) for name, term in self.terms.items()},
         )
 
 

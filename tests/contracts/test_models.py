@@ -20,6 +20,7 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.errors import ConfigError
 from mien.models import MODELS
 from mien.models.attention import ATTENTIONS
 from mien.models.fusion import FUSIONS, ConcatFusion
@@ -34,6 +35,12 @@ SWITCHES = {
     ]
     + [{"encoder": "steps", "attention": "softmax"}, {"encoder": "steps", "attention": "none"}],
 }
+
+
+def has_layers(name):
+    return "num_layers" in MODELS[name].config.model_fields
+
+
 #: Every model with what it can be switched to.
 VARIANTS = [(name, switch) for name in MODELS for switch in SWITCHES.get(name, [{}])]
 #: Without the released attention, which breaks these promises: tests/test_differences.py shows how.
@@ -44,7 +51,17 @@ SUBSETS = [subset for num in (1, 2, 3) for subset in combinations(Modality, num)
 
 
 def name_variant(value):
-    return "-".join(value.values()) if isinstance(value, dict) else str(value)
+    return "-".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+
+
+#: Every variant with one layer, and with two where it has such a setting.
+DEEP = [
+    (name, {**switch, **deep})
+    for name, switch in VARIANTS
+    for deep in ([{"num_layers": 1}, {"num_layers": 2}] if has_layers(name) else [{}])
+]
+#: Models of the package's own parts, which score every modality too.
+OWN = ("tam_ulag", "self_mm")
 
 
 every_variant = pytest.mark.parametrize(("name", "switch"), VARIANTS, ids=name_variant)
@@ -80,17 +97,18 @@ def total(output, seed=1):
 # --- shapes ---------------------------------------------------------------------------------------
 
 
-@every_variant
-@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize(("name", "switch"), DEEP, ids=name_variant)
 @pytest.mark.parametrize(("num_clips", "length"), [(1, 1), (1, 4), (3, 1)])
-def test_one_clip_one_step_and_several_layers_work(name, switch, num_clips, length, num_layers):
-    model = make_model(name, num_layers=num_layers, **switch)
+def test_one_clip_one_step_and_several_layers_work(name, switch, num_clips, length):
+    model = make_model(name, **switch)
     batch = make_batch(*(make_clip(seed, length) for seed in range(num_clips)))
     output = model(batch)
-    assert set(output.scores) == set(Task)
-    for task in Task:
+    assert tuple(output.scores) == model.tasks
+    assert set(model.tasks) == set(Task) or model.tasks == (Task.FUSION,)
+    for task in model.tasks:
         assert output.scores[task].shape == (num_clips,)
-        assert output.states[task].shape == (num_clips, TINY["state_size"][task])
+        assert output.states[task].shape == (num_clips, model.state_sizes[task])
+        assert name not in OWN or model.state_sizes[task] == TINY["state_size"][task]
         assert torch.isfinite(output.scores[task]).all()
     for modality, weights in output.attention.items():
         assert weights.shape == batch.sequences[modality].mask.shape
@@ -107,10 +125,15 @@ def test_a_model_sees_a_batch_and_nothing_else(name):
 @pytest.mark.parametrize("subset", SUBSETS, ids="-".join)
 def test_a_corpus_may_have_any_of_the_modalities(name, switch, subset):
     sizes = {m: SIZES[m] for m in subset}
+    if getattr(MODELS[name].model, "needs_text", False) and TEXT not in subset:
+        with pytest.raises(ConfigError, match="led by the text, and the corpus has none"):
+            make_model(name, sizes=sizes, **switch)
+        return
     model = make_model(name, sizes=sizes, **switch)
     batch = make_batch(make_clip(1, 3, sizes=sizes), make_clip(2, 5, sizes=sizes))
     output = model(batch)
-    assert list(output.scores) == [Task.FUSION, *(Task(m) for m in subset)]
+    assert tuple(output.scores) == model.tasks
+    assert set(model.tasks) in ({Task.FUSION}, {Task.FUSION, *(Task(m) for m in subset)})
     assert set(output.present) == set(subset)
     total(output).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
@@ -193,10 +216,11 @@ def test_attention_weights_are_zero_at_padding_and_where_the_modality_is_missing
 # --- parameters -----------------------------------------------------------------------------------
 
 
-@every_sound_variant
-@pytest.mark.parametrize("num_layers", [1, 2])
-def test_every_parameter_gets_a_gradient(name, switch, num_layers):
-    model = make_model(name, num_layers=num_layers, **switch)
+@pytest.mark.parametrize(
+    ("name", "switch"), [v for v in DEEP if v[1].get("attention") != "released"], ids=name_variant
+)
+def test_every_parameter_gets_a_gradient(name, switch):
+    model = make_model(name, **switch)
     clips = (
         make_clip(1, 3),
         make_clip(2, 5),
@@ -220,6 +244,8 @@ def test_every_parameter_is_in_exactly_one_group(name, switch):
     assert {key.split(".")[0] for key, _ in groups["text"]} == {"text_encoder"}
     for modality in (AUDIO, VIDEO):
         assert all(key.startswith(f"encoders.{modality}.") for key, _ in groups[modality])
+        if name not in OWN:
+            continue
         reader = "step" if switch.get("encoder") == "steps" else "rnn"
         assert any(reader in key for key, _ in groups[modality])
 
@@ -288,10 +314,12 @@ def test_a_learned_state_stands_in_for_a_missing_modality_and_for_no_other(name,
         model.absent[gone].vector += 1.0
     after = model(batch)
     assert_same(rows(after, [1]), rows(before, [1]), rtol=0, atol=0)
-    for task in (Task.FUSION, Task(gone)):
+    for task in {Task.FUSION, Task(gone)} & set(model.tasks):
         assert after.scores[task][0] != before.scores[task][0]
     assert all(
-        torch.equal(after.scores[Task(m)], before.scores[Task(m)]) for m in Modality if m != gone
+        torch.equal(after.scores[task], before.scores[task])
+        for task in model.tasks
+        if task not in (Task.FUSION, Task(gone))
     )
 
 
@@ -344,13 +372,24 @@ SWITCHED_LEARNERS = {
         ]
     ]
 }
+#: What learners are made larger by: in narrow states a clip can be lost to units that never fire.
+WIDE = {"state_size": dict.fromkeys(Task, 32)}
+BROAD = {"hidden_size": dict.fromkeys(("text", "audio", "video"), 32)}
+LARGE = {"hidden_size": 32}
+WIDE_OF = {
+    **dict.fromkeys(OWN, WIDE),
+    **dict.fromkeys(("lf_dnn", "tfn", "lmf"), BROAD),
+    **{n: {**BROAD, "head_size": BROAD["hidden_size"]} for n in ("mlf_dnn", "mtfn", "mlmf")},
+    "ef_lstm": LARGE,
+    "mfn": {**BROAD, "output": LARGE},
+    "graph_mfn": {**BROAD, "output": LARGE},
+}
 LEARNERS = [(name, switch) for name in MODELS for switch in SWITCHED_LEARNERS.get(name, [{}])]
 
 
 @pytest.mark.parametrize(("name", "switch"), LEARNERS, ids=name_variant)
 def test_a_batch_can_be_learned_by_heart(name, switch):
-    wide = dict.fromkeys(Task, 32)  # in narrow states a clip can be lost to units that never fire
-    model = make_model(name, state_size=wide, **switch).train()
+    model = make_model(name, **WIDE_OF.get(name, {}), **switch).train()
     batch = make_batch(*(make_clip(seed, 1 + seed % 3) for seed in range(4)))
     wanted = torch.tensor([-2.0, -0.5, 1.0, 2.5])
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -391,8 +430,27 @@ CHANGES = {
     "attention": "gated",
     "fusion": "rank_one",
 }
+SIZES_OF = {"text": 7, "audio": 6, "video": 8}
+LAYERS = {"hidden_size": 9}
+#: Second values of the settings of other models, where a setting has the name of one above.
+CHANGES_OF = {
+    "published": True,
+    "hidden_size": SIZES_OF,
+    "head_size": SIZES_OF,
+    "head_dropout": dict.fromkeys(("text", "audio", "video"), 0.5),
+    "score_limit": 1.0,
+    "rank": 2,
+    **dict.fromkeys(("text_output_size", "memory_size", "node_size", "node_hidden_size"), 7),
+    **dict.fromkeys(("audio_dropout", "video_dropout", "fusion_dropout", "dropout"), 0.5),
+    **dict.fromkeys(("candidate", "keep_gate", "write_gate", "output", "attention"), LAYERS),
+    "repeated_means": True,
+}
+#: Second values of one model, where those above are of another kind.
+CHANGES_IN = {"ef_lstm": {"hidden_size": 9}}
 #: Settings that a model leaves to others: its own name, and what the experiment does before.
 ELSEWHERE = {"name", "standardise"}
+#: Settings without an effect unless another is set.
+WITHOUT_EFFECT = {"ef_lstm": {"padded_steps"}}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -407,10 +465,11 @@ def test_every_setting_that_claims_to_change_something_does(name):
 
     plain = scores()
     is_joined = isinstance(getattr(make_model(name), "fusion", None), ConcatFusion)
-    without_effect = {"fusion_size"} if is_joined else set()  # there is no shared space
+    without_effect = {"fusion_size"} if is_joined else WITHOUT_EFFECT.get(name, set())
+    changes = CHANGES if name in OWN else {**CHANGES, **CHANGES_OF, **CHANGES_IN.get(name, {})}
     for setting in settings_of.keys() - ELSEWHERE - without_effect:
-        assert setting in CHANGES, f"give a second value of {setting} in CHANGES"
-        assert not torch.equal(scores(**{setting: CHANGES[setting]}), plain), setting
+        assert setting in changes, f"give a second value of {setting} in CHANGES"
+        assert not torch.equal(scores(**{setting: changes[setting]}), plain), setting
 
 
 def test_no_two_forms_of_attention_or_fusion_are_the_same():

@@ -163,10 +163,11 @@ def measure_widths(
     for present, scored in by_present.items():
         predictions = _cut(_report(scored), scale)
         name, is_lone = name_modalities(present), len(present) == 1
-        task = Task(present[0]) if is_lone else Task.FUSION
+        has_own_task = is_lone and Task(present[0]) in predictions.scores
+        task = Task(present[0]) if has_own_task else Task.FUSION
         errors = _errors(predictions, task, _complete(predictions, present))
         num_clips[name] = _put(fusion, name, errors, level)
-        if is_lone:
+        if has_own_task:
             num_clips[f"{_ONLY}{name}"] = _put(unimodal, present[0], errors, level)
     return Calibration(level=level, fusion=fusion, unimodal=unimodal, num_clips=num_clips)
 

@@ -61,6 +61,9 @@ GENERATORS: dict[str, GeneratorEntry] = {
     "ulag_released": GeneratorEntry(ReleasedUlagConfig, "mien.labels.released:ReleasedUlagLabels"),
 }
 
+#: Generators that make nothing, and so may stand where there is no unimodal task.
+_OF_NO_TASK = frozenset({"copy", "human"})
+
 #: The settings of any generator, told apart by ``generator``.
 LabelsConfig = Annotated[
     GeneratorConfig, Choice(GENERATORS, lambda e: e.config, tag="generator", default="latent")
@@ -71,10 +74,16 @@ def build_labels(config: LabelsConfig, inputs: "LabelInputs") -> "LabelGenerator
     """Build the generator that ``config`` names.
 
     Raises:
-        ConfigError: If the settings give no unimodal task anything to learn.
+        ConfigError: If the settings give no unimodal task anything to learn, or there is no
+            unimodal task that generated labels are for.
         ValueError: If a generator that needs evidence is given none.
     """
     kind = GENERATORS[config.generator].labels
+    if not inputs.modalities and config.generator not in _OF_NO_TASK:
+        raise ConfigError(
+            f"setting labels.generator is {config.generator!r}, but the model has no unimodal "
+            "task that it could make labels for; use labels.generator=copy"
+        )
     for modality in inputs.modalities:
         if kind.needs_unimodal and Task(modality) not in inputs.labels:
             others = (name for name, e in GENERATORS.items() if not e.labels.needs_unimodal)

@@ -26,6 +26,7 @@ class RowBuffers(nn.Module):
         self._groups[group] = tuple(f"{group}_{name}" for name in names)
         for name in self._groups[group]:
             self.register_buffer(name, value)
+        self._joined[group] = value.new_zeros((0, *value.shape))
         self._join(group)
 
     def rows(self, group: str) -> Tensor:
@@ -44,6 +45,8 @@ class RowBuffers(nn.Module):
 
     def _join(self, group: str) -> Tensor:
         names = self._groups[group]
+        if not names:
+            return self._joined[group]
         joined = torch.stack([self.get_buffer(name) for name in names])
         for name, row in zip(names, joined, strict=True):
             setattr(self, name, row)

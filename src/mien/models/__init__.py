@@ -2,8 +2,8 @@
 
 ``tam_ulag`` and ``self_mm`` are trained and compared, ``late_fusion`` scores clips for the label
 generators. ``multitask`` is what they have in common, of parts in ``encoders``, ``attention`` and
-``fusion``; ``eight_bits`` lets a text encoder multiply in 8 bits. ``model_settings`` has the
-settings of all, so that they are read without torch.
+``fusion``; ``eight_bits`` lets a text encoder multiply in 8 bits. ``zoo`` has the field's other
+models. ``model_settings`` has the settings of all but those, so that they are read without torch.
 """
 
 import inspect
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mien.config import Choice
 from mien.errors import PluginError
-from mien.models.model_settings import MultitaskConfig, SelfMMConfig, TamUlagConfig
+from mien.models.model_settings import NetworkConfig, SelfMMConfig, TamUlagConfig
+from mien.models.zoo.averaged import averaged_settings as averaged
+from mien.models.zoo.recurrent import recurrent_settings as recurrent
 from mien.plugins import ConfiguredClass, Registry
 
 if TYPE_CHECKING:
@@ -21,11 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["MODELS", "ModelConfig", "ModelEntry", "build_model", "foreign_code", "register_model"]
 
 
+#: Where the field's models are.
+_ZOO = "mien.models.zoo"
+
+
 class ModelEntry(ConfiguredClass):
     """A model: its settings and its class; ``config, model = entry`` takes it apart.
 
     Args:
-        config: Its settings, a subclass of ``MultitaskConfig`` whose ``name`` is that of the model.
+        config: Its settings, a subclass of ``NetworkConfig`` whose ``name`` is that of the model.
         model: Its class, a subclass of ``MultimodalModel`` that is built from its settings and
             ``ModelInputs``; or ``MODULE:NAME``, of one that is imported when it is first needed.
     """
@@ -44,8 +50,8 @@ def _find_fault(name: str, entry: ModelEntry) -> str:
 
     config: object = entry.config
     model: object = entry.model
-    if not (isinstance(config, type) and issubclass(config, MultitaskConfig)):
-        return f"its settings are {config!r}, must be a subclass of MultitaskConfig"
+    if not (isinstance(config, type) and issubclass(config, NetworkConfig)):
+        return f"its settings are {config!r}, must be a subclass of NetworkConfig"
     if config.model_fields["name"].default != name:
         return f"the setting 'name' of {config.__name__} must be {name!r} by default"
     if not (isinstance(model, type) and issubclass(model, MultimodalModel)):
@@ -61,17 +67,26 @@ MODELS: Registry[ModelEntry] = Registry(
     {
         "tam_ulag": ModelEntry(TamUlagConfig, "mien.models.tam_ulag:TamUlag"),
         "self_mm": ModelEntry(SelfMMConfig, "mien.models.self_mm:SelfMM"),
+        "ef_lstm": ModelEntry(recurrent.EfLstmConfig, f"{_ZOO}.recurrent.ef_lstm:EfLstm"),
+        "lf_dnn": ModelEntry(averaged.LfDnnConfig, f"{_ZOO}.averaged.lf_dnn:LfDnn"),
+        "tfn": ModelEntry(averaged.TfnConfig, f"{_ZOO}.averaged.tfn:Tfn"),
+        "lmf": ModelEntry(averaged.LmfConfig, f"{_ZOO}.averaged.lmf:Lmf"),
+        "mlf_dnn": ModelEntry(averaged.MlfDnnConfig, f"{_ZOO}.averaged.lf_dnn:MlfDnn"),
+        "mtfn": ModelEntry(averaged.MtfnConfig, f"{_ZOO}.averaged.tfn:Mtfn"),
+        "mlmf": ModelEntry(averaged.MlmfConfig, f"{_ZOO}.averaged.lmf:Mlmf"),
+        "mfn": ModelEntry(recurrent.MfnConfig, f"{_ZOO}.recurrent.mfn:Mfn"),
+        "graph_mfn": ModelEntry(recurrent.GraphMfnConfig, f"{_ZOO}.recurrent.graph_mfn:GraphMfn"),
     },
     check=_find_fault,
 )
 
 #: The settings of any model, told apart by their ``name``.
 ModelConfig = Annotated[
-    MultitaskConfig, Choice(MODELS, lambda entry: entry.config, tag="name", default="tam_ulag")
+    NetworkConfig, Choice(MODELS, lambda entry: entry.config, tag="name", default="tam_ulag")
 ]
 
 
-def register_model(name: str, config_class: type[MultitaskConfig], model_class: type[Any]) -> None:
+def register_model(name: str, config_class: type[NetworkConfig], model_class: type[Any]) -> None:
     """Add a model to the table, for this process.
 
     Args:

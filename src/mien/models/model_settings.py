@@ -13,6 +13,7 @@ __all__ = [
     "FusionName",
     "LstmSizes",
     "MultitaskConfig",
+    "NetworkConfig",
     "OutputSizes",
     "PartsConfig",
     "SelfMMConfig",
@@ -112,8 +113,23 @@ class PartsConfig(Settings):
     standardise: bool = True
 
 
-class MultitaskConfig(PartsConfig):
+class NetworkConfig(Settings):
     """What the settings of every model have; each adds its own.
+
+    Attributes:
+        name: Name of the model.
+        modality_dropout: Chance that, in training, a modality of a clip is taken away; one always
+            stays.
+        standardise: Whether features are brought to mean 0 and standard deviation 1 over train.
+    """
+
+    name: str
+    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    standardise: bool = True
+
+
+class MultitaskConfig(PartsConfig, NetworkConfig):
+    """What the settings have of every model that is made of the package's own parts.
 
     Attributes:
         name: Name of the model.

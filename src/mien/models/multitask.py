@@ -22,6 +22,7 @@ from mien.models.model_settings import (
     Dropouts,
     LstmSizes,
     MultitaskConfig,
+    NetworkConfig,
     OutputSizes,
     PartsConfig,
     StateSizes,
@@ -66,23 +67,37 @@ class MultimodalModel(nn.Module):
     The modalities are those of the inputs: a corpus without video gives a model without a video
     task. A model adds ``fuse``, and ``state_sizes``, the size of the state of each of its tasks. It
     may have a ``forward`` of its own in the place of ``fuse``; then every set of modalities that is
-    tried on a clip costs a pass of its own.
+    tried on a clip costs a pass of its own. One that scores the multimodal task alone says so in
+    ``tasks``.
 
     Args:
         config: Sizes of the parts.
         inputs: What the model reads.
-        attention: How the states of a series become one vector.
+        attention: How the states of a series become one vector; None if the model does not make
+            one of each and has ``encoders`` and a ``forward`` of its own.
     """
 
     state_sizes: dict[Task, int]
 
     def __init__(
-        self, config: PartsConfig, inputs: ModelInputs, *, attention: AttentionName
+        self,
+        config: PartsConfig | NetworkConfig,
+        inputs: ModelInputs,
+        *,
+        attention: AttentionName | None,
     ) -> None:
         super().__init__()
         self.modality_dropout = config.modality_dropout
         self.modalities = tuple(m for m in Modality if m in inputs.sizes)
-        self.tasks = (Task.FUSION, *(Task(m) for m in self.modalities))
+        self.tasks: tuple[Task, ...] = (Task.FUSION, *(Task(m) for m in self.modalities))
+        if Modality.TEXT in inputs.sizes:
+            self.text_encoder = inputs.text_encoder or GivenStates()
+        if attention is not None and isinstance(config, PartsConfig):
+            self._make_parts(config, inputs, attention)
+
+    def _make_parts(
+        self, config: PartsConfig, inputs: ModelInputs, attention: AttentionName
+    ) -> None:
         series = [m for m in self.modalities if m is not Modality.TEXT]
         self.encoders = nn.ModuleDict(
             {
@@ -98,7 +113,6 @@ class MultimodalModel(nn.Module):
         )
         self.vector_sizes: dict[Modality, int] = {m: getattr(config.output_size, m) for m in series}
         if Modality.TEXT in inputs.sizes:
-            self.text_encoder = inputs.text_encoder or GivenStates()
             self.summarise = Summarise(
                 inputs.sizes[Modality.TEXT], attention=attention, summary=inputs.summary
             )

@@ -77,9 +77,13 @@ def explain(
         utterance: What it is: its words and times.
         series: What the network read of it.
     """
-    present = [m for m in network.modalities if Task(m) in scores.scores]
+    present = [m for m in network.modalities if m in scores.present]
     fused = scores.scores[Task.FUSION]
-    unimodal = {m: _score(network, Task(m), scores.scores[Task(m)], [m]) for m in present}
+    unimodal = {
+        m: _score(network, Task(m), scores.scores[Task(m)], [m])
+        for m in present
+        if Task(m) in scores.scores
+    }
     parts = _find_parts(utterance) if Modality.TEXT in present else []
     effects = measure_effects(
         network,

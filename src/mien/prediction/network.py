@@ -57,8 +57,9 @@ class ClipScores:
     """Scores and weights of one clip.
 
     Attributes:
-        scores: Of the multimodal task and of every present modality, cut to the scale. If one
-            modality is present, its score is the multimodal score.
+        scores: Of the multimodal task and of every present modality that the model scores by
+            itself, cut to the scale. If one modality is present, its score is the multimodal score.
+        present: The modalities that the clip has.
         attention: Weight of each step of the present modalities that have weights.
         without: The multimodal score if a present modality is taken away; empty if only one is
             present.
@@ -66,6 +67,7 @@ class ClipScores:
     """
 
     scores: Mapping[Task, float]
+    present: Sequence[Modality]
     attention: Mapping[Modality, Float[np.ndarray, " T"]]
     without: Mapping[Modality, float]
     encoded: Batch | Encoded
@@ -160,9 +162,11 @@ class Network:
                     without[row][modality] = fused[row]
         scored = []
         for row, modalities in enumerate(present):
-            tasks = (Task.FUSION, *(Task(m) for m in modalities))
+            own_tasks = (Task.FUSION, *(Task(m) for m in modalities))
+            tasks = [task for task in own_tasks if task in scores]
             scored.append(
                 ClipScores(
+                    present=modalities,
                     scores={t: self.cut(float(scores[t][row])) for t in tasks},
                     attention={
                         m: weights[row, : num_steps[m][row]].cpu().double().numpy()

@@ -31,7 +31,8 @@ class MultitaskObjective(nn.Module):
 
         loss = sum over m in f t a v of mean over clips of w_m |score_m - target_m|,   w_f = 1
 
-    plus the generator's own loss, which moves nothing but the generator. A clip that does not have
+    plus the generator's own loss, which moves nothing but the generator, and the terms that the
+    model adds, which it has weighted. A clip that does not have
     a modality adds 0 to that modality's loss.
 
     Source: yu2021, eq. 12.
@@ -56,7 +57,7 @@ class MultitaskObjective(nn.Module):
         for modality, target in generated.targets.items():
             error = weights[modality] * (output.scores[Task(modality)] - target).abs()
             tasks[Task(modality)] = torch.where(output.present[modality], error, 0.0).mean()
-        total = torch.stack([*tasks.values(), generated.own_loss]).sum()
+        total = torch.stack([*tasks.values(), generated.own_loss, *output.terms.values()]).sum()
         return Loss(total=total, tasks={task: loss.detach() for task, loss in tasks.items()})
 
     def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:

@@ -55,9 +55,7 @@ def evidence_settings(config: ExperimentConfig) -> EvidenceSettings:
     return EvidenceSettings(
         features=config.features,
         text_encoder=config.text_encoder.model_copy(update={"mode": "frozen"}),
-        model=PartsConfig(
-            **{name: getattr(config.model, name) for name in PartsConfig.model_fields}
-        ),
+        model=_own_parts(config.model),
         labels=EvidenceConfig(
             **{name: getattr(labels, name) for name in EvidenceConfig.model_fields}
         ),
@@ -65,6 +63,14 @@ def evidence_settings(config: ExperimentConfig) -> EvidenceSettings:
             update={"device": config.train.device, "precision": config.train.precision}
         ),
     )
+
+
+def _own_parts(model: Settings) -> PartsConfig:
+    """Return the settings of the parts; of a model of other parts, the defaults."""
+    if not isinstance(model, PartsConfig):
+        names = ("modality_dropout", "standardise")
+        return PartsConfig(**{name: getattr(model, name) for name in names})
+    return PartsConfig(**{name: getattr(model, name) for name in PartsConfig.model_fields})
 
 
 def with_frozen_text(

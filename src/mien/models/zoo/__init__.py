@@ -1,0 +1,10 @@
+"""Models of the field, each as its paper means it, and as the published program computes it.
+
+``averaged`` has those that read means of audio and video (TFN, LMF, LF-DNN and their forms with
+unimodal tasks), ``recurrent`` those that go through the steps of all modalities at once (EF-LSTM,
+MFN, Graph-MFN). Every model has a setting ``published``: with it, it does what the program behind
+the published numbers does, defects and all, so that the difference can be measured.
+
+``zoo_settings`` is what their settings share, ``series_model`` what the models share, and
+``step_alignment`` brings series of different lengths to the same steps.
+"""

@@ -1,0 +1,6 @@
+"""Models that go through the steps of all modalities at once, so that these must be the same steps.
+
+Series that have others are brought to those of the text by ``mien.models.zoo.step_alignment``.
+``ef_lstm`` joins them, ``mfn`` and ``graph_mfn`` remember across them; ``gated_memory`` is what the
+last two share, ``recurrent_settings`` has the settings.
+"""

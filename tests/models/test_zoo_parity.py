@@ -1,0 +1,97 @@
+"""The field's models, set to ``published``, against the numbers of their published programs."""
+
+import pytest
+import torch
+from zoo_goldens import (
+    LETTERS,
+    OURS_ALONE,
+    SETTINGS,
+    TRANSLATIONS,
+    ZOO,
+    build,
+    is_used,
+    load,
+    make_batch,
+    our_name,
+    read_published,
+    targets_of,
+)
+
+from mien.models import MODELS, build_model
+from mien.models.multitask import ModelInputs
+from mien.types import Modality, Task
+
+pytestmark = pytest.mark.skipif(
+    not ZOO.is_dir(),
+    reason="the goldens are not beside the repository; put them into ../shared/goldens/zoo",
+)
+
+MULTITASK = ("mlf_dnn", "mtfn", "mlmf")
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def case(request):
+    golden = load(request.param)
+    return request.param, golden, build(request.param, golden)
+
+
+def assert_near(found, wanted, tolerance=1e-5):
+    torch.testing.assert_close(found, wanted.to(found.dtype), rtol=0, atol=tolerance)
+
+
+def loss_of(golden, output):
+    labels = targets_of(golden).labels
+    errors = {t: (s - labels[t]).abs().mean() for t, s in output.scores.items()}
+    weights = golden.meta["task_weights"] or {"M": 1.0}
+    return sum(weights[LETTERS[t]] * error for t, error in errors.items())
+
+
+def test_scores_and_loss_are_those_of_the_published_program(case):
+    _, golden, model = case
+    output = model(make_batch(golden))
+    for task, scores in output.scores.items():
+        assert_near(scores, golden.at[f"out/{LETTERS[task]}"].squeeze(-1))
+    assert_near(loss_of(golden, output), golden.at["loss/loss"])
+
+
+def test_gradients_are_those_of_the_published_program(case):
+    name, golden, model = case
+    model.zero_grad()
+    model.requires_grad_()
+    loss_of(golden, model(make_batch(golden))).backward()
+    parameters = dict(model.named_parameters())
+    norms = golden.at["gradient_norms"]
+    for theirs, norm in zip(golden.names, norms.tolist(), strict=True):
+        if is_used(name, theirs):
+            found = parameters[our_name(name, theirs)].grad.norm().item()
+            assert found == pytest.approx(norm, rel=1e-4, abs=1e-7), theirs
+
+
+def test_padding_is_read_as_the_published_program_reads_it(case):
+    _, golden, model = case
+    batch = make_batch(golden, prefix="in_noise")
+    assert_near(model(batch).scores[Task.FUSION], golden.at["out_noise/M"].squeeze(-1))
+
+
+def published_models():
+    if not ZOO.is_dir():
+        return []
+    models = read_published()["models"]
+    return [(n, c) for n in TRANSLATIONS for c in models[n] if models[n][c] is not None]
+
+
+@pytest.mark.parametrize(("name", "corpus"), published_models())
+def test_a_published_model_has_as_many_parameters_as_the_published_program(name, corpus):
+    everything = read_published()
+    published = everything["models"][name][corpus]
+    sizes = {Modality(m): n for m, n in everything["common"]["feature_sizes"][corpus].items()}
+    settings = {**TRANSLATIONS[name](published), "published": True, "standardise": False}
+    if "padded_steps" in MODELS[name].config.model_fields:
+        settings["padded_steps"] = 39 if corpus == "sims" else 50
+    kind, _ = MODELS[name]
+    with torch.device("meta"):
+        model = build_model(kind(**settings), ModelInputs(sizes=sizes))
+    ours = sum(p.numel() for n, p in model.named_parameters() if not OURS_ALONE.match(n))
+    counted = published["parameters"]
+    wanted = counted["without_bert"] - counted.get("constants_stored_as_parameters", 0)
+    assert ours == wanted + counted.get("outside_the_module_registry", 0)
