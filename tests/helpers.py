@@ -36,6 +36,7 @@ TINY = {
 #: Three layers with ReLUs in a row are dead in places if they are narrower.
 _TINY_AVERAGED = {"hidden_size": {"text": 8, "audio": 16, "video": 17}}
 _TINY_FUSED = {**_TINY_AVERAGED, "text_output_size": 4, "fusion_size": 16}
+_TINY_ATTENDING = {"num_layers": 1, "num_heads": 2, "head_size": 3, "feed_forward_size": 8}
 _TINY_LAYERS = {"hidden_size": 5}
 _TINY_MEMORY = {
     "hidden_size": {"text": 4, "audio": 5, "video": 3},
@@ -53,6 +54,28 @@ TINY_OF = {
     "mlmf": _TINY_AVERAGED,
     "mfn": {**_TINY_MEMORY, "attention": _TINY_LAYERS},
     "graph_mfn": {**_TINY_MEMORY, "node_size": 5, "node_hidden_size": 6},
+    "mult": {"model_size": 4, "num_heads": 2, "num_layers": 1},
+    "tetfn": {
+        "model_size": 4,
+        "num_heads": 2,
+        "audio_size": 4,
+        "video_size": 5,
+        "fusion_size": 12,
+        "head_size": {"text": 8, "audio": 9, "video": 10},
+    },
+    "almt": {
+        "model_size": 8,
+        "num_tokens": 2,
+        "longest_text": 4,
+        "longest_audio": 5,
+        "longest_video": 6,
+        **dict.fromkeys(("embedding", "fusion"), _TINY_ATTENDING),
+        "text_layers": {**_TINY_ATTENDING, "num_layers": 1},
+        "guided": {"num_heads": 2, "head_size": 3},
+    },
+    "misa": {"hidden_size": 6, "transformer_dropout": 0.0},
+    "bert_mag": {},
+    "cenet": {"dropout": 0.0},
 }
 
 #: Words of the tiny text encoder, after the five special tokens.

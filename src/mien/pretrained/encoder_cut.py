@@ -2,10 +2,13 @@
 
 Both stay models of transformers, so that whatever a model does around its layers (masks, position
 biases, rotary positions, a last normalisation) is done as its makers wrote it. The upper part is
-the model without its embeddings: states are given in their place.
+the model without its embeddings: states are given in their place. A model that changes states on
+their way through the layers does so here as well.
 """
 
 import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 from jaxtyping import Float
@@ -13,9 +16,17 @@ from torch import Tensor, nn
 
 from mien.errors import ConfigError
 from mien.pretrained.packing import CLOSE, differ_by, draw_short_texts
-from mien.tensors import inferring
+from mien.tensors import PaddedSeries, inferring
 
-__all__ = ["CutEncoder", "cut_encoder", "find_layers", "split_parameters"]
+__all__ = [
+    "CutEncoder",
+    "StatesChange",
+    "changing",
+    "cut_encoder",
+    "encode_changed",
+    "find_layers",
+    "split_parameters",
+]
 
 
 class _StatesAsEmbeddings(nn.Module):
@@ -141,3 +152,62 @@ def _cannot_cut(backbone: nn.Module, reason: str) -> ConfigError:
         f"setting text_encoder.mode: the layers of {type(backbone).__name__} cannot be told apart "
         f"({reason}); use finetune or frozen"
     )
+
+
+#: Returns other states in the place of given ones, ``(B, T, d)``.
+StatesChange = Callable[[Tensor], Tensor]
+
+
+def encode_changed(
+    encoder: nn.Module, series: PaddedSeries, change: StatesChange, *, after: int = 0
+) -> Float[Tensor, "B T d"]:
+    """Return the states of a text encoder inside which states are changed.
+
+    Args:
+        encoder: The encoder. One whose layers are not known, or that has none because its states
+            were computed ahead, has the states changed that it gives.
+        series: What it reads.
+        change: What happens to the states; padding is among them.
+        after: Layers that come before, of those that the encoder has here; 0 for what goes into
+            the first of them.
+    """
+    run = getattr(encoder, "run_changed", None)
+    if run is None:
+        return change(encoder(series))
+    states: Tensor = run(series, change, after=after)
+    return states
+
+
+@contextmanager
+def changing(stack: nn.ModuleList, change: StatesChange, after: int) -> Iterator[None]:
+    """Let what goes into a stack of layers, or what one of them gives, be changed in the block.
+
+    Raises:
+        ConfigError: If there are not so many layers.
+    """
+    if after > len(stack):
+        raise ConfigError(
+            f"setting text_encoder.mode: {len(stack)} trained layers are fewer than the {after} "
+            "behind which the model changes their states; train more layers, or none"
+        )
+
+    def change_input(
+        _: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (change(args[0]), *args[1:]), dict(kwargs)
+        return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
+
+    def change_output(_: nn.Module, __: object, output: Any) -> Any:  # noqa: ANN401  # a layer's
+        if isinstance(output, tuple):
+            return (change(output[0]), *output[1:])
+        return change(output)
+
+    if after:
+        handle = stack[after - 1].register_forward_hook(change_output)
+    else:
+        handle = stack[0].register_forward_pre_hook(change_input, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from mien.pretrained.adapters import AdaptedEncoder
 from mien.pretrained.direct.bert import load_bert, read_sizes
-from mien.pretrained.encoder_cut import CutEncoder, cut_encoder, find_layers, split_parameters
+from mien.pretrained.encoder_cut import (
+    CutEncoder,
+    StatesChange,
+    changing,
+    cut_encoder,
+    encode_changed,
+    find_layers,
+    split_parameters,
+)
 from mien.pretrained.first_states import can_end_in_first, first_state, run_to_first
 from mien.pretrained.packing import (
     make_packable,
@@ -81,6 +89,15 @@ class TokenEncoder(nn.Module):
         packing = pack(series.mask)
         packed, types = _split_types(series.values.long().flatten(0, 1)[packing.places])
         return run_to_first(self.backbone, packed, packing, types)
+
+    def run_changed(
+        self, series: PaddedSeries, change: StatesChange, *, after: int
+    ) -> Float[Tensor, "B T d"]:
+        """Return the states, where those behind some layers are changed; see ``encode_changed``."""
+        series = _see_context(series, 1)
+        stack = self.backbone.get_submodule(find_layers(self.backbone))
+        with changing(cast("nn.ModuleList", stack), change, after):
+            return self._run_padded(series.values.long(), series.mask)
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """Return the parameters that are in no layer, then those of each, from the lowest.
@@ -150,6 +167,13 @@ class TopLayers(nn.Module):
         packing = pack(mask)
         return run_to_first(upper, states.flatten(0, 1)[packing.places], packing)
 
+    def run_changed(
+        self, series: PaddedSeries, change: StatesChange, *, after: int
+    ) -> Float[Tensor, "B T d"]:
+        """Return the states, where those behind some layers are changed; see ``encode_changed``."""
+        with changing(self.layers, change, after):
+            return self._run_padded(*self._see(series))
+
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """Return the parameters that all layers use, then those of each, from the lowest."""
         return split_parameters(self, self.layers)
@@ -211,6 +235,12 @@ class StackedEncoder(nn.Module):
         """Return the first state of each clip; one of a clip without a text has no meaning."""
         first: Tensor = first_state(self.top, self._below(series))
         return first
+
+    def run_changed(
+        self, series: PaddedSeries, change: StatesChange, *, after: int
+    ) -> Float[Tensor, "B T d"]:
+        """Return the states, where those behind some trained layers are changed."""
+        return encode_changed(self.top, self._below(series), change, after=after)
 
     def _below(self, series: PaddedSeries) -> PaddedSeries:
         return PaddedSeries(mark_context(self.bottom(series), series), series.mask)

@@ -52,13 +52,23 @@ class AbsentStep(nn.Module):
 
     def forward(self, series: PaddedSeries, is_present: Bool[Tensor, "B"]) -> PaddedSeries:
         """Return the series, with one learned step in the rows where ``is_present`` is False."""
-        is_first = torch.zeros_like(series.mask)
-        is_first[:, 0] = True
-        stand_in = is_first.unsqueeze(-1) * self.vector
+        stand_in = _first_steps(series.mask).unsqueeze(-1) * self.vector
         return PaddedSeries(
             torch.where(is_present[:, None, None], series.values, stand_in),
-            torch.where(is_present[:, None], series.mask, is_first),
+            self.keep_step(series.mask, is_present),
         )
+
+    def keep_step(
+        self, mask: Bool[Tensor, "B T"], is_present: Bool[Tensor, "B"]
+    ) -> Bool[Tensor, "B T"]:
+        """Return the mask, with one real step in the rows where ``is_present`` is False."""
+        return torch.where(is_present[:, None], mask, _first_steps(mask))
+
+
+def _first_steps(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+    is_first = torch.zeros_like(mask)
+    is_first[:, 0] = True
+    return is_first
 
 
 class TwoLayers(nn.Module):
@@ -124,19 +134,39 @@ class SeriesModel(MultimodalModel):
             batch: The clips.
             with_padding: Whether padding counts as real, as in programs that know no mask.
         """
-        present, read = self.present(batch), {}
-        for modality in self.modalities:
-            values, mask = batch.sequences[modality]
-            if modality is Modality.TEXT:
-                values = self.text_encoder(batch.sequences[modality])
-            if with_padding:
-                mask = torch.ones_like(mask)
-            series = PaddedSeries(values.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
-            if modality is not Modality.TEXT:
-                series = self.encoders[modality].standardise(series)  # type: ignore[operator]
-            series = self.absent[modality](series, present[modality])
-            read[modality] = PaddedSeries(series.values, mask) if with_padding else series
-        return read, present
+        present = self.present(batch)
+        series = {}
+        if Modality.TEXT in self.modalities:
+            text = batch.sequences[Modality.TEXT]
+            states = PaddedSeries(self.text_encoder(text), text.mask)
+            series[Modality.TEXT] = self._complete(Modality.TEXT, states, present, with_padding)
+        return series | self.read_series(batch, present, with_padding=with_padding), present
+
+    def read_series(
+        self,
+        batch: Batch,
+        present: Mapping[Modality, Bool[Tensor, "B"]],
+        *,
+        with_padding: bool = False,
+    ) -> dict[Modality, PaddedSeries]:
+        """Return what ``read`` returns, of audio and video alone."""
+        return {
+            m: self._complete(m, batch.sequences[m], present, with_padding) for m in self.series
+        }
+
+    def _complete(
+        self,
+        modality: Modality,
+        series: PaddedSeries,
+        present: Mapping[Modality, Bool[Tensor, "B"]],
+        with_padding: bool,  # noqa: FBT001  # passed on
+    ) -> PaddedSeries:
+        mask = torch.ones_like(series.mask) if with_padding else series.mask
+        series = PaddedSeries(series.values.masked_fill(~mask.unsqueeze(-1), 0.0), mask)
+        if modality is not Modality.TEXT:
+            series = self.encoders[modality].standardise(series)  # type: ignore[operator]
+        series = self.absent[modality](series, present[modality])
+        return PaddedSeries(series.values, mask) if with_padding else series
 
     def answer(
         self,

@@ -1,0 +1,121 @@
+"""CENET: what the first layer of a text encoder gives, enhanced by what is heard and seen."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mien.models.multitask import ModelInputs
+from mien.models.zoo.injected.injected_settings import CenetConfig
+from mien.models.zoo.series_model import SeriesModel
+from mien.pretrained.encoder_cut import encode_changed
+from mien.tensors import Batch, Output, PaddedSeries
+from mien.types import Modality, Task
+
+__all__ = ["Cenet", "CenetConfig", "CrossmodalEnhancement"]
+
+#: By what the published program multiplies the products of queries and keys.
+_PUBLISHED_SCALE = 8.0
+
+
+class _Source(nn.Module):
+    """Let the states of a text attend to a series, with one head."""
+
+    def __init__(self, size: int, input_size: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.enter = nn.Sequential(nn.Linear(input_size, size), nn.ReLU(), nn.Linear(size, size))
+        self.query, self.key, self.value = (nn.Linear(size, size) for _ in range(3))
+
+    def forward(
+        self, states: Float[Tensor, "B T d"], series: PaddedSeries
+    ) -> Float[Tensor, "B T d"]:
+        entered = self.enter(series.values)
+        return F.scaled_dot_product_attention(
+            self.query(states),
+            self.key(entered),
+            self.value(entered),
+            attn_mask=series.mask.unsqueeze(1),
+            scale=self.scale,
+        )
+
+
+class CrossmodalEnhancement(nn.Module):
+    """Add to the states of a text what they find in video and audio.
+
+        h + W [attention to video; attention to audio]
+
+    Source: wang2022, cross-modal enhancement.
+
+    Args:
+        size: Size of a state of the text, d.
+        sizes: Size of a step of each other modality.
+        scale: By what products of queries and keys are multiplied before the softmax.
+    """
+
+    def __init__(self, size: int, sizes: dict[Modality, int], scale: float) -> None:
+        super().__init__()
+        self.sources = nn.ModuleDict({m: _Source(size, n, scale) for m, n in sizes.items()})
+        self.join = nn.Linear(size * len(sizes), size) if sizes else None
+
+    def forward(
+        self, states: Float[Tensor, "B T d"], series: dict[Modality, PaddedSeries]
+    ) -> Float[Tensor, "B T d"]:
+        """Return the enhanced states."""
+        if self.join is None:
+            return states
+        taken = [source(states, series[Modality(m)]) for m, source in self.sources.items()]
+        enhanced: Tensor = states + self.join(torch.cat(taken, dim=-1))
+        return enhanced
+
+
+class Cenet(SeriesModel):
+    """Enhance what the first layer of the text encoder gives, and score its first state.
+
+        state = tanh(W dropout(first state)),   score = w·dropout(state)
+
+    Where the last layers alone are trained, it is the first of those; where the encoder is frozen,
+    what it gives. The published program reads the padding of audio and video as frames, and
+    multiplies products of queries and keys by 8 where others divide by the root of their size. The
+    authors' own puts frames into words by k-means and knows the polarity of words; neither is in
+    the published program, nor here.
+
+    Source: wang2022.
+
+    Args:
+        config: Settings.
+        inputs: What the model reads.
+    """
+
+    needs_text = True
+
+    def __init__(self, config: CenetConfig, inputs: ModelInputs) -> None:
+        super().__init__(config, inputs)
+        self.published = config.published
+        size = inputs.sizes[Modality.TEXT]
+        order: list[Modality] = [Modality.VIDEO, Modality.AUDIO]
+        sizes: dict[Modality, int] = {m: inputs.sizes[m] for m in order if m in self.series}
+        scale = _PUBLISHED_SCALE if config.published else size**-0.5
+        self.enhance = CrossmodalEnhancement(size, sizes, scale)
+        self.pool = nn.Linear(size, size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.leave = nn.Linear(size, 1)
+        self.state_sizes = {Task.FUSION: size}
+
+    def forward(self, batch: Batch) -> Output:
+        """Return score and state of every clip; there are no weights of steps."""
+        present = self.present(batch)
+        series = self.read_series(batch, present, with_padding=self.published)
+        text = batch.sequences[Modality.TEXT]
+        is_there = present[Modality.TEXT]
+        text = PaddedSeries(text.values, self.absent[Modality.TEXT].keep_step(text.mask, is_there))  # type: ignore[operator]
+
+        def enhance(states: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
+            complete = self.absent[Modality.TEXT](PaddedSeries(states, text.mask), is_there)
+            enhanced: Tensor = self.enhance(complete.values, series)
+            return enhanced
+
+        states = encode_changed(self.text_encoder, text, enhance, after=1)
+        state = torch.tanh(self.pool(self.dropout(states[:, 0])))
+        score = self.leave(self.dropout(state)).squeeze(-1)
+        return self.answer(state, score, present)

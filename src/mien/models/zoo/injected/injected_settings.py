@@ -1,0 +1,35 @@
+"""The settings of the models that change a text encoder's states; reading imports no torch."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mien.models.zoo.zoo_settings import SeriesModelConfig, Share
+
+__all__ = ["BertMagConfig", "CenetConfig"]
+
+
+class BertMagConfig(SeriesModelConfig):
+    """Settings of MAG-BERT.
+
+    Attributes:
+        name: ``bert_mag``.
+        shift_limit: Longest shift of a state, in units of its own length.
+        dropout: Share dropped of the shifted states and before the score.
+    """
+
+    name: Literal["bert_mag"] = "bert_mag"
+    shift_limit: float = Field(1.0, gt=0)
+    dropout: Share = 0.0
+
+
+class CenetConfig(SeriesModelConfig):
+    """Settings of CENET.
+
+    Attributes:
+        name: ``cenet``.
+        dropout: Share dropped before each layer of the head.
+    """
+
+    name: Literal["cenet"] = "cenet"
+    dropout: Share = 0.1
