@@ -7,9 +7,9 @@ from torch import nn
 from transformers import DebertaV2Config
 
 from mien.errors import ConfigError
-from mien.pretrained.encoder_cut import cut_encoder
+from mien.pretrained.encoder_cut import cut_encoder, encode_changed
 from mien.pretrained.packing import make_packable
-from mien.pretrained.text_encoder import TokenEncoder, TopLayers
+from mien.pretrained.text_encoder import StackedEncoder, TokenEncoder, TopLayers
 from mien.tensors import PaddedSeries
 
 _ENCODERS = {
@@ -38,6 +38,35 @@ def test_both_parts_give_the_states_of_the_encoder_in_one(name: str, layers: int
             torch.testing.assert_close(
                 states[texts.mask], expected[texts.mask], atol=1e-5, rtol=1e-5
             )
+
+
+# a convolution beside the first layer reads what goes into that, so it is behind no layer alone
+@pytest.mark.parametrize("name", [name for name in _ENCODERS if "convolution" not in name])
+def test_states_are_changed_between_the_layers_of_either_part(name: str) -> None:
+    """What goes into the upper part is changed, and in the encoder in one, what the layer gives."""
+    backbone = make_backbone(_ENCODERS[name])
+    texts = make_texts()
+    cut = cut_encoder(backbone, 1)
+    top, own = TopLayers(cut), TokenEncoder(backbone)
+
+    def turn(states: torch.Tensor) -> torch.Tensor:
+        return states.roll(1, dims=-1)
+
+    with torch.no_grad():
+        below = TokenEncoder(cut.lower)(texts)
+        wanted = top(PaddedSeries(turn(below), texts.mask))[texts.mask]
+        for encoder, series, after in (
+            (top, PaddedSeries(below, texts.mask), 0),
+            (own, texts, 1),
+            (StackedEncoder(TokenEncoder(cut.lower), top), texts, 0),
+        ):
+            states = encode_changed(encoder, series, turn, after=after)[texts.mask]
+            torch.testing.assert_close(states, wanted, atol=1e-5, rtol=1e-5)
+        plain = encode_changed(own, texts, lambda states: states)[texts.mask]
+        torch.testing.assert_close(plain, own(texts)[texts.mask], atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(plain, wanted, atol=1e-3)
+        with pytest.raises(ConfigError, match="trained layers are fewer"):
+            encode_changed(own, texts, turn, after=99)
 
 
 @pytest.mark.parametrize("name", _ENCODERS)

@@ -200,8 +200,9 @@ class Trainer(Stepper):
                 write_tensors(self.folder / "best.safetensors", lasting, header)
         labels = self.objective.labels
         (self.folder / "labels").mkdir(exist_ok=True)
-        given = [labels.latest(m).cpu().numpy() for m in labels.modalities]
-        write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", np.stack(given))
+        given = np.array([labels.latest(m).cpu().numpy() for m in labels.modalities])
+        given = given.reshape(len(labels.modalities), len(labels.annotated))  # (M, N), M may be 0
+        write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", given)
         lines = "".join(json.dumps(r.to_json()) + "\n" for r in self.history)
         write_text(self.folder / "epochs.jsonl", lines)
         header = {**self.header, "history": [r.to_json() for r in self.history]}
