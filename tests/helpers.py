@@ -74,6 +74,14 @@ TINY_OF = {
         "guided": {"num_heads": 2, "head_size": 3},
     },
     "misa": {"hidden_size": 6, "transformer_dropout": 0.0},
+    "mmim": {
+        "audio_size": 3,
+        "video_size": 4,
+        "fusion_size": 8,
+        "audio_output_size": 5,
+        "video_output_size": 6,
+        "video_audio_bound": True,
+    },
     "bert_mag": {},
     "cenet": {"dropout": 0.0},
 }

@@ -37,7 +37,8 @@ def make_trainer(
            "learning_rate": RATES, **options}
     )  # fmt: skip
     annotated = train.labels[Task.FUSION]
-    labels = make_generator(generator, annotated, sizes=STATES, seed=seed)
+    sizes = STATES if model is None else model.state_sizes
+    labels = make_generator(generator, annotated, sizes=sizes, seed=seed)
     folder.mkdir(exist_ok=True)
     return Trainer(
         model=model or make_model(seed=seed),

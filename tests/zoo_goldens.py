@@ -91,6 +91,15 @@ SETTINGS |= {
         "fusion": {"num_heads": 1, "feed_forward_size": 7},
     },
     "misa": {**PLAIN, "hidden_size": 4, "difference_weight": 0.3, "similarity_weight": 0.8},
+    "mmim": {
+        **PLAIN,
+        "audio_size": 3,
+        "video_size": 4,
+        "audio_output_size": 8,
+        "video_output_size": 8,
+        "fusion_size": 6,
+        "video_audio_bound": True,
+    },
     "bert_mag": PLAIN,
     "cenet": {**PLAIN, "dropout": 0.0},
 }
@@ -147,6 +156,11 @@ RULES = {
 }  # fmt: skip
 _PARTS = {"q": "query", "k": "key", "v": "value"}
 _RNNS = {"1": "first", "2": "second"}
+
+
+def _name_bound(found):
+    part = "mean" if found[3] == "mu" else "spread"
+    return f"bounds.{_BY_LETTER[found[1]]}_{_BY_LETTER[found[2]]}.{part}"
 
 
 def _name_part(found):
@@ -226,6 +240,17 @@ RULES |= {
         (r"^fusion\.fusion_layer_3", "leave"),
         (r"^transformer_encoder\.layers\.0", "transformer"),
     ],
+    "mmim": [
+        (r"^visual_enc\.linear_1", "encoders.video.network.linear"),
+        (r"^acoustic_enc\.linear_1", "encoders.audio.network.linear"),
+        (r"^visual_enc", "encoders.video.network"),
+        (r"^acoustic_enc", "encoders.audio.network"),
+        (r"^mi_(\w)(\w)\.mlp_(\w+)", _name_bound),
+        (r"^cpc_z(\w)\.net", lambda m: f"predict.{_BY_LETTER[m[1]]}"),
+        (r"^fusion_prj\.linear_1", "first"),
+        (r"^fusion_prj\.linear_2", "second"),
+        (r"^fusion_prj\.linear_3", "leave"),
+    ],
     "bert_mag": [
         (r"^model\.bert\.MAG\.W_h(\w)", lambda m: f"gate.gates.{_BY_LETTER[m[1]]}"),
         (r"^model\.bert\.MAG\.W_(\w)", lambda m: f"gate.shifts.{_BY_LETTER[m[1]]}"),
@@ -247,12 +272,18 @@ RULES |= {
 #: Models of whose rules all are applied, not the first that fits.
 ALL_RULES = {"mult", "tetfn", "almt"}
 #: Where the states are that a model's text encoder gave; it is not computed again.
-STATES = {"misa": "mid/bertmodel", "almt": "mid/bertmodel", "tetfn": "mid/text_model"}
+STATES = {
+    "misa": "mid/bertmodel",
+    "mmim": "mid/bertmodel",
+    "almt": "mid/bertmodel",
+    "tetfn": "mid/text_model",
+}
 #: Models inside whose text encoder states are changed.
 INJECTED = ("bert_mag", "cenet")
 #: Weights of the programs that nothing uses, or that are constants.
 UNUSED = {
     "almt": r"bertmodel\.",
+    "mmim": r"bertmodel\.|mi_\w\w\.entropy_prj",
     "misa": r"bertmodel\.|sp_discriminator|tlayer_norm",
     "tetfn": r"text_model\.",
     "cenet": r"bert\.pooler|bert\.embeddings\.(senti|pos_tag|polarity)_embeddings",
@@ -329,9 +360,9 @@ def make_batch(golden, *, prefix="in", rows=slice(None)):
 
 
 def targets_of(golden):
-    return Targets(
-        labels={task: golden.at[f"label/{letter}"].squeeze(-1) for task, letter in LETTERS.items()}
-    )
+    names = {task: f"label/{letter}" for task, letter in LETTERS.items()}
+    labels = {t: golden.at[name].squeeze(-1) for t, name in names.items() if name in golden.at}
+    return Targets(labels=labels)
 
 
 def read_published():
@@ -467,6 +498,16 @@ TRANSLATIONS |= {
         "difference_weight": p["loss_weight_difference"],
         "similarity_weight": p["loss_weight_similarity"],
         "reconstruction_weight": p["loss_weight_reconstruction"],
+    },
+    "mmim": lambda p: {
+        **_of(p, "audio_output_size", "video_output_size", "video_audio_bound"),
+        "audio_size": p["audio_hidden_size"],
+        "video_size": p["video_hidden_size"],
+        "num_layers": p["recurrent_layers"],
+        "fusion_size": p["fusion_hidden_size"],
+        "fusion_dropout": p["dropout_fusion"],
+        "bound_weight": p["loss_weight_bounds"],
+        "contrast_weight": p["loss_weight_contrast"],
     },
     "bert_mag": lambda p: _of(p, "shift_limit", "dropout"),
     "cenet": lambda _: {},

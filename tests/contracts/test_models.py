@@ -454,7 +454,8 @@ CHANGES_OF = {
     **dict.fromkeys(("feed_forward_dropout", "residual_dropout", "embedding_dropout"), 0.5),
     **dict.fromkeys(("text_dropout", "output_dropout", "transformer_dropout"), 0.5),
     "looks_ahead": True,
-    **dict.fromkeys(("num_tokens", "audio_size", "video_size"), 3),
+    **dict.fromkeys(("num_tokens", "audio_size", "video_size"), 7),
+    **dict.fromkeys(("audio_output_size", "video_output_size"), 9),
     **dict.fromkeys(("longest_text", "longest_audio", "longest_video"), 2),
     **{name: {"num_heads": 3} for name in ("embedding", "text_layers", "guided")},
     "shift_limit": 0.001,
@@ -473,6 +474,7 @@ WITHOUT_EFFECT = {
     "bert_mag": {"published"},  # here the published program does what the paper means
     # weights act on the losses, and the published program differs where lengths do
     "misa": {"difference_weight", "similarity_weight", "reconstruction_weight", "published"},
+    "mmim": {"bound_weight", "contrast_weight", "video_audio_bound", "published"},
 }
 
 

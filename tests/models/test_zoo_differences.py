@@ -13,7 +13,6 @@ from mien.types import Task
 
 #: Models whose published programs read padding, so that a clip's score depends on its company.
 READS_PADDING = (
-    "ef_lstm",
     "lf_dnn",
     "tfn",
     "lmf",

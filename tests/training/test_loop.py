@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import TEXT, make_config
+from helpers import TEXT, make_config, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -274,3 +274,14 @@ def test_a_training_in_lower_precision_keeps_its_labels_in_full(tmp_path):
     assert trainer.objective.labels.bank(TEXT).dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
     assert math.isfinite(trainer.history[-1].valid["mae"])
+
+
+def test_what_a_model_adds_to_the_loss_is_minimised(tmp_path):
+    """MISA's reconstructions are in no score: nothing but a term of its own trains them."""
+    model = make_model("misa")
+    before = {name: p.clone() for name, p in model.recover.named_parameters()}
+    make_trainer(tmp_path / "run", generator="copy", model=model, epochs=1).run()
+    after = dict(model.recover.named_parameters())
+    assert before
+    assert not any(torch.equal(p, after[name]) for name, p in before.items())
+    assert np.load(tmp_path / "run" / "labels" / "epoch-001.npy").shape == (0, 14)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import (
@@ -12,8 +14,10 @@ from helpers import (
     make_targets,
 )
 
+from mien.errors import ConfigError
 from mien.tensors import Output
 from mien.training.objective import MultitaskObjective
+from mien.training.settings import LossConfig
 from mien.types import Modality, Task
 
 
@@ -47,6 +51,46 @@ def test_the_loss_is_the_weighted_mean_absolute_error_by_hand():
     assert loss.tasks[Task.AUDIO] == pytest.approx(tanh[1].item() * 1 / 2)
     assert loss.tasks[Task.VIDEO] == 0  # its labels are copies, which weigh nothing
     assert loss.total.item() == pytest.approx(sum(x.item() for x in loss.tasks.values()))
+
+
+def test_errors_may_be_squared_and_tasks_weighed():
+    annotated = torch.tensor([1.0, -2.0])
+    labels = make_generator("copy", annotated)
+    scores = {key: [0.0, 0.0] for key in Task}
+    config = LossConfig(error="squared", fusion=0.5, audio=0.0, video=2.0)
+    loss = MultitaskObjective(labels, config)(
+        make_flat_output(scores), make_targets(annotated), torch.arange(2), 1
+    )
+    assert {task: value.item() for task, value in loss.tasks.items()} == {
+        Task.FUSION: 1.25,
+        Task.TEXT: 2.5,
+        Task.AUDIO: 0.0,
+        Task.VIDEO: 5.0,
+    }
+
+
+def test_the_terms_of_a_model_are_minimised_with_its_errors():
+    annotated = torch.tensor([1.0, -2.0])
+    term = torch.tensor(0.25, requires_grad=True)
+    output = replace(make_flat_output({key: [0.0, 0.0] for key in Task}), terms={"shape": term})
+    loss = MultitaskObjective(make_generator("copy", annotated))(
+        output, make_targets(annotated), torch.arange(2), 1
+    )
+    assert loss.total.item() == pytest.approx(0.25 + sum(x.item() for x in loss.tasks.values()))
+    loss.total.backward()
+    assert term.grad == 1
+
+
+def test_a_model_without_unimodal_tasks_needs_no_labels_and_takes_none():
+    annotated = torch.tensor([1.0, -2.0])
+    only = {Task.FUSION: 3}
+    labels = make_generator("copy", annotated, sizes=only)
+    output = make_output(1, 2, sizes=only)
+    loss = MultitaskObjective(labels)(output, make_targets(annotated), torch.arange(2), 1)
+    assert list(loss.tasks) == [Task.FUSION]
+    assert labels.banks.shape == (0, 2)
+    with pytest.raises(ConfigError, match=r"no unimodal task.*use labels\.generator=copy"):
+        make_generator("distance", annotated, sizes=only)
 
 
 def test_a_clip_without_a_modality_adds_nothing_to_the_loss_of_that_modality():

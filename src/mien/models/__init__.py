@@ -83,6 +83,7 @@ MODELS: Registry[ModelEntry] = Registry(
         "tetfn": ModelEntry(crossmodal.TetfnConfig, f"{_ZOO}.crossmodal.tetfn:Tetfn"),
         "almt": ModelEntry(crossmodal.AlmtConfig, f"{_ZOO}.crossmodal.almt:Almt"),
         "misa": ModelEntry(subspaces.MisaConfig, f"{_ZOO}.subspaces.misa:Misa"),
+        "mmim": ModelEntry(subspaces.MmimConfig, f"{_ZOO}.subspaces.mmim:Mmim"),
         "bert_mag": ModelEntry(injected.BertMagConfig, f"{_ZOO}.injected.bert_mag:BertMag"),
         "cenet": ModelEntry(injected.CenetConfig, f"{_ZOO}.injected.cenet:Cenet"),
     },

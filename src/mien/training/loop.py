@@ -264,6 +264,7 @@ def _in_float32(output: Output) -> Output:
         states={t: s.float() for t, s in output.states.items()},
         attention=output.attention,
         present=output.present,
+        terms={name: term.float() for name, term in output.terms.items()},
     )
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mien.labels.generator import LabelGenerator
 from mien.tensors import Output, Targets
+from mien.training.settings import LossConfig
 from mien.types import Task
 
 __all__ = ["Loss", "MultitaskObjective"]
@@ -29,7 +30,7 @@ class Loss:
 class MultitaskObjective(nn.Module):
     """Sum, over the tasks, of the weighted mean absolute error.
 
-        loss = sum over m in f t a v of mean over clips of w_m |score_m - target_m|,   w_f = 1
+        loss = sum over m in f t a v of c_m mean over clips of w_m |score_m - target_m|,   w_f = 1
 
     plus the generator's own loss, which moves nothing but the generator, and the terms that the
     model adds, which it has weighted. A clip that does not have
@@ -40,25 +41,34 @@ class MultitaskObjective(nn.Module):
     Args:
         labels: Makes the targets of the unimodal tasks; a part of this module, so that it is
             trained, saved and moved with it.
+        config: How much each task counts, c, and whether errors are squared.
     """
 
-    def __init__(self, labels: LabelGenerator) -> None:
+    def __init__(self, labels: LabelGenerator, config: LossConfig | None = None) -> None:
         super().__init__()
         self.labels = labels
+        self.config = config or LossConfig()
 
     def forward(
         self, output: Output, targets: Targets, index: Int[Tensor, "B"], epoch: int
     ) -> Loss:
         """Return the loss of a batch of epoch ``epoch``, counted from 1."""
-        fused = (output.scores[Task.FUSION] - targets.labels[Task.FUSION]).abs().mean()
+        fused = self._errors(Task.FUSION, output, targets.labels[Task.FUSION]).mean()
         tasks = {Task.FUSION: fused}
         generated = self.labels.generate(output, index, epoch)
         weights = self.labels.weights(index)
         for modality, target in generated.targets.items():
-            error = weights[modality] * (output.scores[Task(modality)] - target).abs()
+            error = weights[modality] * self._errors(Task(modality), output, target)
             tasks[Task(modality)] = torch.where(output.present[modality], error, 0.0).mean()
         total = torch.stack([*tasks.values(), generated.own_loss, *output.terms.values()]).sum()
         return Loss(total=total, tasks={task: loss.detach() for task, loss in tasks.items()})
+
+    def _errors(self, task: Task, output: Output, labels: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+        """Return how much the difference of each clip's score to its label counts."""
+        apart = output.scores[task] - labels
+        error = apart.abs() if self.config.error == "absolute" else apart.square()
+        weighted: Tensor = getattr(self.config, task) * error
+        return weighted
 
     def observe(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> None:
         """Let the generator learn from a batch; called after its loss was taken."""

@@ -24,6 +24,7 @@ __all__ = [
     "ExperimentConfig",
     "FeaturesConfig",
     "LearningRates",
+    "LossConfig",
     "PublishedRecipe",
     "TrainConfig",
     "WeightDecays",
@@ -99,6 +100,24 @@ class WeightDecays(Settings):
     labels: float = Field(0.0, ge=0)
 
 
+class LossConfig(Settings):
+    """What is minimised of the difference between a score and its label.
+
+    Attributes:
+        error: Its size (``absolute``), or its ``squared`` value.
+        fusion: How much the multimodal task counts.
+        text: How much the task of text counts, beside ``labels.weight``.
+        audio: How much the task of audio counts.
+        video: How much the task of video counts.
+    """
+
+    error: Literal["absolute", "squared"] = "absolute"
+    fusion: float = Field(1.0, gt=0)
+    text: float = Field(1.0, ge=0)
+    audio: float = Field(1.0, ge=0)
+    video: float = Field(1.0, ge=0)
+
+
 class TrainConfig(Settings):
     """How a model is trained.
 
@@ -107,6 +126,7 @@ class TrainConfig(Settings):
             number from 0 to 2**63 - 1.
         epochs: Most epochs to run.
         patience: Epochs without a better ``monitor`` before training stops.
+        loss: What of the differences between scores and labels is minimised.
         monitor: Validation metric of the multimodal task that picks the best epoch.
         batch_size: Clips that are padded and computed together.
         accumulate: Batches of one optimizer step.
@@ -140,6 +160,7 @@ class TrainConfig(Settings):
     seeds: Annotated[Seeds, Field(min_length=1)] = (1111,)
     epochs: int = Field(100, ge=1)
     patience: int = Field(8, ge=1)
+    loss: LossConfig = LossConfig()
     monitor: Literal["mae", "corr"] = "mae"
     batch_size: int = Field(32, ge=1)
     accumulate: int = Field(4, ge=1)

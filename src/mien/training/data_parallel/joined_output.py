@@ -13,7 +13,8 @@ def join_outputs(output: Output, num_own: int, total: int, ranks: Ranks) -> Outp
     """Return the output for all clips of a batch, in their order; without attention weights.
 
     Gradients flow through the rows of this process alone: the sum of the gradients over the
-    processes is that of the batch.
+    processes is that of the batch. Terms that the model adds to the loss are of the share of this
+    process, and count by its size: they are means over smaller batches.
 
     Args:
         output: For the clips of this process's share of the batch.
@@ -37,6 +38,7 @@ def join_outputs(output: Output, num_own: int, total: int, ranks: Ranks) -> Outp
         states={task: next(parts) for task in output.states},
         attention={},
         present={modality: _as_bool(next(parts)) for modality in output.present},
+        terms={name: term * (num_own / total) for name, term in output.terms.items()},
     )
 
 

@@ -87,7 +87,7 @@ def _train(
     labels = build_labels(config.labels, inputs)
     trainer = Trainer(
         model=model,
-        objective=MultitaskObjective(labels),
+        objective=MultitaskObjective(labels, config.train.loss),
         train=dataset,
         valid=prepared.datasets["valid"],
         family=prepared.family,

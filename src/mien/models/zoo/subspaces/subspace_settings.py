@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mien.models.zoo.zoo_settings import SeriesModelConfig, Share, Size
 
-__all__ = ["MisaConfig"]
+__all__ = ["MisaConfig", "MmimConfig"]
 
 
 class MisaConfig(SeriesModelConfig):
@@ -31,3 +31,33 @@ class MisaConfig(SeriesModelConfig):
     difference_weight: float = Field(0.3, ge=0)
     similarity_weight: float = Field(1.0, ge=0)
     reconstruction_weight: float = Field(1.0, ge=0)
+
+
+class MmimConfig(SeriesModelConfig):
+    """Settings of MMIM.
+
+    Attributes:
+        name: ``mmim``.
+        num_layers: LSTM layers.
+        audio_size: State of the LSTM of audio, of each direction.
+        video_size: State of the LSTM of video, of each direction.
+        audio_output_size: Vector that audio becomes.
+        video_output_size: Vector that video becomes.
+        fusion_size: Fused vector, from which the score is read.
+        fusion_dropout: Share of the joined vectors that is dropped in training.
+        video_audio_bound: Whether video is to tell of audio, too.
+        bound_weight: How much it counts that modalities tell little of each other.
+        contrast_weight: How much it counts that the fused vector tells little of each of them.
+    """
+
+    name: Literal["mmim"] = "mmim"
+    num_layers: int = Field(1, ge=1, le=16)
+    audio_size: Size = 16
+    video_size: Size = 16
+    audio_output_size: Size = 16
+    video_output_size: Size = 16
+    fusion_size: Size = 128
+    fusion_dropout: Share = 0.0
+    video_audio_bound: bool = False
+    bound_weight: float = Field(0.1, ge=0)
+    contrast_weight: float = Field(0.1, ge=0)
