@@ -73,6 +73,14 @@ TINY_OF = {
         "text_layers": {**_TINY_ATTENDING, "num_layers": 1},
         "guided": {"num_heads": 2, "head_size": 3},
     },
+    "tfr_net": {
+        "model_size": 4,
+        "num_heads": 2,
+        "num_layers": 1,
+        "missing_share": 0.0,
+        "gate_size": {"text": 4, "audio": 5, "video": 6},
+        "fusion_size": 8,
+    },
     "misa": {"hidden_size": 6, "transformer_dropout": 0.0},
     "mmim": {
         "audio_size": 3,

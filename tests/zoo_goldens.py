@@ -23,7 +23,7 @@ SIZES = {TEXT: 12, AUDIO: 5, VIDEO: 7}
 LETTERS = {Task.FUSION: "M", Task.TEXT: "T", Task.AUDIO: "A", Task.VIDEO: "V"}
 
 #: What of ours is in no published program.
-OURS_ALONE = re.compile(r"absent\.|text_encoder\.|encoders\.\w+\.standardise\.")
+OURS_ALONE = re.compile(r"last\.\w+\.(layers|norm)|absent\.|encoders\.\w+\.standardise\.")
 
 PLAIN = {"published": True, "standardise": False}
 AVERAGED = {**PLAIN, "hidden_size": {"text": 6, "audio": 4, "video": 5}}
@@ -89,6 +89,13 @@ SETTINGS |= {
         "text_layers": {"num_layers": 2, "num_heads": 2, "feed_forward_size": 9},
         "guided": {"num_heads": 2, "head_size": 5},
         "fusion": {"num_heads": 1, "feed_forward_size": 7},
+    },
+    "tfr_net": {
+        **CROSSMODAL,
+        "width": {"text": 1, "audio": 5, "video": 3},
+        "num_layers": 1,
+        "gate_size": {"text": 4, "audio": 3, "video": 5},
+        "fusion_size": 6,
     },
     "misa": {**PLAIN, "hidden_size": 4, "difference_weight": 0.3, "similarity_weight": 0.8},
     "mmim": {
@@ -228,6 +235,22 @@ RULES |= {
         (r"^post_(\w+)_layer_(\d)", lambda m: f"heads.{m[1]}.{_TO_LAYER[m[2]]}"),
     ],
     "almt": _IN_ALMT,
+    "tfr_net": [
+        (r"^(align|fusion)_subnet\.Model\.", ""),
+        *_IN_CROSSMODAL,
+        (r"^memories", "own"),
+        (r"^proj_(\w)\.", lambda m: f"enter.{_BY_LETTER[m[1]]}.conv."),
+        (r"^trans_(\w)_with_(\w)", lambda m: f"crossmodal.{_BY_LETTER[m[1]]}_{_BY_LETTER[m[2]]}"),
+        (r"^generator_(\w)\.Model\.linear", lambda m: f"recover.{_BY_LETTER[m[1]]}"),
+        (r"^vision_encoder", "video_encoder"),
+        (r"^(\w+)_encoder\.gru\.gru", r"gates.\1.rnn"),
+        (r"^(\w+)_encoder\.cnn", r"gates.\1.conv"),
+        (r"^(\w+)_encoder\.fc", r"gates.\1.linear"),
+        (r"^classifier\.linear_trans_norm", "norm"),
+        (r"^classifier\.linear_trans_hidden", "hidden"),
+        (r"^classifier\.linear_trans_final", "leave"),
+        (r"^text_model\.model", "text_encoder.backbone"),
+    ],
     "misa": [
         (r"^(\w)rnn(\d)", lambda m: f"encoders.{_BY_LETTER[m[1]]}.rnn.{_RNNS[m[2]]}"),
         (r"^(\w)layer_norm", lambda m: f"encoders.{_BY_LETTER[m[1]]}.rnn.norm"),
@@ -270,7 +293,7 @@ RULES |= {
     ],
 }  # fmt: skip
 #: Models of whose rules all are applied, not the first that fits.
-ALL_RULES = {"mult", "tetfn", "almt"}
+ALL_RULES = {"mult", "tetfn", "almt", "tfr_net"}
 #: Where the states are that a model's text encoder gave; it is not computed again.
 STATES = {
     "misa": "mid/bertmodel",
@@ -280,11 +303,14 @@ STATES = {
 }
 #: Models inside whose text encoder states are changed.
 INJECTED = ("bert_mag", "cenet")
+#: Models whose text encoder is computed.
+WITH_ENCODER = (*INJECTED, "tfr_net")
 #: Weights of the programs that nothing uses, or that are constants.
 UNUSED = {
     "almt": r"bertmodel\.",
     "mmim": r"bertmodel\.|mi_\w\w\.entropy_prj",
     "misa": r"bertmodel\.|sp_discriminator|tlayer_norm",
+    "tfr_net": r"align_subnet\.Model\.trans_\w_final|text_model\.model\.pooler",
     "tetfn": r"text_model\.",
     "cenet": r"bert\.pooler|bert\.embeddings\.(senti|pos_tag|polarity)_embeddings",
     "tfn": r"output_(range|shift)$",
@@ -317,13 +343,15 @@ def is_used(name, theirs):
 def make_text_encoder(golden):
     from transformers import BertConfig, BertModel
 
-    return TokenEncoder(BertModel(BertConfig(**golden.meta["bert"]), add_pooling_layer=False))
+    layers = {m[1] for n in golden.weights if (m := re.search(r"encoder\.layer\.(\d+)\.", n))}
+    sizes = {**golden.meta["bert"], "num_hidden_layers": len(layers)}
+    return TokenEncoder(BertModel(BertConfig(**sizes), add_pooling_layer=False))
 
 
 def build(name, golden, **changes):
     """Our model with the weights of the golden: all of ours are among them but those we add."""
     kind, _ = MODELS[name]
-    text_encoder = make_text_encoder(golden) if name in INJECTED else None
+    text_encoder = make_text_encoder(golden) if name in WITH_ENCODER else None
     inputs = ModelInputs(sizes=SIZES, text_encoder=text_encoder)
     model = build_model(kind(**{**SETTINGS[name], **changes}), inputs)
     state = {our_name(name, n): w for n, w in golden.weights.items() if is_used(name, n)}
@@ -353,7 +381,21 @@ def text_of(golden, prefix, rows):
     return PaddedSeries(rows_of_text[:, :1].transpose(1, 2), mask)
 
 
+def make_incomplete(golden):
+    """The batch that TFR-Net's program predicts from, some of whose steps were taken away."""
+    at = golden.at
+    sequences = {
+        m: PaddedSeries(at[f"out/incomplete_{m}"].float(), at[f"in/{m}_mask"].bool())
+        for m in (AUDIO, VIDEO)
+    }
+    ids = at["out/incomplete_text"].long()
+    text = PaddedSeries(ids[:, :1].transpose(1, 2), ids[:, 1].bool())
+    return Batch(index=torch.arange(3), sequences={TEXT: text, **sequences})
+
+
 def make_batch(golden, *, prefix="in", rows=slice(None)):
+    if golden.meta["model"] == "tfr_net":
+        return make_incomplete(golden)
     sequences = {m: series_of(golden, m, prefix, rows) for m in (AUDIO, VIDEO)}
     text = text_of(golden, prefix, rows)
     return Batch(index=torch.arange(len(text.mask)), sequences={TEXT: text, **sequences})
@@ -493,6 +535,18 @@ TRANSLATIONS |= {
     },
     "tetfn": _tetfn,
     "almt": _almt,
+    "tfr_net": lambda p: {
+        **_crossmodal(p),
+        **_of(p, "gate_dropout"),
+        "num_layers": p["layers"],
+        "text_dropout": p["text_input_dropout"],
+        "gate_size": {m: p[f"gate_{m}_size"] for m in ("text", "audio", "video")},
+        "gate_layers": p["gate_recurrent_layers"],
+        "fusion_size": p["classifier_size"],
+        "fusion_dropout": p["classifier_dropout"],
+        "reconstruction_weight": p["loss_weights_reconstruction"],
+        "moment_weight": p["loss_weight_central_moments"],
+    },
     "misa": lambda p: {
         **_of(p, "hidden_size", "dropout"),
         "difference_weight": p["loss_weight_difference"],

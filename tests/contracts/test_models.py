@@ -50,6 +50,10 @@ SHARES = ("softmax", "mean", "max", "self")
 SUBSETS = [subset for num in (1, 2, 3) for subset in combinations(Modality, num)]
 
 
+#: What teaches parts that learn from nothing else.
+LEARNING_OF = {"tfr_net": {"missing_share": 0.7}}
+
+
 def name_variant(value):
     if isinstance(value, str | int):
         return str(value)
@@ -242,7 +246,7 @@ def test_attention_weights_are_zero_at_padding_and_where_the_modality_is_missing
     ("name", "switch"), [v for v in DEEP if v[1].get("attention") != "released"], ids=name_variant
 )
 def test_every_parameter_gets_a_gradient(name, switch):
-    model = make_model(name, **switch)
+    model = make_model(name, **{**LEARNING_OF.get(name, {}), **switch})
     clips = (
         make_clip(1, 3),
         make_clip(2, 5),
@@ -482,6 +486,9 @@ CHANGES_OF = {
     **dict.fromkeys(("longest_text", "longest_audio", "longest_video"), 2),
     **{name: {"num_heads": 3} for name in ("embedding", "text_layers", "guided")},
     "shift_limit": 0.001,
+    "missing_share": 0.9,
+    "gate_size": SIZES_OF,
+    "gate_layers": 2,
 }
 #: Second values of one model, where those above are of another kind.
 CHANGES_IN = {
@@ -497,6 +504,7 @@ WITHOUT_EFFECT = {
     "bert_mag": {"published"},  # here the published program does what the paper means
     # weights act on the losses, and the published program differs where lengths do
     "misa": {"difference_weight", "similarity_weight", "reconstruction_weight", "published"},
+    "tfr_net": {"reconstruction_weight", "moment_weight", "gate_dropout"},
     "mmim": {"bound_weight", "contrast_weight", "video_audio_bound", "published"},
 }
 

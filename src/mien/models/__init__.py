@@ -82,6 +82,7 @@ MODELS: Registry[ModelEntry] = Registry(
         "mult": ModelEntry(crossmodal.MultConfig, f"{_ZOO}.crossmodal.mult:Mult"),
         "tetfn": ModelEntry(crossmodal.TetfnConfig, f"{_ZOO}.crossmodal.tetfn:Tetfn"),
         "almt": ModelEntry(crossmodal.AlmtConfig, f"{_ZOO}.crossmodal.almt:Almt"),
+        "tfr_net": ModelEntry(crossmodal.TfrNetConfig, f"{_ZOO}.crossmodal.tfr_net:TfrNet"),
         "misa": ModelEntry(subspaces.MisaConfig, f"{_ZOO}.subspaces.misa:Misa"),
         "mmim": ModelEntry(subspaces.MmimConfig, f"{_ZOO}.subspaces.mmim:Mmim"),
         "bert_mag": ModelEntry(injected.BertMagConfig, f"{_ZOO}.injected.bert_mag:BertMag"),

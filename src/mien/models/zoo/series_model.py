@@ -12,6 +12,7 @@ from mien.errors import ConfigError
 from mien.models.encoders import Standardise
 from mien.models.model_settings import NetworkConfig
 from mien.models.multitask import ModelInputs, MultimodalModel
+from mien.pretrained.encoder_cut import encode_changed
 from mien.tensors import Batch, Output, PaddedSeries
 from mien.types import Modality, Task
 
@@ -138,8 +139,12 @@ class SeriesModel(MultimodalModel):
         series = {}
         if Modality.TEXT in self.modalities:
             text = batch.sequences[Modality.TEXT]
-            states = PaddedSeries(self.text_encoder(text), text.mask)
-            series[Modality.TEXT] = self._complete(Modality.TEXT, states, present, with_padding)
+            if with_padding:  # so it computes the states of padding, too
+                states = encode_changed(self.text_encoder, text, lambda given: given)
+            else:
+                states = self.text_encoder(text)
+            read_text = PaddedSeries(states, text.mask)
+            series[Modality.TEXT] = self._complete(Modality.TEXT, read_text, present, with_padding)
         return series | self.read_series(batch, present, with_padding=with_padding), present
 
     def read_series(

@@ -5,7 +5,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mien.config import Settings
-from mien.models.zoo.zoo_settings import HeadSettings, SeriesModelConfig, Share, SharesOf, Size
+from mien.models.zoo.zoo_settings import (
+    HeadSettings,
+    SeriesModelConfig,
+    Share,
+    SharesOf,
+    Size,
+    SizesOf,
+)
 
 __all__ = [
     "AlmtConfig",
@@ -13,6 +20,8 @@ __all__ = [
     "CrossmodalConfig",
     "MultConfig",
     "TetfnConfig",
+    "TfrNetConfig",
+    "WeightsOf",
     "WidthsOf",
 ]
 
@@ -97,6 +106,50 @@ class TetfnConfig(CrossmodalConfig, HeadSettings):
     video_size: Size = 32
     fusion_size: Size = 64
     fusion_dropout: Share = 0.0
+
+
+class WeightsOf(Settings):
+    """How much something counts, for each modality.
+
+    Attributes:
+        text: For text.
+        audio: For audio.
+        video: For video.
+    """
+
+    text: float = Field(1.0, ge=0)
+    audio: float = Field(1.0, ge=0)
+    video: float = Field(1.0, ge=0)
+
+
+class TfrNetConfig(CrossmodalConfig):
+    """Settings of TFR-Net.
+
+    Attributes:
+        name: ``tfr_net``.
+        num_layers: Layers of the transformers between two modalities.
+        missing_share: Share of the real steps that are taken away in training, and reconstructed.
+        text_dropout: Share of the text's states that is dropped in training.
+        gate_size: Vector that each modality becomes, and state of its GRU in each direction.
+        gate_layers: Layers of that GRU.
+        gate_dropout: Share dropped between them.
+        fusion_size: State from which the score is read.
+        fusion_dropout: Share of it that is dropped in training.
+        reconstruction_weight: How much it counts that a modality is reconstructed badly.
+        moment_weight: How much the moments of what is reconstructed count beside its values.
+    """
+
+    name: Literal["tfr_net"] = "tfr_net"
+    num_layers: int = Field(2, ge=1, le=16)
+    missing_share: Share = 0.2
+    text_dropout: Share = 0.0
+    gate_size: SizesOf = SizesOf()
+    gate_layers: int = Field(1, ge=1, le=16)
+    gate_dropout: Share = 0.0
+    fusion_size: Size = 64
+    fusion_dropout: Share = 0.0
+    reconstruction_weight: WeightsOf = WeightsOf()
+    moment_weight: float = Field(1.0, ge=0)
 
 
 class AttendingConfig(Settings):

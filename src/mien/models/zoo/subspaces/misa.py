@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mien.models.encoders import mean_step
 from mien.models.multitask import ModelInputs
+from mien.models.zoo.moments import moments_apart
 from mien.models.zoo.series_model import SeriesModel, lengths_of
 from mien.models.zoo.subspaces.subspace_settings import MisaConfig
 from mien.tensors import Batch, Output, PaddedSeries
@@ -145,7 +146,7 @@ class Misa(SeriesModel):
             if has.any():
                 (p, s), (q, t) = ([v[has] for v in vectors[k]] for k in (m, n))
                 difference.append(_overlap(p, q))
-                similarity.append(_moments_apart(s, t))
+                similarity.append(moments_apart(s, t, highest=_MOMENTS))
         num_pairs = max(len(self.order) * (len(self.order) - 1) // 2, 1)
         losses = {
             "difference": torch.stack(difference).sum(),
@@ -174,14 +175,3 @@ def _overlap(first: Float[Tensor, "B H"], second: Float[Tensor, "B H"]) -> Float
 
     products: Tensor = centre(first).T @ centre(second)
     return products.square().mean()
-
-
-def _moments_apart(first: Float[Tensor, "B H"], second: Float[Tensor, "B H"]) -> Float[Tensor, ""]:
-    """Return how far the means and the central moments of two sets of vectors are apart."""
-    means = first.mean(dim=0), second.mean(dim=0)
-    apart = [torch.linalg.vector_norm(means[0] - means[1])]
-    centred = first - means[0], second - means[1]
-    for moment in range(2, _MOMENTS + 1):
-        ours, theirs = (part.pow(moment).mean(dim=0) for part in centred)
-        apart.append(torch.linalg.vector_norm(ours - theirs))
-    return torch.stack(apart).sum()
