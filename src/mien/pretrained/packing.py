@@ -103,13 +103,16 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     window: int | None = None,
+    bias: Float[Tensor, "H T T"] | None = None,
 ) -> Float[Tensor, "1 N H d"]:
     """Attend within each clip, in the form that is fastest where the states are.
 
     Arguments are those of ``attend_by_length``.
     """
     how = attend_by_length if query.device.type == "cpu" else attend_padded
-    return how(query, key, value, packing, dropout=dropout, scaling=scaling, window=window)
+    return how(
+        query, key, value, packing, dropout=dropout, scaling=scaling, window=window, bias=bias
+    )
 
 
 def attend_by_length(
@@ -121,6 +124,7 @@ def attend_by_length(
     dropout: float = 0.0,
     scaling: float | None = None,
     window: int | None = None,
+    bias: Float[Tensor, "H T T"] | None = None,
 ) -> Float[Tensor, "1 N H d"]:
     """Attend within each clip, clips of one length at a time: nothing is computed at padding.
 
@@ -132,6 +136,7 @@ def attend_by_length(
         dropout: Share of the weights that is dropped.
         scaling: Factor of the products; by default one over the root of d.
         window: Number of steps from which on two steps do not see each other.
+        bias: Added to the product of the query of one step and the key of another of its clip.
     """
     heads, _, size = query.shape[1:]
     steps = [clips * length for clips, length in packing.groups]
@@ -140,8 +145,10 @@ def attend_by_length(
     numbers = torch.split(packing.steps, steps)
     for (clips, length), number, *part in zip(packing.groups, numbers, *parts, strict=True):
         q, k, v = (tensor.view(heads, clips, length, size).transpose(0, 1) for tensor in part)
-        near = None if window is None else _near(number.view(clips, 1, length), window)
-        result = F.scaled_dot_product_attention(q, k, v, near, dropout, scale=scaling)
+        number = number.view(clips, length)
+        near = None if window is None else _near(number.unsqueeze(1), window)
+        seen = _join(near, None if bias is None else _pick(bias, number))
+        result = F.scaled_dot_product_attention(q, k, v, seen, dropout, scale=scaling)
         attended.append(result.transpose(1, 2).reshape(clips * length, heads, size))
     return torch.cat(attended).unsqueeze(0)
 
@@ -155,6 +162,7 @@ def attend_padded(
     dropout: float = 0.0,
     scaling: float | None = None,
     window: int | None = None,
+    bias: Float[Tensor, "H T T"] | None = None,
 ) -> Float[Tensor, "1 N H d"]:
     """Attend within each clip, all clips at once, padded for the length of this operation.
 
@@ -174,8 +182,26 @@ def attend_padded(
         .transpose(1, 2)
         for tensor in (query, key, value)
     )
-    result = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scaling)
+    seen = _join(mask, bias)
+    result = F.scaled_dot_product_attention(q, k, v, seen, dropout, scale=scaling)
     return result.transpose(1, 2).flatten(0, 1)[packing.places].unsqueeze(0)
+
+
+def _join(
+    mask: Bool[Tensor, "*B _ T"] | None, bias: Float[Tensor, "*C T T"] | None
+) -> Tensor | None:
+    """Return what is added to products, minus infinity where nothing may be seen; or the mask."""
+    if mask is None or bias is None:
+        return mask if bias is None else bias
+    return torch.where(mask, bias, float("-inf"))
+
+
+def _pick(bias: Float[Tensor, "H _ _"], steps: Int[Tensor, "C T"]) -> Float[Tensor, "*C H T T"]:
+    """Return the bias between the steps of each clip; one for all where these are the first."""
+    length = steps.shape[1]
+    if bool((steps == torch.arange(length, device=steps.device)).all()):
+        return bias[:, :length, :length]
+    return bias[:, steps.unsqueeze(2), steps.unsqueeze(1)].transpose(0, 1)
 
 
 def _near(steps: Int[Tensor, "*B T"], window: int) -> Bool[Tensor, "*B T T"]:
@@ -327,16 +353,9 @@ def _register() -> None:
 
 
 def cut_by_length(lengths: list[int]) -> list[int]:
-    """Cut clips, in the order of their lengths, into chunks that are padded each for itself.
+    """Return of how many clips, by ascending lengths, each chunk is that is padded for itself.
 
-    Longer chunks are padded more, and each chunk costs a pass through the layers; the cut is the
-    cheapest one.
-
-    Args:
-        lengths: Number of steps of each clip, ascending.
-
-    Returns:
-        Number of clips of each chunk.
+    Longer chunks are padded more, and each costs a pass through the layers; this cut is cheapest.
 
     >>> cut_by_length([5, 5, 6, 90])
     [3, 1]

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mien.pretrained.adapters import AdaptedEncoder
-from mien.pretrained.direct.bert import load_bert, read_sizes
+from mien.pretrained.direct.encoder_files import load_encoder, read_sizes
 from mien.pretrained.encoder_cut import (
     CutEncoder,
     StatesChange,
@@ -303,14 +303,14 @@ def load_settings(source: Path | str) -> Any:
 def load_backbone(source: Path | str) -> Any:
     """Load a text encoder in float32, with all of its weights.
 
-    BERT encoders are those of ``mien.pretrained.direct.bert``, all others those of transformers.
+    BERT and MPNet encoders are those of ``mien.pretrained.direct``, all others of transformers.
 
     Raises:
         AssetError: If it cannot be loaded, or weights are missing.
     """
     if (sizes := read_sizes(source)) is not None:
         with _explained(source):
-            return load_bert(Path(source), sizes)
+            return load_encoder(Path(source), sizes)
     backbone, missing = load_model(source, "text encoder")
     _refuse_lacking(source, [name for name in missing if not name.startswith("pooler.")])
     if getattr(backbone, "pooler", None) is not None:

@@ -1,6 +1,7 @@
 """Encoders and tokenizers that are read here, because transformers takes seconds to import.
 
-``bert`` are BERT encoders, ``tokenizer`` their tokenizers; each says which files it reads itself,
+``bert`` and ``mpnet`` are encoders, and ``encoder_files`` finds the folders that hold one;
+``tokenizer`` are their tokenizers, from ``tokenizer_files``. Each says which files it reads itself,
 and leaves all others to transformers. ``token_names`` carries token ids over from one tokenizer to
 another.
 """

@@ -1,56 +1,36 @@
 """BERT encoders, built from their files by this package: transformers takes seconds to import.
 
-A folder is read this way if its ``config.json`` says ``model_type`` ``bert`` and nothing that only
-transformers computes, and its weights are one ``model.safetensors``; all other encoders are
-transformers' own. Parameters have the names that transformers gives them, so that checkpoints fit
-either form, and states, gradients and dropout are the same.
+Parameters have the names that transformers gives them, so that checkpoints fit either form, and
+states, gradients and dropout are the same. ``encoder_files`` finds the folders that hold one.
 
 Source: devlin2019.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from pydantic import ValidationError
-from safetensors import safe_open
 from torch import Tensor, nn
 
-from mien.errors import AssetError
-from mien.files.reading import parse_json, read_limited, require_regular
 from mien.pretrained.conversion.bert_folder import BertSizes
 from mien.pretrained.packing import Packing, attend
-from mien.tensors import without_numbers
 
 __all__ = [
     "BertEncoder",
+    "BertInner",
     "BertLayer",
+    "BertResidual",
+    "EncoderOutput",
     "attention_mask_of",
-    "load_bert",
-    "read_sizes",
 ]
 
-_LARGEST_CONFIG = 1_000_000  # bytes
-#: Settings of others than plain encoders, with the value that leaves one plain.
-_PLAIN: Mapping[str, Any] = {
-    "is_decoder": False,
-    "add_cross_attention": False,
-    "is_encoder_decoder": False,
-    "position_embedding_type": "absolute",
-    "quantization_config": None,
-}
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "relu": F.relu,
     "tanh": torch.tanh,
 }
-#: What the files of models with a head have before the names of the encoder's weights.
-_PREFIX = "bert."
-#: Earlier names of a norm's parameters, as in files converted from TensorFlow.
-_EARLIER = {"weight": "gamma", "bias": "beta"}
 
 
 class EncoderOutput(NamedTuple):
@@ -287,70 +267,3 @@ def attention_mask_of(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B 1 T T"] | No
     if not is_traced and bool(mask.all()):
         return None
     return mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
-
-
-def read_sizes(source: Path | str) -> BertSizes | None:
-    """Return the sizes of an encoder that is read here; None if it is for transformers to read.
-
-    Args:
-        source: A folder, or a name on a hub, which transformers resolves.
-
-    Raises:
-        AssetError: If a file of the folder is not a regular one.
-    """
-    if isinstance(source, str) or not (source / "model.safetensors").exists():
-        return None
-    require_regular(source, AssetError)
-    try:
-        text = read_limited(source / "config.json", AssetError, most=_LARGEST_CONFIG)
-        config = parse_json(text, source, AssetError)
-    except AssetError:
-        return None  # transformers reports what is wrong with it
-    if not isinstance(config, dict) or config.get("model_type") != "bert":
-        return None
-    if any(config.get(name, value) != value for name, value in _PLAIN.items()):
-        return None
-    try:
-        return BertSizes.model_validate(config)
-    except ValidationError:
-        return None  # other activations, for example
-
-
-def load_bert(folder: Path, sizes: BertSizes) -> BertEncoder:
-    """Load an encoder in float32, which drops nothing until it is set to train.
-
-    Raises:
-        SafetensorError: If the file is damaged.
-        KeyError: If it lacks weights.
-        ValueError: If weights have another shape.
-    """
-    with without_numbers():
-        encoder = BertEncoder(sizes)
-    _fill(encoder, folder)
-    return encoder.eval()
-
-
-def _fill(module: nn.Module, folder: Path) -> None:
-    """Give a module its weights."""
-    expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    with safe_open(folder / "model.safetensors", framework="pt") as file:
-        there = frozenset(file.keys())
-        names = {name: _find_name(there, name) for name in expected}
-        lacking = [name for name, at in names.items() if at is None]
-        if lacking:
-            raise KeyError(lacking)
-        weights = {name: file.get_tensor(at) for name, at in names.items() if at is not None}
-    for name, weight in weights.items():
-        if weight.shape != expected[name]:
-            raise ValueError(
-                f"{name} has shape {tuple(weight.shape)}, config.json says {tuple(expected[name])}"
-            )
-    module.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
-
-
-def _find_name(there: Collection[str], name: str) -> str | None:
-    """Return the name of a weight in a file; None if it is not there."""
-    module, _, parameter = name.rpartition(".")
-    earlier = f"{module}.{_EARLIER[parameter]}" if module.endswith("LayerNorm") else name
-    candidates = (name, earlier, _PREFIX + name, _PREFIX + earlier)
-    return next((candidate for candidate in candidates if candidate in there), None)

@@ -1,7 +1,7 @@
 """Tokenizers of text encoders: by the package ``tokenizers``, read by this package where it can.
 
-A folder's tokenizer is read here if ``config.json`` says ``model_type`` ``bert`` and the tokenizer
-is BERT's WordPiece, or ``tokenizer.json`` is all of it; all others are made by transformers, which
+A folder's tokenizer is read here if its encoder is (``encoder_files``) and the tokenizer is BERT's
+or MPNet's WordPiece, or ``tokenizer.json`` is all of it; all others are made by transformers, which
 takes seconds to import. Token ids are the same: it is put together here as transformers does.
 """
 
@@ -20,41 +20,11 @@ from tokenizers import (
 )
 
 from mien.errors import AssetError
-from mien.files.reading import parse_json, read_limited, require_regular
-from mien.pretrained.direct.bert import read_sizes
+from mien.pretrained.direct.tokenizer_files import PARTS, TokenizerFiles, read_tokenizer_files
 from mien.pretrained.transformers_models import cannot_load, load_part
 
 __all__ = ["TextTokenizer", "TokenizedPart", "load_tokenizer"]
 
-_LARGEST_FILE = 500_000_000  # bytes
-#: Tokens with a part to play, in the order in which transformers adds them.
-_PARTS = (
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-)
-_BERT = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
-_CLASSES = ("BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast")
-#: Settings of a tokenizer that are taken into account here, or change no token ids.
-_KNOWN_SETTINGS = frozenset(
-    {
-        *_PARTS,
-        *("added_tokens_decoder", "do_lower_case", "strip_accents", "tokenize_chinese_chars"),
-        *("backend", "clean_up_tokenization_spaces", "do_basic_tokenize", "is_local"),
-        *("local_files_only", "model_input_names", "model_max_length", "name_or_path"),
-        *("never_split", "special_tokens_map_file", "tokenizer_class", "tokenizer_file"),
-    }
-)
 #: Longest text of a tokenizer that states none.
 _NO_LIMIT = int(1e30)
 
@@ -225,7 +195,7 @@ def load_tokenizer(source: Path | str) -> TextTokenizer:
     Raises:
         AssetError: If it cannot be loaded, or has no vocabulary.
     """
-    files = _read_files(source)
+    files = read_tokenizer_files(source)
     if files is None:
         return _load_by_transformers(source)
     try:
@@ -246,80 +216,16 @@ def _load_by_transformers(source: Path | str) -> TextTokenizer:
     )
 
 
-class TokenizerFiles(NamedTuple):
-    """What the files of a tokenizer say, of one that is put together here.
-
-    Attributes:
-        text: The file ``tokenizer.json``.
-        values: What is in it.
-        settings: What is in ``tokenizer_config.json``.
-    """
-
-    text: str
-    values: Mapping[str, Any]
-    settings: Mapping[str, Any]
-
-
-def _read_files(source: Path | str) -> TokenizerFiles | None:
-    """Read a tokenizer's files; None if transformers must put it together."""
-    if isinstance(source, Path) and source.is_dir():
-        require_regular(source, AssetError)
-    if isinstance(source, str) or read_sizes(source) is None:
-        return None
-    try:
-        text = read_limited(source / "tokenizer.json", AssetError, most=_LARGEST_FILE)
-        values = parse_json(text, source, AssetError)
-        settings = _read_object(source / "tokenizer_config.json")
-        marks = source / "special_tokens_map.json"
-        named = _read_object(marks) if marks.exists() else {}
-    except AssetError:
-        return None  # transformers reports what is wrong, or makes do without the file
-    is_known = (
-        isinstance(values, dict)
-        and settings.get("tokenizer_class", _CLASSES[0]) in _CLASSES
-        and settings.get("backend", "tokenizers") == "tokenizers"
-        and settings.get("never_split") is None
-        and set(settings) <= _KNOWN_SETTINGS
-        and not (source / "added_tokens.json").exists()
-        and ("added_tokens_decoder" in settings or _are_parts(named))
-        and (_is_complete(settings) or values.get("model", {}).get("type") == "WordPiece")
-    )
-    if not is_known or not _are_parts({name: settings.get(name) for name in _PARTS}):
-        return None
-    if "added_tokens_decoder" not in settings:
-        settings = {**settings, **named}
-    return TokenizerFiles(text, values, settings)
-
-
-def _read_object(path: Path) -> Mapping[str, Any]:
-    values = parse_json(read_limited(path, AssetError, most=_LARGEST_FILE), path, AssetError)
-    if not isinstance(values, dict):
-        raise AssetError(f"{path}: is not a JSON object")
-    return values
-
-
-def _are_parts(named: Mapping[str, Any]) -> bool:
-    """Return whether all are tokens with a part, as plain text."""
-    return set(named) <= set(_PARTS) and all(
-        value is None or isinstance(value, str) for value in named.values()
-    )
-
-
-def _is_complete(settings: Mapping[str, Any]) -> bool:
-    """Return whether ``tokenizer.json`` is taken as it is, rather than its vocabulary alone."""
-    return settings.get("tokenizer_class") == "PreTrainedTokenizerFast"
-
-
 def _assemble(files: TokenizerFiles) -> TextTokenizer:
     """Put a tokenizer together as transformers does."""
-    settings = files.settings
-    is_complete = _is_complete(settings)
-    parts = {name: settings.get(name, None if is_complete else _BERT.get(name)) for name in _PARTS}
+    settings, is_complete = files.settings, files.is_complete
+    parts = {name: settings.get(name, files.default_parts.get(name)) for name in PARTS}
     tokens = [token for token in parts.values() if token is not None]
     backend = Tokenizer.from_str(files.text) if is_complete else _make_wordpiece(files, parts)
     _add_tokens(backend, files, tokens)
     if not is_complete:
-        backend.post_processor = _surround(backend, parts["cls_token"], parts["sep_token"])
+        surround = _surround_twice if files.marks_twice else _surround
+        backend.post_processor = surround(backend, parts["cls_token"], parts["sep_token"])
     special_ids = frozenset(map(cast("Callable[[str], int]", backend.token_to_id), tokens))
     if backend.get_vocab_size() <= len(special_ids):
         raise ValueError("its tokenizer has no vocabulary")
@@ -361,9 +267,27 @@ def _surround(
 ) -> processors.TemplateProcessing:
     """Return what puts marks around a text."""
     if first is None or last is None:
-        raise ValueError("its tokenizer has no marks to put around a text")
+        raise _no_marks()
     return processors.TemplateProcessing(
         single=f"{first}:0 $A:0 {last}:0",
         pair=f"{first}:0 $A:0 {last}:0 $B:1 {last}:1",
         special_tokens=[(first, backend.token_to_id(first)), (last, backend.token_to_id(last))],
     )
+
+
+def _surround_twice(
+    backend: Tokenizer, first: str | None, last: str | None
+) -> processors.RobertaProcessing:
+    """Return what puts marks around a text, and two between it and a second one."""
+    if first is None or last is None:
+        raise _no_marks()
+    return processors.RobertaProcessing(
+        (last, backend.token_to_id(last)),
+        (first, backend.token_to_id(first)),
+        trim_offsets=True,
+        add_prefix_space=False,
+    )
+
+
+def _no_marks() -> ValueError:
+    return ValueError("its tokenizer has no marks to put around a text")
