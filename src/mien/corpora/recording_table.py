@@ -14,8 +14,8 @@ from mien.corpora.clip_table.cells import UNIMODAL, join_id, read_labels, read_m
 from mien.corpora.clip_table.columns import list_names
 from mien.corpora.clip_table.rows import TableRows, has_labels, read_rows
 from mien.corpora.clip_table.splits import Piece, check_pieces, report_absent, report_shared
+from mien.corpora.clip_table.target_cells import TargetValues
 from mien.corpora.clip_table.target_requests import TargetRequest
-from mien.corpora.clip_table.target_values import TargetValues
 from mien.errors import CorpusError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR, Clip, Corpus, Scale, Split, Target

@@ -8,8 +8,8 @@ from pathlib import Path
 from mien.corpora.clip_table.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
 from mien.corpora.clip_table.rows import TableRows, has_labels, read_rows
 from mien.corpora.clip_table.splits import Piece, check_pieces, report_absent, report_shared
+from mien.corpora.clip_table.target_cells import TargetValues
 from mien.corpora.clip_table.target_requests import read_target_requests
-from mien.corpora.clip_table.target_values import TargetValues
 from mien.corpora.npz_features import read_arrays
 from mien.corpora.unlabelled import Unlabelled, choose_clips, is_annotated
 from mien.errors import CorpusError, FeatureError, name_known
@@ -46,7 +46,7 @@ def read_table(
     annotated. Other columns are listed.
 
     ``emotion`` holds classes; ``emotion_text``, ``_audio`` and ``_video`` those of one modality,
-    and ``emotion:angry`` the votes for one class (``mien.corpora.clip_table.target_values``).
+    and ``emotion:angry`` the votes for one class (``mien.corpora.clip_table.target_cells``).
     Other targets are stated.
 
     Args:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from mien.corpora.clip_table.columns import SYNONYMS, Columns, find_columns, normalise
 from mien.corpora.clip_table.encodings import LONGEST_LINE, read_lines
+from mien.corpora.clip_table.target_cells import TargetValues, read_targets
 from mien.corpora.clip_table.target_requests import TargetRequest
-from mien.corpora.clip_table.target_values import TargetValues, read_targets
 from mien.errors import CorpusError
 from mien.files.reading import show
 from mien.types import Scale, Target

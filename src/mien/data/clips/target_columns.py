@@ -64,11 +64,11 @@ class TargetColumns:
 
     def known(self, name: str, task: Task, num_clips: int) -> Bool[np.ndarray, " N"]:
         """Return which clips have values for a task of a target."""
-        found = np.zeros(num_clips, dtype=bool)
+        is_known = np.zeros(num_clips, dtype=bool)
         for key, rows, _ in self.parts():
             if key == (name, task):
-                found[rows] = True
-        return found
+                is_known[rows] = True
+        return is_known
 
     def find_fault(self, targets: Sequence[Target]) -> str:
         """Return in what the values are not those of the targets; empty if they are."""
