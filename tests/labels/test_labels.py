@@ -557,7 +557,7 @@ def test_human_labels_need_annotations_of_every_modality():
     with pytest.raises(
         ConfigError,
         match=r"labels\.generator is 'human', but no clip has a label for text; "
-        r"use one of latent, ulag, distance, copy, ulag_released",
+        r"use one of latent, posterior, ulag, distance, copy, oof, mean, ulag_released",
     ):
         build_labels(
             HumanConfig(), LabelInputs(labels=labels, scale=SCALE, state_sizes=STATE_SIZES)
@@ -594,7 +594,7 @@ def snapshot(labels):
 
 @given(seed=st.integers(0, 99), epoch=st.integers(2, 5), dropped=st.sampled_from([TEXT, AUDIO]))
 @settings(max_examples=6)
-@pytest.mark.parametrize("name", ["ulag", "distance", "latent", "ulag_released"])
+@pytest.mark.parametrize("name", ["ulag", "distance", "latent", "posterior", "ulag_released"])
 def test_a_modality_that_is_taken_away_for_a_step_keeps_its_labels_and_its_place(
     name, seed, epoch, dropped
 ):

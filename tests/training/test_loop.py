@@ -194,7 +194,7 @@ class RefuseFloat64(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("generator", ["ulag", "distance", "latent", "copy"])
+@pytest.mark.parametrize("generator", ["ulag", "distance", "latent", "posterior", "copy"])
 def test_a_device_without_float64_trains_in_float32(tmp_path, monkeypatch, generator, caplog):
     """MPS has none, and moving the class centres there was an error. Simulated on the CPU."""
     options = {"generator": generator, "missing": True, "epochs": 2}
@@ -234,7 +234,9 @@ class CountReads(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("generator", ["copy", "latent", "distance", "ulag", "ulag_released"])
+@pytest.mark.parametrize(
+    "generator", ["copy", "latent", "posterior", "distance", "ulag", "ulag_released"]
+)
 def test_on_a_gpu_no_number_is_read_batch_by_batch(tmp_path, generator):
     """Simulated on the CPU, where losses are read as they come."""
     usual, trainer = (make_trainer(tmp_path / n, generator=generator) for n in "ab")

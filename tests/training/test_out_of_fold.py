@@ -372,3 +372,32 @@ def test_every_parameter_of_late_fusion_learns_and_is_in_one_group():
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
     grouped = [name for named in model.parameter_groups().values() for name, _ in named]
     assert sorted(grouped) == sorted(name for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize("late", [0.0, 9.0])
+def test_auto_takes_the_evidence_with_the_smaller_error(tiny_store, monkeypatch, caplog, late):
+    monkeypatch.setattr(out_of_fold, "late_error", lambda *_: late)
+    options = {"generator": "posterior", "folds": 2, "evidence_epochs": 1}
+    found = {}
+    for source in ("ridge", "auto"):
+        prepared, config = prepared_of(tiny_store, evidence=source, **options)
+        with caplog.at_level("INFO"):
+            found[source] = cross_fit(prepared, config, seed=1)
+    ridge, auto = found["ridge"], found["auto"]
+    torch.testing.assert_close(ridge.halves[TEXT], auto.halves[TEXT], equal_nan=True)
+    assert ridge.overlap == auto.overlap
+    is_ridge = torch.equal(ridge.scores[TEXT].nan_to_num(), auto.scores[TEXT].nan_to_num())
+    assert is_ridge == (late > 1)
+    assert ("of late-fusion models" in caplog.text) == (late < 1)
+    again = cross_fit(prepared, config, seed=1)  # from the cache
+    assert torch.equal(again.halves[AUDIO].nan_to_num(), auto.halves[AUDIO].nan_to_num())
+    assert again.overlap == auto.overlap
+
+
+def test_the_trial_of_late_fusion_ends_in_an_error_of_the_first_fold(tiny_store, empty_cache):
+    prepared, config = prepared_of(
+        tiny_store, generator="posterior", evidence="auto", folds=2, evidence_epochs=1
+    )
+    first = cross_fit(prepared, config, seed=1)
+    assert set(first.scores) == set(first.halves)
+    assert len(list(empty_cache.rglob("*.safetensors"))) == 1

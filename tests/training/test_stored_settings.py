@@ -21,7 +21,15 @@ def test_stored_settings_keep_what_the_generator_uses_and_no_more(name):
     labels = {"generator": name, **OLD}
     config = read_stored_config({"labels": labels})
     used = GENERATORS[name].config.model_fields
-    assert dict(config.labels) == {key: labels[key] for key in used}
+    later = {"evidence"} & set(used)
+    assert dict(config.labels) == {
+        key: used[key].default if key in later else labels[key] for key in used
+    }
+
+
+def test_a_stored_run_of_latent_keeps_its_late_fusion_models():
+    config = read_stored_config({"labels": {"generator": "latent", **OLD}})
+    assert config.labels.evidence == "late"
 
 
 @every_generator

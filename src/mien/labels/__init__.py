@@ -6,8 +6,10 @@ parameter, so that it is saved, restored and moved with the rest. A generator is
 settings and its class, and one line of ``GENERATORS``.
 
 ``generator`` has what all share, ``row_buffers`` the form in which they keep it; ``reference``
-copies the annotation or takes what people gave, ``latent`` is the default, ``distance`` and
-``ulag`` are those of the papers, and ``released`` is that of the authors' program.
+copies the annotation, takes what people gave, or takes evidence as it is; ``posterior`` estimates
+how far to trust annotation and evidence, and ``latent`` assumes it (``before_training`` has what
+these share); ``distance`` and ``ulag`` are those of the papers, and ``released`` is that of the
+authors' program.
 ``label_settings`` has the settings of all, so that they are read without torch.
 """
 
@@ -21,6 +23,9 @@ from mien.labels.label_settings import (
     GeneratorConfig,
     HumanConfig,
     LatentConfig,
+    MeanConfig,
+    OutOfFoldConfig,
+    PosteriorConfig,
     ReleasedUlagConfig,
     UlagConfig,
 )
@@ -54,9 +59,12 @@ class GeneratorEntry(ConfiguredClass):
 #: Every label generator, by name.
 GENERATORS: dict[str, GeneratorEntry] = {
     "latent": GeneratorEntry(LatentConfig, "mien.labels.latent:LatentLabels"),
+    "posterior": GeneratorEntry(PosteriorConfig, "mien.labels.posterior:PosteriorLabels"),
     "ulag": GeneratorEntry(UlagConfig, "mien.labels.ulag:UlagLabels"),
     "distance": GeneratorEntry(DistanceConfig, "mien.labels.distance:DistanceLabels"),
     "copy": GeneratorEntry(CopyConfig, "mien.labels.reference:CopyLabels"),
+    "oof": GeneratorEntry(OutOfFoldConfig, "mien.labels.reference:OutOfFoldLabels"),
+    "mean": GeneratorEntry(MeanConfig, "mien.labels.reference:MeanLabels"),
     "human": GeneratorEntry(HumanConfig, "mien.labels.reference:HumanLabels"),
     "ulag_released": GeneratorEntry(ReleasedUlagConfig, "mien.labels.released:ReleasedUlagLabels"),
 }

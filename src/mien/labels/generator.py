@@ -1,8 +1,8 @@
 """What all label generators share: inputs, and a running label per clip and modality."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,18 +18,24 @@ __all__ = ["Evidence", "Generated", "GeneratorConfig", "LabelGenerator", "LabelI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Scores that late-fusion models give train clips on which they were not trained.
+    """Scores that models give train clips on which they were not trained.
 
-    They may have learned from labels that the clips' annotations moved: see
+    Late-fusion models may have learned from labels that the clips' annotations moved: see
     ``mien.training.out_of_fold``.
 
     Attributes:
         scores: Score of each modality alone; NaN where a clip does not have the modality.
         weights: How much each modality counts in the multimodal label; they sum to 1.
+        halves: Scores from each of two halves of a modality's features, for several ways to cut
+            the features in two; of the modalities of which there are such scores.
+        overlap: Share of the errors of one half that the features of the other predict, of the same
+            modalities; 0 where the errors of two halves are independent.
     """
 
     scores: dict[Modality, Float[Tensor, "N"]]
     weights: dict[Modality, float]
+    halves: dict[Modality, Float[Tensor, "C 2 N"]] = field(default_factory=dict)
+    overlap: dict[Modality, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +176,10 @@ class LabelGenerator(RowBuffers):
         )
         self._num_clipped = self._num_clipped + left.sum()
         return cut
+
+    def describe(self) -> dict[str, Any] | None:
+        """Return what the generator estimated, as values that JSON holds; None if nothing."""
+        return None
 
     def pop_clipped_share(self) -> float:
         """Return the share of proposals since the last call that left the scale and were cut."""

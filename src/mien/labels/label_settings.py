@@ -11,9 +11,14 @@ __all__ = [
     "CopyConfig",
     "DistanceConfig",
     "EvidenceConfig",
+    "EvidenceLabelsConfig",
+    "EvidenceSource",
     "GeneratorConfig",
     "HumanConfig",
     "LatentConfig",
+    "MeanConfig",
+    "OutOfFoldConfig",
+    "PosteriorConfig",
     "ReleasedUlagConfig",
     "UlagConfig",
 ]
@@ -56,10 +61,17 @@ class DistanceConfig(CentroidConfig):
     generator: Literal["distance"] = "distance"
 
 
+#: What makes out-of-fold scores: see ``EvidenceConfig``.
+EvidenceSource = Literal["auto", "ridge", "late"]
+
+
 class EvidenceConfig(Settings):
     """How out-of-fold scores are made.
 
     Attributes:
+        evidence: What makes them: ``late``: late-fusion models, trained for each fold; ``ridge``:
+            ridge regressions on vectors of the clips, each modality by itself; ``auto``: ``ridge``,
+            unless a late-fusion model has the smaller error on the clips of the first fold.
         folds: Parts into which train is cut, so that each clip is scored by a model that has not
             been trained on it.
         rest: Share of what the modalities leave unexplained that is given to none of them, in units
@@ -68,22 +80,67 @@ class EvidenceConfig(Settings):
         evidence_patience: Epochs without better scores before they are trained no further.
     """
 
+    evidence: EvidenceSource = "late"
     folds: int = Field(5, ge=2, le=100)
     rest: float = Field(1.0, ge=0)
     evidence_epochs: int = Field(20, ge=1)
     evidence_patience: int = Field(3, ge=1)
 
 
-class LatentConfig(EvidenceConfig, GeneratorConfig):
+class EvidenceLabelsConfig(EvidenceConfig, GeneratorConfig):
+    """What the settings of all generators have that make labels from evidence beforehand.
+
+    Attributes:
+        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
+    """
+
+    warmup_epochs: int = Field(1, ge=1)
+
+
+class LatentConfig(EvidenceLabelsConfig):
     """Settings of ``latent``.
 
     Attributes:
         generator: ``latent``.
-        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
     """
 
     generator: Literal["latent"] = "latent"
-    warmup_epochs: int = Field(1, ge=1)
+
+
+class PosteriorConfig(EvidenceLabelsConfig):
+    """Settings of ``posterior``.
+
+    Attributes:
+        generator: ``posterior``.
+        evidence: As in ``EvidenceConfig``; ``auto`` by default.
+    """
+
+    generator: Literal["posterior"] = "posterior"
+    evidence: EvidenceSource = "auto"
+
+
+class OutOfFoldConfig(EvidenceLabelsConfig):
+    """Settings of ``oof``.
+
+    Attributes:
+        generator: ``oof``.
+        evidence: As in ``EvidenceConfig``; ``ridge`` by default.
+    """
+
+    generator: Literal["oof"] = "oof"
+    evidence: EvidenceSource = "ridge"
+
+
+class MeanConfig(EvidenceLabelsConfig):
+    """Settings of ``mean``.
+
+    Attributes:
+        generator: ``mean``.
+        evidence: As in ``EvidenceConfig``; ``ridge`` by default.
+    """
+
+    generator: Literal["mean"] = "mean"
+    evidence: EvidenceSource = "ridge"
 
 
 class CopyConfig(GeneratorConfig):

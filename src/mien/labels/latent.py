@@ -1,29 +1,20 @@
 """``latent``: out-of-fold scores of each modality, joined with the annotation."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from mien.labels.generator import (
-    Evidence,
-    Generated,
-    LabelGenerator,
-    LabelInputs,
-)
+from mien.labels.before_training import LabelsBeforeTraining
+from mien.labels.generator import Evidence, LabelInputs
 from mien.labels.label_settings import EvidenceConfig, LatentConfig
-from mien.tensors import Output, precise
+from mien.tensors import precise
 from mien.types import Modality
 
 __all__ = ["EvidenceConfig", "LatentConfig", "LatentLabels", "latent_labels"]
 
 
-class LatentLabels(LabelGenerator):
-    """Join the out-of-fold scores of a modality with the annotation of all of them.
-
-    In the warm-up the labels are the annotation; afterwards they are those of ``latent_labels``,
-    cut to the scale, and stay. The evidence comes from late-fusion models that are trained
-    beforehand (``mien.training.out_of_fold``), so that nothing here depends on the states of the
-    model that learns from the labels: it cannot move its own target, and a step costs no upkeep.
+class LatentLabels(LabelsBeforeTraining):
+    """Join the out-of-fold scores of a modality with the annotation, by ``latent_labels``.
 
     Args:
         config: Settings.
@@ -33,31 +24,11 @@ class LatentLabels(LabelGenerator):
         ValueError: If there is no evidence.
     """
 
-    needs_evidence = True
+    config: LatentConfig
 
-    def __init__(self, config: LatentConfig, inputs: LabelInputs) -> None:
-        super().__init__(config, inputs)
-        if inputs.evidence is None:
-            raise ValueError(
-                "generator 'latent' needs evidence; mien.training.out_of_fold.cross_fit makes it"
-            )
-        self.warmup_epochs = config.warmup_epochs
-        labels = latent_labels(inputs.evidence, self.annotated, rest=config.rest)
-        self.register_rows("found", self.modalities, inputs.annotated)
-        for modality in self.modalities:
-            self.estimate(modality).copy_(labels[modality])
-
-    def estimate(self, modality: Modality) -> Float[Tensor, "N"]:
-        """Return the labels to which the task goes over, before they are cut to the scale."""
-        estimate: Tensor = getattr(self, f"found_{modality}")
-        return estimate
-
-    def generate(self, output: Output, index: Int[Tensor, "B"], epoch: int) -> Generated:
-        """Return the targets; after the warm-up, the estimates go into the bank as clips come."""
-        if epoch > self.warmup_epochs:
-            cut, banks = self.cut_to_scale(self.rows("found")[:, index]), self.banks
-            banks[:, index] = torch.where(self.present(output), cut, banks[:, index])
-        return super().generate(output, index, epoch)
+    def make(self, evidence: Evidence, inputs: LabelInputs) -> dict[Modality, Float[Tensor, "N"]]:
+        """Return the labels before they are cut to the scale."""
+        return latent_labels(evidence, inputs.annotated, rest=self.config.rest)
 
 
 def latent_labels(

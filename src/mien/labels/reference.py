@@ -1,13 +1,32 @@
-"""``copy`` and ``human``: labels that do not move, with which generated ones are compared."""
+"""Labels with which generated ones are compared: ``copy``, ``human``, ``oof`` and ``mean``."""
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mien.errors import ConfigError
-from mien.labels.generator import LabelGenerator, LabelInputs
-from mien.labels.label_settings import CopyConfig, GeneratorConfig, HumanConfig
-from mien.types import Task
+from mien.labels.before_training import LabelsBeforeTraining
+from mien.labels.generator import Evidence, LabelGenerator, LabelInputs
+from mien.labels.label_settings import (
+    CopyConfig,
+    GeneratorConfig,
+    HumanConfig,
+    MeanConfig,
+    OutOfFoldConfig,
+)
+from mien.types import Modality, Task
 
-__all__ = ["CopyConfig", "CopyLabels", "FixedLabels", "HumanConfig", "HumanLabels"]
+__all__ = [
+    "CopyConfig",
+    "CopyLabels",
+    "FixedLabels",
+    "HumanConfig",
+    "HumanLabels",
+    "MeanConfig",
+    "MeanLabels",
+    "OutOfFoldConfig",
+    "OutOfFoldLabels",
+]
 
 
 class FixedLabels(LabelGenerator):
@@ -55,3 +74,23 @@ class HumanLabels(FixedLabels):
         for modality in self.modalities:
             given = inputs.labels[Task(modality)]
             self.bank(modality).copy_(torch.where(given.isnan(), self.annotated, given))
+
+
+class OutOfFoldLabels(LabelsBeforeTraining):
+    """Give every unimodal task its evidence, the annotation as each modality alone predicts it."""
+
+    def make(self, evidence: Evidence, inputs: LabelInputs) -> dict[Modality, Float[Tensor, "N"]]:
+        """Return the scores; the annotation where a clip does not have the modality."""
+        return {
+            modality: torch.where(scores.isnan(), inputs.annotated, scores)
+            for modality, scores in evidence.scores.items()
+        }
+
+
+class MeanLabels(OutOfFoldLabels):
+    """Give every unimodal task the mean of its evidence and the annotation."""
+
+    def make(self, evidence: Evidence, inputs: LabelInputs) -> dict[Modality, Float[Tensor, "N"]]:
+        """Return the means; the annotation where a clip does not have the modality."""
+        labels = super().make(evidence, inputs)
+        return {modality: (own + inputs.annotated) / 2 for modality, own in labels.items()}

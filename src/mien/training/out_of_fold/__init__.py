@@ -1,17 +1,20 @@
-"""Scores of each modality out of fold: late-fusion models, each on clips that it has not seen.
+"""Scores of each modality out of fold: of models, each on clips that it has not seen.
 
-A network that has learned the train labels by heart answers with them, so that what it predicts for
-a train clip is the annotation again. Here train is cut into folds by video; for each fold a model
-is trained on the others and predicts it. The models fuse late, so each modality explains its own
-part of the annotation and leaves the rest to the others.
+A network that has learned the train labels by heart answers with them, so that what it predicts
+for a train clip is the annotation again. Here train is cut into folds by video; for each fold a
+model is trained on the others and predicts it. There are two kinds, and ``sources`` chooses: ridge
+regressions on vectors of the clips, each modality by itself (``ridge``), and models that fuse late,
+so that each modality explains its own part of the annotation and leaves the rest to the others.
 
-That does not keep a clip's annotation out of its evidence altogether. After the first epoch, the
-unimodal tasks of the models learn from labels that are made with evidence, which models of other
-folds gave that have seen the annotation. So it comes back by a detour, a little more with every
-epoch; docs/labels.md reports how much was measured.
+Late fusion does not keep a clip's annotation out of its evidence altogether. After the first epoch,
+the unimodal tasks of the models learn from labels that are made with evidence, which models of
+other folds gave that have seen the annotation. So it comes back by a detour, a little more with
+every epoch; docs/labels.md reports how much was measured.
 
-``evidence_settings`` are those that matter, ``folds`` the models, and ``evidence_cache`` keeps what
-they gave.
+A ridge regression learns from annotations alone, so that there is no such way.
+
+``evidence_settings`` are those that matter, ``folds`` the late-fusion models, ``clip_vectors`` what
+a regression reads, and ``evidence_cache`` keeps what they gave.
 """
 
 import logging
@@ -42,6 +45,7 @@ from mien.training.out_of_fold.folds import (
     run_epoch,
     set_labels,
 )
+from mien.training.out_of_fold.sources import fit_ridge, join_sources, late_error, ridge_error
 from mien.training.preparation import Prepared
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
@@ -88,12 +92,13 @@ def cross_fit(
     seed: int,
     on_step: OnStep | None = None,
 ) -> Evidence:
-    """Score each modality of each train clip, by late-fusion models that have not seen the clip.
+    """Score each modality of each train clip, by models that have not seen the clip.
 
-    Of the epochs of ``evidence_by_epoch`` the one is taken at which the running mean has the least
-    mean absolute error over train; neither valid nor test is looked at. That error is optimistic:
-    after the first epoch the annotation of a clip has moved labels from which its model learns, so
-    that it is lower than on clips of no fold, the more so the later the epoch. The log states so.
+    ``labels.evidence`` says by which. Of the epochs of late-fusion models, ``evidence_by_epoch``,
+    that one is taken at which the running mean has the least mean absolute error over train;
+    neither valid nor test is looked at. That error is optimistic: after the first epoch the
+    annotation of a clip has moved labels from which its model learns, so that it is lower than on
+    clips of no fold, the more so the later the epoch. The log states so.
 
     The result is kept in the user's cache folder, under a key of all that it depends on: data,
     settings, code, versions, device and number of threads.
@@ -112,7 +117,25 @@ def cross_fit(
     dataset, sizes, text = with_frozen_text(prepared, settings)
     key = evidence_key(prepared, settings, dataset, text, seed)
     epochs = _epochs(dataset, sizes, prepared.scale, settings, seed, on_step)
-    return cached_evidence(key, dataset, lambda: best_evidence(epochs, settings.labels))
+
+    def gather() -> Evidence:
+        if settings.labels.evidence == "late":
+            return best_evidence(epochs, settings.labels)
+        ridge = fit_ridge(dataset, settings, seed)
+        if settings.labels.evidence == "ridge":
+            return ridge
+        error = ridge_error(ridge, dataset, settings, seed)
+        late = late_error(dataset, sizes, prepared.scale, settings, seed, on_step)
+        chosen = "late-fusion models" if late < error else "ridge regressions"
+        logger.info(
+            "evidence: of %s; mean absolute error in the first fold %.3f by ridge regressions, "
+            "%.3f by late fusion", chosen, error, late,
+        )  # fmt: skip
+        if late >= error:
+            return ridge
+        return join_sources(best_evidence(epochs, settings.labels), ridge)
+
+    return cached_evidence(key, dataset, gather)
 
 
 def evidence_by_epoch(

@@ -65,7 +65,7 @@ def evidence_key(
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
         "code": code_fingerprint(_CODE),
-        "versions": versions_of("torch", "numpy", "accelerate"),
+        "versions": versions_of("torch", "numpy", "scipy", "accelerate"),
         "machine": _name_machine(settings.train),
     }
     return hash_json(parts)
@@ -96,11 +96,19 @@ def _read(path: Path, dataset: ClipDataset) -> Evidence | None:
 
 def _to_tensors(evidence: Evidence) -> dict[str, torch.Tensor]:
     tensors = {f"scores/{m}": s for m, s in evidence.scores.items()}
-    weights = torch.tensor([evidence.weights[m] for m in evidence.scores], dtype=torch.float64)
-    return {**tensors, "weights": weights}
+    tensors |= {f"halves/{m}": s for m, s in evidence.halves.items()}
+    weights = [evidence.weights[m] for m in evidence.scores]
+    overlap = [evidence.overlap[m] for m in evidence.halves]
+    tensors["weights"] = torch.tensor(weights, dtype=torch.float64)
+    return {**tensors, "overlap": torch.tensor(overlap, dtype=torch.float64)}
 
 
 def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Evidence:
     scores = {m: tensors[f"scores/{m}"] for m in Modality if f"scores/{m}" in tensors}
-    weights = dict(zip(scores, tensors["weights"].tolist(), strict=True))
-    return Evidence(scores=scores, weights=weights)
+    halves = {m: tensors[f"halves/{m}"] for m in scores if f"halves/{m}" in tensors}
+    return Evidence(
+        scores=scores,
+        weights=dict(zip(scores, tensors["weights"].tolist(), strict=True)),
+        halves=halves,
+        overlap=dict(zip(halves, tensors["overlap"].tolist(), strict=True)),
+    )

@@ -20,7 +20,15 @@ from mien.training.out_of_fold.evidence_settings import EvidenceSettings
 from mien.training.preparation import fit_scales
 from mien.types import Modality, Scale, Task
 
-__all__ = ["Fold", "OnStep", "assign_folds", "make_folds", "run_epoch", "set_labels"]
+__all__ = [
+    "Fold",
+    "OnStep",
+    "assign_folds",
+    "make_folds",
+    "number_folds",
+    "run_epoch",
+    "set_labels",
+]
 
 _BATCHES_SORTED = 8  # batches among which clips are sorted by cost
 
@@ -51,6 +59,12 @@ def assign_folds(
         filled[fold_of[video]] += counts[video]
     folds: Int[np.ndarray, " N"] = fold_of[where]
     return folds
+
+
+def number_folds(dataset: ClipDataset, num_folds: int, seed: int) -> Int[np.ndarray, " N"]:
+    """Return the fold of each clip of train, the same for all that is made with a seed."""
+    videos = as_clips(dataset.clips).video_numbers
+    return assign_folds(videos, min(num_folds, len(dataset)), np.random.default_rng([seed, 0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +104,9 @@ def make_folds(
         settings: What the evidence is made by.
         seed: Of the folds and the initial weights.
     """
-    videos = as_clips(dataset.clips).video_numbers
-    num_folds = min(settings.labels.folds, len(dataset))
-    fold_of = assign_folds(videos, num_folds, np.random.default_rng([seed, 0]))
+    fold_of = number_folds(dataset, settings.labels.folds, seed)
     folds = []
-    for number in range(num_folds):
+    for number in range(min(settings.labels.folds, len(dataset))):
         train_rows, held_out_rows = (
             np.flatnonzero(fold_of != number),
             np.flatnonzero(fold_of == number),

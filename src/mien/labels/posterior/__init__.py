@@ -1,0 +1,194 @@
+"""``posterior``: what each modality expresses, estimated from its evidence and the annotation.
+
+``factor_model`` estimates how far to trust both; here labels are made from that.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mien.labels.before_training import LabelsBeforeTraining
+from mien.labels.generator import Evidence, LabelInputs
+from mien.labels.label_settings import PosteriorConfig
+from mien.labels.posterior.factor_model import (
+    FactorModel,
+    LabelEstimate,
+    correlate,
+    fit_factors,
+    shared_errors,
+)
+from mien.types import Modality
+
+__all__ = ["LabelEstimate", "Posterior", "PosteriorConfig", "PosteriorLabels", "posterior_labels"]
+
+_MOST_RELIABLE = 0.98  # correlation of evidence with what its modality expresses
+_LEAST_AGREEMENT = 0.05
+
+
+class PosteriorLabels(LabelsBeforeTraining):
+    """LabelEstimate what each modality expresses; ``posterior_labels`` is the method.
+
+    Args:
+        config: Settings.
+        inputs: Annotations, scale, sizes and evidence.
+
+    Raises:
+        ValueError: If there is no evidence.
+    """
+
+    def make(self, evidence: Evidence, inputs: LabelInputs) -> dict[Modality, Float[Tensor, "N"]]:
+        """Return the labels before they are cut to the scale; the estimate stays with it."""
+        posterior = posterior_labels(evidence, inputs.annotated)
+        self.estimated = posterior.estimate
+        return posterior.labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posterior:
+    """Labels with what they rest on.
+
+    Attributes:
+        labels: Posterior mean of what each modality expresses, not cut to the scale; the annotation
+            where a clip does not have the modality.
+        deviations: Posterior standard deviations, in the same units.
+        estimate: What was estimated on the way.
+    """
+
+    labels: dict[Modality, Float[Tensor, "N"]]
+    deviations: dict[Modality, Float[Tensor, "N"]]
+    estimate: LabelEstimate
+
+
+def posterior_labels(evidence: Evidence, annotated: Float[Tensor, "N"]) -> Posterior:
+    """LabelEstimate reliabilities, weights and noise, and with them what each modality expresses.
+
+    The factor model is fitted to the correlations of the annotation with the scores of halves of
+    the features, or with the scores themselves where there are no halves. The reliability of the
+    scores follows from their correlation with the annotation, over that of the annotation with what
+    the modality expresses. Labels are the mean of t_s given the annotation and the scores of all
+    modalities that the clip has, for normal values:
+
+        labels = mean(y) + sd(t) G' C^-1 z,   z = annotation and scores, standardised
+
+    C are their correlations by the model, and G those with t_s. Where evidence is empty this is
+    the annotation, nearly; where the annotation is noise, it is the evidence. If errors of halves
+    may be correlated, labels are averaged over how far, weighed by the likelihood.
+
+    Args:
+        evidence: Out-of-fold scores of each modality.
+        annotated: Multimodal labels.
+    """
+    modalities, y = tuple(evidence.scores), _numbers(annotated)
+    scores = np.stack([_numbers(values) for values in evidence.scores.values()])
+    seen, modality_of = _correlations_of(evidence, y)
+    overlap = np.array([evidence.overlap.get(modality, 0.0) for modality in modalities])
+    seen_scores = correlate(np.vstack([y, scores]))[0, 1:]
+    fits = [fit_factors(seen, modality_of, len(y), errors) for errors in shared_errors(overlap)]
+    likelihoods = np.array([model.log_likelihood for model in fits])
+    shares = np.exp(likelihoods - likelihoods.max())
+    shares /= shares.sum()
+    z = _standardise(np.vstack([y, scores]))
+    every = [_condition(model, _loadings(model, seen_scores), z) for model in fits]
+    spreads = [model.spread * float(y.std()) for model in fits]
+    means = np.array([s * mean for s, (mean, _) in zip(spreads, every, strict=True)])
+    variances = np.array([s**2 * v for s, (_, v) in zip(spreads, every, strict=True)])
+    mean = np.tensordot(shares, means, axes=1)
+    variance = np.tensordot(shares, variances + (means - mean) ** 2, axes=1)
+    labels, deviations = {}, {}
+    for row, modality in enumerate(modalities):
+        has = ~np.isnan(scores[row])
+        own = torch.from_numpy(np.where(has, y.mean() + mean[row], y))
+        labels[modality] = own.to(annotated)
+        deviations[modality] = torch.from_numpy(np.sqrt(variance[row])).to(annotated)
+    return Posterior(
+        labels=labels,
+        deviations=deviations,
+        estimate=_summarise(modalities, fits, shares, seen_scores, y),
+    )
+
+
+def _numbers(values: Tensor) -> Float[np.ndarray, "*shape"]:
+    numbers: Float[np.ndarray, "*shape"] = values.detach().cpu().double().numpy()
+    return numbers
+
+
+def _correlations_of(
+    evidence: Evidence, y: Float[np.ndarray, "N"]
+) -> tuple[Float[np.ndarray, "K K"], np.ndarray]:
+    """Return the correlations of annotation and scores, a mean over the cuts into halves."""
+    numbers, columns = [], []
+    cuts = max((len(halves) for halves in evidence.halves.values()), default=1)
+    for number, (modality, scores) in enumerate(evidence.scores.items()):
+        halves = evidence.halves.get(modality)
+        own = scores.expand(1, 1, -1) if halves is None else halves
+        numbers += [number] * own.shape[1]
+        columns.append(_numbers(own)[np.arange(cuts) % len(own)])
+    matrices = [correlate(np.vstack([y, *(own[cut] for own in columns)])) for cut in range(cuts)]
+    return np.mean(matrices, axis=0), np.array(numbers)
+
+
+def _standardise(columns: Float[np.ndarray, "K N"]) -> Float[np.ndarray, "K N"]:
+    """Return columns with mean 0 and deviation 1; a constant one is 0, NaN stays NaN."""
+    has = ~np.isnan(columns)
+    number = has.sum(axis=1, keepdims=True).clip(min=1)
+    centred = columns - np.nansum(columns, axis=1, keepdims=True) / number
+    spread = np.sqrt(np.nansum(centred**2, axis=1, keepdims=True) / number)
+    return np.where(has, centred / np.where(spread > 1e-9, spread, np.inf), np.nan)
+
+
+def _loadings(model: FactorModel, seen: Float[np.ndarray, "M"]) -> Float[np.ndarray, "M"]:
+    """Return the correlation of each modality's score with what the modality expresses."""
+    loadings: Float[np.ndarray, M] = seen / model.agreement.clip(min=_LEAST_AGREEMENT)
+    return loadings.clip(0.0, _MOST_RELIABLE)
+
+
+def _condition(
+    model: FactorModel, loadings: Float[np.ndarray, "M"], z: Float[np.ndarray, "K N"]
+) -> tuple[Float[np.ndarray, "M N"], Float[np.ndarray, "M N"]]:
+    """Return mean and variance of what each modality expresses, given what a clip has of z."""
+    of_all = np.vstack([model.agreement, loadings[:, None] * model.correlations])
+    among = np.block([
+        [np.ones((1, 1)), (loadings * model.agreement)[None]],
+        [(loadings * model.agreement)[:, None], np.outer(loadings, loadings) * model.correlations],
+    ])  # fmt: skip
+    np.fill_diagonal(among, 1.0 + 1e-6)
+    means, variances = np.zeros((len(loadings), z.shape[1])), np.ones((len(loadings), z.shape[1]))
+    patterns, pattern_of = np.unique(~np.isnan(z), axis=1, return_inverse=True)
+    for number, has in enumerate(patterns.T):
+        clips = pattern_of.ravel() == number
+        gain = np.linalg.solve(among[np.ix_(has, has)], of_all[has])
+        means[:, clips] = gain.T @ z[np.ix_(has, clips)]
+        variances[:, clips] = (1 - (gain * of_all[has]).sum(axis=0)).clip(min=0.0)[:, None]
+    return means, variances
+
+
+def _summarise(
+    modalities: tuple[Modality, ...],
+    fits: list[FactorModel],
+    shares: Float[np.ndarray, "_"],
+    seen: Float[np.ndarray, "M"],
+    y: Float[np.ndarray, "N"],
+) -> LabelEstimate:
+    def average(values: list[np.ndarray]) -> dict[Modality, float]:
+        mean = np.tensordot(shares, np.array(values), axes=1)
+        return dict(zip(modalities, mean.tolist(), strict=True))
+
+    correlations = {
+        modality: average([model.correlations[row] for model in fits])
+        for row, modality in enumerate(modalities)
+    }
+    return LabelEstimate(
+        reliability=average([_loadings(model, seen) ** 2 for model in fits]),
+        agreement=average([model.agreement for model in fits]),
+        weights=average([model.weights for model in fits]),
+        correlations={
+            m: {other: value for other, value in own.items() if other != m}
+            for m, own in correlations.items()
+        },
+        noise=float(y.std() * np.sqrt(1 - shares @ [model.signal for model in fits])),
+        spread=float(y.std() * shares @ [model.spread for model in fits]),
+        num_clips=len(y),
+    )

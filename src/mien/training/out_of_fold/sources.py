@@ -1,0 +1,93 @@
+"""Which models give the evidence: ridge regressions, or late fusion where it predicts better."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from mien.data.clips.clip_columns import as_clips
+from mien.data.dataset import ClipDataset
+from mien.labels.generator import Evidence
+from mien.training.out_of_fold.clip_vectors import clip_vectors
+from mien.training.out_of_fold.evidence_settings import EvidenceSettings
+from mien.training.out_of_fold.folds import OnStep, make_folds, number_folds, run_epoch
+from mien.training.out_of_fold.ridge import ridge_evidence
+from mien.types import Modality, Scale, Task
+
+__all__ = ["fit_ridge", "join_sources", "late_error", "ridge_error"]
+
+_TRIAL_EPOCHS = 8
+
+
+def fit_ridge(dataset: ClipDataset, settings: EvidenceSettings, seed: int) -> Evidence:
+    """Return the evidence of ridge regressions on vectors of the clips.
+
+    Args:
+        dataset: The train split.
+        settings: What the evidence is made by.
+        seed: Of the folds and of the cuts of the features.
+    """
+    vectors = {modality: clip_vectors(dataset, modality) for modality in dataset.series}
+    fold_of = number_folds(dataset, settings.labels.folds, seed)
+    videos = as_clips(dataset.clips).video_numbers
+    return ridge_evidence(vectors, _annotations(dataset), fold_of, videos, seed=seed)
+
+
+def ridge_error(
+    evidence: Evidence, dataset: ClipDataset, settings: EvidenceSettings, seed: int
+) -> float:
+    """Return the mean absolute error in the first fold, of all scores of ``fit_ridge`` together.
+
+    They are joined by the linear function that fits the other folds best.
+    """
+    y, held_out = _annotations(dataset), number_folds(dataset, settings.labels.folds, seed) == 0
+    scores = torch.stack(list(evidence.scores.values())).double().nan_to_num(nan=float(y.mean()))
+    columns = np.vstack([scores.numpy(), np.ones(len(y))]).T
+    weights = np.linalg.lstsq(columns[~held_out], y[~held_out], rcond=None)[0]
+    return float(np.abs(columns[held_out] @ weights - y[held_out]).mean())
+
+
+def late_error(
+    dataset: ClipDataset,
+    sizes: Mapping[Modality, int],
+    scale: Scale,
+    settings: EvidenceSettings,
+    seed: int,
+    on_step: OnStep | None,
+) -> float:
+    """Return the least mean absolute error of a late-fusion model in the first fold.
+
+    It is trained for a few epochs on copies of the annotation, and for the first fold alone.
+
+    Args:
+        dataset: The train split.
+        sizes: Size of an input feature of each modality.
+        scale: Range of the annotations.
+        settings: What the evidence is made by.
+        seed: Of the folds, initial weights, dropout and the order of clips.
+        on_step: Is called as the training goes on.
+    """
+    first = make_folds(dataset, sizes, scale, settings, seed)[:1]
+    rows = torch.from_numpy(first[0].held_out_rows)
+    annotated = dataset.labels[Task.FUSION][rows]
+    errors: list[float] = []
+    for epoch in range(1, min(_TRIAL_EPOCHS, settings.labels.evidence_epochs) + 1):
+        scores = run_epoch(dataset, first, epoch, seed, on_step)[Task.FUSION][rows]
+        errors.append(float((scores - annotated).abs().mean()))
+        if epoch - int(np.argmin(errors)) > settings.labels.evidence_patience:
+            break
+    return min(errors)
+
+
+def join_sources(late: Evidence, ridge: Evidence) -> Evidence:
+    """Return the scores of late-fusion models, with the halves of the ridge regressions.
+
+    Halves show how the annotation and the modalities hang together, whatever makes the scores.
+    """
+    return replace(late, halves=ridge.halves, overlap=ridge.overlap)
+
+
+def _annotations(dataset: ClipDataset) -> Float[np.ndarray, "N"]:
+    return dataset.labels[Task.FUSION].double().numpy()

@@ -1,0 +1,166 @@
+"""Labels of ``posterior``: better than copies and than evidence, whichever deserves trust."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import AUDIO, TEXT, VIDEO, make_generator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.labels.generator import Evidence
+from mien.labels.posterior import posterior_labels
+from mien.training.out_of_fold.ridge import ridge_evidence
+
+MODALITIES = (TEXT, AUDIO, VIDEO)
+
+
+def draw(seed=1, num=480, *, weights=(0.45, 0.3, 0.25), noise=0.2, read=(1.5, 1.2, 0.9), agree=0.5):
+    """Draw truths, an annotation that is their weighted mean, and vectors that show each truth."""
+    rng = np.random.default_rng(seed)
+    truth = np.sqrt(agree) * rng.normal(size=num) + np.sqrt(1 - agree) * rng.normal(size=(3, num))
+    annotated = np.array(weights) @ truth + noise * rng.normal(size=num)
+    vectors = {}
+    for modality, own, gain in zip(MODALITIES, truth, read, strict=True):
+        direction = rng.normal(size=12)
+        shown = gain * np.outer(own, direction / np.linalg.norm(direction))
+        vectors[modality] = shown + rng.normal(size=shown.shape)
+    return truth, annotated, vectors
+
+
+def gather(annotated, vectors, seed=1):
+    videos = np.arange(len(annotated)) // 6
+    return ridge_evidence(vectors, annotated, videos % 5, videos, seed=seed)
+
+
+def mae(labels, truth):
+    return float(np.abs(np.asarray(labels) - truth).mean())
+
+
+CASES = {
+    "modalities agree": {"agree": 0.85},
+    "modalities differ": {"agree": 0.2},
+    "video is noise": {"read": (1.5, 1.2, 0.0)},
+    "all is noise": {"read": (0.0, 0.0, 0.0)},
+    "annotation is noisy": {"noise": 0.8},
+    "one modality decides": {"weights": (0.15, 0.15, 0.7)},
+    "few clips": {"num": 300, "weights": (0.6, 0.3, 0.1)},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_labels_are_no_worse_than_the_better_of_copies_and_evidence(case):
+    truth, annotated, vectors = draw(**CASES[case])
+    evidence = gather(annotated, vectors)
+    labels = posterior_labels(evidence, torch.from_numpy(annotated)).labels
+    for modality, own in zip(MODALITIES, truth, strict=True):
+        best = min(mae(annotated, own), mae(evidence.scores[modality], own))
+        assert mae(labels[modality], own) < 1.05 * best, modality
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 0.8])
+def test_noise_weights_and_reliability_are_found(noise):
+    weights = (0.5, 0.3, 0.2)
+    truth, annotated, vectors = draw(num=1500, weights=weights, noise=noise)
+    evidence = gather(annotated, vectors)
+    estimate = posterior_labels(evidence, torch.from_numpy(annotated)).estimate
+    assert estimate.noise == pytest.approx(noise, abs=0.2)
+    assert estimate.spread == pytest.approx(1, abs=0.2)
+    for modality, own, weight in zip(MODALITIES, truth, weights, strict=True):
+        score = evidence.scores[modality]
+        assert estimate.weights[modality] == pytest.approx(weight, abs=0.12)
+        expected = np.corrcoef(score, own)[0, 1] ** 2
+        assert estimate.reliability[modality] == pytest.approx(expected, abs=0.12)
+        assert estimate.agreement[modality] == pytest.approx(
+            np.corrcoef(annotated, own)[0, 1], abs=0.1
+        )
+
+
+def test_where_evidence_is_empty_labels_are_the_annotation():
+    _, annotated, vectors = draw(read=(0.0, 0.0, 0.0))
+    posterior = posterior_labels(gather(annotated, vectors), torch.from_numpy(annotated))
+    for labels in posterior.labels.values():
+        assert np.corrcoef(labels, annotated)[0, 1] > 0.99
+        assert np.polyfit(annotated, labels, 1)[0] == pytest.approx(1, abs=0.1)
+    assert max(posterior.estimate.reliability.values()) < 0.1
+
+
+def test_deviations_are_those_of_the_errors():
+    truth, annotated, vectors = draw(num=1000)
+    posterior = posterior_labels(gather(annotated, vectors), torch.from_numpy(annotated))
+    for modality, own in zip(MODALITIES, truth, strict=True):
+        errors = posterior.labels[modality].numpy() - own
+        deviation = float(posterior.deviations[modality].mean())
+        assert deviation == pytest.approx(errors.std(), rel=0.2)
+
+
+@given(scale=st.sampled_from([-1.0, 0.1, 30.0]), shift=st.sampled_from([0.0, 5.0]))
+@settings(max_examples=3)
+def test_labels_follow_the_unit_of_the_annotation(scale, shift):
+    _, annotated, vectors = draw(num=120)
+    evidence = gather(annotated, vectors)
+    moved = gather(scale * annotated + shift, vectors)
+    plain = posterior_labels(evidence, torch.from_numpy(annotated)).labels
+    labels = posterior_labels(moved, torch.from_numpy(scale * annotated + shift)).labels
+    for modality, values in plain.items():
+        torch.testing.assert_close(
+            labels[modality], scale * values + shift, rtol=1e-2, atol=1e-2 * abs(scale)
+        )
+
+
+def test_a_clip_without_a_modality_keeps_the_annotation_for_it():
+    truth, annotated, vectors = draw(num=200)
+    vectors[AUDIO][::2] = np.nan
+    evidence = gather(annotated, vectors)
+    labels = posterior_labels(evidence, torch.from_numpy(annotated)).labels
+    np.testing.assert_array_equal(labels[AUDIO][::2], annotated[::2])
+    assert mae(labels[TEXT], truth[0]) < mae(annotated, truth[0])
+
+
+@pytest.mark.parametrize("case", ["silent", "absent", "constant", "one clip", "one feature", "no"])
+def test_evidence_that_tells_nothing_gives_finite_labels(case):
+    _, annotated, vectors = draw(num=1 if case == "one clip" else 40)
+    if case == "silent":
+        vectors[VIDEO][:] = 0.0
+    if case == "absent":
+        vectors[VIDEO][:] = np.nan
+    if case == "constant":
+        annotated = np.zeros(40)
+    if case == "one feature":
+        vectors[VIDEO] = vectors[VIDEO][:, :1]
+    evidence = gather(annotated, vectors)
+    if case == "no":
+        evidence = Evidence(scores=evidence.scores, weights=evidence.weights)
+    posterior = posterior_labels(evidence, torch.from_numpy(annotated))
+    for values in (*posterior.labels.values(), *posterior.deviations.values()):
+        assert values.isfinite().all()
+        assert values.abs().max() < 20
+
+
+def test_no_score_depends_on_the_annotation_of_its_own_clip():
+    _, annotated, vectors = draw(num=60)
+    before = gather(annotated, vectors)
+    annotated[7] += 2.0  # of the second video, in the second fold
+    after = gather(annotated, vectors)
+    own = np.arange(60) // 6 % 5 == 1
+    for modality in MODALITIES:
+        moved = after.scores[modality] - before.scores[modality]
+        assert np.allclose(moved[own], 2.0 / 60, atol=1e-5)  # the mean of all annotations
+        assert not np.allclose(moved[~own], 2.0 / 60, atol=1e-3)
+
+
+def test_halves_of_features_that_are_copies_of_each_other_overlap():
+    _, annotated, vectors = draw()
+    rng = np.random.default_rng(3)
+    doubled = np.repeat(rng.normal(size=(len(annotated), 6)), 8, axis=1)
+    vectors[VIDEO] = doubled + 0.01 * rng.normal(size=doubled.shape)
+    evidence = gather(annotated, vectors)
+    assert evidence.overlap[VIDEO] > 0.1 > 0.05 > evidence.overlap[TEXT]
+
+
+@pytest.mark.parametrize(("name", "share"), [("oof", 1.0), ("mean", 0.5)])
+def test_controls_take_evidence_as_it_is(name, share):
+    annotated = torch.linspace(-2, 2, 20)
+    labels = make_generator(name, annotated)
+    scores = labels.estimate(AUDIO) - (1 - share) * annotated
+    again = make_generator("oof", annotated).estimate(AUDIO)
+    torch.testing.assert_close(scores, share * again)
