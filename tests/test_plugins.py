@@ -187,7 +187,7 @@ OTHER = PACKAGE.replace("twin", "other") + "\nOTHER = MODEL\n"
     ("name", "config", "model", "reason"),
     [
         ("twin", SelfMMConfig, SelfMM, "'name' of SelfMMConfig must be 'twin' by default"),
-        ("twin", Facts, SelfMM, "must be a subclass of MultitaskConfig"),
+        ("twin", Facts, SelfMM, "must be a subclass of NetworkConfig"),
         ("twin", TwinConfig, TwinConfig, "must be a subclass of MultimodalModel"),
     ],
 )

@@ -80,6 +80,20 @@ def test_widths_are_those_of_cut_scores():
     assert cut.num_clips == raw.num_clips
 
 
+def test_a_model_without_unimodal_tasks_has_widths_of_its_multimodal_score_alone():
+    annotated = make_annotation(1, 30)
+    random = np.random.default_rng(1)
+    sizes = {TEXT: 6, AUDIO: 4}
+    arrays = {
+        m: [random.normal(size=(2, n)).astype(np.float32) for _ in annotated]
+        for m, n in sizes.items()
+    }
+    model = make_model("ef_lstm", sizes=sizes)
+    calibration = calibrate(model, make_split(annotated.tolist(), arrays, "valid"), level=0.5)
+    assert set(calibration.fusion) == {"text", "audio", "text+audio"}
+    assert calibration.unimodal == {}
+
+
 class OwnForward(TamUlag):
     """A model as others have registered them, with a ``forward`` of its own."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import talking
 import torch
-from helpers import make_config, write_tiny_store
+from helpers import make_config, make_model, write_tiny_store
 
 import mien
 from mien.cli import main
@@ -548,6 +548,22 @@ def test_steps_that_are_words_have_effects_without_a_text_encoder(trained):
     [fewer] = network.score_clips([{TEXT: text[:2]}])  # steps that are not the words
     found = explain(network, fewer, shown, {TEXT: text[:2]})
     assert [word.effect for word in found.words] == [None] * 3
+
+
+def test_a_model_without_unimodal_tasks_scores_all_that_is_present_alone(trained):
+    _, run = trained
+    network = replace(mien.load(run).network, model=make_model("misa").eval())
+    text = np.random.default_rng(1).normal(size=(2, 6)).astype(np.float32)
+    audio = np.random.default_rng(2).normal(size=(3, 4)).astype(np.float32)
+    [judged] = network.score_clips([{TEXT: text, AUDIO: audio}])
+    assert list(judged.scores) == [Task.FUSION]
+    assert judged.present == [TEXT, AUDIO]
+    shown = UtteranceInput(transcript="a b", absent=dict.fromkeys(Modality, "is not here"))
+    found = explain(network, judged, shown, {TEXT: text, AUDIO: audio})
+    assert found.unimodal == {}
+    assert found.conflicts == ()
+    assert set(found.influence) == {TEXT, AUDIO}
+    assert found.absent == {VIDEO: "is not here"}
 
 
 def test_the_terminal_says_what_moved_the_score_and_what_a_contribution_is(model):

@@ -39,6 +39,7 @@ __all__ = [
     "MultimodalModel",
     "Multitask",
     "MultitaskConfig",
+    "NetworkConfig",
     "OutputSizes",
     "PartsConfig",
     "StateSizes",
