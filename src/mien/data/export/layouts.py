@@ -178,8 +178,8 @@ def _clip_columns(store: Store, pa: Any) -> dict[str, Any]:  # noqa: ANN401  # h
     for target, task, names in _list_targets(store):
         empty = [None] * len(names)
         values = [clip.targets.get(target, {}).get(task, empty) for clip in clips]
-        for name, column in zip(names, zip(*values, strict=True), strict=True):
-            columns[name] = pa.array(column, pa.float64())
+        for name, of_class in zip(names, zip(*values, strict=True), strict=True):
+            columns[name] = pa.array(of_class, pa.float64())
     return columns
 
 

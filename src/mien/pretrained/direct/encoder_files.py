@@ -56,7 +56,7 @@ def read_sizes(source: Path | str) -> BertSizes | None:
         config = parse_json(text, source, AssetError)
     except AssetError:
         return None  # transformers reports what is wrong with it
-    kind = _KINDS.get(config.get("model_type")) if isinstance(config, dict) else None
+    kind = _KINDS.get(str(config.get("model_type"))) if isinstance(config, dict) else None
     if kind is None or any(config.get(name, value) != value for name, value in _PLAIN.items()):
         return None
     try:

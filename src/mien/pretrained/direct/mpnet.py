@@ -8,7 +8,7 @@ Source: song2020; the bias is that of raffel2020.
 """
 
 import math
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +23,9 @@ from mien.pretrained.packing import Packing, attend
 __all__ = ["MpnetEncoder", "MpnetSizes"]
 
 #: The token that fills up shorter texts; positions count from the one behind it.
-_PADDING = 1
-_BUCKETS = 32  # distances that are told apart, half of them backwards
-_FARTHEST = 128  # from this distance on, all are alike
+_PADDING: Final = 1
+_BUCKETS: Final = 32  # distances that are told apart, half of them backwards
+_FARTHEST: Final = 128  # from this distance on, all are alike
 
 
 class MpnetSizes(BertSizes):

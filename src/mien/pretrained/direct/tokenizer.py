@@ -279,11 +279,13 @@ def _surround_twice(
     backend: Tokenizer, first: str | None, last: str | None
 ) -> processors.RobertaProcessing:
     """Return what puts marks around a text, and two between it and a second one."""
-    if first is None or last is None:
+    before = None if first is None else backend.token_to_id(first)
+    after = None if last is None else backend.token_to_id(last)
+    if first is None or last is None or before is None or after is None:
         raise _no_marks()
     return processors.RobertaProcessing(
-        (last, backend.token_to_id(last)),
-        (first, backend.token_to_id(first)),
+        (last, after),
+        (first, before),
         trim_offsets=True,
         add_prefix_space=False,
     )
