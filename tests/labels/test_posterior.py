@@ -1,5 +1,7 @@
 """Labels of ``posterior``: better than copies and than evidence, whichever deserves trust."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from mien.labels.generator import Evidence
 from mien.labels.posterior import posterior_labels
+from mien.reports.label_tables import describe_estimate
 from mien.training.out_of_fold.ridge import ridge_evidence
 
 MODALITIES = (TEXT, AUDIO, VIDEO)
@@ -82,6 +85,15 @@ def test_where_evidence_is_empty_labels_are_the_annotation():
         assert np.corrcoef(labels, annotated)[0, 1] > 0.99
         assert np.polyfit(annotated, labels, 1)[0] == pytest.approx(1, abs=0.1)
     assert max(posterior.estimate.reliability.values()) < 0.1
+
+
+def test_evidence_that_is_too_weak_is_reported_in_words():
+    _, annotated, vectors = draw(read=(1.5, 1.2, 0.0))
+    estimate = posterior_labels(gather(annotated, vectors), torch.from_numpy(annotated)).estimate
+    stored = json.loads(json.dumps(estimate.to_json()))
+    sentences = describe_estimate(stored)
+    assert sentences[0].startswith("Estimated from 480 clips: the annotation has noise of")
+    assert sentences[-1].startswith("Evidence of video is too weak to do better than copies")
 
 
 def test_deviations_are_those_of_the_errors():

@@ -15,8 +15,10 @@ __all__ = [
     "MODALITY",
     "NUM_CLIPS",
     "SOURCE",
+    "WEAK",
     "LabelColumn",
     "LabelRow",
+    "describe_estimate",
     "label_table",
     "mean_column",
     "rows_of_run",
@@ -26,6 +28,9 @@ __all__ = [
 
 
 Result = TypeVar("Result", bound=OverSeeds)
+
+#: Reliability below which evidence is too weak to tell labels from copies of the annotation.
+WEAK: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +117,48 @@ def label_table(
     """
     cells = [[column.cell(row) for column in columns] for row in rows]
     return make_table([column.heading for column in columns], cells)
+
+
+def describe_estimate(estimate: Mapping[str, Any]) -> list[str]:
+    """Return sentences on what a label generator estimated of annotation and evidence.
+
+    Args:
+        estimate: What ``train.json`` holds of it.
+
+    >>> describe_estimate(
+    ...     {
+    ...         "noise": 0.5,
+    ...         "spread": 1.2,
+    ...         "num_clips": 90,
+    ...         "reliability": {"audio": 0.01},
+    ...         "agreement": {"audio": 0.7},
+    ...         "weights": {"audio": 1.0},
+    ...     }
+    ... )
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['Estimated from 90 clips: the annotation has noise of deviation 0.50 beyond the modalities,
+    and what a modality expresses has a deviation of 1.20.',
+    'audio: weight 1.00 in the annotation; reliability of its evidence 0.01; correlation of the
+    annotation with what it expresses 0.70.',
+    'Evidence of audio is too weak to do better than copies of the annotation: its labels follow
+    the annotation.']
+    """
+    sentences = [
+        f"Estimated from {estimate['num_clips']} clips: the annotation has noise of deviation "
+        f"{estimate['noise']:.2f} beyond the modalities, and what a modality expresses has a "
+        f"deviation of {estimate['spread']:.2f}."
+    ]
+    reliability: Mapping[str, float] = estimate["reliability"]
+    sentences += [
+        f"{modality}: weight {estimate['weights'][modality]:.2f} in the annotation; reliability of "
+        f"its evidence {value:.2f}; correlation of the annotation with what it expresses "
+        f"{estimate['agreement'][modality]:.2f}."
+        for modality, value in reliability.items()
+    ]
+    weak = [modality for modality, value in reliability.items() if value < WEAK]
+    if weak:
+        sentences.append(
+            f"Evidence of {' and '.join(weak)} is too weak to do better than copies of the "
+            f"annotation: {'its' if len(weak) == 1 else 'their'} labels follow the annotation."
+        )
+    return sentences

@@ -1,9 +1,9 @@
 """The labels that a run generated: how well they agree, how they came about; text and figures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from mien.reports.label_tables import (
     NUM_CLIPS,
     SOURCE,
     LabelColumn,
+    describe_estimate,
     label_table,
     mean_column,
     rows_of_sources,
@@ -75,6 +76,7 @@ class LabelReport:
         are_settled: Whether labels no longer changed when each seed reached its best epoch, so that
             there is nothing to draw by epoch.
         figures: The figures that were written.
+        estimates: By seed, what the generator estimated of annotation and evidence, where it did.
     """
 
     title: str
@@ -86,6 +88,7 @@ class LabelReport:
     moves: Mapping[str, LabelMoves]
     are_settled: bool = False
     figures: tuple[Path, ...] = ()
+    estimates: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def report_labels(run: RunFolder | str | Path) -> LabelReport:
@@ -114,6 +117,11 @@ def report_labels(run: RunFolder | str | Path) -> LabelReport:
         trajectories={str(m): evaluate_trajectories(own) for m, own in rows.items()},
         moves=evaluate_moves(rows),
         are_settled=all(own.are_settled for own in rows.values()),
+        estimates={
+            seed.seed: estimate
+            for seed in finished.seeds
+            if (estimate := seed.train_clips().get("estimate")) is not None
+        },
     )
     return replace(report, figures=tuple(_draw(report, finished)))
 
@@ -167,7 +175,7 @@ def format_label_report(report: LabelReport) -> str:
         f"{report.title}: labels of train by {report.generator}, {num} seed{'s' * (num > 1)} "
         f"({', '.join(map(str, report.seeds))})"
     )
-    parts = [wrap(head), *_agreement_tables(report)]
+    parts = [wrap(head), *_estimates(report), *_agreement_tables(report)]
     unknown = [m for m in report.trajectories if m not in report.agreement]
     if unknown:
         parts.append(
@@ -180,6 +188,12 @@ def format_label_report(report: LabelReport) -> str:
     if report.figures:
         parts.append("\n".join(f"figure: {path}" for path in report.figures))
     return "\n\n".join(parts)
+
+
+def _estimates(report: LabelReport) -> Iterator[str]:
+    for seed, estimate in report.estimates.items():
+        first, *others = describe_estimate(estimate)
+        yield "\n".join([wrap(f"Seed {seed}. {first}"), *(wrap(line) for line in others)])
 
 
 def _agreement_tables(report: LabelReport) -> Iterator[str]:

@@ -14,6 +14,7 @@ from mien.reports.finished_run import FigureFormat, FinishedRun, Picture, read_r
 from mien.reports.label_tables import (
     NUM_CLIPS,
     LabelColumn,
+    describe_estimate,
     label_table,
     mean_column,
     rows_of_run,
@@ -76,6 +77,7 @@ def write_report(run: RunFolder | str | Path, *, figures: FigureFormat = "png") 
         _headline(finished),
         _main_results(finished),
         _unimodal_results(finished),
+        _label_estimates(finished),
         _label_results(finished),
         _attention_results(finished),
         _figure_section(pictures),
@@ -208,6 +210,16 @@ def _unimodal_results(run: FinishedRun) -> str:
         "that have both; mean ± standard deviation over the seeds."
     )
     return "\n\n".join(["## Unimodal tasks", note, *parts])
+
+
+def _label_estimates(run: FinishedRun) -> str:
+    """Return what the label generator estimated of annotation and evidence, by seed."""
+    parts = [
+        f"Seed {seed.seed}: {' '.join(describe_estimate(estimate))}"
+        for seed in run.seeds
+        if (estimate := seed.train_clips().get("estimate")) is not None
+    ]
+    return "\n\n".join(["## What the label generator estimated", *parts]) if parts else ""
 
 
 def _label_results(run: FinishedRun) -> str:

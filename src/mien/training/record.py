@@ -278,6 +278,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
 
 
 def _train_json(dataset: ClipDataset, labels: LabelGenerator) -> dict[str, Any]:
+    estimate = labels.describe()
     return {
         "ids": list(dataset.ids),
         "modalities": [str(m) for m in labels.modalities],
@@ -287,6 +288,7 @@ def _train_json(dataset: ClipDataset, labels: LabelGenerator) -> dict[str, Any]:
             for task, values in dataset.labels.items()
             if task is not Task.FUSION
         },
+        **({} if estimate is None else {"estimate": estimate}),
     }
 
 

@@ -12,7 +12,8 @@ RUN/
         best.safetensors      the best epoch on validation: weights, label bank, settings
         last.safetensors      what the next epoch depends on; removed when the seed has ended
         labels/epoch-001.npy  what each unimodal task was trained on in that epoch, (M, N)
-        train.json            ids, annotation and known unimodal truth of the train clips
+        train.json            ids, annotation and known unimodal truth of the train clips; what the
+                              label generator estimated
         predictions-test.csv  scores and annotations, also for valid
         metrics.json          metrics, agreement of labels and attention of this seed
         examples.json         attention over a few clips, with their words
@@ -127,7 +128,10 @@ class SeedFolder:
         return np.stack([np.load(file, allow_pickle=False) for file in files])
 
     def train_clips(self) -> dict[str, Any]:
-        """Read ``train.json``: ids, modalities, annotated, truth (per task, null if unknown)."""
+        """Read ``train.json``: ids, modalities, annotated, truth (per task, null if unknown).
+
+        ``estimate`` is there too if the label generator estimated anything.
+        """
         return read_json(self.path / "train.json")
 
     def examples(self) -> list[dict[str, Any]]:
