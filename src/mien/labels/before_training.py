@@ -1,7 +1,6 @@
 """Labels that are made from evidence before a model is trained: what such generators share."""
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,9 +10,6 @@ from mien.labels.generator import Evidence, Generated, LabelGenerator, LabelInpu
 from mien.labels.label_settings import EvidenceLabelsConfig
 from mien.tensors import Output
 from mien.types import Modality
-
-if TYPE_CHECKING:
-    from mien.labels.posterior.factor_model import LabelEstimate
 
 __all__ = ["LabelsBeforeTraining"]
 
@@ -35,7 +31,6 @@ class LabelsBeforeTraining(LabelGenerator):
     """
 
     needs_evidence = True
-    estimated: "LabelEstimate | None" = None
 
     def __init__(self, config: EvidenceLabelsConfig, inputs: LabelInputs) -> None:
         super().__init__(config, inputs)
@@ -66,7 +61,3 @@ class LabelsBeforeTraining(LabelGenerator):
             cut, banks = self.cut_to_scale(self.rows("found")[:, index]), self.banks
             banks[:, index] = torch.where(self.present(output), cut, banks[:, index])
         return super().generate(output, index, epoch)
-
-    def describe(self) -> dict[str, Any] | None:
-        """Return what was estimated of annotation and evidence; None if nothing was."""
-        return None if self.estimated is None else self.estimated.to_json()

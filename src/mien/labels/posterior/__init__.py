@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,10 +41,14 @@ class PosteriorLabels(LabelsBeforeTraining):
     """
 
     def make(self, evidence: Evidence, inputs: LabelInputs) -> dict[Modality, Float[Tensor, "N"]]:
-        """Return the labels before they are cut to the scale; the estimate stays with it."""
+        """Return the labels before they are cut to the scale; the estimate stays here."""
         posterior = posterior_labels(evidence, inputs.annotated)
-        self.estimated = posterior.estimate
+        self._estimated = posterior.estimate
         return posterior.labels
+
+    def describe(self) -> dict[str, Any]:
+        """Return what was estimated of annotation and evidence, as values that JSON holds."""
+        return self._estimated.to_json()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
