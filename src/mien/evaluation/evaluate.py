@@ -75,7 +75,7 @@ def evaluate_labels(
     annotated = truth[Task.FUSION]
     for modality, labels in latest.items():
         known = truth.get(Task(modality), np.full(len(annotated), np.nan))
-        rows = ~np.isnan(known)
+        rows = ~np.isnan(known) & ~np.isnan(annotated)
         if rows.any():
             modalities[modality] = {
                 name: agreement(given[rows], known[rows], annotated[rows])

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,29 @@ from mien.errors import MetricError
 from mien.files.atomic import write_text
 from mien.files.reading import open_regular
 from mien.notebooks import make_frame
-from mien.types import Modality, Task
+from mien.types import Modality, Target, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Predictions", "read_predictions", "write_predictions"]
+__all__ = ["Predictions", "TargetPredictions", "read_predictions", "write_predictions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetPredictions:
+    """What is predicted of a further target, beside what was annotated.
+
+    Attributes:
+        target: What it is.
+        values: Per task, ``(N, K)``: probabilities of classes and labels, values on the scale of
+            scores and intensities.
+        truths: What is annotated, per task; NaN where a clip is not. A task for which no clip is
+            annotated may be absent.
+    """
+
+    target: Target
+    values: Mapping[Task, Float[np.ndarray, "N _"]]
+    truths: Mapping[Task, Float[np.ndarray, "N _"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +45,12 @@ class Predictions:
 
     Attributes:
         ids: Name of each clip, in the order of the split.
-        scores: Predicted score per task, ``(N,)``.
+        scores: Predicted score per task, ``(N,)``; none of a model that predicts no sentiment.
         targets: Annotated label per task, ``(N,)``; NaN where a clip is not annotated.
         present: Whether each clip has the modality, ``(N,)``.
         attention: Weight of every real step of each clip, for the modalities that have weights;
             kept in memory only.
+        values: What is predicted of further targets, by name.
     """
 
     ids: tuple[str, ...]
@@ -40,6 +58,7 @@ class Predictions:
     targets: Mapping[Task, Float[np.ndarray, "N"]]
     present: Mapping[Modality, Bool[np.ndarray, "N"]]
     attention: Mapping[Modality, tuple[Float[np.ndarray, "_"], ...]] = field(default_factory=dict)
+    values: Mapping[str, TargetPredictions] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -47,7 +66,7 @@ class Predictions:
 
     def __repr__(self) -> str:
         """Return the number of clips and the tasks."""
-        return f"Predictions({len(self)} clips: {', '.join(self.scores)})"
+        return f"Predictions({len(self)} clips: {', '.join([*self.scores, *self.values])})"
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return a data frame with a row for each clip, and the columns of ``predictions-*.csv``.
@@ -69,11 +88,25 @@ def _columns_of(predictions: Predictions) -> dict[str, Shaped[np.ndarray, "N"]]:
         ("target", predictions.targets),
         ("has", predictions.present),
     )
-    return {f"{what}_{key}": values for what, table in parts for key, values in table.items()}
+    columns = {f"{what}_{key}": values for what, table in parts for key, values in table.items()}
+    for each in predictions.values.values():
+        for what, tasks in ((_PREDICTED, each.values), (_ANNOTATED, each.truths)):
+            for task, values in tasks.items():
+                names = each.target.columns(task)
+                columns |= {f"{what}{n}": own for n, own in zip(names, values.T, strict=True)}
+    return columns
+
+
+#: What the columns of further targets begin with.
+_PREDICTED, _ANNOTATED = "predicted/", "annotated/"
 
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
-    """Write scores and targets as CSV: ``id, score_TASK..., target_TASK..., has_MODALITY...``."""
+    """Write scores and targets as CSV: ``id, score_TASK..., target_TASK..., has_MODALITY...``.
+
+    Each value of a further target has two columns more, ``predicted/NAME/TASK/CLASS`` and
+    ``annotated/NAME/TASK/CLASS``; those of a score have no class.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = _columns_of(predictions)
@@ -89,8 +122,12 @@ def _cell(value: float | bool | np.bool_) -> str:  # noqa: FBT001  # a cell of e
     return "" if np.isnan(value) else repr(float(value))
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path, targets: Sequence[Target] = ()) -> Predictions:
     """Read what ``write_predictions`` wrote.
+
+    Args:
+        path: The file.
+        targets: The further targets whose values are read.
 
     Raises:
         MetricError: If the file is not of that form.
@@ -117,6 +154,21 @@ def read_predictions(path: Path) -> Predictions:
                 for n, v in values.items()
                 if n[:4] == "has_"
             },
+            values={target.name: _read_target(target, values) for target in targets},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MetricError(f"{path}: is not a table of predictions ({error})") from error
+
+
+def _read_target(
+    target: Target, columns: Mapping[str, Float[np.ndarray, "N"]]
+) -> TargetPredictions:
+    parts: dict[str, dict[Task, Float[np.ndarray, "N _"]]] = {_PREDICTED: {}, _ANNOTATED: {}}
+    for what, tasks in parts.items():
+        for task in Task:
+            names = [f"{what}{name}" for name in target.columns(task)]
+            if names[0] in columns:
+                tasks[task] = np.stack([columns[name] for name in names], axis=1)
+    if Task.FUSION not in parts[_PREDICTED]:
+        raise KeyError(f"{_PREDICTED}{target.columns(Task.FUSION)[0]}")
+    return TargetPredictions(target=target, values=parts[_PREDICTED], truths=parts[_ANNOTATED])

@@ -1,14 +1,15 @@
 """A model and a split to predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from mien.data.dataset import ClipDataset, batches
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.models.multitask import MultimodalModel
-from mien.tensors import Batch, Output, inferring
-from mien.types import Modality
+from mien.tensors import Batch, Output, as_shares, inferring, precise
+from mien.types import Modality, Task
 
 __all__ = ["BATCH_SIZE", "predict", "predict_subsets"]
 
@@ -39,12 +40,24 @@ def predict_subsets(
         subset: Predictions(
             ids=tuple(dataset.ids),
             scores=collected.scores,
-            targets={t: v.numpy().astype(np.float64) for t, v in dataset.labels.items()},
+            targets=_as_numpy(dataset.labels) if model.has_sentiment else {},
             present=collected.present,
             attention={m: tuple(weights) for m, weights in collected.attention.items()},
+            values={
+                target.name: TargetPredictions(
+                    target=target,
+                    values=collected.values[target.name],
+                    truths=_as_numpy(dataset.values.get(target.name, {})),
+                )
+                for target in model.targets
+            },
         )
         for subset, collected in scored.items()
     }
+
+
+def _as_numpy(tensors: Mapping[Task, Tensor]) -> dict[Task, np.ndarray]:
+    return {task: tensor.numpy().astype(np.float64) for task, tensor in tensors.items()}
 
 
 class _Scored:
@@ -56,7 +69,10 @@ class _Scored:
     """
 
     def __init__(self, model: MultimodalModel, num_clips: int) -> None:
-        self.scores = {task: np.full(num_clips, np.nan) for task in model.tasks}
+        tasks = model.tasks if model.has_sentiment else ()
+        self.scores = {task: np.full(num_clips, np.nan) for task in tasks}
+        self.targets = model.targets
+        self.values: dict[str, dict[Task, np.ndarray]] = {t.name: {} for t in model.targets}
         self.present = {m: np.zeros(num_clips, dtype=bool) for m in model.modalities}
         self.attention: dict[Modality, list[np.ndarray]] = {}
         self._num_clips = num_clips
@@ -66,6 +82,11 @@ class _Scored:
         rows = batch.index.numpy()
         for task, values in output.scores.items():
             self.scores[task][rows] = values.float().cpu().numpy()
+        for target in self.targets:
+            own = self.values[target.name]
+            for task, raw in output.targets[target.name].items():
+                full = own.setdefault(task, np.full((self._num_clips, target.size), np.nan))
+                full[rows] = as_shares(target, precise(raw)).cpu().numpy()
         for modality, values in output.present.items():
             self.present[modality][rows] = values.cpu().numpy()
         for modality, weights in output.attention.items():

@@ -9,7 +9,8 @@ settings and its class, and one line of ``GENERATORS``.
 copies the annotation, takes what people gave, or takes evidence as it is; ``posterior`` estimates
 how far to trust annotation and evidence, and ``latent`` assumes it (``before_training`` has what
 these share); ``distance`` and ``ulag`` are those of the papers, and ``released`` is that of the
-authors' program.
+authors' program. ``target_labels`` are those of further targets, such as emotions, by the same
+generators.
 ``label_settings`` has the settings of all, so that they are read without torch.
 """
 

@@ -13,7 +13,14 @@ from mien.labels.row_buffers import RowBuffers
 from mien.tensors import Output
 from mien.types import Modality, Scale, Task
 
-__all__ = ["Evidence", "Generated", "GeneratorConfig", "LabelGenerator", "LabelInputs"]
+__all__ = [
+    "Evidence",
+    "Generated",
+    "GeneratorConfig",
+    "LabelGenerator",
+    "LabelInputs",
+    "TargetEvidence",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +37,44 @@ class Evidence:
             the features in two; of the modalities of which there are such scores.
         overlap: Share of the errors of one half that the features of the other predict, of the same
             modalities; 0 where the errors of two halves are independent.
+        targets: The same of further targets, by name.
     """
 
     scores: dict[Modality, Float[Tensor, "N"]]
     weights: dict[Modality, float]
     halves: dict[Modality, Float[Tensor, "C 2 N"]] = field(default_factory=dict)
     overlap: dict[Modality, float] = field(default_factory=dict)
+    targets: dict[str, "TargetEvidence"] = field(default_factory=dict)
+
+    def take(self, rows: Tensor) -> "Evidence":
+        """Return the evidence of some clips for sentiment, by their rows or a mask."""
+        return Evidence(
+            scores={m: s[rows] for m, s in self.scores.items()},
+            weights=self.weights,
+            halves={m: own[..., rows] for m, own in self.halves.items()},
+            overlap=self.overlap,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetEvidence:
+    """What late-fusion models say of a target of train clips on which they were not trained.
+
+    Attributes:
+        values: Probabilities or values of each modality alone, ``(N, K)``; NaN where a clip does
+            not have the modality.
+        weights: How much each modality counts in the multimodal values; they sum to 1.
+    """
+
+    values: dict[Modality, Float[Tensor, "N _"]]
+    weights: dict[Modality, float]
+
+    def column(self, number: int, rows: Tensor, middle: Float[Tensor, ""]) -> Evidence:
+        """Return the evidence for one column of some clips, less its middle."""
+        return Evidence(
+            scores={m: values[rows, number] - middle for m, values in self.values.items()},
+            weights=self.weights,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Parts of models: standard units, encoders of series and text, heads."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from mien.models.attention import Attention, AttentionName, NoAttention, make_attention
 from mien.models.model_settings import EncoderName
 from mien.tensors import PaddedSeries
+from mien.types import Target, TargetKind, Task
 
 __all__ = [
     "AbsentState",
@@ -21,6 +23,7 @@ __all__ = [
     "Standardise",
     "StepEncoder",
     "Summarise",
+    "TargetHeads",
     "last_step",
     "mean_step",
 ]
@@ -291,19 +294,93 @@ class Head(nn.Module):
         size: Size of the vector.
         state_size: Size of the state, H.
         dropout: Share of the vector that is dropped.
+        has_score: Whether there is a score to be read; without sentiment there is none.
     """
 
-    def __init__(self, size: int, state_size: int, dropout: float) -> None:
+    def __init__(
+        self, size: int, state_size: int, dropout: float, *, has_score: bool = True
+    ) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.enter = nn.Linear(size, state_size)
-        self.middle = nn.Linear(state_size, state_size)
-        self.leave = nn.Linear(state_size, 1)
+        self.has_score = has_score
+        if has_score:
+            self.middle = nn.Linear(state_size, state_size)
+            self.leave = nn.Linear(state_size, 1)
 
     def forward(
         self, vectors: Float[Tensor, "B _"]
     ) -> tuple[Float[Tensor, "B H"], Float[Tensor, "B"]]:
-        """Return the states and the scores."""
+        """Return the states and the scores; without a score, NaN in its place."""
         states = F.relu(self.enter(self.dropout(vectors)))
+        if not self.has_score:
+            return states, states.new_full((len(states),), torch.nan)
         scores = self.leave(F.relu(self.middle(states))).squeeze(-1)
         return states, scores
+
+
+class TargetHeads(nn.Module):
+    """Read the values of further targets from the states of the tasks, with a layer for each.
+
+        raw = W state + b
+        value = raw                            logits of classes and labels
+                middle + raw (high - low) / 2  a score on a scale
+                low + raw (high - low)         intensities, most of which are the low end
+
+    Whatever the scale is, raw values are of the size for which layers are initialised.
+
+    Args:
+        targets: What is read.
+        state_sizes: Size of each task's state.
+    """
+
+    def __init__(self, targets: Sequence[Target], state_sizes: Mapping[Task, int]) -> None:
+        super().__init__()
+        self.targets, self.tasks = tuple(targets), tuple(state_sizes)
+        self.layers = nn.ModuleDict(
+            {
+                _name_layer(target, task): nn.Linear(size, target.size)
+                for target in targets
+                for task, size in state_sizes.items()
+            }
+        )
+
+    def layer(self, target: Target, task: Task) -> nn.Linear:
+        """Return the layer that reads the values of a target for a task."""
+        layer: nn.Linear = self.layers[_name_layer(target, task)]  # type: ignore[assignment]
+        return layer
+
+    def forward(
+        self, states: Mapping[Task, Float[Tensor, "B _"]]
+    ) -> dict[str, dict[Task, Float[Tensor, "B _"]]]:
+        """Return the values of every target and task."""
+        return {
+            target.name: {
+                task: _on_scale(target, self.layer(target, task)(states[task]))
+                for task in self.tasks
+            }
+            for target in self.targets
+        }
+
+    @torch.no_grad()
+    def start_at(self, target: Target, values: Float[Tensor, "K"]) -> None:
+        """Let every task begin at the same values, whatever its state: logits, or on the scale."""
+        low, high = target.bounds
+        if target.kind is TargetKind.SCORE:
+            values = (values - (low + high) / 2) / ((high - low) / 2)
+        elif target.kind is TargetKind.INTENSITIES:
+            values = (values - low) / (high - low)
+        for task in self.tasks:
+            self.layer(target, task).bias.copy_(values)
+
+
+def _name_layer(target: Target, task: Task) -> str:
+    """Return a name that a module may have: with no dot in it."""
+    return f"{task}/{target.name}".replace("%", "%25").replace(".", "%2E")
+
+
+def _on_scale(target: Target, raw: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    low, high = target.bounds
+    if target.kind is TargetKind.SCORE:
+        return (low + high) / 2 + raw * (high - low) / 2
+    return low + raw * (high - low) if target.kind is TargetKind.INTENSITIES else raw

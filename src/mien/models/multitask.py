@@ -1,13 +1,14 @@
 """One multimodal and up to three unimodal tasks: the network that the models have in common."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mien.errors import ConfigError
 from mien.models.encoders import (
     AbsentState,
     EncodedSteps,
@@ -15,6 +16,7 @@ from mien.models.encoders import (
     SeriesEncoder,
     StepEncoder,
     Summarise,
+    TargetHeads,
 )
 from mien.models.fusion import Fusion
 from mien.models.model_settings import (
@@ -30,7 +32,7 @@ from mien.models.model_settings import (
 from mien.pretrained.first_states import first_state
 from mien.pretrained.text_encoder import GivenStates
 from mien.tensors import Batch, Encoded, Output, PaddedSeries
-from mien.types import Modality, Task
+from mien.types import Modality, Target, Task
 
 __all__ = [
     "Dropouts",
@@ -55,11 +57,15 @@ class ModelInputs:
             state of the text encoder.
         text_encoder: Gives the states of the text; by default the text comes as states already.
         summary: What the text encoder's own summary of a clip is: its first state or the mean.
+        targets: What is predicted besides sentiment.
+        has_sentiment: Whether sentiment is predicted.
     """
 
     sizes: Mapping[Modality, int]
     text_encoder: nn.Module | None = None
     summary: Literal["cls", "mean"] = "cls"
+    targets: tuple[Target, ...] = ()
+    has_sentiment: bool = True
 
 
 class MultimodalModel(nn.Module):
@@ -70,6 +76,10 @@ class MultimodalModel(nn.Module):
     may have a ``forward`` of its own in the place of ``fuse``; then every set of modalities that is
     tried on a clip costs a pass of its own. One that scores the multimodal task alone says so in
     ``tasks``.
+
+    Further targets, such as emotions, are read from the states that ``fuse`` returns: a model gets
+    them with ``read_targets_from(state_sizes)``, once it knows how large the states of its tasks
+    are. One with a ``forward`` of its own passes what it returns through ``add_targets``.
 
     Args:
         config: Sizes of the parts.
@@ -88,6 +98,7 @@ class MultimodalModel(nn.Module):
         attention: AttentionName | None,
     ) -> None:
         super().__init__()
+        self.targets, self.has_sentiment = inputs.targets, inputs.has_sentiment
         self.modality_dropout = config.modality_dropout
         self.modalities = tuple(m for m in Modality if m in inputs.sizes)
         self.tasks: tuple[Task, ...] = (Task.FUSION, *(Task(m) for m in self.modalities))
@@ -167,9 +178,27 @@ class MultimodalModel(nn.Module):
         """Return scores, states and attention of clips whose modalities are encoded."""
         raise NotImplementedError
 
+    def read_targets_from(self, state_sizes: Mapping[Task, int]) -> None:
+        """Add what reads further targets from the states of the tasks, where there are some."""
+        if self.targets:
+            self.target_heads = TargetHeads(self.targets, state_sizes)
+
+    def add_targets(self, output: Output) -> Output:
+        """Return an output with the values of further targets; without scores if there are none."""
+        if not self.targets:
+            return output
+        if not hasattr(self, "target_heads"):
+            raise ConfigError(
+                f"the model {type(self).__name__!r} predicts sentiment alone, not "
+                f"{', '.join(target.name for target in self.targets)}; set targets.use=[]"
+            )
+        targets = output.targets or self.target_heads(output.states)
+        scores = output.scores if self.has_sentiment else {}
+        return replace(output, scores=scores, targets=targets)
+
     def forward(self, batch: Batch) -> Output:
         """Return scores, states and attention of every clip."""
-        return self.fuse(self.encode_clips(batch))
+        return self.add_targets(self.fuse(self.encode_clips(batch)))
 
     @property
     def _fuses_apart(self) -> bool:
@@ -188,7 +217,7 @@ class MultimodalModel(nn.Module):
     def finish(self, clips: Batch | Encoded) -> Output:
         """Return scores, states and attention of what ``encode_once`` returned."""
         if isinstance(clips, Encoded):
-            return self.fuse(clips)
+            return self.add_targets(self.fuse(clips))
         output: Output = self(clips)
         return output
 
@@ -249,13 +278,19 @@ class Multitask(MultimodalModel):
         super().__init__(config, inputs, attention=attention)
         self.absent = nn.ModuleDict({m: AbsentState(n) for m, n in self.vector_sizes.items()})
         self.state_sizes = {t: getattr(config.state_size, t) for t in self.tasks}
+        self.read_targets_from(self.state_sizes)
 
     def make_heads(self, config: PartsConfig, fused_size: int) -> nn.ModuleDict:
         """Build a head for every task, the multimodal one for a fused vector of the given size."""
         sizes = {Task.FUSION: fused_size} | {Task(m): n for m, n in self.vector_sizes.items()}
         return nn.ModuleDict(
             {
-                task: Head(size, self.state_sizes[task], getattr(config.dropout, task))
+                task: Head(
+                    size,
+                    self.state_sizes[task],
+                    getattr(config.dropout, task),
+                    has_score=self.has_sentiment,
+                )
                 for task, size in sizes.items()
             }
         )

@@ -276,7 +276,17 @@ def load_network(checkpoint: Path, device: str = "cpu") -> Network:
     encoder = text.build() if text is not None else None
     if text is not None:
         text.device = place
-    inputs = ModelInputs(sizes=sizes, text_encoder=encoder, summary=config.text_encoder.summary)
+    if not header.has_sentiment:
+        raise CheckpointError(
+            f"{checkpoint}: predicts {', '.join(t.name for t in header.targets)} and no sentiment, "
+            "which predictions of recordings are of; evaluate it on a store with mien evaluate"
+        )
+    inputs = ModelInputs(
+        sizes=sizes,
+        text_encoder=encoder,
+        summary=config.text_encoder.summary,
+        targets=header.targets,
+    )
     model = build_with(
         lambda: build_model(config.model, inputs),
         split_states(read_tensors(checkpoint), "model"),

@@ -2,8 +2,8 @@
 
 ``experiment`` is the outline of a run, and ``seeds`` are the trainings in it. ``settings`` holds
 what can be set; ``preparation`` brings a store into the form of the settings, ``out_of_fold``
-gathers evidence for labels; ``objective`` is what ``optimizer``, ``loop`` and ``trainer`` minimise,
-in several processes if need be (``data_parallel``); ``listening`` is how progress is reported;
-``record`` writes the ``run_folder``, ``checkpoints`` are the trained weights, and ``loading`` reads
-them.
+gathers evidence for labels; ``targets`` are what is predicted besides sentiment; ``objective`` is
+what ``optimizer``, ``loop`` and ``trainer`` minimise, in several processes if need be
+(``data_parallel``); ``listening`` is how progress is reported; ``record`` writes the
+``run_folder``, ``checkpoints`` are the trained weights, and ``loading`` reads them.
 """

@@ -44,6 +44,7 @@ from mien.training.run_folder import RunFolder, SeedFolder, open_run, summarise_
 from mien.training.seeds.seed_jobs import SeedData, train_side_by_side
 from mien.training.seeds.seed_training import has_ended, train_and_record
 from mien.training.settings import ExperimentConfig, read_config
+from mien.training.targets.aims import check_aims, find_aims
 from mien.types import Split
 
 __all__ = [
@@ -150,12 +151,13 @@ def _plan_run(
 ) -> RunPlan:
     """Check all that can be checked before data and models are loaded."""
     require_labels(store)
-    encoder = check_settings(store, config)
+    encoder, aims = check_settings(store, config), find_aims(store, config.targets)
     is_begun = ranks.decide(lambda: check_folder(out, config, resume=resume)) is not None
-    clips = choose_clips(store, excluded_videos=excluded)
+    clips = choose_clips(store, excluded_videos=excluded, aims=aims)
     for split in ("train", "valid"):
         if split not in clips:
             raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
+    check_aims(store, clips["train"], aims)
     check_steps(config.train, len(clips["train"]))
     seeds, run = config.train.seeds, RunFolder(out)
     ended = ranks.decide(lambda: [s for s in seeds if is_begun and has_ended(run.seed(s))])

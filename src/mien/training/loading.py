@@ -23,11 +23,12 @@ from mien.training.checkpoints.checkpoint import (
     split_states,
 )
 from mien.training.checkpoints.header import Header, open_header
-from mien.training.checkpoints.matching import check_data
+from mien.training.checkpoints.matching import check_data, check_targets
 from mien.training.checkpoints.videos import knows_all_videos, videos_seen
 from mien.training.preparation import Prepared, add_speakers, prepare, units_of
 from mien.training.run_folder import RunFolder, SeedFolder, find_checkpoint
 from mien.training.settings import ExperimentConfig
+from mien.training.targets.aims import Aims
 from mien.types import EVALUATED_SPLITS, Split
 
 __all__ = [
@@ -139,14 +140,25 @@ def load_trained(
     header = open_header(checkpoint)
     config = header.read_config(checkpoint, corpus=store.meta.name)
     is_relative = reads_speakers(config, checkpoint, baseline)
+    aims = Aims(has_sentiment=header.has_sentiment, targets=header.targets)
+    check_targets(checkpoint, aims.targets, store)
     prepared = prepare(
-        store, config, online=False, with_unlabelled=with_unlabelled, with_speakers=False
+        store,
+        config,
+        online=False,
+        with_unlabelled=with_unlabelled,
+        with_speakers=False,
+        aims=aims,
     )
     _check_fit(checkpoint, header, prepared)
     warnings = check_data(checkpoint, header, store, config)
     encoder = prepared.text.build() if prepared.text is not None else None
     inputs = ModelInputs(
-        sizes=prepared.sizes, text_encoder=encoder, summary=config.text_encoder.summary
+        sizes=prepared.sizes,
+        text_encoder=encoder,
+        summary=config.text_encoder.summary,
+        targets=aims.targets,
+        has_sentiment=aims.has_sentiment,
     )
     model = build_with(
         lambda: build_model(config.model, inputs),

@@ -259,13 +259,7 @@ class Stepper:
 
 def _in_float32(output: Output) -> Output:
     """Return what a model gave in lower precision as float32, in which losses are taken."""
-    return Output(
-        scores={t: s.float() for t, s in output.scores.items()},
-        states={t: s.float() for t, s in output.states.items()},
-        attention=output.attention,
-        present=output.present,
-        terms={name: term.float() for name, term in output.terms.items()},
-    )
+    return output.change(lambda part: part.float() if part.is_floating_point() else part)
 
 
 def mix_seeds(seed: int, epoch: int) -> int:

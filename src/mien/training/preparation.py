@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from mien.corpora import MetricFamily, metric_family
 from mien.data.dataset import ClipDataset, make_dataset
@@ -18,9 +18,9 @@ from mien.errors import ConfigError, StoreError, name_known
 from mien.models import build_model
 from mien.models.encoders import Standardise
 from mien.models.multitask import ModelInputs, MultimodalModel
-from mien.training.checkpoints.videos import plain_name
 from mien.training.settings import ExperimentConfig, FeaturesConfig
-from mien.types import EVALUATED_SPLITS, SPLITS, Clip, Modality, Scale, Split, Task
+from mien.training.targets.aims import Aims, choose_clips, find_aims
+from mien.types import EVALUATED_SPLITS, Clip, Modality, Scale, Split, Task
 
 __all__ = [
     "Prepared",
@@ -52,6 +52,7 @@ class Prepared:
         datasets: The clips of each split; splits without clips are absent.
         scale: Range of the annotations.
         family: Metrics that the literature reports on it.
+        aims: What is predicted.
     """
 
     store: Store
@@ -60,6 +61,7 @@ class Prepared:
     datasets: Mapping[Split, ClipDataset]
     scale: Scale
     family: MetricFamily
+    aims: Aims = field(default_factory=Aims)
 
     def tokens(self, clip: Clip) -> list[tuple[str, int, int]] | None:
         """Return the tokens of a clip's text steps, if they are known."""
@@ -74,7 +76,7 @@ def require_labels(store: Store) -> None:
     Raises:
         StoreError: If the clips of the store are not annotated.
     """
-    if Task.FUSION not in store.meta.labels:
+    if not store.meta.is_annotated:
         raise StoreError(
             f"{store.path}: its clips have no labels, training and evaluating need them; extract "
             "it again from a CSV with the columns label and mode, or use it for prediction alone"
@@ -88,7 +90,7 @@ def describe_lacks(prepared: Prepared) -> Iterator[str]:
         if dataset is None:
             yield f"{prepared.store.path}: has no clips in {split}: nothing is evaluated there"
             continue
-        for task, labels in dataset.labels.items():
+        for task, labels in dataset.labels.items() if prepared.aims.has_sentiment else ():
             is_single = int((~torch.isnan(labels)).sum()) == 1
             if is_single and (task is Task.FUSION or len(dataset) > 1):
                 what = "" if task is Task.FUSION else f" annotated for {task}"
@@ -98,10 +100,16 @@ def describe_lacks(prepared: Prepared) -> Iterator[str]:
                 )
 
 
-def check_settings(store: Store, config: ExperimentConfig) -> str | None:
+def check_settings(store: Store, config: ExperimentConfig, aims: Aims | None = None) -> str | None:
     """Check that settings fit a store, as far as its description and its clips tell.
 
     No array of the store is read, and no model is loaded.
+
+    Args:
+        store: The store.
+        config: The settings.
+        aims: What a trained model predicts, whatever of it the store has; None if it is what the
+            settings choose of what the store has.
 
     Returns:
         Name of the text encoder; None where the text is left out, or is given as states.
@@ -123,6 +131,8 @@ def check_settings(store: Store, config: ExperimentConfig) -> str | None:
             raise StoreError(f"{store.path}: has no series {name!r}; {hint}")
     if config.features.standardise == "speaker":
         _check_speakers(store, config)
+    if aims is None:
+        find_aims(store, config.targets)
     return check_text(store, config.text_encoder)
 
 
@@ -148,6 +158,7 @@ def prepare(
     online: bool = True,
     with_unlabelled: bool = False,
     with_speakers: bool = True,
+    aims: Aims | None = None,
 ) -> Prepared:
     """Bring a store into the form that the settings ask for.
 
@@ -160,11 +171,13 @@ def prepare(
             is nothing to learn from them, and nothing to be compared with.
         with_speakers: Whether clips are read against their speakers where the settings say so, in
             the units of train.
+        aims: What a trained model predicts; None for what the settings choose of the store's.
 
     Raises:
         ConfigError: If the settings do not fit the store.
     """
-    check_settings(store, config)
+    check_settings(store, config, aims)
+    aims = aims or find_aims(store, config.targets)
     text = prepare_text(store, config.text_encoder, online=online)
     if text is not None and text.num_truncated:
         _report_truncated(store, text, config.text_encoder.max_tokens)
@@ -180,8 +193,14 @@ def prepare(
         excluded_videos=excluded_videos,
         with_unlabelled=with_unlabelled,
         level=logging.INFO,
+        aims=aims,
     )
-    datasets = {split: make_dataset(store.clips, rows[split], series, costs) for split in rows}
+    datasets = {
+        split: make_dataset(
+            store.clips, rows[split], series, costs, aims.targets, store.meta.targets
+        )
+        for split in rows
+    }
     sizes = {
         m: text.size if m is Modality.TEXT and text else s.values.shape[1]
         for m, s in series.items()
@@ -193,6 +212,7 @@ def prepare(
         datasets=datasets,
         scale=store.scale,
         family=metric_family(store.meta.name, store.scale),
+        aims=aims,
     )
     if with_speakers and config.features.standardise == "speaker":
         units = {
@@ -226,49 +246,6 @@ def _report_context(store: Store, text: TextInput) -> None:
         "%s: %d of %d clips are read with utterances of the same video and split around them",
         *(store.meta.name, text.num_in_context, num_clips),
     )
-
-
-def choose_clips(
-    store: Store,
-    *,
-    excluded_videos: Collection[str] = (),
-    with_unlabelled: bool = False,
-    level: int = logging.DEBUG,
-) -> dict[Split, Int[np.ndarray, " _"]]:
-    """Return the rows of the clips of each split that a run uses; no array of the store is read.
-
-    Args:
-        store: The store.
-        excluded_videos: Plain names of videos that are left out of train and valid.
-        with_unlabelled: Whether clips without a multimodal label stay in an annotated store.
-        level: Level at which it is logged how many of them are left out.
-    """
-    chosen = {}
-    for split in SPLITS:
-        rows = store.rows(split)
-        if split != "test" and excluded_videos:
-            clips = store.clips.take(rows)
-            is_kept = [plain_name(video) not in excluded_videos for video in clips.videos]
-            rows = rows[np.array(is_kept, dtype=bool)[clips.video_numbers]]
-        if not with_unlabelled:
-            is_labelled = _have_label(store, rows)
-            if not is_labelled.all():
-                logger.log(
-                    level, "%s: left out %d of %d clips of %s that have no multimodal label",
-                    store.path, len(rows) - is_labelled.sum(), len(rows), split,
-                )  # fmt: skip
-            rows = rows[is_labelled]
-        if len(rows):
-            chosen[split] = rows
-    return chosen
-
-
-def _have_label(store: Store, rows: Int[np.ndarray, " _"]) -> Bool[np.ndarray, " _"]:
-    """Return which clips count as annotated: all of them in a store where none is."""
-    if Task.FUSION not in store.meta.labels:
-        return np.ones(len(rows), dtype=bool)
-    is_labelled: Bool[np.ndarray, " _"] = ~np.isnan(store.clips.labels(Task.FUSION)[rows])
-    return is_labelled
 
 
 def _names_of(store: Store, config: FeaturesConfig) -> dict[Modality, str]:
@@ -354,7 +331,11 @@ def build(prepared: Prepared, config: ExperimentConfig) -> MultimodalModel:
     """Build the model for prepared data; its weights come from torch's present seed."""
     encoder = prepared.text.build() if prepared.text is not None else None
     inputs = ModelInputs(
-        sizes=prepared.sizes, text_encoder=encoder, summary=config.text_encoder.summary
+        sizes=prepared.sizes,
+        text_encoder=encoder,
+        summary=config.text_encoder.summary,
+        targets=prepared.aims.targets,
+        has_sentiment=prepared.aims.has_sentiment,
     )
     return build_model(config.model, inputs)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mien.config import dump_toml, read_toml
+from mien.data.clips.target_json import targets_to_json
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, OutputError, TrainingError
 from mien.evaluation.attention_share import moment_in_steps
@@ -29,7 +30,6 @@ from mien.files.atomic import write_text
 from mien.files.folders import check_writable
 from mien.files.json_values import json_numbers, write_json
 from mien.files.temporaries import sweep, sweep_folder
-from mien.labels.generator import LabelGenerator
 from mien.training.checkpoints.checkpoint import add_to_header
 from mien.training.checkpoints.header import describe_settings
 from mien.training.checkpoints.videos import join_videos
@@ -214,11 +214,20 @@ def make_header(
         "text_prefix": prepared.text.prefix if prepared.text else "",
         "store": meta.fingerprint,
         "init": start.fingerprint if start else None,
+        **_describe_aims(prepared),
         **join_videos(
             prepared.datasets["train"].videos,
             start.header.given() if start else None,
         ),
     }
+
+
+def _describe_aims(prepared: Prepared) -> dict[str, Any]:
+    """Return what is predicted besides sentiment; nothing where that is all."""
+    if not prepared.aims.targets:
+        return {}
+    targets = targets_to_json(prepared.aims.targets)
+    return {"targets": targets, "has_sentiment": prepared.aims.has_sentiment}
 
 
 def record_failure(folder: SeedFolder, error: DivergenceError) -> None:
@@ -239,13 +248,15 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     model = trainer.model
     subsets = subsets_of(model.modalities)
     validated = predict_subsets(model, prepared.datasets["valid"], subsets)
-    calibration = measure_widths(validated, scale=prepared.scale)
-    facts = {"calibration": calibration.model_dump(mode="json")}
-    if prepared.datasets["valid"].baselines:
-        by_itself = replace(prepared.datasets["valid"], baselines={})
-        alone = measure_widths(predict_subsets(model, by_itself, subsets), scale=prepared.scale)
-        facts["calibration_alone"] = alone.model_dump(mode="json")
-    add_to_header(folder.best, facts)
+    calibration = None
+    if prepared.aims.has_sentiment:
+        calibration = measure_widths(validated, scale=prepared.scale)
+        facts = {"calibration": calibration.model_dump(mode="json")}
+        if prepared.datasets["valid"].baselines:
+            by_itself = replace(prepared.datasets["valid"], baselines={})
+            alone = measure_widths(predict_subsets(model, by_itself, subsets), scale=prepared.scale)
+            facts["calibration_alone"] = alone.model_dump(mode="json")
+        add_to_header(folder.best, facts)
     for split in EVALUATED_SPLITS:
         if split not in prepared.datasets:
             continue
@@ -254,16 +265,20 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         write_predictions(predictions, folder.path / f"predictions-{split}.csv")
         splits[split] = evaluate_scores(predictions, prepared.family)
         attention[split] = evaluate_attention(predictions, dataset.clips, prepared.tokens)
-        if split != "valid":
+        if split != "valid" and calibration is not None:
             covered[split] = coverage(calibration, predictions, prepared.scale)
         if split == "test" or "test" not in prepared.datasets:
             examples = _examples(predictions, dataset, prepared)
             write_json(folder.path / "examples.json", examples, ensure_ascii=False)
-    labels = trainer.objective.labels
-    latest = {m: labels.latest(m).cpu().numpy().astype(np.float64) for m in labels.modalities}
+    latest = {
+        m: labels.cpu().numpy().astype(np.float64)
+        for m, labels in trainer.objective.latest().items()
+    }
     train_set = prepared.datasets["train"]
     truth = {t: v.numpy().astype(np.float64) for t, v in train_set.labels.items()}
-    write_json(folder.path / "train.json", _train_json(train_set, labels))
+    write_json(
+        folder.path / "train.json", _train_json(train_set, tuple(latest), trainer.objective.labels)
+    )
     metrics = SeedMetrics(
         seed=trainer.seed,
         best_epoch=trainer.best_epoch,
@@ -271,17 +286,20 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         splits=splits,
         labels=evaluate_labels(latest, truth),
         attention=attention,
-        coverage=Coverage(level=calibration.level, splits=covered),
+        coverage=None if calibration is None else Coverage(level=calibration.level, splits=covered),
+        described=prepared.aims.targets,
     )
     write_json(folder.path / "metrics.json", seed_metrics_to_json(metrics), indent=1)
     (folder.path / "last.safetensors").unlink(missing_ok=True)
 
 
-def _train_json(dataset: ClipDataset, labels: LabelGenerator) -> dict[str, Any]:
-    estimate = labels.describe()
+def _train_json(
+    dataset: ClipDataset, modalities: Sequence[Modality], labels: LabelGenerator | None
+) -> dict[str, Any]:
+    estimate = None if labels is None else labels.describe()
     return {
         "ids": list(dataset.ids),
-        "modalities": [str(m) for m in labels.modalities],
+        "modalities": [str(m) for m in modalities],
         "annotated": json_numbers(dataset.labels[Task.FUSION].tolist()),
         "truth": {
             str(task): json_numbers(values.tolist())
@@ -296,7 +314,10 @@ def _examples(
     predictions: Predictions, dataset: ClipDataset, prepared: Prepared
 ) -> list[dict[str, Any]]:
     """Pick clips spread over the scale, and give their attention with words."""
-    order = np.argsort(predictions.targets[Task.FUSION], kind="stable")
+    annotated = predictions.targets.get(Task.FUSION, np.full(len(predictions), np.nan))
+    order = np.argsort(annotated, kind="stable")
+    if not np.isnan(annotated).all():
+        order = order[: int((~np.isnan(annotated)).sum())]
     picks = order[
         np.linspace(0, len(order) - 1, min(_NUM_EXAMPLES, len(order))).round().astype(int)
     ]
@@ -304,7 +325,7 @@ def _examples(
         {
             "id": dataset.clips[row].id,
             "transcript": dataset.clips[row].transcript,
-            "target": float(predictions.targets[Task.FUSION][row]),
+            "target": None if np.isnan(annotated[row]) else float(annotated[row]),
             "scores": {str(t): float(s[row]) for t, s in predictions.scores.items()},
             "attention": _attention_of(row, predictions, dataset, prepared),
         }

@@ -114,7 +114,9 @@ class SeedFolder:
     def predictions(self, split: Split) -> Predictions | None:
         """Read the predictions on a split, if there are any."""
         path = self.path / f"predictions-{split}.csv"
-        return read_predictions(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return read_predictions(path, self.results().described if self.is_finished else ())
 
     def label_trajectory(self) -> Float[np.ndarray, "_ M N"]:
         """Read what each unimodal task was trained on, epoch by epoch.

@@ -19,6 +19,7 @@ from mien.labels import GENERATORS, LabelsConfig
 from mien.labels.label_settings import LatentConfig
 from mien.models import ModelConfig
 from mien.models.model_settings import TamUlagConfig
+from mien.training.targets.target_settings import TargetsConfig
 
 __all__ = [
     "ExperimentConfig",
@@ -127,7 +128,9 @@ class TrainConfig(Settings):
         epochs: Most epochs to run.
         patience: Epochs without a better ``monitor`` before training stops.
         loss: What of the differences between scores and labels is minimised.
-        monitor: Validation metric of the multimodal task that picks the best epoch.
+        monitor: Validation metric of the multimodal task that picks the best epoch. With further
+            targets their losses count as well, each in units of a predictor that says the same of
+            every clip.
         batch_size: Clips that are padded and computed together.
         accumulate: Batches of one optimizer step.
         gradient: Whether a step's gradient is the ``mean`` over its clips, or the ``sum`` of the
@@ -191,6 +194,8 @@ class ExperimentConfig(Settings):
         model: The network: the settings of one of ``mien.models.MODELS``.
         labels: How the unimodal tasks get their labels: the settings of one of
             ``mien.labels.GENERATORS``.
+        targets: What is learned besides sentiment: ``TargetsConfig``, in
+            ``mien.training.targets.target_settings``.
         train: How it is trained: ``TrainConfig``, here.
     """
 
@@ -199,6 +204,7 @@ class ExperimentConfig(Settings):
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     model: ModelConfig = TamUlagConfig()
     labels: LabelsConfig = LatentConfig()
+    targets: TargetsConfig = TargetsConfig()
     train: TrainConfig = TrainConfig()
 
 

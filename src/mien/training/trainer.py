@@ -36,6 +36,13 @@ from mien.training.loop import Stepper, mix_seeds
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import WeightAverage
 from mien.training.settings import TrainConfig
+from mien.training.targets.validation import (
+    RELATIVE_LOSS,
+    join_columns,
+    mean_relative_loss,
+    measure_sentiment,
+    measure_targets,
+)
 from mien.types import Task
 
 __all__ = [
@@ -131,7 +138,7 @@ class Trainer(Stepper):
             epoch=epoch,
             losses=losses,
             valid=valid,
-            clipped=self.objective.labels.pop_clipped_share(),
+            clipped=self.objective.pop_clipped_share(),
             is_best=self._is_best(valid),
             seconds=time.perf_counter() - start,
         )
@@ -153,35 +160,55 @@ class Trainer(Stepper):
     def validate(self, epoch: int) -> dict[str, float]:
         """Return the validation metrics of the multimodal task; ``epoch`` is named in errors.
 
+        With further targets the relative loss of all that is predicted is among them, which then
+        picks the best epoch.
+
         Raises:
             DivergenceError: If a score is not a finite number.
         """
         with self._averaged():
-            scores = self._score_valid()
-        if not np.isfinite(scores).all():
+            columns = self._score_valid()
+        finite = np.isfinite(columns).all(axis=1)
+        if not finite.all():
             raise DivergenceError(
-                f"training diverged in epoch {epoch}: {np.sum(~np.isfinite(scores))} validation "
+                f"training diverged in epoch {epoch}: {np.sum(~finite)} validation "
                 "scores are not finite; lower train.learning_rate, or set train.clip_norm=1"
             )
         targets = self.valid.labels[Task.FUSION].numpy().astype(np.float64)
-        return evaluate_all(scores, targets, self.family)
+        known, metrics = ~np.isnan(targets), {}
+        if self.objective.labels is not None and known.any():
+            metrics = evaluate_all(columns[known, 0], targets[known], self.family)
+        if self.objective.terms:
+            parts = measure_targets(self.objective, columns, self.valid)
+            parts += measure_sentiment(self.objective, metrics, self.config)
+            metrics[RELATIVE_LOSS] = mean_relative_loss(parts)
+        return metrics
 
-    def _score_valid(self) -> Float[np.ndarray, " N"]:
-        """Return the multimodal score of every clip of valid; each process scores its share."""
+    def _score_valid(self) -> Float[np.ndarray, "N C"]:
+        """Return what is predicted of every clip of valid; each process scores its share.
+
+        The first column is the score of sentiment, where that is predicted; the values of each
+        target follow.
+        """
         if self.ranks.is_alone:
-            return predict(self.model, self.valid).scores[Task.FUSION]
+            return join_columns(predict(self.model, self.valid))
         own = self.ranks.share(len(self.valid))
         rows = own if len(own) else np.zeros(1, dtype=np.int64)
-        scores = predict(self.model, self.valid.part(rows)).scores[Task.FUSION][: len(own)]
-        joined: np.ndarray = self.ranks.gather(torch.from_numpy(scores), len(self.valid)).numpy()
+        columns = join_columns(predict(self.model, self.valid.part(rows)))[: len(own)]
+        joined: np.ndarray = self.ranks.gather(torch.from_numpy(columns), len(self.valid)).numpy()
         return joined
 
+    @property
+    def _monitor(self) -> str:
+        return RELATIVE_LOSS if self.objective.terms else self.config.monitor
+
     def _is_best(self, valid: dict[str, float]) -> bool:
-        value = valid[self.config.monitor]
+        value = valid[self._monitor]
         if math.isnan(value):
             return not self.history  # a constant score has no correlation: no better than any
-        higher = METRICS[self.family][self.config.monitor].higher_is_better
-        before = [r.valid[self.config.monitor] for r in self.history if r.is_best]
+        metric = METRICS[self.family].get(self._monitor)
+        higher = metric is not None and metric.higher_is_better
+        before = [r.valid[self._monitor] for r in self.history if r.is_best]
         before = [v for v in before if not math.isnan(v)]
         if not before:
             return True
@@ -198,11 +225,12 @@ class Trainer(Stepper):
                 states = join_states(modules)
                 lasting = {k: t for k, t in states.items() if not self._is_passing(k)}
                 write_tensors(self.folder / "best.safetensors", lasting, header)
-        labels = self.objective.labels
-        (self.folder / "labels").mkdir(exist_ok=True)
-        given = np.array([labels.latest(m).cpu().numpy() for m in labels.modalities])
-        given = given.reshape(len(labels.modalities), len(labels.annotated))  # (M, N), M may be 0
-        write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", given)
+        given = [labels.cpu().numpy() for labels in self.objective.latest().values()]
+        if self.objective.labels is not None:
+            (self.folder / "labels").mkdir(exist_ok=True)
+            num = len(self.objective.labels.annotated)
+            stacked = np.stack(given) if given else np.zeros((0, num), np.float32)  # (M, N)
+            write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", stacked)
         lines = "".join(json.dumps(r.to_json()) + "\n" for r in self.history)
         write_text(self.folder / "epochs.jsonl", lines)
         header = {**self.header, "history": [r.to_json() for r in self.history]}
@@ -213,8 +241,8 @@ class Trainer(Stepper):
 
     def _is_passing(self, key: str) -> bool:
         """Return whether a tensor is kept only to go on with the training."""
-        names = self.objective.labels.only_to_resume
-        return any(key.startswith(f"objective/labels.{name}") for name in names)
+        part, _, name = key.partition("/")
+        return part == "objective" and self.objective.is_passing(name)
 
     def resume(self) -> None:
         """Go back to the last whole epoch; does nothing if there is none.

@@ -5,12 +5,13 @@ None stands for a number that is undefined, as JSON holds it; labels have NaN, a
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mien.data.clips.target_json import targets_from_json, targets_to_json
 from mien.evaluation.label_agreement import Agreement, LabelAgreement
 from mien.files.json_values import Number, json_number
-from mien.types import Modality, Split, Task
+from mien.types import Modality, Split, Target, Task
 
 __all__ = [
     "AttentionMetrics",
@@ -83,7 +84,10 @@ class SeedMetrics:
         labels: Per modality with a known truth, how the labels of each source (generated, copy)
             agree with it on train.
         attention: Per split and modality with known moments.
-        coverage: Of the prediction intervals; None in the file of an earlier version.
+        coverage: Of the prediction intervals; None in the file of an earlier version, and where no
+            sentiment is predicted.
+        described: What is predicted besides sentiment.
+        targets: Per split, target and task every metric.
     """
 
     seed: int
@@ -93,11 +97,19 @@ class SeedMetrics:
     labels: Mapping[Modality, Mapping[str, LabelAgreement]]
     attention: Mapping[Split, Mapping[Modality, AttentionMetrics]]
     coverage: Coverage | None = None
+    described: tuple[Target, ...] = ()
+    targets: Mapping[Split, Mapping[str, Mapping[Task, TaskMetrics]]] = field(default_factory=dict)
 
 
 def seed_metrics_to_json(metrics: SeedMetrics) -> dict[str, Any]:
     """Return metrics as the ``metrics.json`` of a seed holds them."""
-    values = _plain(asdict(metrics))
+    fields = asdict(metrics)
+    del fields["described"]
+    values = _plain(fields)
+    targets = values.pop("targets")
+    if metrics.described:
+        described = targets_to_json(metrics.described)
+        values["targets"] = {"described": described, "splits": targets}
     coverage = values.pop("coverage")
     if coverage is not None:
         values["intervals"] = {"level": coverage["level"], "coverage": coverage["splits"]}
@@ -118,7 +130,7 @@ def seed_metrics_from_json(values: Mapping[str, Any]) -> SeedMetrics:
         KeyError: If something is missing, or of another form (also TypeError, ValueError and
             AttributeError).
     """
-    intervals = values.get("intervals")
+    intervals, targets = values.get("intervals"), values.get("targets", {})
     return SeedMetrics(
         seed=int(values["seed"]),
         best_epoch=int(values["best_epoch"]),
@@ -136,6 +148,14 @@ def seed_metrics_from_json(values: Mapping[str, Any]) -> SeedMetrics:
             for split, own in values["attention"].items()
         },
         coverage=None if intervals is None else _read_coverage(intervals),
+        described=targets_from_json(targets.get("described", ())),
+        targets={
+            split: {
+                name: {Task(task): dict(metrics) for task, metrics in tasks.items()}
+                for name, tasks in own.items()
+            }
+            for split, own in targets.get("splits", {}).items()
+        },
     )
 
 

@@ -19,7 +19,7 @@ from mien.evaluation.conformal import Calibration
 from mien.files.reading import show
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.settings import ExperimentConfig, read_stored_config
-from mien.types import Modality, Scale
+from mien.types import Modality, Scale, Target
 
 __all__ = [
     "Header",
@@ -108,6 +108,8 @@ class Header(_Facts):
         calibration: Widths of intervals; None in headers of the time before there were any.
         calibration_alone: The same of clips that are read without a baseline of their speaker,
             by a model that was trained with them; None for others.
+        targets: What the model predicts besides sentiment.
+        has_sentiment: Whether it predicts sentiment.
         name: What the model is called; empty stands for the name of the file.
         licence: Under which licence the weights are.
     """
@@ -130,6 +132,8 @@ class Header(_Facts):
     videos_of_init: bool = False
     calibration: Calibration | None = None
     calibration_alone: Calibration | None = None
+    targets: tuple[Target, ...] = ()
+    has_sentiment: bool = True
     name: _Name = ""
     licence: _Text = ""
 

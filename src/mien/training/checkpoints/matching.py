@@ -1,6 +1,6 @@
 """Whether data are of the kind on which a checkpoint was trained: scale, features, their makers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ from mien.errors import CheckpointError
 from mien.files.reading import show
 from mien.training.checkpoints.header import Header, SeriesFacts
 from mien.training.settings import ExperimentConfig
-from mien.types import Modality
+from mien.types import Modality, Target, TargetKind
 
-__all__ = ["check_data"]
+__all__ = ["check_data", "check_targets"]
 
 
 class _Pair(NamedTuple):
@@ -56,7 +56,7 @@ def check_data(
 
 def _check_scale(checkpoint: Path, header: Header, store: Store) -> None:
     """Refuse labels on another scale; the clips of a store for prediction alone have none."""
-    if header.scale is None or not store.meta.labels:
+    if header.scale is None or not store.meta.labels or not header.has_sentiment:
         return
     low, high = header.scale
     if (low, high) != store.meta.scale:
@@ -65,6 +65,38 @@ def _check_scale(checkpoint: Path, header: Header, store: Store) -> None:
             f"go from {store.scale.low:g} to {store.scale.high:g}; take a model and a store of one "
             "scale"
         )
+
+
+def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> None:
+    """Check that a store has annotated the targets of a checkpoint as they are there, if at all.
+
+    A store may have fewer classes, or have them in another order.
+
+    Raises:
+        CheckpointError: If a target is of another kind or scale, or has classes that are unknown.
+    """
+    known = {target.name: target for target in store.meta.targets}
+    for then in targets:
+        now = known.get(then.name, then)
+        if (now.kind, now.scale) != (then.kind, then.scale):
+            raise CheckpointError(
+                f"{checkpoint}: was trained on target {then.name!r} of kind {then.kind} "
+                f"({then.describe()}), in {store.path} it is of kind {now.kind} "
+                f"({now.describe()}); take a model and a store that have the same"
+            )
+        unknown = [name for name in now.classes if name not in then.classes]
+        lacking = [name for name in then.classes if name not in now.classes]
+        if lacking and then.kind is not TargetKind.CLASS:
+            raise CheckpointError(
+                f"{checkpoint}: was trained on target {then.name!r} with {show(lacking[0])}, of "
+                f"which {store.path} says nothing; take a model and a store that have the same"
+            )
+        if unknown:
+            raise CheckpointError(
+                f"{checkpoint}: target {then.name!r} of {store.path} has the class "
+                f"{show(unknown[0])}, which the model does not know; it knows "
+                f"{', '.join(then.classes)}"
+            )
 
 
 def _pairs(header: Header, store: Store, config: ExperimentConfig) -> Iterator[_Pair]:

@@ -26,6 +26,7 @@ def join_outputs(output: Output, num_own: int, total: int, ranks: Ranks) -> Outp
         *(scores.unsqueeze(-1) for scores in output.scores.values()),
         *output.states.values(),
         *(present.unsqueeze(-1).float() for present in output.present.values()),
+        *(values for tasks in output.targets.values() for values in tasks.values()),
     ]
     own = torch.cat(columns, dim=-1)[:num_own]
     joined = ranks.gather(own.detach(), total)
@@ -38,6 +39,9 @@ def join_outputs(output: Output, num_own: int, total: int, ranks: Ranks) -> Outp
         states={task: next(parts) for task in output.states},
         attention={},
         present={modality: _as_bool(next(parts)) for modality in output.present},
+        targets={
+            name: {task: next(parts) for task in tasks} for name, tasks in output.targets.items()
+        },
         terms={name: term * (num_own / total) for name, term in output.terms.items()},
     )
 

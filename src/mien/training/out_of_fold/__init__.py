@@ -13,8 +13,9 @@ every epoch; docs/labels.md reports how much was measured.
 
 A ridge regression learns from annotations alone, so that there is no such way.
 
-``evidence_settings`` are those that matter, ``folds`` the late-fusion models, ``clip_vectors`` what
-a regression reads, and ``evidence_cache`` keeps what they gave.
+``evidence_settings`` are those that matter, ``folds`` the late-fusion models, ``held_out_loss``
+says how well they do, ``clip_vectors`` is what a regression reads, and ``evidence_cache`` keeps
+what all gave.
 """
 
 import logging
@@ -28,8 +29,9 @@ from jaxtyping import Float
 
 from mien.data.dataset import ClipDataset
 from mien.errors import DivergenceError
-from mien.labels.generator import Evidence
+from mien.labels.generator import Evidence, TargetEvidence
 from mien.labels.latent import EvidenceConfig, latent_labels
+from mien.labels.target_labels import latent_target_labels
 from mien.models.late_fusion import LateFusion
 from mien.training.out_of_fold.evidence_cache import cached_evidence, evidence_key
 from mien.training.out_of_fold.evidence_settings import (
@@ -39,16 +41,26 @@ from mien.training.out_of_fold.evidence_settings import (
 )
 from mien.training.out_of_fold.folds import (
     Fold,
+    HeldOut,
     OnStep,
     assign_folds,
     make_folds,
     run_epoch,
     set_labels,
+    set_target_labels,
 )
-from mien.training.out_of_fold.sources import fit_ridge, join_sources, late_error, ridge_error
+from mien.training.out_of_fold.held_out_loss import HeldOutLoss
+from mien.training.out_of_fold.sources import (
+    choose_source,
+    fit_ridge,
+    join_sources,
+    late_error,
+    ridge_error,
+)
 from mien.training.preparation import Prepared
 from mien.training.settings import ExperimentConfig
-from mien.types import Modality, Scale, Task
+from mien.training.targets.aims import Aims
+from mien.types import Modality, Task
 
 __all__ = [
     "DECAY",
@@ -73,8 +85,9 @@ class EvidenceEpoch:
     Attributes:
         epoch: Counted from 1.
         evidence: Running mean over the epochs of the scores of held-out clips.
-        fused: The same of their multimodal scores, one per train clip.
-        error: Mean absolute error of ``fused``.
+        fused: The same of their multimodal scores, one per train clip; empty without sentiment.
+        error: Mean absolute error of ``fused``. With further targets the mean loss of all that is
+            predicted, each in units of a predictor that says the same of every clip.
         models: The model of each fold; they are trained on in the next epoch.
     """
 
@@ -116,13 +129,14 @@ def cross_fit(
     settings = evidence_settings(config)
     dataset, sizes, text = with_frozen_text(prepared, settings)
     key = evidence_key(prepared, settings, dataset, text, seed)
-    epochs = _epochs(dataset, sizes, prepared.scale, settings, seed, on_step)
+    epochs = _epochs(dataset, sizes, prepared, settings, seed, on_step)
+    source = choose_source(settings.labels.evidence, prepared.aims, dataset)
 
     def gather() -> Evidence:
-        if settings.labels.evidence == "late":
+        if source == "late":
             return best_evidence(epochs, settings.labels)
         ridge = fit_ridge(dataset, settings, seed)
-        if settings.labels.evidence == "ridge":
+        if source == "ridge":
             return ridge
         error = ridge_error(ridge, dataset, settings, seed)
         late = late_error(dataset, sizes, prepared.scale, settings, seed, on_step)
@@ -135,7 +149,7 @@ def cross_fit(
             return ridge
         return join_sources(best_evidence(epochs, settings.labels), ridge)
 
-    return cached_evidence(key, dataset, gather)
+    return cached_evidence(key, dataset, prepared.aims, gather)
 
 
 def evidence_by_epoch(
@@ -163,7 +177,7 @@ def evidence_by_epoch(
     """
     settings = evidence_settings(config)
     dataset, sizes, _ = with_frozen_text(prepared, settings)
-    return _epochs(dataset, sizes, prepared.scale, settings, seed, on_step)
+    return _epochs(dataset, sizes, prepared, settings, seed, on_step)
 
 
 def best_evidence(epochs: Iterator[EvidenceEpoch], config: EvidenceConfig) -> Evidence:
@@ -191,40 +205,76 @@ def best_evidence(epochs: Iterator[EvidenceEpoch], config: EvidenceConfig) -> Ev
 def _epochs(
     dataset: ClipDataset,
     sizes: Mapping[Modality, int],
-    scale: Scale,
+    prepared: Prepared,
     settings: EvidenceSettings,
     seed: int,
     on_step: OnStep | None,
 ) -> Iterator[EvidenceEpoch]:
-    folds = make_folds(dataset, sizes, scale, settings, seed)
+    scale, aims, rest = prepared.scale, prepared.aims, settings.labels.rest
+    folds = make_folds(dataset, sizes, scale, settings, seed, aims)
     annotated = dataset.labels[Task.FUSION]
-    mean: dict[Task, Float[torch.Tensor, " N"]] = {}
+    judge = HeldOutLoss(dataset, scale, settings.targets, aims)
+    mean: HeldOut = {}
     for epoch in count(1):
         scores = run_epoch(dataset, folds, epoch, seed, on_step)
         decay = DECAY if mean else 0.0
-        mean = {task: decay * mean.get(task, 0.0) + (1 - decay) * s for task, s in scores.items()}
-        error = float((mean[Task.FUSION] - annotated).abs().mean())
+        mean = {key: decay * mean.get(key, 0.0) + (1 - decay) * s for key, s in scores.items()}
+        error = judge.measure(mean)
         if not np.isfinite(error):
             raise DivergenceError(f"evidence of the modalities diverged in epoch {epoch}")
-        evidence = _to_evidence(mean, folds, dataset)
+        evidence = _to_evidence(mean, folds, dataset, aims)
         yield EvidenceEpoch(
             epoch=epoch,
             evidence=evidence,
-            fused=mean[Task.FUSION],
+            fused=mean.get(Task.FUSION, torch.zeros(0)),
             error=error,
             models=tuple(fold.model for fold in folds),
         )
-        set_labels(folds, latent_labels(evidence, annotated, rest=settings.labels.rest), scale)
+        if aims.has_sentiment:
+            set_labels(folds, _latent_everywhere(evidence, annotated, rest), scale)
+        for target in aims.targets:
+            values = dataset.values[target.name][Task.FUSION]
+            own = evidence.targets[target.name]
+            made = latent_target_labels(target, own, values, rest=rest)
+            set_target_labels(folds, target.name, made)
 
 
-def _to_evidence(
-    mean: Mapping[Task, Float[torch.Tensor, " N"]], folds: list[Fold], dataset: ClipDataset
-) -> Evidence:
-    scores = {}
-    for modality, series in dataset.series.items():
-        absent = torch.from_numpy(series.lengths[dataset.rows] == 0)
-        scores[modality] = mean[Task(modality)].masked_fill(absent, torch.nan)
-    weights = [fold.model.weights for fold in folds]
+def _latent_everywhere(
+    evidence: Evidence, annotated: Float[torch.Tensor, " N"], rest: float
+) -> dict[Modality, Float[torch.Tensor, " N"]]:
+    """Return the labels of all clips; NaN for those that are not annotated."""
+    known = ~annotated.isnan()
+    if known.all():
+        return latent_labels(evidence, annotated, rest=rest)
+    spread = {m: torch.full_like(annotated, torch.nan) for m in evidence.scores}
+    for modality, own in latent_labels(evidence.take(known), annotated[known], rest=rest).items():
+        spread[modality][known] = own
+    return spread
+
+
+def _to_evidence(mean: HeldOut, folds: list[Fold], dataset: ClipDataset, aims: Aims) -> Evidence:
+    absent = {
+        m: torch.from_numpy(series.lengths[dataset.rows] == 0)
+        for m, series in dataset.series.items()
+    }
+    models = [fold.model for fold in folds]
     return Evidence(
-        scores=scores, weights={m: float(np.mean([w[m] for w in weights])) for m in scores}
+        scores={m: mean[Task(m)].masked_fill(lacks, torch.nan) for m, lacks in absent.items()}
+        if aims.has_sentiment
+        else {},
+        weights=_average([m.weights for m in models]) if aims.has_sentiment else {},
+        targets={
+            target.name: TargetEvidence(
+                values={
+                    m: mean[target.name, Task(m)].masked_fill(lacks.unsqueeze(-1), torch.nan)
+                    for m, lacks in absent.items()
+                },
+                weights=_average([m.target_weights(target) for m in models]),
+            )
+            for target in aims.targets
+        },
     )
+
+
+def _average(weights: list[dict[Modality, float]]) -> dict[Modality, float]:
+    return {m: float(np.mean([own[m] for own in weights])) for m in weights[0]}

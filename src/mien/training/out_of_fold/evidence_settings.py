@@ -10,6 +10,7 @@ from mien.labels.label_settings import EvidenceConfig
 from mien.models.model_settings import PartsConfig
 from mien.training.preparation import Prepared
 from mien.training.settings import ExperimentConfig, FeaturesConfig, LearningRates, TrainConfig
+from mien.training.targets.target_settings import TargetsConfig
 from mien.types import Modality
 
 __all__ = ["EvidenceSettings", "evidence_settings", "with_frozen_text"]
@@ -34,6 +35,7 @@ class EvidenceSettings(Settings):
         model: As in the run, less what only the run's own model has.
         labels: As in the run, less what does not make evidence.
         train: Its own, except for device and precision.
+        targets: As in the run.
     """
 
     features: FeaturesConfig
@@ -41,6 +43,7 @@ class EvidenceSettings(Settings):
     model: PartsConfig
     labels: EvidenceConfig
     train: TrainConfig
+    targets: TargetsConfig = TargetsConfig()
 
 
 def evidence_settings(config: ExperimentConfig) -> EvidenceSettings:
@@ -62,6 +65,7 @@ def evidence_settings(config: ExperimentConfig) -> EvidenceSettings:
         train=_TRAIN.model_copy(
             update={"device": config.train.device, "precision": config.train.precision}
         ),
+        targets=config.targets,
     )
 
 

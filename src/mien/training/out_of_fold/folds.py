@@ -10,24 +10,27 @@ from jaxtyping import Float, Int
 from mien.data.clips.clip_columns import as_clips
 from mien.data.dataset import ClipDataset
 from mien.evaluation.scoring import predict
-from mien.labels.generator import LabelInputs
-from mien.labels.reference import CopyConfig, CopyLabels
+from mien.labels.label_settings import CopyConfig
 from mien.models.late_fusion import LateFusion
 from mien.models.multitask import ModelInputs
 from mien.training.loop import Stepper, mix_seeds
-from mien.training.objective import MultitaskObjective
+from mien.training.objective import make_objective
 from mien.training.out_of_fold.evidence_settings import EvidenceSettings
 from mien.training.preparation import fit_scales
+from mien.training.targets.aims import Aims
+from mien.training.targets.target_objective import start_at_constants
 from mien.types import Modality, Scale, Task
 
 __all__ = [
     "Fold",
+    "HeldOut",
     "OnStep",
     "assign_folds",
     "make_folds",
     "number_folds",
     "run_epoch",
     "set_labels",
+    "set_target_labels",
 ]
 
 _BATCHES_SORTED = 8  # batches among which clips are sorted by cost
@@ -67,6 +70,10 @@ def number_folds(dataset: ClipDataset, num_folds: int, seed: int) -> Int[np.ndar
     return assign_folds(videos, min(num_folds, len(dataset)), np.random.default_rng([seed, 0]))
 
 
+#: What is predicted of every train clip: a score per task, and K values of a target's task.
+HeldOut = dict[Task | tuple[str, Task], Float[torch.Tensor, "N *K"]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
     """A model, the clips that it learns from, and those that it predicts.
@@ -94,6 +101,7 @@ def make_folds(
     scale: Scale,
     settings: EvidenceSettings,
     seed: int,
+    aims: Aims,
 ) -> list[Fold]:
     """Cut train into folds by video, and build an untrained model for each.
 
@@ -103,6 +111,7 @@ def make_folds(
         scale: Range of the annotations.
         settings: What the evidence is made by.
         seed: Of the folds and the initial weights.
+        aims: What is predicted.
     """
     fold_of = number_folds(dataset, settings.labels.folds, seed)
     folds = []
@@ -113,11 +122,18 @@ def make_folds(
         )
         train = dataset.part(train_rows)
         torch.manual_seed(mix_seeds(seed, number))
-        inputs = ModelInputs(sizes=sizes, summary=settings.text_encoder.summary)
+        inputs = ModelInputs(
+            sizes=sizes,
+            summary=settings.text_encoder.summary,
+            targets=aims.targets,
+            has_sentiment=aims.has_sentiment,
+        )
         model = LateFusion(settings.model, inputs)
         fit_scales(model, train)
-        annotations = LabelInputs(labels=train.labels, scale=scale, state_sizes=model.state_sizes)
-        objective = MultitaskObjective(CopyLabels(CopyConfig(), annotations))
+        objective = make_objective(
+            train, model, CopyConfig(), scale, aims=aims, targets=settings.targets
+        )
+        start_at_constants(model, [term.loss for term in objective.terms])
         folds.append(
             Fold(
                 number=number,
@@ -139,13 +155,22 @@ def set_labels(
     """Let every fold's unimodal tasks learn from labels of its own clips, cut to the scale."""
     for fold in folds:
         for modality, values in labels.items():
-            bank = fold.stepper.objective.labels.bank(modality)
-            bank.copy_(scale.clip(values)[fold.train_rows])
+            fold.stepper.objective.put(modality, scale.clip(values)[fold.train_rows])
+
+
+def set_target_labels(
+    folds: list[Fold], name: str, labels: Mapping[Modality, Float[torch.Tensor, "N K"]]
+) -> None:
+    """Let every fold's unimodal tasks of a target learn from labels of its own clips."""
+    for fold in folds:
+        (term,) = (term for term in fold.stepper.objective.terms if term.name == name)
+        for modality, values in labels.items():
+            term.labels.put(modality, values[fold.train_rows])
 
 
 def run_epoch(
     dataset: ClipDataset, folds: list[Fold], epoch: int, seed: int, on_step: OnStep | None
-) -> dict[Task, Float[torch.Tensor, " N"]]:
+) -> HeldOut:
     """Train every fold's model for an epoch, and return the scores of the clips held out.
 
     Args:
@@ -155,7 +180,7 @@ def run_epoch(
         seed: Of dropout and the order of clips.
         on_step: Is called as the training goes on.
     """
-    held_out = {task: torch.zeros(len(dataset)) for task in folds[0].model.tasks}
+    held_out: HeldOut = {}
     total, before = sum(len(fold.stepper.train) for fold in folds), 0
     for fold in folds:
         start = before
@@ -172,9 +197,13 @@ def run_epoch(
         )
         fold.stepper.run_order(order, epoch, report)
         before += len(order)
-        scores = predict(fold.model, fold.held_out).scores
-        for task, values in scores.items():
-            held_out[task][torch.from_numpy(fold.held_out_rows)] = torch.from_numpy(values).float()
+        predicted = predict(fold.model, fold.held_out)
+        columns: dict[Task | tuple[str, Task], np.ndarray] = dict(predicted.scores.items())
+        for name, of_target in predicted.values.items():
+            columns |= {(name, task): values for task, values in of_target.values.items()}
+        for key, values in columns.items():
+            everything = held_out.setdefault(key, torch.zeros(len(dataset), *values.shape[1:]))
+            everything[torch.from_numpy(fold.held_out_rows)] = torch.from_numpy(values).float()
     return held_out
 
 

@@ -9,16 +9,36 @@ from jaxtyping import Float
 
 from mien.data.clips.clip_columns import as_clips
 from mien.data.dataset import ClipDataset
+from mien.errors import ConfigError
 from mien.labels.generator import Evidence
+from mien.labels.label_settings import EvidenceSource
 from mien.training.out_of_fold.clip_vectors import clip_vectors
 from mien.training.out_of_fold.evidence_settings import EvidenceSettings
 from mien.training.out_of_fold.folds import OnStep, make_folds, number_folds, run_epoch
 from mien.training.out_of_fold.ridge import ridge_evidence
+from mien.training.targets.aims import Aims
 from mien.types import Modality, Scale, Task
 
-__all__ = ["fit_ridge", "join_sources", "late_error", "ridge_error"]
+__all__ = ["choose_source", "fit_ridge", "join_sources", "late_error", "ridge_error"]
 
 _TRIAL_EPOCHS = 8
+
+
+def choose_source(source: EvidenceSource, aims: Aims, dataset: ClipDataset) -> EvidenceSource:
+    """Return what makes the evidence: ridge regressions are for sentiment of every clip alone.
+
+    Raises:
+        ConfigError: If they are named for anything else.
+    """
+    annotated = dataset.labels[Task.FUSION]
+    if not aims.targets and aims.has_sentiment and not bool(annotated.isnan().any()):
+        return source
+    if source == "ridge":
+        raise ConfigError(
+            "setting labels.evidence is 'ridge', which is for sentiment that is annotated in every "
+            "clip; set labels.evidence=late"
+        )
+    return "late"
 
 
 def fit_ridge(dataset: ClipDataset, settings: EvidenceSettings, seed: int) -> Evidence:

@@ -3,17 +3,17 @@
 import torch
 
 from mien.errors import DivergenceError
-from mien.labels import GENERATORS, build_labels
-from mien.labels.generator import LabelInputs
+from mien.labels import GENERATORS
 from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.listening import RunListener
 from mien.training.loading import Start, take_over
-from mien.training.objective import MultitaskObjective
+from mien.training.objective import make_objective
 from mien.training.out_of_fold import cross_fit
 from mien.training.preparation import Prepared, build, fit_scales
 from mien.training.record import make_header, record_failure, record_seed
 from mien.training.run_folder import SeedFolder
 from mien.training.settings import ExperimentConfig
+from mien.training.targets.target_objective import start_at_constants
 from mien.training.trainer import Trainer
 
 __all__ = ["has_ended", "train_and_record"]
@@ -74,20 +74,24 @@ def _train(
         )
     torch.manual_seed(folder.seed)
     model = build(prepared, config)
+    objective = make_objective(
+        dataset,
+        model,
+        config.labels,
+        prepared.scale,
+        aims=prepared.aims,
+        targets=config.targets,
+        evidence=evidence,
+        loss=config.train.loss,
+    )
+    start_at_constants(model, [term.loss for term in objective.terms])
     if start is not None:
         take_over(model, start)
     if config.model.standardise:
         fit_scales(model, dataset)
-    inputs = LabelInputs(
-        labels=dataset.labels,
-        scale=prepared.scale,
-        state_sizes=model.state_sizes,
-        evidence=evidence,
-    )
-    labels = build_labels(config.labels, inputs)
     trainer = Trainer(
         model=model,
-        objective=MultitaskObjective(labels, config.train.loss),
+        objective=objective,
         train=dataset,
         valid=prepared.datasets["valid"],
         family=prepared.family,

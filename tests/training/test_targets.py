@@ -1,0 +1,339 @@
+"""Trainings on classes, labels, scores and intensities, with sentiment and without it."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import make_config
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_class_weight
+from targeted import EMOTION, MOODS, TAGS, TARGETS, VALENCE, make_targeted, values_of
+
+from mien.data.dataset import make_dataset
+from mien.data.store_writer import write_store
+from mien.errors import CheckpointError, ConfigError, StoreError
+from mien.training.experiment import evaluate, train
+from mien.training.loading import load_model
+from mien.training.objective import make_objective
+from mien.training.preparation import build, prepare
+from mien.training.targets.target_losses import make_loss
+from mien.training.targets.target_settings import TargetsConfig, TermSettings
+from mien.types import Scale, Target, TargetKind, Task
+
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+COPY = {"generator": "copy"}
+QUICK = {"evidence_epochs": 1, "folds": 2}
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Stores by what they have: sentiment of all clips, of some, and of none; do not alter."""
+    folder = tmp_path_factory.mktemp("stores")
+    return {
+        name: write_store(make_targeted(sentiment=share), folder / name)
+        for name, share in (("all", 1.0), ("some", 0.6), ("none", 0.0))
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "generator", "model"),
+    [("all", "ulag", "tam_ulag"), ("some", "distance", "self_mm"), ("none", "latent", "self_mm")],
+)  # fmt: skip
+def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
+    stores, tmp_path, name, generator, model
+):
+    store = stores[name]
+    config = make_config(
+        labels={"generator": generator, **(QUICK if generator == "latent" else {})},
+        model={"name": model},
+        **({} if name == "all" else {"targets": {"named": {"emotion": {"weight": 2.0}}}}),
+    )  # fmt: skip
+    run = train(config, store, tmp_path / "run")
+    seed = run.seed(1)
+    for epoch in seed.epochs():
+        assert all(math.isfinite(loss) for loss in epoch["losses"].values())
+        assert 0 < epoch["valid"]["relative_loss"] < 2
+    test = seed.predictions("test")
+    assert list(test.values) == [target.name for target in TARGETS]
+    assert bool(test.scores) == (name != "none")
+    loaded, prepared = load_model(run.path, store)
+    assert loaded.has_sentiment == (name != "none")
+    for target in TARGETS:
+        values = test.values[target.name].values
+        assert set(values) == set(Task)
+        low, high = target.bounds
+        assert ((values[Task.FUSION] >= low) & (values[Task.FUSION] <= high)).all()
+        known = prepared.datasets["test"].values[target.name][Task.FUSION].numpy()
+        np.testing.assert_allclose(test.values[target.name].truths[Task.FUSION], known)
+    again = evaluate(run, store=store, out=tmp_path / "out")
+    assert again["splits"].get("test") == run.metrics()["splits"].get("test")
+
+
+def test_targets_begin_at_a_loss_of_one_and_are_learned(stores, tmp_path):
+    rates = dict.fromkeys(("text", "audio", "video", "rest"), 0.02)
+    config = make_config(labels=COPY, train={"epochs": 4, "learning_rate": rates})
+    epochs = train(config, stores["none"], tmp_path / "run").seed(1).epochs()
+    losses = [epoch["losses"]["fusion"] / 4 for epoch in epochs]
+    assert 0.8 < losses[0] < 1.3
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_a_run_goes_on_as_if_it_had_not_been_stopped(stores, tmp_path):
+    from trainings import Stop, assert_same_run
+
+    config = make_config(labels={"generator": "distance"})
+    train(config, stores["some"], tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, stores["some"], tmp_path / "cut", listener=Stop(1))
+    train(config, stores["some"], tmp_path / "cut", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    kept = {
+        key
+        for key in load_keys(tmp_path / "cut" / "seed-1" / "best.safetensors")
+        if "centres" in key
+    }
+    assert kept == set()
+
+
+def load_keys(path):
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return set(file.keys())
+
+
+def test_a_run_can_start_from_weights_of_another_target(stores, tmp_path, caplog):
+    caplog.set_level("INFO", logger="mien")
+    emotions = make_config(labels=COPY, targets={"use": ["emotion"], "with_sentiment": False})
+    run = train(emotions, stores["all"], tmp_path / "emotions")
+    both = make_config(labels=COPY, targets={"use": ["emotion", "valence"]})
+    other = write_store(make_targeted(name="other", video_prefix="w"), tmp_path / "store")
+    train(both, other, tmp_path / "both", init=run)
+    taken = next(text for text in caplog.messages if text.startswith("took over"))
+    num = len([key for key in load_keys(run.seed(1).best) if key.startswith("model/")])
+    assert taken.startswith(f"took over {num} of ")
+
+
+def prepared_of(material, path, **sections):
+    return prepare(write_store(material, path), make_config(labels=COPY, **sections))
+
+
+def losses_of(prepared, **sections):
+    """The loss of each train clip, by itself in a batch."""
+    config = make_config(labels=COPY, **sections)
+    torch.manual_seed(1)
+    model, data = build(prepared, config).eval(), prepared.datasets["train"]
+    objective = make_objective(
+        data, model, config.labels, prepared.scale, aims=prepared.aims, targets=config.targets
+    )
+
+    def measure(rows):
+        batch, targets = data.batch(np.array(rows))
+        return objective(model(batch), targets, batch.index, 1)
+
+    return measure, data
+
+
+def test_a_step_is_a_mean_over_its_clips_whichever_share_a_batch(stores):
+    config = make_config(labels=COPY)
+    prepared = prepare(stores["some"], config)
+    measure, data = losses_of(prepared)
+    alone = [float(measure([row]).total.detach()) for row in range(len(data))]
+    assert float(measure(list(range(len(data)))).total.detach()) == pytest.approx(
+        np.mean(alone), rel=1e-4
+    )
+
+
+def test_clips_that_are_not_annotated_add_nothing(stores):
+    prepared = prepare(stores["some"], make_config(labels=COPY))
+    measure, data = losses_of(prepared)
+    values = data.values["emotion"][Task.FUSION]
+    bare = [row for row in range(len(data)) if values[row].isnan().any()]
+    assert bare
+    loss = measure(bare[:1])
+    assert loss.total.isfinite()
+    only, data = losses_of(
+        replace(prepared, aims=replace(prepared.aims, targets=(EMOTION,), has_sentiment=False))
+    )
+    loss = only(bare)
+    assert float(loss.total.detach()) == 0
+    loss.total.backward()
+
+
+def test_the_loss_of_classes_is_weighted_cross_entropy():
+    kinds = np.array([0, 0, 0, 0, 1, 1, 2])
+    labels = torch.nn.functional.one_hot(torch.from_numpy(kinds), 3).float()
+    raw = torch.randn(7, 3, generator=torch.Generator().manual_seed(1))
+    chances = raw.double().softmax(dim=1).numpy()
+    plain = make_loss(EMOTION, TermSettings(), labels)
+    mean = float(plain(raw, labels).mean()) * plain.divisor
+    assert mean == pytest.approx(log_loss(kinds, chances), rel=1e-5)
+    balanced = make_loss(EMOTION, TermSettings(is_balanced=True), labels)
+    weights = compute_class_weight("balanced", classes=np.arange(3), y=kinds)
+    np.testing.assert_allclose(balanced.weights, weights, rtol=1e-6)
+    weighted = log_loss(kinds, chances, sample_weight=weights[kinds])
+    mean = float(balanced(raw, labels).mean()) * balanced.divisor
+    assert mean == pytest.approx(weighted, rel=1e-5)
+    torch.testing.assert_close(
+        balanced.of_shares(raw.softmax(dim=1), labels), balanced(raw, labels), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.kind)
+@pytest.mark.parametrize("focusing", [0.0, 2.0])
+@pytest.mark.parametrize("is_balanced", [False, True])
+def test_the_constant_predictor_has_a_loss_of_one(target, focusing, is_balanced):
+    random = np.random.default_rng(1)
+    values = [values_of(float(y))[target.name] for y in random.uniform(-3, 3, 60)]
+    labels = torch.tensor(values)
+    given = TermSettings(1.0, is_balanced, focusing) if target.has_shares else TermSettings()
+    loss = make_loss(target, given, labels)
+    constant = loss.constant.expand_as(labels)
+    assert float(loss(constant, labels).mean()) == pytest.approx(1, rel=1e-4)
+    if focusing == 0:
+        for step in torch.randn(20, target.size, generator=torch.Generator().manual_seed(2)):
+            assert float(loss(constant + 0.5 * step, labels).mean()) > 0.98
+
+
+def test_focusing_makes_clips_that_are_predicted_well_count_less():
+    labels = torch.eye(3)[[0, 1, 2, 0]]
+    raw = 4 * torch.eye(3)[[0, 1, 2, 1]]
+    plain = make_loss(EMOTION, TermSettings(), labels)
+    focal = make_loss(EMOTION, TermSettings(focusing=2.0), labels)
+    ratio = focal(raw, labels) * focal.divisor / (plain(raw, labels) * plain.divisor)
+    assert (ratio[:3] < 0.01).all()
+    assert ratio[3] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("targets", "match"),
+    [
+        ({"use": ["emotoin"]}, r"targets.use names 'emotoin', .* did you mean 'emotion'\?"),
+        ({"named": {"tag": {}}}, r"targets.named names 'tag', .*; did you mean 'tags'\?"),
+        ({"named": {"valence": {"focusing": 1}}}, r"named.valence.focusing is for classes and l"),
+        ({"kinds": {"intensities": {"class_weights": "balanced"}}}, "'moods.of it' is a target of"),
+        ({"use": [], "with_sentiment": False}, "nothing is left to be learned: its targets are em"),
+    ],
+)
+def test_settings_that_do_not_fit_the_targets_are_refused(stores, tmp_path, targets, match):
+    with pytest.raises(ConfigError, match=match):
+        train(make_config(labels=COPY, targets=targets), stores["all"], tmp_path / "run")
+
+
+def test_the_settings_of_a_name_come_before_those_of_its_kind():
+    config = TargetsConfig(
+        kinds={"class": {"weight": 3, "class_weights": "balanced"}},
+        named={"emotion": {"weight": 2}},
+    )
+    assert config.of(EMOTION) == TermSettings(2.0, True, 0.0)
+    assert config.of(TAGS) == TermSettings()
+    with pytest.raises(ConfigError, match=r"no setting kinds.class.wieght; did you mean"):
+        TargetsConfig(kinds={"class": {"wieght": 1}})
+
+
+def without(material, name, splits):
+    """The material, but no clip of these splits has values of the target."""
+    clips = tuple(
+        replace(clip, targets={n: v for n, v in clip.targets.items() if n != name})
+        if clip.split in splits
+        else clip
+        for clip in material.corpus.clips
+    )
+    return replace(material, corpus=replace(material.corpus, clips=clips))
+
+
+def test_a_target_without_a_clip_in_train_is_refused(tmp_path):
+    store = write_store(without(make_targeted(), "valence", ["train"]), tmp_path / "store")
+    with pytest.raises(StoreError, match=r"no clip of train is annotated for target 'valence'"):
+        train(make_config(labels=COPY), store, tmp_path / "run")
+    config = make_config(labels=COPY, targets={"use": ["emotion"]})
+    assert train(config, store, tmp_path / "run").seed(1).is_finished
+
+
+def test_a_target_without_a_clip_in_valid_is_left_out_of_the_choice(tmp_path):
+    store = write_store(without(make_targeted(), "valence", ["valid"]), tmp_path / "store")
+    run = train(make_config(labels=COPY), store, tmp_path / "run")
+    assert all(math.isfinite(e["valid"]["relative_loss"]) for e in run.seed(1).epochs())
+
+
+@pytest.mark.parametrize(
+    ("classes", "pick"),
+    [
+        (("all",), lambda _, __: 0),
+        (("a", "b"), lambda _, __: 0),
+        (("a", "b", "c"), lambda label, split: 2 if split != "train" else int(label > 0)),
+        (tuple(f"class {k}" for k in range(200)), lambda label, _: round((label + 3) * 33)),
+    ],
+    ids=["one class", "one class of two", "absent in train", "two hundred"],
+)
+def test_odd_sets_of_classes_can_be_learned(tmp_path, classes, pick):
+    target = Target(name="emotion", kind=TargetKind.CLASS, classes=classes)
+    material = make_targeted(
+        (target,), values=lambda _: {"emotion": (1.0,) + (0.0,) * (len(classes) - 1)}, sentiment=0
+    )
+    clips = []
+    for clip, before in zip(material.corpus.clips, make_targeted().corpus.clips, strict=True):
+        kind = pick(before.labels[Task.FUSION], clip.split)
+        values = tuple(float(k == kind) for k in range(len(classes)))
+        clips.append(replace(clip, targets={"emotion": {Task.FUSION: values}}))
+    material = replace(material, corpus=replace(material.corpus, clips=tuple(clips)))
+    store = write_store(material, tmp_path / "store")
+    config = make_config(
+        labels=COPY if len(classes) > 9 else {"generator": "latent", **QUICK},
+        targets={"kinds": {"class": {"class_weights": "balanced", "focusing": 1.0}}},
+    )
+    run = train(config, store, tmp_path / "run")
+    assert all(math.isfinite(e["valid"]["relative_loss"]) for e in run.seed(1).epochs())
+    values = run.seed(1).predictions("test").values["emotion"].values[Task.FUSION]
+    np.testing.assert_allclose(values.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_a_model_is_evaluated_on_a_store_with_the_classes_in_another_order(stores, tmp_path):
+    config = make_config(labels=COPY, targets={"use": ["emotion"], "with_sentiment": False})
+    run = train(config, stores["none"], tmp_path / "run")
+    turned = replace(EMOTION, classes=("pos", "neg", "neu"))
+    material = make_targeted(
+        (turned,),
+        values=lambda y: {"emotion": tuple(np.roll(values_of(y)["emotion"], 1).tolist())},
+        sentiment=0,
+        annotated=1,
+        video_prefix="x",
+    )
+    _, prepared = load_model(run.path, write_store(material, tmp_path / "turned"))
+    plain = make_targeted((EMOTION,), sentiment=0, annotated=1, video_prefix="x")
+    known = make_dataset(plain.corpus.clips, np.arange(20), {}, {}, (EMOTION,))
+    torch.testing.assert_close(
+        prepared.datasets["train"].values["emotion"][Task.FUSION],
+        known.values["emotion"][Task.FUSION],
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "match"),
+    [
+        (replace(EMOTION, classes=("pos", "neg", "odd")), "has the class 'odd', which the model d"),
+        (Target(name="emotion", kind=TargetKind.LABELS, classes=EMOTION.classes), "of kind class"),
+    ],
+)
+def test_a_store_with_other_classes_is_refused(stores, tmp_path, target, match):
+    config = make_config(labels=COPY, targets={"use": ["emotion"], "with_sentiment": False})
+    run = train(config, stores["none"], tmp_path / "run")
+    material = make_targeted((target,), sentiment=0, video_prefix="y")
+    with pytest.raises(CheckpointError, match=match):
+        load_model(run.path, write_store(material, tmp_path / "store"))
+
+
+def test_a_store_without_a_target_gives_no_metrics_of_it(stores, tmp_path):
+    config = make_config(labels=COPY, targets={"use": ["emotion"]})
+    run = train(config, stores["all"], tmp_path / "run")
+    material = make_targeted((VALENCE, replace(MOODS, scale=Scale(0, 9))), video_prefix="z")
+    metrics = evaluate(run, store=write_store(material, tmp_path / "store"))
+    assert metrics["splits"]["test"]["fusion"]
+
+
+def test_what_is_written_of_a_run_without_targets_is_as_it_was(finished):
+    assert "targets" not in json.loads((finished / "seed-1" / "metrics.json").read_text())
+    assert "relative_loss" not in (finished / "seed-1" / "epochs.jsonl").read_text()
