@@ -15,6 +15,9 @@ from targeted import EMOTION, MOODS, TAGS, TARGETS, VALENCE, make_targeted, valu
 from mien.data.dataset import make_dataset
 from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, ConfigError, StoreError
+from mien.reports.comparison import compare_runs
+from mien.reports.finished_run import read_run
+from mien.reports.run_text import format_run
 from mien.training.experiment import evaluate, train
 from mien.training.loading import load_model
 from mien.training.objective import make_objective
@@ -70,6 +73,15 @@ def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
         np.testing.assert_allclose(test.values[target.name].truths[Task.FUSION], known)
     again = evaluate(run, store=store, out=tmp_path / "out")
     assert again["splits"].get("test") == run.metrics()["splits"].get("test")
+
+
+def test_reports_and_comparisons_of_sentiment_are_refused_where_there_is_none(stores, tmp_path):
+    run = train(make_config(labels=COPY, train={"epochs": 1}), stores["none"], tmp_path / "run")
+    with pytest.raises(CheckpointError, match="predicts no sentiment, of which reports are"):
+        read_run(run)
+    with pytest.raises(CheckpointError, match="predicts no sentiment, of which runs are compared"):
+        compare_runs([run, run])
+    assert "1 seed" in format_run(evaluate(run))
 
 
 def test_targets_begin_at_a_loss_of_one_and_are_learned(stores, tmp_path):

@@ -290,6 +290,11 @@ def _read_scores(run: RunFolder, name: str, split: Split) -> _SeedScores:
         each.append(predictions)
     if not each:
         raise CheckpointError(f"{run.path}: has no finished seed; train it first")
+    if Task.FUSION not in each[0].scores:
+        raise CheckpointError(
+            f"{run.path}: predicts no sentiment, of which runs are compared; compare the tables "
+            f"predictions-{split}.csv of its seeds"
+        )
     return _SeedScores(
         name=name,
         ids=each[0].ids,

@@ -14,7 +14,7 @@ from mien.evaluation.formulas import Scores
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.reports.text import name_corpus
 from mien.training.run_folder import RunFolder, SeedFolder
-from mien.types import Modality, Scale
+from mien.types import Modality, Scale, Task
 
 __all__ = ["FigureFormat", "FinishedRun", "Picture", "TrainLabels", "read_labels", "read_run"]
 
@@ -114,6 +114,11 @@ def read_run(folder: RunFolder) -> FinishedRun:
     metrics = folder.results()
     if not metrics.seeds:
         raise CheckpointError(f"{folder.path}: has no finished seed; train it first")
+    if metrics.splits and not any(Task.FUSION in tasks for tasks in metrics.splits.values()):
+        raise CheckpointError(
+            f"{folder.path}: predicts no sentiment, of which reports are; its predictions are in "
+            "the tables predictions-SPLIT.csv of its seeds"
+        )
     seeds = tuple(folder.seed(seed) for seed in metrics.seeds)
     for seed in seeds:
         for name in ("metrics.json", "epochs.jsonl", "train.json"):

@@ -85,6 +85,8 @@ def format_rounding(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     exact, rounded = run_metrics_from_json(before), run_metrics_from_json(after)
     rows = []
     for split, tasks in rounded.splits.items():
+        if str(Task.FUSION) not in tasks:
+            continue
         known = exact.splits[split][str(Task.FUSION)]
         for name, summary in tasks[str(Task.FUSION)].items():
             metric, own, other = METRICS[exact.family][name], summary.mean, known[name].mean

@@ -41,8 +41,11 @@ def format_epoch(record: EpochRecord, config: TrainConfig, *, best: int) -> str:
 
 
 def _live_metrics(record: EpochRecord) -> list[str]:
-    return [name for name in record.valid if name in ("mae", "corr") or name.startswith("acc2")]
+    shown = ("mae", "corr", "relative_loss")
+    return [name for name in record.valid if name in shown or name.startswith("acc2")]
 
 
 def _column(name: str) -> int:
+    if name == "relative_loss":
+        return len(name) + 2
     return 10 if name.startswith("acc2") else 7 if name in ("mae", "corr") else 8
