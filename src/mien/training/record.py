@@ -30,6 +30,7 @@ from mien.files.atomic import write_text
 from mien.files.folders import check_writable
 from mien.files.json_values import json_numbers, write_json
 from mien.files.temporaries import sweep, sweep_folder
+from mien.labels.generator import LabelGenerator
 from mien.training.checkpoints.checkpoint import add_to_header
 from mien.training.checkpoints.header import describe_settings
 from mien.training.checkpoints.videos import join_videos
