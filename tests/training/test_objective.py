@@ -58,7 +58,7 @@ def test_errors_may_be_squared_and_tasks_weighed():
     labels = make_generator("copy", annotated)
     scores = {key: [0.0, 0.0] for key in Task}
     config = LossConfig(error="squared", fusion=0.5, audio=0.0, video=2.0)
-    loss = MultitaskObjective(labels, config)(
+    loss = MultitaskObjective(labels, config=config)(
         make_flat_output(scores), make_targets(annotated), torch.arange(2), 1
     )
     assert {task: value.item() for task, value in loss.tasks.items()} == {
