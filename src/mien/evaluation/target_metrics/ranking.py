@@ -31,13 +31,15 @@ def auroc_of_counts(
         present: Whether the label is there.
         counts: How often each clip is in each resample.
     """
-    order, ends = _order(values)
+    order, starts, ends = _order(values)
+    at = np.flatnonzero(present[order])
     drawn = counts[:, order]
-    others = _up_to(drawn * ~present[order], ends)
-    tied = np.diff(others, axis=1, prepend=0)
-    hits = np.diff(_up_to(drawn * present[order], ends), axis=1, prepend=0)
-    pairs = (hits * (2 * others - tied)).sum(axis=1) / 2
-    return divide(pairs, (hits.sum(axis=1) * others[:, -1]).astype(np.float64))
+    up_to = np.concatenate([np.zeros_like(drawn[:, :1]), np.cumsum(drawn, axis=1)], axis=1)
+    hits = drawn[:, at]
+    num = hits.sum(axis=1)
+    twice_ranks = up_to[:, starts[at]] + up_to[:, ends[at]] + 1  # equal values share their mean
+    twice_pairs = (hits * twice_ranks).sum(axis=1) - num * (num + 1)
+    return divide(twice_pairs / 2, (num * (up_to[:, -1] - num)).astype(np.float64))
 
 
 def average_precision_of_counts(
@@ -56,26 +58,27 @@ def average_precision_of_counts(
         present: Whether the label is there.
         counts: How often each clip is in each resample.
     """
-    order, ends = _order(-values)
+    order, _, ends = _order(-values)
+    at = np.flatnonzero(present[order])
     drawn = counts[:, order]
-    hits = _up_to(drawn * present[order], ends)
-    precision = divide(hits.astype(np.float64), _up_to(drawn, ends).astype(np.float64))
-    gained = np.diff(hits, axis=1, prepend=0)
-    total = np.where(gained > 0, gained * precision, 0.0).sum(axis=1)
-    return divide(total, hits[:, -1].astype(np.float64))
+    if not at.size:
+        return np.full(len(counts), np.nan)
+    clips = np.cumsum(drawn, axis=1)[:, ends[at] - 1]
+    hits = drawn[:, at]
+    of_label = np.cumsum(hits, axis=1)[:, np.searchsorted(at, ends[at]) - 1]
+    precision = divide(of_label.astype(np.float64), clips.astype(np.float64))
+    total = np.where(hits > 0, hits * precision, 0.0).sum(axis=1)
+    return divide(total, hits.sum(axis=1).astype(np.float64))
 
 
-def _order(values: Float[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " _"]]:
-    """Return the order of rising values, and the last place of each group of equal ones."""
+def _order(
+    values: Float[np.ndarray, " N"],
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    """Return the order of rising values, and where those equal to each of them begin and end."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
-    return order, np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(values) - 1)
-
-
-def _up_to(counts: Int[np.ndarray, "R N"], ends: Int[np.ndarray, " G"]) -> Int[np.ndarray, "R G"]:
-    """Return how many clips there are up to the end of each group."""
-    added: Int[np.ndarray, "R G"] = np.cumsum(counts, axis=1)[:, ends]
-    return added
+    starts, ends = (np.searchsorted(ordered, ordered, side) for side in ("left", "right"))
+    return order, starts, ends
 
 
 def _spearman(scores: Scores, targets: Scores) -> float:
