@@ -15,6 +15,8 @@ from targeted import EMOTION, MOODS, TAGS, TARGETS, VALENCE, make_targeted, valu
 from mien.data.dataset import make_dataset
 from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, ConfigError, StoreError
+from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json, run_metrics_to_json
+from mien.evaluation.target_metrics import evaluate_target
 from mien.reports.comparison import compare_runs
 from mien.reports.finished_run import read_run
 from mien.reports.run_text import format_run
@@ -71,8 +73,35 @@ def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
         assert ((values[Task.FUSION] >= low) & (values[Task.FUSION] <= high)).all()
         known = prepared.datasets["test"].values[target.name][Task.FUSION].numpy()
         np.testing.assert_allclose(test.values[target.name].truths[Task.FUSION], known)
+    check_metrics(run, test)
     again = evaluate(run, store=store, out=tmp_path / "out")
     assert again["splits"].get("test") == run.metrics()["splits"].get("test")
+    for part in ("splits", "classes"):
+        assert again["targets"][part] == {"test": run.metrics()["targets"][part]["test"]}
+
+
+def check_metrics(run, test):
+    """The files of seed and run have the metrics of every target, and those of its classes."""
+    of_seed, of_run = run.seed(1).results(), run.results()
+    assert of_run == run_metrics_from_json(json.loads(json.dumps(run_metrics_to_json(of_run))))
+    assert of_run.described == of_seed.described == TARGETS
+    for target in TARGETS:
+        own = test.values[target.name]
+        values, truths = own.values[Task.FUSION], own.truths[Task.FUSION]
+        of_target = of_run.targets["test"][target.name]
+        assert set(of_seed.targets["test"][target.name]) == set(of_target) == set(Task)
+        for name, value in evaluate_target(target, values, truths).items():
+            known = None if math.isnan(value) else pytest.approx(value, abs=1e-6)
+            summary = of_target[Task.FUSION][name]
+            assert of_seed.targets["test"][target.name][Task.FUSION][name] == known
+            assert summary.mean == known
+            assert summary.mean is None or summary.low <= summary.mean <= summary.high
+            assert of_target[Task.TEXT][name].low is None
+    counted = of_run.classes["test"]["emotion"]
+    assert list(counted) == list(EMOTION.classes)
+    annotated = ~np.isnan(test.values["emotion"].truths[Task.FUSION]).any(axis=1)
+    assert sum(each["num_annotated"].mean for each in counted.values()) == annotated.sum()
+    assert "valence" not in of_run.classes["test"]
 
 
 def test_reports_and_comparisons_of_sentiment_are_refused_where_there_is_none(stores, tmp_path):
@@ -344,6 +373,7 @@ def test_a_store_without_a_target_gives_no_metrics_of_it(stores, tmp_path):
     material = make_targeted((VALENCE, replace(MOODS, scale=Scale(0, 9))), video_prefix="z")
     metrics = evaluate(run, store=write_store(material, tmp_path / "store"))
     assert metrics["splits"]["test"]["fusion"]
+    assert metrics["targets"]["splits"]["test"] == {}
 
 
 def test_what_is_written_of_a_run_without_targets_is_as_it_was(finished):

@@ -18,10 +18,16 @@ from mien.evaluation.label_agreement import COPY, GENERATED, LabelAgreement, agr
 from mien.evaluation.metrics import METRICS, Metric, evaluate_all
 from mien.evaluation.metrics_file.run_metrics import MetricSummary, RunMetrics, SeedValues
 from mien.evaluation.metrics_file.seed_metrics import AttentionMetrics, TaskMetrics
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.significance import summarise_seeds
+from mien.evaluation.target_metrics.target_table import (
+    TARGET_METRICS,
+    evaluate_classes,
+    evaluate_target,
+)
+from mien.evaluation.target_metrics.target_values import annotated_rows
 from mien.files.json_values import json_number, json_numbers
-from mien.types import Clip, Modality, Split, Task, video_of
+from mien.types import Clip, Modality, Split, Target, Task, video_of
 
 __all__ = [
     "evaluate_attention",
@@ -29,7 +35,9 @@ __all__ = [
     "evaluate_run",
     "evaluate_scores",
     "evaluate_seeds",
+    "evaluate_targets",
     "evaluated_rows",
+    "evaluated_target_rows",
     "merge_seeds",
 ]
 
@@ -56,6 +64,32 @@ def evaluated_rows(predictions: Predictions, task: Task) -> Bool[np.ndarray, " N
     if task is not Task.FUSION:
         rows &= predictions.present[Modality(task)]
     return rows
+
+
+def evaluate_targets(predictions: Predictions) -> dict[str, dict[Task, TaskMetrics]]:
+    """Return, per target and task that is annotated, every metric of ``TARGET_METRICS``.
+
+    A unimodal task is evaluated on the clips that are annotated for it and have the modality.
+    """
+    targets: dict[str, dict[Task, TaskMetrics]] = {}
+    for name, own in predictions.values.items():
+        for task, values in own.values.items():
+            rows = evaluated_target_rows(predictions, own, task)
+            if rows.any():
+                metrics = evaluate_target(own.target, values[rows], own.truths[task][rows])
+                numbers = {key: json_number(value) for key, value in metrics.items()}
+                targets.setdefault(name, {})[task] = numbers
+    return targets
+
+
+def evaluated_target_rows(
+    predictions: Predictions, own: TargetPredictions, task: Task
+) -> Bool[np.ndarray, " N"]:
+    """Return the clips on which a task of a target is evaluated, as ``evaluated_rows`` does."""
+    if task not in own.truths:
+        return np.zeros(len(predictions), dtype=bool)
+    rows: Bool[np.ndarray, " N"] = annotated_rows(own.truths[task])
+    return rows if task is Task.FUSION else rows & predictions.present[Modality(task)]
 
 
 def evaluate_labels(
@@ -126,18 +160,27 @@ def evaluate_run(
         failed_seeds: Why seeds diverged, by seed.
         baseline: Against whom clips were read, as in ``RunMetrics``.
     """
+    there = {split: each for split, each in predictions.items() if each}
     return RunMetrics(
         corpus=corpus,
         is_synthetic=is_synthetic,
         family=family,
         seeds=tuple(seeds),
         best_epochs=tuple(best_epochs),
-        splits={split: evaluate_seeds(p, family) for split, p in predictions.items() if p},
+        splits={split: evaluate_seeds(each, family) for split, each in there.items()},
         labels=merge_seeds(labels),
         attention=merge_seeds(attention),
         failed_seeds=failed_seeds or {},
         baseline=baseline,
+        described=_targets_of(there),
+        targets={split: _summarise_targets(each) for split, each in there.items()},
+        classes={split: _summarise_classes(each) for split, each in there.items()},
     )
+
+
+def _targets_of(predictions: Mapping[Split, Sequence[Predictions]]) -> tuple[Target, ...]:
+    first = next(iter(predictions.values()), None)
+    return tuple(own.target for own in first[0].values.values()) if first else ()
 
 
 def evaluate_seeds(
@@ -161,6 +204,74 @@ def evaluate_seeds(
     return tasks
 
 
+def _summarise_targets(
+    predictions: Sequence[Predictions],
+) -> dict[str, dict[str, dict[str, MetricSummary]]]:
+    """Return, per target, task and metric, what several seeds gave on one split."""
+    first = predictions[0]
+    videos = np.array([video_of(name) for name in first.ids])
+    targets: dict[str, dict[str, dict[str, MetricSummary]]] = {}
+    for name, own in first.values.items():
+        for task in own.values:
+            rows = evaluated_target_rows(first, own, task)
+            if not rows.any():
+                continue
+            values = np.stack([each.values[name].values[task][rows] for each in predictions])
+            truths = own.truths[task][rows]
+            draws = _draw(videos[rows]) if task is Task.FUSION else None
+            targets.setdefault(name, {})[str(task)] = {
+                key: _summarise(values, truths, metric, draws)
+                if draws is not None
+                else _summarise_plainly(values, truths, metric)
+                for key, metric in TARGET_METRICS[own.target.kind].items()
+            }
+    return targets
+
+
+def _summarise_classes(
+    predictions: Sequence[Predictions],
+) -> dict[str, dict[str, dict[str, SeedValues]]]:
+    """Return, per target and class, how well several seeds recognise the class."""
+    first, targets = predictions[0], {}
+    for name, own in first.values.items():
+        rows = evaluated_target_rows(first, own, Task.FUSION)
+        if own.target.classes and rows.any():
+            truths = own.truths[Task.FUSION][rows]
+            values = [each.values[name].values[Task.FUSION][rows] for each in predictions]
+            results = [evaluate_classes(own.target, of_seed, truths) for of_seed in values]
+            targets[name] = {
+                key: merge_seeds(
+                    [
+                        {
+                            "num_annotated": each[key].num_annotated,
+                            "num_predicted": each[key].num_predicted,
+                            **each[key].metrics,
+                        }
+                        for each in results
+                    ]
+                )
+                for key in own.target.classes
+            }
+    return targets
+
+
+def _summarise_plainly(
+    values: Float[np.ndarray, "S N K"], truths: Float[np.ndarray, "N K"], metric: Metric
+) -> MetricSummary:
+    """Return a metric over seeds without intervals, which take long for K values a clip."""
+    numbers = [metric(of_seed, truths) for of_seed in values]
+    seeds = summarise_seeds(numbers)
+    return MetricSummary(
+        mean=json_number(seeds.mean),
+        deviation=json_number(seeds.deviation),
+        values=json_numbers(numbers),
+        low=None,
+        high=None,
+        num_clips=len(truths),
+        ensemble=json_number(metric(values.mean(axis=0), truths)) if len(values) > 1 else None,
+    )
+
+
 def _draw(videos: Shaped[np.ndarray, " N"]) -> tuple[Draws, Draws | None]:
     """Return resampled clips and, where several clips come from one video, whole videos."""
     has_videos = come_from_videos(videos)
@@ -168,8 +279,8 @@ def _draw(videos: Shaped[np.ndarray, " N"]) -> tuple[Draws, Draws | None]:
 
 
 def _summarise(
-    scores: Float[np.ndarray, "K N"],
-    targets: Float[np.ndarray, "N"],
+    scores: Float[np.ndarray, "S N *K"],
+    targets: Float[np.ndarray, "N *K"],
     metric: Metric,
     draws: tuple[Draws, Draws | None],
 ) -> MetricSummary:

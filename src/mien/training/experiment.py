@@ -311,6 +311,8 @@ def _read_evaluation(
         metrics,
         splits={name: tasks for name, tasks in metrics.splits.items() if name == split},
         attention={name: own for name, own in metrics.attention.items() if name == split},
+        targets={name: own for name, own in metrics.targets.items() if name == split},
+        classes={name: own for name, own in metrics.classes.items() if name == split},
     ), predictions
 
 

@@ -16,7 +16,12 @@ from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, OutputError, TrainingError
 from mien.evaluation.attention_share import moment_in_steps
 from mien.evaluation.conformal import coverage, measure_widths, subsets_of
-from mien.evaluation.evaluate import evaluate_attention, evaluate_labels, evaluate_scores
+from mien.evaluation.evaluate import (
+    evaluate_attention,
+    evaluate_labels,
+    evaluate_scores,
+    evaluate_targets,
+)
 from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
 from mien.evaluation.metrics_file.seed_metrics import (
     Coverage,
@@ -244,7 +249,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         trainer: The training, with the weights and labels of its best epoch.
         prepared: The data.
     """
-    splits, attention = {}, {}
+    splits, attention, targets = {}, {}, {}
     covered: dict[Split, dict[Task, TaskCoverage]] = {}
     model = trainer.model
     subsets = subsets_of(model.modalities)
@@ -265,6 +270,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         predictions = validated[subsets[-1]] if split == "valid" else predict(model, dataset)
         write_predictions(predictions, folder.path / f"predictions-{split}.csv")
         splits[split] = evaluate_scores(predictions, prepared.family)
+        targets[split] = evaluate_targets(predictions)
         attention[split] = evaluate_attention(predictions, dataset.clips, prepared.tokens)
         if split != "valid" and calibration is not None:
             covered[split] = coverage(calibration, predictions, prepared.scale)
@@ -289,6 +295,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         attention=attention,
         coverage=None if calibration is None else Coverage(level=calibration.level, splits=covered),
         described=prepared.aims.targets,
+        targets=targets,
     )
     write_json(folder.path / "metrics.json", seed_metrics_to_json(metrics), indent=1)
     (folder.path / "last.safetensors").unlink(missing_ok=True)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from mien.data.clips.target_json import targets_from_json, targets_to_json
 from mien.files.json_values import Number
+from mien.types import Target
 
 __all__ = [
     "LabelMetrics",
@@ -86,6 +88,11 @@ class RunMetrics:
         baseline: Of models with baselines, against whom clips were read: ``speaker`` is all other
             clips of their speaker in the split, ``none`` nobody but all of train; None where
             models know no baselines.
+        described: What is predicted besides sentiment.
+        targets: Per split, target and task every metric of ``TARGET_METRICS``. Those of unimodal
+            tasks have no intervals.
+        classes: Per split, target and class the clips that are annotated and predicted to be of
+            it, and its metrics alone, of the multimodal task.
     """
 
     corpus: str
@@ -98,6 +105,13 @@ class RunMetrics:
     attention: Mapping[str, Mapping[str, Mapping[str, SeedValues]]]
     failed_seeds: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
+    described: tuple[Target, ...] = ()
+    targets: Mapping[str, Mapping[str, Mapping[str, Mapping[str, MetricSummary]]]] = field(
+        default_factory=dict
+    )
+    classes: Mapping[str, Mapping[str, Mapping[str, Mapping[str, SeedValues]]]] = field(
+        default_factory=dict
+    )
 
 
 #: Fields of a metric that are in the file only where several clips come from one video.
@@ -120,6 +134,12 @@ def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
     values["failed_seeds"] = dict(metrics.failed_seeds)
     if metrics.baseline is not None:
         values["baseline"] = metrics.baseline
+    if metrics.described:
+        values["targets"] = {
+            "described": targets_to_json(metrics.described),
+            "splits": _tree_to_json(metrics.targets),
+            "classes": _tree_to_json(metrics.classes),
+        }
     return values
 
 
@@ -143,21 +163,26 @@ def run_metrics_from_json(values: Mapping[str, Any]) -> RunMetrics:
     Raises:
         KeyError: If something is missing, or of another form (also TypeError).
     """
+    targets = values.get("targets", {})
     return RunMetrics(
         corpus=values["corpus"],
         is_synthetic=values["is_synthetic"],
         family=values["family"],
         seeds=tuple(values["seeds"]),
         best_epochs=tuple(values["best_epochs"]),
-        splits=_tree_from_json(values["splits"], MetricSummary),
-        labels=_tree_from_json(values["labels"], SeedValues),
-        attention=_tree_from_json(values["attention"], SeedValues),
+        splits=_tree_from_json(values["splits"], 3, MetricSummary),
+        labels=_tree_from_json(values["labels"], 4, SeedValues),
+        attention=_tree_from_json(values["attention"], 3, SeedValues),
         failed_seeds=dict(values.get("failed_seeds", {})),
         baseline=values.get("baseline"),
+        described=targets_from_json(targets.get("described", ())),
+        targets=_tree_from_json(targets.get("splits", {}), 4, MetricSummary),
+        classes=_tree_from_json(targets.get("classes", {}), 4, SeedValues),
     )
 
 
-def _tree_from_json(tree: Mapping[str, Any], leaf: type) -> Any:  # noqa: ANN401  # as above
-    if "values" not in tree:
-        return {key: _tree_from_json(branch, leaf) for key, branch in tree.items()}
+def _tree_from_json(tree: Mapping[str, Any], depth: int, leaf: type) -> Any:  # noqa: ANN401  # as above
+    """Read mappings of some depth; names of targets and classes may be any word."""
+    if depth:
+        return {key: _tree_from_json(branch, depth - 1, leaf) for key, branch in tree.items()}
     return leaf(**{**tree, "values": tuple(tree["values"])})
