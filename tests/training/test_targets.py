@@ -110,7 +110,12 @@ def test_reports_and_comparisons_of_sentiment_are_refused_where_there_is_none(st
         read_run(run)
     with pytest.raises(CheckpointError, match="predicts no sentiment, of which runs are compared"):
         compare_runs([run, run])
-    assert "1 seed" in format_run(evaluate(run))
+    text = format_run(evaluate(run))
+    assert max(map(len, text.splitlines())) <= 80
+    for words in ("1 seed", "emotion, multimodal task", "uar (UA) %", "ccc: concordance", "map %"):
+        assert words in text
+    assert "emotion, unimodal tasks" in text
+    assert "acc2" not in text
 
 
 def test_targets_begin_at_a_loss_of_one_and_are_learned(stores, tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
-from mien.evaluation.metrics import METRICS, Metric
+from mien.evaluation.metrics import Metric
 from mien.evaluation.metrics_file.run_metrics import MetricSummary
 from mien.evaluation.significance import SourceResults
 from mien.files.json_values import Number
@@ -68,7 +68,7 @@ def has_ensemble(metrics: Mapping[str, MetricSummary]) -> bool:
 
 
 def metric_rows(
-    metrics: Mapping[str, MetricSummary], family: str, names: Mapping[str, str]
+    metrics: Mapping[str, MetricSummary], known: Mapping[str, Metric], names: Mapping[str, str]
 ) -> list[list[str]]:
     """Return a row for each metric: name, mean, deviation, ensemble, intervals.
 
@@ -77,12 +77,12 @@ def metric_rows(
 
     Args:
         metrics: The metrics of a task.
-        family: Key of ``METRICS``.
+        known: Their entries of ``METRICS[family]`` or ``TARGET_METRICS[kind]``.
         names: What each metric is called in the table.
     """
     rows = []
     for name, summary in metrics.items():
-        metric = METRICS[family][name]
+        metric = known[name]
         row = [names[name], format_value(summary.mean, metric)]
         row.append(format_value(summary.deviation, metric))
         if has_ensemble(metrics):

@@ -170,7 +170,8 @@ def _metric_table(metrics: Mapping[str, MetricSummary], run: FinishedRun) -> str
     heading = ["metric", "mean", "deviation", *ensemble, "95 % interval, clips"]
     if has_videos(metrics):
         heading.append("95 % interval, videos")
-    return markdown_table(heading, metric_rows(metrics, run.family, _metric_names(metrics, run)))
+    rows = metric_rows(metrics, METRICS[run.family], _metric_names(metrics, run))
+    return markdown_table(heading, rows)
 
 
 def _metric_names(metrics: Iterable[str], run: FinishedRun) -> dict[str, str]:

@@ -21,6 +21,7 @@ from mien.reports.label_tables import (
     rows_of_run,
 )
 from mien.reports.metric_cells import count_units, has_ensemble, has_videos, metric_rows
+from mien.reports.target_results.target_text import format_targets
 from mien.reports.text import (
     SOMEWHAT_FEW,
     count_words,
@@ -44,7 +45,7 @@ def format_run(values: Mapping[str, Any]) -> str:
     For test and valid, as far as there are predictions: mean and deviation over the seeds, the
     metric of the mean of their scores, and the 95 % interval over clips, and over videos where
     several clips come from one video; below, how
-    each metric counts.
+    each metric counts. The same for every further target.
     """
     run = run_metrics_from_json(values)
     family, corpus = run.family, name_corpus(run.corpus, is_synthetic=run.is_synthetic)
@@ -60,6 +61,7 @@ def format_run(values: Mapping[str, Any]) -> str:
             title = f"{split} of {corpus}, multimodal task{count_units(metrics)}"
             parts.append(f"{wrap(title)}\n{_format_metrics(metrics, family)}")
     parts += _format_unimodal(run)
+    parts += format_targets(run)
     parts += _format_agreement(run)
     parts += _format_attention(run)
     ensemble = "ensemble: the metric of the mean of the seeds' scores; " * (len(run.seeds) > 1)
@@ -69,9 +71,9 @@ def format_run(values: Mapping[str, Any]) -> str:
             "over the seeds, by clips or whole videos; they hold for these weights, not for other "
             "seeds"
         )
-        + "\n"
-        + _describe(family)
     )
+    if not run.described or any(run.splits.values()):
+        parts[-1] += f"\n{_describe(family)}"
     return "\n\n".join(parts)
 
 
@@ -102,7 +104,7 @@ def _format_metrics(metrics: Mapping[str, MetricSummary], family: str) -> str:
     if has_videos(metrics):
         heading.append("interval, videos")
     names = {name: label_metric(name, family) for name in metrics}
-    return format_table(heading, metric_rows(metrics, family, names))
+    return format_table(heading, metric_rows(metrics, METRICS[family], names))
 
 
 def _format_unimodal(run: RunMetrics) -> list[str]:
