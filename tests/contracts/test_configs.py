@@ -10,6 +10,7 @@ from helpers import AUDIO, TEXT, VIDEO, make_annotation, make_evidence
 import mien
 from mien.config import dump_toml, read_toml
 from mien.corpora import KNOWN
+from mien.corpora.emotion_layouts.layout_reader import LAYOUTS
 from mien.labels import build_labels
 from mien.labels.generator import LabelInputs
 from mien.models import MODELS, build_model
@@ -64,8 +65,8 @@ def test_settings_say_which_model_and_corpus_they_are_for(name):
     model, _, corpus = name.partition("-")
     assert config.model.name == model
     if config.corpus is not None:
-        assert config.corpus in KNOWN
-        assert corpus.split("-")[0] == config.corpus
+        assert config.corpus in {*KNOWN, *LAYOUTS}
+        assert f"{corpus}-".startswith(f"{config.corpus}-")
 
 
 @every_config
