@@ -45,7 +45,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev $(VENV)/.compiled
 	if command -v ldconfig > /dev/null; then .ci/system; fi
-	$(BIN)/mien assets get minilm face-landmarker expression whisper-tiny-en silero-vad
+	$(BIN)/mien assets get minilm mpnet face-landmarker expression whisper-tiny-en silero-vad
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal
 
 # mypy takes longer than all the others, and one core: make --jobs 2 check

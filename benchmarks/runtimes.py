@@ -22,7 +22,7 @@ import torch
 
 from mien.prediction.network import load_network
 from mien.prediction.onnx import OnnxNetwork, export_onnx
-from mien.prediction.predictor import DEFAULT_MODEL
+from mien.training.checkpoints.shipped_models import SHIPPED_MODELS
 from mien.training.loading import find_checkpoint
 from mien.types import Modality
 
@@ -33,7 +33,7 @@ def main() -> None:
     """Print one line per way."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("table", type=Path)
-    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    parser.add_argument("--model", type=Path, default=SHIPPED_MODELS["small"])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

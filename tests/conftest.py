@@ -70,7 +70,7 @@ def shipped():
     """The model that ships with the package; do not alter."""
     import mien
 
-    return mien.load()
+    return mien.load("small")
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from mien.training.settings import ExperimentConfig, list_configs, read_config
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CARD = ROOT / "src" / "mien" / "weights" / "MODEL_CARD.md"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), CARD])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *CARD.parent.glob("*.md")])
 LANGUAGES = {"python", "sh", "toml", "text", "diff"}
 SECTIONS = "features|text_encoder|model|labels|train"
 

@@ -49,7 +49,11 @@ def test_every_file_of_the_package_is_in_it(wheel):
         for path in (ROOT / "src" / "mien").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {"mien/py.typed", "mien/weights/default.safetensors"} <= files
+    assert {
+        "mien/py.typed",
+        "mien/weights/default.safetensors",
+        "mien/weights/small.safetensors",
+    } <= files
     assert files - set(wheel.namelist()) == set()
     assert {name for name in wheel.namelist() if name.startswith("mien/")} == files
 

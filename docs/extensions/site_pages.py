@@ -22,6 +22,7 @@ _PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "src/mien/weights/MODEL_CARD.md": "model-card.md",
+    "src/mien/weights/MODEL_CARD-small.md": "model-card-small.md",
 }
 
 

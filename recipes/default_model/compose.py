@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 from faces import Animator
-from items import SCALE, Item, Look, Text, Voice
+from items import EMOTIONS, SCALE, Item, Look, Text, Voice
 from scipy.stats import norm
 
 from mien.extraction.clip import ExtractionSettings
@@ -27,6 +27,8 @@ from mien.types import (
     Modality,
     SeriesSource,
     Split,
+    Target,
+    TargetKind,
     Task,
 )
 
@@ -93,6 +95,19 @@ class Joined:
         return {Task.FUSION: float(SCALE.clip(np.float64(fused)))} | {
             Task(m): item.label for m, item in items.items()
         }
+
+    def shares(self, weights: Weights) -> dict[Task, tuple[float, ...]]:
+        """Return the share of each emotion in the items of which that is known, and together.
+
+        Together they are the mean of those of voice and face, weighted as in the label; words, of
+        which no emotion is known, leave it as it is.
+        """
+        known = {m: item.shares for m, item in self.items.items() if item.shares}
+        if not known:
+            return {}
+        counted = np.array([getattr(weights, modality) for modality in known])
+        mean = counted @ np.array(list(known.values())) / counted.sum()
+        return {Task.FUSION: tuple(mean.tolist())} | {Task(m): own for m, own in known.items()}
 
 
 class Deck:
@@ -244,7 +259,8 @@ def make_material(
     A still in train or in a made pair becomes a series; alone in valid or test it stays one step.
     """
     clips = tuple(_to_clip(one, weights) for one in joined)
-    corpus = Corpus(name=name, language="en", scale=SCALE, clips=clips)
+    emotion = Target(name="emotion", kind=TargetKind.CLASS, classes=EMOTIONS)
+    corpus = Corpus(name=name, language="en", scale=SCALE, clips=clips, targets=(emotion,))
 
     def read(modality: Modality) -> Iterator[np.ndarray]:
         size = len(made_by[modality].names)
@@ -293,11 +309,13 @@ def groups_of(joined: Iterable[Joined]) -> set[str]:
 
 
 def _to_clip(joined: Joined, weights: Weights) -> Clip:
+    shares = joined.shares(weights)
     return Clip(
         id=name_clip(joined),
         split=split_of(joined),
         transcript=joined.text.words if joined.text is not None else "",
         labels=joined.labels(weights),
+        targets={"emotion": shares} if shares else {},
     )
 
 

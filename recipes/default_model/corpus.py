@@ -44,8 +44,9 @@ SEED = 1111
 LOOK_SHARES = {"ferplus": 0.7, "taiwan": 0.3, "actor01": 0.0}
 #: Clips of valid and test that are composed without a transcript.
 HELD_OUT = Mixture(voices=0, looks=0, both=200)
-#: Transcripts that are composed with voices and faces; all were learned from before.
-NUM_TEXTS = 6000
+#: Transcripts of train in composed clips: all of CMU-MOSI, the target, and the rest of CMU-MOSEI,
+#: of which all were learned from before.
+NUM_TEXTS = 5000
 #: Most transcripts of CMU-MOSEI and faces of FER+ in valid: it is looked at after every epoch.
 MOST_VALID = {"mosei": 500, "ferplus": 700}
 
@@ -178,10 +179,13 @@ def _compose(
     )
     if split != "train":
         return list(_compose_held_out(split, said, decks, random))
-    if len(said) > most_texts:
-        said = [
-            said[place] for place in sorted(random.choice(len(said), most_texts, replace=False))
-        ]
+    target = [one for one in said if one.source == "mosi"]
+    others = [one for one in said if one.source != "mosi"]
+    most = max(most_texts - len(target), 0)
+    if len(others) > most:
+        chosen = sorted(random.choice(len(others), most, replace=False))
+        others = [others[place] for place in chosen]
+    said = target + others
     return list(compose(split, said, *decks, Mixture(), random))
 
 

@@ -30,7 +30,28 @@ VALENCE = {
     "disgust": -0.7,
     "surprised": 0.3,
 }
-EMOTIONS = dict(zip(("01", "02", "03", "04", "05", "06", "07", "08"), VALENCE, strict=True))
+ACTED = dict(zip(("01", "02", "03", "04", "05", "06", "07", "08"), VALENCE, strict=True))
+#: What is told apart, in the order of FER+'s votes; calm voices count as neutral.
+EMOTIONS = (
+    "neutral",
+    "happy",
+    "surprised",
+    "sad",
+    "angry",
+    "disgust",
+    "fearful",
+    "contempt",
+)
+#: The votes on the Taiwanese performers, by the same names.
+_TAIWANESE = {
+    "peace": "neutral",
+    "happy": "happy",
+    "surprise": "surprised",
+    "sad": "sad",
+    "angry": "angry",
+    "disgust": "disgust",
+    "fear": "fearful",
+}
 #: Actors of RAVDESS above these are in valid, and in test.
 LAST_TRAIN, LAST_VALID = 14, 17
 #: Of the 24 Taiwanese performers in order, every fourth is in test, and of the rest every sixth in
@@ -54,6 +75,8 @@ class Item:
         split: Where it is.
         label: On the scale -3 to 3.
         emotion: What is shown, if the source says; for tables.
+        shares: Share of each of ``EMOTIONS``: of the votes where people voted, else all of it is
+            what was to be shown; empty where the source says nothing.
     """
 
     name: str
@@ -62,6 +85,7 @@ class Item:
     split: Split
     label: float
     emotion: str = ""
+    shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +160,7 @@ def read_voices(store: Path) -> list[Voice]:
     voices = []
     for row, clip in enumerate(opened.clips):
         group, take = clip.id.split("$_$")
-        emotion = EMOTIONS[take.split("-")[0]]
+        emotion = ACTED[take.split("-")[0]]
         voices.append(
             Voice(
                 name=f"{group}-{take}",
@@ -145,10 +169,24 @@ def read_voices(store: Path) -> list[Voice]:
                 split=_split_actor(int(group.removeprefix("actor"))),
                 label=3 * VALENCE[emotion],
                 emotion=emotion,
+                shares=_all_of("neutral" if emotion == "calm" else emotion),
                 values=np.asarray(series[row], dtype=np.float32),
             )
         )
     return voices
+
+
+def _all_of(emotion: str) -> tuple[float, ...]:
+    """Return the shares of an emotion that was to be shown."""
+    return tuple(float(emotion == one) for one in EMOTIONS)
+
+
+def _share_votes(votes: np.ndarray, names: Sequence[str]) -> tuple[float, ...]:
+    """Return the share of each of ``EMOTIONS`` in the votes for one of them; empty without any."""
+    counts = dict(zip(names, votes.tolist(), strict=True))
+    chosen = [float(counts.get(one, 0.0)) for one in EMOTIONS]
+    total = sum(chosen)
+    return tuple(count / total for count in chosen) if total > 0 else ()
 
 
 def _split_actor(actor: int) -> Split:
@@ -172,6 +210,7 @@ def _read_ferplus(data: Path) -> list[Look]:
             split=str(arrays["split"][row]),
             label=3 * float(arrays["valence"][row]),
             emotion=str(arrays["emotion"][row]),
+            shares=_share_votes(arrays["votes"][row], arrays["vote_names"].tolist()),
             face=Face(shapes=arrays["blendshapes"][row], rest=None),
         )
         for row in kept.tolist()
@@ -198,6 +237,9 @@ def _read_taiwan(data: Path) -> list[Look]:
             split=splits[subjects[row]],
             label=3 * float(arrays["valence_perceived"][row]),
             emotion=str(arrays["emotion"][row]),
+            shares=_share_votes(
+                arrays["votes"][row], [_TAIWANESE[name] for name in arrays["vote_names"].tolist()]
+            ),
             face=Face(shapes=shapes[row], rest=rests[subjects[row]]),
         )
         for row in np.flatnonzero(arrays["found"]).tolist()
@@ -225,6 +267,7 @@ def _read_actor(data: Path) -> list[Look]:
             split="test",
             label=3 * VALENCE[str(arrays["emotion"][row])],
             emotion=str(arrays["emotion"][row]),
+            shares=_all_of(str(arrays["emotion"][row])),
             values=arrays["blendshapes"][row][arrays["found"][row]],
         )
         for row in range(len(arrays["image"]))

@@ -35,12 +35,12 @@ HERE = Path(__file__).parent
 LICENCE = "research and other non-commercial use, share alike"
 
 
-def main(data: Path, out: Path, seeds: tuple[int, ...]) -> None:
+def main(data: Path, out: Path, seeds: tuple[int, ...], read: Path | None) -> None:
     """Do all of it."""
     items = read_items(data, out).apart()
     joined = compose_all(items)
     store = write_corpus(items, joined, data, out, "store")
-    read = learn_to_read(items.texts, out)
+    read = read or learn_to_read(items.texts, out)
     config = mien.read_config(HERE / "settings.toml", [f"train.seeds={list(seeds)}"])
     run = mien.train(config, store, out / "run", init=read, resume=True)
     best = min(
@@ -74,22 +74,18 @@ def videos_read(texts: Sequence[Text]) -> set[str]:
 
 
 def learn_to_read(texts: Sequence[Text], out: Path) -> Path:
-    """Train on transcripts alone: those of CMU-MOSI, the target, occur three times."""
-    clips = []
-    for one in texts:
-        if one.source == "mosi" or one.split == "train":
-            copies = 3 if one.source == "mosi" and one.split == "train" else 1
-            name = one.name.removeprefix(f"{one.group}-")
-            clips += [
-                Clip(
-                    id=f"{one.group}{ID_SEPARATOR}{name}{'abc'[copy] if copy else ''}",
-                    split=one.split,
-                    transcript=one.words,
-                    labels={Task.FUSION: one.label},
-                )
-                for copy in range(copies)
-            ]
-    corpus = Corpus(name="text", language="en", scale=SCALE, clips=tuple(clips))
+    """Train on the transcripts of CMU-MOSEI alone."""
+    clips = tuple(
+        Clip(
+            id=f"{one.group}{ID_SEPARATOR}{one.name.removeprefix(f'{one.group}-')}",
+            split=one.split,
+            transcript=one.words,
+            labels={Task.FUSION: one.label},
+        )
+        for one in texts
+        if one.source == "mosei"
+    )
+    corpus = Corpus(name="text", language="en", scale=SCALE, clips=clips)
     material = Material(corpus=corpus, series=(), origin={"recipe": "recipes/default_model"})
     place = out / "text-store"
     store = mien.write_store(material, place, replace=place.exists())
@@ -102,5 +98,7 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path, help="Folder with the sources.")
     parser.add_argument("out", type=Path, help="Folder for all that is made.")
     parser.add_argument("--seeds", default="1111", help="Seeds, separated by commas.")
+    parser.add_argument("--read", type=Path, help="Run of the first stage, if it is there already.")
     given = parser.parse_args()
-    main(given.data, given.out, tuple(int(seed) for seed in given.seeds.split(",")))
+    seeds = tuple(int(seed) for seed in given.seeds.split(","))
+    main(given.data, given.out, seeds, given.read)

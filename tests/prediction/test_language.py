@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mien.prediction.spoken.language import find_doubt
+from mien.errors import ConfigError
+from mien.prediction.spoken.language import find_doubt, require_language
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -158,3 +159,21 @@ def test_hardly_any_transcript_of_a_corpus_is_doubted(corpus, language):
         texts = [row["text"] for row in csv.DictReader(file) if row["text"].strip()]
     doubted = [text for text in texts if find_doubt(text, language) is not None]
     assert len(doubted) <= len(texts) / 1000, doubted[:10]
+
+
+@pytest.mark.parametrize(
+    ("given", "which", "sentence"),
+    [
+        ("zh", "", "no model that reads Chinese comes with mien; train one on clips in Chinese"),
+        ("de", "run: ", "run: reads English; give a model that was trained on German"),
+        ("qq", "", "language 'qq' is not known; give a code of two letters"),
+    ],
+)
+def test_another_language_than_the_model_reads_is_refused(given, which, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        require_language(given, "en", which)
+
+
+def test_the_language_that_the_model_reads_is_taken():
+    require_language("en", "en", "")
+    require_language(None, "en", "")

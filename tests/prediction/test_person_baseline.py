@@ -5,25 +5,27 @@ import talking
 
 import mien
 from mien.errors import ConfigError, MediaError
-from mien.prediction.predictor import DEFAULT_MODEL
 from mien.prediction.presentation.text import format_prediction
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.checkpoints.shipped_models import SHIPPED_MODELS
 from mien.types import Modality
 
 _SECONDS = 1e-3  # of a person that count as much as train, so that a little of one shows
+
+SMALL = SHIPPED_MODELS["small"]
 
 
 @pytest.fixture(scope="module")
 def relative(tmp_path_factory):
     """The weights of the shipped model, as if they were trained to know people; do not alter."""
     path = tmp_path_factory.mktemp("models") / "relative.safetensors"
-    header = read_header(DEFAULT_MODEL)
+    header = read_header(SMALL)
     features = {"standardise": "speaker", "baseline_seconds": _SECONDS}
     features = {**header["config"]["features"], **features}
     config = {**header["config"], "features": features}
     alone = {**header["calibration"], "level": 0.5}
     header = {**header, "config": config, "calibration_alone": alone}
-    write_tensors(path, read_tensors(DEFAULT_MODEL), header)
+    write_tensors(path, read_tensors(SMALL), header)
     return path
 
 
@@ -42,7 +44,7 @@ def test_the_person_comes_from_the_recording_from_another_one_or_from_nowhere(re
     own = mien.load(relative).predict(long)
     none = mien.load(relative, baseline="none").predict(long)
     other = mien.load(relative, baseline=short).predict(long)
-    train = mien.load().predict(long)
+    train = mien.load("small").predict(long)
     assert len(own) == 2
     assert own.baseline.kind == "recording"
     assert own.baseline.seconds == {Modality.VIDEO: pytest.approx(4.0, abs=0.2)}
@@ -71,19 +73,19 @@ def test_a_single_utterance_has_nobody_to_be_compared_with(relative, faces):
     prediction = mien.load(relative).predict(faces[1])
     assert prediction.baseline.kind == "none"
     assert [a.score.value for a in prediction] == [
-        a.score.value for a in mien.load().predict(faces[1])
+        a.score.value for a in mien.load("small").predict(faces[1])
     ]
 
 
 def test_a_text_is_read_without_a_person(relative):
     prediction = mien.load(relative).predict_text("Not bad.")
     assert prediction.baseline.kind == "none"
-    assert prediction.answers == mien.load().predict_text("Not bad.").answers
+    assert prediction.answers == mien.load("small").predict_text("Not bad.").answers
 
 
 def test_a_model_that_knows_no_people_takes_no_baseline():
     with pytest.raises(ConfigError, match=r"features\.standardise=train.*leave --baseline out"):
-        mien.load(baseline="none")
+        mien.load("small", baseline="none")
 
 
 def test_another_recording_must_be_there_and_hold_somebody(relative, faces, tmp_path):

@@ -25,7 +25,6 @@ from mien.extraction.media import Source
 from mien.extraction.media.stills import grab_frames
 from mien.prediction.answer import Score, SpeechFacts, find_conflicts, name_sentiment
 from mien.prediction.explain import UtteranceInput, explain
-from mien.prediction.predictor import DEFAULT_MODEL
 from mien.prediction.presentation.text import (
     format_answers,
     format_legend,
@@ -36,12 +35,15 @@ from mien.prediction.result import Prediction
 from mien.prediction.spoken.transcripts import place_words, read_transcript
 from mien.prediction.spoken.utterances import LONGEST, SILENT_PIECE, cut
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, SHIPPED_MODELS
 from mien.training.experiment import train
 from mien.training.loading import load_model
 from mien.types import Modality, Scale, Task, Word
 
 CLIPS = Path(__file__).parents[3] / "shared" / "data" / "clips"
 TEXT, AUDIO, VIDEO = Modality
+
+SMALL = SHIPPED_MODELS["small"]
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +145,13 @@ def test_a_recording_of_several_that_is_not_there_is_named_before_any_is_read(
 def test_a_device_that_is_not_here_is_refused_when_a_model_is_loaded():
     missing = "cuda:1" if not torch.cuda.is_available() else "mps"
     with pytest.raises(ConfigError, match=rf"^device is '{missing}', which is not here; there are"):
-        mien.load(device=missing)
-    assert mien.load(device="cpu").network.device == torch.device("cpu")
+        mien.load("small", device=missing)
+    assert mien.load("small", device="cpu").network.device == torch.device("cpu")
 
 
 def test_a_model_is_shown_in_a_line(model):
     assert repr(model) == (
-        f"TrainedModel({str(DEFAULT_MODEL)!r}: trained on {model.header['corpus']}, on cpu)"
+        f"TrainedModel({str(SMALL)!r}: trained on {model.header['corpus']}, on cpu)"
     )
 
 
@@ -766,18 +768,30 @@ def test_a_model_of_published_features_says_why_it_cannot_judge_a_voice(trained,
 
 
 def test_a_checkpoint_of_other_extractors_says_so(tmp_path):
-    header = read_header(DEFAULT_MODEL)
+    header = read_header(SMALL)
     header["extraction"]["video"] = "blendshapes/9"
-    write_tensors(tmp_path / "m.safetensors", read_tensors(DEFAULT_MODEL), header)
+    write_tensors(tmp_path / "m.safetensors", read_tensors(SMALL), header)
     with pytest.raises(
         CheckpointError, match="'blendshapes/9', which this version of mien does not"
     ):
         _ = mien.load(tmp_path / "m.safetensors").network
 
 
-def test_the_model_that_ships_is_small_and_says_what_it_may_be_used_for():
-    assert DEFAULT_MODEL.stat().st_size < 10_000_000
-    assert "non-commercial" in read_header(DEFAULT_MODEL)["licence"]
+@pytest.mark.parametrize("name", SHIPPED_MODELS)
+def test_the_models_that_ship_are_small_and_say_what_they_may_be_used_for(name):
+    assert SHIPPED_MODELS[name].stat().st_size < 12_000_000
+    assert "non-commercial" in read_header(SHIPPED_MODELS[name])["licence"]
+
+
+def test_the_default_model_is_the_one_of_base_size_and_a_file_of_the_name_of_another_comes_first(
+    tmp_path, monkeypatch
+):
+    assert mien.load().checkpoint == DEFAULT_MODEL
+    assert mien.load().header["text_encoder"] == "mpnet"
+    assert mien.load("small").header["text_encoder"] == "minilm"
+    monkeypatch.chdir(tmp_path)
+    Path("small").write_bytes(SMALL.read_bytes())
+    assert mien.load("small").checkpoint == Path("small")
 
 
 # --- the command ----------------------------------------------------------------------------------

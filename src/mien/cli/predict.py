@@ -29,7 +29,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="RUN",
-        help="Run folder or checkpoint [default: the model that comes with mien].",
+        help="Run folder or checkpoint; small: the lighter of the models that come with mien "
+        "[default: the better one].",
     ),
 ]
 
@@ -53,6 +54,12 @@ def predict(
             help="Speech model: a name from mien assets, or a folder; auto: that of the training.",
         ),
     ] = "auto",
+    language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE", help="What is said or written, such as en [default: detected]."
+        ),
+    ] = None,
     device: Annotated[
         str,
         typer.Option(
@@ -121,17 +128,19 @@ def predict(
     from mien.prediction.output_files.outputs import OutputPaths  # takes seconds
     from mien.prediction.predictor import load
 
-    predictor = load(model, device=device, recogniser=recogniser, baseline=baseline)
+    predictor = load(
+        model, device=device, recogniser=recogniser, language=language, baseline=baseline
+    )
     source = name_transcript(transcript)
     outputs = OutputPaths(json=json_out, csv=csv_out, pictures=plot)
     num_jobs = jobs or num_processors()
     if text is not None:
         with busy("loading models"):
-            bring_missing(lambda: predictor.network, fetch=fetch)
+            bring_missing(predictor, lambda: predictor.network, fetch=fetch)
         _put_out(predictor, predictor.predict_text(text), outputs, None)
     elif len(paths) == 1 and not (resume and outputs.is_begun):
         with busy("loading models"):
-            bring_missing(lambda: predictor.make_ready(transcript=source), fetch=fetch)
+            bring_missing(predictor, lambda: predictor.make_ready(transcript=source), fetch=fetch)
         prediction = _predict_recording(predictor, paths[0], source, num_jobs)
         _put_out(predictor, prediction, outputs, paths[0])
     else:
@@ -150,9 +159,15 @@ def name_transcript(text: str) -> str | Path:
     return Path(text) if suffix in _TRANSCRIPTS else text
 
 
-def bring_missing(load: Callable[[], object], *, fetch: bool) -> None:
-    """Call ``load``; bring pretrained models that it lacks, if that is allowed."""
+def bring_missing(model: "TrainedModel", load: Callable[[], object], *, fetch: bool) -> None:
+    """Call ``load``; bring pretrained models that it lacks for a model, if that is allowed.
+
+    What a model takes is said before it is brought, and of the default model, that another takes
+    less.
+    """
     from mien.pretrained.assets import get_asset
+    from mien.pretrained.registry import known_assets
+    from mien.training.checkpoints.shipped_models import DEFAULT_MODEL
 
     brought: set[str] = set()
     while True:
@@ -162,6 +177,13 @@ def bring_missing(load: Callable[[], object], *, fetch: bool) -> None:
             if not fetch or not error.missing or error.missing in brought:
                 raise
             brought.add(error.missing)
+            asset = known_assets()[error.missing]
+            is_large = model.checkpoint == DEFAULT_MODEL and asset.need == "text encoder"
+            less = "; mien predict --model small takes less" if is_large else ""
+            print(
+                f"{asset.name} ({asset.need}, {asset.size / 1e6:.0f} MB) is downloaded once{less}",
+                file=sys.stderr,
+            )
             get_asset(error.missing, progress=lambda line: print(line, file=sys.stderr))
         else:
             return
@@ -268,7 +290,11 @@ class _ManyRecordings:
         from mien.prediction.presentation.text import format_answers, format_legend
 
         with busy("loading models"):
-            bring_missing(lambda: self._model.make_ready(transcript=self._transcript), fetch=fetch)
+            bring_missing(
+                self._model,
+                lambda: self._model.make_ready(transcript=self._transcript),
+                fetch=fetch,
+            )
         legend = ""
         for prediction in predict_recordings(
             self._predict, self._paths, self._files, on_failure=self._report_failure

@@ -17,7 +17,10 @@ __all__ = ["announce_state", "serve"]
 def serve(
     model: Annotated[
         Path | None,
-        typer.Option(help="Run folder or checkpoint [default: the model that comes with mien]."),
+        typer.Option(
+            help="Run folder or checkpoint; small: the lighter of the models that come with mien "
+            "[default: the better one]."
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[

@@ -55,18 +55,14 @@ def export_onnx(
 ) -> None:
     """Write a trained network as ONNX, checked against torch.
 
-    For the model that ships, give default as RUN.
+    For a model that comes with mien, give its name as RUN: default or small.
     """
     target = choose_out(out, out_option)
     require("onnx", "onnxruntime", extra="onnx")
-    is_default = str(run) == "default" and not run.exists()
-    if not is_default:
-        require_trained(run)
+    require_trained(run)
     from mien.prediction.onnx import export_onnx as export  # takes seconds
-    from mien.prediction.predictor import DEFAULT_MODEL
 
-    source = DEFAULT_MODEL if is_default else run
-    made = export(source, target, int8=int8, replace=replace)
+    made = export(run, target, int8=int8, replace=replace)
     rows = [(made.path, made.difference), (made.int8, made.int8_difference)]
     for file, apart in rows:
         if file is not None and apart is not None:

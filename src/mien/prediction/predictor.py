@@ -21,6 +21,7 @@ from mien.prediction.first_pass import explain_emptiness, warn_of_loss
 from mien.prediction.network import Network, load_network
 from mien.prediction.recording import PredictionListener, RecordingReader
 from mien.prediction.result import FailedPrediction, Prediction, PredictionList, attempt
+from mien.prediction.spoken.language import require_language
 from mien.prediction.spoken.text_input import count_notes, read_text
 from mien.prediction.spoken.text_utterances import (
     Unscored,
@@ -33,6 +34,7 @@ from mien.processes import num_processors
 from mien.tensors import find_device, move_to
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.header import check_header
+from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, find_card
 from mien.training.loading import BaselineUse, dataset_of, find_checkpoint, load_model
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.settings import ExperimentConfig, read_stored_config
@@ -40,43 +42,45 @@ from mien.types import Modality, Split
 
 __all__ = ["DEFAULT_MODEL", "TrainedModel", "load"]
 
-#: The model that comes with the package; MODEL_CARD.md beside it describes it.
-DEFAULT_MODEL = Path(__file__).parents[1] / "weights" / "default.safetensors"
-
 
 def load(
     path: RunFolder | SeedFolder | str | Path | None = None,
     *,
     device: str = "cpu",
     recogniser: str = "auto",
+    language: str | None = None,
     baseline: str | Path | None = None,
 ) -> "TrainedModel":
     """Open a trained model.
 
     Args:
-        path: A run or its folder (its first seed), a seed's folder, or a checkpoint; None for the
-            model that comes with the package.
+        path: A run or its folder (its first seed), a seed's folder, a checkpoint, or ``small``:
+            the lighter of the models that come with the package; None for the other, ``default``.
         device: Where the network and its text encoder compute: ``cpu``, ``cuda``, ``cuda:1``,
             ``mps``, or ``auto``. Features of recordings are made on the CPU in any case.
         recogniser: What recognises speech: ``auto`` for that of the training, else the usual one of
             the language; a name that ``mien assets`` lists; a folder with a Whisper model.
-        baseline: Of a model that was trained with ``features.standardise=speaker``, against whom
-            voice and face of a recording are read: ``recording``, each utterance against the
-            others, which None stands for; ``none``; or another recording of the same person.
+        language: ISO 639-1 code of what is said; by default it is detected where that can be done.
+        baseline: Of a model with ``features.standardise=speaker``, against whom voice and face are
+            read: ``recording``, each utterance against the others, which None stands for; ``none``;
+            or another recording of the same person.
 
     Raises:
-        ConfigError: If there is no such device here, or the model knows no baselines.
+        ConfigError: If there is no such device, language or baseline for it.
         CheckpointError: If there is none, it is damaged, or its training diverged.
     """
     find_device(device, "device")
     checkpoint = DEFAULT_MODEL if path is None else find_checkpoint(path)
     header = read_header(checkpoint)
-    config = check_header(header, checkpoint).read_config(checkpoint)
+    facts = check_header(header, checkpoint)
+    config = facts.read_config(checkpoint)
+    require_language(language, facts.language, "" if path is None else f"{path}: ")
     return TrainedModel(
         checkpoint=checkpoint,
         header=header,
         device=device,
         recogniser=recogniser,
+        language=language,
         baseline=read_choice(config, checkpoint, baseline),
     )
 
@@ -91,20 +95,22 @@ class TrainedModel:
         checkpoint: Its file.
         header: Its header: settings, corpus, scale, encoders, the videos it has seen.
         device: Where it computes.
-        recogniser: What recognises speech, as in ``load``.
-        baseline: Against whom voice and face are read, as in ``load``.
+        recogniser: What recognises speech, as in ``load``; so are the others.
+        language: What is said.
+        baseline: Against whom voice and face are read.
     """
 
     checkpoint: Path
     header: Mapping[str, Any]
     device: str = "cpu"
     recogniser: str = "auto"
+    language: str | None = None
     baseline: BaselineChoice | Path | None = None
 
     def __repr__(self) -> str:
         """Return its file, and on what it was trained."""
-        where = f"{self.header.get('corpus', 'an unknown corpus')}, on {self.device}"
-        return f"TrainedModel({str(self.checkpoint)!r}: trained on {where})"
+        corpus = self.header.get("corpus", "an unknown corpus")
+        return f"TrainedModel({str(self.checkpoint)!r}: trained on {corpus}, on {self.device})"
 
     @property
     def config(self) -> ExperimentConfig:
@@ -114,7 +120,7 @@ class TrainedModel:
     @property
     def card(self) -> Path | None:
         """Its model card, which lies beside the weights with their licence; None if it has none."""
-        return card if (card := self.checkpoint.with_name("MODEL_CARD.md")).is_file() else None
+        return find_card(self.checkpoint)
 
     @cached_property
     def network(self) -> Network:
@@ -124,7 +130,7 @@ class TrainedModel:
     @cached_property
     def recording_reader(self) -> RecordingReader:
         """What makes the input of the network from a recording, with its extractors."""
-        return RecordingReader(self.network, self.recogniser)
+        return RecordingReader(self.network, self.recogniser, self.language)
 
     def make_ready(self, *, transcript: str | Path = "auto") -> None:
         """Load all that a recording will need, so that what is missing shows at once.
@@ -273,11 +279,9 @@ class TrainedModel:
         """
         if isinstance(text, str):
             return self._predict_inputs([read_whole_text(self.network, text, "text")])[0]
+        numbered = enumerate(text, start=1)
         return self._predict_inputs(
-            [
-                read_whole_text(self.network, given, f"text {number}")
-                for number, given in enumerate(text, start=1)
-            ]
+            [read_whole_text(self.network, given, f"text {number}") for number, given in numbered]
         )
 
     def predict_features(

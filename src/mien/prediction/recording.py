@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -79,11 +79,16 @@ class RecordingReader:
         network: What will read the series.
         recogniser: An asset or a folder; ``auto`` for the recogniser of the training, or the usual
             one of the language.
+        language: ISO 639-1 code of what is spoken, which is that of the network; None if it is to
+            be detected.
     """
 
-    def __init__(self, network: Network, recogniser: str = "auto") -> None:
+    def __init__(
+        self, network: Network, recogniser: str = "auto", language: str | None = None
+    ) -> None:
         self._network = network
         self._recogniser = recogniser
+        self._language_is: Literal["given", "expected"] = "given" if language else "expected"
 
     @cached_property
     def tools(self) -> Tools:
@@ -107,7 +112,7 @@ class RecordingReader:
         if name == "auto" and settings is not None:
             name = settings.recogniser or name
         audio = self.tools.extractors.get(Modality.AUDIO)
-        return SpeechRecogniser(name, language, language_is="expected", encoder=audio)
+        return SpeechRecogniser(name, language, language_is=self._language_is, encoder=audio)
 
     @property
     def reads_text(self) -> bool:

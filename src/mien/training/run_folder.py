@@ -45,12 +45,14 @@ from mien.evaluation.predictions import Predictions, read_predictions
 from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
 from mien.notebooks import html_table, make_frame, number_or_nan
+from mien.training.checkpoints.shipped_models import find_shipped
 from mien.types import EVALUATED_SPLITS, REPORTED_SPLITS, Split, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mien.training.settings import ExperimentConfig
+    from mien.training.checkpoints.shipped_models import find_shipped
+from mien.training.settings import ExperimentConfig
 
 __all__ = ["RunFolder", "SeedFolder", "find_checkpoint", "open_run", "read_json", "summarise_run"]
 
@@ -292,12 +294,14 @@ def open_run(run: RunFolder | str | Path) -> RunFolder:
 def find_checkpoint(trained: RunFolder | SeedFolder | str | Path) -> Path:
     """Return the checkpoint of ``trained``: itself, that of a seed, or of a run's first seed.
 
-    Seeds of a run folder that diverged are passed over.
+    Seeds of a run folder that diverged are passed over. The name of a model that comes with the
+    package stands for its file, unless there is a file or folder of that name.
 
     Raises:
         CheckpointError: If there is none, or every training there is diverged.
     """
     path = trained.path if isinstance(trained, RunFolder | SeedFolder) else Path(trained)
+    path = find_shipped(path) or path
     if path.is_file():
         return path
     if (path / "best.safetensors").is_file() or (path / "failed.json").is_file():

@@ -8,13 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mien.errors import ConfigError
 from mien.files.atomic import output_error
 from mien.prediction.spoken.transcripts import split_words
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-__all__ = ["Doubt", "find_doubt", "name_language"]
+__all__ = ["Doubt", "find_doubt", "name_language", "require_language"]
 
 #: How much likelier, as a difference of log likelihoods, another language must be than that of the
 #: model. docs/decisions.md has the counts by which it was chosen.
@@ -181,6 +182,34 @@ def name_language(code: str) -> str:
     ('Chinese', "language 'xx'")
     """
     return _NAMES.get(code, f"language {code!r}")
+
+
+def require_language(given: str | None, read: str, which: str) -> None:
+    """Refuse what is said in another language than a model reads.
+
+    Args:
+        given: ISO 639-1 code of what is said; None if nobody has told it.
+        read: Of what the model reads.
+        which: Which model that is, for the message; empty for the one that comes with mien.
+
+    Raises:
+        ConfigError: If they differ, or there is no such language.
+    """
+    if given is None or given == read:
+        return
+    if given not in _NAMES:
+        raise ConfigError(
+            f"language {given!r} is not known; give a code of two letters, such as en or zh"
+        )
+    language = name_language(given)
+    if not which:
+        raise ConfigError(
+            f"no model that reads {language} comes with mien; train one on clips in {language} "
+            "(mien train) and give it with --model"
+        )
+    raise ConfigError(
+        f"{which}reads {name_language(read)}; give a model that was trained on {language}"
+    )
 
 
 def _has_letters(word: str, wanted: list[str]) -> bool:
