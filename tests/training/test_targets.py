@@ -18,6 +18,7 @@ from mien.errors import CheckpointError, ConfigError, StoreError
 from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json, run_metrics_to_json
 from mien.evaluation.target_metrics import evaluate_target
 from mien.reports.comparison import compare_runs
+from mien.reports.comparison_tables import format_comparison_as
 from mien.reports.finished_run import read_run
 from mien.reports.run_text import format_run
 from mien.training.experiment import evaluate, train
@@ -104,12 +105,18 @@ def check_metrics(run, test):
     assert "valence" not in of_run.classes["test"]
 
 
-def test_reports_and_comparisons_of_sentiment_are_refused_where_there_is_none(stores, tmp_path):
+def test_runs_without_sentiment_are_compared_and_printed(stores, tmp_path):
     run = train(make_config(labels=COPY, train={"epochs": 1}), stores["none"], tmp_path / "run")
     with pytest.raises(CheckpointError, match="predicts no sentiment, of which reports are"):
         read_run(run)
-    with pytest.raises(CheckpointError, match="predicts no sentiment, of which runs are compared"):
-        compare_runs([run, run])
+    comparison = compare_runs([run, run])
+    assert [target.name for target in comparison.targets] == [target.name for target in TARGETS]
+    assert comparison.metrics["emotion/uar"][1].to_first.difference == 0
+    assert 0 < comparison.target_clips["emotion"] < 20
+    for kind in ("text", "markdown", "latex", "csv", "json"):
+        text = format_comparison_as(comparison, kind)
+        assert "spearman" in text
+        assert "acc2" not in text
     text = format_run(evaluate(run))
     assert max(map(len, text.splitlines())) <= 80
     for words in ("1 seed", "emotion, multimodal task", "uar (UA) %", "ccc: concordance", "map %"):

@@ -6,19 +6,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from jaxtyping import Float
-
 from mien.errors import CheckpointError
-from mien.evaluation.bootstrap import Draws, Resampled, come_from_videos, draw_units, resample
-from mien.evaluation.formulas import Scores
+from mien.evaluation.bootstrap import Draws, Resampled, resample
 from mien.evaluation.intervals import Comparison
 from mien.evaluation.metrics import METRICS, Metric
-from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import SeedSummary, holm, summarise_seeds
+from mien.evaluation.target_metrics.target_table import TARGET_METRICS
 from mien.notebooks import html_table, make_frame
+from mien.reports.target_results.compared_scores import (
+    SeedScores,
+    draw_runs,
+    find_shared,
+    predict_sentiment,
+    read_seeds,
+    stack_seeds,
+    take_annotated,
+)
+from mien.reports.target_results.shown_metrics import shown_metrics
 from mien.training.run_folder import RunFolder, open_run
-from mien.types import Split, Task, video_of
+from mien.types import Split, Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +94,9 @@ class RunComparison:
             without one are absent.
         baselines: Against whom clips were read, as ``RunMetrics.baseline``, by the name of the run;
             runs of models that know no baselines are absent.
+        targets: What all of them predict besides sentiment, or in its place. The metrics of a
+            target are in ``metrics`` behind its name: ``emotion/uar``.
+        target_clips: On how many clips each target is compared: those annotated for it.
     """
 
     corpus: str
@@ -102,6 +111,21 @@ class RunComparison:
     metrics: dict[str, tuple[ComparedRun, ...]]
     failed_seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     baselines: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    target_clips: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def has_sentiment(self) -> bool:
+        """Whether metrics of sentiment are compared."""
+        return any("/" not in name for name in self.metrics)
+
+    def metric(self, name: str) -> Metric:
+        """Return the entry of the tables of metrics that a key of ``metrics`` stands for."""
+        target, _, own = name.rpartition("/")
+        if not target:
+            return METRICS[self.family][own]
+        kind = next(each.kind for each in self.targets if each.name == target)
+        return TARGET_METRICS[kind][own]
 
     def __repr__(self) -> str:
         """Return the runs, and on what they were compared."""
@@ -194,16 +218,6 @@ def _cells_of(metric: str, run: ComparedRun) -> tuple[str | None, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SeedScores:
-    """The scores of a run on a split: one row per seed."""
-
-    name: str
-    ids: tuple[str, ...]
-    scores: Float[np.ndarray, "K N"]
-    targets: Scores
-
-
 def compare_runs(runs: Sequence[RunFolder | str | Path], split: Split = "test") -> RunComparison:
     """Compare every run with the first one, metric by metric, on the same clips.
 
@@ -227,24 +241,32 @@ def compare_runs(runs: Sequence[RunFolder | str | Path], split: Split = "test") 
     for key in ("corpus", "family"):
         _check_same(opened, key, [str(getattr(run, key)) for run in facts])
     names = _name_runs(opened)
-    scores = [_read_scores(*pair, split) for pair in zip(opened, names, strict=True)]
-    scores = [scores[0], *(_align(run, scores[0], split) for run in scores[1:])]
-    videos = np.array([video_of(name) for name in scores[0].ids])
-    has_videos = come_from_videos(videos)
-    draws = draw_units(len(videos), videos if has_videos else None)
+    read = [read_seeds(run, split) for run in opened]
+    shared = find_shared(opened, read)
+    compared = {
+        key: take_annotated(
+            [stack_seeds(*pair, key) for pair in zip(names, read, strict=True)], split
+        )
+        for key in ([""] if predict_sentiment(read) else []) + [each.name for each in shared]
+    }
+    draws = {key: draw_runs(runs_of[0].ids) for key, runs_of in compared.items()}
+    tables = {"": METRICS[facts[0].family]}
+    tables |= {each.name: shown_metrics(each.kind) for each in shared}
+    main = next(iter(compared))
     return RunComparison(
         corpus=facts[0].corpus,
         is_synthetic=facts[0].is_synthetic,
         family=facts[0].family,
         split=split,
-        unit="video" if has_videos else "clip",
-        num_clips=len(videos),
-        num_units=draws.num_units,
+        unit="video" if draws[main].num_units < len(draws[main].units) else "clip",
+        num_clips=len(draws[main].units),
+        num_units=draws[main].num_units,
         runs=names,
-        num_seeds=tuple(len(run.scores) for run in scores),
+        num_seeds=tuple(map(len, read)),
         metrics={
-            name: _compare_metric(scores, metric, draws)
-            for name, metric in METRICS[facts[0].family].items()
+            f"{key}/{name}" if key else name: _compare_metric(runs_of, metric, draws[key])
+            for key, runs_of in compared.items()
+            for name, metric in tables[key].items()
         },
         failed_seeds={
             name: tuple(run.failed_seeds)
@@ -256,6 +278,8 @@ def compare_runs(runs: Sequence[RunFolder | str | Path], split: Split = "test") 
             for name, run in zip(names, facts, strict=True)
             if run.baseline is not None
         },
+        targets=shared,
+        target_clips={each.name: len(draws[each.name].units) for each in shared},
     )
 
 
@@ -274,61 +298,8 @@ def _name_runs(runs: Sequence[RunFolder]) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(str(run.path) for run in runs)
 
 
-def _read_scores(run: RunFolder, name: str, split: Split) -> _SeedScores:
-    each: list[Predictions] = []
-    for seed in run.results().seeds:
-        predictions = run.seed(seed).predictions(split)
-        if predictions is None:
-            raise CheckpointError(
-                f"{run.seed(seed).path}: has no predictions on {split}; choose another split"
-            )
-        if each and predictions.ids != each[0].ids:
-            raise CheckpointError(
-                f"{run.seed(seed).path}: its {split} clips are not those of the run's other "
-                "seeds; train the run again"
-            )
-        each.append(predictions)
-    if not each:
-        raise CheckpointError(f"{run.path}: has no finished seed; train it first")
-    if Task.FUSION not in each[0].scores:
-        raise CheckpointError(
-            f"{run.path}: predicts no sentiment, of which runs are compared; compare the tables "
-            f"predictions-{split}.csv of its seeds"
-        )
-    return _SeedScores(
-        name=name,
-        ids=each[0].ids,
-        scores=np.stack([seed.scores[Task.FUSION] for seed in each]),
-        targets=each[0].targets[Task.FUSION],
-    )
-
-
-def _align(run: _SeedScores, first: _SeedScores, split: Split) -> _SeedScores:
-    """Bring the clips of a run into the order of the first one's."""
-    missing = sorted(set(first.ids) ^ set(run.ids))
-    if missing:
-        lacks, has = (run, first) if missing[0] in first.ids else (first, run)
-        raise CheckpointError(
-            f"{split} of {lacks.name} lacks clip {missing[0]!r}, which {has.name} has "
-            f"({len(missing)} clips are in one of them only); compare runs on the same clips"
-        )
-    row_of = {name: row for row, name in enumerate(run.ids)}
-    rows = np.array([row_of[name] for name in first.ids], dtype=np.int64)
-    targets = run.targets[rows]
-    unlike = np.flatnonzero(~np.isclose(targets, first.targets, rtol=0, atol=1e-6))
-    if unlike.size:
-        row = unlike[0]
-        raise CheckpointError(
-            f"{split} clip {first.ids[row]!r}: annotated {float(targets[row])!r} in {run.name}, "
-            f"{float(first.targets[row])!r} in {first.name}; compare runs on the same annotations"
-        )
-    return _SeedScores(
-        name=run.name, ids=first.ids, scores=run.scores[:, rows], targets=first.targets
-    )
-
-
 def _compare_metric(
-    runs: Sequence[_SeedScores], metric: Metric, draws: Draws
+    runs: Sequence[SeedScores], metric: Metric, draws: Draws
 ) -> tuple[ComparedRun, ...]:
     """Resample every run once, and compare each with the first."""
     first, *others = [resample(run.scores, run.targets, metric, draws) for run in runs]
@@ -348,7 +319,7 @@ def _correct(p_values: Sequence[float]) -> list[float]:
 
 
 def _summarise(
-    run: _SeedScores, drawn: Resampled, to_first: Comparison | None, p_corrected: float
+    run: SeedScores, drawn: Resampled, to_first: Comparison | None, p_corrected: float
 ) -> ComparedRun:
     interval = drawn.interval()
     return ComparedRun(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from mien.data.clips.target_json import targets_to_json
 from mien.errors import ConfigError
 from mien.evaluation.metrics import METRICS
 from mien.files.json_values import json_number
@@ -82,7 +83,7 @@ def is_marked(comparison: RunComparison, metric: str, number: int) -> bool:
         number: Which of its runs, from 0.
     """
     runs = comparison.metrics[metric]
-    sign = 1.0 if METRICS[comparison.family][metric].higher_is_better else -1.0
+    sign = 1.0 if comparison.metric(metric).higher_is_better else -1.0
     means = [sign * run.seeds.mean for run in runs]
     if any(math.isnan(mean) for mean in means) or means[number] < max(means):
         return False
@@ -124,7 +125,15 @@ def comparison_to_dict(comparison: RunComparison) -> dict[str, Any]:
             ]
             for metric, compared in comparison.metrics.items()
         },
+        **_describe_targets(comparison),
     }
+
+
+def _describe_targets(comparison: RunComparison) -> dict[str, Any]:
+    if not comparison.targets:
+        return {}
+    described = targets_to_json(comparison.targets)
+    return {"targets": described, "target_clips": dict(comparison.target_clips)}
 
 
 def _numbers(comparison: RunComparison, metric: str, number: int) -> dict[str, Any]:
@@ -219,8 +228,7 @@ def _latex(comparison: RunComparison) -> str:
 
 
 def _better(comparison: RunComparison) -> list[bool]:
-    family = METRICS[comparison.family]
-    return [family[metric].higher_is_better for metric in comparison.metrics]
+    return [comparison.metric(name).higher_is_better for name in comparison.metrics]
 
 
 def _with_arrow(metric: str, higher_is_better: bool) -> str:  # noqa: FBT001  # for map
@@ -233,7 +241,7 @@ def _means(
     """Return the cells of a run: mean, deviation, and whether it is marked."""
     cells = []
     for metric, runs in comparison.metrics.items():
-        seeds, kind = runs[number].seeds, METRICS[comparison.family][metric]
+        seeds, kind = runs[number].seeds, comparison.metric(metric)
         values = format_value(seeds.mean, kind), format_value(seeds.deviation, kind)
         cells.append(show(*values, is_marked(comparison, metric, number)))
     return cells
@@ -254,7 +262,7 @@ def _latex_mean(mean: str, deviation: str, is_best: bool) -> str:  # noqa: FBT00
 def _difference_rows(comparison: RunComparison) -> list[list[str]]:
     rows = []
     for metric, runs in comparison.metrics.items():
-        kind = METRICS[comparison.family][metric]
+        kind = comparison.metric(metric)
         for run in runs[1:]:
             less = run.to_first
             if less is not None:
@@ -277,7 +285,7 @@ def _caption(comparison: RunComparison) -> str:
     sentences = [
         f"Multimodal task on {comparison.split} of {corpus}, {_count_clips(comparison)}.",
         f"Mean ± standard deviation over the seeds ({_count_seeds(comparison)}).",
-        f"Acc and F1 in percent{_describe_zeros(comparison.family)}.",
+        f"Acc and F1 in percent{_describe_zeros(comparison)}.",
         "Bold: the best mean, where the 95 % interval of its difference to "
         f"{comparison.runs[0]}, over clips and seeds, excludes 0.",
     ]
@@ -320,10 +328,12 @@ def _count_seeds(comparison: RunComparison) -> str:
     return ", ".join(f"{name}: {num}" for name, num in pairs)
 
 
-def _describe_zeros(family: str) -> str:
+def _describe_zeros(comparison: RunComparison) -> str:
     """Return how the two-class metrics count clips annotated 0, in brackets."""
+    if not comparison.has_sentiment:
+        return ""
     readings: dict[str, list[str]] = {}
-    for name, metric in METRICS[family].items():
+    for name, metric in METRICS[comparison.family].items():
         if name.startswith(("acc2", "f1")):
             _, _, zeros = metric.description.rpartition("; ")
             readings.setdefault(zeros, []).append(name_metric(name))

@@ -1,10 +1,10 @@
 """Runs and comparisons of runs to text of 80 columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mien.evaluation.label_agreement import PARTS
-from mien.evaluation.metrics import METRICS
+from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.metrics_file.run_metrics import (
     MetricSummary,
     RunMetrics,
@@ -21,6 +21,7 @@ from mien.reports.label_tables import (
     rows_of_run,
 )
 from mien.reports.metric_cells import count_units, has_ensemble, has_videos, metric_rows
+from mien.reports.target_results.shown_metrics import describe_shown
 from mien.reports.target_results.target_text import format_targets
 from mien.reports.text import (
     SOMEWHAT_FEW,
@@ -170,32 +171,52 @@ def format_comparison(comparison: RunComparison) -> str:
     """Return how runs differ from the first one, metric by metric."""
     letters = [_letter(number) for number in range(len(comparison.runs))]
     corpus = name_corpus(comparison.corpus, is_synthetic=comparison.is_synthetic)
-    lines = [wrap(f"{comparison.split} of {corpus}: {count_words(comparison.num_clips, 'clip')}")]
-    for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
-        lines.append(wrap(f"{letter}: {name} ({count_words(num, 'seed')})", indent="   "))
-        failed = comparison.failed_seeds.get(name, ())
-        lines += [f"   seed {seed} diverged and is left out of all numbers" for seed in failed]
-        if comparison.baselines.get(name) == "speaker":
-            lines.append("   every clip is read against the other clips of its speaker")
-    heading = ["metric", "run", "mean", "deviation", f"minus {letters[0]}", "interval", "p", "Holm"]
-    rows = [
-        _compare_row(name, letter, run, comparison.family)
-        for name, runs in comparison.metrics.items()
-        for letter, run in zip(letters, runs, strict=True)
+    lines_of_runs = [
+        wrap(f"{comparison.split} of {corpus}: {count_words(comparison.num_clips, 'clip')}")
     ]
+    for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
+        lines_of_runs.append(wrap(f"{letter}: {name} ({count_words(num, 'seed')})", indent="   "))
+        failed = comparison.failed_seeds.get(name, ())
+        lines_of_runs += [
+            f"   seed {seed} diverged and is left out of all numbers" for seed in failed
+        ]
+        if comparison.baselines.get(name) == "speaker":
+            lines_of_runs.append("   every clip is read against the other clips of its speaker")
     note = (
         f"deviation: standard deviation over the seeds; minus {letters[0]}: difference of the "
         f"means to {letters[0]}, with a 95 % interval and a two-sided p value by Student's t, "
         f"{describe_pairing(comparison)}; Holm: p corrected for the number of runs "
-        f"compared with {letters[0]}; {_better(comparison.family)}"
+        f"compared with {letters[0]}; {_better(comparison)}"
     )
-    table = format_table(heading, rows)
-    return "\n\n".join(["\n".join(lines), table, f"{wrap(note)}\n{_describe(comparison.family)}"])
+    tables, described = [], [wrap(note)]
+    if comparison.has_sentiment:
+        own = [name for name in comparison.metrics if "/" not in name]
+        tables.append(_compare_table(comparison, own, letters))
+        described[0] += f"\n{_describe(comparison.family)}"
+    for target in comparison.targets:
+        own = [name for name in comparison.metrics if name.rpartition("/")[0] == target.name]
+        title = f"{target.name}, {count_words(comparison.target_clips[target.name], 'clip')}"
+        tables.append(f"{wrap(title)}\n{_compare_table(comparison, own, letters)}")
+        lines = [f"{target.name}: {target.describe()}", *describe_shown(target.kind)]
+        described.append("\n".join(wrap(line, indent="    ") for line in lines))
+    return "\n\n".join(
+        ["\n".join(lines_of_runs), *tables, "\n".join([wrap(note), *described[:1]]), *described[1:]]
+    )
 
 
-def _compare_row(name: str, letter: str, run: ComparedRun, family: str) -> list[str]:
-    metric, difference = METRICS[family][name], run.to_first
-    row = [label_metric(name, family), letter]
+def _compare_table(comparison: RunComparison, names: Sequence[str], letters: Sequence[str]) -> str:
+    heading = ["metric", "run", "mean", "deviation", f"minus {letters[0]}", "interval", "p", "Holm"]
+    rows = [
+        _compare_row(name.rpartition("/")[2], letter, run, comparison.metric(name))
+        for name in names
+        for letter, run in zip(letters, comparison.metrics[name], strict=True)
+    ]
+    return format_table(heading, rows)
+
+
+def _compare_row(name: str, letter: str, run: ComparedRun, metric: Metric) -> list[str]:
+    difference = run.to_first
+    row = [f"{name}{' %' * metric.is_share}", letter]
     row += [format_value(run.seeds.mean, metric), format_value(run.seeds.deviation, metric)]
     if difference is None:
         return [*row, "", "", "", ""]
@@ -233,8 +254,9 @@ def _describe_seeds(comparison: RunComparison) -> str:
     return ": a comparison of these weights, not of the methods, which takes several seeds each"
 
 
-def _better(family: str) -> str:
-    low = [name for name, metric in METRICS[family].items() if not metric.higher_is_better]
+def _better(comparison: RunComparison) -> str:
+    names = {name.rpartition("/")[2]: name for name in comparison.metrics}
+    low = [own for own, name in names.items() if not comparison.metric(name).higher_is_better]
     return f"lower is better for {', '.join(low)}, higher for the others"
 
 

@@ -73,9 +73,13 @@ def label_metric(name: str, family: str) -> str:
 def name_metric(name: str) -> str:
     """Return what papers call a metric; which reading it is stands behind it.
 
+    That of a target has the target before it: ``emotion/uar`` is ``emotion: uar``.
+
     >>> name_metric("mae"), name_metric("acc2_non0"), name_metric("f1_has0"), name_metric("acc7")
     ('MAE', 'Acc-2 (non0)', 'F1 (has0)', 'Acc-7')
     """
+    if "/" in name:  # of a target
+        return name.replace("/", ": ")
     base, _, reading = name.partition("_")
     letters = base.rstrip("0123456789")
     title = _PAPER_NAMES.get(letters, letters)

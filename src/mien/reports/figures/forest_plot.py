@@ -4,7 +4,6 @@ import math
 
 from matplotlib.figure import Figure
 
-from mien.evaluation.metrics import METRICS
 from mien.reports.comparison import ComparedRun, RunComparison
 from mien.reports.figures.panels import Estimate, IntervalPanel, draw_intervals
 from mien.reports.figures.words import keep_printable
@@ -25,7 +24,7 @@ def draw_differences(comparison: RunComparison) -> Figure:
     others = names[1:]
     panels = []
     for metric, runs in comparison.metrics.items():
-        kind = METRICS[comparison.family][metric]
+        kind = comparison.metric(metric)
         better = "higher" if kind.higher_is_better else "lower"
         estimates = [_estimate(run, 100.0 if kind.is_share else 1.0) for run in runs[1:]]
         panels.append(

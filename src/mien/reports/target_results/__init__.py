@@ -1,5 +1,5 @@
 """What runs give of classes, labels, intensities and scores beside sentiment, in tables.
 
 ``shown_metrics`` has the metrics that tables show and their rows, ``target_text`` the tables of a
-run for the terminal.
+run for the terminal. ``compared_scores`` finds what several runs predict of the same clips.
 """

@@ -1,0 +1,162 @@
+"""What runs that are compared predict of the same clips: sentiment, and targets they share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from mien.errors import CheckpointError
+from mien.evaluation.bootstrap import Draws, come_from_videos, draw_units
+from mien.evaluation.predictions import Predictions
+from mien.training.run_folder import RunFolder
+from mien.types import Split, Target, Task, video_of
+
+__all__ = [
+    "SeedScores",
+    "draw_runs",
+    "find_shared",
+    "predict_sentiment",
+    "read_seeds",
+    "stack_seeds",
+    "take_annotated",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedScores:
+    """What a run predicts of sentiment or a target on a split: one row per seed.
+
+    Attributes:
+        name: The run.
+        ids: Its clips.
+        scores: Scores, or K values of each clip.
+        targets: What is annotated.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    scores: Float[np.ndarray, "S N *K"]
+    targets: Float[np.ndarray, "N *K"]
+
+
+def read_seeds(run: RunFolder, split: Split) -> list[Predictions]:
+    """Read the predictions of every seed of a run.
+
+    Raises:
+        CheckpointError: If there are none, or seeds predict other clips.
+    """
+    each: list[Predictions] = []
+    for seed in run.results().seeds:
+        predictions = run.seed(seed).predictions(split)
+        if predictions is None:
+            raise CheckpointError(
+                f"{run.seed(seed).path}: has no predictions on {split}; choose another split"
+            )
+        if each and predictions.ids != each[0].ids:
+            raise CheckpointError(
+                f"{run.seed(seed).path}: its {split} clips are not those of the run's other "
+                "seeds; train the run again"
+            )
+        each.append(predictions)
+    if not each:
+        raise CheckpointError(f"{run.path}: has no finished seed; train it first")
+    return each
+
+
+def predict_sentiment(read: Sequence[Sequence[Predictions]]) -> bool:
+    """Return whether every run predicts sentiment."""
+    return all(Task.FUSION in seeds[0].scores for seeds in read)
+
+
+def find_shared(
+    runs: Sequence[RunFolder], read: Sequence[Sequence[Predictions]]
+) -> tuple[Target, ...]:
+    """Return the targets that all runs predict, in the order of the first one.
+
+    Raises:
+        CheckpointError: If one of them is not the same everywhere, or there is nothing to compare.
+    """
+    first = read[0][0].values
+    shared = tuple(
+        own.target
+        for name, own in first.items()
+        if Task.FUSION in own.truths
+        and not np.isnan(own.truths[Task.FUSION]).all()
+        and all(name in seeds[0].values for seeds in read)
+    )
+    for target in shared:
+        for run, seeds in zip(runs, read, strict=True):
+            if seeds[0].values[target.name].target != target:
+                raise CheckpointError(
+                    f"{run.path}: target {target.name!r} is not that of {runs[0].path} (other "
+                    "classes, or another scale); compare runs on the same data"
+                )
+    if not shared and not predict_sentiment(read):
+        raise CheckpointError(
+            f"compare: there is nothing that all of {', '.join(str(run.path) for run in runs)} "
+            "predict and that is annotated; compare runs that share sentiment or a target"
+        )
+    return shared
+
+
+def stack_seeds(name: str, seeds: Sequence[Predictions], key: str) -> SeedScores:
+    """Return what the seeds of a run predict of sentiment, or of the target of this name."""
+    if key:
+        scores = [each.values[key].values[Task.FUSION] for each in seeds]
+        targets = seeds[0].values[key].truths[Task.FUSION]
+    else:
+        scores = [each.scores[Task.FUSION] for each in seeds]
+        targets = seeds[0].targets[Task.FUSION]
+    return SeedScores(name=name, ids=seeds[0].ids, scores=np.stack(scores), targets=targets)
+
+
+def take_annotated(runs: Sequence[SeedScores], split: Split) -> list[SeedScores]:
+    """Return the runs on the annotated clips, all in the order of the first one's.
+
+    Raises:
+        CheckpointError: If runs predict other clips, or their annotations differ.
+    """
+    aligned = [runs[0], *(_align(run, runs[0], split) for run in runs[1:])]
+    targets = runs[0].targets
+    rows = np.flatnonzero(~np.isnan(targets.reshape(len(targets), -1)).any(axis=1))
+    return [
+        SeedScores(
+            name=run.name,
+            ids=tuple(run.ids[row] for row in rows),
+            scores=run.scores[:, rows],
+            targets=run.targets[rows],
+        )
+        for run in aligned
+    ]
+
+
+def draw_runs(ids: Sequence[str]) -> Draws:
+    """Draw videos where several clips come from one, else clips."""
+    videos = np.array([video_of(name) for name in ids])
+    return draw_units(len(videos), videos if come_from_videos(videos) else None)
+
+
+def _align(run: SeedScores, first: SeedScores, split: Split) -> SeedScores:
+    """Bring the clips of a run into the order of the first one's."""
+    missing = sorted(set(first.ids) ^ set(run.ids))
+    if missing:
+        lacks, has = (run, first) if missing[0] in first.ids else (first, run)
+        raise CheckpointError(
+            f"{split} of {lacks.name} lacks clip {missing[0]!r}, which {has.name} has "
+            f"({len(missing)} clips are in one of them only); compare runs on the same clips"
+        )
+    row_of = {name: row for row, name in enumerate(run.ids)}
+    rows = np.array([row_of[name] for name in first.ids], dtype=np.int64)
+    targets = run.targets[rows]
+    is_same = np.isclose(targets, first.targets, rtol=0, atol=1e-6, equal_nan=True)
+    unlike = np.flatnonzero(~is_same.reshape(len(rows), -1).all(axis=1))
+    if unlike.size:
+        row = unlike[0]
+        raise CheckpointError(
+            f"{split} clip {first.ids[row]!r}: annotated {targets[row].tolist()!r} in {run.name}, "
+            f"{first.targets[row].tolist()!r} in {first.name}; compare runs on the same annotations"
+        )
+    return SeedScores(
+        name=run.name, ids=first.ids, scores=run.scores[:, rows], targets=first.targets
+    )
