@@ -19,7 +19,8 @@ from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json, run_
 from mien.evaluation.target_metrics import evaluate_target
 from mien.reports.comparison import compare_runs
 from mien.reports.comparison_tables import format_comparison_as
-from mien.reports.finished_run import read_run
+from mien.reports.labels import report_labels
+from mien.reports.page import write_report
 from mien.reports.run_text import format_run
 from mien.training.experiment import evaluate, train
 from mien.training.loading import load_model
@@ -107,8 +108,12 @@ def check_metrics(run, test):
 
 def test_runs_without_sentiment_are_compared_and_printed(stores, tmp_path):
     run = train(make_config(labels=COPY, train={"epochs": 1}), stores["none"], tmp_path / "run")
-    with pytest.raises(CheckpointError, match="predicts no sentiment, of which reports are"):
-        read_run(run)
+    page = write_report(run).read_text()
+    for words in ("## emotion", "uar (UA) %", "annotated classes in rows", "## moods.of it"):
+        assert words in page
+    assert "acc2" not in page
+    with pytest.raises(CheckpointError, match="predicts no sentiment, whose generated labels"):
+        report_labels(run)
     comparison = compare_runs([run, run])
     assert [target.name for target in comparison.targets] == [target.name for target in TARGETS]
     assert comparison.metrics["emotion/uar"][1].to_first.difference == 0

@@ -102,7 +102,6 @@ def train(
     from mien.reports.run_text import format_run
     from mien.training.data_parallel.ranks import launched_number
     from mien.training.experiment import train as run_training
-    from mien.types import Task
 
     is_first = launched_number() == 0
     with (
@@ -124,16 +123,11 @@ def train(
             listener=progress,
         )
         if is_first:
-            report = None
-            if any(Task.FUSION in tasks for tasks in run.results().splits.values()):
-                progress.on_stage("writing the report")
-                report = write_report(run)
+            progress.on_stage("writing the report")
+            report = write_report(run)
     if is_first:
         print(format_run(run.metrics()))
-        if report is None:
-            print("\nno report: it is of sentiment, which is not predicted")
-        else:
-            print(f"\nreport: {report}")
+        print(f"\nreport: {report}")
     if run.failed_seeds:
         raise typer.Exit(_INCOMPLETE)
 

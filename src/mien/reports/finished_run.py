@@ -48,6 +48,12 @@ class FinishedRun:
         return name_corpus(self.metrics.corpus, is_synthetic=self.metrics.is_synthetic)
 
     @property
+    def has_sentiment(self) -> bool:
+        """Whether sentiment is predicted, beside targets or alone."""
+        splits = self.metrics.splits.values()
+        return not splits or any(Task.FUSION in tasks for tasks in splits)
+
+    @property
     def title(self) -> str:
         """Model and corpus."""
         return f"{self.config['model']['name']} on {self.corpus}"
@@ -67,7 +73,12 @@ class FinishedRun:
         return self.metrics.best_epochs[self.seeds.index(seed)]
 
     def examples(self) -> list[dict[str, Any]]:
-        """Return the clips whose attention is shown: those of the first seed that have some."""
+        """Return the clips whose attention is shown: those of the first seed that have some.
+
+        They are picked by their sentiment; without it there are none.
+        """
+        if not self.has_sentiment:
+            return []
         return [clip for clip in self.seeds[0].examples() if clip["attention"]]
 
 
@@ -114,11 +125,6 @@ def read_run(folder: RunFolder) -> FinishedRun:
     metrics = folder.results()
     if not metrics.seeds:
         raise CheckpointError(f"{folder.path}: has no finished seed; train it first")
-    if metrics.splits and not any(Task.FUSION in tasks for tasks in metrics.splits.values()):
-        raise CheckpointError(
-            f"{folder.path}: predicts no sentiment, of which reports are; its predictions are in "
-            "the tables predictions-SPLIT.csv of its seeds"
-        )
     seeds = tuple(folder.seed(seed) for seed in metrics.seeds)
     for seed in seeds:
         for name in ("metrics.json", "epochs.jsonl", "train.json"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from mien.errors import CheckpointError
 from mien.evaluation.label_agreement import (
     AGREEMENT,
     COPY,
@@ -100,9 +101,14 @@ def report_labels(run: RunFolder | str | Path) -> LabelReport:
         run: The run, or its folder.
 
     Raises:
-        CheckpointError: If the training has not ended, or the run has no unimodal task.
+        CheckpointError: If the training has not ended, or the run has no unimodal task, or
+            predicts no sentiment.
     """
     finished = read_run(open_run(run))
+    if not finished.has_sentiment:
+        raise CheckpointError(
+            f"{finished.folder.path}: predicts no sentiment, whose generated labels are measured"
+        )
     rows = read_label_rows(finished.seeds)
     known = {m: own for m, own in rows.items() if own.known.any()}
     report = LabelReport(

@@ -28,6 +28,7 @@ from mien.reports.metric_cells import (
     metric_rows,
     spread_cell,
 )
+from mien.reports.target_results.target_page import write_targets
 from mien.reports.text import (
     UNDEFINED,
     describe_baseline,
@@ -77,6 +78,7 @@ def write_report(run: RunFolder | str | Path, *, figures: FigureFormat = "png") 
         _headline(finished),
         _main_results(finished),
         _unimodal_results(finished),
+        write_targets(finished),
         _label_estimates(finished),
         _label_results(finished),
         _attention_results(finished),
@@ -103,7 +105,7 @@ def _headline(run: FinishedRun) -> str:
         f"epoch{'s' * (num > 1)} on validation {best}."
     )
     split = next((name for name in REPORTED_SPLITS if name in run.metrics.splits), None)
-    if split is not None:
+    if split is not None and run.has_sentiment:
         lines += ["", f"On {split}: {_in_short(run, split)}."]
     if run.metrics.baseline is not None:
         lines += ["", describe_baseline(run.metrics.baseline)]
@@ -132,6 +134,8 @@ def _left_out_seeds(run: FinishedRun) -> list[str]:
 
 
 def _main_results(run: FinishedRun) -> str:
+    if not run.has_sentiment:
+        return ""
     parts = ["## Multimodal task"]
     for split in REPORTED_SPLITS:
         metrics = run.metrics.splits.get(split, {}).get(Task.FUSION)

@@ -93,11 +93,16 @@ def _multimodal(histories: _Histories, monitor: str) -> list[_Panel]:
     """Return the panels of the multimodal task; MAE is what is minimised, too."""
     first = next(iter(histories.values()))[0]
     panels = []
-    for name in ("mae", "corr", *(name for name in first["valid"] if name.startswith("acc2"))):
+    acc2 = [name for name in first["valid"] if name.startswith("acc2")]
+    for name in ("relative_loss", "mae", "corr", *acc2):
+        if name not in first["valid"]:
+            continue
         curves = [_Curve("validation", partial(_read_valid, name=name))]
-        if name == "mae":
+        if name == "mae" and "relative_loss" not in first["valid"]:
             curves.append(_Curve("training", partial(_read_loss, task=Task.FUSION), DASHED))
         is_share, title = name.startswith("acc2"), name_metric(name)
+        if name == "relative_loss":
+            title = "relative loss"
         picks = " (picks the best epoch)" if name == monitor else ""
         panels.append(
             _Panel(
@@ -116,7 +121,7 @@ def _unimodal(histories: _Histories) -> list[_Panel]:
     panels = [
         _Panel(
             title=f"training loss, {task}",
-            up="weighted absolute error",
+            up="weighted loss" if "relative_loss" in first["valid"] else "weighted absolute error",
             curves=[_Curve("", partial(_read_loss, task=task))],
             starts_at_zero=True,
         )

@@ -61,6 +61,13 @@ def _title(run: FinishedRun, what: str) -> str:
 def _learning(run: FinishedRun) -> tuple[Figure, str]:
     histories = {seed.seed: seed.epochs() for seed in run.seeds}
     monitor = str(run.config["train"]["monitor"])
+    if any("relative_loss" in epoch["valid"] for each in histories.values() for epoch in each):
+        return draw_learning(histories, "relative_loss", _title(run, "Learning curves")), (
+            "Above, what validation measures of the multimodal task by epoch; below, training "
+            "losses of the unimodal tasks. Each seed has its colour, and its mark at its best "
+            "epoch by the relative loss: the mean over what is predicted of its loss, over that of "
+            "the best constant."
+        )
     return draw_learning(histories, monitor, _title(run, "Learning curves")), (
         "Above, validation metrics of the multimodal task by epoch, with its training loss, which "
         "is an MAE too; below, training losses of the unimodal tasks. Each seed has its colour, "
@@ -69,7 +76,7 @@ def _learning(run: FinishedRun) -> tuple[Figure, str]:
 
 
 def _scores(run: FinishedRun) -> tuple[Figure, str] | None:
-    for split in REPORTED_SPLITS:
+    for split in REPORTED_SPLITS if run.has_sentiment else ():
         predictions = [read for seed in run.seeds if (read := seed.predictions(split)) is not None]
         if predictions:
             seeds = "the seed" if len(predictions) == 1 else f"all {len(predictions)} seeds"
@@ -93,7 +100,7 @@ def _describe_beyond(share: float) -> str:
 def _labels(run: FinishedRun) -> tuple[Figure, str] | None:
     seed = run.seeds[0]
     labels = read_labels(seed)
-    if not labels.modalities:
+    if not labels.modalities or not run.has_sentiment:
         return None
     trajectory, best = seed.label_trajectory().astype(np.float64), run.best_epoch(seed)
     title = _title(run, f"Labels of train, seed {seed.seed}")
@@ -116,6 +123,8 @@ def _labels(run: FinishedRun) -> tuple[Figure, str] | None:
 
 
 def _agreement(run: FinishedRun) -> tuple[Figure, str] | None:
+    if not run.has_sentiment:
+        return None
     rows = {str(m): own for m, own in read_label_rows(run.seeds).items() if own.known.any()}
     if not rows:
         return None

@@ -1,5 +1,6 @@
 """What runs give of classes, labels, intensities and scores beside sentiment, in tables.
 
-``shown_metrics`` has the metrics that tables show and their rows, ``target_text`` the tables of a
-run for the terminal. ``compared_scores`` finds what several runs predict of the same clips.
+``shown_metrics`` has the metrics that tables show and their names, ``target_text`` the tables of a
+run for the terminal, ``target_page`` the sections of its report. ``compared_scores`` finds what
+several runs predict of the same clips.
 """
