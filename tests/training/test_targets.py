@@ -143,7 +143,10 @@ def test_a_run_goes_on_as_if_it_had_not_been_stopped(stores, tmp_path):
     from trainings import Stop, assert_same_run
 
     config = make_config(labels={"generator": "distance"})
-    train(config, stores["some"], tmp_path / "whole")
+    run = train(config, stores["some"], tmp_path / "whole")
+    assert report_labels(run).agreement
+    page = write_report(run).read_text()
+    assert page.index("## Multimodal task") < page.index("## emotion")
     with pytest.raises(KeyboardInterrupt):
         train(config, stores["some"], tmp_path / "cut", listener=Stop(1))
     train(config, stores["some"], tmp_path / "cut", resume=True)

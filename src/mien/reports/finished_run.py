@@ -65,7 +65,7 @@ class FinishedRun:
             return KNOWN[self.metrics.corpus].scale
         if self.family == "mosi":
             return Scale(-3, 3)
-        largest = float(np.abs(read_labels(self.seeds[0]).annotated).max()) or 1.0
+        largest = float(np.nanmax(np.abs(read_labels(self.seeds[0]).annotated))) or 1.0
         return Scale(-largest, largest)
 
     def best_epoch(self, seed: SeedFolder) -> int:

@@ -114,6 +114,8 @@ def settled_from(
 def read_label_rows(seeds: Sequence[SeedFolder]) -> dict[Modality, LabelRows]:
     """Read what finished trainings on the same train clips generated, per modality.
 
+    Clips whose sentiment is not annotated have no labels and are left out.
+
     Raises:
         CheckpointError: If there is none, or they were not trained on the same clips.
     """
@@ -128,13 +130,17 @@ def read_label_rows(seeds: Sequence[SeedFolder]) -> dict[Modality, LabelRows]:
                 f"{seed.path}: its train clips or modalities are not those of {first.path}; "
                 "compare labels of the same clips"
             )
-    trajectories = {seed.seed: seed.label_trajectory().astype(np.float64) for seed in seeds}
+    rows = np.flatnonzero(~np.isnan(known.annotated))
+    trajectories = {
+        seed.seed: seed.label_trajectory()[:, :, rows].astype(np.float64) for seed in seeds
+    }
+    unknown = np.full(len(ids), math.nan)
     return {
         modality: LabelRows(
             modality=modality,
-            videos=np.array([video_of(name) for name in ids]),
-            annotated=known.annotated,
-            truth=known.truth.get(modality, np.full(len(ids), math.nan)),
+            videos=np.array([video_of(ids[clip]) for clip in rows]),
+            annotated=known.annotated[rows],
+            truth=known.truth.get(modality, unknown)[rows],
             trajectories={seed: labels[:, row] for seed, labels in trajectories.items()},
             best_epochs={seed.seed: seed.results().best_epoch for seed in seeds},
             clipped={
