@@ -1,5 +1,7 @@
 """What a run gives of its targets, to text of 80 columns."""
 
+from collections.abc import Mapping
+
 from mien.evaluation.metrics_file.run_metrics import MetricSummary, RunMetrics
 from mien.reports.metric_cells import count_units, has_ensemble, has_videos, metric_rows
 from mien.reports.target_results.shown_metrics import (
@@ -44,7 +46,7 @@ def _format_target(run: RunMetrics, target: Target) -> list[str]:
     return parts
 
 
-def _main_table(metrics: dict[str, MetricSummary], target: Target) -> str:
+def _main_table(metrics: Mapping[str, MetricSummary], target: Target) -> str:
     shown = pick_shown(metrics, target.kind)
     ensemble = ["ensemble"] * has_ensemble(shown)
     heading = ["metric", "mean", "deviation", *ensemble, "interval, clips"]
@@ -54,7 +56,7 @@ def _main_table(metrics: dict[str, MetricSummary], target: Target) -> str:
     return format_table(heading, metric_rows(shown, shown_metrics(target.kind), names))
 
 
-def _unimodal_table(tasks: dict[str, dict[str, MetricSummary]], target: Target) -> str:
+def _unimodal_table(tasks: Mapping[str, Mapping[str, MetricSummary]], target: Target) -> str:
     rows = [
         [
             label_shown(name, target.kind),
