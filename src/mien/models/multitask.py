@@ -183,15 +183,23 @@ class MultimodalModel(nn.Module):
         if self.targets:
             self.target_heads = TargetHeads(self.targets, state_sizes)
 
-    def add_targets(self, output: Output) -> Output:
-        """Return an output with the values of further targets; without scores if there are none."""
-        if not self.targets:
-            return output
-        if not hasattr(self, "target_heads"):
+    def require_targets(self) -> None:
+        """Refuse a model that does not predict the targets of its inputs.
+
+        Raises:
+            ConfigError: If there are some, and it reads none.
+        """
+        if self.targets and not hasattr(self, "target_heads"):
             raise ConfigError(
                 f"the model {type(self).__name__!r} predicts sentiment alone, not "
                 f"{', '.join(target.name for target in self.targets)}; set targets.use=[]"
             )
+
+    def add_targets(self, output: Output) -> Output:
+        """Return an output with the values of further targets; without scores if there are none."""
+        if not self.targets:
+            return output
+        self.require_targets()
         targets = output.targets or self.target_heads(output.states)
         scores = output.scores if self.has_sentiment else {}
         return replace(output, scores=scores, targets=targets)

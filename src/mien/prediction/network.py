@@ -42,7 +42,7 @@ __all__ = [
     "Network",
     "check_extractors",
     "load_network",
-    "refuse_baselines",
+    "require_plain",
 ]
 
 #: Variants of a clip that go through the network together.
@@ -315,12 +315,19 @@ def load_network(checkpoint: Path, device: str = "cpu") -> Network:
     )
 
 
-def refuse_baselines(network: Network) -> Network:
-    """Return a network that reads every clip by itself.
+def require_plain(network: Network) -> Network:
+    """Return a network that reads every clip by itself, and predicts sentiment alone.
 
     Raises:
-        CheckpointError: If it was trained to read clips against a baseline of their speaker.
+        CheckpointError: If it was trained to read clips against a baseline of their speaker, or
+            predicts further targets.
     """
+    if network.model.targets:
+        names = ", ".join(target.name for target in network.model.targets)
+        raise CheckpointError(
+            f"{network.checkpoint}: predicts {names} beside sentiment, which a file of ONNX does "
+            "not hold yet; train a model of sentiment alone (targets.use=[])"
+        )
     if network.config.features.standardise == "speaker":
         raise CheckpointError(
             f"{network.checkpoint}: reads voice and face against a baseline of the speaker, which "

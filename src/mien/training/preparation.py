@@ -337,7 +337,9 @@ def build(prepared: Prepared, config: ExperimentConfig) -> MultimodalModel:
         targets=prepared.aims.targets,
         has_sentiment=prepared.aims.has_sentiment,
     )
-    return build_model(config.model, inputs)
+    model = build_model(config.model, inputs)
+    model.require_targets()
+    return model
 
 
 def fit_scales(model: MultimodalModel, dataset: ClipDataset) -> None:
