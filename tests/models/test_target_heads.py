@@ -5,6 +5,7 @@ import torch
 from helpers import SIZES, TINY, make_batch, make_clip, open_up
 from targeted import EMOTION, MOODS, TARGETS, VALENCE
 
+from mien.errors import ConfigError
 from mien.models import MODELS, build_model
 from mien.models.late_fusion import LateFusion
 from mien.models.model_settings import PartsConfig
@@ -99,3 +100,13 @@ def test_values_are_probabilities_or_lie_on_the_scale():
     torch.testing.assert_close(as_shares(EMOTION, raw).sum(), torch.tensor(1.0))
     assert as_shares(VALENCE, raw).tolist() == [[1.0, 1.0, 5.0]]
     assert as_shares(MOODS, raw).tolist() == [[0.0, 0.0, 3.0]]
+
+
+def test_a_model_that_reads_no_targets_is_refused_where_there_are_some():
+    inputs = ModelInputs(sizes=SIZES, targets=(EMOTION, VALENCE))
+    model = build_model(MODELS["lf_dnn"].config(), inputs)
+    with pytest.raises(
+        ConfigError, match=r"'LfDnn' predicts sentiment alone, not emotion, valence; set targets"
+    ):
+        model.require_targets()
+    build("tam_ulag").require_targets()
