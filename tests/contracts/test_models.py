@@ -522,7 +522,8 @@ def test_every_setting_that_claims_to_change_something_does(name):
     plain = scores()
     is_joined = isinstance(getattr(make_model(name), "fusion", None), ConcatFusion)
     without_effect = {"fusion_size"} if is_joined else WITHOUT_EFFECT.get(name, set())
-    changes = CHANGES if name in OWN else {**CHANGES, **CHANGES_OF, **CHANGES_IN.get(name, {})}
+    is_of_field = ".zoo." in MODELS[name].config.__module__
+    changes = {**CHANGES, **(CHANGES_OF if is_of_field else {}), **CHANGES_IN.get(name, {})}
     for setting in settings_of.keys() - ELSEWHERE - without_effect:
         assert setting in changes, f"give a second value of {setting} in CHANGES"
         assert not torch.equal(scores(**{setting: changes[setting]}), plain), setting

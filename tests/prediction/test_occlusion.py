@@ -226,7 +226,7 @@ def test_reported_scores_by_hand():
     }
     found = reported_scores(scores, present)
     assert found[Task.FUSION].tolist() == [9.0, 2.0, 6.0]
-    assert found[Task.TEXT] is scores[Task.TEXT]
+    assert torch.equal(found[Task.TEXT], scores[Task.TEXT])
 
 
 def test_a_network_of_one_modality_reports_the_score_it_was_evaluated_by():

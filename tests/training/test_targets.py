@@ -17,7 +17,8 @@ from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, ConfigError, StoreError
 from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json, run_metrics_to_json
 from mien.evaluation.target_metrics import evaluate_target
-from mien.prediction.network import load_network, require_plain
+from mien.prediction.network import load_network
+from mien.prediction.package import require_plain
 from mien.reports.comparison import compare_runs
 from mien.reports.comparison_tables import format_comparison_as
 from mien.reports.labels import report_labels

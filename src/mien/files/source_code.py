@@ -32,8 +32,8 @@ def modules_of(module: str) -> tuple[str, ...]:
 
     ``MODULE:NAME`` in a text counts as an import.
 
-    >>> modules_of("mien.types")
-    ('mien.types',)
+    >>> modules_of("mien.installation")
+    ('mien.installation',)
     """
     reached, waiting = set(), [module]
     while waiting:

@@ -42,7 +42,6 @@ __all__ = [
     "Network",
     "check_extractors",
     "load_network",
-    "require_plain",
 ]
 
 #: Variants of a clip that go through the network together.
@@ -313,27 +312,6 @@ def load_network(checkpoint: Path, device: str = "cpu") -> Network:
         extraction=extraction,
         made_by=_name_makers(header, config),
     )
-
-
-def require_plain(network: Network) -> Network:
-    """Return a network that reads every clip by itself, and predicts sentiment alone.
-
-    Raises:
-        CheckpointError: If it was trained to read clips against a baseline of their speaker, or
-            predicts further targets.
-    """
-    if network.model.targets:
-        names = ", ".join(target.name for target in network.model.targets)
-        raise CheckpointError(
-            f"{network.checkpoint}: predicts {names} beside sentiment, which a file of ONNX does "
-            "not hold yet; train a model of sentiment alone (targets.use=[])"
-        )
-    if network.config.features.standardise == "speaker":
-        raise CheckpointError(
-            f"{network.checkpoint}: reads voice and face against a baseline of the speaker, which "
-            "a file of ONNX cannot make; use mien predict, or train with features.standardise=train"
-        )
-    return network
 
 
 def _open_text(checkpoint: Path, header: Header, config: ExperimentConfig) -> TextReader | None:

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from mien.errors import CheckpointError, require
 from mien.files.atomic import refuse_existing, written_beside
 from mien.models.encoders import Standardise
-from mien.prediction.network import Network, load_network, require_plain
+from mien.prediction.network import Network, load_network
+from mien.prediction.package import require_plain
 from mien.tensors import Batch, PaddedSeries, reported_scores
 from mien.training.loading import find_checkpoint
 from mien.training.run_folder import RunFolder, SeedFolder
@@ -231,8 +232,7 @@ def export_onnx(
     """
     require("onnx", "onnxruntime", extra="onnx")
     source, out = find_checkpoint(path), Path(out)
-    network = require_plain(load_network(source))
-    graph = OnnxNetwork(network)
+    graph = OnnxNetwork(network := require_plain(load_network(source)))
     tokenizer = network.text.tokenizer_json() if network.text is not None else None
     beside = {
         ".onnx": out,

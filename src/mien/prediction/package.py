@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mien.errors import CheckpointError
 from mien.files.atomic import refuse_existing
+from mien.prediction.network import Network
 from mien.training.checkpoints.checkpoint import (
     check_finite,
     read_header,
@@ -20,7 +21,7 @@ from mien.training.checkpoints.videos import shorten_videos
 from mien.training.loading import find_checkpoint
 from mien.training.run_folder import RunFolder, SeedFolder
 
-__all__ = ["pack"]
+__all__ = ["pack", "require_plain"]
 
 #: Sizes of the largest value of a matrix between which float16 keeps three digits of it.
 _LOWEST, _HIGHEST = 2.0**-10, 2.0**14
@@ -81,3 +82,24 @@ def _halve(tensor: Tensor) -> Tensor:
         return tensor
     largest = float(tensor.abs().max())  # NaN and infinite values are outside too
     return tensor.half() if _LOWEST <= largest <= _HIGHEST else tensor
+
+
+def require_plain(network: Network) -> Network:
+    """Return a network that reads every clip by itself, and predicts sentiment alone.
+
+    Raises:
+        CheckpointError: If it was trained to read clips against a baseline of their speaker, or
+            predicts further targets.
+    """
+    if network.model.targets:
+        names = ", ".join(target.name for target in network.model.targets)
+        raise CheckpointError(
+            f"{network.checkpoint}: predicts {names} beside sentiment, which a file of ONNX does "
+            "not hold yet; train a model of sentiment alone (targets.use=[])"
+        )
+    if network.config.features.standardise == "speaker":
+        raise CheckpointError(
+            f"{network.checkpoint}: reads voice and face against a baseline of the speaker, which "
+            "a file of ONNX cannot make; use mien predict, or train with features.standardise=train"
+        )
+    return network

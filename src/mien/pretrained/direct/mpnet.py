@@ -169,7 +169,7 @@ class MpnetLayers(nn.Module):
         return values.permute(2, 0, 1).unsqueeze(0)
 
 
-def _find_buckets(apart: Int[Tensor, "T T"]) -> Int[Tensor, "T T"]:
+def _find_buckets(apart: Int[Tensor, "T S"]) -> Int[Tensor, "T S"]:
     """Return the number of each distance: near ones have their own, far ones share by logarithm.
 
     >>> _find_buckets(torch.tensor([[0, -3, 3, -300, 300]]))
