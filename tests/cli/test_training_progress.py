@@ -1,11 +1,13 @@
 """What a training prints: what it does, for how long at most, and where it is; and its log."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from helpers import make_config
+from targeted import EMOTION, VALENCE
 
 from mien.cli.progress import TrainingProgress
 from mien.cli.progress.pace import EpochPace
@@ -77,6 +79,29 @@ def test_a_training_begins_with_what_it_does(capsys):
     assert "10 seeds, 0 to 9, 2 of them trained already" in second
     begin(encoder=None, seeds=(1,), ended=(1,))
     assert "; seed 1, trained already; to" in printed(capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("targets", "has_sentiment", "line"),
+    [
+        ({}, True, "learns sentiment, emotion, valence; sentiment alone: --set targets.use=[]"),
+        ({"use": ["emotion", "valence"]}, True, "learns sentiment, emotion, valence"),
+        ({}, False, "learns emotion, valence"),
+    ],
+)
+def test_a_training_begins_with_what_it_learns_besides_sentiment(
+    capsys, targets, has_sentiment, line
+):
+    plan = make_plan(Path("runs/own"))
+    plan = replace(
+        plan,
+        config=make_config(targets=targets),
+        targets=(EMOTION, VALENCE),
+        has_sentiment=has_sentiment,
+    )
+    with TrainingProgress("own", None) as progress:
+        progress.on_begin(plan)
+    assert printed(capsys)[2] == line
 
 
 def test_the_small_encoder_that_nobody_chose_is_named_with_what_a_larger_one_costs(capsys):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import make_config
+from helpers import SIZES, make_config
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 from targeted import EMOTION, MOODS, TAGS, TARGETS, VALENCE, make_targeted, values_of
@@ -19,18 +19,20 @@ from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json, run_
 from mien.evaluation.target_metrics import evaluate_target
 from mien.prediction.network import load_network
 from mien.prediction.package import require_plain
+from mien.prediction.predictor import load
 from mien.reports.comparison import compare_runs
 from mien.reports.comparison_tables import format_comparison_as
 from mien.reports.labels import report_labels
 from mien.reports.page import write_report
 from mien.reports.run_text import format_run
 from mien.training.experiment import evaluate, train
+from mien.training.listening import RunListener
 from mien.training.loading import load_model
 from mien.training.objective import make_objective
 from mien.training.preparation import build, prepare
 from mien.training.targets.target_losses import make_loss
 from mien.training.targets.target_settings import TargetsConfig, TermSettings
-from mien.types import Scale, Target, TargetKind, Task
+from mien.types import Modality, Scale, Target, TargetKind, Task
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
 COPY = {"generator": "copy"}
@@ -47,6 +49,13 @@ def stores(tmp_path_factory):
     }
 
 
+class Plan(RunListener):
+    """Keeps what a run is going to do."""
+
+    def on_begin(self, plan):
+        self.seen = plan
+
+
 @pytest.mark.parametrize(
     ("name", "generator", "model"),
     [("all", "ulag", "tam_ulag"), ("some", "distance", "self_mm"), ("none", "latent", "self_mm")],
@@ -60,7 +69,9 @@ def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
         model={"name": model},
         **({} if name == "all" else {"targets": {"named": {"emotion": {"weight": 2.0}}}}),
     )  # fmt: skip
-    run = train(config, store, tmp_path / "run")
+    plan = Plan()
+    run = train(config, store, tmp_path / "run", listener=plan)
+    assert (plan.seen.has_sentiment, plan.seen.targets) == (name != "none", TARGETS)
     seed = run.seed(1)
     for epoch in seed.epochs():
         assert all(math.isfinite(loss) for loss in epoch["losses"].values())
@@ -73,6 +84,11 @@ def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
     reason = "no sentiment" if name == "none" else "a file of ONNX does not hold yet"
     with pytest.raises(CheckpointError, match=reason):
         require_plain(load_network(run.seed(1).best))
+    if name != "none":
+        audio = np.ones((3, SIZES[Modality.AUDIO]), np.float32)
+        assert load(run).predict_features(audio=audio).warnings == (
+            "shows sentiment alone, not the model's emotion, tags, valence, moods.of it",
+        )
     for target in TARGETS:
         values = test.values[target.name].values
         assert set(values) == set(Task)

@@ -114,6 +114,12 @@ class Network:
         return self.model.modalities
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """What it predicts and predictions of recordings and texts do not show, in a sentence."""
+        names = ", ".join(target.name for target in self.model.targets)
+        return (f"shows sentiment alone, not the model's {names}",) if names else ()
+
+    @property
     def device(self) -> torch.device:
         """Where it computes."""
         return next(self.model.parameters()).device

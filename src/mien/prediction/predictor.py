@@ -191,13 +191,12 @@ class TrainedModel:
             AssetError: If a pretrained model is missing.
             CheckpointError: If the model does not fit what is installed.
         """
+        given = read_transcript(transcript)
         if isinstance(recording, str | Path):
-            given = read_transcript(transcript)
             return self._predict_recording(Path(recording), given, jobs, listener)
         paths = [Path(path) for path in recording]
         for path in paths:
             open_regular(path, MediaError).close()  # before hours of work
-        given = read_transcript(transcript)
         return PredictionList(
             self._predict_recording(path, given, jobs, listener) for path in paths
         )
@@ -351,6 +350,7 @@ class TrainedModel:
             person, read = self._people.read(inputs)
             network, warnings = person.calibrate(network), (*warnings, str(person.facts))
         answers, notes = answer_utterances(network, read, len(utterances), listener)
+        num_lost = len(utterances) - len(answers)
         warnings = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
             why = "; ".join([explain_emptiness(first_pass, self.network.modalities), *warnings])
@@ -361,7 +361,7 @@ class TrainedModel:
             scale=self.network.scale,
             level=self._level,
             answers=tuple(answers),
-            warnings=(*warn_of_loss(first_pass, len(utterances) - len(answers)), *warnings),
+            warnings=(*warn_of_loss(first_pass, num_lost), *warnings, *self.network.limits),
             model=self.network.facts,
             speech=reader.describe_speech(first_pass, given),
             baseline=None if person is None else person.facts,
@@ -392,7 +392,7 @@ class TrainedModel:
                 scale=self.network.scale,
                 level=self._level,
                 answers=tuple(islice(answers, len(given.utterances))),
-                warnings=tuple(given.warnings),
+                warnings=(*given.warnings, *self.network.limits),
                 model=self.network.facts,
                 baseline=None if person is None else person.facts,
             )

@@ -171,6 +171,8 @@ def _plan_run(
         seeds=seeds,
         ended=tuple(ended),
         processes=ranks.count,
+        has_sentiment=aims.has_sentiment,
+        targets=aims.targets,
     )
 
 

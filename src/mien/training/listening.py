@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from mien.training.settings import ExperimentConfig, TrainConfig
-from mien.types import Split
+from mien.types import Split, Target
 
 __all__ = ["EpochRecord", "RunListener", "RunPlan", "TrainingListener", "complete"]
 
@@ -53,6 +53,8 @@ class RunPlan:
         jobs: How many seeds are trained at the same time, in processes of their own; 0 where they
             are trained one after the other in this one.
         processes: Processes that train each seed together.
+        has_sentiment: Whether sentiment is learned.
+        targets: What is learned besides.
     """
 
     folder: Path
@@ -65,6 +67,8 @@ class RunPlan:
     ended: tuple[int, ...]
     jobs: int = 0
     processes: int = 1
+    has_sentiment: bool = True
+    targets: tuple[Target, ...] = ()
 
 
 @runtime_checkable

@@ -26,6 +26,8 @@ def format_plan(name: str, plan: RunPlan, published: PublishedRecipe | None) -> 
         f"{plan.device}{f' in {plan.processes} processes' if plan.processes > 1 else ''}",
         f"{plan.store}: {num_clips} clips; {_format_seeds(plan)}; to {plan.folder}",
     ]
+    if plan.targets:
+        lines.append(_format_targets(plan))
     if published is not None and _is_another(encoder):
         lines += [
             f"note: the published results were made with {published.text_encoder}, so these are "
@@ -37,6 +39,15 @@ def format_plan(name: str, plan: RunPlan, published: PublishedRecipe | None) -> 
     elif text.name == "auto" and encoder and text.trained_layers != 0:
         lines += _describe_larger(encoder)
     return lines
+
+
+def _format_targets(plan: RunPlan) -> str:
+    """Return what is learned, and how to leave out what the settings do not name."""
+    names = [*["sentiment"] * plan.has_sentiment, *(target.name for target in plan.targets)]
+    own = plan.config.targets
+    if own.use is not None or not plan.has_sentiment:
+        return f"learns {', '.join(names)}"
+    return f"learns {', '.join(names)}; sentiment alone: --set targets.use=[]"
 
 
 def _describe_larger(encoder: str) -> list[str]:
