@@ -325,6 +325,14 @@ def test_the_settings_of_a_name_come_before_those_of_its_kind():
         TargetsConfig(kinds={"class": {"wieght": 1}})
 
 
+def test_equal_settings_stand_for_each_other_in_processes_that_train_seeds():
+    """Data is prepared once for equal settings, in whatever order losses were named."""
+    losses = {"emotion": {"weight": 2}, "tags": {"focusing": 1}}
+    one, other = TargetsConfig(named=losses), TargetsConfig(named=dict(reversed(losses.items())))
+    assert one == other
+    assert hash(make_config(targets=one)) == hash(make_config(targets=other))
+
+
 def without(material, name, splits):
     """The material, but no clip of these splits has values of the target."""
     clips = tuple(

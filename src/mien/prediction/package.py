@@ -1,14 +1,13 @@
 """A checkpoint for prediction alone: the network and its header, small enough to send to others."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from mien.errors import CheckpointError
 from mien.files.atomic import refuse_existing
-from mien.prediction.network import Network
 from mien.training.checkpoints.checkpoint import (
     check_finite,
     read_header,
@@ -20,6 +19,9 @@ from mien.training.checkpoints.header import check_header
 from mien.training.checkpoints.videos import shorten_videos
 from mien.training.loading import find_checkpoint
 from mien.training.run_folder import RunFolder, SeedFolder
+
+if TYPE_CHECKING:
+    from mien.prediction.network import Network
 
 __all__ = ["pack", "require_plain"]
 
@@ -84,7 +86,7 @@ def _halve(tensor: Tensor) -> Tensor:
     return tensor.half() if _LOWEST <= largest <= _HIGHEST else tensor
 
 
-def require_plain(network: Network) -> Network:
+def require_plain(network: "Network") -> "Network":
     """Return a network that reads every clip by itself, and predicts sentiment alone.
 
     Raises:

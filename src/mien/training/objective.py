@@ -1,7 +1,7 @@
 """What is minimised: the multimodal loss and the unimodal ones, on generated labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -63,8 +63,8 @@ class MultitaskObjective(nn.Module):
         loss = sum over m in f t a v of c_m mean over clips of w_m |score_m - target_m|,   w_f = 1
 
     plus the generator's own loss, which moves nothing but the generator, and the terms that the
-    model adds, which it has weighted. A clip that does not have
-    a modality adds 0 to that modality's loss.
+    model adds, which it has weighted. A clip that does not have a modality adds 0 to that
+    modality's loss.
 
     With further targets it is divided by the loss of the predictor that gives every clip the median
     of train, and the losses of the targets are added (``TargetObjective``): each begins near 1.
@@ -93,6 +93,7 @@ class MultitaskObjective(nn.Module):
         self.targets = nn.ModuleList(targets)
         self.balance = balance
         self.config = config or LossConfig()
+        self._factor = None if balance is None else balance.factor
         self._is_partial = balance is not None and not bool(balance.annotated.all())
         if balance is not None:
             row_of = torch.where(balance.annotated, balance.annotated.cumsum(0) - 1, -1)
@@ -131,9 +132,9 @@ class MultitaskObjective(nn.Module):
             labels = labels[places]
 
         def mean(errors: Tensor) -> Tensor:
-            if self.balance is None:
+            if self._factor is None:
                 return errors.mean()
-            return errors.sum() * (self.balance.factor / size)
+            return errors.sum() * (self._factor / size)
 
         tasks = {Task.FUSION: mean(self._errors(Task.FUSION, output, labels))}
         if not len(rows):
@@ -149,14 +150,10 @@ class MultitaskObjective(nn.Module):
     def _pick(
         self, output: Output, index: Int[Tensor, "B"]
     ) -> tuple[Int[Tensor, "b"], Int[Tensor, "b"], Output]:
-        """Return which clips have a label, their rows among all that do, and their output.
-
-        What the model adds to the loss is of all clips, and stays out of it.
-        """
+        """Return which clips have a label, their rows among all that do, and their output."""
         rows = self.row_of[index]
         places = torch.nonzero(rows >= 0).squeeze(1)
-        picked = replace(output, terms={}).change(lambda part: part[places])
-        return places, rows[places], picked
+        return places, rows[places], output.take(places)
 
     def _errors(self, task: Task, output: Output, labels: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
         """Return how much the difference of each clip's score to its label counts."""
@@ -213,17 +210,15 @@ class MultitaskObjective(nn.Module):
         everywhere[self.row_of >= 0] = labels
         return everywhere
 
-    def is_passing(self, key: str) -> bool:
-        """Return whether a tensor of the state is kept only to go on with the training."""
-        names = () if self.labels is None else self.labels.only_to_resume
-        if any(key.startswith(f"labels.{name}") for name in names):
-            return True
-        part, _, rest = key.partition(".labels.columns.")
-        if not part.startswith("targets.") or not rest:
-            return False
-        column = self.terms[int(part.removeprefix("targets."))].labels.columns[0]
-        inner = rest.partition(".")[2]
-        return any(inner.startswith(name) for name in column.only_to_resume)  # type: ignore[union-attr]
+    @property
+    def only_to_resume(self) -> tuple[str, ...]:
+        """How names of the state begin that are kept only to go on with the training."""
+        return tuple(
+            f"{place}.{name}"
+            for place, generator in self.named_modules()
+            if isinstance(generator, LabelGenerator)
+            for name in generator.only_to_resume
+        )
 
     def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """Return the generators' trained parameters, as the group ``labels``."""

@@ -283,9 +283,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     }
     train_set = prepared.datasets["train"]
     truth = {t: v.numpy().astype(np.float64) for t, v in train_set.labels.items()}
-    write_json(
-        folder.path / "train.json", _train_json(train_set, tuple(latest), trainer.objective.labels)
-    )
+    write_json(folder.path / "train.json", _train_json(train_set, trainer.objective.labels))
     metrics = SeedMetrics(
         seed=trainer.seed,
         best_epoch=trainer.best_epoch,
@@ -301,13 +299,11 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     (folder.path / "last.safetensors").unlink(missing_ok=True)
 
 
-def _train_json(
-    dataset: ClipDataset, modalities: Sequence[Modality], labels: LabelGenerator | None
-) -> dict[str, Any]:
+def _train_json(dataset: ClipDataset, labels: LabelGenerator | None) -> dict[str, Any]:
     estimate = None if labels is None else labels.describe()
     return {
         "ids": list(dataset.ids),
-        "modalities": [str(m) for m in modalities],
+        "modalities": [] if labels is None else [str(m) for m in labels.modalities],
         "annotated": json_numbers(dataset.labels[Task.FUSION].tolist()),
         "truth": {
             str(task): json_numbers(values.tolist())

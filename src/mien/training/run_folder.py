@@ -51,8 +51,7 @@ from mien.types import EVALUATED_SPLITS, REPORTED_SPLITS, Split, Task
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mien.training.checkpoints.shipped_models import find_shipped
-from mien.training.settings import ExperimentConfig
+    from mien.training.settings import ExperimentConfig
 
 __all__ = ["RunFolder", "SeedFolder", "find_checkpoint", "open_run", "read_json", "summarise_run"]
 

@@ -99,6 +99,7 @@ class Trainer(Stepper):
         self.header = {**header, "seed": seed}
         self.history: list[EpochRecord] = []
         self.average = WeightAverage(model, config.ema_decay) if config.ema_decay else None
+        self._passing = tuple(f"objective/{name}" for name in objective.only_to_resume)
 
     @property
     def is_finished(self) -> bool:
@@ -241,8 +242,7 @@ class Trainer(Stepper):
 
     def _is_passing(self, key: str) -> bool:
         """Return whether a tensor is kept only to go on with the training."""
-        part, _, name = key.partition("/")
-        return part == "objective" and self.objective.is_passing(name)
+        return key.startswith(self._passing)
 
     def resume(self) -> None:
         """Go back to the last whole epoch; does nothing if there is none.

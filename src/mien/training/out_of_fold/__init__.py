@@ -211,7 +211,7 @@ def _epochs(
     on_step: OnStep | None,
 ) -> Iterator[EvidenceEpoch]:
     scale, aims, rest = prepared.scale, prepared.aims, settings.labels.rest
-    folds = make_folds(dataset, sizes, scale, settings, seed, aims)
+    folds = list(make_folds(dataset, sizes, scale, settings, seed, aims))
     annotated = dataset.labels[Task.FUSION]
     judge = HeldOutLoss(dataset, scale, settings.targets, aims)
     mean: HeldOut = {}

@@ -1,6 +1,6 @@
 """Folds of the train split, and the late-fusion model that is trained for each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,8 +102,8 @@ def make_folds(
     settings: EvidenceSettings,
     seed: int,
     aims: Aims,
-) -> list[Fold]:
-    """Cut train into folds by video, and build an untrained model for each.
+) -> Iterator[Fold]:
+    """Cut train into folds by video, and build an untrained model for each when its turn comes.
 
     Args:
         dataset: The train split.
@@ -114,7 +114,6 @@ def make_folds(
         aims: What is predicted.
     """
     fold_of = number_folds(dataset, settings.labels.folds, seed)
-    folds = []
     for number in range(min(settings.labels.folds, len(dataset))):
         train_rows, held_out_rows = (
             np.flatnonzero(fold_of != number),
@@ -134,19 +133,14 @@ def make_folds(
             train, model, CopyConfig(), scale, aims=aims, targets=settings.targets
         )
         start_at_constants(model, [term.loss for term in objective.terms])
-        folds.append(
-            Fold(
-                number=number,
-                model=model,
-                stepper=Stepper(
-                    model=model, objective=objective, train=train, config=settings.train
-                ),
-                train_rows=train_rows,
-                held_out_rows=held_out_rows,
-                held_out=dataset.part(held_out_rows),
-            )
+        yield Fold(
+            number=number,
+            model=model,
+            stepper=Stepper(model=model, objective=objective, train=train, config=settings.train),
+            train_rows=train_rows,
+            held_out_rows=held_out_rows,
+            held_out=dataset.part(held_out_rows),
         )
-    return folds
 
 
 def set_labels(

@@ -89,7 +89,7 @@ def late_error(
         seed: Of the folds, initial weights, dropout and the order of clips.
         on_step: Is called as the training goes on.
     """
-    first = make_folds(dataset, sizes, scale, settings, seed, Aims())[:1]
+    first = [next(make_folds(dataset, sizes, scale, settings, seed, Aims()))]
     rows = torch.from_numpy(first[0].held_out_rows)
     annotated = dataset.labels[Task.FUSION][rows]
     errors: list[float] = []

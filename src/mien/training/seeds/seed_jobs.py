@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -126,7 +127,7 @@ def _work(job: _SeedJob) -> list[tuple[int, str]]:
     torch.set_num_threads(job.data.config.train.threads or 1)
     try:
         with _collected(job.level):  # the process that gave the work has logged the same
-            prepared, start = _LOADED.get(job.data)
+            prepared, start = _load(job.data)
         with _collected(job.level) as messages:
             train_and_record(
                 RunFolder(job.run).seed(job.seed), job.data.config, prepared, start, RunListener()
@@ -140,24 +141,9 @@ def _work(job: _SeedJob) -> list[tuple[int, str]]:
     return messages
 
 
-class _Loaded:
-    """The data of a run, prepared once in a process for all seeds of it that are trained there."""
-
-    def __init__(self) -> None:
-        self._last: tuple[SeedData, tuple[Prepared, Start | None]] | None = None
-
-    def get(self, data: SeedData) -> tuple[Prepared, Start | None]:
-        """Return the data, which is prepared unless it is that of the last call."""
-        if self._last is None or self._last[0] != data:
-            self._last = None  # so that never two of them are in memory
-            self._last = data, _prepare(data)
-        return self._last[1]
-
-
-_LOADED = _Loaded()
-
-
-def _prepare(data: SeedData) -> tuple[Prepared, Start | None]:
+@lru_cache(maxsize=1)
+def _load(data: SeedData) -> tuple[Prepared, Start | None]:
+    """Prepare the data; once in a process, for all seeds that it trains."""
     store = open_store(data.store)
     start = None if data.init is None else read_start(data.init, store, data.config)
     return prepare(store, data.config, excluded_videos=data.excluded_videos), start

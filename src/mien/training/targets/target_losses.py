@@ -1,6 +1,6 @@
 """The loss of each kind of target, and the predictor that knows nothing but train's classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -115,14 +115,7 @@ def make_loss(target: Target, settings: TermSettings, labels: Float[Tensor, "n K
     )
     everywhere = loss.constant.expand_as(labels)
     divisor = max(LEAST_DIVISOR, float(loss(everywhere, labels).double().mean())) if num else 1.0
-    return TargetLoss(
-        target=target,
-        settings=settings,
-        constant=loss.constant,
-        weights=loss.weights,
-        others=loss.others,
-        divisor=divisor,
-    )
+    return replace(loss, divisor=divisor)
 
 
 def _find_constant(

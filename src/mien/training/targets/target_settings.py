@@ -48,6 +48,11 @@ class TargetsConfig(Settings):
     kinds: dict[TargetKind, LossSettings] = Field({})
     named: dict[str, LossSettings] = Field({})
 
+    def __hash__(self) -> int:
+        """Return a number that is the same for equal settings, as all settings of a run have it."""
+        losses = (frozenset(self.kinds.items()), frozenset(self.named.items()))
+        return hash((self.use, self.with_sentiment, self.sentiment_weight, *losses))
+
     def of(self, target: Target) -> "TermSettings":
         """Return the settings of a target.
 
