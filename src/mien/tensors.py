@@ -6,7 +6,7 @@ seconds: reading corpora, writing stores and extracting features do without.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -318,6 +318,10 @@ class Output:
             targets=_change_each(self.targets, change),
             terms={name: change(term) for name, term in self.terms.items()},
         )
+
+    def take(self, places: Int[Tensor, "_"]) -> "Output":
+        """Return some of the clips; what the model adds to the loss is of all, and stays out."""
+        return replace(self, terms={}).change(lambda part: part[places])
 
 
 def as_shares(target: Target, raw: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:

@@ -26,8 +26,11 @@ class RowBuffers(nn.Module):
         self._groups[group] = tuple(f"{group}_{name}" for name in names)
         for name in self._groups[group]:
             self.register_buffer(name, value)
-        self._joined[group] = value.new_zeros((0, *value.shape))
-        self._join(group)
+        if self._groups[group]:
+            self._join(group)
+        else:  # so that it goes where the module goes
+            empty = value.new_zeros((0, *value.shape))
+            self.register_buffer(f"no_{group}", empty, persistent=False)
 
     def rows(self, group: str) -> Tensor:
         """Return the buffers of a group as one tensor, with a row for each.
@@ -35,6 +38,8 @@ class RowBuffers(nn.Module):
         They are laid side by side again where something has put others in their place, as moving
         the module to a device does.
         """
+        if not self._groups[group]:
+            return self.get_buffer(f"no_{group}")
         joined = self._joined[group]
         step = joined.stride(0) * joined.element_size()
         for number, name in enumerate(self._groups[group]):
@@ -45,8 +50,6 @@ class RowBuffers(nn.Module):
 
     def _join(self, group: str) -> Tensor:
         names = self._groups[group]
-        if not names:
-            return self._joined[group]
         joined = torch.stack([self.get_buffer(name) for name in names])
         for name, row in zip(names, joined, strict=True):
             setattr(self, name, row)

@@ -96,7 +96,7 @@ class TargetLabels(nn.Module):
         """
         rows = self.row_of[index]
         places = torch.nonzero(rows >= 0).squeeze(1)
-        return places, rows[places], output.change(lambda part: part[places])
+        return places, rows[places], output.take(places)
 
     def generate(
         self, output: Output, rows: Int[Tensor, "b"], epoch: int

@@ -30,7 +30,7 @@ _LEAST_AGREEMENT = 0.05
 
 
 class PosteriorLabels(LabelsBeforeTraining):
-    """LabelEstimate what each modality expresses; ``posterior_labels`` is the method.
+    """Estimate what each modality expresses; ``posterior_labels`` is the method.
 
     Args:
         config: Settings.
@@ -68,7 +68,7 @@ class Posterior:
 
 
 def posterior_labels(evidence: Evidence, annotated: Float[Tensor, "N"]) -> Posterior:
-    """LabelEstimate reliabilities, weights and noise, and with them what each modality expresses.
+    """Estimate reliabilities, weights and noise, and with them what each modality expresses.
 
     The factor model is fitted to the correlations of the annotation with the scores of halves of
     the features, or with the scores themselves where there are no halves. The reliability of the
