@@ -139,11 +139,12 @@ class SeriesModel(MultimodalModel):
         series = {}
         if Modality.TEXT in self.modalities:
             text = batch.sequences[Modality.TEXT]
+            read = text.repeat(1) if text.is_repeated else text  # the same in all clips: read once
             if with_padding:  # so it computes the states of padding, too
-                states = encode_changed(self.text_encoder, text, lambda given: given)
+                states = encode_changed(self.text_encoder, read, lambda given: given)
             else:
-                states = self.text_encoder(text)
-            read_text = PaddedSeries(states, text.mask)
+                states = self.text_encoder(read)
+            read_text = PaddedSeries(states.expand(len(text.mask), -1, -1), text.mask)
             series[Modality.TEXT] = self._complete(Modality.TEXT, read_text, present, with_padding)
         return series | self.read_series(batch, present, with_padding=with_padding), present
 

@@ -106,7 +106,7 @@ def read_tokenizer_files(source: Path | str) -> TokenizerFiles | None:
     except AssetError:
         return None  # transformers reports what is wrong, or makes do without the file
     settings = {"tokenizer_class": _OF_SIZES[type(sizes)], **stated}
-    if settings["tokenizer_class"] in ("MPNetTokenizer", "MPNetTokenizerFast"):
+    if _CLASSES.get(settings["tokenizer_class"]) is _MPNET:
         named = {name: _name_of(token) for name, token in named.items()}
     is_known = (
         isinstance(values, dict)

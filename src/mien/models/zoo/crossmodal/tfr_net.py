@@ -10,7 +10,6 @@ from mien.models.multitask import ModelInputs
 from mien.models.zoo.crossmodal.crossmodal_encoder import CrossmodalModel, StepConvolution
 from mien.models.zoo.crossmodal.crossmodal_settings import TfrNetConfig
 from mien.models.zoo.moments import moments_apart
-from mien.models.zoo.series_model import lengths_of
 from mien.tensors import Batch, Output, PaddedSeries
 from mien.types import Modality, Task
 
@@ -157,10 +156,7 @@ class TfrNet(CrossmodalModel):
                 values = self.text_dropout(values)
             entered[m] = self.enter[m](PaddedSeries(values, series.mask))
         states = {m: self._attend(m, entered) for m in self.modalities}
-        vectors = [
-            self.gates[m](own, lengths_of(PaddedSeries(own.values, real[m])))
-            for m, own in states.items()
-        ]
+        vectors = [self.gates[m](own, real[m].sum(dim=1)) for m, own in states.items()]
         state = F.leaky_relu(self.hidden(self.norm(torch.cat(vectors, dim=1))))
         score = self.leave(self.dropout(state)).squeeze(-1)
         terms = {}

@@ -6,12 +6,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mien.models.multitask import ModelInputs
+from mien.models.zoo.injected.injected_model import InjectedModel
 from mien.models.zoo.injected.injected_settings import BertMagConfig
-from mien.models.zoo.series_model import SeriesModel, lengths_of
+from mien.models.zoo.series_model import lengths_of
 from mien.models.zoo.step_alignment import stretch
-from mien.pretrained.encoder_cut import encode_changed
-from mien.tensors import Batch, Output, PaddedSeries
-from mien.types import Modality, Task
+from mien.tensors import Batch, Output
+from mien.types import Modality
 
 __all__ = ["AdaptationGate", "BertMag", "BertMagConfig"]
 
@@ -35,7 +35,7 @@ class AdaptationGate(nn.Module):
     """
 
     def __init__(
-        self, size: int, sizes: dict[Modality, int], shift_limit: float, dropout: float
+        self, size: int, sizes: dict[str, int], shift_limit: float, dropout: float
     ) -> None:
         super().__init__()
         self.shift_limit = shift_limit
@@ -62,7 +62,7 @@ class AdaptationGate(nn.Module):
         return result
 
 
-class BertMag(SeriesModel):
+class BertMag(InjectedModel):
     """Shift what goes into the text encoder's layers, and score its first state.
 
         state = tanh(W first state),   score = w·dropout(state)
@@ -78,26 +78,17 @@ class BertMag(SeriesModel):
         inputs: What the model reads.
     """
 
-    needs_text = True
-
     def __init__(self, config: BertMagConfig, inputs: ModelInputs) -> None:
         super().__init__(config, inputs)
-        size = inputs.sizes[Modality.TEXT]
-        order: list[Modality] = [Modality.VIDEO, Modality.AUDIO]
-        sizes: dict[Modality, int] = {m: inputs.sizes[m] for m in order if m in self.series}
+        size, sizes = inputs.sizes[Modality.TEXT], self.source_sizes(inputs)
         self.gate = AdaptationGate(size, sizes, config.shift_limit, config.dropout)
-        self.pool = nn.Linear(size, size)
-        self.dropout = nn.Dropout(config.dropout)
-        self.leave = nn.Linear(size, 1)
-        self.state_sizes = {Task.FUSION: size}
+        self.add_head(size, config.dropout)
 
     def forward(self, batch: Batch) -> Output:
         """Return score and state of every clip; there are no weights of steps."""
         present = self.present(batch)
         series = self.read_series(batch, present)
-        text = batch.sequences[Modality.TEXT]
-        is_there = present[Modality.TEXT]
-        text = PaddedSeries(text.values, self.absent[Modality.TEXT].keep_step(text.mask, is_there))  # type: ignore[operator]
+        text = self.complete_text(batch, present)
         lengths = lengths_of(text)
         steps = {}
         for modality in map(Modality, self.gate.gates):
@@ -105,11 +96,10 @@ class BertMag(SeriesModel):
             steps[modality] = F.pad(values, (0, 0, 0, text.mask.shape[1] - values.shape[1]))
 
         def shift(states: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
-            complete = self.absent[Modality.TEXT](PaddedSeries(states, text.mask), is_there)
-            shifted: Tensor = self.gate(complete.values, steps)
+            shifted: Tensor = self.gate(states, steps)
             return shifted
 
-        states = encode_changed(self.text_encoder, text, shift)
+        states = self.encode_injected(text, present[Modality.TEXT], shift)
         state = torch.tanh(self.pool(states[:, 0]))
         score = self.leave(self.dropout(state)).squeeze(-1)
         return self.answer(state, score, present)

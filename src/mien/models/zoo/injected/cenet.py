@@ -6,11 +6,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mien.models.multitask import ModelInputs
+from mien.models.zoo.injected.injected_model import InjectedModel
 from mien.models.zoo.injected.injected_settings import CenetConfig
-from mien.models.zoo.series_model import SeriesModel
-from mien.pretrained.encoder_cut import encode_changed
 from mien.tensors import Batch, Output, PaddedSeries
-from mien.types import Modality, Task
+from mien.types import Modality
 
 __all__ = ["Cenet", "CenetConfig", "CrossmodalEnhancement"]
 
@@ -53,7 +52,7 @@ class CrossmodalEnhancement(nn.Module):
         scale: By what products of queries and keys are multiplied before the softmax.
     """
 
-    def __init__(self, size: int, sizes: dict[Modality, int], scale: float) -> None:
+    def __init__(self, size: int, sizes: dict[str, int], scale: float) -> None:
         super().__init__()
         self.sources = nn.ModuleDict({m: _Source(size, n, scale) for m, n in sizes.items()})
         self.join = nn.Linear(size * len(sizes), size) if sizes else None
@@ -69,7 +68,7 @@ class CrossmodalEnhancement(nn.Module):
         return enhanced
 
 
-class Cenet(SeriesModel):
+class Cenet(InjectedModel):
     """Enhance what the first layer of the text encoder gives, and score its first state.
 
         state = tanh(W dropout(first state)),   score = w·dropout(state)
@@ -87,35 +86,25 @@ class Cenet(SeriesModel):
         inputs: What the model reads.
     """
 
-    needs_text = True
-
     def __init__(self, config: CenetConfig, inputs: ModelInputs) -> None:
         super().__init__(config, inputs)
         self.published = config.published
-        size = inputs.sizes[Modality.TEXT]
-        order: list[Modality] = [Modality.VIDEO, Modality.AUDIO]
-        sizes: dict[Modality, int] = {m: inputs.sizes[m] for m in order if m in self.series}
+        size, sizes = inputs.sizes[Modality.TEXT], self.source_sizes(inputs)
         scale = _PUBLISHED_SCALE if config.published else size**-0.5
         self.enhance = CrossmodalEnhancement(size, sizes, scale)
-        self.pool = nn.Linear(size, size)
-        self.dropout = nn.Dropout(config.dropout)
-        self.leave = nn.Linear(size, 1)
-        self.state_sizes = {Task.FUSION: size}
+        self.add_head(size, config.dropout)
 
     def forward(self, batch: Batch) -> Output:
         """Return score and state of every clip; there are no weights of steps."""
         present = self.present(batch)
         series = self.read_series(batch, present, with_padding=self.published)
-        text = batch.sequences[Modality.TEXT]
-        is_there = present[Modality.TEXT]
-        text = PaddedSeries(text.values, self.absent[Modality.TEXT].keep_step(text.mask, is_there))  # type: ignore[operator]
 
         def enhance(states: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
-            complete = self.absent[Modality.TEXT](PaddedSeries(states, text.mask), is_there)
-            enhanced: Tensor = self.enhance(complete.values, series)
+            enhanced: Tensor = self.enhance(states, series)
             return enhanced
 
-        states = encode_changed(self.text_encoder, text, enhance, after=1)
+        text = self.complete_text(batch, present)
+        states = self.encode_injected(text, present[Modality.TEXT], enhance, after=1)
         state = torch.tanh(self.pool(self.dropout(states[:, 0])))
         score = self.leave(self.dropout(state)).squeeze(-1)
         return self.answer(state, score, present)
