@@ -336,3 +336,12 @@ def test_the_versions_agree():
     assert f"version: {project['version']}\n" in citation
     code, _, _ = project["license"].partition(" AND ")  # weights are no software to cite
     assert f"license: {code}\n" in citation
+
+
+MERGED = [*PAGES, *ROOT.glob("*.toml"), *(ROOT / "docs").glob("*.toml")]
+
+
+@pytest.mark.parametrize("page", MERGED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_marks_of_a_merge_are_left(page):
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if re.match(r"(<{7}|>{7}|\|{7})( |$)", line)] == []
