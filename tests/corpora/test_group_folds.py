@@ -1,5 +1,7 @@
 """Folds: nothing that must stay together is in two of them, and classes are shared out alike."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ def corpus(num_speakers=12, seed=0):
 @pytest.mark.parametrize("by", ["speaker", "video", "clip"])
 def test_what_stays_together_is_in_one_fold_and_classes_are_alike(by):
     clips = corpus()
-    folds = make_folds(clips, by=by, num_folds=4, seed=3)
+    folds = make_folds(clips, target="emotion", by=by, num_folds=4, seed=3)
     assert set(folds.tolist()) == {1, 2, 3, 4}
     for key in (
         (lambda c: c.speaker, lambda c: c.video_id)
@@ -51,9 +53,12 @@ def test_what_stays_together_is_in_one_fold_and_classes_are_alike(by):
 
 def test_folds_depend_on_the_seed_alone():
     clips = corpus()
-    first = make_folds(clips, num_folds=3, seed=1)
-    assert (make_folds(clips, num_folds=3, seed=1) == first).all()
-    assert any((make_folds(clips, num_folds=3, seed=seed) != first).any() for seed in range(2, 6))
+    first = make_folds(clips, target="emotion", num_folds=3, seed=1)
+    assert (make_folds(clips, target="emotion", num_folds=3, seed=1) == first).all()
+    assert any(
+        (make_folds(clips, target="emotion", num_folds=3, seed=seed) != first).any()
+        for seed in range(2, 6)
+    )
 
 
 def test_speakers_whom_a_video_joins_stay_together():
@@ -70,7 +75,16 @@ def test_speakers_whom_a_video_joins_stay_together():
     sessions = [int(c.id[4]) for c in clips]
     assert folds.tolist() == sessions
     assert (
-        len(set(zip(make_folds(clips, num_folds=5, seed=9).tolist(), sessions, strict=True))) == 5
+        len(
+            set(
+                zip(
+                    make_folds(clips, target="emotion", num_folds=5, seed=9).tolist(),
+                    sessions,
+                    strict=True,
+                )
+            )
+        )
+        == 5
     )
     splits = dict(zip(sessions, assign_splits(folds, 1), strict=True))
     assert splits == {1: "test", 2: "train", 3: "train", 4: "train", 5: "valid"}
@@ -82,6 +96,31 @@ def test_without_classes_the_scores_are_shared_out_alike():
     means = [np.mean(np.arange(90)[folds == fold]) for fold in (1, 2, 3)]
     assert np.ptp(means) < 12
     assert [int(np.sum(folds == fold)) for fold in (1, 2, 3)] == [30, 30, 30]
+
+
+def test_the_classes_of_the_target_that_is_named_are_shared_out_not_the_first_of_a_clip():
+    """What each clip lists first does not matter, nor do clips that lack the target."""
+    tempers = np.random.default_rng(5).permutation(np.arange(60) % 3 == 0)
+    clips = [
+        replace(
+            clip(f"v{at}$_$1", label=at / 60),
+            targets={
+                **({"other": {Task.FUSION: (1.0, 0.0)}} if at % 2 == 0 else {}),
+                "emotion": {Task.FUSION: (0.0, 1.0) if rare else (1.0, 0.0)},
+            },
+        )
+        for at, rare in enumerate(tempers)
+    ]
+    folds = make_folds(clips, target="emotion", by="clip", num_folds=5, seed=2)
+    assert [int(tempers[folds == fold].sum()) for fold in range(1, 6)] == [4] * 5
+    by_label = make_folds(clips, by="clip", num_folds=3, seed=2)
+    assert sorted(int(np.sum(by_label[:20] == fold)) for fold in (1, 2, 3)) == [6, 7, 7]
+    scores = [
+        replace(c, targets={"valence": {Task.FUSION: (at / 30,)}} if at < 30 else {})
+        for at, c in enumerate(clips)
+    ]
+    of_scores = make_folds(scores, target="valence", by="clip", num_folds=5, seed=2)
+    assert [int(np.sum(of_scores[:10] == fold)) for fold in range(1, 6)] == [2] * 5
 
 
 def test_two_folds_have_no_valid():
@@ -118,7 +157,7 @@ def test_folds_are_as_even_as_those_of_scikit_learn():
         splitter = model_selection.StratifiedGroupKFold(5, shuffle=True, random_state=seed)
         for fold, (_, test) in enumerate(splitter.split(classes, classes, groups)):
             theirs[test] = fold
-        ours = make_folds(clips, num_folds=5, seed=seed) - 1
+        ours = make_folds(clips, target="emotion", num_folds=5, seed=seed) - 1
         assert spread(ours) == pytest.approx(spread(theirs), abs=0.02)
 
 

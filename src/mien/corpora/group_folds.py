@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 from mien.errors import CorpusError
 from mien.types import Clip, Split, Task
 
-__all__ = ["MOST_FOLDS", "Grouping", "assign_splits", "make_folds"]
+__all__ = ["MOST_FOLDS", "Grouping", "assign_splits", "make_folds", "split_by_fold"]
 
 #: What may not be in two folds.
 Grouping = Literal["speaker", "video", "clip"]
@@ -17,18 +17,23 @@ MOST_FOLDS = 1000
 
 
 def make_folds(
-    clips: Sequence[Clip], *, by: Grouping = "speaker", num_folds: int | None = None, seed: int = 0
+    clips: Sequence[Clip],
+    *,
+    target: str | None = None,
+    by: Grouping = "speaker",
+    num_folds: int | None = None,
+    seed: int = 0,
 ) -> Int64[np.ndarray, " N"]:
     """Share clips out to folds that are alike in size and in their classes.
 
     Groups are taken in the order of how unevenly they have the classes, the most uneven first, and
     those that are alike in that at random; each goes to the fold in which it leaves the classes
-    spread most evenly over the folds, as scikit-learn's ``StratifiedGroupKFold`` does it. Classes
-    are those of the first target; of scores, and of labels where there is no target, three parts
-    of alike size.
+    spread most evenly over the folds, as scikit-learn's ``StratifiedGroupKFold`` does it. Of
+    scores the classes are three parts of alike size; clips without values are a class of their own.
 
     Args:
         clips: The clips.
+        target: The target whose classes are shared out alike; None for the label.
         by: What stays together. ``speaker`` keeps speakers and videos together, and so all whom
             videos join: on IEMOCAP these are the sessions. ``video`` keeps videos, ``clip``
             nothing.
@@ -60,7 +65,7 @@ def make_folds(
         )
     if num_folds is None:
         return groups + 1
-    strata = _stratify(clips)
+    strata = _stratify(clips, target)
     sums = np.zeros((num_groups, int(strata.max()) + 1))
     np.add.at(sums, (groups, strata), 1.0)
     folds = _share_out(sums, count, np.random.default_rng(seed))
@@ -85,11 +90,22 @@ def assign_splits(folds: Int64[np.ndarray, " N"], tested: int) -> list[Split]:
     count = int(folds.max(initial=0))
     if not 1 <= tested <= count:
         raise CorpusError(f"fold {tested}: there are folds 1 to {count}")
-    valid = (tested - 2) % count + 1 if count > 2 else 0
-    return [
-        "test" if fold == tested else "valid" if fold == valid else "train"
-        for fold in folds.tolist()
-    ]
+    return [split_by_fold(fold, count, tested) for fold in folds.tolist()]
+
+
+def split_by_fold(fold: int, num_folds: int, tested: int) -> Split:
+    """Return the split of a fold, numbered from 1, where ``tested`` is test.
+
+    The fold before it is valid, the last one for the first; the others are train. Of two folds
+    none is valid.
+
+    >>> [split_by_fold(fold, 5, 1) for fold in range(1, 6)]
+    ['test', 'train', 'train', 'train', 'valid']
+    """
+    if fold == tested:
+        return "test"
+    is_before = fold == (tested - 2) % num_folds + 1
+    return "valid" if is_before and num_folds > 2 else "train"
 
 
 def _group(clips: Sequence[Clip], by: Grouping) -> tuple[Int64[np.ndarray, " N"], list[str]]:
@@ -120,28 +136,26 @@ def _find_root(parents: dict[str, str], name: str) -> str:
     return name
 
 
-def _stratify(clips: Sequence[Clip]) -> Int64[np.ndarray, " N"]:
+def _stratify(clips: Sequence[Clip], target: str | None) -> Int64[np.ndarray, " N"]:
     """Return the class of every clip; those without are a class of their own."""
-    named = next((name for clip in clips for name in clip.targets), None)
-    values = [
-        clip.targets.get(named or "", {}).get(Task.FUSION) if named else None for clip in clips
-    ]
+    values = [_read_values(clip, target) for clip in clips]
     if any(value is not None and len(value) > 1 for value in values):
         return np.array(
             [0 if not value else 1 + int(np.argmax(value)) for value in values], dtype=np.int64
         )
-    scores = np.array(
-        [
-            value[0] if value else clip.labels.get(Task.FUSION, np.nan)
-            for value, clip in zip(values, clips, strict=True)
-        ]
-    )
+    scores = np.array([value[0] if value else np.nan for value in values])
     known = np.isfinite(scores)
     strata = np.zeros(len(scores), dtype=np.int64)
     if known.any():
         bounds = np.quantile(scores[known], [1 / 3, 2 / 3])
         strata[known] = 1 + np.searchsorted(bounds, scores[known], side="right")
     return strata
+
+
+def _read_values(clip: Clip, target: str | None) -> tuple[float, ...] | None:
+    if target is not None:
+        return clip.targets.get(target, {}).get(Task.FUSION)
+    return (clip.labels[Task.FUSION],) if Task.FUSION in clip.labels else None
 
 
 def _share_out(

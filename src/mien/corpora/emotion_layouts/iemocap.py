@@ -17,8 +17,8 @@ from mien.corpora.emotion_layouts.layout_parts import (
     find_scale,
     make_classes,
     read_text,
-    split_by_fold,
 )
+from mien.corpora.group_folds import split_by_fold
 from mien.corpora.recording_table import RecordedClip
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import show

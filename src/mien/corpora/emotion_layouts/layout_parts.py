@@ -14,7 +14,7 @@ from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
 from mien.corpora.recording_table import RecordedClip, is_recording
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import open_regular, show
-from mien.types import Scale, Split, Target, TargetKind
+from mien.types import Scale, Target, TargetKind
 
 __all__ = [
     "ClassValues",
@@ -25,7 +25,6 @@ __all__ = [
     "make_classes",
     "name_class",
     "read_text",
-    "split_by_fold",
 ]
 
 logger = logging.getLogger(__name__)
@@ -140,21 +139,6 @@ def find_scale(request: LayoutRequest, name: str, scale: Scale) -> Scale:
     if stated.scale is None:
         raise ConfigError(f"--target {name}=...: is a score, state its range as LOW:HIGH")
     return stated.scale
-
-
-def split_by_fold(group: int, num_groups: int, fold: int) -> Split:
-    """Return the split of a group, numbered from 1, where ``fold`` is tested.
-
-    The fold before it is valid, the last one for the first; the others are train. Of two folds
-    none is valid.
-
-    >>> [split_by_fold(group, 5, 1) for group in range(1, 6)]
-    ['test', 'train', 'train', 'train', 'valid']
-    """
-    if group == fold:
-        return "test"
-    is_before = group == (fold - 2) % num_groups + 1
-    return "valid" if is_before and num_groups > 2 else "train"
 
 
 def read_text(path: Path) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.corpora.clip_table.splits import find_split
+from mien.corpora.clip_table.target_requests import EMOTION
 from mien.corpora.emotion_layouts.label_file import read_label_file
 from mien.corpora.emotion_layouts.layout_parts import (
     LayoutClips,
@@ -246,7 +247,7 @@ def _make_valid(clips: list[RecordedClip], fold: int) -> list[RecordedClip]:
     if len(train) < _NUM_FOLDS:
         logger.warning("%d clips of train are too few to take valid from", len(train))
         return clips
-    folds = make_folds(train, by="clip", num_folds=_NUM_FOLDS, seed=1)
+    folds = make_folds(train, target=EMOTION, by="clip", num_folds=_NUM_FOLDS, seed=1)
     splits = dict(zip((clip.id for clip in train), assign_splits(folds, fold), strict=True))
     if there["test"]:
         splits = {key: "valid" if value == "test" else "train" for key, value in splits.items()}

@@ -31,8 +31,9 @@ def write_folds(
     """Write a store for each fold, ``OUT/fold-1`` and so on, and open them.
 
     In the store of a fold its clips are test, those of the fold before it valid, and the others
-    train; with two folds nothing is valid. Series are linked to those of ``store``, so that folds
-    take no room of their own, and copied where the disk has no links.
+    train; with two folds nothing is valid. The classes of the store's first target are shared out
+    alike, or its label where it has no target. Series are linked to those of ``store``, so that
+    folds take no room of their own, and copied where the disk has no links.
 
     Args:
         store: The store, or its path.
@@ -50,7 +51,8 @@ def write_folds(
     """
     store, out = open_store(store), Path(out)
     clips = list(store.clips)
-    folds = make_folds(clips, by=by, num_folds=num_folds, seed=seed)
+    target = store.meta.targets[0].name if store.meta.targets else None
+    folds = make_folds(clips, target=target, by=by, num_folds=num_folds, seed=seed)
     count = int(folds.max())
     written = []
     for fold in range(1, count + 1):
