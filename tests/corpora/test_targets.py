@@ -119,6 +119,12 @@ def test_a_class_that_train_does_not_have_is_named(write, caplog):
     assert "no clip of train has the class 'angry' (clips of test have)" in caplog.text
 
 
+def test_a_class_whose_intensity_is_the_lowest_everywhere_is_named(write, caplog):
+    read(write("mood:calm,mood:glad", *rows("1,2", "1,5"), "w,1,so,test,3,1"), "mood=1:5")
+    assert "mood: no clip of train has the class 'calm' (clips of test have); no" in caplog.text
+    assert "'glad'" not in caplog.text
+
+
 def test_numbers_called_emotion_are_classes_where_that_is_stated(write):
     path = write("emotion", *rows("2", "0"))
     with pytest.raises(CorpusError, match=r"give their range .*state the target \(--target emotio"):

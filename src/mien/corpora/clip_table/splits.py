@@ -7,6 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Bool
+
 from mien.errors import CorpusError
 from mien.files.reading import show
 from mien.types import Clip, Split, Target, TargetKind
@@ -115,17 +118,13 @@ def report_absent(path: Path, clips: Sequence[Clip], targets: Sequence[Target]) 
     for target in targets:
         if target.kind is TargetKind.SCORE:
             continue
-        values = [
-            (clip.split, value)
-            for clip in clips
-            for value in clip.targets.get(target.name, {}).values()
-        ]
+        there = _find_classes(clips, target)
         lacking = []
         for at, name in enumerate(target.classes):
-            splits = {split for split, value in values if value[at] > 0}
+            splits = [split for split, is_there in there.items() if is_there[at]]
             if "train" not in splits:
-                there = f" (clips of {' and '.join(sorted(splits))} have)" if splits else ""
-                lacking.append(f"{show(name)}{there}")
+                others = f" (clips of {' and '.join(splits)} have)" if splits else ""
+                lacking.append(f"{show(name)}{others}")
         if lacking:
             more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
             logger.warning(
@@ -137,3 +136,18 @@ def report_absent(path: Path, clips: Sequence[Clip], targets: Sequence[Target]) 
                 "%s: %s has one class alone, %s; there is nothing to tell apart",
                 path, target.name, show(target.classes[0]),
             )  # fmt: skip
+
+
+def _find_classes(clips: Sequence[Clip], target: Target) -> dict[Split, Bool[np.ndarray, " K"]]:
+    """Return which classes of a target clips of each split have, for any task; splits by name.
+
+    A class is there if its value is above the lowest that it can have: 0, or that of the scale.
+    """
+    values = defaultdict[Split, list[tuple[float, ...]]](list)
+    for clip in clips:
+        values[clip.split].extend(clip.targets.get(target.name, {}).values())
+    return {
+        split: np.asarray(np.max(own, axis=0) > target.bounds.low)
+        for split, own in sorted(values.items())
+        if own
+    }
