@@ -576,14 +576,21 @@ def test_mosei_has_intensities_by_the_start_of_each_segment(tmp_path, caplog):
         read_layout("mosei-emotions", tmp_path, targets=["emotion=calm|joy"])
 
 
-def test_a_table_of_mosei_may_hold_the_intensities_itself(tmp_path):
+def test_a_table_of_mosei_may_hold_the_intensities_itself(tmp_path, caplog):
     header = "video_id,clip_id,text,label,mode,happy,sad,anger,surprise,disgust,fear"
     put(
         tmp_path, **{"label.csv": f"{header}\nv,1,so,1,train,0.5,0,3,0,0,0\nv,2,so,1,train,,,,,,\n"}
     )
     assert values(read_layout("mosei-emotions", tmp_path)) == [(0.5, 0, 3, 0, 0, 0), None]
-    put(tmp_path, **{"label.csv": f"{header}\nv,1,so,1,train,0.5,0,4,0,0,0\n"})
-    with pytest.raises(CorpusError, match=":2: anger is '4', must be a number from 0 to 3"):
+    assert caplog.text.count("no clip of train has the class 'sad', 'surprised'") == 1
+    assert "they are cut" not in caplog.text
+    rows = "v,1,so,1,train,0.5,0,4,0,5,0\nv,2,so,1,train,0,0,3.5,0,0,3\n"
+    put(tmp_path, **{"label.csv": f"sep=,\n{header}\n{rows}".encode("utf-16")})
+    read = read_layout("mosei-emotions", tmp_path)
+    assert values(read) == [(0.5, 0, 3, 0, 3, 0), (0, 0, 3, 0, 0, 3)]
+    assert "label.csv: emotion: 2 rows have values off 0 to 3; they are cut" in caplog.text
+    put(tmp_path, **{"label.csv": f"{header}\nv,1,so,1,train,0.5,0,much,0,0,0\n"})
+    with pytest.raises(CorpusError, match=":2: anger is 'much', must be a number from 0 to 3"):
         read_layout("mosei-emotions", tmp_path)
     put(tmp_path, **{"label.csv": "video_id,clip_id,text,label,mode,happy\nv,1,so,1,train,1\n"})
     with pytest.raises(

@@ -221,7 +221,7 @@ def test_what_is_stated_wrong_is_refused(text, message):
 # --- tables of recordings
 
 
-def test_a_table_of_recordings_has_the_same_targets(tmp_path):
+def test_a_table_of_recordings_has_the_same_targets(tmp_path, caplog):
     path = tmp_path / "clips.csv"
     path.write_text("path,emotion,speaker\na.mp4,sad,ann\nb.mp4,,bea\n", encoding="utf-8")
     with pytest.raises(CorpusError, match=":2: mode is '', must be train, valid, test"):
@@ -232,6 +232,7 @@ def test_a_table_of_recordings_has_the_same_targets(tmp_path):
     assert corpus.targets[0].classes == ("sad",)
     assert values(corpus) == [(1.0,), None]
     assert [clip.split for clip in corpus.clips] == ["test", "train"]
+    assert caplog.text.count("no clip of train has the class 'sad' (clips of test have)") == 1
     with pytest.raises(ConfigError, match="--target: goes with a table of clips"):
         read_recordings(
             tmp_path / "a", name="own", language="en", scale=None, targets=["valence=1:5"]

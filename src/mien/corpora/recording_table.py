@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mien.corpora.clip_table.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
 from mien.corpora.clip_table.columns import list_names
 from mien.corpora.clip_table.rows import TableRows, has_labels, read_rows
-from mien.corpora.clip_table.splits import Piece, check_pieces, report_absent, report_shared
+from mien.corpora.clip_table.splits import Piece, check_pieces, report_shared
 from mien.corpora.clip_table.target_cells import TargetValues
 from mien.corpora.clip_table.target_requests import TargetRequest
 from mien.errors import CorpusError
@@ -131,7 +131,6 @@ def read_recording_table(
         pieces.append(Piece(source, clip.start or 0.0, clip.end or math.inf, clip.split, line))
     check_pieces(path, pieces)
     report_shared(path, [recorded.clip for recorded in clips])
-    report_absent(path, [recorded.clip for recorded in clips], table.targets)
     return clips, table.targets
 
 

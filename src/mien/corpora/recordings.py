@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
+from mien.corpora.clip_table.splits import report_absent
 from mien.corpora.clip_table.target_requests import read_target_requests
 from mien.corpora.recording_table import (
     SUFFIXES,
@@ -90,6 +91,7 @@ def read_recordings(
         recorded, annotated = read_recording_table(source, scale, encoding, requests)
         stays = choose_clips(source, [each.clip for each in recorded], unlabelled)
         recorded = list(itertools.compress(recorded, stays))
+        report_absent(source, [each.clip for each in recorded], annotated)
         origin = {"source": _as_text(source.name), "sha256": hash_file(source, CorpusError)}
     else:
         state = "is not a file" if source.exists() else "is not there"

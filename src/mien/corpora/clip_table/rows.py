@@ -4,7 +4,7 @@ import csv
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from mien.errors import CorpusError
 from mien.files.reading import show
 from mien.types import Scale, Target
 
-__all__ = ["TableRows", "has_labels", "read_rows"]
+__all__ = ["TableRows", "has_labels", "read_header", "read_rows"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,16 +71,9 @@ def read_rows(
         CorpusError: If the file is no such table, or not of these columns, or a cell of a target
             is not as it should be.
     """
-    if csv.field_size_limit() < LONGEST_LINE:
-        csv.field_size_limit(LONGEST_LINE)
-    lines = read_lines(path, encoding)
-    first = _skip_blank(lines)
-    separator = _find_separator(first.text, known)
+    names, separator, table = _open_table(path, known, encoding)
     if separator != ",":
         logger.info("%s: cells are separated by %s", path, _SEPARATORS[separator])
-    table = _read_cells(itertools.chain([first.text], lines), first.skipped, separator, path)
-    _, header = next(table, (1, []))
-    names = tuple(name.strip() for name in header)
     body = list(_check_rows(table, names, separator, path))
     annotated = read_targets(path, names, body, targets)
     columns = find_columns(
@@ -97,6 +90,35 @@ def read_rows(
     ]
     _mend_ids(rows)
     return TableRows(names, columns, rows, annotated.targets, annotated.values)
+
+
+def read_header(path: Path, encoding: str | None = None) -> tuple[str, ...]:
+    """Return the names of the columns of a table; no more of it is read.
+
+    Args:
+        path: The file.
+        encoding: Its encoding; None finds it out.
+
+    Raises:
+        CorpusError: If it cannot be read or decoded, or its header is no line of a table.
+    """
+    names, _, table = _open_table(path, tuple(SYNONYMS), encoding)
+    table.close()
+    return names
+
+
+def _open_table(
+    path: Path, known: Sequence[str], encoding: str | None
+) -> tuple[tuple[str, ...], str, Generator[tuple[int, list[str]]]]:
+    """Return the names of the columns, what separates cells, and an iterator over the rows."""
+    if csv.field_size_limit() < LONGEST_LINE:
+        csv.field_size_limit(LONGEST_LINE)
+    lines = read_lines(path, encoding)
+    first = _skip_blank(lines)
+    separator = _find_separator(first.text, known)
+    table = _read_cells(itertools.chain([first.text], lines), first.skipped, separator, path)
+    _, header = next(table, (1, []))
+    return tuple(name.strip() for name in header), separator, table
 
 
 def has_labels(
@@ -164,7 +186,7 @@ def _find_separator(header: str, known: Sequence[str]) -> str:
 
 def _read_cells(
     lines: Iterable[str], skipped: int, separator: str, path: Path
-) -> Iterator[tuple[int, list[str]]]:
+) -> Generator[tuple[int, list[str]]]:
     """Yield the first line and the cells of every row that has any text."""
     reader = csv.reader(lines, delimiter=separator, strict=True)
     line = skipped + 1

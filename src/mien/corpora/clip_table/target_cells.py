@@ -1,5 +1,6 @@
 """The targets of a table: their kinds and classes, and the values of every row."""
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,15 @@ from mien.errors import CorpusError
 from mien.files.reading import show
 from mien.types import Scale, Target, TargetKind, Task
 
-__all__ = ["SEPARATORS", "TableTargets", "TargetValues", "read_targets"]
+__all__ = ["TableTargets", "TargetValues", "read_targets"]
+
+logger = logging.getLogger(__name__)
 
 #: What may stand between several classes in one cell; the first that a table has, and no other.
-SEPARATORS = ("|", ";", ",")
+_SEPARATORS = ("|", ";", ",")
+#: Where a label, a number of votes, and a score without a range lie.
+_SHARE, _AMOUNT = Scale(0, 1), Scale(0, float("inf"))
+_ANY = Scale(-float("inf"), float("inf"))
 
 Rows = Sequence[tuple[int, Sequence[str]]]
 #: Values of a clip, by target and task.
@@ -91,6 +97,7 @@ class _TargetReader:
         for column in columns:
             if column.class_name is not None:
                 self._by_class[column.task][column.class_name] = column.at
+        self._num_cut = 0
         self._separator = self._find_separator()
         self.target = self._describe()
 
@@ -101,6 +108,12 @@ class _TargetReader:
                 values = self._read_cells(line, task, cells)
                 if values is not None:
                     yield line, task, values
+        if self._num_cut:
+            low, high = self.target.bounds
+            logger.warning(
+                "%s: %s: %d rows have values off %g to %g; they are cut",
+                self._path, self.target.name, self._num_cut, low, high,
+            )  # fmt: skip
 
     def _describe(self) -> Target:
         request, has_columns = self._request, bool(self._by_class)
@@ -134,7 +147,7 @@ class _TargetReader:
         if self._request.scale is not None:
             return ""
         cells = [cells[at] for _, cells in self._rows for at in self._single.values()]
-        there = (sign for sign in SEPARATORS if any(sign in cell for cell in cells))
+        there = (sign for sign in _SEPARATORS if any(sign in cell for cell in cells))
         return next(there, "")
 
     def _count_names(self) -> Counter[str]:
@@ -153,30 +166,31 @@ class _TargetReader:
         return [part.strip() for part in parts if part.strip()]
 
     def _read_cells(self, line: int, task: Task, cells: Sequence[str]) -> tuple[float, ...] | None:
-        where = f"{self._path}:{line}"
         at, by_name = self._single.get(task), self._by_class.get(task)
         cell = "" if at is None else cells[at].strip()
-        column = "" if at is None else show(self._header[at])[1:-1]
-        if cell and self.target.kind is TargetKind.INTENSITIES:
+        if at is not None and cell and self.target.kind is TargetKind.INTENSITIES:
             raise CorpusError(
-                f"{where}: {column} is {show(cell)}; with a column for each class its own column "
-                "must be empty"
+                f"{self._describe_cell(line, at, cell)}; with a column for each class its own "
+                "column must be empty"
             )
         if by_name and any(cells[at].strip() for at in by_name.values()):
             return self._read_class_columns(line, by_name, cells)
-        if not cell:
+        if at is None or not cell:
             return None
         if self.target.kind is TargetKind.SCORE:
-            return (_read_value(cell, column, where, self._request.scale),)
+            return (self._read_value(line, at, cell, self._request.scale or _ANY),)
         if self.target.kind is TargetKind.LABELS:
             return self._mark(self._split(cell))
-        return self._read_class(cell, column, where)
+        return self._read_class(line, at, cell)
 
-    def _read_class(self, cell: str, column: str, where: str) -> tuple[float, ...] | None:
+    def _describe_cell(self, line: int, at: int, cell: str) -> str:
+        return f"{self._path}:{line}: {show(self._header[at])[1:-1]} is {show(cell)}"
+
+    def _read_class(self, line: int, at: int, cell: str) -> tuple[float, ...] | None:
         parts = self._split(cell)
         if len(parts) != 1:
             raise CorpusError(
-                f"{where}: {column} is {show(cell)}, must be one class; where several may be "
+                f"{self._describe_cell(line, at, cell)}, must be one class; where several may be "
                 f"there, list them as --target '{self.target.name}=CLASS|CLASS|...'"
             )
         return self._mark(parts)
@@ -191,26 +205,28 @@ class _TargetReader:
     def _read_class_columns(
         self, line: int, by_name: Mapping[str, int], cells: Sequence[str]
     ) -> tuple[float, ...] | None:
-        where = f"{self._path}:{line}"
-        most = self._request.scale or (
-            Scale(0, 1) if self.target.kind is TargetKind.LABELS else Scale(0, float("inf"))
+        bounds = self._request.scale or (
+            _SHARE if self.target.kind is TargetKind.LABELS else _AMOUNT
         )
         sums = dict.fromkeys(self._naming.classes, 0.0)
+        is_cut = False
         for name, at in by_name.items():
-            value = _read_value(cells[at].strip(), show(self._header[at])[1:-1], where, most)
+            value = self._read_value(line, at, cells[at].strip(), bounds)
             meant = self._naming.names[name]
             if meant is not None:
-                sums[meant] += value
+                is_cut |= not bounds.low <= value <= bounds.high
+                sums[meant] += min(max(value, bounds.low), bounds.high)
+        self._num_cut += is_cut
         values = tuple(sums.values())
         if self.target.kind is not TargetKind.CLASS:
-            return tuple(min(value, most.high) for value in values)
+            return tuple(min(value, bounds.high) for value in values)
         total = sum(values)
         if not 0 < total < float("inf"):
-            self._check_votes(where, by_name, cells)
+            self._check_votes(line, by_name, cells)
             return None
         return tuple(value / total for value in values)
 
-    def _check_votes(self, where: str, by_name: Mapping[str, int], cells: Sequence[str]) -> None:
+    def _check_votes(self, line: int, by_name: Mapping[str, int], cells: Sequence[str]) -> None:
         """Check that a row without votes for the classes has some for those that are left out.
 
         Raises:
@@ -219,23 +235,23 @@ class _TargetReader:
         left_out = [at for name, at in by_name.items() if self._naming.names[name] is None]
         if not any(read_number(cells[at].strip()) > 0 for at in left_out):
             raise CorpusError(
-                f"{where}: the votes for {self.target.name} must have a sum above 0; leave them "
-                "empty where nobody voted"
+                f"{self._path}:{line}: the votes for {self.target.name} must have a sum above 0; "
+                "leave them empty where nobody voted"
             )
 
+    def _read_value(self, line: int, at: int, cell: str, bounds: Scale) -> float:
+        """Read a number on a scale, or off it where such are cut.
 
-def _read_value(cell: str, column: str, where: str, scale: Scale | None) -> float:
-    """Read a number on a scale.
-
-    Raises:
-        CorpusError: If it is none, or off the scale.
-    """
-    bounds = scale or Scale(-float("inf"), float("inf"))
-    value = read_number(cell)
-    if not (bounds.low <= value <= bounds.high and abs(value) < float("inf")):
-        ends = f"from {bounds.low:g}" + (
-            f" to {bounds.high:g}" if bounds.high < float("inf") else ""
-        )
+        Raises:
+            CorpusError: If it is none, or off the scale.
+        """
+        value = read_number(cell)
+        if abs(value) < float("inf") and (
+            self._request.are_cut or bounds.low <= value <= bounds.high
+        ):
+            return value
+        ends = f"from {bounds.low:g}"
+        if bounds.high < float("inf"):
+            ends += f" to {bounds.high:g}"
         advice = "; leave the cells of a clip empty where it is not annotated" if not cell else ""
-        raise CorpusError(f"{where}: {column} is {show(cell)}, must be a number {ends}{advice}")
-    return value
+        raise CorpusError(f"{self._describe_cell(line, at, cell)}, must be a number {ends}{advice}")

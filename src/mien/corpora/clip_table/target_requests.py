@@ -38,6 +38,7 @@ class TargetRequest:
         classes: The classes that are told apart; empty for all that there are.
         are_labels: Whether several of the classes may be there at once.
         scheme: A published set of classes, in place of ``classes``.
+        are_cut: Whether intensities off the scale are cut to it, and counted, in place of refused.
     """
 
     name: str
@@ -45,6 +46,7 @@ class TargetRequest:
     classes: tuple[str, ...] = ()
     are_labels: bool = False
     scheme: Scheme | None = None
+    are_cut: bool = False
 
 
 def read_target_requests(texts: Iterable[str]) -> tuple[TargetRequest, ...]:

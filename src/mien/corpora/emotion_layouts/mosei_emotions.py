@@ -14,13 +14,15 @@ from pathlib import Path
 
 from mien.corpora.class_names.emotion_names import fold_name
 from mien.corpora.class_names.schemes import SCHEMES
+from mien.corpora.clip_table.encodings import find_encoding
+from mien.corpora.clip_table.rows import read_header
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
 from mien.corpora.emotion_layouts.label_sequence import read_label_sequence
-from mien.corpora.emotion_layouts.layout_parts import LayoutClips, LayoutRequest, read_text
+from mien.corpora.emotion_layouts.layout_parts import LayoutClips, LayoutRequest
 from mien.corpora.recording_table import RecordedClip, read_recording_table
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import show
-from mien.types import Clip, Scale, Target, TargetKind, Task
+from mien.types import ID_SEPARATOR, Clip, Scale, Target, TargetKind, Task
 
 __all__ = ["read_mosei_emotions"]
 
@@ -60,25 +62,25 @@ def read_mosei_emotions(request: LayoutRequest) -> LayoutClips:
     table = folder / "label.csv"
     if not table.is_file():
         raise CorpusError(f"{folder}: has no label.csv, the field's table with the official split")
-    wanted = TargetRequest(name=EMOTION, scale=_SCALE, scheme=SCHEMES["mosei6"])
+    wanted = TargetRequest(name=EMOTION, scale=_SCALE, scheme=SCHEMES["mosei6"], are_cut=True)
     sequences = sorted(path for path in folder.glob("*.csd") if not path.name.startswith("."))
+    encoding = find_encoding(table)
     if sequences:
-        recorded, _ = read_recording_table(table, _SENTIMENT, None)
+        recorded, _ = read_recording_table(table, _SENTIMENT, encoding)
         clips = _join(recorded, sequences, folder)
     else:
-        _check_columns(table)
-        clips, _ = read_recording_table(table, _SENTIMENT, None, (wanted,))
+        _check_columns(table, encoding)
+        clips, _ = read_recording_table(table, _SENTIMENT, encoding, (wanted,))
     if not clips:
         raise CorpusError(f"{table}: has no clips")
     target = Target(name=EMOTION, kind=TargetKind.INTENSITIES, classes=_CLASSES, scale=_SCALE)
     return LayoutClips(*_make_labels(clips, target, stated), are_cut=False)
 
 
-def _check_columns(table: Path) -> None:
+def _check_columns(table: Path, encoding: str) -> None:
     """Refuse a table that lacks some of the six emotions: they are not 0."""
     scheme = SCHEMES["mosei6"]
-    header = read_text(table).partition("\n")[0]
-    there = {scheme.find(fold_name(name.strip(' "'))) for name in re.split(r"[,;\t]", header)}
+    there = {scheme.find(fold_name(name)) for name in read_header(table, encoding)}
     lacking = [name for name in _CLASSES if name not in there]
     if lacking:
         raise CorpusError(
@@ -101,7 +103,9 @@ def _join(
         rows = _SCALE.clip(intensities).tolist()
         segments[video] = list(zip(starts.tolist(), map(tuple, rows), strict=True))
     if num_cut:
-        logger.warning("%s: %d segments have values off 0 to 3; they are cut", folder, num_cut)
+        logger.warning(
+            "%s: %d segments have values off 0 to 3; they are cut", sequences[0], num_cut
+        )
     clips = []
     for each in recorded:
         values = _find_segment(each.clip, segments.get(each.clip.video_id, []))
@@ -124,7 +128,7 @@ def _join(
 def _find_segment(clip: Clip, segments: Sequence[tuple[float, Values]]) -> Values | None:
     """Return the intensities of a clip, by its start."""
     start = clip.start
-    match = _SECONDS.fullmatch(clip.id.rpartition("$_$")[2])
+    match = _SECONDS.fullmatch(clip.id.rpartition(ID_SEPARATOR)[2])
     if start is None and match is not None:
         start = float(f"{match[1]}.{match[2]}")
     if start is None:
