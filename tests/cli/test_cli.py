@@ -103,6 +103,17 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(here, capsys, arguments, se
     assert list(here.iterdir()) == []
 
 
+def test_clips_of_an_emotion_corpus_that_nobody_annotated_are_dropped_if_that_is_stated(here):
+    folder = here / "mer"
+    folder.mkdir()
+    (folder / "train-label.csv").write_text("name,discrete\na,happy\nb,\nc,sad\n")
+    (folder / "transcription.csv").write_text("name,sentence\na,so\nb,so\nc,so\n")
+    command = ["import", str(folder), "--corpus", "mer"]
+    assert main([*command, "--out", "kept"]) == 0
+    assert main([*command, "--out", "dropped", "--unlabelled", "drop"]) == 0
+    assert [len(open_store(name).clips) for name in ("kept", "dropped")] == [3, 2]
+
+
 def test_info_describes_a_store_and_verify_finds_damage(planted, capsys):
     assert main(["info", str(planted), "--verify"]) == 0
     out, _ = said(capsys)

@@ -424,6 +424,19 @@ def test_mer_has_classes_and_valence_and_a_fifth_of_train_as_valid(tmp_path):
     assert {clip.id for clip in other if clip.split == "valid"}.isdisjoint(c.id for c in valid)
 
 
+def test_of_too_few_clips_of_mer_no_fold_is_taken(tmp_path, caplog):
+    table = "name,discrete\na,happy\nb,\nc,sad\n"
+    put(tmp_path, **{"train-label.csv": table})
+    read = read_layout("mer", tmp_path)
+    assert [clip.split for clip in read.corpus.clips] == ["train"] * 3
+    assert "1 of 3 clips have no multimodal label (train 1); they are kept" in caplog.text
+    with pytest.raises(ConfigError, match=r"--fold: .* has 3 clips of train, too few for 5 folds"):
+        read_layout("mer", tmp_path, fold=1)
+    read = read_layout("mer", tmp_path, unlabelled="drop")
+    assert list(by_id(read)) == ["a$_$1", "c$_$1"]
+    assert [path.stem for path in read.paths] == ["a", "c"]
+
+
 def save(path, **parts):
     path.parent.mkdir(exist_ok=True, parents=True)
     np.savez_compressed(path, **parts)
@@ -448,6 +461,8 @@ def test_the_label_files_of_mertools_are_read_without_running_anything(tmp_path)
     read = read_layout("mer", meld, language="en")
     assert [clip.split for clip in read.corpus.clips] == ["train", "valid", "test"]
     assert class_of(read, "train_dia0_utt0$_$1") == "happy"
+    with pytest.raises(ConfigError, match=r"--fold: .* has a published part for valid; leave it"):
+        read_layout("mer", meld, fold=2)
     assert class_of(read, "val_dia0_utt0$_$1") == "disgusted"
     assert len(read.corpus.targets) == 1
     names = [f"Ses0{n}F_impro01_F{k:03d}" for n in range(1, 6) for k in range(4)]
@@ -511,6 +526,7 @@ def test_a_label_file_that_would_fill_memory_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        ("name,discrete\n", r": no clip is in 'train-label.csv'; get the labels again"),
         ("name,valence\n", r":1: has no column 'discrete'; there are: 'name', 'valence'"),
         ("name,discrete\na,happy,x\n", r":2: has 3 cells, the header 2"),
         ("name,discrete\na,happy\na,sad\n", r":3: clip 'a' is already in .*:2"),

@@ -58,31 +58,36 @@ def import_(
     replace: ReplaceOption = False,
 ) -> None:
     """Read a feature file, or your own features, into a store."""
-    from mien.corpora import KNOWN
-    from mien.corpora.emotion_layouts.layout_reader import is_layout, read_layout
+    from mien.corpora import KNOWN, complete_facts
+    from mien.corpora.emotion_layouts.layout_reader import read_if_layout
     from mien.corpora.published.reader import read_published
     from mien.corpora.recording_table import is_table
     from mien.corpora.table import join_features, read_table
     from mien.data.store_writer import write_store
 
-    if fold is not None and not is_layout(corpus or "", file):
-        raise ConfigError("--fold goes with the folder of an emotion corpus, such as iemocap")
-    if corpus is not None and is_layout(corpus, file):
-        if encoding or scale:
-            raise ConfigError(f"--encoding and --scale do not go with the folder of {corpus}")
-        read = read_layout(corpus, file, targets=target or [], fold=fold, language=language)
+    read = read_if_layout(
+        corpus,
+        file,
+        targets=target or [],
+        fold=fold,
+        language=language,
+        unlabelled=unlabelled,
+        has_others=bool(encoding or scale),
+    )
+    if read is not None:
         material = join_features(
             read.corpus, _read_features(features or []), path=file, origin=read.origin
         )
     elif is_table(file):
-        known = KNOWN.get(corpus or "")
-        stated = None if scale is None else read_scale(scale)
+        spoken, bounds = complete_facts(
+            corpus, language, None if scale is None else read_scale(scale)
+        )
         material = read_table(
             file,
             features=_read_features(features or []),
             name=corpus or file.stem,
-            language=language or (known.language if known else "en"),
-            scale=stated or (known.scale if known else None),
+            language=spoken,
+            scale=bounds,
             encoding=encoding,
             unlabelled=unlabelled,
             targets=target or [],
@@ -97,7 +102,7 @@ def import_(
             raise ConfigError(f"{option} goes with a .csv")
         if corpus in KNOWN and (scale or language):
             raise ConfigError(f"--scale and --language are fixed for {corpus}; leave them out")
-        own = None if corpus in KNOWN else _facts_for(corpus, scale, language)
+        own = None if corpus in KNOWN else _state_facts(corpus, scale, language)
         material = read_published(file, corpus, own, unlabelled=unlabelled)
     with busy(f"importing {file.name}"):
         store = out or Path("stores") / Path(corpus or file.stem).name
@@ -105,22 +110,18 @@ def import_(
     print_summary(store)
 
 
-def _facts_for(corpus: str | None, scale: str | None, language: str | None) -> "Facts":
-    """Return what is fixed for a published corpus, or what the user states of another."""
-    from mien.corpora import KNOWN, Facts
+def _state_facts(corpus: str, scale: str | None, language: str | None) -> "Facts":
+    """Return what the user states of a corpus that is not known."""
+    from mien.corpora import KNOWN, Facts, complete_facts
 
-    known = KNOWN.get(corpus or "")
-    if scale is None and known is None:
-        named = f"{corpus!r}, " if corpus else ""
-        known_names = ", ".join(KNOWN)
+    if scale is None:
         raise ConfigError(
-            f"--scale: {named}a corpus of your own, needs it, for example --scale -3,3 "
-            f"(known are {known_names})"
+            f"--scale: {corpus!r}, a corpus of your own, needs it, for example --scale -3,3 "
+            f"(known are {', '.join(KNOWN)})"
         )
+    bounds = read_scale(scale)
     return Facts(
-        scale=read_scale(scale) if scale is not None or known is None else known.scale,
-        language=language or (known.language if known else "en"),
-        metrics=known.metrics if known else "general",
+        scale=bounds, language=complete_facts(corpus, language, bounds)[0], metrics="general"
     )
 
 

@@ -18,7 +18,15 @@ from mien.errors import CorpusError, name_known
 from mien.plugins import Registry
 from mien.types import Scale
 
-__all__ = ["KNOWN", "Facts", "MetricFamily", "facts_of", "metric_family", "register_corpus"]
+__all__ = [
+    "KNOWN",
+    "Facts",
+    "MetricFamily",
+    "complete_facts",
+    "facts_of",
+    "metric_family",
+    "register_corpus",
+]
 
 MetricFamily = Literal["mosi", "sims", "general"]
 
@@ -69,6 +77,22 @@ def facts_of(name: str) -> Facts:
     if name not in KNOWN:
         raise CorpusError(f"no published corpus is called {name!r}; {name_known(name, KNOWN)}")
     return KNOWN[name]
+
+
+def complete_facts(
+    name: str | None, language: str | None, scale: Scale | None
+) -> tuple[str, Scale | None]:
+    """Return language and range of a corpus: what is stated, else what is fixed for its name.
+
+    A corpus that is not known is in English, and has no range.
+
+    >>> complete_facts("sims", None, None)
+    ('zh', Scale(low=-1, high=1))
+    """
+    known = KNOWN.get(name or "")
+    if known is None:
+        return language or "en", scale
+    return language or known.language, scale or known.scale
 
 
 def metric_family(name: str, scale: Scale) -> MetricFamily:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mien.corpora import KNOWN
-from mien.corpora.emotion_layouts.layout_reader import is_layout, read_layout
+from mien.corpora import complete_facts
+from mien.corpora.emotion_layouts.layout_reader import read_if_layout
 from mien.corpora.recordings import Recordings, read_recordings
 from mien.corpora.unlabelled import Unlabelled
 from mien.errors import ConfigError, MienError
@@ -72,19 +72,23 @@ def read_request(
         ConfigError: If ``fold`` or ``targets`` do not go with the corpus.
         CorpusError: If nothing is found, or a CSV is not as it should be.
     """
-    if corpus is not None and is_layout(corpus, source):
-        if encoding or scale:
-            raise ConfigError(f"--encoding and --scale do not go with the folder of {corpus}")
-        return read_layout(corpus, source, targets=targets, fold=fold, language=language)
-    if fold is not None:
-        raise ConfigError("--fold goes with the folder of an emotion corpus, such as iemocap")
-    known = KNOWN.get(corpus or "")
-    name = corpus or source.resolve().stem or "own"
+    read = read_if_layout(
+        corpus,
+        source,
+        targets=targets,
+        fold=fold,
+        language=language,
+        unlabelled=unlabelled,
+        has_others=bool(encoding or scale),
+    )
+    if read is not None:
+        return read
+    language, scale = complete_facts(corpus, language, scale)
     return read_recordings(
         source,
-        name=name,
-        language=language or (known.language if known else "en"),
-        scale=scale or (known.scale if known else None),
+        name=corpus or source.resolve().stem or "own",
+        language=language,
+        scale=scale,
         encoding=encoding,
         unlabelled=unlabelled,
         targets=targets,

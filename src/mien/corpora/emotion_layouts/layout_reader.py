@@ -1,5 +1,6 @@
 """Which emotion corpus a folder is read as, and what all of them share once they are read."""
 
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +18,11 @@ from mien.corpora.emotion_layouts.mer import read_mer
 from mien.corpora.emotion_layouts.mosei_emotions import read_mosei_emotions
 from mien.corpora.emotion_layouts.ravdess import read_ravdess
 from mien.corpora.recording_table import Recordings
-from mien.corpora.unlabelled import is_annotated
+from mien.corpora.unlabelled import Unlabelled, choose_clips, is_annotated
 from mien.errors import ConfigError, name_known
 from mien.types import Clip, Corpus, Scale
 
-__all__ = ["LAYOUTS", "EmotionLayout", "is_layout", "read_layout"]
+__all__ = ["LAYOUTS", "EmotionLayout", "read_if_layout", "read_layout"]
 
 
 class EmotionLayout(NamedTuple):
@@ -66,11 +67,50 @@ def _as_utf8(clip: Clip) -> Clip:
     return clip if text == name else replace(clip, media=Path(text))
 
 
-def is_layout(name: str, source: Path) -> bool:
+def _is_layout(name: str, source: Path) -> bool:
     """Return whether a folder is that of an emotion corpus, and not one with a table of clips."""
     if name not in LAYOUTS or not source.is_dir():
         return False
     return LAYOUTS[name].has_table or not (source / "label.csv").is_file()
+
+
+def read_if_layout(
+    name: str | None,
+    source: Path,
+    *,
+    targets: Sequence[str] = (),
+    fold: int | None = None,
+    language: str | None = None,
+    unlabelled: Unlabelled = "keep",
+    has_others: bool = False,
+) -> Recordings | None:
+    """Read a folder if it is that of an emotion corpus, and not one with a table of clips.
+
+    Args:
+        name: What the corpus is called; None if that is not stated.
+        source: The folder, or something else.
+        targets: As ``read_layout`` has it.
+        fold: As ``read_layout`` has it.
+        language: As ``read_layout`` has it.
+        unlabelled: As ``read_layout`` has it.
+        has_others: Whether the encoding or the scale of a table is stated.
+
+    Returns:
+        What is read; None if it is no such folder.
+
+    Raises:
+        ConfigError: If an option does not go with the source, or as ``read_layout`` does.
+        CorpusError: As ``read_layout`` does.
+    """
+    if name is None or not _is_layout(name, source):
+        if fold is not None:
+            raise ConfigError("--fold goes with the folder of an emotion corpus, such as iemocap")
+        return None
+    if has_others:
+        raise ConfigError(f"--encoding and --scale do not go with the folder of {name}")
+    return read_layout(
+        name, source, targets=targets, fold=fold, language=language, unlabelled=unlabelled
+    )
 
 
 def read_layout(
@@ -80,6 +120,7 @@ def read_layout(
     targets: Sequence[str] = (),
     fold: int | None = None,
     language: str | None = None,
+    unlabelled: Unlabelled = "keep",
 ) -> Recordings:
     """Read an emotion corpus from the folder that people download.
 
@@ -90,6 +131,8 @@ def read_layout(
             scheme of its own else.
         fold: Number of the fold that is tested, from 1; each corpus has a split of its own else.
         language: ISO 639-1 code of what is said, if it is not that of the corpus.
+        unlabelled: Whether clips without a label or target are kept where others have one;
+            training and evaluation leave them out.
 
     Returns:
         The clips and where their recordings are; nothing says that they are there.
@@ -109,7 +152,9 @@ def read_layout(
             f"{name_known(unknown[0], layout.targets)}"
         )
     read = layout.read(LayoutRequest(folder=folder, targets=requests, fold=fold))
-    clips = tuple(map(_as_utf8, (each.clip for each in read.clips)))
+    stays = choose_clips(folder, [each.clip for each in read.clips], unlabelled)
+    recorded = list(itertools.compress(read.clips, stays))
+    clips = tuple(_as_utf8(each.clip) for each in recorded)
     report_absent(folder, clips, read.targets)
     return Recordings(
         corpus=Corpus(
@@ -120,7 +165,7 @@ def read_layout(
             is_annotated=any(map(is_annotated, clips)),
             targets=read.targets,
         ),
-        paths=tuple(each.path for each in read.clips),
+        paths=tuple(each.path for each in recorded),
         origin={
             "source": os.fsencode(folder.resolve().name).decode("utf-8", "replace"),
             "layout": name,

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.corpora.clip_table.splits import find_split
-from mien.corpora.clip_table.target_requests import EMOTION
 from mien.corpora.emotion_layouts.label_file import read_label_file
 from mien.corpora.emotion_layouts.layout_parts import (
     LayoutClips,
     LayoutRequest,
+    describe_names,
     find_scale,
     iterate_recordings,
     make_classes,
@@ -29,7 +29,7 @@ from mien.corpora.emotion_layouts.layout_parts import (
 )
 from mien.corpora.group_folds import assign_splits, make_folds
 from mien.corpora.recording_table import RecordedClip
-from mien.errors import CorpusError
+from mien.errors import ConfigError, CorpusError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR, Clip, Scale, Split, Target, TargetKind, Task
 
@@ -71,6 +71,7 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
     sentiment, whose range is stated (``valence=-3:3``).
 
     Raises:
+        ConfigError: If a fold is stated where a part is valid, or clips are too few.
         CorpusError: If there are no labels, or a row is not as it should be.
     """
     folder = request.folder
@@ -101,7 +102,8 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
     targets_there = [emotion.target] if any(row.emotion for row in rows) else []
     if any(row.valence is not None for row in rows):
         targets_there.append(Target(name="valence", kind=TargetKind.SCORE, scale=scale))
-    return LayoutClips(_make_valid(clips, request.fold or _NUM_FOLDS), tuple(targets_there))
+    shared = targets_there[0].name if targets_there else None
+    return LayoutClips(_make_valid(clips, shared, request.fold, folder), tuple(targets_there))
 
 
 def _choose_scheme(rows: list[_Row]) -> str:
@@ -132,6 +134,9 @@ def _read_rows(folder: Path) -> Iterator[_Row]:
             raise CorpusError(f"{where}: clip {show(row.name)} is already in {seen[row.name]}")
         seen[row.name] = where
         yield row
+    if not seen:
+        names = describe_names([path.name for path in tables or files])
+        raise CorpusError(f"{folder}: no clip is in {names}; get the labels again")
 
 
 def _read_table(path: Path) -> Iterator[tuple[str, _Row]]:
@@ -238,17 +243,31 @@ def _find_split(part: str) -> Split:
     return "test" if letters.startswith("semi") else "train"
 
 
-def _make_valid(clips: list[RecordedClip], fold: int) -> list[RecordedClip]:
-    """Take a fold of train for valid where there is none, and another for test."""
+def _make_valid(
+    clips: list[RecordedClip], target: str | None, fold: int | None, folder: Path
+) -> list[RecordedClip]:
+    """Take a fold of train for valid where there is none, and another for test.
+
+    Raises:
+        ConfigError: If a fold is stated where none can be taken.
+    """
     there = Counter(each.clip.split for each in clips)
     if there["valid"]:
+        if fold is not None:
+            raise ConfigError(f"--fold: {folder} has a published part for valid; leave it out")
         return clips
     train = [each.clip for each in clips if each.clip.split == "train"]
     if len(train) < _NUM_FOLDS:
+        if fold is not None:
+            raise ConfigError(
+                f"--fold: {folder} has {len(train)} clips of train, too few for {_NUM_FOLDS} "
+                "folds; leave it out"
+            )
         logger.warning("%d clips of train are too few to take valid from", len(train))
         return clips
-    folds = make_folds(train, target=EMOTION, by="clip", num_folds=_NUM_FOLDS, seed=1)
-    splits = dict(zip((clip.id for clip in train), assign_splits(folds, fold), strict=True))
+    folds = make_folds(train, target=target, by="clip", num_folds=_NUM_FOLDS, seed=1)
+    assigned = assign_splits(folds, fold or _NUM_FOLDS)
+    splits = dict(zip((clip.id for clip in train), assigned, strict=True))
     if there["test"]:
         splits = {key: "valid" if value == "test" else "train" for key, value in splits.items()}
     return [
