@@ -273,7 +273,10 @@ def test_targets_and_speakers_come_back_from_npz_and_parquet(tmp_path):
     material = replace(made, corpus=replace(made.corpus, clips=clips, targets=targets))
     store = write_store(material, tmp_path / "store")
     export_store(store, tmp_path / "out", form="npz")
-    export_store(store, tmp_path / "out", form="npz", replace=True)
+    assert export_store(store, tmp_path / "out", form="npz", replace=True) == (
+        "what mood is (import it with --target 'mood=a, b|c')",
+        "what valence is (import it with --target valence=1:5)",
+    )
     again = read_table(
         tmp_path / "out" / "clips.csv",
         features={},

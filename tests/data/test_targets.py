@@ -11,6 +11,7 @@ from mien.data.clips import clip_index
 from mien.data.dataset import make_dataset
 from mien.data.store import open_store
 from mien.data.store_writer import write_store
+from mien.data.summary import verify
 from mien.errors import CorpusError, StoreError
 from mien.types import Scale, Target, TargetKind, Task
 
@@ -73,6 +74,11 @@ def test_stores_without_targets_are_as_they_were(tmp_path):
 def test_the_names_of_classes_are_part_of_the_fingerprint(tmp_path):
     store = write_store(targeted(), tmp_path / "store")
     assert store.compute_fingerprint() == store.meta.fingerprint
+    assert len(store.meta.fingerprint) == 64
+    path = store.path / "meta.json"
+    short = {"fingerprint": store.meta.fingerprint[:24]}  # of earlier versions
+    path.write_text(json.dumps(json.loads(path.read_text()) | short))
+    verify(open_store(store.path))
     swapped = replace(EMOTION, classes=("anger", "joy", "none"))
     other = write_store(targeted(targets=(swapped, TAGS, VALENCE, MOODS)), tmp_path / "other")
     assert other.meta.fingerprint != store.meta.fingerprint

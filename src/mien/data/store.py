@@ -75,6 +75,12 @@ class SeriesMeta(Settings):
     num_missing: int
     has_times: bool = False
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of its files, in the order in which the fingerprint has them."""
+        times = ("times.npy",) if self.has_times else ()
+        return ("offsets.npy", *times, "values.npy")
+
 
 class StoreMeta(Settings):
     """What is in a store.
@@ -336,13 +342,12 @@ class Store:
         """
         files = [self.path / "clips.jsonl"]
         for name, series in sorted(self.meta.series.items()):
-            times = ["times.npy"] if series.has_times else []
-            files += [self.path / name / file for file in ("offsets.npy", *times, "values.npy")]
+            files += [self.path / name / file for file in series.files]
         digest = hash_files(files, StoreError)
         if not self.meta.targets:
             return digest
         targets = self.meta.model_dump(mode="json", include={"targets"})
-        return hash_json({"files": digest, **targets})
+        return hash_json({"files": digest, **targets}, digits=64)
 
 
 def open_store(store: Store | str | Path) -> Store:

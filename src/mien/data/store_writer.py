@@ -1,12 +1,13 @@
 """Clips and series to a store, written beside its place and checked; ``store`` is the layout."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Num
 
+from mien.corpora.unlabelled import is_annotated
 from mien.data.clips.clip_lines import clip_to_line
 from mien.data.clips.target_checks import check_targets
 from mien.data.store import STORE_FORMAT, SeriesMeta, Store, StoreMeta, open_store, read_meta
@@ -15,7 +16,7 @@ from mien.files.folders import FolderKind, staged
 from mien.files.npy import append_array, save_array, write_header
 from mien.types import SPLITS, Clip, Corpus, Material, SeriesSource, Split, Task
 
-__all__ = ["STORE", "write_meta", "write_store"]
+__all__ = ["STORE", "write_clips", "write_meta", "write_store"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def write_store(
     path = Path(path)
     _check_corpus(material.corpus)
     with staged(path, STORE, replace=replace) as folder:
-        _write_clips(material.corpus, folder / "clips.jsonl")
+        write_clips(folder, material.corpus.clips)
         series = {
             s.name: _write_series(s, material.corpus, folder / s.name) for s in material.series
         }
@@ -65,6 +66,12 @@ def write_store(
         write_meta(folder, _describe(material, series))
     logger.info("wrote %s: %d clips", path, len(material.corpus.clips))
     return open_store(path)
+
+
+def write_clips(folder: Path, clips: Iterable[Clip]) -> None:
+    """Write the clips of a store into its folder, in the order of the series."""
+    with (folder / "clips.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(map(clip_to_line, clips))
 
 
 def write_meta(folder: Path, meta: StoreMeta) -> None:
@@ -98,7 +105,7 @@ def _check_corpus(corpus: Corpus) -> None:
     if not corpus.clips:
         raise CorpusError(f"corpus {corpus.name!r} has no clips")
     check_targets(corpus)
-    if corpus.is_annotated and not any(_is_annotated(clip) for clip in corpus.clips):
+    if corpus.is_annotated and not any(map(is_annotated, corpus.clips)):
         raise CorpusError(
             f"corpus {corpus.name!r}: no clip has a multimodal label, or values of a target"
         )
@@ -118,16 +125,6 @@ def _check_corpus(corpus: Corpus) -> None:
                     f"clip {clip.id!r}: label of {task} is {label!r}, must be a number from "
                     f"{corpus.scale.low:g} to {corpus.scale.high:g}"
                 )
-
-
-def _is_annotated(clip: Clip) -> bool:
-    return Task.FUSION in clip.labels or any(Task.FUSION in own for own in clip.targets.values())
-
-
-def _write_clips(corpus: Corpus, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for clip in corpus.clips:
-            file.write(clip_to_line(clip))
 
 
 def _write_series(source: SeriesSource, corpus: Corpus, folder: Path) -> SeriesMeta:

@@ -6,10 +6,10 @@ from collections import Counter
 from mien.errors import CorpusError, name_known
 from mien.types import Corpus, Target, TargetKind
 
-__all__ = ["check_targets"]
+__all__ = ["ROUNDING", "check_targets"]
 
 #: How far the shares of classes may be from 1 together.
-_ROUNDING = 1e-3
+ROUNDING = 1e-3
 
 
 def check_targets(corpus: Corpus) -> None:
@@ -43,6 +43,6 @@ def _find_fault(values: tuple[float, ...], target: Target) -> str:
         if not low <= value <= high:
             return f"has the value {value!r}, must be a number from {low:g} to {high:g}"
     total = math.fsum(values)
-    if target.kind is TargetKind.CLASS and abs(total - 1) > _ROUNDING:
+    if target.kind is TargetKind.CLASS and abs(total - 1) > ROUNDING:
         return f"has shares that sum to {total:g}, must be 1"
     return ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
 
+from mien.data.clips.target_checks import ROUNDING
 from mien.files.reading import show
 from mien.types import Clip, Target, TargetKind, Task
 
@@ -82,7 +83,8 @@ class TargetColumns:
             low, high = target.bounds
             if not ((values >= low) & (values <= high)).all():
                 return f"a value of {show(name)} for {task} is not in {low:g} to {high:g}"
-            if target.kind is TargetKind.CLASS and (abs(values.sum(axis=1) - 1) > 1e-3).any():
+            is_off = abs(values.sum(axis=1) - 1) > ROUNDING
+            if target.kind is TargetKind.CLASS and is_off.any():
                 return f"shares of {show(name)} for {task} do not sum to 1"
         return ""
 

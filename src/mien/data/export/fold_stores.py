@@ -7,9 +7,8 @@ from dataclasses import replace as replace_fields
 from pathlib import Path
 
 from mien.corpora.group_folds import Grouping, assign_splits, make_folds
-from mien.data.clips.clip_lines import clip_to_line
 from mien.data.store import Store, open_store
-from mien.data.store_writer import STORE, write_meta
+from mien.data.store_writer import STORE, write_clips, write_meta
 from mien.errors import OutputError
 from mien.files.folders import staged
 from mien.types import SPLITS, Clip
@@ -73,12 +72,10 @@ def _write_fold(
         "origin": {**store.meta.origin, **origin},
     }
     with staged(path, STORE, replace=replace) as folder:
-        with (folder / "clips.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(map(clip_to_line, clips))
+        write_clips(folder, clips)
         for name, series in store.meta.series.items():
             (folder / name).mkdir()
-            times = ["times.npy"] if series.has_times else []
-            for part in ("values.npy", "offsets.npy", *times):
+            for part in series.files:
                 _link(store.path / name / part, folder / name / part)
         write_meta(folder, store.meta.model_copy(update=update))
     return open_store(path)

@@ -1,19 +1,21 @@
 """A store in the layout of other programs: the field's feature pickle, npz with CSV, or parquet."""
 
 import csv
-from collections.abc import Collection, Iterator
+import shlex
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from mien.corpora.clip_table.target_requests import EMOTION
 from mien.corpora.table import UNIMODAL
 from mien.data.export.feature_pickle import export_pickle
 from mien.data.store import Series, Store, open_store
 from mien.errors import require
 from mien.files.folders import FolderKind, staged
-from mien.types import ID_SEPARATOR, Clip, Task
+from mien.types import ID_SEPARATOR, Clip, Target, TargetKind, Task
 
 __all__ = ["Form", "export_store"]
 
@@ -120,7 +122,26 @@ def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
     lost = ["known moments"] if any(clip.moments for clip in store.clips) else []
     if any(clip.words for clip in store.clips):
         lost.append("words with their times")
-    return tuple(lost)
+    return *lost, *_list_stated(store.meta.targets)
+
+
+def _list_stated(targets: Sequence[Target]) -> Iterator[str]:
+    """Yield what a table does not tell of targets: all but that emotion is one of its classes."""
+    for target in targets:
+        if (target.name, target.kind) != (EMOTION, TargetKind.CLASS):
+            yield f"what {target.name} is (import it with {_state_target(target)})"
+
+
+def _state_target(target: Target) -> str:
+    """Return the option of ``mien import`` that states a target."""
+    if target.scale is not None:
+        low, high = (repr(float(end)).removesuffix(".0") for end in target.scale)
+        stated = f"{low}:{high}"
+    else:
+        separator = "|" if target.kind is TargetKind.LABELS else ","
+        # a list of one class ends in what would stand before the next
+        stated = separator.join([*target.classes, *([""] if target.size == 1 else [])])
+    return f"--target {shlex.quote(f'{target.name}={stated}')}"
 
 
 def _list_targets(store: Store) -> list[tuple[str, Task, list[str]]]:
