@@ -24,28 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-SENTENCES = {
-    "IEO": "It's eleven o'clock",
-    "TIE": "That is exactly what happened",
-    "IOM": "I'm on my way to the meeting",
-    "IWW": "I wonder what this is about",
-    "TAI": "The airplane is almost full",
-    "MTI": "Maybe tomorrow it will be cold",
-    "IWL": "I would like a new alarm clock",
-    "ITH": "I think I have a doctor's appointment",
-    "DFA": "Don't forget a jacket",
-    "ITS": "I think I've seen this before",
-    "TSI": "The surface is slick",
-    "WSI": "We'll stop in a couple of minutes",
-}
-LETTERS = {
-    "A": "angry",
-    "D": "disgusted",
-    "F": "fearful",
-    "H": "happy",
-    "N": "neutral",
-    "S": "sad",
-}
+from mien.corpora.emotion_layouts.cremad import LETTERS, SENTENCES
+
 EVERY = 8  # of so many actors, one is not in train
 
 

@@ -127,7 +127,7 @@ def test_cremad_without_votes_has_what_was_acted(tmp_path):
     assert clip.transcript == "It's eleven o'clock"
 
 
-def test_the_votes_of_cremad_are_shares_for_voice_face_and_both(tmp_path):
+def test_the_votes_of_cremad_are_shares_for_voice_face_and_both(tmp_path, caplog):
     rows = (
         '"100062",6,2,0,0,1,1,"1001_DFA_ANG_XX",10,0.6,"A"\n'
         '"207398",0,0,0,0,4,0,"1001_DFA_ANG_XX",4,1,"N"\n'
@@ -145,7 +145,9 @@ def test_the_votes_of_cremad_are_shares_for_voice_face_and_both(tmp_path):
         Task.FUSION: (0.75, 0.25, 0, 0, 0, 0),
     }
     assert class_of(read, clip.id, "acted") == "angry"
+    assert "left out" not in caplog.text
     four = read_layout("cremad", tmp_path, targets=["emotion=angry,neutral,happy,sad"])
+    assert "emotion: votes for these are left out: 'disgusted' (3)" in caplog.text
     assert four.corpus.clips[0].targets["emotion"][Task.FUSION] == (1, 0, 0, 0)
 
 
@@ -166,7 +168,7 @@ def test_the_summary_of_cremad_has_the_most_frequent_answers(tmp_path):
         ('"100001",1,-1,0,0,0,0,"1001_DFA_ANG_XX",1,1,"A"', r"csv:2: D is '-1'"),
         ('"900001",1,0,0,0,0,0,"1001_DFA_ANG_XX",1,1,"A"', r"csv:2: the row is called '900001'"),
         ('"100001",1,0,0,0,0,0,"../../x",1,1,"A"', r"csv:2: the clip is '../../x', must be such"),
-        ('"100001",1', r"csv:2: has 2 cells, the header 11"),
+        ('"100001",1', r"csv:2: has 2 cells, the header has 11"),
         ('"100001",1,0,0,0,0,0,"1001_DFA_A', r"csv:2: is not CSV"),
     ],
 )
@@ -394,7 +396,7 @@ def test_a_broken_row_of_meld_is_named_with_its_line(tmp_path, rows, message):
         read_layout("meld", put(tmp_path, **{"train_sent_emo.csv": MELD + rows}))
     with pytest.raises(CorpusError, match=r"has none of train_sent_emo\.csv"):
         read_layout("meld", put(tmp_path / "empty", **{"a.txt": ""}))
-    with pytest.raises(CorpusError, match=":1: has no column 'Utterance'; needed are: Utterance,"):
+    with pytest.raises(CorpusError, match=":1: has no column 'Utterance'; there are: "):
         read_layout("meld", put(tmp_path, **{"train_sent_emo.csv": "a,b\n"}))
 
 
@@ -407,7 +409,7 @@ def test_mer_has_classes_and_valence_and_a_fifth_of_train_as_valid(tmp_path):
         "train-label.csv": "name,discrete,valence\n" + train,
         "test1-label.csv": "name,discrete,valence\nt1,worried,-2.5\n",
         "test3-label.csv": "name,discrete\nt3,surprise\n",
-        "transcription.csv": "name,sentence\ns0,你好\n",
+        "transcription.csv": "name,sentence\ns0,你好\ns1\n",
         "train/s0.mp4": b"",
     })  # fmt: skip
     read = read_layout("mer", tmp_path)
@@ -528,7 +530,7 @@ def test_a_label_file_that_would_fill_memory_is_refused(tmp_path):
     [
         ("name,discrete\n", r": no clip is in 'train-label.csv'; get the labels again"),
         ("name,valence\n", r":1: has no column 'discrete'; there are: 'name', 'valence'"),
-        ("name,discrete\na,happy,x\n", r":2: has 3 cells, the header 2"),
+        ("name,discrete\na,happy,x\n", r":2: has 3 cells, the header has 2"),
         ("name,discrete\na,happy\na,sad\n", r":3: clip 'a' is already in .*:2"),
         ("name,discrete,valence\na,happy,good\n", r":2: valence is 'good', must be a number"),
         ("name,discrete\na,hapy\n", r"emotion has names .* 'hapy' \(1\); did you mean 'happy'"),

@@ -63,8 +63,8 @@ CorpusOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="mosi, mosei, sims, sims2; iemocap, meld, mer, ravdess, cremad with a folder; or a "
-        "name of your own.",
+        help="mosi, mosei, sims, sims2; iemocap, meld, mosei-emotions, mer, ravdess, cremad with "
+        "a folder; or a name of your own.",
     ),
 ]
 ScaleOption = Annotated[

@@ -14,11 +14,11 @@ from pathlib import Path, PurePath
 
 from mien.corpora.clip_table.splits import report_absent
 from mien.corpora.clip_table.target_requests import read_target_requests
+from mien.corpora.recording_folder import name_as_text, walk_recordings
 from mien.corpora.recording_table import (
     SUFFIXES,
     RecordedClip,
     Recordings,
-    is_recording,
     is_table,
     read_recording_table,
 )
@@ -86,13 +86,14 @@ def read_recordings(
     if requests and not is_table(source):
         raise ConfigError(f"--target: goes with a table of clips, {source} is none")
     if source.is_dir() or (source.is_file() and not is_table(source)):
-        recorded, origin = list(_name_files(source)), {"source": _as_text(source.resolve().name)}
+        recorded = list(_name_files(source))
+        origin = {"source": name_as_text(source.resolve().name)}
     elif source.is_file():
         recorded, annotated = read_recording_table(source, scale, encoding, requests)
         stays = choose_clips(source, [each.clip for each in recorded], unlabelled)
         recorded = list(itertools.compress(recorded, stays))
         report_absent(source, [each.clip for each in recorded], annotated)
-        origin = {"source": _as_text(source.name), "sha256": hash_file(source, CorpusError)}
+        origin = {"source": name_as_text(source.name), "sha256": hash_file(source, CorpusError)}
     else:
         state = "is not a file" if source.exists() else "is not there"
         raise CorpusError(f"{source}: {state}; give a folder, a CSV file or a recording")
@@ -128,57 +129,29 @@ def _find_table(source: Path) -> Path:
     return tables[0]
 
 
-def _as_text(name: str) -> str:
-    """Return a name as UTF-8 can hold it."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
 # --- files ----------------------------------------------------------------------------------------
 
 
 def _name_files(source: Path) -> Iterator[RecordedClip]:
     """Name the recordings below a folder, or one recording."""
     if source.is_dir():
-        files = sorted(_walk(source), key=lambda parts: [os.fsencode(part) for part in parts])
+        files = sorted(
+            (p.parts for p in walk_recordings(source)),
+            key=lambda parts: [os.fsencode(part) for part in parts],
+        )
     else:
         source, files = source.parent, [(source.name,)]
     short = [_short_id(parts) for parts in files]
     counts = Counter(short)
     for parts, name in zip(files, short, strict=True):
         clip_id = name if counts[name] == 1 else _full_id(parts)
-        media = Path(*map(_as_text, parts))
+        media = Path(*map(name_as_text, parts))
         clip = Clip(id=clip_id, split="test", transcript="", labels={}, media=media)
         yield RecordedClip(clip, source.joinpath(*parts))
 
 
-def _walk(root: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the parts of every recording's relative path; links are followed, rings are not."""
-    num_others = 0
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, onerror=_warn, followlinks=True):
-        stat = Path(folder).stat()
-        if (stat.st_dev, stat.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        parts = Path(folder).relative_to(root).parts
-        recordings = [name for name in names if is_recording(name)]
-        num_others += len(names) - len(recordings)
-        yield from ((*parts, name) for name in recordings)
-    if num_others:
-        logger.info("%s: %d other files do not have the name of a recording", root, num_others)
-
-
-def _warn(error: OSError) -> None:
-    logger.warning(
-        "%s: cannot be opened (%s); its recordings are left out",
-        error.filename, error.strerror,
-    )  # fmt: skip
-
-
 def _short_id(parts: Sequence[str]) -> str:
-    *folders, name = map(_as_text, parts)
+    *folders, name = map(name_as_text, parts)
     stem = PurePath(name).stem
     video, clip = ("/".join(folders), stem) if folders else (stem, "1")
     return f"{video}{ID_SEPARATOR}{clip}"

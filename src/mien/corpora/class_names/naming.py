@@ -41,6 +41,7 @@ def find_naming(
     classes: Sequence[str] = (),
     scheme: Scheme | None = None,
     is_emotion: bool = False,
+    are_votes: bool = False,
 ) -> Naming:
     """Find the class of every name that a corpus has for a target.
 
@@ -56,6 +57,7 @@ def find_naming(
         classes: Classes that the user lists.
         scheme: Classes that are commonly told apart.
         is_emotion: Whether names are emotions, where no scheme is given.
+        are_votes: Whether ``counts`` are votes, of which a clip has several; for messages.
 
     Raises:
         CorpusError: If names are unknown to the list or the scheme; the sentence lists them with
@@ -70,10 +72,11 @@ def find_naming(
         left_out = [name for name, meant in naming.names.items() if meant is None]
         known = scheme.missing | scheme.names.keys()
         unknown = [name for name in left_out if folded[name] not in known]
-        _refuse(target, unknown, counts, where, [*scheme.names, *scheme.classes])
-        _report_left_out(target, left_out, counts, where)
+        _refuse(target, unknown, counts, where, scheme)
     else:
         naming = _name_all(target, counts, folded, where, is_emotion=is_emotion)
+        left_out = [name for name, meant in naming.names.items() if meant is None]
+    _report_left_out(target, left_out, counts, where, are_votes=are_votes)
     _report_spellings(target, naming, counts, where)
     return naming
 
@@ -115,9 +118,6 @@ def _name_all(
             "%s: %s: names that the table of emotions does not have are classes of their own: %s",
             where, target, _list_counts(own, counts),
         )  # fmt: skip
-    _report_left_out(
-        target, [name for name, meant in names.items() if meant is None], counts, where
-    )
     return Naming((*order, *others), names)
 
 
@@ -126,27 +126,34 @@ def _refuse(
     unknown: Sequence[str],
     counts: Counter[str],
     where: object,
-    known: Sequence[str],
+    scheme: Scheme,
 ) -> None:
     if not unknown:
         return
+    known = [*scheme.classes, *scheme.names]
     near = difflib.get_close_matches(fold_name(unknown[0]), known, n=1, cutoff=_ALIKE)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise CorpusError(
         f"{where}: {target} has names that are none of its classes: "
-        f"{_list_counts(unknown, counts)}; {hint}known are {', '.join(sorted(known)[:_SHOWN])}"
-        f"{', ...' if len(known) > _SHOWN else ''}"
+        f"{_list_counts(unknown, counts)}; {hint}the classes are "
+        f"{', '.join(scheme.classes[:_SHOWN])}{', ...' if len(scheme.classes) > _SHOWN else ''}"
     )
 
 
 def _report_left_out(
-    target: str, left_out: Sequence[str], counts: Counter[str], where: object
+    target: str, left_out: Sequence[str], counts: Counter[str], where: object, *, are_votes: bool
 ) -> None:
+    left_out = [name for name in left_out if counts[name]]
     if left_out:
         logger.warning(
-            "%s: %s: these are left out, and their clips are not annotated for it: %s",
-            where, target, _list_counts(left_out, counts),
-        )  # fmt: skip
+            "%s: %s: %s: %s",
+            where,
+            target,
+            "votes for these are left out"
+            if are_votes
+            else "these are left out, and their clips are not annotated for it",
+            _list_counts(left_out, counts),
+        )
 
 
 def _report_spellings(target: str, naming: Naming, counts: Counter[str], where: object) -> None:

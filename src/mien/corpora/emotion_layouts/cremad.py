@@ -1,7 +1,5 @@
 """CREMA-D from the names of its files and the votes of its raters (cao2014)."""
 
-import csv
-import io
 import logging
 import re
 from collections import Counter
@@ -15,19 +13,20 @@ from mien.corpora.emotion_layouts.layout_parts import (
     LayoutRequest,
     describe_names,
     iterate_recordings,
+    iterate_rows,
     make_classes,
     name_class,
-    read_text,
 )
 from mien.corpora.recording_table import SUFFIXES, RecordedClip
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR, Clip, Split, Task
 
-__all__ = ["SENTENCES", "read_cremad"]
+__all__ = ["LETTERS", "SENTENCES", "read_cremad"]
 
 logger = logging.getLogger(__name__)
 
+#: What is said, by the letters in the name of a clip.
 SENTENCES = {
     "IEO": "It's eleven o'clock",
     "TIE": "That is exactly what happened",
@@ -44,18 +43,18 @@ SENTENCES = {
 }
 #: One file has the level X instead of XX.
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX?)")
-_LETTERS = {
+#: The emotion of each letter in the tables of votes.
+LETTERS = {
     "A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad",
 }  # fmt: skip
 #: What was rated, by the first digit of the rows of ``tabulatedVotes.csv`` and the columns of
 #: ``summaryTable.csv``.
 _TASKS = {"1": Task.AUDIO, "2": Task.VIDEO, "3": Task.FUSION}
 _SUMMARY = {"VoiceVote": Task.AUDIO, "FaceVote": Task.VIDEO, "MultiModalVote": Task.FUSION}
+_TABULATED = ("", *LETTERS, "fileName")
 _FIRST_ACTOR, _LAST_ACTOR = 1001, 1091
 #: Of so many actors in order, one is not in train.
 _EVERY = 8
-
-Votes = Mapping[Task, Mapping[str, float]]
 
 
 def read_cremad(request: LayoutRequest) -> LayoutClips:
@@ -86,8 +85,11 @@ def read_cremad(request: LayoutRequest) -> LayoutClips:
         [name.split("_")[2] for name in names],
         folder,
     )
-    counts = Counter(_LETTERS.values() if has_votes else ())
-    target, classes = name_class(stated, counts, folder)
+    counts = Counter(dict.fromkeys(LETTERS.values(), 0) if has_votes else {})
+    for task_votes in votes.values():
+        for of_task in task_votes.values():
+            counts.update(of_task)
+    target, classes = name_class(stated, counts, folder, are_votes=True)
     lacking = [name for name in names if name not in votes] if has_votes else []
     if lacking:
         logger.warning(
@@ -154,14 +156,14 @@ def _find_split(actor: int) -> Split:
     return "train" if rest != _EVERY - 1 else "valid" if number % 2 == 0 else "test"
 
 
-def _read_votes(folder: Path) -> dict[str, dict[Task, dict[str, float]]]:
+def _read_votes(folder: Path) -> dict[str, dict[Task, dict[str, int]]]:
     """Return how many votes each emotion has, by clip and by what was rated."""
     readers = {"tabulatedVotes.csv": _read_tabulated, "summaryTable.csv": _read_summary}
     for name, read in readers.items():
         for parent in ("processedResults", ".", "data/InfoAndStats/processedResults"):
             path = folder / parent / name
             if path.is_file():
-                votes: dict[str, dict[Task, dict[str, float]]] = {}
+                votes: dict[str, dict[Task, dict[str, int]]] = {}
                 for clip, task, counts in read(path):
                     votes.setdefault(clip, {})[task] = counts
                 logger.info("%s: has votes for %d clips", path, len(votes))
@@ -169,8 +171,8 @@ def _read_votes(folder: Path) -> dict[str, dict[Task, dict[str, float]]]:
     return {}
 
 
-def _read_tabulated(path: Path) -> Iterator[tuple[str, Task, dict[str, float]]]:
-    for line, row in _read_rows(path, ("", *_LETTERS, "fileName")):
+def _read_tabulated(path: Path) -> Iterator[tuple[str, Task, dict[str, int]]]:
+    for line, row in iterate_rows(path, {name: (name,) for name in _TABULATED}):
         where = f"{path}:{line}"
         task = _TASKS.get(row[""][:1]) if len(row[""]) == 6 else None
         if task is None:
@@ -179,27 +181,27 @@ def _read_tabulated(path: Path) -> Iterator[tuple[str, Task, dict[str, float]]]:
                 "begins with 1 (voice), 2 (face) or 3 (both)"
             )
         counts = {}
-        for letter, emotion in _LETTERS.items():
+        for letter, emotion in LETTERS.items():
             cell = row[letter]
             if not (cell.isascii() and cell.isdecimal() and len(cell) < 7):
                 raise CorpusError(f"{where}: {letter} is {show(cell)}, must be a number of votes")
-            counts[emotion] = float(cell)
+            counts[emotion] = int(cell)
         yield _check_clip(row["fileName"], where), task, counts
 
 
-def _read_summary(path: Path) -> Iterator[tuple[str, Task, dict[str, float]]]:
-    for line, row in _read_rows(path, ("FileName", *_SUMMARY)):
+def _read_summary(path: Path) -> Iterator[tuple[str, Task, dict[str, int]]]:
+    for line, row in iterate_rows(path, {name: (name,) for name in ("FileName", *_SUMMARY)}):
         where = f"{path}:{line}"
         clip = _check_clip(row["FileName"], where)
         for column, task in _SUMMARY.items():
             letters = row[column].split(":")
-            unknown = [letter for letter in letters if letter not in _LETTERS]
+            unknown = [letter for letter in letters if letter not in LETTERS]
             if unknown:
                 raise CorpusError(
                     f"{where}: {column} is {show(row[column])}, must be letters of "
-                    f"{''.join(_LETTERS)} with colons between them"
+                    f"{''.join(LETTERS)} with colons between them"
                 )
-            yield clip, task, {_LETTERS[letter]: 1.0 for letter in letters}
+            yield clip, task, {LETTERS[letter]: 1 for letter in letters}
 
 
 def _check_clip(name: str, where: str) -> str:
@@ -208,31 +210,11 @@ def _check_clip(name: str, where: str) -> str:
     return name
 
 
-def _read_rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line and cells of every row of a table that R has written."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        lacking = [name for name in needed if name not in header]
-        if lacking:
-            raise CorpusError(f"{path}:1: has no column {lacking[0]!r}; get the file again")
-        for cells in reader:
-            if not any(cells):
-                continue
-            if len(cells) != len(header):
-                raise CorpusError(
-                    f"{path}:{reader.line_num}: has {len(cells)} cells, the header {len(header)}"
-                )
-            yield reader.line_num, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
-
-
 def _share(
-    counts: Mapping[str, float], order: tuple[str, ...], classes: Mapping[str, str | None]
+    counts: Mapping[str, int], order: tuple[str, ...], classes: Mapping[str, str | None]
 ) -> tuple[float, ...] | None:
     """Return the shares of votes; None where nobody voted for any of the classes."""
-    sums = dict.fromkeys(order, 0.0)
+    sums = dict.fromkeys(order, 0)
     for emotion, count in counts.items():
         meant = classes[emotion]
         if meant is not None:

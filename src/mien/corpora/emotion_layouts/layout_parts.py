@@ -1,7 +1,8 @@
 """What readers of emotion corpora share: what is asked of them, what they return, and files."""
 
+import csv
+import io
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import NamedTuple
 from mien.corpora.class_names.naming import find_naming
 from mien.corpora.class_names.schemes import SCHEMES
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
-from mien.corpora.recording_table import RecordedClip, is_recording
+from mien.corpora.recording_folder import walk_recordings
+from mien.corpora.recording_table import RecordedClip
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import open_regular, show
 from mien.types import Scale, Target, TargetKind
@@ -20,8 +22,10 @@ __all__ = [
     "ClassValues",
     "LayoutClips",
     "LayoutRequest",
+    "describe_names",
     "find_scale",
     "iterate_recordings",
+    "iterate_rows",
     "make_classes",
     "name_class",
     "read_text",
@@ -102,9 +106,15 @@ def make_classes(request: TargetRequest, names: Sequence[str | None], folder: Pa
 
 
 def name_class(
-    request: TargetRequest, counts: Counter[str], folder: Path
+    request: TargetRequest, counts: Counter[str], folder: Path, *, are_votes: bool = False
 ) -> tuple[Target, Mapping[str, str | None]]:
     """Return a target of classes, and which class each name is.
+
+    Args:
+        request: What is stated of it.
+        counts: How often each name occurs.
+        folder: For messages.
+        are_votes: Whether these are numbers of votes, several for a clip.
 
     Raises:
         CorpusError: If names are unknown.
@@ -122,6 +132,7 @@ def name_class(
         classes=request.classes,
         scheme=request.scheme,
         is_emotion=request.name == EMOTION,
+        are_votes=are_votes,
     )
     target = Target(name=request.name, kind=TargetKind.CLASS, classes=naming.classes)
     return target, naming.names
@@ -171,28 +182,60 @@ _CONTROLS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x
 def iterate_recordings(folder: Path) -> Iterator[Path]:
     """Yield the recordings below a folder by name, relative to it; hidden files are left out.
 
-    Links are followed, rings are not.
-
     Raises:
         CorpusError: If there is no such folder, or it holds too many files.
     """
     if not folder.is_dir():
         raise CorpusError(f"{folder}: is not a folder; give the folder of the corpus")
-    count = 0
-    seen: set[tuple[int, int]] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        stat = Path(root).stat()
-        if (stat.st_dev, stat.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        count += len(names)
-        if count > _MOST_FILES:
-            raise CorpusError(f"{folder}: holds more than {_MOST_FILES} files; is it the corpus?")
-        for name in sorted(names):
-            if is_recording(name):
-                yield Path(root, name).relative_to(folder)
+    yield from walk_recordings(folder, most=_MOST_FILES)
+
+
+def iterate_rows(
+    path: Path, columns: Mapping[str, Sequence[str]], *, may_be_short: bool = False
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the first line and the cells of every row of a table with commas.
+
+    Args:
+        path: The table.
+        columns: What each column that is needed may be called, whatever the case of its letters;
+            the first name that is there is meant.
+        may_be_short: Whether cells may lack at the end of a row; they are empty then.
+
+    Yields:
+        The line, and the cells: under their names in ``columns``, and under their own in small
+        letters.
+
+    Raises:
+        CorpusError: If it is no CSV, lacks a column, or a row has another number of cells.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        places = {key: _find_column(header, names, path) for key, names in columns.items()}
+        line = reader.line_num + 1
+        for cells in reader:
+            if may_be_short and any(cells):
+                cells += [""] * (len(header) - len(cells))
+            if any(cells):
+                if len(cells) != len(header):
+                    raise CorpusError(
+                        f"{path}:{line}: has {len(cells)} cells, the header has {len(header)}; a "
+                        "text with a comma must stand in quotes"
+                    )
+                row = dict(zip(header, cells, strict=True))
+                yield line, row | {key: cells[at] for key, at in places.items()}
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
+
+
+def _find_column(header: Sequence[str], names: Sequence[str], path: Path) -> int:
+    for name in names:
+        if name.lower() in header:
+            return header.index(name.lower())
+    raise CorpusError(
+        f"{path}:1: has no column {names[0]!r}; there are: {', '.join(map(show, header[:12]))}"
+    )
 
 
 def describe_names(names: Sequence[str]) -> str:

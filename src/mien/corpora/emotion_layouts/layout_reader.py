@@ -1,7 +1,6 @@
 """Which emotion corpus a folder is read as, and what all of them share once they are read."""
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from mien.corpora.emotion_layouts.meld import read_meld
 from mien.corpora.emotion_layouts.mer import read_mer
 from mien.corpora.emotion_layouts.mosei_emotions import read_mosei_emotions
 from mien.corpora.emotion_layouts.ravdess import read_ravdess
+from mien.corpora.recording_folder import name_as_text
 from mien.corpora.recording_table import Recordings
 from mien.corpora.unlabelled import Unlabelled, choose_clips, is_annotated
 from mien.errors import ConfigError, name_known
@@ -63,7 +63,7 @@ LAYOUTS: Mapping[str, EmotionLayout] = MappingProxyType(
 def _as_utf8(clip: Clip) -> Clip:
     """Write the name of a recording as a store can hold it."""
     name = str(clip.media)
-    text = os.fsencode(name).decode("utf-8", "replace")
+    text = name_as_text(name)
     return clip if text == name else replace(clip, media=Path(text))
 
 
@@ -167,7 +167,7 @@ def read_layout(
         ),
         paths=tuple(each.path for each in recorded),
         origin={
-            "source": os.fsencode(folder.resolve().name).decode("utf-8", "replace"),
+            "source": name_as_text(folder.resolve().name),
             "layout": name,
             **read.origin,
         },

@@ -4,8 +4,6 @@ train_sent_emo.csv, dev_sent_emo.csv, test_sent_emo.csv
 train_splits/, dev_splits_complete/, output_repeated_splits_test/ with diaD_uttU.mp4
 """
 
-import csv
-import io
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -20,8 +18,8 @@ from mien.corpora.emotion_layouts.layout_parts import (
     LayoutRequest,
     describe_names,
     iterate_recordings,
+    iterate_rows,
     make_classes,
-    read_text,
 )
 from mien.corpora.recording_table import RecordedClip
 from mien.errors import ConfigError, CorpusError
@@ -131,7 +129,7 @@ def _read_tables(folder: Path) -> Iterator[_Utterance]:
             continue
         lines: dict[Key, int] = {}
         rows = []
-        for line, cells in _read_rows(path):
+        for line, cells in iterate_rows(path, {name: (name,) for name in _NEEDED}):
             row = _read_utterance(cells, part, f"{path}:{line}")
             if row.key in lines:
                 raise CorpusError(
@@ -149,30 +147,6 @@ def _find_table(folder: Path, part: str) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    line = 1
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        lacking = [name for name in _NEEDED if name not in header]
-        if lacking:
-            raise CorpusError(
-                f"{path}:1: has no column {lacking[0]!r}; needed are: {', '.join(_NEEDED)}"
-            )
-        line = reader.line_num + 1
-        for cells in reader:
-            if any(cells):
-                if len(cells) != len(header):
-                    raise CorpusError(
-                        f"{path}:{line}: has {len(cells)} cells, the header has {len(header)}; a "
-                        "text with a comma must stand in quotes"
-                    )
-                yield line, dict(zip(header, cells, strict=True))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
 
 
 def _read_utterance(cells: Mapping[str, str], part: str, where: str) -> _Utterance:

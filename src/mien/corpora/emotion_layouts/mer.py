@@ -6,8 +6,6 @@ transcription.csv                            name, and the text
 train/, test1/, video/, subvideo/            NAME.mp4
 """
 
-import csv
-import io
 import logging
 import math
 from collections import Counter
@@ -24,8 +22,8 @@ from mien.corpora.emotion_layouts.layout_parts import (
     describe_names,
     find_scale,
     iterate_recordings,
+    iterate_rows,
     make_classes,
-    read_text,
 )
 from mien.corpora.group_folds import assign_splits, make_folds
 from mien.corpora.recording_table import RecordedClip
@@ -141,34 +139,14 @@ def _read_rows(folder: Path) -> Iterator[_Row]:
 
 def _read_table(path: Path) -> Iterator[tuple[str, _Row]]:
     part = path.stem.lower().replace("label", "").strip("-_ ") or "train"
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        columns = {
-            "name": _find_column(header, ("name",), path),
-            "emotion": _find_column(header, _EMOTION, path),
-        }
-        valence = next((header.index(name) for name in _VALENCE if name in header), None)
-        for cells in reader:
-            where = f"{path}:{reader.line_num}"
-            if not any(cells):
-                continue
-            if len(cells) != len(header):
-                raise CorpusError(f"{where}: has {len(cells)} cells, the header {len(header)}")
-            name = _check_name(cells[columns["name"]].strip(), where)
-            number = None if valence is None else _read_valence(cells[valence].strip(), where)
-            yield where, _Row(name, part, cells[columns["emotion"]].strip(), number)
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
-
-
-def _find_column(header: list[str], names: tuple[str, ...], path: Path) -> int:
-    for name in names:
-        if name in header:
-            return header.index(name)
-    raise CorpusError(
-        f"{path}:1: has no column {names[0]!r}; there are: {', '.join(map(show, header[:12]))}"
-    )
+    for line, cells in iterate_rows(path, {"name": ("name",), "emotion": _EMOTION}):
+        where = f"{path}:{line}"
+        valence = next((cells[name] for name in _VALENCE if name in cells), "")
+        name = _check_name(cells["name"].strip(), where)
+        yield (
+            where,
+            _Row(name, part, cells["emotion"].strip(), _read_valence(valence.strip(), where)),
+        )
 
 
 def _read_npz(path: Path) -> Iterator[tuple[str, _Row]]:
@@ -288,11 +266,5 @@ def _read_texts(folder: Path) -> dict[str, str]:
     if path is None:
         logger.info("%s: has no transcription.csv; clips have no transcripts", folder)
         return {}
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        name, text = _find_column(header, ("name",), path), _find_column(header, _TEXTS, path)
-        most = max(name, text)
-        return {cells[name].strip(): cells[text].strip() for cells in reader if len(cells) > most}
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
+    rows = iterate_rows(path, {"name": ("name",), "text": _TEXTS}, may_be_short=True)
+    return {cells["name"].strip(): cells["text"].strip() for _, cells in rows}

@@ -65,7 +65,8 @@ def read_ravdess(request: LayoutRequest) -> LayoutClips:
             "%s: %d recordings are left out that are not named as those of RAVDESS: %s",
             request.folder, len(others), describe_names(others),
         )  # fmt: skip
-    rows = [takes[name] for name in sorted(takes)]
+    names = sorted(takes)
+    rows = [takes[name] for name in names]
     emotion = make_classes(
         request.emotion("ravdess8"), [_EMOTIONS[n[2] - 1] for n, _ in rows], request.folder
     )
@@ -75,8 +76,7 @@ def read_ravdess(request: LayoutRequest) -> LayoutClips:
         request.folder,
     )
     clips = []
-    for at, name in enumerate(sorted(takes)):
-        numbers, path = takes[name]
+    for at, (name, (numbers, path)) in enumerate(zip(names, rows, strict=True)):
         values = {"emotion": emotion.values[at], "intensity": intensity.values[at]}
         clip = Clip(
             id=name,
