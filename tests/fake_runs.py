@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from mien.evaluation.metrics_file.seed_metrics import (
     SeedMetrics,
     seed_metrics_to_json,
 )
-from mien.evaluation.predictions import Predictions, write_predictions
+from mien.evaluation.predictions import Predictions, TargetPredictions, write_predictions
 from mien.training.run_folder import RunFolder, open_run, summarise_run
 from mien.training.settings import ExperimentConfig
-from mien.types import Modality, Scale, Task
+from mien.types import Modality, Scale, Target, TargetKind, Task
 
 SENTENCES = (
     "I did not expect to be this unhappily surprised by the ending",
@@ -26,6 +27,7 @@ SENTENCES = (
     "absolutely the best thing I have watched in years and I mean it",
 )
 MOSI_SCALE = Scale(-3, 3)
+EMOTION = Target(name="emotion", kind=TargetKind.CLASS, classes=("angry", "happy", "sad"))
 CHINESE = ("我真的很不开心", "今天还可以吧", "这是我看过的最好的电影")
 
 
@@ -47,11 +49,17 @@ def write_run(
     clips_per_video: int = 1,
     splits: Sequence[str] = ("valid", "test"),
     is_signed: bool = False,
+    target: Target | None = None,
+    unlabelled: Sequence[str] = (),
 ) -> RunFolder:
     """Write every file that a finished run has, but for the checkpoints.
 
     The annotations depend on nothing but the number of clips and the scale, so that two runs can
     be compared; ``error`` is how far scores are off.
+
+    Args:
+        target: Classes that are predicted besides sentiment.
+        unlabelled: Splits on which sentiment is not annotated.
     """
     path.mkdir(parents=True, exist_ok=True)
     config = ExperimentConfig(corpus=corpus).model_copy()
@@ -80,6 +88,12 @@ def write_run(
         evaluated = {}
         for split in splits:
             predictions = _predict(data[split], rng, error, split, clips_per_video, modalities)
+            if target is not None:
+                values = {target.name: _predict_classes(target, data[split], rng)}
+                predictions = replace(predictions, values=values)
+            if split in unlabelled:
+                unknown = {t: np.full(len(v), np.nan) for t, v in predictions.targets.items()}
+                predictions = replace(predictions, targets=unknown)
             write_predictions(predictions, folder.path / f"predictions-{split}.csv")
             evaluated[split] = evaluate_scores(predictions, family)
         latest = _write_labels(folder.path, data["train"], rng, num_epochs, modalities, scale)
@@ -91,6 +105,7 @@ def write_run(
             splits=evaluated,
             labels=evaluate_labels(latest, data["train"]),
             attention=_shares(rng, modalities) if has_attention and has_moments else {},
+            described=() if target is None else (target,),
         )
         (folder.path / "metrics.json").write_text(json.dumps(seed_metrics_to_json(metrics)))
         examples = _examples(
@@ -159,6 +174,17 @@ def _predict(labels, rng, error, split, clips_per_video, modalities):
         scores=scores,
         targets=labels,
         present={m: np.ones(num, dtype=bool) for m in modalities},
+    )
+
+
+def _predict_classes(target, labels, rng):
+    """The class is that of the label by its size; three quarters of the clips are annotated."""
+    truths = np.eye(target.size)[np.argsort(np.argsort(labels[Task.FUSION])) % target.size]
+    truths[np.arange(len(truths)) % 4 == 0] = np.nan
+    values = rng.dirichlet(np.ones(target.size), size=len(truths))
+    values = 0.5 * values + 0.5 * np.where(np.isnan(truths), 1 / target.size, truths)
+    return TargetPredictions(
+        target=target, values={Task.FUSION: values}, truths={Task.FUSION: truths}
     )
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from fake_runs import write_run
+from fake_runs import EMOTION, write_run
 
 from mien.errors import CheckpointError
 from mien.evaluation.metrics import METRICS
@@ -170,6 +170,23 @@ def test_seeds_of_one_run_on_different_clips_are_refused(pair):
 def test_a_split_without_predictions_is_refused(pair):
     with pytest.raises(CheckpointError, match="seed-1111: has no predictions on train; choose"):
         compare_runs(pair, "train")
+
+
+@pytest.mark.usefixtures("quick_intervals")
+def test_sentiment_is_compared_where_it_is_annotated(tmp_path):
+    first, second = (
+        write_run(tmp_path / name, num_epochs=2, target=EMOTION, unlabelled=("test",), error=error)
+        for name, error in (("first", 0.2), ("second", 0.9))
+    )
+    on_test, on_valid = compare_runs([first, second]), compare_runs([first, second], "valid")
+    assert not on_test.has_sentiment
+    assert on_test.num_clips == on_test.target_clips["emotion"] == 30
+    assert "emotion/uar" in on_test.metrics
+    assert on_valid.has_sentiment
+    assert (on_valid.num_clips, on_valid.target_clips["emotion"]) == (30, 22)
+    plain = [write_run(tmp_path / name, num_epochs=2, unlabelled=("test",)) for name in "ab"]
+    with pytest.raises(CheckpointError, match=r"nothing that all of .* predict and that is annot"):
+        compare_runs(plain)
 
 
 def test_one_run_is_too_few(pair):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from fake_runs import CHINESE, write_run
+from fake_runs import CHINESE, EMOTION, write_run
 
 from mien.errors import CheckpointError
 from mien.evaluation.metrics import METRICS
@@ -236,6 +236,19 @@ def test_a_run_with_little_has_a_report_without_the_rest(tmp_path):
     for absent in ("## Unimodal", "## Generated labels", "## Attention", "### Clips", "videos |"):
         assert absent not in text
     assert all(row[2] == "-" for row in find_table(text, "**test of mine, 40 clips**")[1:])
+
+
+@pytest.mark.usefixtures("quick_intervals")
+def test_sentiment_is_shown_on_the_first_split_on_which_it_is_annotated(tmp_path):
+    run = write_run(tmp_path / "run", num_epochs=2, target=EMOTION, unlabelled=("test",))
+    metrics = run.results()
+    assert metrics.has_sentiment
+    assert "fusion" not in metrics.splits["test"]
+    text = write_report(run).read_text(encoding="utf-8")
+    assert f"On valid: `mae` {metrics.splits['valid']['fusion']['mae'].mean:.3f}" in text
+    assert "On test:" not in text
+    assert "Score against annotated label on valid" in text
+    assert "**test of planted (synthetic corpus), multimodal task, 30 clips**" in text
 
 
 @pytest.mark.usefixtures("undrawn")

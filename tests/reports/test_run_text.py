@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from fake_runs import write_run
+from fake_runs import EMOTION, write_run
 
 from mien.evaluation.metrics import METRICS
 from mien.reports.comparison import compare_runs
@@ -113,6 +113,18 @@ def test_a_comparison_over_few_videos_warns_and_one_over_many_clips_does_not(run
 
     assert "paired over 8 videos (few) and over the seeds" in note("planted")
     assert "(few)" not in note("sims")
+
+
+def test_a_comparison_says_once_how_it_compares_and_how_each_metric_counts(runs, tmp_path):
+    both = write_run(tmp_path / "both", target=EMOTION)
+    only = write_run(tmp_path / "only", target=EMOTION, unlabelled=("test",))
+    for run in (runs["planted"], both, only):
+        comparison = compare_runs([run] * 2)
+        text = " ".join(format_comparison(comparison).split())
+        assert text.count("deviation: standard deviation over the seeds") == 1
+        assert text.count("mae: mean absolute error") == comparison.has_sentiment
+        assert text.count("uar: unweighted average recall") == len(comparison.targets)
+        assert text.index("p value by Student's t") > text.rindex(" B ")
 
 
 def test_one_seed_on_a_side_is_said_to_compare_weights(runs, tmp_path):

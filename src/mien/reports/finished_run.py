@@ -14,7 +14,7 @@ from mien.evaluation.formulas import Scores
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.reports.text import name_corpus
 from mien.training.run_folder import RunFolder, SeedFolder
-from mien.types import Modality, Scale, Task
+from mien.types import REPORTED_SPLITS, Modality, Scale, Split, Task
 
 __all__ = ["FigureFormat", "FinishedRun", "Picture", "TrainLabels", "read_labels", "read_run"]
 
@@ -50,8 +50,13 @@ class FinishedRun:
     @property
     def has_sentiment(self) -> bool:
         """Whether sentiment is predicted, beside targets or alone."""
-        splits = self.metrics.splits.values()
-        return not splits or any(Task.FUSION in tasks for tasks in splits)
+        return self.metrics.has_sentiment
+
+    @property
+    def sentiment_splits(self) -> tuple[Split, ...]:
+        """The reported splits on which sentiment is annotated, test first; any may have none."""
+        splits = self.metrics.splits
+        return tuple(split for split in REPORTED_SPLITS if Task.FUSION in splits.get(split, {}))
 
     @property
     def title(self) -> str:

@@ -104,8 +104,7 @@ def _headline(run: FinishedRun) -> str:
         f"`{run.config['labels']['generator']}`, {num} seed{'s' * (num > 1)} ({seeds}), best "
         f"epoch{'s' * (num > 1)} on validation {best}."
     )
-    split = next((name for name in REPORTED_SPLITS if name in run.metrics.splits), None)
-    if split is not None and run.has_sentiment:
+    for split in run.sentiment_splits[:1]:
         lines += ["", f"On {split}: {_in_short(run, split)}."]
     if run.metrics.baseline is not None:
         lines += ["", describe_baseline(run.metrics.baseline)]

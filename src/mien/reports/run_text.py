@@ -73,7 +73,7 @@ def format_run(values: Mapping[str, Any]) -> str:
             "seeds"
         )
     )
-    if not run.described or any(run.splits.values()):
+    if run.has_sentiment:
         parts[-1] += f"\n{_describe(family)}"
     return "\n\n".join(parts)
 
@@ -199,9 +199,7 @@ def format_comparison(comparison: RunComparison) -> str:
         tables.append(f"{wrap(title)}\n{_compare_table(comparison, own, letters)}")
         lines = [f"{target.name}: {target.describe()}", *describe_shown(target.kind)]
         described.append("\n".join(wrap(line, indent="    ") for line in lines))
-    return "\n\n".join(
-        ["\n".join(lines_of_runs), *tables, "\n".join([wrap(note), *described[:1]]), *described[1:]]
-    )
+    return "\n\n".join(["\n".join(lines_of_runs), *tables, *described])
 
 
 def _compare_table(comparison: RunComparison, names: Sequence[str], letters: Sequence[str]) -> str:

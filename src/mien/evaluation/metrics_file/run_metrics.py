@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mien.data.clips.target_json import targets_from_json, targets_to_json
 from mien.files.json_values import Number
-from mien.types import Target
+from mien.types import Target, Task
 
 __all__ = [
     "LabelMetrics",
@@ -112,6 +112,11 @@ class RunMetrics:
     classes: Mapping[str, Mapping[str, Mapping[str, Mapping[str, SeedValues]]]] = field(
         default_factory=dict
     )
+
+    @property
+    def has_sentiment(self) -> bool:
+        """Whether there is sentiment, beside targets or alone, in the multimodal task."""
+        return not self.described or any(Task.FUSION in tasks for tasks in self.splits.values())
 
 
 #: Fields of a metric that are in the file only where several clips come from one video.

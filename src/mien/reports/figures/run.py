@@ -24,7 +24,6 @@ from mien.reports.label_trajectories import (
     settled_from,
 )
 from mien.reports.text import name_metric
-from mien.types import REPORTED_SPLITS
 
 __all__ = ["draw_figures"]
 
@@ -76,7 +75,7 @@ def _learning(run: FinishedRun) -> tuple[Figure, str]:
 
 
 def _scores(run: FinishedRun) -> tuple[Figure, str] | None:
-    for split in REPORTED_SPLITS if run.has_sentiment else ():
+    for split in run.sentiment_splits:
         predictions = [read for seed in run.seeds if (read := seed.predictions(split)) is not None]
         if predictions:
             seeds = "the seed" if len(predictions) == 1 else f"all {len(predictions)} seeds"

@@ -65,8 +65,10 @@ def read_seeds(run: RunFolder, split: Split) -> list[Predictions]:
 
 
 def predict_sentiment(read: Sequence[Sequence[Predictions]]) -> bool:
-    """Return whether every run predicts sentiment."""
-    return all(Task.FUSION in seeds[0].scores for seeds in read)
+    """Return whether every run predicts sentiment, and it is annotated."""
+    annotated = read[0][0].targets.get(Task.FUSION)
+    is_annotated = annotated is not None and not np.isnan(annotated).all()
+    return is_annotated and all(Task.FUSION in seeds[0].scores for seeds in read)
 
 
 def find_shared(
