@@ -228,6 +228,19 @@ def test_every_metric_of_a_resample_is_that_of_the_resampled_clips(kind):
         assert result.left_out[7] == pytest.approx(np.mean(left_out), abs=1e-10), name
 
 
+@pytest.mark.parametrize("num", [30, 0])
+@pytest.mark.parametrize("kind", set(TargetKind) - {TargetKind.SCORE})
+def test_classes_evaluated_at_once_have_the_metrics_of_each(kind, num):
+    values, truths = draw_target(kind, 6)
+    values, truths, own = values[:num], truths[:num], target(kind, 4)
+    for name, result in evaluate_classes(own, values, truths).items():
+        metrics = metrics_of_class(own, name)
+        assert list(result.metrics) == list(metrics)
+        for key, metric in metrics.items():
+            np.testing.assert_equal(result.metrics[key], metric(values, truths))
+        assert math.isnan(result.metrics["f1"]) == (num == 0)
+
+
 @pytest.mark.parametrize("kind", TargetKind)
 def test_two_models_are_compared_on_the_metrics_of_a_target(kind):
     """Over clips and over speakers; a better model has the sign that the table promises."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mien.evaluation.formulas import Values, divide, mean_of_sums
 from mien.evaluation.metrics import Metric
@@ -22,7 +22,7 @@ from mien.evaluation.target_metrics.target_values import (
     predicted_classes,
 )
 
-__all__ = ["CLASS_METRICS", "LEAST_PROBABILITY", "metrics_of_one_class"]
+__all__ = ["CLASS_METRICS", "LEAST_PROBABILITY", "evaluate_each_class", "metrics_of_one_class"]
 
 #: Smaller probabilities count as this one, so that a single clip does not make a loss infinite.
 LEAST_PROBABILITY: Final = float(np.finfo(np.float64).eps)
@@ -145,6 +145,34 @@ CLASS_METRICS: Final[dict[str, Metric]] = {
 }
 
 
+_Combine = Callable[[Float[np.ndarray, "*B _"]], Float[np.ndarray, "*B _"]]
+
+#: Metrics of every class by itself, from the sums of ``_class_terms``, and what they say.
+_EACH: Final[dict[str, tuple[_Combine, str]]] = {
+    "f1": (_f1, "F1 of the class; undefined if it is neither annotated nor predicted"),
+    "precision": (_precision, "share of the clips predicted to be of the class that are"),
+    "recall": (_recall, "share of the clips of the class that are predicted to be of it"),
+}
+
+
+def evaluate_each_class(
+    values: Float[np.ndarray, "N K"], truths: Float[np.ndarray, "N K"]
+) -> tuple[Int[np.ndarray, " K"], Int[np.ndarray, " K"], dict[str, Float[np.ndarray, " K"]]]:
+    """Return how many clips are annotated and predicted to be of each class, and its metrics.
+
+    These are what ``metrics_of_one_class`` gives class by class; without a clip they are NaN.
+
+    Raises:
+        MetricError: If a clip's values are not shares.
+    """
+    if len(values):
+        sums = _class_terms(values, truths).sum(axis=0)
+    else:
+        sums = np.zeros(3 * truths.shape[1])
+    _, predicted, annotated = _counts(sums).astype(np.int64)
+    return annotated, predicted, {name: combine(sums) for name, (combine, _) in _EACH.items()}
+
+
 def metrics_of_one_class(index: int) -> dict[str, Metric]:
     """Return precision, recall and F1 of one class, of probabilities and shares of all K.
 
@@ -152,22 +180,13 @@ def metrics_of_one_class(index: int) -> dict[str, Metric]:
         index: Which class, from 0.
     """
 
-    def pick(
-        combine: Callable[[Float[np.ndarray, "*B _"]], Float[np.ndarray, "*B _"]],
-    ) -> Callable[[Float[np.ndarray, "*B _"]], Float[np.ndarray, "*B"]]:
+    def pick(combine: _Combine) -> Callable[[Float[np.ndarray, "*B _"]], Float[np.ndarray, "*B"]]:
         return lambda sums: combine(sums)[..., 0]
 
     def terms(values: Values, truths: Values) -> Float[np.ndarray, "N 3"]:
         return _class_terms(values, truths)[:, index :: values.shape[1]]
 
     return {
-        "f1": metric_of_sums(
-            terms, pick(_f1), "F1 of the class; undefined if it is neither annotated nor predicted"
-        ),
-        "precision": metric_of_sums(
-            terms, pick(_precision), "share of the clips predicted to be of the class that are"
-        ),
-        "recall": metric_of_sums(
-            terms, pick(_recall), "share of the clips of the class that are predicted to be of it"
-        ),
+        name: metric_of_sums(terms, pick(combine), description)
+        for name, (combine, description) in _EACH.items()
     }

@@ -1,6 +1,6 @@
 """Metrics of K values of each clip from metrics of a single one: a column, or the mean of all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,7 +11,13 @@ from mien.evaluation.formulas import Values, divide
 from mien.evaluation.metrics import Metric, Sums
 from mien.evaluation.target_metrics.target_values import check_values
 
-__all__ = ["mean_of_columns", "mean_of_defined", "metric_of_sums", "of_column"]
+__all__ = [
+    "evaluate_columns",
+    "mean_of_columns",
+    "mean_of_defined",
+    "metric_of_sums",
+    "of_column",
+]
 
 _Result = TypeVar("_Result")
 _Counts = Int[np.ndarray, "R N"]
@@ -80,6 +86,24 @@ def of_column(metric: Metric, column: int, check: _Check = check_values) -> Metr
         sums=metric.sums and replace(metric.sums, terms=of_one(metric.sums.terms)),
         weighted=metric.weighted and of_one(metric.weighted),
     )
+
+
+def evaluate_columns(
+    metrics: Mapping[str, Metric], values: Values, truths: Values, check: _Check = check_values
+) -> dict[str, Float[np.ndarray, " K"]]:
+    """Return metrics of each of the K values, as ``of_column`` gives them one by one.
+
+    Args:
+        metrics: Metrics of one value of each clip.
+        values: K values of each clip; without a clip every metric is NaN.
+        truths: What is annotated.
+        check: Refuses K values that cannot be compared.
+    """
+    if not len(values):
+        return {name: np.full(truths.shape[1], np.nan) for name in metrics}
+    check(values, truths)
+    columns = list(zip(values.T, truths.T, strict=True))
+    return {name: np.array([metric(*each) for each in columns]) for name, metric in metrics.items()}
 
 
 def mean_of_columns(

@@ -22,6 +22,7 @@ from mien.evaluation.formulas import (
 from mien.evaluation.metrics import Metric
 from mien.evaluation.target_metrics.class_metrics import LEAST_PROBABILITY
 from mien.evaluation.target_metrics.column_metrics import (
+    evaluate_columns,
     mean_of_columns,
     metric_of_sums,
     of_column,
@@ -29,7 +30,7 @@ from mien.evaluation.target_metrics.column_metrics import (
 from mien.evaluation.target_metrics.ranking import auroc_of_counts, average_precision_of_counts
 from mien.evaluation.target_metrics.target_values import PRESENT, check_probabilities
 
-__all__ = ["LABEL_METRICS", "metrics_of_one_label", "presence_metrics"]
+__all__ = ["LABEL_METRICS", "evaluate_each_label", "metrics_of_one_label", "presence_metrics"]
 
 _Is = Callable[[Values], Bool[np.ndarray, "N *K"]]
 _OfCounts = Callable[
@@ -247,6 +248,17 @@ LABEL_METRICS: Final[dict[str, Metric]] = {
         num_terms=2,
     ),
 }
+
+
+def evaluate_each_label(
+    values: Float[np.ndarray, "N K"], truths: Float[np.ndarray, "N K"]
+) -> dict[str, Float[np.ndarray, " K"]]:
+    """Return what ``metrics_of_one_label`` gives label by label; NaN without a clip.
+
+    Raises:
+        MetricError: If values are no probabilities.
+    """
+    return evaluate_columns(_EACH, values, truths, check_probabilities)
 
 
 def metrics_of_one_label(index: int) -> dict[str, Metric]:

@@ -16,11 +16,21 @@ from mien.evaluation.formulas import (
     divide,
 )
 from mien.evaluation.metrics import METRICS, Metric, Sums
-from mien.evaluation.target_metrics.column_metrics import mean_of_columns, of_column
+from mien.evaluation.target_metrics.column_metrics import (
+    evaluate_columns,
+    mean_of_columns,
+    of_column,
+)
 from mien.evaluation.target_metrics.label_metrics import presence_metrics
 from mien.evaluation.target_metrics.ranking import SPEARMAN
 
-__all__ = ["INTENSITY_METRICS", "SCORE_METRICS", "ccc", "metrics_of_one_intensity"]
+__all__ = [
+    "INTENSITY_METRICS",
+    "SCORE_METRICS",
+    "ccc",
+    "evaluate_each_intensity",
+    "metrics_of_one_intensity",
+]
 
 #: A spread below this share of the mean square is rounding.
 _ROUNDING: Final = 1e-10
@@ -124,6 +134,17 @@ INTENSITY_METRICS: Final[dict[str, Metric]] = {
         "without both are left out",
     ),
 }
+
+
+def evaluate_each_intensity(
+    values: Float[np.ndarray, "N K"], truths: Float[np.ndarray, "N K"]
+) -> dict[str, Float[np.ndarray, " K"]]:
+    """Return what ``metrics_of_one_intensity`` gives class by class; NaN without a clip.
+
+    Raises:
+        MetricError: If a value is not finite.
+    """
+    return evaluate_columns(_EACH, values, truths)
 
 
 def metrics_of_one_intensity(index: int) -> dict[str, Metric]:

@@ -5,22 +5,29 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from mien.errors import MetricError
 from mien.evaluation.metrics import Metric
-from mien.evaluation.target_metrics.class_metrics import CLASS_METRICS, metrics_of_one_class
-from mien.evaluation.target_metrics.label_metrics import LABEL_METRICS, metrics_of_one_label
+from mien.evaluation.target_metrics.class_metrics import (
+    CLASS_METRICS,
+    evaluate_each_class,
+    metrics_of_one_class,
+)
+from mien.evaluation.target_metrics.label_metrics import (
+    LABEL_METRICS,
+    evaluate_each_label,
+    metrics_of_one_label,
+)
 from mien.evaluation.target_metrics.scale_metrics import (
     INTENSITY_METRICS,
     SCORE_METRICS,
+    evaluate_each_intensity,
     metrics_of_one_intensity,
 )
 from mien.evaluation.target_metrics.target_values import (
     PRESENT,
-    annotated_classes,
     annotated_rows,
-    predicted_classes,
 )
 from mien.types import Target, TargetKind
 
@@ -96,16 +103,25 @@ def evaluate_classes(
         MetricError: As ``evaluate_target`` does.
     """
     values, truths = _annotated(target, values, truths)
-    annotated, predicted = (_count(target, numbers, truths) for numbers in (truths, values))
-    results = {}
-    for index, name in enumerate(target.classes):
-        metrics = metrics_of_class(target, name).items()
-        results[name] = ClassResults(
+    match target.kind:
+        case TargetKind.SCORE:
+            return {}
+        case TargetKind.CLASS:
+            annotated, predicted, metrics = evaluate_each_class(values, truths)
+        case TargetKind.LABELS:
+            annotated, predicted = (np.sum(each >= PRESENT, axis=0) for each in (truths, values))
+            metrics = evaluate_each_label(values, truths)
+        case TargetKind.INTENSITIES:
+            annotated, predicted = (np.sum(each > 0, axis=0) for each in (truths, values))
+            metrics = evaluate_each_intensity(values, truths)
+    return {
+        name: ClassResults(
             num_annotated=int(annotated[index]),
             num_predicted=int(predicted[index]),
-            metrics={key: metric(values, truths) for key, metric in metrics},
+            metrics={key: float(of_all[index]) for key, of_all in metrics.items()},
         )
-    return results
+        for index, name in enumerate(target.classes)
+    }
 
 
 def metrics_of_class(target: Target, name: str) -> dict[str, Metric]:
@@ -134,14 +150,3 @@ def _annotated(
         )
     rows = annotated_rows(truths)
     return values[rows], truths[rows]
-
-
-def _count(
-    target: Target, numbers: Float[np.ndarray, "N K"], truths: Float[np.ndarray, "N K"]
-) -> Int[np.ndarray, " K"]:
-    """Return in how many clips each class is there."""
-    if target.kind is not TargetKind.CLASS:
-        is_there = numbers > 0 if target.kind is TargetKind.INTENSITIES else numbers >= PRESENT
-        return np.asarray(np.count_nonzero(is_there, axis=0))
-    is_clear = annotated_classes(truths)[1] if len(truths) else np.zeros(0, bool)
-    return np.bincount(predicted_classes(numbers[is_clear]), minlength=target.size)

@@ -26,9 +26,9 @@ _ROUNDING: Final = 1e-6
 _SUM_ROUNDING: Final = 1e-3
 
 
-def annotated_rows(truths: Float[np.ndarray, "N K"]) -> Bool[np.ndarray, " N"]:
-    """Return which clips are annotated: those without NaN among their K values."""
-    rows: Bool[np.ndarray, " N"] = ~np.isnan(truths).any(axis=1)
+def annotated_rows(truths: Float[np.ndarray, "N *K"]) -> Bool[np.ndarray, " N"]:
+    """Return which clips are annotated: those without NaN as their value, or among K values."""
+    rows: Bool[np.ndarray, " N"] = ~np.isnan(truths).any(axis=tuple(range(1, truths.ndim)))
     return rows
 
 
