@@ -480,6 +480,23 @@ def test_one_seed_on_either_side_compares_weights():
     assert alone.degrees == 49
 
 
+@pytest.mark.parametrize("num", [5, 40])
+def test_an_interval_alone_is_the_same_and_takes_no_difference(num):
+    generator = np.random.default_rng(num)
+    targets = generator.normal(size=num)
+    scores = targets + generator.normal(size=(2, num))
+    draws = draw_units(num, resamples=50)
+    full, alone = (resample(scores, targets, MAE, draws, for_differences=d) for d in (True, False))
+    assert alone.interval() == full.interval()
+    assert (alone.left_out is None) == (num == 40)
+    if num == 40:
+        with pytest.raises(ValueError, match="resampled for an interval alone"):
+            full.less(alone)
+    fewer = resample(scores[:, 1:], targets[1:], MAE, draw_units(num - 1, resamples=50))
+    with pytest.raises(ValueError, match="units cannot be paired"):
+        full.less(fewer)
+
+
 def test_scores_without_a_training_need_no_seeds():
     runs, targets = make_scores(37, 50, seeds=3)
     draws = draw_units(50, seed=1)

@@ -85,7 +85,9 @@ class Resampled:
 
     Attributes:
         values: The metric of each seed on the clips as they are; NaN where it is undefined.
-        left_out: The metric without each unit in turn, the mean over seeds.
+        num_units: Number of clips or clusters.
+        left_out: The metric without each unit in turn, the mean over seeds; None where it was not
+            asked for and no interval takes it.
         replicates: The metric on each resample; NaN where it is undefined.
         bounds: The least and the largest value that the metric can have.
         is_fixed: Whether the scores involve no training, so that another seed would not change
@@ -93,7 +95,8 @@ class Resampled:
     """
 
     values: Float[np.ndarray, " K"]
-    left_out: Float[np.ndarray, " G"]
+    num_units: int
+    left_out: Float[np.ndarray, " G"] | None
     replicates: Float[np.ndarray, " R"]
     bounds: tuple[float, float]
     is_fixed: bool = False
@@ -108,18 +111,17 @@ class Resampled:
 
         Source: efron1993, chapter 11 for the jackknife, chapter 13 for percentiles.
         """
-        num_units = len(self.left_out)
-        if num_units >= FEW_UNITS:
+        if self.left_out is None or self.num_units >= FEW_UNITS:
             low, high = percentile_interval(self.value, self.replicates, level)
         else:
             error = jackknife_error(self.left_out)
-            low, high = t_interval(self.value, error, num_units - 1, level, self.bounds)
+            low, high = t_interval(self.value, error, self.num_units - 1, level, self.bounds)
         return Interval(
             value=self.value,
             low=low,
             high=high,
             level=level,
-            num_units=num_units,
+            num_units=self.num_units,
             num_resamples=len(self.replicates),
             num_undefined=int(np.isnan(self.replicates).sum()),
         )
@@ -128,17 +130,17 @@ class Resampled:
         """Return the difference to another model on the same draws, as ``paired_difference`` does.
 
         Raises:
-            ValueError: If the numbers of units differ.
+            ValueError: If the numbers of units differ, or units were not left out one by one.
         """
-        if len(self.left_out) != len(other.left_out):
-            raise ValueError(
-                f"{len(self.left_out)} and {len(other.left_out)} units cannot be paired"
-            )
+        if self.num_units != other.num_units:
+            raise ValueError(f"{self.num_units} and {other.num_units} units cannot be paired")
+        if self.left_out is None or other.left_out is None:
+            raise ValueError("resampled for an interval alone; resample with for_differences=True")
         sides = [None if side.is_fixed else side.values for side in (self, other)]
         return compare_values(
             self.value - other.value,
             jackknife_error(self.left_out - other.left_out),
-            len(self.left_out),
+            self.num_units,
             sides,
             level,
         )
@@ -186,6 +188,7 @@ def resample(
     draws: Draws,
     *,
     is_fixed: bool = False,
+    for_differences: bool = True,
 ) -> Resampled:
     """Compute a metric on resampled clips, for intervals and any number of paired differences.
 
@@ -198,6 +201,9 @@ def resample(
             slowly.
         draws: From ``draw_units``, for these clips.
         is_fixed: Whether the scores involve no training, such as copies of an annotation.
+        for_differences: Whether differences to others are taken. Without, only the interval is
+            there, and from ``FEW_UNITS`` units on no unit is left out in turn, which it does not
+            need.
 
     Raises:
         MetricError: If shapes differ or a value is not finite.
@@ -205,14 +211,22 @@ def resample(
     metric = _as_metric(metric)
     values = _evaluate_rows(scores, targets, metric)
     rows = _as_rows(scores, targets)
-    if np.isnan(values).any():
-        num = sum(len(part) for part in draws.counts)
-        left_out, replicates = np.full(draws.num_units, np.nan), np.full(num, np.nan)
-    else:
-        left_out = _leave_out(rows, targets, metric, draws.units).mean(axis=0)
-        replicates = _resample(rows, targets, metric, draws).mean(axis=0)
+    num_units, left_out = draws.num_units, None
+    is_undefined = bool(np.isnan(values).any())
+    if for_differences or num_units < FEW_UNITS:
+        left_out = (
+            np.full(num_units, np.nan)
+            if is_undefined
+            else _leave_out(rows, targets, metric, draws.units).mean(axis=0)
+        )
+    replicates = (
+        np.full(sum(map(len, draws.counts)), np.nan)
+        if is_undefined
+        else _resample(rows, targets, metric, draws).mean(axis=0)
+    )
     return Resampled(
         values=values,
+        num_units=num_units,
         left_out=left_out,
         replicates=replicates,
         bounds=metric.bounds,

@@ -18,7 +18,7 @@ from mien.evaluation.label_agreement import COPY, GENERATED, LabelAgreement, agr
 from mien.evaluation.metrics import METRICS, Metric, evaluate_all
 from mien.evaluation.metrics_file.run_metrics import MetricSummary, RunMetrics, SeedValues
 from mien.evaluation.metrics_file.seed_metrics import AttentionMetrics, TaskMetrics
-from mien.evaluation.predictions import Predictions, TargetPredictions
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import summarise_seeds
 from mien.evaluation.target_metrics.target_table import (
     TARGET_METRICS,
@@ -37,7 +37,6 @@ __all__ = [
     "evaluate_seeds",
     "evaluate_targets",
     "evaluated_rows",
-    "evaluated_target_rows",
     "merge_seeds",
 ]
 
@@ -56,14 +55,21 @@ def evaluate_scores(predictions: Predictions, family: MetricFamily) -> dict[Task
     return tasks
 
 
-def evaluated_rows(predictions: Predictions, task: Task) -> Bool[np.ndarray, " N"]:
-    """Return the clips on which a task is evaluated: annotated for it, and with the modality."""
-    if task not in predictions.targets:
+def evaluated_rows(
+    predictions: Predictions, task: Task, target: str | None = None
+) -> Bool[np.ndarray, " N"]:
+    """Return the clips on which a task is evaluated: annotated for it, and with the modality.
+
+    Args:
+        predictions: What is predicted, and annotated.
+        task: The task.
+        target: Of which target; None stands for sentiment.
+    """
+    truths = predictions.targets if target is None else predictions.values[target].truths
+    if task not in truths:
         return np.zeros(len(predictions), dtype=bool)
-    rows: Bool[np.ndarray, " N"] = ~np.isnan(predictions.targets[task])
-    if task is not Task.FUSION:
-        rows &= predictions.present[Modality(task)]
-    return rows
+    rows = annotated_rows(truths[task])
+    return rows if task is Task.FUSION else rows & predictions.present[Modality(task)]
 
 
 def evaluate_targets(predictions: Predictions) -> dict[str, dict[Task, TaskMetrics]]:
@@ -74,22 +80,12 @@ def evaluate_targets(predictions: Predictions) -> dict[str, dict[Task, TaskMetri
     targets: dict[str, dict[Task, TaskMetrics]] = {}
     for name, own in predictions.values.items():
         for task, values in own.values.items():
-            rows = evaluated_target_rows(predictions, own, task)
+            rows = evaluated_rows(predictions, task, name)
             if rows.any():
                 metrics = evaluate_target(own.target, values[rows], own.truths[task][rows])
                 numbers = {key: json_number(value) for key, value in metrics.items()}
                 targets.setdefault(name, {})[task] = numbers
     return targets
-
-
-def evaluated_target_rows(
-    predictions: Predictions, own: TargetPredictions, task: Task
-) -> Bool[np.ndarray, " N"]:
-    """Return the clips on which a task of a target is evaluated, as ``evaluated_rows`` does."""
-    if task not in own.truths:
-        return np.zeros(len(predictions), dtype=bool)
-    rows: Bool[np.ndarray, " N"] = annotated_rows(own.truths[task])
-    return rows if task is Task.FUSION else rows & predictions.present[Modality(task)]
 
 
 def evaluate_labels(
@@ -213,16 +209,15 @@ def _summarise_targets(
     targets: dict[str, dict[str, dict[str, MetricSummary]]] = {}
     for name, own in first.values.items():
         for task in own.values:
-            rows = evaluated_target_rows(first, own, task)
+            rows = evaluated_rows(first, task, name)
             if not rows.any():
                 continue
             values = np.stack([each.values[name].values[task][rows] for each in predictions])
             truths = own.truths[task][rows]
-            draws = _draw(videos[rows]) if task is Task.FUSION else None
+            # intervals take long for K values a clip
+            draws = _draw(videos[rows]) if task is Task.FUSION else ()
             targets.setdefault(name, {})[str(task)] = {
                 key: _summarise(values, truths, metric, draws)
-                if draws is not None
-                else _summarise_plainly(values, truths, metric)
                 for key, metric in TARGET_METRICS[own.target.kind].items()
             }
     return targets
@@ -234,7 +229,7 @@ def _summarise_classes(
     """Return, per target and class, how well several seeds recognise the class."""
     first, targets = predictions[0], {}
     for name, own in first.values.items():
-        rows = evaluated_target_rows(first, own, Task.FUSION)
+        rows = evaluated_rows(first, Task.FUSION, name)
         if own.target.classes and rows.any():
             truths = own.truths[Task.FUSION][rows]
             values = [each.values[name].values[Task.FUSION][rows] for each in predictions]
@@ -255,47 +250,30 @@ def _summarise_classes(
     return targets
 
 
-def _summarise_plainly(
-    values: Float[np.ndarray, "S N K"], truths: Float[np.ndarray, "N K"], metric: Metric
-) -> MetricSummary:
-    """Return a metric over seeds without intervals, which take long for K values a clip."""
-    numbers = [metric(of_seed, truths) for of_seed in values]
-    seeds = summarise_seeds(numbers)
-    return MetricSummary(
-        mean=json_number(seeds.mean),
-        deviation=json_number(seeds.deviation),
-        values=json_numbers(numbers),
-        low=None,
-        high=None,
-        num_clips=len(truths),
-        ensemble=json_number(metric(values.mean(axis=0), truths)) if len(values) > 1 else None,
-    )
-
-
-def _draw(videos: Shaped[np.ndarray, " N"]) -> tuple[Draws, Draws | None]:
+def _draw(videos: Shaped[np.ndarray, " N"]) -> tuple[Draws, ...]:
     """Return resampled clips and, where several clips come from one video, whole videos."""
-    has_videos = come_from_videos(videos)
-    return draw_units(len(videos)), draw_units(len(videos), videos) if has_videos else None
+    clips = draw_units(len(videos))
+    return (clips, draw_units(len(videos), videos)) if come_from_videos(videos) else (clips,)
 
 
 def _summarise(
     scores: Float[np.ndarray, "S N *K"],
     targets: Float[np.ndarray, "N *K"],
     metric: Metric,
-    draws: tuple[Draws, Draws | None],
+    draws: tuple[Draws, ...],
 ) -> MetricSummary:
-    by_clips = resample(scores, targets, metric, draws[0])
-    clips = by_clips.interval()
-    by_videos = resample(scores, targets, metric, draws[1]) if draws[1] is not None else None
-    videos = by_videos.interval() if by_videos is not None else None
-    seeds = summarise_seeds(by_clips.values.tolist())
+    """Return a metric over seeds, with an interval for each of the draws that ``_draw`` gives."""
+    drawn = [resample(scores, targets, metric, each, for_differences=False) for each in draws]
+    values = drawn[0].values.tolist() if drawn else [metric(row, targets) for row in scores]
+    clips, videos, *_ = *(each.interval() for each in drawn), None, None
+    seeds = summarise_seeds(values)
     return MetricSummary(
         mean=json_number(seeds.mean),
         deviation=json_number(seeds.deviation),
-        values=json_numbers(by_clips.values),
-        low=json_number(clips.low),
-        high=json_number(clips.high),
-        num_clips=clips.num_units,
+        values=json_numbers(values),
+        low=json_number(clips.low) if clips is not None else None,
+        high=json_number(clips.high) if clips is not None else None,
+        num_clips=len(targets),
         low_videos=json_number(videos.low) if videos is not None else None,
         high_videos=json_number(videos.high) if videos is not None else None,
         num_videos=videos.num_units if videos is not None else None,

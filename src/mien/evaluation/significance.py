@@ -161,7 +161,8 @@ def bootstrap_interval(
     _check_level(level)
     _check_resamples(level, resamples)
     draws = draw_units(len(targets), clusters, seed=seed, resamples=resamples)
-    return resample(scores, targets, metric, draws).interval(level)
+    drawn = resample(scores, targets, metric, draws, for_differences=False)
+    return drawn.interval(level)
 
 
 def paired_difference(
