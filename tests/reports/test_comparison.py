@@ -184,6 +184,14 @@ def test_sentiment_is_compared_where_it_is_annotated(tmp_path):
     assert "emotion/uar" in on_test.metrics
     assert on_valid.has_sentiment
     assert (on_valid.num_clips, on_valid.target_clips["emotion"]) == (30, 22)
+    shares = "Of emotion, accuracy, uar, f1_weighted, f1_macro in percent"
+    both, alone = on_valid.to_markdown(), on_test.to_latex()
+    assert "; emotion: 22 clips" in both
+    assert r"(each target over the clips annotated for it)" in both
+    assert "Acc and F1 in percent (" in both
+    assert shares.replace("_", r"\_") in both
+    assert "Acc and F1" not in alone
+    assert shares.replace("_", r"\_") in alone
     plain = [write_run(tmp_path / name, num_epochs=2, unlabelled=("test",)) for name in "ab"]
     with pytest.raises(CheckpointError, match=r"nothing that all of .* predict and that is annot"):
         compare_runs(plain)

@@ -85,8 +85,8 @@ class RunComparison:
         family: Key of ``METRICS``.
         split: Part of the corpus.
         unit: What is resampled: ``video`` where several clips come from one video, else ``clip``.
-        num_clips: Clips that were compared.
-        num_units: Clips or videos that intervals rest on.
+        num_clips: Clips that were compared: of sentiment or, without it, of the first target.
+        num_units: Clips or videos that intervals rest on, of the same.
         runs: Name of each run, the first one being the one to compare with.
         num_seeds: Seeds of each run.
         metrics: Per metric one entry for each run, in their order.
@@ -118,6 +118,11 @@ class RunComparison:
     def has_sentiment(self) -> bool:
         """Whether metrics of sentiment are compared."""
         return any("/" not in name for name in self.metrics)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether several things are compared, each over the clips that are annotated for it."""
+        return self.has_sentiment + len(self.targets) > 1
 
     def metric(self, name: str) -> Metric:
         """Return the entry of the tables of metrics that a key of ``metrics`` stands for."""

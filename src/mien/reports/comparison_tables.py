@@ -285,7 +285,7 @@ def _caption(comparison: RunComparison) -> str:
     sentences = [
         f"Multimodal task on {comparison.split} of {corpus}, {_count_clips(comparison)}.",
         f"Mean ± standard deviation over the seeds ({_count_seeds(comparison)}).",
-        f"Acc and F1 in percent{_describe_zeros(comparison)}.",
+        *_describe_shares(comparison, "in percent"),
         "Bold: the best mean, where the 95 % interval of its difference to "
         f"{comparison.runs[0]}, over clips and seeds, excludes 0.",
     ]
@@ -308,16 +308,32 @@ def _difference(comparison: RunComparison) -> str:
         f"Differences of the means to {comparison.runs[0]} on {comparison.split}, with 95 % "
         "intervals and two-sided p values by Student's t, "
         f"{describe_pairing(comparison)}; "
-        f"Holm: corrected for the number of runs compared with {comparison.runs[0]}. Acc and F1 "
-        "in percentage points."
-    )
+        f"Holm: corrected for the number of runs compared with {comparison.runs[0]}. "
+        f"{' '.join(_describe_shares(comparison, 'in percentage points', with_zeros=False))}"
+    ).rstrip()
+
+
+def _describe_shares(comparison: RunComparison, how: str, *, with_zeros: bool = True) -> list[str]:
+    """Return a sentence for sentiment and each target: which metrics are shares, shown so."""
+    zeros = _describe_zeros(comparison) if with_zeros else ""
+    sentences = [f"Acc and F1 {how}{zeros}."] * comparison.has_sentiment
+    for target in comparison.targets:
+        own = [name for name in comparison.metrics if name.rpartition("/")[0] == target.name]
+        shares = [n.rpartition("/")[2] for n in own if comparison.metric(n).is_share]
+        if shares:
+            sentences.append(f"Of {target.name}, {', '.join(shares)} {how}.")
+    return sentences
 
 
 def _count_clips(comparison: RunComparison) -> str:
-    clips = count_words(comparison.num_clips, "clip")
-    if comparison.unit == "clip":
-        return clips
-    return f"{clips} in {count_words(comparison.num_units, comparison.unit)}"
+    """Return on what the first of what is compared rests, and the targets beside it."""
+    text = count_words(comparison.num_clips, "clip")
+    if comparison.unit == "video":
+        text += f" in {count_words(comparison.num_units, comparison.unit)}"
+    if comparison.has_parts:
+        numbers = comparison.target_clips.items()
+        text += "".join(f"; {name}: {count_words(num, 'clip')}" for name, num in numbers)
+    return text
 
 
 def _count_seeds(comparison: RunComparison) -> str:

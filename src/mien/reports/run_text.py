@@ -234,7 +234,8 @@ def describe_pairing(comparison: RunComparison) -> str:
     """
     units = count_words(comparison.num_units, comparison.unit)
     few = " (few)" * (1 < comparison.num_units < SOMEWHAT_FEW)
-    return f"paired over {units}{few}{_describe_seeds(comparison)}"
+    parts = " (each target over the clips annotated for it)" * comparison.has_parts
+    return f"paired over {units}{few}{parts}{_describe_seeds(comparison)}"
 
 
 def _describe_seeds(comparison: RunComparison) -> str:
