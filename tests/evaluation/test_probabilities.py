@@ -169,10 +169,11 @@ def test_nothing_to_compare_and_no_bin():
 
 def test_a_bound_over_clips_is_that_of_intervals():
     errors = np.random.default_rng(6).random(40)
-    for level in (0.1, 0.5, 0.9, 0.95, 0.99):
-        assert conformal_quantile(errors, level) == half_width(errors, level)
-        groups = np.arange(40)
-        assert conformal_quantile(errors, level, groups) == half_width(errors, level)
+    for level, rank in ((0.1, 5), (0.5, 21), (0.9, 37), (0.95, 39), (0.99, 41)):
+        bound = sorted([*errors, math.inf])[rank - 1]  # ceil(41 level)
+        assert conformal_quantile(errors, level) == bound
+        assert conformal_quantile(errors, level, np.arange(40)) == bound
+        assert half_width(-errors, level) == bound
 
 
 def test_sets_do_not_depend_on_the_temperature():

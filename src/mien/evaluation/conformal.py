@@ -24,6 +24,7 @@ from mien.config import Settings
 from mien.data.dataset import ClipDataset
 from mien.evaluation.metrics_file.seed_metrics import TaskCoverage
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.probabilities.margins import conformal_quantile
 from mien.evaluation.scoring import predict_subsets
 from mien.models.multitask import MultimodalModel
 from mien.tensors import reported_scores
@@ -116,8 +117,7 @@ def half_width(errors: Float[np.ndarray, " N"], level: float) -> float:
     >>> half_width(np.array([0.1, -0.4, 0.2, 0.3]), 0.9)
     inf
     """
-    rank = math.ceil((len(errors) + 1) * level - 1e-9)
-    return math.inf if rank > len(errors) else float(np.sort(np.abs(errors))[rank - 1])
+    return conformal_quantile(np.abs(errors), level)
 
 
 def calibrate(

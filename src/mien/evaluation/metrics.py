@@ -37,7 +37,11 @@ from mien.evaluation.formulas import (
     weighted_f1,
 )
 
-__all__ = ["METRICS", "Metric", "Sums", "clip_metric", "evaluate_all"]
+__all__ = ["METRICS", "RELATIVE_LOSS", "Metric", "Sums", "clip_metric", "evaluate_all"]
+
+#: What validation calls the mean over all that is predicted of its loss, each over that of the best
+#: constant. It stands among the metrics of an epoch where targets are learned.
+RELATIVE_LOSS: Final = "relative_loss"
 
 _Result = TypeVar("_Result")
 

@@ -1,8 +1,8 @@
 """A run folder whose training has ended, read for its page and figures."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from mien.corpora import KNOWN
 from mien.errors import CheckpointError
 from mien.evaluation.formulas import Scores
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
+from mien.evaluation.predictions import Predictions
 from mien.reports.text import name_corpus
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.types import REPORTED_SPLITS, Modality, Scale, Split, Task
@@ -36,6 +37,9 @@ class FinishedRun:
     metrics: RunMetrics
     environment: dict[str, Any]
     seeds: tuple[SeedFolder, ...]
+    _read: dict[Split, tuple[Predictions, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def family(self) -> str:
@@ -76,6 +80,21 @@ class FinishedRun:
     def best_epoch(self, seed: SeedFolder) -> int:
         """Return the epoch of a seed that validation picked, counted from 1."""
         return self.metrics.best_epochs[self.seeds.index(seed)]
+
+    def predictions(self, split: Split) -> tuple[Predictions, ...]:
+        """Return the predictions of the seeds that have some on a split; each file is read once."""
+        if split not in self._read:
+            read = [seed.predictions(split) for seed in self.seeds]
+            self._read[split] = tuple(each for each in read if each is not None)
+        return self._read[split]
+
+    def estimates(self) -> dict[int, Mapping[str, Any]]:
+        """Return, by seed, what the label generator estimated of annotation and evidence.
+
+        Seeds whose generator estimates nothing are absent.
+        """
+        each = {seed.seed: seed.train_clips().get("estimate") for seed in self.seeds}
+        return {seed: estimate for seed, estimate in each.items() if estimate is not None}
 
     def examples(self) -> list[dict[str, Any]]:
         """Return the clips whose attention is shown: those of the first seed that have some.

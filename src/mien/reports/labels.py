@@ -123,11 +123,7 @@ def report_labels(run: RunFolder | str | Path) -> LabelReport:
         trajectories={str(m): evaluate_trajectories(own) for m, own in rows.items()},
         moves=evaluate_moves(rows),
         are_settled=all(own.are_settled for own in rows.values()),
-        estimates={
-            seed.seed: estimate
-            for seed in finished.seeds
-            if (estimate := seed.train_clips().get("estimate")) is not None
-        },
+        estimates=finished.estimates(),
     )
     return replace(report, figures=tuple(_draw(report, finished)))
 

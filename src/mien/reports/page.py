@@ -219,9 +219,8 @@ def _unimodal_results(run: FinishedRun) -> str:
 def _label_estimates(run: FinishedRun) -> str:
     """Return what the label generator estimated of annotation and evidence, by seed."""
     parts = [
-        f"Seed {seed.seed}: {' '.join(describe_estimate(estimate))}"
-        for seed in run.seeds
-        if (estimate := seed.train_clips().get("estimate")) is not None
+        f"Seed {seed}: {' '.join(describe_estimate(estimate))}"
+        for seed, estimate in run.estimates().items()
     ]
     return "\n\n".join(["## What the label generator estimated", *parts]) if parts else ""
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from mien.corpora import MetricFamily
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError
-from mien.evaluation.metrics import METRICS, evaluate_all
+from mien.evaluation.metrics import METRICS, RELATIVE_LOSS, evaluate_all
 from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.files.npy import write_array
@@ -37,7 +37,6 @@ from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import WeightAverage
 from mien.training.settings import TrainConfig
 from mien.training.targets.validation import (
-    RELATIVE_LOSS,
     join_columns,
     mean_relative_loss,
     measure_sentiment,

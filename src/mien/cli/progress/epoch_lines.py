@@ -2,6 +2,7 @@
 
 import math
 
+from mien.evaluation.metrics import RELATIVE_LOSS
 from mien.reports.text import UNDEFINED
 from mien.training.listening import EpochRecord
 from mien.training.settings import TrainConfig
@@ -41,11 +42,11 @@ def format_epoch(record: EpochRecord, config: TrainConfig, *, best: int) -> str:
 
 
 def _live_metrics(record: EpochRecord) -> list[str]:
-    shown = ("mae", "corr", "relative_loss")
+    shown = ("mae", "corr", RELATIVE_LOSS)
     return [name for name in record.valid if name in shown or name.startswith("acc2")]
 
 
 def _column(name: str) -> int:
-    if name == "relative_loss":
+    if name == RELATIVE_LOSS:
         return len(name) + 2
     return 10 if name.startswith("acc2") else 7 if name in ("mae", "corr") else 8

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from mien.evaluation.metrics import RELATIVE_LOSS
 from mien.reports.figures.style import (
     DASHED,
     MUTED,
@@ -24,11 +25,16 @@ from mien.reports.figures.style import (
 from mien.reports.text import name_metric
 from mien.types import Task
 
-__all__ = ["draw_learning"]
+__all__ = ["draw_learning", "has_relative_loss"]
 
 _Histories = Mapping[int, Sequence[Mapping[str, Any]]]
 
 _SEEDS_ABREAST: Final = 5  # in the legend
+
+
+def has_relative_loss(histories: _Histories) -> bool:
+    """Return whether validation measures a relative loss, as it does where targets are learned."""
+    return RELATIVE_LOSS in next(iter(histories.values()))[0]["valid"]
 
 
 def draw_learning(histories: _Histories, monitor: str, title: str) -> Figure:
@@ -94,14 +100,14 @@ def _multimodal(histories: _Histories, monitor: str) -> list[_Panel]:
     first = next(iter(histories.values()))[0]
     panels = []
     acc2 = [name for name in first["valid"] if name.startswith("acc2")]
-    for name in ("relative_loss", "mae", "corr", *acc2):
+    for name in (RELATIVE_LOSS, "mae", "corr", *acc2):
         if name not in first["valid"]:
             continue
         curves = [_Curve("validation", partial(_read_valid, name=name))]
-        if name == "mae" and "relative_loss" not in first["valid"]:
+        if name == "mae" and not has_relative_loss(histories):
             curves.append(_Curve("training", partial(_read_loss, task=Task.FUSION), DASHED))
         is_share, title = name.startswith("acc2"), name_metric(name)
-        if name == "relative_loss":
+        if name == RELATIVE_LOSS:
             title = "relative loss"
         picks = " (picks the best epoch)" if name == monitor else ""
         panels.append(
@@ -121,7 +127,7 @@ def _unimodal(histories: _Histories) -> list[_Panel]:
     panels = [
         _Panel(
             title=f"training loss, {task}",
-            up="weighted loss" if "relative_loss" in first["valid"] else "weighted absolute error",
+            up="weighted loss" if has_relative_loss(histories) else "weighted absolute error",
             curves=[_Curve("", partial(_read_loss, task=task))],
             starts_at_zero=True,
         )

@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mien.evaluation.label_agreement import PARTS, select_parts
+from mien.evaluation.metrics import RELATIVE_LOSS
 from mien.reports.figures.attention_maps import draw_attention
 from mien.reports.figures.label_histograms import draw_labels
 from mien.reports.figures.label_panels import LabelCourses, draw_agreement, draw_courses
-from mien.reports.figures.learning_curves import draw_learning
+from mien.reports.figures.learning_curves import draw_learning, has_relative_loss
 from mien.reports.figures.score_clouds import draw_scores, share_beyond
 from mien.reports.figures.style import save_figure
 from mien.reports.figures.words import keep_printable
@@ -60,8 +61,8 @@ def _title(run: FinishedRun, what: str) -> str:
 def _learning(run: FinishedRun) -> tuple[Figure, str]:
     histories = {seed.seed: seed.epochs() for seed in run.seeds}
     monitor = str(run.config["train"]["monitor"])
-    if any("relative_loss" in epoch["valid"] for each in histories.values() for epoch in each):
-        return draw_learning(histories, "relative_loss", _title(run, "Learning curves")), (
+    if has_relative_loss(histories):
+        return draw_learning(histories, RELATIVE_LOSS, _title(run, "Learning curves")), (
             "Above, what validation measures of the multimodal task by epoch; below, training "
             "losses of the unimodal tasks. Each seed has its colour, and its mark at its best "
             "epoch by the relative loss: the mean over what is predicted of its loss, over that of "
@@ -76,7 +77,7 @@ def _learning(run: FinishedRun) -> tuple[Figure, str]:
 
 def _scores(run: FinishedRun) -> tuple[Figure, str] | None:
     for split in run.sentiment_splits:
-        predictions = [read for seed in run.seeds if (read := seed.predictions(split)) is not None]
+        predictions = run.predictions(split)
         if predictions:
             seeds = "the seed" if len(predictions) == 1 else f"all {len(predictions)} seeds"
             return draw_scores(predictions, run.scale, _title(run, f"Scores on {split}")), (

@@ -76,7 +76,7 @@ def _write_confusion(run: FinishedRun, target: Target) -> list[str]:
     if target.kind is not TargetKind.CLASS or not 1 < target.size <= _MOST_IN_TABLE:
         return []
     for split in REPORTED_SPLITS:
-        read = [each for seed in run.seeds if (each := seed.predictions(split)) is not None]
+        read = run.predictions(split)
         own = [each.values[target.name] for each in read if target.name in each.values]
         counts = [
             count_confusion(each.values[Task.FUSION], each.truths[Task.FUSION])

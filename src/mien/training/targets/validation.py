@@ -19,15 +19,11 @@ from mien.training.settings import TrainConfig
 from mien.types import Task
 
 __all__ = [
-    "RELATIVE_LOSS",
     "join_columns",
     "mean_relative_loss",
     "measure_sentiment",
     "measure_targets",
 ]
-
-#: What it is called among the metrics of an epoch.
-RELATIVE_LOSS = "relative_loss"
 
 
 def join_columns(predictions: Predictions) -> Float[np.ndarray, "N C"]:
