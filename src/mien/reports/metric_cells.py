@@ -18,6 +18,7 @@ __all__ = [
     "has_videos",
     "interval_cell",
     "mean_cell",
+    "metric_heading",
     "metric_rows",
     "spread_cell",
 ]
@@ -65,6 +66,20 @@ def has_videos(metrics: Mapping[str, MetricSummary]) -> bool:
 def has_ensemble(metrics: Mapping[str, MetricSummary]) -> bool:
     """Return whether the metrics of the mean of several seeds' scores are known."""
     return any(metric.ensemble is not None for metric in metrics.values())
+
+
+def metric_heading(
+    metrics: Mapping[str, MetricSummary], interval: str = "95 % interval"
+) -> list[str]:
+    """Return the heading above ``metric_rows``.
+
+    Args:
+        metrics: The metrics of a task.
+        interval: What an interval is called.
+    """
+    ensemble, videos = ["ensemble"] * has_ensemble(metrics), has_videos(metrics)
+    units = ["clips", "videos"][: 1 + videos]
+    return ["metric", "mean", "deviation", *ensemble, *(f"{interval}, {unit}" for unit in units)]
 
 
 def metric_rows(

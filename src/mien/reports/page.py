@@ -22,9 +22,8 @@ from mien.reports.label_tables import (
 )
 from mien.reports.metric_cells import (
     count_units,
-    has_ensemble,
-    has_videos,
     mean_cell,
+    metric_heading,
     metric_rows,
     spread_cell,
 )
@@ -169,12 +168,8 @@ def _main_results(run: FinishedRun) -> str:
 
 
 def _metric_table(metrics: Mapping[str, MetricSummary], run: FinishedRun) -> str:
-    ensemble = ["ensemble"] * has_ensemble(metrics)
-    heading = ["metric", "mean", "deviation", *ensemble, "95 % interval, clips"]
-    if has_videos(metrics):
-        heading.append("95 % interval, videos")
     rows = metric_rows(metrics, METRICS[run.family], _metric_names(metrics, run))
-    return markdown_table(heading, rows)
+    return markdown_table(metric_heading(metrics), rows)
 
 
 def _metric_names(metrics: Iterable[str], run: FinishedRun) -> dict[str, str]:

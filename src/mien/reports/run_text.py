@@ -20,7 +20,7 @@ from mien.reports.label_tables import (
     mean_column,
     rows_of_run,
 )
-from mien.reports.metric_cells import count_units, has_ensemble, has_videos, metric_rows
+from mien.reports.metric_cells import count_units, metric_heading, metric_rows
 from mien.reports.target_results.shown_metrics import describe_shown
 from mien.reports.target_results.target_text import format_targets
 from mien.reports.text import (
@@ -100,12 +100,10 @@ def format_rounding(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _format_metrics(metrics: Mapping[str, MetricSummary], family: str) -> str:
-    ensemble = ["ensemble"] * has_ensemble(metrics)
-    heading = ["metric", "mean", "deviation", *ensemble, "interval, clips"]
-    if has_videos(metrics):
-        heading.append("interval, videos")
     names = {name: label_metric(name, family) for name in metrics}
-    return format_table(heading, metric_rows(metrics, METRICS[family], names))
+    return format_table(
+        metric_heading(metrics, "interval"), metric_rows(metrics, METRICS[family], names)
+    )
 
 
 def _format_unimodal(run: RunMetrics) -> list[str]:

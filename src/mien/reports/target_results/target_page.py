@@ -8,9 +8,8 @@ from mien.evaluation.target_metrics.confusion import count_confusion, share_rows
 from mien.reports.finished_run import FinishedRun
 from mien.reports.metric_cells import (
     count_units,
-    has_ensemble,
-    has_videos,
     mean_cell,
+    metric_heading,
     metric_rows,
 )
 from mien.reports.target_results.shown_metrics import (
@@ -53,11 +52,8 @@ def _write_target(run: FinishedRun, target: Target) -> str:
     for split, tasks in known.items():
         if Task.FUSION in tasks:
             shown = pick_shown(tasks[Task.FUSION], target.kind)
-            ensemble = ["ensemble"] * has_ensemble(shown)
-            heading = ["metric", "mean", "deviation", *ensemble, "95 % interval, clips"]
-            heading += ["95 % interval, videos"] * has_videos(shown)
             parts.append(f"**{split} of {run.corpus}, multimodal task{count_units(shown)}**")
-            parts.append(markdown_table(heading, metric_rows(shown, metrics, names)))
+            parts.append(markdown_table(metric_heading(shown), metric_rows(shown, metrics, names)))
         alone = [task for task in tasks if task != Task.FUSION]
         if alone:
             rows = [

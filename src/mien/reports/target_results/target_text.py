@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mien.evaluation.metrics_file.run_metrics import MetricSummary, RunMetrics
-from mien.reports.metric_cells import count_units, has_ensemble, has_videos, metric_rows
+from mien.reports.metric_cells import count_units, metric_heading, metric_rows
 from mien.reports.target_results.shown_metrics import (
     describe_shown,
     label_shown,
@@ -48,12 +48,10 @@ def _format_target(run: RunMetrics, target: Target) -> list[str]:
 
 def _main_table(metrics: Mapping[str, MetricSummary], target: Target) -> str:
     shown = pick_shown(metrics, target.kind)
-    ensemble = ["ensemble"] * has_ensemble(shown)
-    heading = ["metric", "mean", "deviation", *ensemble, "interval, clips"]
-    if has_videos(shown):
-        heading.append("interval, videos")
     names = {name: label_shown(name, target.kind) for name in shown}
-    return format_table(heading, metric_rows(shown, shown_metrics(target.kind), names))
+    return format_table(
+        metric_heading(shown, "interval"), metric_rows(shown, shown_metrics(target.kind), names)
+    )
 
 
 def _unimodal_table(tasks: Mapping[str, Mapping[str, MetricSummary]], target: Target) -> str:
