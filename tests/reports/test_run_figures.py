@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from fake_runs import settle_labels, write_run
+from fake_runs import EMOTION, settle_labels, write_run
 
 from mien.reports.figures.run import draw_figures
 from mien.reports.finished_run import read_run
-from mien.types import Modality, Scale
+from mien.types import Modality, Scale, Target, TargetKind
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
 
@@ -88,3 +88,17 @@ def test_figures_are_also_written_in_another_format_and_kept_up_to_date(tmp_path
     draw_figures(read_run(run))
     assert (figures / "scores.svg").read_bytes() == first
     assert not list(figures.glob("*.pdf"))
+
+
+def test_targets_have_a_confusion_and_a_reliability_curve(tmp_path):
+    run = write_run(tmp_path / "run", seeds=(1,), num_epochs=2, target=EMOTION)
+    drawn = {one.file: one for one in draw_figures(read_run(run))}
+    confusion = drawn["figures/confusion-1.png"]
+    assert confusion.title == "Confusion of emotion"
+    assert "emotion are taken for which on test, the clips of 1 seed" in confusion.caption
+    assert "the likeliest class of emotion" in drawn["figures/reliability-1.png"].caption
+    labels = Target(name="emotion", kind=TargetKind.LABELS, classes=EMOTION.classes)
+    run = write_run(tmp_path / "labels", seeds=(1,), num_epochs=2, target=labels)
+    names = {one.file for one in draw_figures(read_run(run))}
+    assert "figures/reliability-1.png" in names
+    assert "figures/confusion-1.png" not in names

@@ -14,13 +14,11 @@ from mien.evaluation.significance import SeedSummary, holm, summarise_seeds
 from mien.evaluation.target_metrics.target_table import TARGET_METRICS
 from mien.notebooks import html_table, make_frame
 from mien.reports.target_results.compared_scores import (
+    AlignedRuns,
     SeedScores,
+    align_runs,
     draw_runs,
-    find_shared,
-    predict_sentiment,
     read_seeds,
-    stack_seeds,
-    take_annotated,
 )
 from mien.reports.target_results.shown_metrics import shown_metrics
 from mien.training.run_folder import RunFolder, open_run
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["ComparedRun", "RunComparison", "compare_runs"]
+__all__ = ["ComparedRun", "RunComparison", "compare_aligned", "compare_runs"]
 
 _COLUMNS = (
     *("metric", "run", "mean", "deviation", "low", "high", "difference", "difference_low"),
@@ -242,65 +240,48 @@ def compare_runs(runs: Sequence[RunFolder | str | Path], split: Split = "test") 
     if len(runs) < 2:
         raise CheckpointError(f"compare: there is {len(runs)} run, must be at least 2")
     opened = [open_run(run) for run in runs]
-    facts = [run.results() for run in opened]
-    for key in ("corpus", "family"):
-        _check_same(opened, key, [str(getattr(run, key)) for run in facts])
-    names = _name_runs(opened)
-    read = [read_seeds(run, split) for run in opened]
-    shared = find_shared(opened, read)
-    compared = {
-        key: take_annotated(
-            [stack_seeds(*pair, key) for pair in zip(names, read, strict=True)], split
-        )
-        for key in ([""] if predict_sentiment(read) else []) + [each.name for each in shared]
-    }
-    draws = {key: draw_runs(runs_of[0].ids) for key, runs_of in compared.items()}
-    tables = {"": METRICS[facts[0].family]}
-    tables |= {each.name: shown_metrics(each.kind) for each in shared}
-    main = next(iter(compared))
+    return compare_aligned(align_runs(opened, [read_seeds(run, split) for run in opened], split))
+
+
+def compare_aligned(aligned: AlignedRuns) -> RunComparison:
+    """Compare runs as ``compare_runs`` does, whose predictions are read and aligned.
+
+    Args:
+        aligned: Two runs or more.
+    """
+    first = aligned.facts[0]
+    draws = {key: draw_runs(runs_of[0].ids) for key, runs_of in aligned.scores.items()}
+    tables = {"": METRICS[first.family]}
+    tables |= {each.name: shown_metrics(each.kind) for each in aligned.targets}
+    main = next(iter(aligned.scores))
     return RunComparison(
-        corpus=facts[0].corpus,
-        is_synthetic=facts[0].is_synthetic,
-        family=facts[0].family,
-        split=split,
+        corpus=first.corpus,
+        is_synthetic=first.is_synthetic,
+        family=first.family,
+        split=aligned.split,
         unit="video" if draws[main].num_units < len(draws[main].units) else "clip",
         num_clips=len(draws[main].units),
         num_units=draws[main].num_units,
-        runs=names,
-        num_seeds=tuple(map(len, read)),
+        runs=aligned.names,
+        num_seeds=aligned.num_seeds,
         metrics={
             f"{key}/{name}" if key else name: _compare_metric(runs_of, metric, draws[key])
-            for key, runs_of in compared.items()
+            for key, runs_of in aligned.scores.items()
             for name, metric in tables[key].items()
         },
         failed_seeds={
             name: tuple(run.failed_seeds)
-            for name, run in zip(names, opened, strict=True)
+            for name, run in zip(aligned.names, aligned.runs, strict=True)
             if run.failed_seeds
         },
         baselines={
             name: run.baseline
-            for name, run in zip(names, facts, strict=True)
+            for name, run in zip(aligned.names, aligned.facts, strict=True)
             if run.baseline is not None
         },
-        targets=shared,
-        target_clips={each.name: len(draws[each.name].units) for each in shared},
+        targets=aligned.targets,
+        target_clips={each.name: len(draws[each.name].units) for each in aligned.targets},
     )
-
-
-def _check_same(runs: Sequence[RunFolder], what: str, values: Sequence[str]) -> None:
-    for run, value in zip(runs, values, strict=True):
-        if value != values[0]:
-            raise CheckpointError(
-                f"{run.path}: {what} is {value!r}, must be {values[0]!r} as in {runs[0].path}; "
-                "compare runs on the same data"
-            )
-
-
-def _name_runs(runs: Sequence[RunFolder]) -> tuple[str, ...]:
-    """Name runs by their folders; by their paths if two folders are called the same."""
-    names = tuple(run.path.resolve().name for run in runs)
-    return names if len(set(names)) == len(names) else tuple(str(run.path) for run in runs)
 
 
 def _compare_metric(

@@ -37,7 +37,7 @@ class FinishedRun:
     metrics: RunMetrics
     environment: dict[str, Any]
     seeds: tuple[SeedFolder, ...]
-    _read: dict[Split, tuple[Predictions, ...]] = field(
+    _read: dict[Split, tuple[Predictions | None, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -83,9 +83,12 @@ class FinishedRun:
 
     def predictions(self, split: Split) -> tuple[Predictions, ...]:
         """Return the predictions of the seeds that have some on a split; each file is read once."""
+        return tuple(each for each in self.predictions_by_seed(split) if each is not None)
+
+    def predictions_by_seed(self, split: Split) -> tuple[Predictions | None, ...]:
+        """Return the predictions of each seed on a split; None for one that has none."""
         if split not in self._read:
-            read = [seed.predictions(split) for seed in self.seeds]
-            self._read[split] = tuple(each for each in read if each is not None)
+            self._read[split] = tuple(seed.predictions(split) for seed in self.seeds)
         return self._read[split]
 
     def estimates(self) -> dict[int, Mapping[str, Any]]:

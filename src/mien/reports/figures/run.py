@@ -1,14 +1,20 @@
 """The figures of a run: from its files to pictures beside its report, each with its sentence."""
 
 from collections.abc import Callable
-from typing import Final, get_args
+from functools import partial
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from mien.evaluation.label_agreement import PARTS, select_parts
 from mien.evaluation.metrics import RELATIVE_LOSS
+from mien.evaluation.probabilities.reliability import class_reliability, label_reliability
+from mien.evaluation.target_metrics.confusion import count_confusion
+from mien.evaluation.target_metrics.target_values import annotated_rows
 from mien.reports.figures.attention_maps import draw_attention
+from mien.reports.figures.class_figures import draw_confusion, draw_reliability
 from mien.reports.figures.label_histograms import draw_labels
 from mien.reports.figures.label_panels import LabelCourses, draw_agreement, draw_courses
 from mien.reports.figures.learning_curves import draw_learning, has_relative_loss
@@ -24,9 +30,37 @@ from mien.reports.label_trajectories import (
     read_label_rows,
     settled_from,
 )
-from mien.reports.text import name_metric
+from mien.reports.text import count_words, name_metric
+from mien.types import REPORTED_SPLITS, Split, Target, TargetKind, Task
 
-__all__ = ["draw_figures"]
+__all__ = ["FigurePlan", "draw_figures", "plan_figures"]
+
+
+class FigurePlan(NamedTuple):
+    """A figure that a run may have.
+
+    Attributes:
+        name: Of its file, without an ending.
+        title: What it is called, in a few words.
+        draw: Draws it, with a sentence on what it shows; None where there is nothing to show.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[FinishedRun], tuple[Figure, str] | None]
+
+
+def plan_figures(run: FinishedRun) -> list[FigurePlan]:
+    """Return the figures that a run may have, in the order of its page."""
+    plans = [
+        FigurePlan(title.lower().replace(" ", "-"), title, draw) for title, draw in _FIGURES.items()
+    ]
+    for number, target in enumerate(run.metrics.described, start=1):
+        drawn = {"Confusion": _confusion, "Reliability": _reliability}
+        for what, draw in drawn.items() if target.has_shares else ():
+            name = f"{what.lower()}-{number}"  # a target's name may not be one of a file
+            plans.append(FigurePlan(name, f"{what} of {target.name}", partial(draw, target=target)))
+    return plans
 
 
 def draw_figures(run: FinishedRun, also: FigureFormat = "png") -> list[Picture]:
@@ -38,10 +72,10 @@ def draw_figures(run: FinishedRun, also: FigureFormat = "png") -> list[Picture]:
     folder = run.folder.path / "figures"
     folder.mkdir(exist_ok=True)
     pictures = []
-    for title, draw in _FIGURES.items():
-        name = title.lower().replace(" ", "-")
+    for plan in plan_figures(run):
+        name = plan.name
         paths = {kind: folder / f"{name}.{kind}" for kind in get_args(FigureFormat)}
-        drawn = draw(run)
+        drawn = plan.draw(run)
         if drawn is None:
             for path in paths.values():
                 path.unlink(missing_ok=True)
@@ -50,7 +84,7 @@ def draw_figures(run: FinishedRun, also: FigureFormat = "png") -> list[Picture]:
         for kind, path in paths.items():
             if kind in ("png", also) or path.is_file():
                 save_figure(figure, path)
-        pictures.append(Picture(f"figures/{name}.png", title, caption))
+        pictures.append(Picture(f"figures/{name}.png", plan.title, caption))
     return pictures
 
 
@@ -172,7 +206,56 @@ def _attention(run: FinishedRun) -> tuple[Figure, str] | None:
     )
 
 
-#: The figures, in the order of the page, by title; a file is named after its title.
+def _read_target(
+    run: FinishedRun, target: Target
+) -> tuple[Split, list[tuple[Float[np.ndarray, "N K"], Float[np.ndarray, "N K"]]]] | None:
+    """Return what each seed predicts of a target, and its truth, on the first split that has it."""
+    for split in REPORTED_SPLITS:
+        own = [each.values[target.name] for each in run.predictions(split)]
+        pairs = [
+            (each.values[Task.FUSION], each.truths[Task.FUSION])
+            for each in own
+            if Task.FUSION in each.truths
+        ]
+        if pairs and annotated_rows(pairs[0][1]).any():
+            return split, pairs
+    return None
+
+
+def _confusion(run: FinishedRun, target: Target) -> tuple[Figure, str] | None:
+    read = _read_target(run, target)
+    if read is None or target.kind is not TargetKind.CLASS:
+        return None
+    split, pairs = read
+    counts = np.sum([count_confusion(*pair) for pair in pairs], axis=0)
+    if not counts.any():
+        return None
+    figure = draw_confusion(counts, target.classes, _title(run, f"Confusion of {target.name}"))
+    return figure, (
+        f"Which classes of {target.name} are taken for which on {split}, the clips of "
+        f"{count_words(len(pairs), 'seed')} added up: each row is an annotated class, with the "
+        "share and number of its clips that are predicted to be of each class."
+    )
+
+
+def _reliability(run: FinishedRun, target: Target) -> tuple[Figure, str] | None:
+    read = _read_target(run, target)
+    if read is None:
+        return None
+    split, pairs = read
+    values, truths = (np.concatenate(each) for each in zip(*pairs, strict=True))
+    is_class = target.kind is TargetKind.CLASS
+    curve = (class_reliability if is_class else label_reliability)(values, truths)
+    title = _title(run, f"Reliability of {target.name}")
+    what = "the likeliest class" if is_class else "the labels"
+    return draw_reliability({"as predicted": curve}, title), (
+        f"How often {what} of {target.name} came true on {split} against the probability that was "
+        f"predicted, the clips of {count_words(len(pairs), 'seed')} added up. Below the dashed "
+        "line probabilities are too sure. ECE: mean distance from that line, over clips."
+    )
+
+
+#: The figures of every run, in the order of the page, by title; a file is named after its title.
 _FIGURES: Final[dict[str, Callable[[FinishedRun], tuple[Figure, str] | None]]] = {
     "Learning curves": _learning,
     "Scores": _scores,

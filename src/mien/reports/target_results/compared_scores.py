@@ -1,6 +1,6 @@
 """What runs that are compared predict of the same clips: sentiment, and targets they share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,19 +8,12 @@ from jaxtyping import Float
 
 from mien.errors import CheckpointError
 from mien.evaluation.bootstrap import Draws, come_from_videos, draw_units
+from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.evaluation.predictions import Predictions
 from mien.training.run_folder import RunFolder
 from mien.types import Split, Target, Task, video_of
 
-__all__ = [
-    "SeedScores",
-    "draw_runs",
-    "find_shared",
-    "predict_sentiment",
-    "read_seeds",
-    "stack_seeds",
-    "take_annotated",
-]
+__all__ = ["AlignedRuns", "SeedScores", "align_runs", "check_seeds", "draw_runs", "read_seeds"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +33,61 @@ class SeedScores:
     targets: Float[np.ndarray, "N *K"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedRuns:
+    """What several runs predict of the same clips of a split.
+
+    Attributes:
+        runs: Their folders.
+        facts: What the ``metrics.json`` of each holds.
+        names: What they are called: by their folders, or by their paths if two folders have one
+            name.
+        split: Part of the corpus.
+        num_seeds: Seeds of each run.
+        targets: What all of them predict besides sentiment, or in its place.
+        scores: What each run predicts of sentiment, by the key ``""``, and of the targets by their
+            names; on the clips that are annotated for it, in the order of the first run.
+    """
+
+    runs: tuple[RunFolder, ...]
+    facts: tuple[RunMetrics, ...]
+    names: tuple[str, ...]
+    split: Split
+    num_seeds: tuple[int, ...]
+    targets: tuple[Target, ...]
+    scores: Mapping[str, tuple[SeedScores, ...]]
+
+    @property
+    def has_sentiment(self) -> bool:
+        """Whether sentiment is annotated, and predicted by all of them."""
+        return "" in self.scores
+
+
 def read_seeds(run: RunFolder, split: Split) -> list[Predictions]:
     """Read the predictions of every seed of a run.
 
     Raises:
         CheckpointError: If there are none, or seeds predict other clips.
     """
+    seeds = run.results().seeds
+    return check_seeds(run, split, [run.seed(seed).predictions(split) for seed in seeds])
+
+
+def check_seeds(
+    run: RunFolder, split: Split, read: Sequence[Predictions | None]
+) -> list[Predictions]:
+    """Return the predictions of the seeds of a run, which are there and of the same clips.
+
+    Args:
+        run: The run.
+        split: Part of the corpus.
+        read: What each of its evaluated seeds predicts of it; None if there is no such file.
+
+    Raises:
+        CheckpointError: If there are none, or seeds predict other clips.
+    """
     each: list[Predictions] = []
-    for seed in run.results().seeds:
-        predictions = run.seed(seed).predictions(split)
+    for seed, predictions in zip(run.results().seeds, read, strict=True):
         if predictions is None:
             raise CheckpointError(
                 f"{run.seed(seed).path}: has no predictions on {split}; choose another split"
@@ -64,14 +103,65 @@ def read_seeds(run: RunFolder, split: Split) -> list[Predictions]:
     return each
 
 
-def predict_sentiment(read: Sequence[Sequence[Predictions]]) -> bool:
+def align_runs(
+    runs: Sequence[RunFolder], read: Sequence[Sequence[Predictions]], split: Split
+) -> AlignedRuns:
+    """Return what runs predict of the same clips.
+
+    Args:
+        runs: One run or more.
+        read: What the seeds of each predict of the split, from ``read_seeds``.
+        split: Part of the corpus.
+
+    Raises:
+        CheckpointError: If the runs are of different corpora, have nothing annotated in common, or
+            were not made on the same clips with the same annotations.
+    """
+    facts = tuple(run.results() for run in runs)
+    for key in ("corpus", "family"):
+        _check_same(runs, key, [str(getattr(run, key)) for run in facts])
+    names = _name_runs(runs)
+    targets = _find_shared(runs, read)
+    keys = [*[""] * _predict_sentiment(read), *(each.name for each in targets)]
+    return AlignedRuns(
+        runs=tuple(runs),
+        facts=facts,
+        names=names,
+        split=split,
+        num_seeds=tuple(map(len, read)),
+        targets=targets,
+        scores={
+            key: _take_annotated(
+                [_stack_seeds(*pair, key) for pair in zip(names, read, strict=True)], split
+            )
+            for key in keys
+        },
+    )
+
+
+def _check_same(runs: Sequence[RunFolder], what: str, values: Sequence[str]) -> None:
+    for run, value in zip(runs, values, strict=True):
+        if value != values[0]:
+            raise CheckpointError(
+                f"{run.path}: {what} is {value!r}, must be {values[0]!r} as in {runs[0].path}; "
+                "compare runs on the same data"
+            )
+
+
+def _name_runs(runs: Sequence[RunFolder]) -> tuple[str, ...]:
+    """Name runs by their folders; by their paths if two folders are called the same."""
+    names = tuple(run.path.resolve().name for run in runs)
+    return names if len(set(names)) == len(names) else tuple(str(run.path) for run in runs)
+
+
+def _predict_sentiment(read: Sequence[Sequence[Predictions]]) -> bool:
     """Return whether every run predicts sentiment, and it is annotated."""
     annotated = read[0][0].targets.get(Task.FUSION)
     is_annotated = annotated is not None and not np.isnan(annotated).all()
     return is_annotated and all(Task.FUSION in seeds[0].scores for seeds in read)
 
 
-def find_shared(
+def _find_shared(
     runs: Sequence[RunFolder], read: Sequence[Sequence[Predictions]]
 ) -> tuple[Target, ...]:
     """Return the targets that all runs predict, in the order of the first one.
@@ -94,7 +184,7 @@ def find_shared(
                     f"{run.path}: target {target.name!r} is not that of {runs[0].path} (other "
                     "classes, or another scale); compare runs on the same data"
                 )
-    if not shared and not predict_sentiment(read):
+    if not shared and not _predict_sentiment(read):
         raise CheckpointError(
             f"compare: there is nothing that all of {', '.join(str(run.path) for run in runs)} "
             "predict and that is annotated; compare runs that share sentiment or a target"
@@ -102,7 +192,7 @@ def find_shared(
     return shared
 
 
-def stack_seeds(name: str, seeds: Sequence[Predictions], key: str) -> SeedScores:
+def _stack_seeds(name: str, seeds: Sequence[Predictions], key: str) -> SeedScores:
     """Return what the seeds of a run predict of sentiment, or of the target of this name."""
     if key:
         scores = [each.values[key].values[Task.FUSION] for each in seeds]
@@ -113,7 +203,7 @@ def stack_seeds(name: str, seeds: Sequence[Predictions], key: str) -> SeedScores
     return SeedScores(name=name, ids=seeds[0].ids, scores=np.stack(scores), targets=targets)
 
 
-def take_annotated(runs: Sequence[SeedScores], split: Split) -> list[SeedScores]:
+def _take_annotated(runs: Sequence[SeedScores], split: Split) -> tuple[SeedScores, ...]:
     """Return the runs on the annotated clips, all in the order of the first one's.
 
     Raises:
@@ -122,7 +212,7 @@ def take_annotated(runs: Sequence[SeedScores], split: Split) -> list[SeedScores]
     aligned = [runs[0], *(_align(run, runs[0], split) for run in runs[1:])]
     targets = runs[0].targets
     rows = np.flatnonzero(~np.isnan(targets.reshape(len(targets), -1)).any(axis=1))
-    return [
+    return tuple(
         SeedScores(
             name=run.name,
             ids=tuple(run.ids[row] for row in rows),
@@ -130,7 +220,7 @@ def take_annotated(runs: Sequence[SeedScores], split: Split) -> list[SeedScores]
             targets=run.targets[rows],
         )
         for run in aligned
-    ]
+    )
 
 
 def draw_runs(ids: Sequence[str]) -> Draws:
