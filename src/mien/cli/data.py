@@ -211,6 +211,12 @@ def planted(
     ),
     settings: SetOption = None,
     *,
+    emotions: Annotated[
+        bool,
+        typer.Option(
+            "--emotions", help="Classes and an arousal as well; --set emotions.NAME=VALUE."
+        ),
+    ] = False,
     replace: ReplaceOption = False,
 ) -> None:
     """Make a synthetic corpus with known unimodal labels."""
@@ -219,7 +225,8 @@ def planted(
     from mien.corpora.planted.planted_config import PlantedConfig
     from mien.data.store_writer import write_store
 
-    config = read_settings(PlantedConfig, apply_overrides({}, settings or []))
+    given: dict[str, dict[str, object]] = {"emotions": {}} if emotions else {}
+    config = read_settings(PlantedConfig, apply_overrides(given, settings or []))
     with busy("making the planted corpus"):
         write_store(make_planted(config), out, replace=replace)
     print_summary(out)

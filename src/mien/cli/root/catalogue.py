@@ -112,6 +112,7 @@ COMMANDS = (
         (
             'mien planted --out stores/planted',
             'mien planted --out stores/large --set num_clips=2000',
+            'mien planted --emotions --out stores/planted-emotions',
         ),
     ),
     Command(

@@ -8,12 +8,16 @@ made by this program, and it says so wherever they are used.
 Text is an English sentence whose wording carries the sentiment
 (``mien.corpora.planted.sentences``). Audio and video are series in which one short burst at a
 random place carries it, among lures (``mien.corpora.planted.signals``). The multimodal label is
-made from the unimodal ones (``mien.corpora.planted.sentiments``).
+made from the unimodal ones (``mien.corpora.planted.sentiments``). Clips may have emotions besides,
+of every modality and of all together (``mien.corpora.planted.emotions``).
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from mien.corpora.planted.emotions import annotate_emotions, draw_arousals, list_targets
 from mien.corpora.planted.planted_config import (
     FACTS,
     PlantedConfig,
@@ -21,7 +25,7 @@ from mien.corpora.planted.planted_config import (
     draw_from,
     split_sizes,
 )
-from mien.corpora.planted.sentences import write_sentence
+from mien.corpora.planted.sentences import add_arousal, write_sentence
 from mien.corpora.planted.sentiments import draw_sentiments, mix_sentiments
 from mien.corpora.planted.signals import SERIES, PlannedSeries, make_series, plan_series
 from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Modality, Split, Task
@@ -37,6 +41,8 @@ class _PlannedClip:
     text: float
     series: dict[Modality, PlannedSeries]
     label: float
+    text_arousal: float = 0.0
+    targets: Mapping[str, Mapping[Task, tuple[float, ...]]] = field(default_factory=dict)
 
 
 def make_planted(settings: PlantedConfig | None = None) -> Material:
@@ -56,11 +62,11 @@ def make_planted(settings: PlantedConfig | None = None) -> Material:
         scale=FACTS.scale,
         clips=_make_clips(settings, plans),
         is_synthetic=True,
+        targets=() if settings.emotions is None else list_targets(settings.emotions),
     )
-    changed = settings.model_dump(mode="json", exclude_defaults=True)
     origin = {
         "made by": "mien planted: the clips are made, not recorded",
-        "settings": ", ".join(f"{k}={v}" for k, v in changed.items() if k != "seed") or "defaults",
+        "settings": ", ".join(_name_changes(settings)) or "defaults",
         "seed": str(settings.seed),
     }
     series = tuple(
@@ -68,6 +74,17 @@ def make_planted(settings: PlantedConfig | None = None) -> Material:
         for modality in SERIES
     )
     return Material(corpus=corpus, series=series, origin=origin)
+
+
+def _name_changes(settings: PlantedConfig) -> list[str]:
+    """Return the settings that are not the defaults, but the seed."""
+    changed: dict[str, Any] = settings.model_dump(mode="json", exclude_defaults=True)
+    changed.pop("seed", None)
+    emotions = changed.pop("emotions", None)
+    named = [f"{name}={value}" for name, value in changed.items()]
+    if emotions is None:
+        return named
+    return [*named, "emotions", *(f"emotions.{name}={value}" for name, value in emotions.items())]
 
 
 def _number_videos(settings: PlantedConfig) -> list[int]:
@@ -95,7 +112,16 @@ def _plan_clip(settings: PlantedConfig, row: int, video: int) -> _PlannedClip:
     text = sentiments[Modality.TEXT]
     present = {Modality.TEXT: text} | {m: plan.sentiment for m, plan in series.items()}
     label = mix_sentiments(settings, present, noise)
-    return _PlannedClip(duration=duration, text=text, series=series, label=label)
+    plan = _PlannedClip(duration=duration, text=text, series=series, label=label)
+    if settings.emotions is None:
+        return plan
+    arousals = draw_arousals(settings, row, video)
+    return replace(
+        plan,
+        series={m: replace(own, arousal=arousals[m]) for m, own in series.items()},
+        text_arousal=arousals[Modality.TEXT],
+        targets=annotate_emotions(settings, settings.emotions, row, present, arousals),
+    )
 
 
 def _make_clips(settings: PlantedConfig, plans: list[_PlannedClip]) -> tuple[Clip, ...]:
@@ -116,6 +142,9 @@ def _make_clip(
 ) -> Clip:
     words = draw_from(settings, RandomStream.WORDS, row)
     sentence = write_sentence(plan.text, words, hearsay=settings.hearsay)
+    if settings.emotions is not None:
+        clauses = draw_from(settings, RandomStream.WORDS, row, 1)
+        sentence = add_arousal(sentence, plan.text_arousal, clauses)
     labels = {Task.FUSION: plan.label, Task.TEXT: plan.text}
     return Clip(
         id=clip_id,
@@ -126,4 +155,5 @@ def _make_clip(
         end=round(start + plan.duration, 2),
         moments={Modality.TEXT: sentence.span}
         | {m: series.burst for m, series in plan.series.items()},
+        targets=plan.targets,
     )

@@ -9,9 +9,16 @@ from pydantic import Field, model_validator
 from mien.config import Settings
 from mien.corpora import KNOWN
 from mien.corpora.planted.bursts import Position
-from mien.types import Split
+from mien.types import Split, TargetKind
 
-__all__ = ["FACTS", "PlantedConfig", "RandomStream", "draw_from", "split_sizes"]
+__all__ = [
+    "FACTS",
+    "EmotionSettings",
+    "PlantedConfig",
+    "RandomStream",
+    "draw_from",
+    "split_sizes",
+]
 
 #: Scale, language and metrics of the planted corpus.
 FACTS = KNOWN["planted"]
@@ -26,6 +33,42 @@ class RandomStream(IntEnum):
     VALUES = 3
     ROTATION = 4
     VIDEOS = 5
+    EMOTIONS = 6
+    VOTES = 7
+
+
+class EmotionSettings(Settings):
+    """What clips have besides sentiment, made from an arousal that every modality also has.
+
+    Attributes:
+        kinds: Which targets there are: ``class`` is ``emotion``, ``score`` is ``arousal``,
+            ``labels`` are ``feelings``, ``intensities`` are ``strengths``.
+        num_classes: Emotions: the first of happy, angry, sad, neutral, surprised, calm.
+        raters: Raters who vote for the class of a clip; without any, its shares are annotated.
+        single: Whether the class with the most votes is annotated in the place of the shares.
+        slips: Share of the votes that are for any class at random.
+        unannotated: Share of clips without a score, and share without labels or intensities; all
+            clips have classes.
+        gain: How far a burst stands out in arousal per point.
+    """
+
+    kinds: tuple[TargetKind, ...] = Field(
+        default=(TargetKind.CLASS, TargetKind.SCORE), min_length=1
+    )
+    num_classes: int = Field(default=4, ge=2, le=6)
+    raters: int = Field(default=5, ge=0, le=1000)
+    single: bool = False
+    slips: float = Field(default=0.05, ge=0, lt=1)
+    unannotated: float = Field(default=0.3, ge=0, lt=1)
+    gain: float = Field(default=2.0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "EmotionSettings":
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ValueError("kinds has one of them twice")
+        if self.single and not self.raters:
+            raise ValueError("single needs raters, of whose votes the most count")
+        return self
 
 
 class PlantedConfig(Settings):
@@ -73,6 +116,7 @@ class PlantedConfig(Settings):
         gain: How far it stands out in valence per point of sentiment, in the same unit.
         num_lures: Bursts per series that look alike but carry an unrelated value.
         persistence: Correlation of the background from one step to the next.
+        emotions: What clips have besides sentiment; nothing, if it is not set.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -106,6 +150,7 @@ class PlantedConfig(Settings):
     gain: float = Field(default=2.0, ge=0)
     num_lures: int = Field(default=3, ge=0)
     persistence: float = Field(default=0.9, ge=0, lt=1)
+    emotions: EmotionSettings | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "PlantedConfig":
@@ -117,6 +162,8 @@ class PlantedConfig(Settings):
             raise ValueError("shortest_seconds must not be above longest_seconds")
         if self.burst_low > self.burst_high:
             raise ValueError("burst_low must not be above burst_high")
+        if self.emotions is not None and min(self.audio_size, self.video_size) < 4:
+            raise ValueError("audio_size and video_size must be at least 4 with emotions")
         return self
 
 

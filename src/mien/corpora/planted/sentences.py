@@ -11,7 +11,15 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-__all__ = ["GRADES", "Sentence", "phrases", "vocabulary", "write_sentence"]
+__all__ = [
+    "AROUSALS",
+    "GRADES",
+    "Sentence",
+    "add_arousal",
+    "phrases",
+    "vocabulary",
+    "write_sentence",
+]
 
 _Choice = TypeVar("_Choice")
 
@@ -25,6 +33,21 @@ class Sentence(NamedTuple):
 
 #: Sentiments that a wording can have: every 0.6 from -3 to 3.
 GRADES: tuple[float, ...] = tuple(round(0.6 * step, 1) for step in range(-5, 6))
+
+# Clauses that say how awake the speaker was, by an arousal from -3 to 3; without one it is 0.
+_AROUSED: dict[float, tuple[str, ...]] = {
+    -2.0: (
+        "and i was half asleep", "and i felt so tired", "and i nearly fell asleep",
+        "and i had no energy left", "and i felt slow and heavy",
+    ),
+    2.0: (
+        "and i could not sit still", "and my heart was racing", "and my hands were shaking",
+        "and i had to shout", "and i jumped out of my seat",
+    ),
+}  # fmt: skip
+
+#: Arousals that a wording can have.
+AROUSALS: tuple[float, ...] = (-2.0, 0.0, 2.0)
 
 # Strength of an adjective standing alone, in steps of 0.6.
 _ADJECTIVES: dict[int, tuple[str, ...]] = {
@@ -94,6 +117,7 @@ def vocabulary() -> frozenset[str]:
     parts = [*_TOPICS, *_OPENINGS, *_CLOSINGS, *_OTHERS, *_LEADS, "i was but then"]
     parts += [report.format(topic="", other="") for report in _REPORTS]
     parts += [phrase for wordings in _PHRASES for _, phrase in wordings]
+    parts += [clause for clauses in _AROUSED.values() for clause in clauses]
     return frozenset(word for part in parts for word in part.split())
 
 
@@ -119,6 +143,20 @@ def write_sentence(grade: float, generator: np.random.Generator, *, hearsay: flo
         after = f"{after}, {_draw(generator, _CLOSINGS)}"
     text = f"{before}{phrase}{after}."
     return Sentence(text[0].upper() + text[1:], (len(before), len(before) + len(phrase)))
+
+
+def add_arousal(sentence: Sentence, arousal: float, generator: np.random.Generator) -> Sentence:
+    """Return a sentence that also says how awake the speaker was.
+
+    Args:
+        sentence: What is said besides.
+        arousal: One of ``AROUSALS``.
+        generator: Where the choice is drawn from.
+    """
+    if not arousal:
+        return sentence
+    clause = _draw(generator, _AROUSED[arousal])
+    return sentence._replace(text=f"{sentence.text.removesuffix('.')}, {clause}.")
 
 
 def _report(topic: str, generator: np.random.Generator) -> str:

@@ -19,7 +19,7 @@ from mien.corpora.planted.planted_config import FACTS, PlantedConfig, RandomStre
 from mien.corpora.planted.sentences import GRADES
 from mien.types import Modality
 
-__all__ = ["draw_sentiments", "mix_sentiments"]
+__all__ = ["draw_sentiments", "draw_values", "mix_sentiments", "round_label", "weigh_meaning"]
 
 
 def draw_sentiments(
@@ -32,27 +32,43 @@ def draw_sentiments(
         generator: Draws what is the clip's own.
         video_number: The video, whose clips may have something in common.
     """
+    text, audio, video = draw_values(settings, generator, video_number)
+    return {
+        Modality.TEXT: min(GRADES, key=lambda grade: abs(grade - text)),
+        Modality.AUDIO: round_label(settings, audio),
+        Modality.VIDEO: round_label(settings, video),
+    }
+
+
+def draw_values(
+    settings: PlantedConfig, generator: np.random.Generator, video_number: int, *, extra: int = 0
+) -> list[float]:
+    """Draw a value for text, audio and video: correlated, or one against the two others.
+
+    Args:
+        settings: How they are distributed; they lie on the scale.
+        generator: Draws what is the clip's own.
+        video_number: The video, whose clips may have something in common.
+        extra: Tells what is drawn for a video apart.
+    """
     own, common = generator.standard_normal(3), generator.standard_normal()
     shared = np.sqrt(settings.agreement)
     drawn = shared * common + np.sqrt(1 - settings.agreement) * own
     if settings.video_effect:
-        of_video = float(draw_from(settings, RandomStream.VIDEOS, video_number).standard_normal())
+        of_video = draw_from(settings, RandomStream.VIDEOS, video_number, extra).standard_normal()
         share = settings.video_effect
-        drawn = np.sqrt(1 - share) * drawn + np.sqrt(share) * of_video
+        drawn = np.sqrt(1 - share) * drawn + np.sqrt(share) * float(of_video)
     drawn = settings.spread * drawn
     odd, size = generator.integers(3), generator.standard_normal()
     if generator.random() < settings.disagreement:
         others = drawn.sum() - drawn[odd]
         drawn[odd] = -np.sign(others) * max(0.6, settings.spread * abs(size))
-    text, audio, video = (float(value) for value in FACTS.scale.clip(drawn))
-    return {
-        Modality.TEXT: min(GRADES, key=lambda grade: abs(grade - text)),
-        Modality.AUDIO: _round_label(settings, audio),
-        Modality.VIDEO: _round_label(settings, video),
-    }
+    values: list[float] = FACTS.scale.clip(drawn).tolist()
+    return values
 
 
-def _round_label(settings: PlantedConfig, value: float) -> float:
+def round_label(settings: PlantedConfig, value: float) -> float:
+    """Return the nearest label on the scale."""
     low, high = FACTS.scale
     value = round(value / settings.label_step) * settings.label_step
     return round(min(max(value, low), high), 6) + 0.0  # no negative zero
@@ -68,11 +84,23 @@ def mix_sentiments(
         sentiments: What each modality that the clip has says; every clip has text.
         noise: What the label has beyond its parts.
     """
-    if settings.mixing == "strongest":
-        return _round_label(settings, max(sentiments.values(), key=abs) + noise)
+    meant, weights = weigh_meaning(settings, sentiments)
+    value = sum(weight * meant[m] for m, weight in weights.items())
+    return round_label(settings, value / sum(weights.values()) + noise)
+
+
+def weigh_meaning(
+    settings: PlantedConfig, sentiments: Mapping[Modality, float]
+) -> tuple[dict[Modality, float], dict[Modality, float]]:
+    """Return what each modality contributes to the label, and the weights of those that do.
+
+    Args:
+        settings: How labels are made.
+        sentiments: What each modality that the clip has says; every clip has text.
+    """
     meant = dict(sentiments)
+    if settings.mixing == "strongest":
+        return meant, {max(meant, key=lambda m: abs(meant[m])): 1.0}
     if settings.mixing == "irony" and meant[Modality.TEXT] * meant.get(Modality.AUDIO, 0.0) < 0:
         meant[Modality.TEXT] *= -1
-    weights = {m: getattr(settings, f"{m}_weight") for m in meant}
-    value: float = sum(weights[m] * sentiment for m, sentiment in meant.items())
-    return _round_label(settings, value / sum(weights.values()) + noise)
+    return meant, {m: getattr(settings, f"{m}_weight") for m in meant}

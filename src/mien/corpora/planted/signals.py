@@ -9,7 +9,8 @@ b is a background that drifts slowly and is strong in every direction, y the mod
 sentiment, u a value drawn for the lure alone, c and g how far a burst stands out, R a fixed
 rotation. Only the direction of the cue tells the burst from the lures. Averaged over the clip, or
 read at its end, the sentiment drowns in the background and the lures. Noise, length and place of
-the bursts are settings, so that it can be seen when an attention stops finding them.
+the bursts are settings, so that it can be seen when an attention stops finding them. With emotions
+bursts and lures carry an arousal as well, in a direction of its own, as they do a sentiment.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,8 @@ __all__ = ["SERIES", "PlannedSeries", "make_rotation", "make_series", "plan_seri
 
 #: The modalities that are series.
 SERIES = (Modality.AUDIO, Modality.VIDEO)
-_CUE, _LURE, _VALENCE = 0, 1, 2
+_CUE, _LURE, _VALENCE, _AROUSAL = 0, 1, 2, 3
+_LURES_AROUSAL = 2  # what tells its random numbers apart from those of the values
 _ROUNDING = 1024  # values are multiples of 1/1024: libraries that sum in another order agree
 
 
@@ -39,12 +41,14 @@ class PlannedSeries:
         num_steps: Length of the series.
         burst: Its half-open range of steps.
         lures: The same of each lure.
+        arousal: What the burst carries besides.
     """
 
     sentiment: float
     num_steps: int
     burst: tuple[int, int]
     lures: tuple[tuple[int, int], ...]
+    arousal: float = 0.0
 
 
 def plan_series(
@@ -115,6 +119,11 @@ def _make_reader(
             steps = _make_steps(
                 settings, plan, drift[: plan.num_steps, : plan.num_steps], generator, size
             )
+            if settings.emotions is not None:
+                arousals = draw_from(
+                    settings, RandomStream.VALUES, row, SERIES.index(modality) + _LURES_AROUSAL
+                )
+                _add_arousal(settings, settings.emotions.gain, plan, steps, arousals)
             yield (np.round(steps @ rotation * _ROUNDING) / _ROUNDING).astype(np.float32)
 
     return read
@@ -132,11 +141,32 @@ def _make_steps(
     begin, end = plan.burst
     steps[begin:end, _CUE] += settings.cue
     steps[begin:end, _VALENCE] += settings.gain * plan.sentiment
-    values = FACTS.scale.clip(settings.spread * generator.standard_normal(len(plan.lures)))
-    for (begin, end), value in zip(plan.lures, values, strict=True):
+    for (begin, end), value in zip(plan.lures, _draw_lures(settings, plan, generator), strict=True):
         steps[begin:end, _LURE] += settings.cue
         steps[begin:end, _VALENCE] += settings.gain * value
     return steps
+
+
+def _draw_lures(
+    settings: PlantedConfig, plan: PlannedSeries, generator: np.random.Generator
+) -> Float[np.ndarray, "_"]:
+    """Draw the values that lures carry."""
+    drawn = settings.spread * generator.standard_normal(len(plan.lures))
+    values: Float[np.ndarray, _] = FACTS.scale.clip(drawn)
+    return values
+
+
+def _add_arousal(
+    settings: PlantedConfig,
+    gain: float,
+    plan: PlannedSeries,
+    steps: Float[np.ndarray, "T D"],
+    generator: np.random.Generator,
+) -> None:
+    """Add to a series before its rotation what burst and lures have of arousal."""
+    lures = _draw_lures(settings, plan, generator)
+    for (begin, end), value in zip((plan.burst, *plan.lures), (plan.arousal, *lures), strict=True):
+        steps[begin:end, _AROUSAL] += gain * value
 
 
 def _make_drift(persistence: float, num_steps: int) -> Float[np.ndarray, "T T"]:
