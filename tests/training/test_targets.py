@@ -22,7 +22,7 @@ from mien.prediction.package import require_plain
 from mien.prediction.predictor import load
 from mien.reports.comparison import compare_runs
 from mien.reports.comparison_tables import format_comparison_as
-from mien.reports.labels import report_labels
+from mien.reports.labels import format_label_report, report_labels
 from mien.reports.page import write_report
 from mien.reports.run_text import format_run
 from mien.training.experiment import evaluate, train
@@ -143,8 +143,7 @@ def test_runs_without_sentiment_are_compared_and_printed(stores, tmp_path):
     for words in ("## emotion", "uar (UA) %", "annotated classes in rows", "## moods.of it"):
         assert words in page
     assert "acc2" not in page
-    with pytest.raises(CheckpointError, match="predicts no sentiment, whose generated labels"):
-        report_labels(run)
+    check_labels(run)
     comparison = compare_runs([run, run])
     assert [target.name for target in comparison.targets] == [target.name for target in TARGETS]
     assert comparison.metrics["emotion/uar"][1].to_first.difference == 0
@@ -159,6 +158,32 @@ def test_runs_without_sentiment_are_compared_and_printed(stores, tmp_path):
         assert words in text
     assert "emotion, unimodal tasks" in text
     assert "acc2" not in text
+
+
+def check_labels(run):
+    """Labels of targets are measured without sentiment; a file of theirs that is damaged is not."""
+    report = report_labels(run)
+    assert report.trajectories == {}
+    assert [own.target for own in report.targets] == list(TARGETS)
+    for own in report.targets:
+        assert set(own.agreement) == set(Modality)
+        for parts in own.agreement.values():
+            for sources in parts["everywhere"].metrics.values():
+                assert abs(sources["generated"].less["copy"].difference) < 1e-6  # they are copies
+    text = format_label_report(report)
+    assert max(map(len, text.splitlines())) <= 80
+    for words in ("emotion, labels of the best epoch", "misplaced %", "another class has the larg"):
+        assert words in text
+    file = run.seed(1).path / "labels" / "targets.npy"
+    good = file.read_bytes()
+    for bad, match in ((b"", "targets.npy: cannot be read"), (good[:-4], "targets.npy: ")):
+        file.write_bytes(bad)
+        with pytest.raises(CheckpointError, match=match):
+            report_labels(run)
+    np.save(file, np.zeros((2, 2)))
+    with pytest.raises(CheckpointError, match="is damaged, it holds float64 of shape"):
+        report_labels(run)
+    file.write_bytes(good)
 
 
 def test_targets_begin_at_a_loss_of_one_and_are_learned(stores, tmp_path):
@@ -176,7 +201,9 @@ def test_a_run_goes_on_as_if_it_had_not_been_stopped(stores, tmp_path):
 
     config = make_config(labels={"generator": "distance"})
     run = train(config, stores["some"], tmp_path / "whole")
-    assert report_labels(run).agreement
+    report = report_labels(run)
+    assert report.agreement
+    assert [own.target for own in report.targets] == list(TARGETS)
     page = write_report(run).read_text()
     assert page.index("## Multimodal task") < page.index("## emotion")
     with pytest.raises(KeyboardInterrupt):

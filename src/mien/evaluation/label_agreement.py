@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from mien.evaluation.bootstrap import clusters_of
-from mien.evaluation.formulas import Scores, check_scores, mean_of_sums
+from mien.evaluation.formulas import Scores, Values, check_scores, mean_of_sums
 from mien.evaluation.metrics import METRICS, Metric, Sums
 from mien.evaluation.significance import MetricResults, compare_sources
 from mien.evaluation.target_metrics.ranking import SPEARMAN
@@ -28,6 +28,7 @@ __all__ = [
     "Agreement",
     "LabelAgreement",
     "agreement",
+    "compare_in_parts",
     "contradicts",
     "evaluate_agreement",
     "fit_monotone",
@@ -225,19 +226,46 @@ def evaluate_agreement(
         For each of ``PARTS`` these metrics; a part without a clip has none.
     """
     chosen = {name: m for name, m in AGREEMENT.items() if names is None or name in names}
-    parts = {}
-    for part, rows in select_parts(truth, annotated).items():
+    parts = select_parts(truth, annotated)
+    return compare_in_parts(sources, truth, parts, chosen, videos, against=against, fixed=fixed)
+
+
+def compare_in_parts(
+    sources: Mapping[str, Float[np.ndarray, "_ N *K"]],
+    truth: Values,
+    parts: Mapping[str, Bool[np.ndarray, " N"]],
+    metrics: Mapping[str, Metric],
+    videos: Shaped[np.ndarray, " N"],
+    *,
+    against: Sequence[str] = (),
+    fixed: Collection[str] = (),
+) -> dict[str, MetricResults]:
+    """Compare labels from several sources with the truth, over several sets of clips.
+
+    Args:
+        sources: Labels of each source, those of one seed after the other.
+        truth: The truth; what it is where a clip is in no part does not matter.
+        parts: The sets of clips.
+        metrics: Of labels and truth.
+        videos: Video of each clip; whole videos are resampled.
+        against: Sources that are subtracted from every other one.
+        fixed: Sources without a training.
+
+    Returns:
+        For each part these metrics; a part without a clip has none.
+    """
+    compared = {}
+    for part, rows in parts.items():
         clusters = clusters_of(videos[rows]) if rows.any() else videos[rows]
         labels = {name: source[:, rows] for name, source in sources.items()}
-        metrics = chosen if rows.any() else {}
-        parts[part] = MetricResults(
+        compared[part] = MetricResults(
             num_clips=int(rows.sum()),
             num_clusters=len(np.unique(clusters)),
             metrics={
                 name: compare_sources(
                     labels, truth[rows], metric, clusters=clusters, against=against, fixed=fixed
                 )
-                for name, metric in metrics.items()
+                for name, metric in (metrics if rows.any() else {}).items()
             },
         )
-    return parts
+    return compared

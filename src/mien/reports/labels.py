@@ -36,6 +36,11 @@ from mien.reports.label_trajectories import (
     read_label_rows,
 )
 from mien.reports.metric_cells import interval_cell
+from mien.reports.target_results.target_labels_report import (
+    TargetLabelResults,
+    format_target_labels,
+    measure_target_labels,
+)
 from mien.reports.text import (
     UNDEFINED,
     describe_units,
@@ -78,6 +83,7 @@ class LabelReport:
             there is nothing to draw by epoch.
         figures: The figures that were written.
         estimates: By seed, what the generator estimated of annotation and evidence, where it did.
+        targets: How well labels of further targets agree, where a truth is known.
     """
 
     title: str
@@ -90,6 +96,7 @@ class LabelReport:
     are_settled: bool = False
     figures: tuple[Path, ...] = ()
     estimates: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    targets: tuple[TargetLabelResults, ...] = ()
 
 
 def report_labels(run: RunFolder | str | Path) -> LabelReport:
@@ -101,15 +108,17 @@ def report_labels(run: RunFolder | str | Path) -> LabelReport:
         run: The run, or its folder.
 
     Raises:
-        CheckpointError: If the training has not ended, or the run has no unimodal task, or
-            predicts no sentiment.
+        CheckpointError: If the training has not ended, or the run has no unimodal task; or if it
+            predicts no sentiment, and no truth of a modality is known of its targets.
     """
     finished = read_run(open_run(run))
-    if not finished.has_sentiment:
+    targets = measure_target_labels(finished.seeds)
+    if not finished.has_sentiment and not targets:
         raise CheckpointError(
-            f"{finished.folder.path}: predicts no sentiment, whose generated labels are measured"
+            f"{finished.folder.path}: predicts no sentiment, and of its targets it is not known "
+            "what a modality alone says, with which generated labels could be compared"
         )
-    rows = read_label_rows(finished.seeds)
+    rows = read_label_rows(finished.seeds) if finished.has_sentiment else {}
     known = {m: own for m, own in rows.items() if own.known.any()}
     report = LabelReport(
         title=finished.title,
@@ -124,6 +133,7 @@ def report_labels(run: RunFolder | str | Path) -> LabelReport:
         moves=evaluate_moves(rows),
         are_settled=all(own.are_settled for own in rows.values()),
         estimates=finished.estimates(),
+        targets=targets,
     )
     return replace(report, figures=tuple(_draw(report, finished)))
 
@@ -186,7 +196,9 @@ def format_label_report(report: LabelReport) -> str:
                 "cannot be measured there, and how far labels moved proves nothing about it."
             )
         )
-    parts += [_epoch_table(report), *_move_tables(report)]
+    if report.trajectories:
+        parts += [_epoch_table(report), *_move_tables(report)]
+    parts += format_target_labels(report.targets)
     if report.figures:
         parts.append("\n".join(f"figure: {path}" for path in report.figures))
     return "\n\n".join(parts)

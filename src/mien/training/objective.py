@@ -104,6 +104,11 @@ class MultitaskObjective(nn.Module):
         """What is predicted besides sentiment."""
         return list(self.targets)  # type: ignore[arg-type]  # they are
 
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Modalities that have tasks of their own, of all that is predicted."""
+        return self._generators()[0].modalities
+
     def forward(
         self, output: Output, targets: Targets, index: Int[Tensor, "B"], epoch: int
     ) -> Loss:

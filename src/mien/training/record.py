@@ -35,15 +35,16 @@ from mien.files.atomic import write_text
 from mien.files.folders import check_writable
 from mien.files.json_values import json_numbers, write_json
 from mien.files.temporaries import sweep, sweep_folder
-from mien.labels.generator import LabelGenerator
 from mien.training.checkpoints.checkpoint import add_to_header
 from mien.training.checkpoints.header import describe_settings
 from mien.training.checkpoints.videos import join_videos
 from mien.training.data_parallel.ranks import ALONE, Ranks
 from mien.training.loading import Start
+from mien.training.objective import MultitaskObjective
 from mien.training.preparation import Prepared
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, read_json
 from mien.training.settings import ExperimentConfig, read_stored_config
+from mien.training.targets.label_record import write_target_labels
 from mien.training.trainer import Trainer
 from mien.types import EVALUATED_SPLITS, Modality, Split, Task
 
@@ -283,7 +284,8 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     }
     train_set = prepared.datasets["train"]
     truth = {t: v.numpy().astype(np.float64) for t, v in train_set.labels.items()}
-    write_json(folder.path / "train.json", _train_json(train_set, trainer.objective.labels))
+    recorded = write_target_labels(folder.path / "labels", trainer.objective, train_set)
+    write_json(folder.path / "train.json", _train_json(train_set, trainer.objective, recorded))
     metrics = SeedMetrics(
         seed=trainer.seed,
         best_epoch=trainer.best_epoch,
@@ -299,11 +301,13 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     (folder.path / "last.safetensors").unlink(missing_ok=True)
 
 
-def _train_json(dataset: ClipDataset, labels: LabelGenerator | None) -> dict[str, Any]:
-    estimate = None if labels is None else labels.describe()
+def _train_json(
+    dataset: ClipDataset, objective: MultitaskObjective, recorded: Sequence[str]
+) -> dict[str, Any]:
+    estimate = None if objective.labels is None else objective.labels.describe()
     return {
         "ids": list(dataset.ids),
-        "modalities": [] if labels is None else [str(m) for m in labels.modalities],
+        "modalities": [str(m) for m in objective.modalities],
         "annotated": json_numbers(dataset.labels[Task.FUSION].tolist()),
         "truth": {
             str(task): json_numbers(values.tolist())
@@ -311,6 +315,7 @@ def _train_json(dataset: ClipDataset, labels: LabelGenerator | None) -> dict[str
             if task is not Task.FUSION
         },
         **({} if estimate is None else {"estimate": estimate}),
+        **({"targets": list(recorded)} if recorded else {}),
     }
 
 

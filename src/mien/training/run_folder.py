@@ -12,8 +12,10 @@ RUN/
         best.safetensors      the best epoch on validation: weights, label bank, settings
         last.safetensors      what the next epoch depends on; removed when the seed has ended
         labels/epoch-001.npy  what each unimodal task was trained on in that epoch, (M, N)
+        labels/targets.npy    labels of targets at the best epoch, with what is annotated and known,
+                              (1 + 2 M, N, columns), where something is known of a modality alone
         train.json            ids, annotation and known unimodal truth of the train clips; what the
-                              label generator estimated
+                              label generator estimated; names of the targets in labels/targets.npy
         predictions-test.csv  scores and annotations, also for valid
         metrics.json          metrics, agreement of labels and attention of this seed
         examples.json         attention over a few clips, with their words
@@ -133,7 +135,8 @@ class SeedFolder:
     def train_clips(self) -> dict[str, Any]:
         """Read ``train.json``: ids, modalities, annotated, truth (per task, null if unknown).
 
-        ``estimate`` is there too if the label generator estimated anything.
+        ``estimate`` is there too if the label generator estimated anything, and ``targets``, their
+        names, if there are labels of targets.
         """
         return read_json(self.path / "train.json")
 

@@ -4,7 +4,7 @@
 one class of K, ``label_metrics`` of any of K labels, ``scale_metrics`` of scores and intensities.
 ``confusion`` counts which classes are taken for which. ``target_values`` reads and checks K values
 of each clip, ``column_metrics`` takes metrics of one of them or the mean of all, and ``ranking``
-has what depends on their order.
+has what depends on their order. ``target_agreement`` compares generated labels with the truth.
 """
 
 from mien.evaluation.target_metrics.confusion import count_confusion, share_rows
