@@ -1,50 +1,37 @@
 """An experiment: train with every seed, evaluate, and record it all in a run folder."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mien.data.store import Store, open_store
-from mien.errors import CheckpointError, ConfigError, TrainingError
+from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.evaluate import evaluate_attention, evaluate_run
 from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.models.eight_bits import round_text_encoder
-from mien.processes.clusters import Backend, Cluster, read_cluster
-from mien.training.checkpoints.videos import plain_name
-from mien.training.data_parallel.ranks import Ranks
-from mien.training.listening import RunListener, RunPlan, TrainingListener, complete
-from mien.training.loading import (
-    BaselineUse,
-    Start,
-    dataset_of,
-    find_checkpoint,
-    load_trained,
-    read_start,
-    reads_speakers,
-)
-from mien.training.loop import check_steps
+from mien.processes.clusters import Backend, read_cluster
+from mien.training.listening import TrainingListener, complete
+from mien.training.loading import BaselineUse, dataset_of, load_trained, reads_speakers
 from mien.training.optimizer import find_ranks
-from mien.training.preparation import (
-    Prepared,
-    check_settings,
-    choose_clips,
-    describe_lacks,
-    prepare,
-    require_labels,
+from mien.training.preparation import require_labels
+from mien.training.record import write_evaluation
+from mien.training.run_folder import RunFolder, SeedFolder, open_run
+from mien.training.seeds.run_steps import (
+    RunRequest,
+    begin_run,
+    count_threads,
+    end_run,
+    plan_jobs,
+    plan_run,
+    train_in_turn,
+    videos_of,
 )
-from mien.training.record import check_folder, describe_run, open_folder, write_evaluation
-from mien.training.run_folder import RunFolder, SeedFolder, open_run, summarise_run
-from mien.training.seeds.seed_jobs import SeedData, train_side_by_side
-from mien.training.seeds.seed_training import has_ended, train_and_record
+from mien.training.seeds.seed_jobs import train_side_by_side
 from mien.training.settings import ExperimentConfig, read_config
-from mien.training.targets.aims import check_aims, find_aims
 from mien.types import Split
 
 __all__ = [
@@ -102,138 +89,28 @@ def train(
         TrainingError: If the run cannot start, or every seed diverges.
         CheckpointError: If ``out`` belongs to another run.
     """
-    config, store = read_config(config), open_store(store)
-    excluded = _videos_of(exclude)
+    config = read_config(config)
+    request = RunRequest(
+        config=config,
+        store=open_store(store),
+        out=Path(out),
+        excluded_videos=videos_of(exclude),
+        init=init,
+        resume=resume,
+    )
     cluster, ranks = read_cluster(backend, address), find_ranks(config.train)
     notified = complete(listener if ranks.is_first else None)
-    plan = _plan_run(config, store, Path(out), excluded, resume=resume, ranks=ranks)
-    plan = _with_jobs(plan, jobs, cluster, ranks)
-    start = read_start(init, store, config) if init is not None else None
-    notified.on_begin(plan)
-    notified.on_stage("loading the data")
-    prepared = prepare(store, config, excluded_videos=excluded)
-    for sentence in describe_lacks(prepared):
-        logger.warning("%s", sentence)
-    num_left_out = sum(len(store.rows(s)) - plan.num_clips[s] for s in ("train", "valid"))
-    if exclude:
-        logger.info("left out %d clips whose videos are in the excluded stores", num_left_out)
-    threads = config.train.threads or (0 if jobs == 1 and cluster is None else 1)
-    if threads:
-        torch.set_num_threads(threads)
-    environment = describe_run(prepared, config, num_left_out, start, ranks)
-    run = ranks.decide(lambda: open_folder(plan.folder, config, environment, resume=resume))
-    left = [seed for seed in plan.seeds if seed not in plan.ended]
+    (plan,) = plan_jobs([plan_run(request, ranks)], jobs, cluster, ranks)
+    threads = count_threads(config.train, jobs, cluster)
+    begun = begin_run(request, plan, threads=threads, listener=notified, ranks=ranks)
+    ended = train_in_turn(begun, notified, ranks)
     if plan.jobs:
-        checkpoint = None if init is None else find_checkpoint(init)
-        data = SeedData(config=config, store=store.path, excluded_videos=excluded, init=checkpoint)
-        ended = train_side_by_side(
-            run, data, left, jobs=plan.jobs, cluster=cluster, listener=notified
+        works = train_side_by_side(
+            begun.work(), begun.folder.path, jobs=plan.jobs, cluster=cluster, listener=notified
         )
-    else:
-        ended = _train_in_turn(run, left, config, prepared, start, notified, ranks)
-    for seed in chain(plan.ended, ended):
-        _warn_of_failure(run.seed(seed))
-    _require_numbers(run)
-    notified.on_stage("computing intervals over clips")
-    is_synthetic, corpus = store.meta.is_synthetic, store.meta.name
-    ranks.decide(lambda: summarise_run(run, prepared.family, corpus, is_synthetic=is_synthetic))
-    return run
-
-
-def _plan_run(
-    config: ExperimentConfig,
-    store: Store,
-    out: Path,
-    excluded: Collection[str],
-    *,
-    resume: bool,
-    ranks: Ranks,
-) -> RunPlan:
-    """Check all that can be checked before data and models are loaded."""
-    require_labels(store)
-    encoder, aims = check_settings(store, config), find_aims(store, config.targets)
-    is_begun = ranks.decide(lambda: check_folder(out, config, resume=resume)) is not None
-    clips = choose_clips(store, excluded_videos=excluded, aims=aims)
-    for split in ("train", "valid"):
-        if split not in clips:
-            raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
-    check_aims(store, clips["train"], aims)
-    check_steps(config.train, len(clips["train"]))
-    seeds, run = config.train.seeds, RunFolder(out)
-    ended = ranks.decide(lambda: [s for s in seeds if is_begun and has_ended(run.seed(s))])
-    return RunPlan(
-        folder=out,
-        store=store.path,
-        config=config,
-        text_encoder=encoder,
-        device=ranks.device.type,
-        num_clips={split: len(rows) for split, rows in clips.items()},
-        seeds=seeds,
-        ended=tuple(ended),
-        processes=ranks.count,
-        has_sentiment=aims.has_sentiment,
-        targets=aims.targets,
-    )
-
-
-def _with_jobs(plan: RunPlan, jobs: int, cluster: Cluster | None, ranks: Ranks) -> RunPlan:
-    """Plan how many seeds are trained at the same time."""
-    if jobs < 1:
-        raise ConfigError(f"jobs is {jobs}, must be at least 1")
-    if not ranks.is_alone and (jobs > 1 or cluster is not None):
-        raise ConfigError(
-            f"{ranks.count} processes train every seed together, so seeds are trained one after "
-            "the other; leave --jobs and --backend out, or start mien train by itself"
-        )
-    num_left = len(plan.seeds) - len(plan.ended)
-    is_in_turn = cluster is None and min(jobs, num_left) < 2
-    return replace(plan, jobs=0 if is_in_turn else min(jobs, num_left))
-
-
-def _warn_of_failure(seed: SeedFolder) -> None:
-    if seed.failure is not None:
-        logger.warning(
-            "seed %d is left out of all numbers: %s; remove %s to train it again",
-            seed.seed, seed.failure, seed.path,
-        )  # fmt: skip
-
-
-def _train_in_turn(
-    run: RunFolder,
-    seeds: Sequence[int],
-    config: ExperimentConfig,
-    prepared: Prepared,
-    start: Start | None,
-    listener: RunListener,
-    ranks: Ranks,
-) -> Iterator[int]:
-    """Train seeds one after the other in this process, and yield each when it has ended."""
-    of_all = config.train.seeds
-    for seed in seeds:
-        place = of_all.index(seed) + 1, len(of_all)
-        listener.on_seed(seed, *place)
-        train_and_record(run.seed(seed), config, prepared, start, listener, ranks)
-        listener.on_seed_end(seed, *place)
-        yield seed
-
-
-def _videos_of(stores: Sequence[Store | str | Path]) -> frozenset[str]:
-    """Return the videos of some stores, by the names by which videos are compared."""
-    return frozenset(
-        plain_name(video) for store in stores for video in open_store(store).clips.videos
-    )
-
-
-def _require_numbers(run: RunFolder) -> None:
-    """Refuse a run in which every seed diverged, for then there is nothing to report."""
-    if any(seed.is_finished for seed in run.seeds):
-        return
-    failed = [seed for seed in run.seeds if seed.failure is not None]
-    num = len(failed) - 1
-    others = f", as {num} other seed{'s' * (num > 1)} did" if num else ""
-    raise TrainingError(
-        f"{failed[0].path}: {failed[0].failure}{others}; remove the folder to try again"
-    )
+        ended = (work.seed for work in works)
+    end_run(begun, ended, notified, ranks)
+    return begun.folder
 
 
 def evaluate(

@@ -94,6 +94,12 @@ class RunListener:
     ``on_epoch`` are not called, but ``on_seed_epoch``, which names the seed.
     """
 
+    def on_folds(self, folder: Path, plans: Sequence[RunPlan]) -> None:
+        """Note that a run over folds begins, in ``folder``, and what the run of each fold does."""
+
+    def on_fold(self, fold: str) -> None:
+        """Note that what comes next is of this fold, until another one is named."""
+
     def on_begin(self, plan: RunPlan) -> None:
         """Note that nothing speaks against the run, and that its data are loaded next."""
 

@@ -7,7 +7,7 @@ the store and the cache. A process maps it from there; what it writes is the fol
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,12 +21,12 @@ from mien.processes.work_pool import side_by_side
 from mien.training.listening import RunListener
 from mien.training.loading import Start, read_start
 from mien.training.preparation import Prepared, prepare
-from mien.training.run_folder import RunFolder
+from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.seeds.seed_progress import SeedProgress
 from mien.training.seeds.seed_training import train_and_record
 from mien.training.settings import ExperimentConfig
 
-__all__ = ["SeedData", "train_side_by_side"]
+__all__ = ["SeedData", "SeedWork", "train_side_by_side"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,39 +49,49 @@ class SeedData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _SeedJob:
-    """A seed, and what its process must know.
+class SeedWork:
+    """A training, and what its process must know.
 
     Attributes:
         seed: The seed.
         run: The run folder.
         data: What it is trained on.
+        fold: What the run is called among those of a run over folds.
         level: Level of the messages that are of interest.
     """
 
     seed: int
     run: Path
     data: SeedData
-    level: int
+    fold: str | None = None
+    level: int = logging.WARNING
+
+    @property
+    def folder(self) -> SeedFolder:
+        """Where its files are."""
+        return RunFolder(self.run).seed(self.seed)
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return f"{f'{self.fold}, ' if self.fold else ''}seed {self.seed}"
 
 
 def train_side_by_side(
-    run: RunFolder,
-    data: SeedData,
-    seeds: Sequence[int],
+    todo: Sequence[SeedWork],
+    folder: Path,
     *,
     jobs: int,
     cluster: Cluster | None,
     listener: RunListener,
-) -> Iterator[int]:
+) -> Iterator[SeedWork]:
     """Train seeds side by side, and yield each when it has ended.
 
     Whatever ends the iteration early ends the trainings as well; they can go on later.
 
     Args:
-        run: The run, whose folder is made.
-        data: What they are trained on.
-        seeds: Those that have not ended.
+        todo: The trainings, of runs whose folders are made.
+        folder: A folder that all processes see.
         jobs: How many at a time.
         cluster: Where; None for this machine.
         listener: Is notified of their progress.
@@ -89,16 +99,16 @@ def train_side_by_side(
     Raises:
         MienError: What a training raises, with its seed named; those that ended are kept.
     """
-    if cluster is not None:  # its machines have other working directories
-        run, data = RunFolder(run.path.resolve()), _with_whole_paths(data)
     level = logging.getLogger("mien").getEffectiveLevel()
-    todo = [_SeedJob(seed=seed, run=run.path, data=data, level=level) for seed in seeds]
-    progress = SeedProgress(run, data.config.train, listener)
+    todo = [replace(work, level=level) for work in todo]
+    if cluster is not None:  # its machines have other working directories
+        folder, todo = folder.resolve(), list(map(_with_whole_paths, todo))
+    progress = SeedProgress(listener)
 
-    def begin(job: _SeedJob) -> None:
-        progress.begin(job.seed)
+    def begin(work: SeedWork) -> None:
+        progress.begin(work.folder, work.data.config.train, work.fold)
 
-    with temporary(run.path / "jobs", "file") as presence:
+    with temporary(folder / "jobs", "file") as presence:
         ended = (
             side_by_side(_work, todo, jobs, begin, progress.look)
             if cluster is None
@@ -106,37 +116,33 @@ def train_side_by_side(
                 cluster, _work, todo, jobs, presence=presence, on_start=begin, on_tick=progress.look
             )
         )
-        for job, messages in ended:
+        for work, messages in ended:
             for severity, text in messages:
-                logger.log(severity, "seed %d: %s", job.seed, text)
-            progress.end(job.seed)
-            yield job.seed
+                logger.log(severity, "%s: %s", work.title, text)
+            progress.end(work.folder)
+            yield work
 
 
-def _with_whole_paths(data: SeedData) -> SeedData:
-    return SeedData(
-        config=data.config,
-        store=data.store.resolve(),
-        excluded_videos=data.excluded_videos,
-        init=None if data.init is None else data.init.resolve(),
-    )
+def _with_whole_paths(work: SeedWork) -> SeedWork:
+    data = work.data
+    init = None if data.init is None else data.init.resolve()
+    data = replace(data, store=data.store.resolve(), init=init)
+    return replace(work, run=work.run.resolve(), data=data)
 
 
-def _work(job: _SeedJob) -> list[tuple[int, str]]:
+def _work(work: SeedWork) -> list[tuple[int, str]]:
     """Train one seed in a process of its own; return the messages of interest."""
-    torch.set_num_threads(job.data.config.train.threads or 1)
+    torch.set_num_threads(work.data.config.train.threads or 1)
     try:
-        with _collected(job.level):  # the process that gave the work has logged the same
-            prepared, start = _load(job.data)
-        with _collected(job.level) as messages:
-            train_and_record(
-                RunFolder(job.run).seed(job.seed), job.data.config, prepared, start, RunListener()
-            )
+        with _collected(work.level):  # the process that gave the work has logged the same
+            prepared, start = _load(work.data)
+        with _collected(work.level) as messages:
+            train_and_record(work.folder, work.data.config, prepared, start, RunListener())
     except MienError as error:
-        error.args = (f"seed {job.seed}: {error}", *error.args[1:])
+        error.args = (f"{work.title}: {error}", *error.args[1:])
         raise
     except Exception as error:
-        error.add_note(f"in the training of seed {job.seed}")
+        error.add_note(f"in the training of {work.title}")
         raise
     return messages
 

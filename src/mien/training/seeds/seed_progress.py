@@ -1,7 +1,7 @@
 """How seeds go on that are trained in other processes, as the files that they write tell."""
 
 from mien.training.listening import EpochRecord, RunListener
-from mien.training.run_folder import RunFolder, SeedFolder
+from mien.training.run_folder import SeedFolder
 from mien.training.settings import TrainConfig
 
 __all__ = ["SeedProgress"]
@@ -11,44 +11,54 @@ class SeedProgress:
     """Notifies a listener of seeds that begin and end, and of their epochs.
 
     Args:
-        run: The run.
-        config: Names its seeds.
         listener: Is notified.
     """
 
-    def __init__(self, run: RunFolder, config: TrainConfig, listener: RunListener) -> None:
-        self._run, self._config, self._listener = run, config, listener
-        self._running: dict[int, _Epochs] = {}
+    def __init__(self, listener: RunListener) -> None:
+        self._listener = listener
+        self._running: dict[SeedFolder, _Epochs] = {}
+        self._fold: str | None = None
 
-    def begin(self, seed: int) -> None:
-        """Note that a seed begins, or goes on."""
-        self._running[seed] = _Epochs(self._run.seed(seed))
-        self._listener.on_seed(seed, *self._place(seed))
+    def begin(self, folder: SeedFolder, config: TrainConfig, fold: str | None) -> None:
+        """Note that a seed begins, or goes on: one of those that the settings name."""
+        epochs = self._running[folder] = _Epochs(folder, config, fold)
+        self._name(epochs)
+        self._listener.on_seed(folder.seed, *epochs.place())
 
     def look(self) -> None:
         """Notify the listener of the epochs that have ended since the last look."""
-        for seed, epochs in self._running.items():
+        for folder, epochs in self._running.items():
             for record in epochs.read_new():
-                self._listener.on_seed_epoch(seed, record, self._config)
+                self._name(epochs)
+                self._listener.on_seed_epoch(folder.seed, record, epochs.config)
 
-    def end(self, seed: int) -> None:
+    def end(self, folder: SeedFolder) -> None:
         """Note that a seed has ended."""
-        del self._running[seed]
-        self._listener.on_seed_end(seed, *self._place(seed))
+        epochs = self._running.pop(folder)
+        self._name(epochs)
+        self._listener.on_seed_end(folder.seed, *epochs.place())
 
-    def _place(self, seed: int) -> tuple[int, int]:
-        seeds = self._config.seeds
-        return seeds.index(seed) + 1, len(seeds)
+    def _name(self, epochs: "_Epochs") -> None:
+        """Notify the listener of the fold that comes next, if that is another one."""
+        if epochs.fold is not None and epochs.fold != self._fold:
+            self._fold = epochs.fold
+            self._listener.on_fold(epochs.fold)
 
 
 class _Epochs:
     """The epochs of a seed, from its ``epochs.jsonl``, which is replaced after each."""
 
-    def __init__(self, folder: SeedFolder) -> None:
+    def __init__(self, folder: SeedFolder, config: TrainConfig, fold: str | None) -> None:
+        self.config, self.fold = config, fold
         self._folder = folder
         self._seen: tuple[int, int] | None = None
         self._num_read = 0
         self.read_new()
+
+    def place(self) -> tuple[int, int]:
+        """Return the number of the seed among those of the settings, and how many these are."""
+        seeds = self.config.seeds
+        return seeds.index(self._folder.seed) + 1, len(seeds)
 
     def read_new(self) -> list[EpochRecord]:
         """Return the epochs that were not there at the last call."""
