@@ -17,7 +17,8 @@ from mien.evaluation.metrics_file.seed_metrics import (
     seed_metrics_to_json,
 )
 from mien.evaluation.predictions import Predictions, TargetPredictions, write_predictions
-from mien.training.run_folder import RunFolder, open_run, summarise_run
+from mien.training.record import summarise_run
+from mien.training.run_folder import RunFolder, open_run
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Target, TargetKind, Task
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -82,6 +83,14 @@ def train(
         str | None, typer.Option(help="Address of the Dask scheduler or the Ray cluster.")
     ] = None,
     *,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Train on each of the stores fold-1, fold-2, ... that mien folds wrote there, and "
+            "evaluate on all clips, each held out once.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped.")
     ] = False,
@@ -90,16 +99,20 @@ def train(
     from mien.data.store import open_store
     from mien.training.settings import read_config, read_recipe
 
+    if folds is not None and store is not None:
+        raise ConfigError("--folds: has its own stores; leave --store out")
+
     overrides = list(settings or [])
     if seeds is not None:
         overrides.append(f"train.seeds={list(read_seeds(seeds))}")
     chosen = read_config(config, overrides)
-    opened = open_store(store or _default_store(chosen.corpus))
+    opened = folds or open_store(store or _default_store(chosen.corpus))
     folder = out or Path("runs") / Path(config).stem
     from mien.cli.progress import TrainingProgress  # takes seconds, and all above may be refused
     from mien.files.atomic import resumable
     from mien.reports.page import write_report
     from mien.reports.run_text import format_run
+    from mien.training.cross_validation.fold_training import train_folds
     from mien.training.data_parallel.ranks import launched_number
     from mien.training.experiment import train as run_training
 
@@ -110,9 +123,12 @@ def train(
         resumable(),
         TrainingProgress(Path(config).stem, read_recipe(config)) as progress,
     ):
-        run = run_training(
-            chosen,
-            opened,
+        begin = (
+            partial(train_folds, chosen, opened)
+            if isinstance(opened, Path)
+            else partial(run_training, chosen, opened)
+        )
+        run = begin(
             folder,
             resume=resume,
             init=init,
@@ -124,6 +140,8 @@ def train(
         )
         if is_first:
             progress.on_stage("writing the report")
+            for of_fold in run.folds:
+                write_report(of_fold)
             report = write_report(run)
     if is_first:
         print(format_run(run.metrics()))

@@ -14,7 +14,7 @@ from mien.evaluation.formulas import Scores
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.evaluation.predictions import Predictions
 from mien.reports.text import name_corpus
-from mien.training.run_folder import RunFolder, SeedFolder
+from mien.training.run_folder import RunFolder, SeedFolder, refuse_folds
 from mien.types import REPORTED_SPLITS, Modality, Scale, Split, Task
 
 __all__ = ["FigureFormat", "FinishedRun", "Picture", "TrainLabels", "read_labels", "read_run"]
@@ -76,6 +76,14 @@ class FinishedRun:
             return Scale(-3, 3)
         largest = float(np.nanmax(np.abs(read_labels(self.seeds[0]).annotated))) or 1.0
         return Scale(-largest, largest)
+
+    @property
+    def fingerprints(self) -> list[tuple[str, str]]:
+        """The fingerprint of the store, or of each fold, by what it is of."""
+        folds = self.environment.get("folds", ())
+        return [(fold["name"], fold["fingerprint"]) for fold in folds] or [
+            ("the store", self.environment["store"]["fingerprint"])
+        ]
 
     def best_epoch(self, seed: SeedFolder) -> int:
         """Return the epoch of a seed that validation picked, counted from 1."""
@@ -149,6 +157,7 @@ def read_run(folder: RunFolder) -> FinishedRun:
     Raises:
         CheckpointError: If it has not, or a file of the run is missing or damaged.
     """
+    refuse_folds(folder)
     metrics = folder.results()
     if not metrics.seeds:
         raise CheckpointError(f"{folder.path}: has no finished seed; train it first")

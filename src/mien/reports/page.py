@@ -11,6 +11,11 @@ from mien.evaluation.metrics import METRICS
 from mien.evaluation.metrics_file.run_metrics import LabelMetrics, MetricSummary, SeedValues
 from mien.files.atomic import write_text
 from mien.reports.finished_run import FigureFormat, FinishedRun, Picture, read_run
+from mien.reports.fold_results.fold_page import (
+    describe_folds,
+    read_pooled,
+    write_fold_tables,
+)
 from mien.reports.label_tables import (
     NUM_CLIPS,
     LabelColumn,
@@ -68,27 +73,46 @@ def write_report(run: RunFolder | str | Path, *, figures: FigureFormat = "png") 
     Raises:
         CheckpointError: If the training has not ended, or a file of the run is missing or damaged.
     """
-    from mien.reports.figures.run import draw_figures  # matplotlib takes a while
-
     run = open_run(run)
-    finished = read_run(run)
-    pictures = draw_figures(finished, figures)
-    sections = [
-        _headline(finished),
-        _main_results(finished),
-        _unimodal_results(finished),
-        write_targets(finished),
-        _label_estimates(finished),
-        _label_results(finished),
-        _attention_results(finished),
-        _figure_section(pictures),
-        _example_section(finished),
-        _environment(finished),
-        _repeat(finished),
-    ]
+    if run.folds:
+        sections = _fold_sections(read_pooled(run))
+    else:
+        sections = _run_sections(read_run(run), figures)
     path = run.path / "report.md"
     write_text(path, "\n\n".join(section for section in sections if section) + "\n")
     return path
+
+
+def _run_sections(run: FinishedRun, figures: FigureFormat) -> list[str]:
+    from mien.reports.figures.run import draw_figures  # matplotlib takes a while
+
+    pictures = draw_figures(run, figures)
+    return [
+        _headline(run),
+        _main_results(run),
+        _unimodal_results(run),
+        write_targets(run),
+        _label_estimates(run),
+        _label_results(run),
+        _attention_results(run),
+        _figure_section(pictures),
+        _example_section(run),
+        _environment(run),
+        _repeat(run),
+    ]
+
+
+def _fold_sections(run: FinishedRun) -> list[str]:
+    return [
+        _headline(run),
+        describe_folds(run),
+        _main_results(run),
+        _unimodal_results(run),
+        write_targets(run),
+        write_fold_tables(run),
+        _environment(run),
+        _repeat(run),
+    ]
 
 
 def _headline(run: FinishedRun) -> str:
@@ -100,8 +124,8 @@ def _headline(run: FinishedRun) -> str:
     best = ", ".join(map(str, run.metrics.best_epochs))
     lines.append(
         f"Model `{run.config['model']['name']}`, labels of the unimodal tasks by "
-        f"`{run.config['labels']['generator']}`, {num} seed{'s' * (num > 1)} ({seeds}), best "
-        f"epoch{'s' * (num > 1)} on validation {best}."
+        f"`{run.config['labels']['generator']}`, {num} seed{'s' * (num > 1)} ({seeds})"
+        + (f", best epoch{'s' * (num > 1)} on validation {best}." if best else ".")
     )
     for split in run.sentiment_splits[:1]:
         lines += ["", f"On {split}: {_in_short(run, split)}."]
@@ -183,8 +207,10 @@ def _seed_table(metrics: Mapping[str, MetricSummary], run: FinishedRun) -> str:
         values = [
             format_value(m.values[number], METRICS[run.family][n]) for n, m in metrics.items()
         ]
-        rows.append([str(seed.seed), str(run.best_epoch(seed)), *values])
-    return markdown_table(["seed", "best epoch", *_metric_names(metrics, run).values()], rows)
+        best = [str(run.best_epoch(seed))] if run.metrics.best_epochs else []
+        rows.append([str(seed.seed), *best, *values])
+    best = ["best epoch"] if run.metrics.best_epochs else []
+    return markdown_table(["seed", *best, *_metric_names(metrics, run).values()], rows)
 
 
 def _unimodal_results(run: FinishedRun) -> str:
@@ -331,8 +357,8 @@ def _environment(run: FinishedRun) -> str:
     rows = [[f"`{name}`", version] for name, version in facts["versions"].items()]
     rows += [["Python", facts["python"]], ["platform", facts["platform"]]]
     rows += [["device", facts["device"]], ["threads", str(facts["threads"])]]
-    rows.append(["corpus", run.corpus])
-    rows.append(["fingerprint of the store", f"`{facts['store']['fingerprint']}`"])
+    hashes = [[f"fingerprint of {name}", f"`{value}`"] for name, value in run.fingerprints]
+    rows += [["corpus", run.corpus], *hashes]
     if facts["text_encoder"]:
         rows.append(["text encoder", f"`{facts['text_encoder']}`"])
     if facts["text_encoder_fingerprint"]:
@@ -348,9 +374,10 @@ def _environment(run: FinishedRun) -> str:
 
 
 def _repeat(run: FinishedRun) -> str:
-    command = "mien train config.toml --store STORE --out FOLDER"
     notes = ["`config.toml` is next to this page and holds every setting, including the seeds."]
-    notes.append(f"`STORE` holds {run.corpus} with the fingerprint above.")
+    option, what = ("store", "") if run.metrics.folds is None else ("folds", "the folds of ")
+    command = f"mien train config.toml --{option} {option.upper()} --out FOLDER"
+    notes.append(f"`{option.upper()}` holds {what}{run.corpus}, fingerprints above.")
     if run.environment["init"]:
         command += " --init CHECKPOINT"
         notes.append("`CHECKPOINT` holds the weights with the fingerprint above.")

@@ -12,6 +12,7 @@ from mien.evaluation.metrics_file.run_metrics import (
     run_metrics_from_json,
 )
 from mien.reports.comparison import ComparedRun, RunComparison
+from mien.reports.fold_results.fold_tables import format_folds
 from mien.reports.label_tables import (
     MODALITY,
     SOURCE,
@@ -51,6 +52,8 @@ def format_run(values: Mapping[str, Any]) -> str:
     run = run_metrics_from_json(values)
     family, corpus = run.family, name_corpus(run.corpus, is_synthetic=run.is_synthetic)
     head = f"{corpus}: {count_words(len(run.seeds), 'seed')} ({', '.join(map(str, run.seeds))})"
+    if run.folds is not None:
+        head += f", {len(run.folds.names)} folds, each clip predicted by the model of its fold"
     parts = [wrap(head)]
     for seed, reason in run.failed_seeds.items():
         parts.append(wrap(f"seed {seed} is left out of all numbers: {reason}"))
@@ -63,6 +66,7 @@ def format_run(values: Mapping[str, Any]) -> str:
             parts.append(f"{wrap(title)}\n{_format_metrics(metrics, family)}")
     parts += _format_unimodal(run)
     parts += format_targets(run)
+    parts += format_folds(run)
     parts += _format_agreement(run)
     parts += _format_attention(run)
     ensemble = "ensemble: the metric of the mean of the seeds' scores; " * (len(run.seeds) > 1)

@@ -19,7 +19,7 @@ from mien.training.loading import BaselineUse, dataset_of, load_trained, reads_s
 from mien.training.optimizer import find_ranks
 from mien.training.preparation import require_labels
 from mien.training.record import write_evaluation
-from mien.training.run_folder import RunFolder, SeedFolder, open_run
+from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
 from mien.training.seeds.run_steps import (
     RunRequest,
     begin_run,
@@ -165,6 +165,7 @@ def evaluate(
     if store is None:
         metrics, predictions = _read_evaluation(run, seeds, split)
     else:
+        refuse_folds(run)
         metrics, predictions = _evaluate_on(
             open_store(store), run, seeds, split, int8=int8, baseline=baseline
         )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mien.config import dump_toml, read_toml
+from mien.corpora import MetricFamily
 from mien.data.clips.target_json import targets_to_json
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, OutputError, TrainingError
@@ -19,6 +20,7 @@ from mien.evaluation.conformal import coverage, measure_widths, subsets_of
 from mien.evaluation.evaluate import (
     evaluate_attention,
     evaluate_labels,
+    evaluate_run,
     evaluate_scores,
     evaluate_targets,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "open_folder",
     "record_failure",
     "record_seed",
+    "summarise_run",
     "write_evaluation",
 ]
 
@@ -368,3 +371,26 @@ def write_evaluation(
     for seed, scored in zip(metrics.seeds, predictions, strict=True):
         write_predictions(scored, out / f"predictions-{split}-{seed}.csv")
     write_json(out / "metrics.json", run_metrics_to_json(metrics), indent=1)
+
+
+def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synthetic: bool) -> None:
+    """Write a run's ``metrics.json`` from those of its finished seeds."""
+    seeds = [seed for seed in run.seeds if seed.is_finished]
+    metrics = [seed.results() for seed in seeds]
+    predictions = {
+        split: [read for seed in seeds if (read := seed.predictions(split)) is not None]
+        for split in EVALUATED_SPLITS
+    }
+    values = evaluate_run(
+        family,
+        corpus,
+        is_synthetic=is_synthetic,
+        seeds=[seed.seed for seed in seeds],
+        predictions=predictions,
+        attention=[of_seed.attention for of_seed in metrics],
+        labels=[of_seed.labels for of_seed in metrics],
+        best_epochs=[of_seed.best_epoch for of_seed in metrics],
+        failed_seeds=run.failed_seeds,
+        baseline="speaker" if run.config.features.standardise == "speaker" else None,
+    )
+    write_json(run.path / "metrics.json", run_metrics_to_json(values), indent=1)

@@ -20,6 +20,10 @@ RUN/
         metrics.json          metrics, agreement of labels and attention of this seed
         examples.json         attention over a few clips, with their words
         failed.json           why the training diverged; then there are no metrics
+
+A run over folds has such a folder for each, ``fold-1`` and so on, and above them ``config.toml``,
+``environment.json``, ``metrics.json`` and ``report.md`` of all folds together, with
+``predictions-test.csv`` and ``metrics.json`` of every seed.
 """
 
 import os
@@ -33,29 +37,32 @@ import numpy as np
 from jaxtyping import Float
 
 from mien.config import read_toml
-from mien.corpora import MetricFamily
 from mien.errors import CheckpointError
-from mien.evaluation.evaluate import evaluate_run
 from mien.evaluation.metrics_file.run_metrics import (
     MetricSummary,
     RunMetrics,
     run_metrics_from_json,
-    run_metrics_to_json,
 )
 from mien.evaluation.metrics_file.seed_metrics import SeedMetrics, seed_metrics_from_json
 from mien.evaluation.predictions import Predictions, read_predictions
-from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
 from mien.notebooks import html_table, make_frame, number_or_nan
 from mien.training.checkpoints.shipped_models import find_shipped
-from mien.types import EVALUATED_SPLITS, REPORTED_SPLITS, Split, Task
+from mien.types import REPORTED_SPLITS, Split, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mien.training.settings import ExperimentConfig
 
-__all__ = ["RunFolder", "SeedFolder", "find_checkpoint", "open_run", "read_json", "summarise_run"]
+__all__ = [
+    "RunFolder",
+    "SeedFolder",
+    "find_checkpoint",
+    "open_run",
+    "read_json",
+    "refuse_folds",
+]
 
 _LARGEST = 1 << 30  # bytes of a file of JSON
 _Metrics = TypeVar("_Metrics")
@@ -200,6 +207,16 @@ class RunFolder:
         return tuple(sorted(folders, key=lambda folder: folder.seed))
 
     @property
+    def folds(self) -> tuple["RunFolder", ...]:
+        """The runs of the folds below a run over folds, by number; none below another run."""
+        folders = [
+            RunFolder(path)
+            for path in self.path.glob("fold-*")
+            if path.name.removeprefix("fold-").isdecimal() and (path / "config.toml").is_file()
+        ]
+        return tuple(sorted(folders, key=lambda run: int(run.path.name.removeprefix("fold-"))))
+
+    @property
     def failed_seeds(self) -> dict[str, str]:
         """Why each seed that diverged did; they are left out of all numbers."""
         return {str(seed.seed): seed.failure for seed in self.seeds if seed.failure is not None}
@@ -293,6 +310,19 @@ def open_run(run: RunFolder | str | Path) -> RunFolder:
     return RunFolder(path)
 
 
+def refuse_folds(run: RunFolder) -> None:
+    """Refuse a run over folds where the weights of a run are needed, or how it was trained.
+
+    Raises:
+        CheckpointError: If it is one.
+    """
+    if run.folds:
+        raise CheckpointError(
+            f"{run.path}: is a run over folds, whose models are in the runs of the folds; give one "
+            f"of them, such as {run.folds[0].path}"
+        )
+
+
 def find_checkpoint(trained: RunFolder | SeedFolder | str | Path) -> Path:
     """Return the checkpoint of ``trained``: itself, that of a seed, or of a run's first seed.
 
@@ -308,7 +338,9 @@ def find_checkpoint(trained: RunFolder | SeedFolder | str | Path) -> Path:
         return path
     if (path / "best.safetensors").is_file() or (path / "failed.json").is_file():
         return _sound(SeedFolder(path))
-    seeds = open_run(path).seeds
+    run = open_run(path)
+    refuse_folds(run)
+    seeds = run.seeds
     if not seeds:
         raise CheckpointError(f"{path}: has no seed that was trained")
     return _sound(next((seed for seed in seeds if seed.failure is None), seeds[0]))
@@ -359,26 +391,3 @@ def _parse_object(text: str, where: object) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CheckpointError(f"{where}: is damaged (no JSON object)")
     return values
-
-
-def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synthetic: bool) -> None:
-    """Write a run's ``metrics.json`` from those of its finished seeds."""
-    seeds = [seed for seed in run.seeds if seed.is_finished]
-    metrics = [seed.results() for seed in seeds]
-    predictions = {
-        split: [read for seed in seeds if (read := seed.predictions(split)) is not None]
-        for split in EVALUATED_SPLITS
-    }
-    values = evaluate_run(
-        family,
-        corpus,
-        is_synthetic=is_synthetic,
-        seeds=[seed.seed for seed in seeds],
-        predictions=predictions,
-        attention=[of_seed.attention for of_seed in metrics],
-        labels=[of_seed.labels for of_seed in metrics],
-        best_epochs=[of_seed.best_epoch for of_seed in metrics],
-        failed_seeds=run.failed_seeds,
-        baseline="speaker" if run.config.features.standardise == "speaker" else None,
-    )
-    write_json(run.path / "metrics.json", run_metrics_to_json(values), indent=1)

@@ -22,21 +22,21 @@ class SeedsBoard:
     def __init__(self, line: LiveLine, num_seeds: int) -> None:
         self._line, self._num_seeds, self._num_done = line, num_seeds, 0
         self._begun = time.monotonic()
-        self._names: dict[int, str] = {}
-        self._running: dict[int, int] = {}
-        self._best: dict[int, int] = {}
+        self._names: dict[str, str] = {}
+        self._running: dict[str, int] = {}
+        self._best: dict[str, int] = {}
         self._has_heading = False
 
-    def begin(self, seed: int, number: int, total: int) -> None:
-        """Print that a seed begins."""
-        self._names[seed] = f"seed {seed} ({number} of {total})"
+    def begin(self, seed: str, number: int, total: int) -> None:
+        """Print that a seed begins, by what it is called: ``seed 1111``."""
+        self._names[seed] = f"{seed} ({number} of {total})"
         self._running[seed] = 0
         self._line.print(f"{self._names[seed]} begins")
         if self._num_done == 0 and len(self._running) == 1:
             self._line.show("seeds", total=self._num_seeds)
         self._move()
 
-    def add_epoch(self, seed: int, record: EpochRecord, config: TrainConfig) -> None:
+    def add_epoch(self, seed: str, record: EpochRecord, config: TrainConfig) -> None:
         """Print the line of an epoch, with its seed before it."""
         name = self._names[seed]
         if not self._has_heading:
@@ -51,7 +51,7 @@ class SeedsBoard:
         self._line.print(f"{name}  {text}  {seconds} s")
         self._move()
 
-    def end(self, seed: int) -> None:
+    def end(self, seed: str) -> None:
         """Print that a seed has ended, and the time that is left at the pace so far."""
         self._num_done += 1
         self._running.pop(seed)
@@ -64,6 +64,6 @@ class SeedsBoard:
         self._move()
 
     def _move(self) -> None:
-        running = [f"seed {seed} after epoch {epoch}" for seed, epoch in self._running.items()]
+        running = [f"{seed} after epoch {epoch}" for seed, epoch in self._running.items()]
         beside = f"now: {'; '.join(running)}" if running else ""
         self._line.move(completed=self._num_done, beside=beside)

@@ -38,7 +38,8 @@ class TrainingProgress(LiveLine):
         self._log: _RunLog | None = None
         self._clock = _SeedClock()
         self._board: SeedsBoard | None = None
-        self._seed = ""
+        self._seed = self._fold = ""
+        self._is_over_folds = False
         self._best = 0
         self._has_heading = self._has_bound = False
 
@@ -59,15 +60,30 @@ class TrainingProgress(LiveLine):
         if self._log is not None:
             self._log.add(*lines)
 
+    def on_folds(self, folder: Path, plans: Sequence[RunPlan]) -> None:
+        """Print how many folds there are; what they do is printed as each of them begins."""
+        self._is_over_folds = True
+        self._begin(folder, plans)
+        self.print(f"{self._name}: {len(plans)} folds; to {folder}")
+
+    def on_fold(self, fold: str) -> None:
+        """Name the fold before its seeds."""
+        self._fold = f"{fold}, "
+
     def on_begin(self, plan: RunPlan) -> None:
         """Print what the run is going to do."""
         self._plan = plan
-        self._log = _RunLog(plan.folder / "train.log")
-        logging.getLogger("mien").addHandler(self._log)
-        num_left = len(plan.seeds) - len(plan.ended)
-        self._clock.begin(num_left)
-        self._board = SeedsBoard(self, num_left) if plan.jobs else None
+        if not self._is_over_folds:
+            self._begin(plan.folder, [plan])
         self.print(*format_plan(self._name, plan, self._published))
+
+    def _begin(self, folder: Path, plans: Sequence[RunPlan]) -> None:
+        """Begin the log, the clock and, where seeds are trained side by side, their board."""
+        self._log = _RunLog(folder / "train.log")
+        logging.getLogger("mien").addHandler(self._log)
+        num_left = sum(len(plan.seeds) - len(plan.ended) for plan in plans)
+        self._clock.begin(num_left)
+        self._board = SeedsBoard(self, num_left) if plans[0].jobs else None
 
     def on_stage(self, what: str) -> None:
         """Show what takes its time now."""
@@ -78,9 +94,9 @@ class TrainingProgress(LiveLine):
         if self._log is not None:
             self._log.open()
         if self._board is not None:
-            self._board.begin(seed, number, total)
+            self._board.begin(self._call(seed), number, total)
             return
-        self._seed = f"seed {seed} ({number} of {total})"
+        self._seed = f"{self._call(seed)} ({number} of {total})"
         self.print(", ".join([self._seed, *self._clock.begin_seed()]))
         self._best, self._has_heading = 0, False
         self.show(self._seed, total=None)
@@ -124,13 +140,17 @@ class TrainingProgress(LiveLine):
     def on_seed_epoch(self, seed: int, record: EpochRecord, config: TrainConfig) -> None:
         """Print the line of an epoch of one of several seeds."""
         if self._board is not None:
-            self._board.add_epoch(seed, record, config)
+            self._board.add_epoch(self._call(seed), record, config)
 
     def on_seed_end(self, seed: int, number: int, total: int) -> None:
         """Print that one of several seeds has ended."""
         del number, total
         if self._board is not None:
-            self._board.end(seed)
+            self._board.end(self._call(seed))
+
+    def _call(self, seed: int) -> str:
+        """Return what a seed is called in lines."""
+        return f"{self._fold}seed {seed}"
 
     def _print_bound(self, config: TrainConfig, num_done: int) -> None:
         """Print once how long the training takes at most, as soon as that is known."""

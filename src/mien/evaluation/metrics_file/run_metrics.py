@@ -12,6 +12,7 @@ from mien.files.json_values import Number
 from mien.types import Target, Task
 
 __all__ = [
+    "FoldMetrics",
     "LabelMetrics",
     "MetricSummary",
     "RunMetrics",
@@ -27,7 +28,7 @@ LabelMetrics = Mapping[str, Mapping[str, Mapping[str, Mapping[str, "SeedValues"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedValues:
-    """A number over the seeds of a run.
+    """A number over the seeds of a run, or over folds.
 
     Attributes:
         mean: Mean over the seeds.
@@ -71,6 +72,24 @@ class MetricSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoldMetrics:
+    """What each fold gave on its own held-out clips, of a run over folds.
+
+    Attributes:
+        names: The folds.
+        num_clips: Clips of each.
+        tasks: Per task and metric the value of each fold, the mean over its seeds; None where it
+            is undefined in a fold.
+        targets: The same per target.
+    """
+
+    names: tuple[str, ...]
+    num_clips: tuple[int, ...]
+    tasks: Mapping[str, Mapping[str, SeedValues]]
+    targets: Mapping[str, Mapping[str, Mapping[str, SeedValues]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunMetrics:
     """What several seeds gave: what a run's ``metrics.json`` holds.
 
@@ -93,6 +112,8 @@ class RunMetrics:
             tasks have no intervals.
         classes: Per split, target and class the clips that are annotated and predicted to be of
             it, and its metrics alone, of the multimodal task.
+        folds: What each fold gave, of a run over folds, whose other numbers are those of all folds
+            together; None for another run.
     """
 
     corpus: str
@@ -112,6 +133,7 @@ class RunMetrics:
     classes: Mapping[str, Mapping[str, Mapping[str, Mapping[str, SeedValues]]]] = field(
         default_factory=dict
     )
+    folds: FoldMetrics | None = None
 
     @property
     def has_sentiment(self) -> bool:
@@ -144,6 +166,13 @@ def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
             "described": targets_to_json(metrics.described),
             "splits": _tree_to_json(metrics.targets),
             "classes": _tree_to_json(metrics.classes),
+        }
+    if metrics.folds is not None:
+        values["folds"] = {
+            "names": list(metrics.folds.names),
+            "num_clips": list(metrics.folds.num_clips),
+            "tasks": _tree_to_json(metrics.folds.tasks),
+            "targets": _tree_to_json(metrics.folds.targets),
         }
     return values
 
@@ -183,6 +212,16 @@ def run_metrics_from_json(values: Mapping[str, Any]) -> RunMetrics:
         described=targets_from_json(targets.get("described", ())),
         targets=_tree_from_json(targets.get("splits", {}), 4, MetricSummary),
         classes=_tree_from_json(targets.get("classes", {}), 4, SeedValues),
+        folds=None if "folds" not in values else _folds_from_json(values["folds"]),
+    )
+
+
+def _folds_from_json(values: Mapping[str, Any]) -> FoldMetrics:
+    return FoldMetrics(
+        names=tuple(values["names"]),
+        num_clips=tuple(values["num_clips"]),
+        tasks=_tree_from_json(values["tasks"], 2, SeedValues),
+        targets=_tree_from_json(values["targets"], 3, SeedValues),
     )
 
 

@@ -78,8 +78,9 @@ class SeedMetrics:
 
     Attributes:
         seed: The seed.
-        best_epoch: The epoch that validation picked, counted from 1.
-        num_epochs: Epochs that were trained.
+        best_epoch: The epoch that validation picked, counted from 1; 0 in a run over folds, which
+            have an epoch each.
+        num_epochs: Epochs that were trained; 0 in a run over folds.
         splits: Per split and task every metric.
         labels: Per modality with a known truth, how the labels of each source (generated, copy)
             agree with it on train.

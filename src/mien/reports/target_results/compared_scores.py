@@ -120,6 +120,7 @@ def align_runs(
     facts = tuple(run.results() for run in runs)
     for key in ("corpus", "family"):
         _check_same(runs, key, [str(getattr(run, key)) for run in facts])
+    _check_folds(runs)
     names = _name_runs(runs)
     targets = _find_shared(runs, read)
     keys = [*[""] * _predict_sentiment(read), *(each.name for each in targets)]
@@ -145,6 +146,20 @@ def _check_same(runs: Sequence[RunFolder], what: str, values: Sequence[str]) -> 
             raise CheckpointError(
                 f"{run.path}: {what} is {value!r}, must be {values[0]!r} as in {runs[0].path}; "
                 "compare runs on the same data"
+            )
+
+
+def _check_folds(runs: Sequence[RunFolder]) -> None:
+    """Check that runs over folds have the same ones, by the clips that each holds out."""
+    first, *others = [
+        sorted(fold["clips"] for fold in run.environment()["folds"]) if run.folds else []
+        for run in runs
+    ]
+    for run, folds in zip(runs[1:], others, strict=True):
+        if folds != first:
+            raise CheckpointError(
+                f"{run.path}: was not trained on the folds of {runs[0].path}; compare runs over "
+                "the same folds, or runs on one store"
             )
 
 

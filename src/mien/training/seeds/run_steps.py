@@ -24,8 +24,8 @@ from mien.training.preparation import (
     prepare,
     require_labels,
 )
-from mien.training.record import check_folder, describe_run, open_folder
-from mien.training.run_folder import RunFolder, SeedFolder, summarise_run
+from mien.training.record import check_folder, describe_run, open_folder, summarise_run
+from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.seeds.seed_jobs import SeedData, SeedWork
 from mien.training.seeds.seed_training import has_ended, train_and_record
 from mien.training.settings import ExperimentConfig, TrainConfig

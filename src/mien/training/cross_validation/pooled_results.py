@@ -1,0 +1,197 @@
+"""What the runs of the folds predict of the clips that they have not seen, as one run has it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.corpora import MetricFamily
+from mien.errors import TrainingError
+from mien.evaluation.evaluate import (
+    evaluate_run,
+    evaluate_scores,
+    evaluate_targets,
+    merge_seeds,
+)
+from mien.evaluation.metrics_file.run_metrics import (
+    FoldMetrics,
+    MetricSummary,
+    RunMetrics,
+    SeedValues,
+    run_metrics_to_json,
+)
+from mien.evaluation.metrics_file.seed_metrics import SeedMetrics, seed_metrics_to_json
+from mien.evaluation.predictions import Predictions, TargetPredictions, write_predictions
+from mien.files.json_values import Number, write_json
+from mien.training.cross_validation.fold_data import Fold
+from mien.training.run_folder import RunFolder, SeedFolder
+
+__all__ = ["pool_folds", "pool_predictions"]
+
+
+def pool_folds(out: Path, folds: Sequence[Fold]) -> RunFolder:
+    """Write what the runs of the folds gave together into the folder above them.
+
+    Args:
+        out: The folder, with ``config.toml`` and ``environment.json``.
+        folds: The folds, whose runs have ended.
+
+    Raises:
+        TrainingError: If every seed diverged in some fold.
+    """
+    run = RunFolder(out)
+    runs = [RunFolder(out / fold.name) for fold in folds]
+    results = [each.results() for each in runs]
+    family: MetricFamily = results[0].family  # type: ignore[assignment]  # as a run writes it
+    order = {clip.id: row for row, clip in enumerate(folds[0].store.clips)}
+    pooled: dict[int, Predictions] = {}
+    for seed in sorted({folder.seed for each in runs for folder in each.seeds}):
+        predictions = _pool_seed(run.seed(seed), [each.seed(seed) for each in runs], order)
+        if predictions is not None:
+            _write_seed(run.seed(seed), predictions, family)
+            pooled[seed] = predictions
+    if not pooled:
+        raise TrainingError(
+            f"{out}: each seed diverged in some fold: "
+            f"{'; '.join(f'seed {seed}: {why}' for seed, why in run.failed_seeds.items())}; train "
+            "with other settings or seeds"
+        )
+    metrics = evaluate_run(
+        family,
+        results[0].corpus,
+        is_synthetic=results[0].is_synthetic,
+        seeds=list(pooled),
+        predictions={"test": list(pooled.values())},
+        attention=(),
+        failed_seeds=run.failed_seeds,
+        baseline=results[0].baseline,
+    )
+    metrics = replace(metrics, folds=_summarise_folds(folds, results, pooled))
+    environment = {**runs[0].environment(), **run.environment()}
+    environment["num_clips"] = {"test": len(next(iter(pooled.values())))}
+    write_json(out / "environment.json", environment, indent=1)
+    write_json(out / "metrics.json", run_metrics_to_json(metrics), indent=1)
+    return run
+
+
+def _pool_seed(
+    pooled: SeedFolder, seeds: Sequence[SeedFolder], order: Mapping[str, int]
+) -> Predictions | None:
+    """Return what a seed predicts in all folds; None if it diverged in one, which is written."""
+    failed = {seed.path.parent.name: seed.failure for seed in seeds if seed.failure is not None}
+    pooled.path.mkdir(exist_ok=True)
+    if failed:
+        (pooled.path / "metrics.json").unlink(missing_ok=True)
+        reasons = "; ".join(f"{fold}: {why}" for fold, why in failed.items())
+        write_json(pooled.path / "failed.json", {"reason": reasons})
+        return None
+    (pooled.path / "failed.json").unlink(missing_ok=True)
+    parts = []
+    for seed in seeds:
+        predictions = seed.predictions("test")
+        if predictions is None:
+            raise TrainingError(
+                f"{seed.path}: has no predictions on test, none of its clips is annotated for what "
+                "is predicted; share the clips out to other folds"
+            )
+        parts.append(predictions)
+    return pool_predictions(parts, order)
+
+
+def _write_seed(folder: SeedFolder, predictions: Predictions, family: MetricFamily) -> None:
+    write_predictions(predictions, folder.path / "predictions-test.csv")
+    metrics = SeedMetrics(
+        seed=folder.seed,
+        best_epoch=0,
+        num_epochs=0,
+        splits={"test": evaluate_scores(predictions, family)},
+        labels={},
+        attention={},
+        described=tuple(own.target for own in predictions.values.values()),
+        targets={"test": evaluate_targets(predictions)},
+    )
+    write_json(folder.path / "metrics.json", seed_metrics_to_json(metrics), indent=1)
+
+
+def pool_predictions(parts: Sequence[Predictions], order: Mapping[str, int]) -> Predictions:
+    """Join what several models predict of clips of their own.
+
+    Args:
+        parts: The predictions, of the same tasks and targets.
+        order: The place of each clip in what is returned.
+    """
+    ids = [name for part in parts for name in part.ids]
+    rows = np.argsort([order[name] for name in ids], kind="stable")
+    sizes = [len(part) for part in parts]
+
+    def join(tables: Sequence[Mapping[Any, Any]], *, lacking: object = np.nan) -> dict[Any, Any]:
+        """Join arrays of the same key; of clips of a part that has no such key all is lacking."""
+        joined = {}
+        for key in dict.fromkeys(key for table in tables for key in table):
+            there = next(table[key] for table in tables if key in table)
+            own = [
+                table.get(key, np.full((size, *there.shape[1:]), lacking, dtype=there.dtype))
+                for table, size in zip(tables, sizes, strict=True)
+            ]
+            joined[key] = np.concatenate(own)[rows]
+        return joined
+
+    first = parts[0]
+    return Predictions(
+        ids=tuple(ids[row] for row in rows),
+        scores=join([part.scores for part in parts]),
+        targets=join([part.targets for part in parts]),
+        present=join([part.present for part in parts], lacking=False),
+        values={
+            name: TargetPredictions(
+                target=own.target,
+                values=join([part.values[name].values for part in parts]),
+                truths=join([part.values[name].truths for part in parts]),
+            )
+            for name, own in first.values.items()
+        },
+    )
+
+
+def _summarise_folds(
+    folds: Sequence[Fold], results: Sequence[RunMetrics], seeds: Collection[int]
+) -> FoldMetrics:
+    """Return the metrics of each fold on its own clips, the mean over ``seeds``, and over folds."""
+    kept = [[at for at, seed in enumerate(each.seeds) if seed in seeds] for each in results]
+    tasks = [each.splits.get("test", {}) for each in results]
+    targets = [each.targets.get("test", {}) for each in results]
+    names = dict.fromkeys(name for own in targets for name in own)
+    return FoldMetrics(
+        names=tuple(fold.name for fold in folds),
+        num_clips=tuple(len(fold.tested) for fold in folds),
+        tasks=_over_folds(tasks, kept),
+        targets={name: _over_folds([own.get(name, {}) for own in targets], kept) for name in names},
+    )
+
+
+def _over_folds(
+    tasks: Sequence[Mapping[str, Mapping[str, MetricSummary]]], kept: Sequence[Sequence[int]]
+) -> dict[str, dict[str, SeedValues]]:
+    """Return, per task and metric, the values of the folds; undefined where a fold has none."""
+    names = {task: list(own) for each in tasks for task, own in each.items()}
+    return {
+        task: {
+            name: _merge(
+                [
+                    [own[task][name].values[at] for at in rows] if task in own else []
+                    for own, rows in zip(tasks, kept, strict=True)
+                ]
+            )
+            for name in metrics
+        }
+        for task, metrics in names.items()
+    }
+
+
+def _merge(values: Sequence[Sequence[Number | None]]) -> SeedValues:
+    """Return the values of folds, each the mean over its seeds."""
+    numbers = [[np.nan if value is None else float(value) for value in own] for own in values]
+    merged: SeedValues = merge_seeds([np.mean(own) if own else np.nan for own in numbers])
+    return merged

@@ -1,0 +1,300 @@
+"""A run over folds: one run for each, and above them what all of them predict together."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from helpers import make_config
+from targeted import EMOTION, VALENCE, make_targeted
+
+from mien.data.export.fold_stores import write_folds
+from mien.data.store_writer import write_store
+from mien.errors import CheckpointError, StoreError, TrainingError
+from mien.evaluation.predictions import Predictions, TargetPredictions
+from mien.evaluation.target_metrics.target_table import TARGET_METRICS
+from mien.reports.comparison import compare_runs
+from mien.reports.page import write_report
+from mien.reports.run_text import format_run
+from mien.training.cross_validation.fold_data import open_folds
+from mien.training.cross_validation.fold_training import train_folds
+from mien.training.cross_validation.pooled_results import pool_folds, pool_predictions
+from mien.training.experiment import evaluate, train
+from mien.training.listening import RunListener
+from mien.training.run_folder import find_checkpoint, open_run
+from mien.types import Modality, TargetKind, Task
+
+SEEDS = (1, 2)
+TWO = (EMOTION, VALENCE)
+
+
+def config_of(**train):
+    return make_config(
+        train={"seeds": SEEDS, "epochs": 1, "threads": 1, **train}, labels={"generator": "copy"}
+    )
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    store = write_store(make_targeted(TWO, num_clips=(12, 6, 6), unimodal=False), folder / "whole")
+    write_folds(store, folder / "folds", by="clip", num_folds=3)
+    return folder / "folds"
+
+
+class Notes(RunListener):
+    def __init__(self):
+        self.lines, self.plans = [], []
+
+    def on_folds(self, folder, plans):
+        self.plans = [folder.name, *(plan.folder.name for plan in plans)]
+
+    def on_fold(self, fold):
+        self.lines.append(fold)
+
+    def on_seed(self, seed, number, total):
+        self.lines.append((seed, number, total))
+
+
+@pytest.fixture(scope="module")
+def pooled(folds, tmp_path_factory):
+    """A run over three folds; do not alter."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
+    out, notes = tmp_path_factory.mktemp("runs") / "pooled", Notes()
+    run = train_folds(config_of(), folds, out, listener=notes)
+    assert notes.plans == ["pooled", "fold-1", "fold-2", "fold-3"]
+    seeds = [(1, 1, 2), (2, 2, 2)]
+    assert notes.lines == ["fold-1", *seeds, "fold-2", *seeds, "fold-3", *seeds]
+    yield run
+    patch.undo()
+
+
+def test_every_clip_is_predicted_by_the_model_that_has_not_seen_it(pooled, folds):
+    opened = open_folds(folds)
+    order = [clip.id for clip in opened[0].store.clips]
+    for seed in SEEDS:
+        read = pooled.seed(seed).predictions("test")
+        assert list(read.ids) == [name for name in order if name in set(read.ids)]
+        parts = [run.seed(seed).predictions("test") for run in pooled.folds]
+        assert sum(map(len, parts)) == len(read)
+        row_of = {name: row for row, name in enumerate(read.ids)}
+        for fold, part in zip(opened, parts, strict=True):
+            assert set(part.ids) <= set(fold.tested)
+            rows = [row_of[name] for name in part.ids]
+            np.testing.assert_array_equal(read.scores[Task.FUSION][rows], part.scores[Task.FUSION])
+            for name, own in part.values.items():
+                for task, truths in own.truths.items():
+                    joined = read.values[name]
+                    np.testing.assert_array_equal(joined.values[task][rows], own.values[task])
+                    np.testing.assert_array_equal(joined.truths[task][rows], truths)
+
+
+def test_metrics_are_those_of_all_clips_and_of_each_fold(pooled):
+    results = pooled.results()
+    read = [pooled.seed(seed).predictions("test").values["emotion"] for seed in SEEDS]
+    truths = read[0].truths[Task.FUSION]
+    known = ~np.isnan(truths).any(axis=1)
+    for name, metric in TARGET_METRICS[TargetKind.CLASS].items():
+        expected = [metric(each.values[Task.FUSION][known], truths[known]) for each in read]
+        summary = results.targets["test"]["emotion"][Task.FUSION][name]
+        np.testing.assert_allclose(summary.values, expected)
+        assert summary.num_clips == known.sum()
+        of_folds = results.folds.targets["emotion"][Task.FUSION][name]
+        means = [
+            run.results().targets["test"]["emotion"][Task.FUSION][name].mean for run in pooled.folds
+        ]
+        np.testing.assert_allclose(of_folds.values, means)
+        assert of_folds.mean == pytest.approx(np.mean(means))
+        assert of_folds.deviation == pytest.approx(np.std(means, ddof=1))
+    assert set(results.folds.targets) == {"emotion", "valence"}
+    assert results.folds.tasks[Task.FUSION]["mae"].values == tuple(
+        run.results().splits["test"][Task.FUSION]["mae"].mean for run in pooled.folds
+    )
+    assert sum(results.folds.num_clips) == 24
+
+
+def test_what_reads_runs_reads_runs_over_folds(pooled, folds, tmp_path):
+    assert set(evaluate(pooled, out=tmp_path / "evaluated")["splits"]) == {"test"}
+    assert (tmp_path / "evaluated" / "predictions-test-2.csv").is_file()
+    text = format_run(pooled.metrics())
+    assert "2 seeds (1, 2), 3 folds, each clip" in text
+    assert "each fold of tiny (synthetic corpus), emotion" in text
+    assert "uar (UA) %" in text
+    assert max(map(len, text.splitlines())) <= 80
+    shutil.copytree(pooled.path, tmp_path / "run")
+    page = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "Trained once for each of 3 folds: [fold-1](fold-1/report.md)" in page
+    assert "mien train config.toml --folds FOLDS" in page
+    assert page.count("**each fold of ") == 3
+    assert "annotated classes in rows" in page
+    for use in (find_checkpoint, lambda run: evaluate(run, store=open_folds(folds)[0].store)):
+        with pytest.raises(CheckpointError, match=r"is a run over folds.* give one of them, such"):
+            use(pooled.path)
+    assert find_checkpoint(pooled.folds[1].path).is_file()
+
+
+def test_runs_over_the_same_folds_are_compared_clip_by_clip(pooled, tmp_path):
+    other = open_run(shutil.copytree(pooled.path, tmp_path / "other"))
+    comparison = compare_runs([pooled, other])
+    of_uar = pooled.results().targets["test"]["emotion"][Task.FUSION]["uar"]
+    assert comparison.target_clips["emotion"] == of_uar.num_clips
+    first, second = comparison.metrics["emotion/uar"]
+    assert first.seeds.mean == pytest.approx(of_uar.mean)
+    assert second.to_first.difference == 0
+    facts = json.loads((other.path / "environment.json").read_text())
+    facts["folds"][0]["clips"] = "others"
+    (other.path / "environment.json").write_text(json.dumps(facts))
+    for run in (other, other.folds[0]):
+        with pytest.raises(CheckpointError, match=r"was not trained on the folds of .*pooled; c"):
+            compare_runs([pooled, run])
+
+
+def in_this_process(work, items, num_workers, on_start, on_tick):
+    assert num_workers == 2
+    for item in items:
+        on_start(item)
+        result = work(item)
+        on_tick()
+        yield item, result
+
+
+def test_a_run_over_folds_goes_on_and_with_jobs_is_the_same(pooled, folds, tmp_path, monkeypatch):
+    class Stop(RunListener):
+        count = 0
+
+        def on_seed_end(self, *_):
+            self.count += 1
+            if self.count == 3:
+                raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_folds(config_of(), folds, out, listener=Stop())
+    assert not (out / "metrics.json").exists()
+    with pytest.raises(TrainingError, match="already holds a run; use --resume"):
+        train_folds(config_of(), folds, out)
+    monkeypatch.setattr("mien.training.seeds.seed_jobs.side_by_side", in_this_process)
+    notes = Notes()
+    run = train_folds(config_of(), folds, out, resume=True, jobs=2, listener=notes)
+    begun = ["fold-2", (2, 2, 2), "fold-3", (1, 1, 2), (2, 2, 2)]
+    assert notes.lines == ["fold-1", "fold-2", "fold-3", *begun, "fold-1", "fold-2", "fold-3"]
+    assert run.metrics() == pooled.metrics()
+    assert run.environment() == pooled.environment()
+    with pytest.raises(CheckpointError, match=r"run was begun on another store"):
+        train(config_of(), open_folds(folds)[0].store, out, resume=True)
+
+
+def test_a_seed_that_diverged_in_a_fold_is_in_no_pooled_number(pooled, folds, tmp_path):
+    run = open_run(shutil.copytree(pooled.path, tmp_path / "run"))
+
+    def fail(fold, seed):
+        folder = run.folds[fold].seed(seed).path
+        (folder / "metrics.json").unlink()
+        (folder / "failed.json").write_text(json.dumps({"reason": "the loss is nan"}))
+
+    fail(1, 2)
+    pool_folds(run.path, open_folds(folds))
+    results = run.results()
+    assert results.seeds == (1,)
+    assert results.failed_seeds == {"2": "fold-2: the loss is nan"}
+    of_all = pooled.results()
+    for name, summary in of_all.splits["test"][Task.FUSION].items():
+        values = results.splits["test"][Task.FUSION][name].values
+        assert values == (summary.values[0],)
+        of_folds = results.folds.tasks[Task.FUSION][name].values
+        firsts = [each.results().splits["test"]["fusion"][name].values[0] for each in run.folds]
+        assert of_folds == tuple(firsts)
+    fail(0, 1)
+    with pytest.raises(TrainingError, match="seed diverged in some fold: seed 1: fold-1: the los"):
+        pool_folds(run.path, open_folds(folds))
+    shutil.copytree(pooled.path / "fold-2", run.path / "fold-2", dirs_exist_ok=True)
+    (run.folds[1].seed(2).path / "failed.json").unlink()  # trained again
+    pool_folds(run.path, open_folds(folds))
+    assert run.results().seeds == (2,)
+
+
+def test_what_a_part_lacks_is_unknown_where_parts_are_joined():
+    """A fold none of whose clips is annotated for a task, or has a modality."""
+    target = EMOTION
+    parts = [
+        Predictions(
+            ids=("c", "a"),
+            scores={Task.FUSION: np.array([3.0, 1.0]), Task.TEXT: np.array([0.3, 0.1])},
+            targets={Task.FUSION: np.array([3.5, 1.5]), Task.TEXT: np.array([0.5, 0.2])},
+            present={Modality.TEXT: np.array([True, True])},
+            values={
+                "emotion": TargetPredictions(
+                    target=target,
+                    values={Task.FUSION: np.eye(3)[:2]},
+                    truths={Task.FUSION: np.eye(3)[1:]},
+                )
+            },
+        ),
+        Predictions(
+            ids=("b",),
+            scores={Task.FUSION: np.array([2.0])},
+            targets={Task.FUSION: np.array([2.5])},
+            present={},
+            values={
+                "emotion": TargetPredictions(
+                    target=target, values={Task.FUSION: np.eye(3)[2:]}, truths={}
+                )
+            },
+        ),
+    ]
+    pooled = pool_predictions(parts, {"a": 0, "b": 1, "c": 2})
+    assert pooled.ids == ("a", "b", "c")
+    np.testing.assert_array_equal(pooled.scores[Task.TEXT], [0.1, np.nan, 0.3])
+    np.testing.assert_array_equal(pooled.targets[Task.FUSION], [1.5, 2.5, 3.5])
+    assert pooled.present[Modality.TEXT].tolist() == [True, False, True]
+    own = pooled.values["emotion"]
+    np.testing.assert_array_equal(own.values[Task.FUSION], [[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(own.truths[Task.FUSION], [[0, 0, 1], [np.nan] * 3, [0, 1, 0]])
+
+
+def spoil_missing(folder):
+    shutil.rmtree(folder / "fold-3")
+
+
+def spoil_gap(folder):
+    shutil.rmtree(folder / "fold-2")
+
+
+def spoil_overlap(folder):
+    shutil.rmtree(folder / "fold-2")
+    shutil.copytree(folder / "fold-1", folder / "fold-2")
+
+
+def spoil_clips(folder):
+    shutil.rmtree(folder / "fold-2")
+    write_store(
+        make_targeted(TWO, num_clips=(12, 6, 6), unimodal=False, video_prefix="w"),
+        folder / "fold-2",
+    )
+
+
+def spoil_targets(folder):
+    shutil.rmtree(folder / "fold-2")
+    write_store(make_targeted(TWO[:1], num_clips=(12, 6, 6), unimodal=False), folder / "fold-2")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_missing, r"folds: fold-3 of 3 folds is not there; write them again with: mien fold"),
+        (spoil_gap, r"folds: fold-2 of 3 folds is not there"),
+        (spoil_overlap, r"fold-2: clip '.*' is in test, as in fold-1; a clip must be test in one"),
+        (spoil_clips, r"fold-2: its clips are not those of .*fold-1: .* is in one of them only"),
+        (spoil_targets, r"fold-2: its targets are not those of .*fold-1"),
+        (shutil.rmtree, r"folds: must have a store for each fold, .* there is none; make them wit"),
+    ],
+)
+def test_folds_that_do_not_fit_are_refused(folds, tmp_path, spoil, message):
+    copied = shutil.copytree(folds, tmp_path / "folds")
+    spoil(copied)
+    with pytest.raises(StoreError, match=message):
+        train_folds(config_of(), copied, tmp_path / "run")
+    with pytest.raises(StoreError, match=r"whole: is one store, not a folder of folds; make them"):
+        open_folds(folds.parent / "whole")
+    assert not (tmp_path / "run").exists()
