@@ -45,6 +45,8 @@ _TINY_MEMORY = {
 }
 #: Settings of tiny models that are made of other parts.
 TINY_OF = {
+    "ridge": {},
+    "trees": {"rounds": 8, "depths": (2,)},
     "ef_lstm": {"hidden_size": 8, "padded_steps": 6},
     "lf_dnn": _TINY_FUSED,
     "tfn": _TINY_FUSED,

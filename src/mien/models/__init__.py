@@ -14,6 +14,7 @@ from mien.config import Choice
 from mien.errors import PluginError
 from mien.models.model_settings import NetworkConfig, SelfMMConfig, TamUlagConfig
 from mien.models.zoo.averaged import averaged_settings as averaged
+from mien.models.zoo.clip_means import clip_means_settings as clip_means
 from mien.models.zoo.crossmodal import crossmodal_settings as crossmodal
 from mien.models.zoo.injected import injected_settings as injected
 from mien.models.zoo.recurrent import recurrent_settings as recurrent
@@ -70,6 +71,12 @@ MODELS: Registry[ModelEntry] = Registry(
     {
         "tam_ulag": ModelEntry(TamUlagConfig, "mien.models.tam_ulag:TamUlag"),
         "self_mm": ModelEntry(SelfMMConfig, "mien.models.self_mm:SelfMM"),
+        "ridge": ModelEntry(
+            clip_means.RidgeConfig, f"{_ZOO}.clip_means.ridge_regression:RidgeRegression"
+        ),
+        "trees": ModelEntry(
+            clip_means.TreesConfig, f"{_ZOO}.clip_means.boosted_trees:BoostedTrees"
+        ),
         "ef_lstm": ModelEntry(recurrent.EfLstmConfig, f"{_ZOO}.recurrent.ef_lstm:EfLstm"),
         "lf_dnn": ModelEntry(averaged.LfDnnConfig, f"{_ZOO}.averaged.lf_dnn:LfDnn"),
         "tfn": ModelEntry(averaged.TfnConfig, f"{_ZOO}.averaged.tfn:Tfn"),

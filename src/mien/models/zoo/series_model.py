@@ -63,7 +63,8 @@ class AbsentStep(nn.Module):
         self, mask: Bool[Tensor, "B T"], is_present: Bool[Tensor, "B"]
     ) -> Bool[Tensor, "B T"]:
         """Return the mask, with one real step in the rows where ``is_present`` is False."""
-        return torch.where(is_present[:, None], mask, _first_steps(mask))
+        has = is_present.unsqueeze(1)
+        return (mask & has) | (_first_steps(mask) & ~has)
 
 
 def _first_steps(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"]:

@@ -126,7 +126,10 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> 
     """
     own = module.state_dict()
     _check_fit(own, state, where)
-    module.load_state_dict({key: state[key].to(tensor.dtype) for key, tensor in own.items()})
+    try:
+        module.load_state_dict({key: state[key].to(tensor.dtype) for key, tensor in own.items()})
+    except CheckpointError as error:  # of a module that looks at what it is given
+        raise CheckpointError(f"{where}: {error}") from None
 
 
 def build_with(build: Callable[[], ModuleT], state: Mapping[str, Tensor], where: str) -> ModuleT:

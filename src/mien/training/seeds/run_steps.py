@@ -13,6 +13,7 @@ from mien.errors import ConfigError, TrainingError
 from mien.processes.clusters import Cluster
 from mien.training.checkpoints.videos import plain_name
 from mien.training.data_parallel.ranks import Ranks
+from mien.training.fitting import check_fitted
 from mien.training.listening import RunListener, RunPlan
 from mien.training.loading import Start, find_checkpoint, read_start
 from mien.training.loop import check_steps
@@ -121,6 +122,7 @@ def plan_run(request: RunRequest, ranks: Ranks) -> RunPlan:
     config, store = request.config, request.store
     require_labels(store)
     encoder, aims = check_settings(store, config), find_aims(store, config.targets)
+    check_fitted(config, aims, is_begun=request.init is not None)
     before = ranks.decide(lambda: check_folder(request.out, config, resume=request.resume))
     clips = choose_clips(store, excluded_videos=request.excluded_videos, aims=aims)
     for split in ("train", "valid"):

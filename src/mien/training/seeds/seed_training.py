@@ -4,7 +4,9 @@ import torch
 
 from mien.errors import DivergenceError
 from mien.labels import GENERATORS
+from mien.models.zoo.clip_means.clip_means_model import ClipMeansModel
 from mien.training.data_parallel.ranks import ALONE, Ranks
+from mien.training.fitting import FitTrainer
 from mien.training.listening import RunListener
 from mien.training.loading import Start, take_over
 from mien.training.objective import make_objective
@@ -89,7 +91,8 @@ def _train(
         take_over(model, start)
     if config.model.standardise:
         fit_scales(model, dataset)
-    trainer = Trainer(
+    make = FitTrainer if isinstance(model, ClipMeansModel) else Trainer
+    trainer = make(
         model=model,
         objective=objective,
         train=dataset,
