@@ -60,12 +60,53 @@ def test_labels_are_no_worse_than_the_better_of_copies_and_evidence(case):
         assert mae(labels[modality], own) < 1.05 * best, modality
 
 
+def follow(rule, truth):
+    """Return annotations that are no weighted mean, with a little noise."""
+    noise = 0.15 * np.random.default_rng(2).normal(size=truth.shape[1])
+    if rule == "strongest":
+        return np.take_along_axis(truth, np.abs(truth).argmax(axis=0)[None], axis=0)[0] + noise
+    text, audio, video = truth
+    return 0.5 * np.abs(text) * np.sign(audio) + 0.3 * audio + 0.2 * video + noise
+
+
+@pytest.mark.parametrize("rule", ["strongest", "irony"])
+def test_annotations_that_are_no_weighted_mean_are_told_and_labels_follow(rule):
+    truth, _, vectors = draw(num=600, agree=0.4)
+    annotated = follow(rule, truth)
+    vectors[VIDEO][::9] = np.nan
+    evidence = gather(annotated, vectors)
+    posterior = posterior_labels(evidence, torch.from_numpy(annotated))
+    rules = posterior.estimate.rules
+    assert max(rules, key=rules.get) == rule
+    assert sum(rules.values()) == pytest.approx(1)
+    for modality, own in zip((TEXT, AUDIO), truth, strict=False):
+        best = min(mae(annotated, own), mae(evidence.scores[modality], own))
+        assert mae(posterior.labels[modality], own) < 0.95 * best, modality
+        errors = posterior.labels[modality].numpy() - own
+        assert float(posterior.deviations[modality].square().mean().sqrt()) == pytest.approx(
+            errors.std(), rel=0.3
+        )
+    assert "weighted mean" in " ".join(describe_estimate(posterior.estimate.to_json()))
+
+
+def test_what_is_neutral_moves_with_the_scale():
+    truth, _, vectors = draw(num=240, agree=0.4)
+    annotated = follow("strongest", truth)
+    plain = posterior_labels(gather(annotated, vectors), torch.from_numpy(annotated))
+    moved = posterior_labels(
+        gather(annotated + 5, vectors), torch.from_numpy(annotated + 5), neutral=5.0
+    )
+    for modality, labels in plain.labels.items():
+        torch.testing.assert_close(moved.labels[modality], labels + 5, atol=1e-2, rtol=0)
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.3, 0.8])
 def test_noise_weights_and_reliability_are_found(noise):
     weights = (0.5, 0.3, 0.2)
     truth, annotated, vectors = draw(num=1500, weights=weights, noise=noise)
     evidence = gather(annotated, vectors)
     estimate = posterior_labels(evidence, torch.from_numpy(annotated)).estimate
+    assert not estimate.rules
     assert estimate.noise == pytest.approx(noise, abs=0.2)
     assert estimate.spread == pytest.approx(1, abs=0.2)
     for modality, own, weight in zip(MODALITIES, truth, weights, strict=True):

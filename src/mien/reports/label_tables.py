@@ -119,6 +119,14 @@ def label_table(
     return make_table([column.heading for column in columns], cells)
 
 
+#: What the annotation of a clip is under each rule by which it may come from the modalities.
+_RULES = {
+    "sum": "are it all the same",
+    "strongest": "are that of the strongest modality",
+    "irony": "reverse the text where the voice contradicts it",
+}
+
+
 def describe_estimate(estimate: Mapping[str, Any]) -> list[str]:
     """Return sentences on what a label generator estimated of annotation and evidence.
 
@@ -155,6 +163,10 @@ def describe_estimate(estimate: Mapping[str, Any]) -> list[str]:
         f"{estimate['agreement'][modality]:.2f}."
         for modality, value in reliability.items()
     ]
+    rules: Mapping[str, float] = estimate.get("rules", {})  # of older runs there are none
+    if rules:
+        shares = ", ".join(f"{share:.0%} {_RULES[name]}" for name, share in rules.items())
+        sentences.append(f"Annotations are not the weighted mean of the modalities: {shares}.")
     weak = [modality for modality, value in reliability.items() if value < WEAK]
     if weak:
         sentences.append(

@@ -1,9 +1,10 @@
 """``posterior``: what each modality expresses, estimated from its evidence and the annotation.
 
-``factor_model`` estimates how far to trust both; here labels are made from that.
+``factor_model`` estimates how far to trust both, ``mixing_rules`` whether the annotation is their
+weighted mean; here labels are made from that.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from mien.labels.posterior.factor_model import (
     fit_factors,
     shared_errors,
 )
+from mien.labels.posterior.mixing_rules import fit_mixture
 from mien.types import Modality
 
 __all__ = ["LabelEstimate", "Posterior", "PosteriorConfig", "PosteriorLabels", "posterior_labels"]
@@ -42,7 +44,8 @@ class PosteriorLabels(LabelsBeforeTraining):
 
     def make(self, evidence: Evidence, inputs: LabelInputs) -> dict[Modality, Float[Tensor, "N"]]:
         """Return the labels before they are cut to the scale; the estimate stays here."""
-        posterior = posterior_labels(evidence, inputs.annotated)
+        neutral = (inputs.scale.low + inputs.scale.high) / 2
+        posterior = posterior_labels(evidence, inputs.annotated, neutral=neutral)
         self._estimated = posterior.estimate
         return posterior.labels
 
@@ -67,7 +70,9 @@ class Posterior:
     estimate: LabelEstimate
 
 
-def posterior_labels(evidence: Evidence, annotated: Float[Tensor, "N"]) -> Posterior:
+def posterior_labels(
+    evidence: Evidence, annotated: Float[Tensor, "N"], *, neutral: float = 0.0
+) -> Posterior:
     """Estimate reliabilities, weights and noise, and with them what each modality expresses.
 
     The factor model is fitted to the correlations of the annotation with the scores of halves of
@@ -82,9 +87,13 @@ def posterior_labels(evidence: Evidence, annotated: Float[Tensor, "N"]) -> Poste
     the annotation, nearly; where the annotation is noise, it is the evidence. If errors of halves
     may be correlated, labels are averaged over how far, weighed by the likelihood.
 
+    Where annotations tell that they are not a weighted mean, but those of the strongest modality
+    or ironic, labels are the mean of t_s under a mixture of these rules (``mixing_rules``).
+
     Args:
         evidence: Out-of-fold scores of each modality.
         annotated: Multimodal labels.
+        neutral: Annotation of a clip that expresses nothing.
     """
     modalities, y = tuple(evidence.scores), _numbers(annotated)
     scores = np.stack([_numbers(values) for values in evidence.scores.values()])
@@ -96,23 +105,46 @@ def posterior_labels(evidence: Evidence, annotated: Float[Tensor, "N"]) -> Poste
     shares = np.exp(likelihoods - likelihoods.max())
     shares /= shares.sum()
     z = _standardise(np.vstack([y, scores]))
-    every = [_condition(model, _loadings(model, seen_scores), z) for model in fits]
-    spreads = [model.spread * float(y.std()) for model in fits]
-    means = np.array([s * mean for s, (mean, _) in zip(spreads, every, strict=True)])
-    variances = np.array([s**2 * v for s, (_, v) in zip(spreads, every, strict=True)])
-    mean = np.tensordot(shares, means, axes=1)
-    variance = np.tensordot(shares, variances + (means - mean) ** 2, axes=1)
+    sd = float(y.std())
+    estimate = _summarise(modalities, fits, shares, seen_scores, y)
+    likeliest = fits[int(shares.argmax())]
+    mixture = fit_mixture(
+        modalities, likeliest, _loadings(likeliest, seen_scores), z,
+        (y.mean() - neutral) / max(sd, 1e-9),
+    )  # fmt: skip
+    if mixture is not None:
+        mean, variance = sd * mixture.means, sd**2 * mixture.variances
+        estimate = replace(
+            estimate,
+            noise=sd * mixture.noise,
+            spread=sd * mixture.spread,
+            rules=mixture.shares,
+        )
+    else:
+        mean, variance = _average_fits(fits, shares, seen_scores, z, sd)
     labels, deviations = {}, {}
     for row, modality in enumerate(modalities):
         has = ~np.isnan(scores[row])
         own = torch.from_numpy(np.where(has, y.mean() + mean[row], y))
         labels[modality] = own.to(annotated)
         deviations[modality] = torch.from_numpy(np.sqrt(variance[row])).to(annotated)
-    return Posterior(
-        labels=labels,
-        deviations=deviations,
-        estimate=_summarise(modalities, fits, shares, seen_scores, y),
-    )
+    return Posterior(labels=labels, deviations=deviations, estimate=estimate)
+
+
+def _average_fits(
+    fits: list[FactorModel],
+    shares: Float[np.ndarray, "_"],
+    seen_scores: Float[np.ndarray, "M"],
+    z: Float[np.ndarray, "K N"],
+    sd: float,
+) -> tuple[Float[np.ndarray, "M N"], Float[np.ndarray, "M N"]]:
+    """Return mean and variance of what each modality expresses, less its mean over all clips."""
+    every = [_condition(model, _loadings(model, seen_scores), z) for model in fits]
+    spreads = [model.spread * sd for model in fits]
+    means = np.array([s * mean for s, (mean, _) in zip(spreads, every, strict=True)])
+    variances = np.array([s**2 * v for s, (_, v) in zip(spreads, every, strict=True)])
+    mean = np.tensordot(shares, means, axes=1)
+    return mean, np.tensordot(shares, variances + (means - mean) ** 2, axes=1)
 
 
 def _numbers(values: Tensor) -> Float[np.ndarray, "*shape"]:

@@ -20,7 +20,7 @@ Source: joreskog1969 (confirmatory factor analysis, by maximum likelihood); the 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -61,6 +61,9 @@ class LabelEstimate:
         noise: Standard deviation of what the annotation has beyond the modalities, in its units.
         spread: Standard deviation of what a modality expresses, in the same units.
         num_clips: Clips from which this is estimated.
+        rules: Share of the clips that follow each rule by which annotations come from modalities:
+            ``sum``, the weighted mean, ``strongest`` or ``irony``; nothing where the sum explains
+            them as well.
     """
 
     reliability: Mapping[Modality, float]
@@ -70,6 +73,7 @@ class LabelEstimate:
     noise: float
     spread: float
     num_clips: int
+    rules: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as values that JSON holds."""
