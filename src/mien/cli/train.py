@@ -25,7 +25,7 @@ from mien.errors import ConfigError, MienError
 if TYPE_CHECKING:
     from mien.training.loading import BaselineUse
 
-__all__ = ["configs", "evaluate", "train"]
+__all__ = ["configs", "default_store", "evaluate", "train"]
 
 #: What the command returns where a seed diverged and others are in the numbers.
 _INCOMPLETE = 1
@@ -106,7 +106,7 @@ def train(
     if seeds is not None:
         overrides.append(f"train.seeds={list(read_seeds(seeds))}")
     chosen = read_config(config, overrides)
-    opened = folds or open_store(store or _default_store(chosen.corpus))
+    opened = folds or open_store(store or default_store(chosen.corpus))
     folder = out or Path("runs") / Path(config).stem
     from mien.cli.progress import TrainingProgress  # takes seconds, and all above may be refused
     from mien.files.atomic import resumable
@@ -161,7 +161,12 @@ def _silent() -> Iterator[None]:
         raise typer.Exit(_MISUSED) from error
 
 
-def _default_store(corpus: str | None) -> Path:
+def default_store(corpus: str | None) -> Path:
+    """Return the store of a corpus, ``stores/CORPUS``.
+
+    Raises:
+        ConfigError: If it is not there, or the settings name no corpus.
+    """
     path = Path("stores") / (corpus or "")
     if corpus is None or not path.exists():
         name = corpus or "NAME"

@@ -3,10 +3,12 @@
 from itertools import takewhile
 from pathlib import Path
 
-__all__ = ["FOLDER", "describe_configs", "list_configs"]
+__all__ = ["FOLDER", "SPACES", "describe_configs", "list_configs"]
 
 #: Where the files lie.
 FOLDER = Path(__file__).parent
+#: Where the ranges lie in which ``mien tune`` tries settings.
+SPACES = FOLDER / "spaces"
 
 
 def list_configs() -> tuple[str, ...]:

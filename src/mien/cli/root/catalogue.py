@@ -196,6 +196,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "tune", _TRAIN, "tune", "tune",
+        "Choose settings on validation; test is not read.",
+        (
+            'mien tune tam_ulag-planted --store stores/planted --trials 20 --jobs 2',
+            'mien tune mult tfn misa --store stores/mosi --trials 50 --seeds 1111-1113',
+            'mien tune tam_ulag-mosi-ours --space space.toml --folds 5 --storage sqlite:///tuning.db',
+            'mien tune tam_ulag-mosi-ours --show-space',
+        ),
+    ),
+    Command(
         "doctor", _SETUP, "doctor", "doctor",
         "Check the installation and what is missing.",
         (

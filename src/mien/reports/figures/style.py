@@ -22,6 +22,7 @@ __all__ = [
     "legend_style",
     "make_figure",
     "render_png",
+    "render_svg",
     "save_figure",
     "series_colour",
     "series_marker",
@@ -86,6 +87,11 @@ def save_figure(figure: Figure, path: Path) -> None:
 def render_png(figure: Figure) -> bytes:
     """Return a figure as PNG."""
     return _render(figure, "png")
+
+
+def render_svg(figure: Figure) -> bytes:
+    """Return a figure as SVG."""
+    return _render(figure, "svg")
 
 
 def _render(figure: Figure, kind: str) -> bytes:

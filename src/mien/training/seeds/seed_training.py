@@ -18,7 +18,7 @@ from mien.training.settings import ExperimentConfig
 from mien.training.targets.target_objective import start_at_constants
 from mien.training.trainer import Trainer
 
-__all__ = ["has_ended", "train_and_record"]
+__all__ = ["has_ended", "train_and_record", "train_seed"]
 
 
 def has_ended(seed: SeedFolder) -> bool:
@@ -45,7 +45,7 @@ def train_and_record(
         ranks: The processes that train it together; the first writes.
     """
     try:
-        trainer = _train(folder, config, prepared, start, listener, ranks)
+        trainer = train_seed(folder, config, prepared, start, listener, ranks)
     except DivergenceError as error:  # in all processes at the same step
         failure = error
         ranks.decide(lambda: record_failure(folder, failure))
@@ -59,15 +59,27 @@ def _evaluate(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> None:
     record_seed(folder, trainer, prepared)
 
 
-def _train(
+def train_seed(
     folder: SeedFolder,
     config: ExperimentConfig,
     prepared: Prepared,
     start: Start | None,
     listener: RunListener,
-    ranks: Ranks,
+    ranks: Ranks = ALONE,
 ) -> Trainer:
-    """Train one seed, from the last epoch in its folder on."""
+    """Train one seed, from the last epoch in its folder on, and return its training.
+
+    Args:
+        folder: Where its files are.
+        config: The settings.
+        prepared: The data; of them train and valid are read.
+        start: Weights to start from.
+        listener: Is notified of the progress.
+        ranks: The processes that train it together; the first writes.
+
+    Raises:
+        DivergenceError: If it comes to numbers that are not finite.
+    """
     ranks.decide(lambda: folder.path.mkdir(exist_ok=True))
     dataset, evidence = prepared.datasets["train"], None
     if GENERATORS[config.labels.generator].labels.needs_evidence:

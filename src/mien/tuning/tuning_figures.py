@@ -1,0 +1,252 @@
+"""A tuning as figures: how its trials went, and which settings and values count."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from mien.reports.figures.style import (
+    COLOURS,
+    DASHED,
+    GRID,
+    INK,
+    MUTED,
+    legend_style,
+    make_figure,
+    series_colour,
+    style_axes,
+)
+from mien.tuning.space import SearchRange, Value
+from mien.tuning.trial_records import TrialRecord, Tuned
+from mien.types import Task
+
+__all__ = ["TuningFigure", "draw_race", "draw_tuned"]
+
+_BLUE, _RED = COLOURS[Task.TEXT], COLOURS[Task.AUDIO]
+_MOST_AXES: Final = 14  # of parallel coordinates; more cannot be read
+
+
+class TuningFigure(NamedTuple):
+    """A figure of the page.
+
+    Attributes:
+        figure: The figure.
+        title: What it is called.
+        caption: What it shows, in a sentence or two.
+    """
+
+    figure: Figure
+    title: str
+    caption: str
+
+
+def draw_tuned(tuned: Tuned) -> list[TuningFigure]:
+    """Return the figures of one model; those that have nothing to show are left out."""
+    figures = [_draw_history(tuned)]
+    if tuned.importances:
+        figures.append(_draw_importances(tuned))
+    drawn = [each for each in tuned.records if each.settings and each.value is not None]
+    if len(drawn) > 1:
+        figures += [_draw_parallel(tuned, drawn), _draw_slices(tuned, drawn)]
+    return figures
+
+
+def draw_race(models: Sequence[Tuned]) -> TuningFigure:
+    """Return the best value so far of every model, trial by trial."""
+    goal = models[0].goal
+    figure = make_figure("The best so far, trial by trial", 7.5, 3.6)
+    axes = figure.subplots()
+    for number, tuned in enumerate(models):
+        best = best_so_far(tuned)
+        colour = series_colour(number)
+        axes.step(range(len(best)), best, where="post", color=colour, label=tuned.name)
+    style_axes(axes, across="trial", up=f"{goal.metric} on valid")
+    axes.legend(**legend_style())
+    return TuningFigure(
+        figure,
+        "The best so far",
+        f"Best `{goal.metric}` on valid among the trials so far; trial 0 has the settings as they "
+        f"were given. {_better(tuned)}",
+    )
+
+
+def best_so_far(tuned: Tuned) -> Float64[np.ndarray, " _"]:
+    """Return the best value of the trials up to each; NaN before the first that finished."""
+    values = [
+        each.value if each.state == "finished" and each.value is not None else np.nan
+        for each in tuned.records
+    ]
+    best = np.fmax if tuned.goal.is_maximised else np.fmin
+    return np.asarray(best.accumulate(np.array(values, dtype=np.float64)))
+
+
+def _better(tuned: Tuned) -> str:
+    return "Higher is better." if tuned.goal.is_maximised else "Lower is better."
+
+
+def _draw_history(tuned: Tuned) -> TuningFigure:
+    figure = make_figure("Trials in their order", 7.5, 3.4)
+    axes = figure.subplots()
+    for state, face, label in (("finished", _BLUE, "finished"), ("pruned", "none", "given up")):
+        shown = [e for e in tuned.records if e.state == state and e.value is not None]
+        if shown:
+            axes.scatter(
+                [each.number for each in shown],
+                [each.value for each in shown],
+                s=26, facecolors=face, edgecolors=_BLUE, linewidths=1.0, label=label, zorder=3,
+            )  # fmt: skip
+    best = best_so_far(tuned)
+    axes.step(range(len(best)), best, where="post", color=_RED, label="best so far")
+    if tuned.given is not None and tuned.given.value is not None:
+        axes.axhline(
+            tuned.given.value, color=MUTED, linestyle=DASHED, linewidth=1, label="as given"
+        )
+    _show_finished(axes, tuned)
+    style_axes(axes, across="trial", up=f"{tuned.goal.metric} on valid")
+    axes.legend(**legend_style())
+    return TuningFigure(
+        figure,
+        "History",
+        f"`{tuned.goal.metric}` on valid of every trial, the mean of its trainings; of a trial "
+        f"that was given up, that of its epochs so far. {_better(tuned)}",
+    )
+
+
+def _show_finished(axes: Axes, tuned: Tuned) -> None:
+    """Let values far outside those of the better trials not squeeze them together."""
+    values = np.sort([each.value or 0.0 for each in tuned.finished])
+    if len(values) < 2:
+        return
+    low, high = float(values[0]), float(values[-1])
+    margin = 0.08 * (high - low) or 0.05
+    axes.set_ylim(low - margin, high + margin)
+
+
+def _draw_importances(tuned: Tuned) -> TuningFigure:
+    pairs = sorted(tuned.importances.items(), key=lambda pair: pair[1])
+    figure = make_figure("Which settings count", 7.5, 1.1 + 0.28 * len(pairs))
+    axes = figure.subplots()
+    axes.barh([name for name, _ in pairs], [value for _, value in pairs], color=_BLUE, height=0.6)
+    style_axes(axes, across="importance")
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x", color=GRID, linewidth=0.8)
+    return TuningFigure(
+        figure,
+        "Importances",
+        "How much each setting tells whether a finished trial is among the best quarter "
+        "(PED-ANOVA); they sum to 1. Of few trials they are rough.",
+    )
+
+
+def _draw_parallel(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
+    ranges = _by_importance(tuned)[:_MOST_AXES]
+    figure = make_figure("Which values went together", max(7.5, 1.25 * len(ranges) + 1.5), 4.2)
+    axes = figure.subplots()
+    finished = [each for each in drawn if each.state == "finished"] or list(drawn)
+    values = np.array([each.value for each in finished], dtype=np.float64)
+    scale = Normalize(*np.quantile(values, [0.0, 0.8]))
+    if tuned.goal.is_maximised:
+        scale = Normalize(*np.quantile(values, [0.2, 1.0]))
+    colours = colormaps["viridis" if tuned.goal.is_maximised else "viridis_r"]
+    for each in finished:
+        heights = [_height(one, each.settings[one.name]) for one in ranges]
+        is_best = each.number == tuned.best.number
+        axes.plot(
+            range(len(ranges)), heights, color=_RED if is_best else colours(scale(each.value)),
+            linewidth=2.6 if is_best else 1.1, alpha=1.0 if is_best else 0.75,
+            zorder=3 if is_best else 2,
+        )  # fmt: skip
+    for place, one in enumerate(ranges):
+        axes.axvline(place, color=MUTED, linewidth=0.8, zorder=1)
+        for value in _marks(one):
+            axes.text(
+                place + 0.03, _height(one, value), _short(value), fontsize=7.5, color=INK,
+                va="center", parse_math=False,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6},
+                zorder=4,
+            )  # fmt: skip
+    style_axes(axes)
+    axes.set_xticks(range(len(ranges)), [_break(one.name) for one in ranges], fontsize=7.5)
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    return TuningFigure(
+        figure,
+        "Parallel coordinates",
+        "A line is a trial that finished, an axis a setting: those that count most come first. "
+        "Dark lines are better; the thick one is the best.",
+    )
+
+
+def _draw_slices(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
+    ranges = _by_importance(tuned)
+    columns = min(4, len(ranges))
+    rows = -(-len(ranges) // columns)
+    figure = make_figure("Setting by setting", 2.5 * columns, 0.6 + 2.1 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for one, axes in zip(ranges, grid.flat, strict=False):
+        for each in drawn:
+            is_finished = each.state == "finished"
+            is_best = each.number == tuned.best.number
+            axes.plot(
+                _position(one, each.settings[one.name]), each.value, "o", markersize=5,
+                color=_RED if is_best else _BLUE,
+                markerfacecolor=(_RED if is_best else _BLUE) if is_finished else "none",
+                zorder=3 if is_best else 2,
+            )  # fmt: skip
+        style_axes(axes, one.name, up=tuned.goal.metric if axes in grid[:, 0] else "")
+        axes.title.set_fontsize(8)
+        if one.choices:
+            names = [_short(choice) for choice in one.choices]
+            axes.set_xticks(range(len(names)), names)
+            axes.set_xlim(-0.5, len(names) - 0.5)
+        elif one.log:
+            axes.set_xscale("log")
+    for axes in grid.flat[len(ranges) :]:
+        axes.set_visible(False)
+    _show_finished(grid[0, 0], tuned)
+    return TuningFigure(
+        figure,
+        "Setting by setting",
+        f"`{tuned.goal.metric}` on valid over each setting; hollow: given up; red: the best.",
+    )
+
+
+def _by_importance(tuned: Tuned) -> list[SearchRange]:
+    return sorted(tuned.space.ranges, key=lambda one: -tuned.importances.get(one.name, 0.0))
+
+
+def _position(one: SearchRange, value: Value) -> float:
+    return float(one.choices.index(value) if one.choices else value)
+
+
+def _height(one: SearchRange, value: Value) -> float:
+    """Return where a value stands on its axis, 0 to 1."""
+    if one.choices:
+        return one.choices.index(value) / (len(one.choices) - 1)
+    ends = np.array([one.low, one.high, float(value)])
+    low, high, own = np.log(ends) if one.log else ends
+    return float((own - low) / (high - low))
+
+
+def _marks(one: SearchRange) -> list[Value]:
+    if one.choices:
+        return list(one.choices)
+    if one.log:
+        return [*np.geomspace(one.low, one.high, 3).tolist()]
+    return [*np.linspace(one.low, one.high, 3).tolist()]
+
+
+def _short(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+def _break(name: str) -> str:
+    return name.replace(".", ".\n")
