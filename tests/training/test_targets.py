@@ -25,6 +25,7 @@ from mien.reports.comparison_tables import format_comparison_as
 from mien.reports.labels import format_label_report, report_labels
 from mien.reports.page import write_report
 from mien.reports.run_text import format_run
+from mien.training.checkpoints.header import open_header
 from mien.training.experiment import evaluate, train
 from mien.training.listening import RunListener
 from mien.training.loading import load_model
@@ -56,6 +57,9 @@ def of_emotions(stores, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
         return train(config, stores["none"], tmp_path_factory.mktemp("runs") / "emotions")
+
+
+SUBSETS = {"text", "audio", "video", "text+audio", "text+video", "audio+video", "text+audio+video"}
 
 
 class Plan(RunListener):
@@ -90,6 +94,10 @@ def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
     assert bool(test.scores) == (name != "none")
     loaded, prepared = load_model(run.path, store)
     assert loaded.has_sentiment == (name != "none")
+    header = open_header(seed.best)
+    assert (header.calibration is None) == (name == "none")
+    assert list(header.target_calibration) == [target.name for target in TARGETS]
+    assert set(header.target_calibration["emotion"].by_modalities) == SUBSETS
     reason = "no sentiment" if name == "none" else "a file of ONNX does not hold yet"
     with pytest.raises(CheckpointError, match=reason):
         require_plain(load_network(run.seed(1).best))

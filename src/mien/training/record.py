@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from mien.data.clips.target_json import targets_to_json
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError, OutputError, TrainingError
 from mien.evaluation.attention_share import moment_in_steps
-from mien.evaluation.conformal import coverage, measure_widths, subsets_of
+from mien.evaluation.conformal import coverage
 from mien.evaluation.evaluate import (
     evaluate_attention,
     evaluate_labels,
@@ -32,11 +31,12 @@ from mien.evaluation.metrics_file.seed_metrics import (
     seed_metrics_to_json,
 )
 from mien.evaluation.predictions import Predictions, write_predictions
-from mien.evaluation.scoring import predict, predict_subsets
+from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.files.folders import check_writable
 from mien.files.json_values import json_numbers, write_json
 from mien.files.temporaries import sweep, sweep_folder
+from mien.training.checkpoints.calibrated import calibrate_model
 from mien.training.checkpoints.checkpoint import add_to_header
 from mien.training.checkpoints.header import describe_settings
 from mien.training.checkpoints.videos import join_videos
@@ -256,22 +256,14 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     splits, attention, targets = {}, {}, {}
     covered: dict[Split, dict[Task, TaskCoverage]] = {}
     model = trainer.model
-    subsets = subsets_of(model.modalities)
-    validated = predict_subsets(model, prepared.datasets["valid"], subsets)
-    calibration = None
-    if prepared.aims.has_sentiment:
-        calibration = measure_widths(validated, scale=prepared.scale)
-        facts = {"calibration": calibration.model_dump(mode="json")}
-        if prepared.datasets["valid"].baselines:
-            by_itself = replace(prepared.datasets["valid"], baselines={})
-            alone = measure_widths(predict_subsets(model, by_itself, subsets), scale=prepared.scale)
-            facts["calibration_alone"] = alone.model_dump(mode="json")
-        add_to_header(folder.best, facts)
+    calibrated = calibrate_model(model, prepared.datasets["valid"], prepared.scale)
+    calibration = calibrated.sentiment
+    add_to_header(folder.best, calibrated.facts)
     for split in EVALUATED_SPLITS:
         if split not in prepared.datasets:
             continue
         dataset = prepared.datasets[split]
-        predictions = validated[subsets[-1]] if split == "valid" else predict(model, dataset)
+        predictions = calibrated.predictions if split == "valid" else predict(model, dataset)
         write_predictions(predictions, folder.path / f"predictions-{split}.csv")
         splits[split] = evaluate_scores(predictions, prepared.family)
         targets[split] = evaluate_targets(predictions)

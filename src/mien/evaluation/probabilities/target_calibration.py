@@ -56,6 +56,8 @@ class ValueCalibration(Settings):
         label_margins: Of each label, the same of its being ``present`` and ``absent``.
         widths: Half widths of the intervals of intensities by their classes, and of a score by the
             name of its target; absent where there were too few clips.
+        unseen: Classes that none of the clips has, and labels that are in none: what holds for
+            those with few clips is taken to hold for them, which nothing has shown.
     """
 
     num_clips: int = Field(ge=0)
@@ -64,6 +66,7 @@ class ValueCalibration(Settings):
     margins: dict[str, _NotNegative] = Field(default_factory=dict)
     label_margins: dict[str, dict[str, _NotNegative]] = Field(default_factory=dict)
     widths: dict[str, _NotNegative] = Field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
 
     def scale(self, target: Target, values: Float[np.ndarray, "*B K"]) -> Float[np.ndarray, "*B K"]:
         """Return probabilities at the temperature; scores and intensities as they are."""
@@ -187,6 +190,7 @@ def _calibrate_classes(
         num_speakers=measured.num_speakers,
         temperature=fit_temperature(values, truths, "class").temperature,
         margins=_finite(target.classes, measured.margins),
+        unseen=_unseen(target, measured.num_clips),
     )
 
 
@@ -210,6 +214,7 @@ def _calibrate_labels(
         num_speakers=num_speakers,
         temperature=fit_temperature(values, truths, "labels").temperature,
         label_margins=margins,
+        unseen=_unseen(target, (truths >= PRESENT).sum(axis=0)),
     )
 
 
@@ -299,6 +304,11 @@ def _both_ways(values: Float[np.ndarray, "*B"]) -> Float[np.ndarray, "*B 2"]:
 def _finite(names: Sequence[str], values: Float[np.ndarray, " K"]) -> dict[str, float]:
     pairs = zip(names, values.tolist(), strict=True)
     return {name: value for name, value in pairs if math.isfinite(value)}
+
+
+def _unseen(target: Target, num_clips: Shaped[np.ndarray, " K"]) -> tuple[str, ...]:
+    pairs = zip(target.classes, num_clips.tolist(), strict=True)
+    return tuple(name for name, number in pairs if not number)
 
 
 def _mean(values: Shaped[np.ndarray, "..."]) -> float:

@@ -16,6 +16,7 @@ from pydantic import (
 
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
+from mien.evaluation.probabilities.target_calibration import TargetCalibration
 from mien.files.reading import show
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.settings import ExperimentConfig, read_stored_config
@@ -108,6 +109,9 @@ class Header(_Facts):
         calibration: Widths of intervals; None in headers of the time before there were any.
         calibration_alone: The same of clips that are read without a baseline of their speaker,
             by a model that was trained with them; None for others.
+        target_calibration: What validation clips say of each target, by its name; none in headers
+            of the time before sets of classes.
+        target_calibration_alone: As ``calibration_alone``.
         targets: What the model predicts besides sentiment.
         has_sentiment: Whether it predicts sentiment.
         name: What the model is called; empty stands for the name of the file.
@@ -132,6 +136,8 @@ class Header(_Facts):
     videos_of_init: bool = False
     calibration: Calibration | None = None
     calibration_alone: Calibration | None = None
+    target_calibration: dict[str, TargetCalibration] = {}
+    target_calibration_alone: dict[str, TargetCalibration] = {}
     targets: tuple[Target, ...] = ()
     has_sentiment: bool = True
     name: _Name = ""

@@ -1,0 +1,112 @@
+"""What simulated validation clips say of each target, for every set of modalities."""
+
+import numpy as np
+import pytest
+import scipy.special
+
+from mien.evaluation.predictions import Predictions, TargetPredictions
+from mien.evaluation.probabilities.calibrate_targets import calibrate_targets, report_values
+from mien.evaluation.probabilities.target_calibration import set_coverage
+from mien.types import Modality, Scale, Target, TargetKind, Task
+
+TEXT, AUDIO, VIDEO = Modality
+CLASSES = ("angry", "happy", "sad", "calm")
+EMOTION = Target(name="emotion", kind=TargetKind.CLASS, classes=CLASSES)
+VALENCE = Target(name="valence", kind=TargetKind.SCORE, scale=Scale(-1, 1))
+#: How far a modality tells the classes apart.
+CLEARNESS = {TEXT: 2.0, AUDIO: 0.4}
+
+
+def draw(generator, num, *, without_calm=False, sharpness=1.0):
+    """Clips whose text tells the class and whose voice hardly does; a third of them lack a text."""
+    classes = generator.integers(0, 3 if without_calm else 4, num)
+    truths, logits = np.eye(4)[classes], {}
+    for modality, clearness in CLEARNESS.items():
+        seen = clearness * truths + generator.normal(size=(num, 4))
+        logits[modality] = sharpness * clearness * seen
+    has = {TEXT: generator.random(num) < 2 / 3, AUDIO: np.ones(num, bool)}
+    return truths, logits, has
+
+
+def predict_with(present, truths, logits, has, own_truths=()):
+    """Predictions with some modalities alone, as a model without a bias makes them."""
+    there = {m: has[m] & (m in present) for m in CLEARNESS}
+    fused = sum(logits[m] * there[m][:, None] for m in CLEARNESS)
+    raw = {Task.FUSION: fused + 9 * np.eye(4)[0] * (len(present) == 1)}  # never trained on one
+    raw |= {Task(m): logits[m] for m in CLEARNESS}
+    values = {task: scipy.special.softmax(own, axis=1) for task, own in raw.items()}
+    emotion = TargetPredictions(
+        target=EMOTION, values=values, truths={Task.FUSION: truths, **dict(own_truths)}
+    )
+    level = (truths.argmax(axis=1) / 1.5 - 1)[:, None]
+    valence = TargetPredictions(
+        target=VALENCE, values=dict.fromkeys((Task.FUSION, Task.TEXT, Task.AUDIO), level * 0.5),
+        truths={Task.FUSION: level},
+    )  # fmt: skip
+    ids = tuple(str(row) for row in range(len(truths)))
+    return Predictions(
+        ids=ids, scores={}, targets={}, present=there,
+        values={"emotion": emotion, "valence": valence},
+    )  # fmt: skip
+
+
+def with_each(clips, **options):
+    return {
+        present: predict_with(present, *clips, **options)
+        for present in ((TEXT,), (AUDIO,), (TEXT, AUDIO))
+    }
+
+
+def test_sets_hold_the_truth_with_every_set_of_modalities():
+    generator = np.random.default_rng(1)
+    calibrated = calibrate_targets(with_each(draw(generator, 1500, sharpness=4.0)))["emotion"]
+    assert set(calibrated.by_modalities) == {"text", "audio", "text+audio"}
+    clips = draw(generator, 3000, sharpness=4.0)
+    sizes = {}
+    for present, predictions in with_each(clips).items():
+        rows = np.all([clips[2][m] for m in present], axis=0)
+        own = calibrated.of(present)
+        assert own.temperature > 2  # the model is four times as sure as it should be
+        task = Task(present[0]) if len(present) == 1 else Task.FUSION
+        values = report_values(predictions.values["emotion"], predictions.present)[task][rows]
+        result = set_coverage(own, EMOTION, values, clips[0][rows])
+        assert result.share == pytest.approx(0.9, abs=0.025)
+        assert min(result.by_class.values()) > 0.85
+        np.testing.assert_allclose(own.scale(EMOTION, values).sum(axis=1), 1, atol=1e-12)
+        sizes[present] = result.size
+    assert sizes[TEXT,] < 1.6 < 2.5 < sizes[AUDIO,]
+
+
+def test_a_modality_alone_is_compared_with_its_own_annotation():
+    clips = draw(np.random.default_rng(2), 300)
+    voices = np.eye(4)[(clips[0].argmax(axis=1) + 1) % 4]
+    voices[::2] = np.nan  # not annotated: that of the clip counts
+    known = calibrate_targets(with_each(clips, own_truths={Task.AUDIO: voices}))
+    plain = calibrate_targets(with_each(clips))
+    apart = {
+        name
+        for name, own in plain["emotion"].by_modalities.items()
+        if own != known["emotion"].by_modalities[name]
+    }
+    assert apart == {"audio"}
+    assert known["emotion"].by_modalities["audio"].num_clips == 300
+    assert known["valence"] == plain["valence"]
+    assert plain["valence"].of([AUDIO]).widths["valence"] == pytest.approx(0.5)
+    assert plain["emotion"].of([TEXT]).num_clips == clips[2][TEXT].sum() < 300
+
+
+def test_few_clips_rule_out_nothing_and_absent_classes_are_named():
+    few = calibrate_targets(with_each(draw(np.random.default_rng(3), 6)))
+    for own in few["emotion"].by_modalities.values():
+        assert own.sets(EMOTION, np.array([[0.97, 0.01, 0.01, 0.01]])).all()
+    assert not few["valence"].of([AUDIO]).widths
+    clips = draw(np.random.default_rng(4), 400, without_calm=True)
+    own = calibrate_targets(with_each(clips))["emotion"].of([AUDIO])
+    assert own.unseen == ("calm",)
+    assert own.margins["calm"] >= min(own.margins.values())
+
+
+def test_people_count_as_one_each():
+    clips = draw(np.random.default_rng(5), 300)
+    own = calibrate_targets(with_each(clips), np.arange(300) % 30)["emotion"].of([AUDIO])
+    assert own.num_speakers == 30
