@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from mien.config import Settings
+from mien.prediction.target_answers.target_answer import TargetAnswer, is_missing
 from mien.types import Modality, Scale
 
 __all__ = [
@@ -157,7 +158,8 @@ class Answer(Settings):
         start: Where it begins in the recording, in seconds; None if there is no recording.
         end: Where it ends.
         transcript: What is said.
-        score: The multimodal sentiment; that of the modality itself if only one is present.
+        score: The multimodal sentiment; that of the modality itself if only one is present. None,
+            and not in JSON, if the model predicts no sentiment.
         unimodal: The sentiment of each modality that is present, by itself.
         absent: Why a modality that the model knows is not present.
         influence: Contribution of each present modality: the multimodal score less what it would
@@ -170,12 +172,14 @@ class Answer(Settings):
         notes: What a reader of this answer should know, such as a score that rests on one moment.
         confidence: How sure the speech recogniser is of the words, from 0 to 1: the mean of their
             probabilities; None if they were not recognised.
+        targets: What is predicted besides sentiment, such as emotion, by name; not in JSON if there
+            is nothing.
     """
 
     start: float | None = None
     end: float | None = None
     transcript: str = ""
-    score: Score
+    score: Score | None = Field(default=None, exclude_if=is_missing)
     unimodal: dict[Modality, Score]
     absent: dict[Modality, str] = Field(default_factory=dict)
     influence: dict[Modality, float] = Field(default_factory=dict)
@@ -185,11 +189,13 @@ class Answer(Settings):
     moments: tuple[Moment, ...] = ()
     notes: tuple[str, ...] = ()
     confidence: float | None = None
+    targets: dict[str, TargetAnswer] = Field(default_factory=dict, exclude_if=is_missing)
 
     @property
     def present(self) -> tuple[Modality, ...]:
         """The modalities that the answer rests on."""
-        return tuple(m for m in Modality if m in self.unimodal)
+        of_targets = {m for target in self.targets.values() for m in target.unimodal}
+        return tuple(m for m in Modality if m in self.unimodal or m in of_targets)
 
 
 class SpeechFacts(Settings):

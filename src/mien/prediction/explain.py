@@ -19,6 +19,7 @@ from mien.prediction.answer import (
 from mien.prediction.network import ClipScores, ClipSeries, Network
 from mien.prediction.occlusion import Effects, Part, measure_effects
 from mien.prediction.spoken.transcripts import place_words, split_words
+from mien.prediction.target_answers.answer_targets import answer_targets
 from mien.reports.text import clock_tenths
 from mien.types import Modality, Scale, Task, Word
 
@@ -78,24 +79,14 @@ def explain(
         series: What the network read of it.
     """
     present = [m for m in network.modalities if m in scores.present]
-    fused = scores.scores[Task.FUSION]
+    fused = scores.scores.get(Task.FUSION)
     unimodal = {
         m: _score(network, Task(m), scores.scores[Task(m)], [m])
         for m in present
         if Task(m) in scores.scores
     }
     parts = _find_parts(utterance) if Modality.TEXT in present else []
-    effects = measure_effects(
-        network,
-        series,
-        fused,
-        transcript=utterance.transcript,
-        words=[part for _, part in parts],
-        context=utterance.context,
-        times=utterance.times,
-        span=(utterance.start or 0.0, np.inf if utterance.end is None else utterance.end),
-        encoded=scores.encoded,
-    )
+    effects = _measure(network, scores, utterance, series, parts)
     words = _describe_words(scores, parts, effects)
     steps = {
         m: _describe_steps(scores, utterance, effects, m) for m in present if m in utterance.times
@@ -105,16 +96,42 @@ def explain(
         start=utterance.start,
         end=utterance.end,
         transcript=utterance.transcript,
-        score=_score(network, Task.FUSION, fused, present),
+        score=None if fused is None else _score(network, Task.FUSION, fused, present),
         unimodal=unimodal,
+        targets=answer_targets(
+            network.model.targets, network.target_calibration, scores.targets, present
+        ),
         absent={m: utterance.absent[m] for m in network.modalities if m not in present},
-        influence={m: fused - value for m, value in scores.without.items()},
+        influence={m: (fused or 0.0) - value for m, value in scores.without.items()},
         conflicts=find_conflicts(unimodal),
         words=words,
         steps=steps,
         moments=_rank(words, steps, network.scale),
         notes=(*_count_context(network, utterance, present), *_notice(scores, utterance, steps)),
         confidence=utterance.confidence,
+    )
+
+
+def _measure(
+    network: Network,
+    scores: ClipScores,
+    utterance: UtteranceInput,
+    series: ClipSeries,
+    parts: Sequence[tuple[WordWeight, Part]],
+) -> Effects:
+    """Return the effects on the multimodal score; there are none where there is no score."""
+    if Task.FUSION not in scores.scores:
+        return Effects(words=(None,) * len(parts))
+    return measure_effects(
+        network,
+        series,
+        scores.scores[Task.FUSION],
+        transcript=utterance.transcript,
+        words=[part for _, part in parts],
+        context=utterance.context,
+        times=utterance.times,
+        span=(utterance.start or 0.0, np.inf if utterance.end is None else utterance.end),
+        encoded=scores.encoded,
     )
 
 

@@ -1,38 +1,46 @@
 """A trained network without its store: a checkpoint, and series made of any recording."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Num
 
-from mien.config import read_settings
 from mien.data.context.second_segment import NO_CONTEXT, Context, surround
 from mien.data.text import check_encoder
 from mien.data.text_reader import TextReader
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
+from mien.evaluation.probabilities.target_calibration import TargetCalibration
 from mien.extraction.clip import AnyExtractor, ExtractionSettings
-from mien.extraction.extractors import EXTRACTORS
 from mien.files.hashing import hash_file
-from mien.files.reading import show
 from mien.models import build_model
 from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.prediction.answer import ModelFacts
-from mien.pretrained.encoder_source import find_local_encoder, find_text_encoder
+from mien.prediction.network_parts.feature_makers import (
+    name_makers,
+    read_extraction,
+    read_names,
+)
+from mien.prediction.target_answers.answer_targets import describe_limits, describe_targets
+from mien.prediction.target_answers.target_answer import TargetFacts
 from mien.tensors import (
     Batch,
     Encoded,
+    Output,
     PaddedSeries,
+    as_shares,
     find_device,
     move_to,
     pad,
+    precise,
     reported_scores,
+    reported_values,
 )
 from mien.training.checkpoints.checkpoint import build_with, read_tensors, split_states
-from mien.training.checkpoints.header import Header, SeriesFacts, open_header
+from mien.training.checkpoints.header import Header, open_header
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
 
@@ -58,11 +66,14 @@ class ClipScores:
     Attributes:
         scores: Of the multimodal task and of every present modality that the model scores by
             itself, cut to the scale. If one modality is present, its score is the multimodal score.
+            None of a model that predicts no sentiment.
         present: The modalities that the clip has.
         attention: Weight of each step of the present modalities that have weights.
         without: The multimodal score if a present modality is taken away; empty if only one is
             present.
         encoded: The clip as the model has encoded it.
+        targets: What is predicted besides, by name and for the same tasks: probabilities, and
+            values cut to the scale of the target, ``(K,)``.
     """
 
     scores: Mapping[Task, float]
@@ -70,6 +81,7 @@ class ClipScores:
     attention: Mapping[Modality, Float[np.ndarray, " T"]]
     without: Mapping[Modality, float]
     encoded: Batch | Encoded
+    targets: Mapping[str, Mapping[Task, Float[np.ndarray, " K"]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +104,9 @@ class Network:
             that was trained with baselines.
         extraction: How its features are made of a recording; None if they cannot be.
         made_by: What made the features of each modality, for messages.
+        target_calibration: What validation clips say of each further target, by its name; none if
+            it was trained before there were sets of classes.
+        target_calibration_alone: As ``calibration_alone``.
     """
 
     checkpoint: Path
@@ -107,6 +122,8 @@ class Network:
     calibration_alone: Calibration | None
     extraction: ExtractionSettings | None
     made_by: Mapping[Modality, str]
+    target_calibration: Mapping[str, TargetCalibration] = field(default_factory=dict)
+    target_calibration_alone: Mapping[str, TargetCalibration] = field(default_factory=dict)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -115,9 +132,23 @@ class Network:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What it predicts and predictions of recordings and texts do not show, in a sentence."""
-        names = ", ".join(target.name for target in self.model.targets)
-        return (f"shows sentiment alone, not the model's {names}",) if names else ()
+        """What a reader of its answers about targets should know, in sentences."""
+        return describe_limits(self.model.targets, self.target_calibration)
+
+    @property
+    def targets(self) -> tuple[TargetFacts, ...]:
+        """What it predicts besides sentiment."""
+        return describe_targets(self.model.targets, self.target_calibration)
+
+    @property
+    def sentiment_scale(self) -> Scale | None:
+        """Range of its scores of sentiment; None if it predicts none."""
+        return self.scale if self.model.has_sentiment else None
+
+    @property
+    def level(self) -> float | None:
+        """Share of clips whose sentiment should lie in its interval; None if there are none."""
+        return None if self.calibration is None else self.calibration.level
 
     @property
     def device(self) -> torch.device:
@@ -160,11 +191,12 @@ class Network:
         without: list[dict[Modality, float]] = [{} for _ in clips]
         for modality in self.modalities:
             rows = [row for row, own in enumerate(present) if modality in own and len(own) > 1]
-            if rows:
+            if rows and self.model.has_sentiment:
                 others = encoded.keep([m for m in self.modalities if m is not modality])
                 fused = self._fuse(others)
                 for row in rows:
                     without[row][modality] = fused[row]
+        values = self._values_of(output)
         scored = []
         for row, modalities in enumerate(present):
             own_tasks = (Task.FUSION, *(Task(m) for m in modalities))
@@ -180,9 +212,23 @@ class Network:
                     },
                     without=without[row],
                     encoded=encoded.row(row),
+                    targets={
+                        name: {task: own[task][row] for task in own_tasks if task in own}
+                        for name, own in values.items()
+                    },
                 )
             )
         return scored
+
+    def _values_of(self, output: Output) -> dict[str, dict[Task, Float[np.ndarray, "B _"]]]:
+        """Return the values of every target as they are reported."""
+        result = {}
+        for target in self.model.targets:
+            raw = reported_values(output.targets[target.name], output.present)
+            result[target.name] = {
+                task: as_shares(target, precise(own)).cpu().numpy() for task, own in raw.items()
+            }
+        return result
 
     @torch.no_grad()
     def score_variants(
@@ -276,21 +322,17 @@ def load_network(checkpoint: Path, device: str = "cpu") -> Network:
     header = open_header(checkpoint)
     config, scale = header.read_config(checkpoint), header.read_scale(checkpoint)
     sizes = header.sizes
-    extraction = _read_extraction(checkpoint, header)
+    extraction = read_extraction(checkpoint, header)
     text = _open_text(checkpoint, header, config) if Modality.TEXT in sizes else None
     encoder = text.build() if text is not None else None
     if text is not None:
         text.device = place
-    if not header.has_sentiment:
-        raise CheckpointError(
-            f"{checkpoint}: predicts {', '.join(t.name for t in header.targets)} and no sentiment, "
-            "which predictions of recordings are of; evaluate it on a store with mien evaluate"
-        )
     inputs = ModelInputs(
         sizes=sizes,
         text_encoder=encoder,
         summary=config.text_encoder.summary,
         targets=header.targets,
+        has_sentiment=header.has_sentiment,
     )
     model = build_with(
         lambda: build_model(config.model, inputs),
@@ -309,14 +351,16 @@ def load_network(checkpoint: Path, device: str = "cpu") -> Network:
         config=config,
         model=model.eval(),
         sizes=sizes,
-        feature_names=_read_names(header, config),
+        feature_names=read_names(header, config),
         text=text,
         scale=scale,
         language=header.language,
         calibration=header.calibration,
         calibration_alone=header.calibration_alone,
         extraction=extraction,
-        made_by=_name_makers(header, config),
+        made_by=name_makers(header, config),
+        target_calibration=header.target_calibration,
+        target_calibration_alone=header.target_calibration_alone,
     )
 
 
@@ -327,34 +371,6 @@ def _open_text(checkpoint: Path, header: Header, config: ExperimentConfig) -> Te
     text = TextReader(named, header.language, online=False)
     check_encoder(checkpoint, header.given(), text)
     return text
-
-
-def _read_extraction(checkpoint: Path, header: Header) -> ExtractionSettings | None:
-    """Return how features are made; refuse extractors that are not those of the training."""
-    if header.extraction is None:
-        return None
-    try:
-        settings = read_settings(ExtractionSettings, header.extraction)
-    except ConfigError as error:
-        raise CheckpointError(
-            f"{checkpoint}: was trained on features of an extraction that this version of mien "
-            f"does not know: {error}"
-        ) from error
-    for modality, name in settings.extractors().items():
-        if name not in EXTRACTORS:
-            there = [known for known, entry in EXTRACTORS.items() if entry.modality is modality]
-            raise CheckpointError(
-                f"{checkpoint}: was trained on {modality} features of {show(name)}, which this "
-                f"version of mien does not have (it has {', '.join(there)}); install the version "
-                "that it was trained with, or train it again"
-            )
-    return settings.model_copy(update={"encoder": _find_encoder(settings.encoder)})
-
-
-def _find_encoder(name: str) -> str:
-    """Return an encoder of words; a name on a hub becomes its folder here, and asks no hub."""
-    is_on_hub = bool(name) and isinstance(find_text_encoder(name), str)
-    return str(find_local_encoder(name)) if is_on_hub else name
 
 
 def check_extractors(network: Network, extractors: Mapping[Modality, AnyExtractor]) -> None:
@@ -370,20 +386,3 @@ def check_extractors(network: Network, extractors: Mapping[Modality, AnyExtracto
                 f"{network.checkpoint}: was trained on other values of {extractor.name} than are "
                 "made here; install the version of mien that it was trained with, or train it again"
             )
-
-
-def _series_of(header: Header, config: ExperimentConfig) -> dict[Modality, SeriesFacts]:
-    """Return what the checkpoint says of the series of audio and video."""
-    chosen = {Modality.AUDIO: config.features.audio, Modality.VIDEO: config.features.video}
-    return {m: header.series[name] for m, name in chosen.items() if name in header.series}
-
-
-def _read_names(header: Header, config: ExperimentConfig) -> dict[Modality, tuple[str, ...]]:
-    named = {m: series.feature_names for m, series in _series_of(header, config).items()}
-    return {m: names for m, names in named.items() if names is not None}
-
-
-def _name_makers(header: Header, config: ExperimentConfig) -> dict[Modality, str]:
-    made = {m: series.extractor or "" for m, series in _series_of(header, config).items()}
-    text = header.series.get("text", SeriesFacts()).extractor or ""
-    return {Modality.TEXT: header.text_encoder or text, **made}

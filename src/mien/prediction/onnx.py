@@ -1,9 +1,9 @@
 """A trained network as one file of ONNX, checked against torch; and smaller, in 8 bits, for CPUs.
 
 The file holds the network with all of its text encoder: token ids, and series of audio and
-video as they were extracted, to scores on the scale of the corpus. Lengths and the number of clips
-are free. What is needed to use it without this package is in its metadata under ``mien``, and the
-tokenizer lies beside it.
+video as they were extracted, to scores on the scale of the corpus and values of further targets.
+Lengths and the number of clips are free. What is needed to use it without this package is in its
+metadata under ``mien``, and the tokenizer lies beside it.
 
 The exporter is torch's older one, which traces. The newer one writes the length of the example
 into the inner shapes of an LSTM; see docs/decisions.md.
@@ -12,22 +12,21 @@ into the inner shapes of an LSTM; see docs/decisions.md.
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from mien.errors import CheckpointError, require
 from mien.files.atomic import refuse_existing, written_beside
-from mien.models.encoders import Standardise
 from mien.prediction.network import Network, load_network
+from mien.prediction.network_parts.onnx_network import OnnxNetwork
 from mien.prediction.package import require_plain
-from mien.tensors import Batch, PaddedSeries, reported_scores
+from mien.prediction.target_answers.target_answer import TargetFacts
 from mien.training.loading import find_checkpoint
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.types import Modality
@@ -73,7 +72,7 @@ _TRIALS: tuple[tuple[int, tuple[int, int, int], str], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How far scores are from torch's, in shares of the scale.
+    """How far scores, and values of targets, are from torch's, in shares of their scale.
 
     Attributes:
         largest: Of any score.
@@ -103,108 +102,6 @@ class Exported:
     difference: Difference
     int8_difference: Difference | None
     num_clips: int
-
-
-class OnnxNetwork(nn.Module):
-    """A network as ONNX sees it: values and mask of each modality, to scores and weights.
-
-    Args:
-        network: A trained network. If its text encoder reads states that are computed ahead, the
-            layers that compute them are put before it, for good.
-    """
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.modalities = network.modalities
-        self.scale = network.scale
-        self.sizes = dict(network.sizes)
-        self.vocabulary = 0 if network.text is None else network.text.vocabulary
-        self.max_tokens = None if network.text is None else network.text.max_tokens
-        self.model = network.model
-        if network.text is not None:
-            self.model.text_encoder = network.text.join(self.model.text_encoder)
-        self.eval()
-
-    @property
-    def reads_ids(self) -> bool:
-        """Whether the text comes as token ids, and not as states."""
-        return self.vocabulary > 0
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the inputs: ``text``, ``text_mask`` and so on."""
-        return tuple(name for m in self.modalities for name in (str(m), f"{m}_mask"))
-
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        """Return the score of each task, cut to the scale, and the weights of those that have any.
-
-        Scores are those that ``mien predict`` reports: of a clip with one modality alone, the
-        multimodal score is that modality's.
-
-        Args:
-            given: Values and mask of each modality, in the order of ``inputs``. Token ids are
-                ``(B, T)``, everything else is ``(B, T, D)``; masks are ``(B, T)``. A clip lacks a
-                modality if no step of its mask is true; there is at least one step in any case.
-        """
-        output = self.model(self._batch(given))
-        low, high = self.scale
-        reported = reported_scores(output.scores, output.present)
-        scores = [reported[task].clamp(low, high) for task in self.model.tasks]
-        weights = [output.attention[m] for m in self.modalities if m in output.attention]
-        return (*scores, *weights)
-
-    def _batch(self, given: Sequence[Tensor]) -> Batch:
-        sequences = {}
-        for i, modality in enumerate(self.modalities):
-            values, mask = given[2 * i], given[2 * i + 1]
-            is_ids = modality is Modality.TEXT and self.reads_ids
-            sequences[modality] = PaddedSeries(values.unsqueeze(-1) if is_ids else values, mask)
-        return Batch(index=torch.arange(given[0].shape[0]), sequences=sequences)
-
-    @torch.no_grad()
-    def outputs(self) -> tuple[str, ...]:
-        """Return the names of the outputs: ``score_fusion``, ``weights_audio`` and so on."""
-        attention = self.model(self._batch(self.draw(1, (2, 2, 2), "", seed=0))).attention
-        tasks = tuple(f"score_{task}" for task in self.model.tasks)
-        return tasks + tuple(f"weights_{m}" for m in self.modalities if m in attention)
-
-    def draw(
-        self, num_clips: int, steps: Sequence[int], missing: str, *, seed: int
-    ) -> tuple[Tensor, ...]:
-        """Draw inputs as training had them: random tokens, and values around the mean of train.
-
-        Args:
-            num_clips: Clips.
-            steps: Of text, audio and video; the first clip has them all, the others fewer.
-            missing: First letters of the modalities that no clip has.
-            seed: Of the random numbers.
-        """
-        drawn = torch.Generator().manual_seed(seed)
-        result: list[Tensor] = []
-        for modality, length in zip(Modality, steps, strict=True):
-            if modality not in self.modalities:
-                continue
-            if modality is Modality.TEXT and self.max_tokens is not None:
-                length = min(length, self.max_tokens)
-            lengths = torch.randint(1, length + 1, (num_clips, 1), generator=drawn)
-            lengths[0] = length
-            if modality[0] in missing:
-                lengths[:] = 0
-            mask = torch.arange(length) < lengths
-            result += [self._values(modality, num_clips, length, drawn), mask]
-        return tuple(result)
-
-    def _values(
-        self, modality: Modality, num_clips: int, length: int, drawn: torch.Generator
-    ) -> Tensor:
-        if modality is Modality.TEXT and self.reads_ids:
-            return torch.randint(0, self.vocabulary, (num_clips, length), generator=drawn)
-        values = torch.randn(num_clips, length, self.sizes[modality], generator=drawn)
-        if modality is Modality.TEXT:
-            return values
-        units = cast("Standardise", self.model.encoders[modality].standardise)
-        deviation = torch.where(units.scale > 0, 1 / units.scale, 0.0)
-        return values * deviation + units.mean
 
 
 def export_onnx(
@@ -275,11 +172,13 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
         "corpus": network.facts.corpus,
         "licence": network.facts.licence,
         "checkpoint_sha256": network.facts.sha256,
-        "scale": list(network.scale),
+        **({"scale": list(network.scale)} if network.model.has_sentiment else {}),
         "language": network.language,
         "max_steps": network.config.features.max_steps or None,
         "modalities": {},
     }
+    if network.model.targets:
+        about["targets"] = [_describe_target(network, facts) for facts in network.targets]
     if network.calibration is not None:
         about["calibration"] = network.calibration.settle().model_dump(mode="json")
     for modality in network.modalities:
@@ -291,6 +190,18 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
             entry |= {"input": "series", "size": graph.sizes[modality]}
             entry |= {"feature_names": list(network.feature_names.get(modality, ()))}
         about["modalities"][str(modality)] = entry
+    return about
+
+
+def _describe_target(network: Network, facts: TargetFacts) -> dict[str, Any]:
+    """Return what a target is, the names of its outputs, and what validation clips say of it."""
+    index = [target.name for target in network.model.targets].index(facts.name)
+    about = facts.model_dump(mode="json", exclude={"level"}, exclude_defaults=True)
+    about["outputs"] = {str(task): f"target_{index}_{task}" for task in network.model.tasks}
+    if facts.name in network.target_calibration:
+        about["calibration"] = network.target_calibration[facts.name].model_dump(
+            mode="json", exclude_defaults=True
+        )
     return about
 
 
@@ -351,20 +262,20 @@ def _expect_what_tracing_warns_of() -> None:
 
 @torch.no_grad()
 def compare_with_torch(graph: OnnxNetwork, path: Path) -> Difference:
-    """Return how far the scores of a file are from torch's, on random clips."""
+    """Return how far scores and values of a file are from torch's, on random clips."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [f"score_{task}" for task in graph.model.tasks]
-    width = graph.scale.high - graph.scale.low
+    names = graph.compared
     apart: list[np.ndarray] = []
     for seed, (num_clips, steps, missing) in enumerate(_TRIALS):
         given = graph.draw(num_clips, steps, missing, seed=seed)
         wanted = graph(*given)[: len(names)]
         feeds = {name: values.numpy() for name, values in zip(graph.inputs, given, strict=True)}
-        scores = session.run(names, feeds)
-        apart += [np.abs(a.numpy() - b) / width for a, b in zip(wanted, scores, strict=True)]
+        given_back = session.run(list(names), feeds)
+        trios = zip(wanted, given_back, names.values(), strict=True)
+        apart += [(np.abs(a.numpy() - b) / width).ravel() for a, b, width in trios]
     joined = np.concatenate(apart)
     return Difference(largest=float(joined.max()), mean=float(joined.mean()))
 

@@ -87,18 +87,11 @@ def _halve(tensor: Tensor) -> Tensor:
 
 
 def require_plain(network: "Network") -> "Network":
-    """Return a network that reads every clip by itself, and predicts sentiment alone.
+    """Return a network that reads every clip by itself.
 
     Raises:
-        CheckpointError: If it was trained to read clips against a baseline of their speaker, or
-            predicts further targets.
+        CheckpointError: If it was trained to read clips against a baseline of their speaker.
     """
-    if network.model.targets:
-        names = ", ".join(target.name for target in network.model.targets)
-        raise CheckpointError(
-            f"{network.checkpoint}: predicts {names} beside sentiment, which a file of ONNX does "
-            "not hold yet; train a model of sentiment alone (targets.use=[])"
-        )
     if network.config.features.standardise == "speaker":
         raise CheckpointError(
             f"{network.checkpoint}: reads voice and face against a baseline of the speaker, which "

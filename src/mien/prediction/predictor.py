@@ -358,8 +358,9 @@ class TrainedModel:
         return Prediction(
             source=path.name,
             seconds=first_pass.seconds,
-            scale=self.network.scale,
-            level=self._level,
+            scale=self.network.sentiment_scale,
+            level=self.network.level,
+            targets=self.network.targets,
             answers=tuple(answers),
             warnings=(*warn_of_loss(first_pass, num_lost), *warnings, *self.network.limits),
             model=self.network.facts,
@@ -374,11 +375,6 @@ class TrainedModel:
             return None
         return PersonFinder(self.recording_reader, self.network, self.baseline)
 
-    @property
-    def _level(self) -> float | None:
-        calibration = self.network.calibration
-        return None if calibration is None else calibration.level
-
     def _predict_inputs(self, inputs: Sequence[Unscored]) -> PredictionList:
         """Predict what comes from no recording, in batches across the inputs."""
         waiting = [utterance for given in inputs for utterance in given.utterances]
@@ -389,8 +385,9 @@ class TrainedModel:
         return PredictionList(
             Prediction(
                 source=given.source,
-                scale=self.network.scale,
-                level=self._level,
+                scale=self.network.sentiment_scale,
+                level=self.network.level,
+                targets=self.network.targets,
                 answers=tuple(islice(answers, len(given.utterances))),
                 warnings=(*given.warnings, *self.network.limits),
                 model=self.network.facts,

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import computed_field, model_validator
+from pydantic import Field, computed_field, model_validator
 
 from mien.config import Settings
 from mien.errors import ExtractionError, FeatureError, MediaError, MienError
 from mien.files.json_values import write_json
-from mien.notebooks import html_table, make_frame, number_or_nan
+from mien.notebooks import html_table, make_frame
 from mien.prediction.answer import (
     Answer,
     ModelFacts,
     PersonFacts,
-    Score,
     SpeechFacts,
     is_uncertain,
     name_sentiment,
 )
+from mien.prediction.presentation.frame_rows import frame_columns, frame_rows, notebook_rows
+from mien.prediction.target_answers.target_answer import TargetFacts, is_missing, mean_values
+from mien.prediction.target_answers.target_words import describe_means, summarise_value
 from mien.types import Modality, Scale
 
 if TYPE_CHECKING:
@@ -35,10 +37,8 @@ RECORDING_ERRORS = (MediaError, FeatureError, ExtractionError)
 _NUM_FRAMES, _FRAME_HEIGHT = 6, 180
 #: Predictions that the repr of a list names.
 _SHOWN = 3
-_COLUMNS = (
-    *("source", "utterance", "start", "end", "transcript", "sentiment", "score", "low", "high"),
-    *(f"{m}_{what}" for m in Modality for what in ("score", "low", "high", "contribution")),
-)
+#: What of a prediction follows from its answers.
+_FOLLOWING = ("overall", "target_means")
 
 
 class Prediction(Settings):
@@ -47,31 +47,33 @@ class Prediction(Settings):
     Attributes:
         source: Name of the file; ``text`` if only a text was given.
         seconds: Length of the recording; None if there is none.
-        scale: Range of the scores.
-        level: Share of clips whose annotation should lie in the intervals; None without intervals.
+        scale: Range of the scores of sentiment; None, and not in JSON, without sentiment.
+        level: Share of clips whose annotation should lie in their intervals; None without any.
         answers: One per utterance, in the order of time.
         warnings: What a reader should know: parts that could not be decoded, and the like.
         model: Which model it was.
         speech: How the words were recognised; None if they were not.
         baseline: Against whom voice and face were read; None if the model knows no baselines.
+        targets: What is predicted besides sentiment; not in JSON if there is nothing.
     """
 
     source: str
     seconds: float | None = None
-    scale: Scale
+    scale: Scale | None = Field(default=None, exclude_if=is_missing)
     level: float | None = None
     answers: tuple[Answer, ...]
     warnings: tuple[str, ...] = ()
     model: ModelFacts
     speech: SpeechFacts | None = None
     baseline: PersonFacts | None = None
+    targets: tuple[TargetFacts, ...] = Field(default=(), exclude_if=is_missing)
 
     @model_validator(mode="before")
     @classmethod
     def _leave_out_overall(cls, values: Any) -> Any:  # noqa: ANN401  # whatever was given
-        """Read what ``to_dict`` gave: the overall score follows from the answers."""
-        if isinstance(values, dict) and "overall" in values:
-            return {key: value for key, value in values.items() if key != "overall"}
+        """Read what ``to_dict`` gave: the overall score and means follow from the answers."""
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if key not in _FOLLOWING}
         return values
 
     def __iter__(self) -> Iterator[Answer]:  # type: ignore[override]  # fields are of no use here
@@ -82,15 +84,43 @@ class Prediction(Settings):
         """Return the number of utterances."""
         return len(self.answers)
 
-    @computed_field  # type: ignore[prop-decorator]  # as pydantic has it
+    @computed_field(exclude_if=is_missing)  # type: ignore[prop-decorator]  # as pydantic has it
     @property
-    def overall(self) -> float:
-        """Mean of the multimodal scores, weighted by length: seconds, or words of a text."""
+    def overall(self) -> float | None:
+        """Mean of the multimodal scores, weighted by length: seconds, or words of a text.
+
+        None, and not in JSON, without sentiment.
+        """
+        values = [answer.score.value for answer in self.answers if answer.score is not None]
+        if len(values) < len(self):
+            return None
+        lengths = self._lengths
+        return sum(n * value for n, value in zip(lengths, values, strict=True)) / sum(lengths)
+
+    @computed_field(exclude_if=is_missing)  # type: ignore[prop-decorator]  # as pydantic has it
+    @property
+    def target_means(self) -> dict[str, dict[str, float]]:
+        """Mean of what is predicted of each target, weighted as ``overall``, by its classes.
+
+        That of a score has the name of the target. Means have no sets and intervals: what clips
+        say of single clips does not say how far the mean of a recording may be off.
+        """
+        return {
+            facts.name: mean_values(
+                [answer.targets[facts.name].overall for answer in self.answers],
+                self._lengths,
+                facts.name,
+            )
+            for facts in self.targets
+        }
+
+    @property
+    def _lengths(self) -> list[float]:
+        """How much each answer counts."""
         lengths = [(answer.end or 0.0) - (answer.start or 0.0) for answer in self.answers]
         if not sum(lengths):
             lengths = [float(len(answer.transcript.split()) or 1) for answer in self.answers]
-        total = sum(n * answer.score.value for n, answer in zip(lengths, self.answers, strict=True))
-        return total / sum(lengths)
+        return lengths
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as JSON would have it; ``Prediction.model_validate`` reads it back."""
@@ -117,6 +147,7 @@ class Prediction(Settings):
             scale=self.scale,
             title=f"{self.source}: {self._verdict}",
             level=self.level,
+            targets=self.targets,
             frames=[] if recording is None else self._grab(Path(recording)),
         )
         if path is not None:
@@ -124,12 +155,20 @@ class Prediction(Settings):
         return figure
 
     @property
+    def has_sentiment(self) -> bool:
+        """Whether sentiment is predicted."""
+        return self.scale is not None
+
+    @property
     def _verdict(self) -> str:
-        """The overall score in words and as a number, and whether it is uncertain."""
+        """What is predicted in words and numbers, and whether the sentiment is uncertain."""
         doubt = ""
-        if len(self) == 1 and is_uncertain(score := self.answers[0].score, self.scale):
+        score = self.answers[0].score if len(self) == 1 else None
+        if score is not None and self.scale is not None and is_uncertain(score, self.scale):
             doubt = f", but uncertain ({score.low:+.1f} to {score.high:+.1f})"
-        return f"{name_sentiment(self.overall, self.scale)} {self.overall:+.2f}{doubt}"
+        return "; ".join(
+            [*(f"{text}{doubt}" for text in _name_overall(self)), *_name_targets(self)]
+        )
 
     def _grab(self, recording: Path) -> "list[tuple[float, np.ndarray]]":
         """Return frames at which the face moved the score most: one of each utterance first."""
@@ -151,31 +190,22 @@ class Prediction(Settings):
         Columns are ``source``, ``utterance`` (from 1), ``start`` and ``end`` in seconds,
         ``transcript``, ``sentiment``, ``score``, ``low`` and ``high``; then score, low, high and
         contribution of each modality, such as ``text_score``. A number that is not there is NaN.
+        Without sentiment there are none of these but the first five. Targets have columns such as
+        ``emotion/fusion``, ``set/emotion/fusion`` and ``emotion/text/angry``.
 
         Raises:
             ConfigError: If pandas is not installed.
         """
-        return make_frame(_rows(self), _COLUMNS)
+        return make_frame(frame_rows(self), frame_columns([self]))
 
     def __repr__(self) -> str:
-        """Return the source, the overall score and the number of utterances."""
-        num = len(self)
-        return (
-            f"Prediction({self.source!r}: {name_sentiment(self.overall, self.scale)} "
-            f"{self.overall:+.2f}, {num} utterance{'s' * (num != 1)})"
-        )
+        """Return the source, what is predicted, and the number of utterances."""
+        num, words = len(self), "; ".join([*_name_overall(self), *_name_targets(self)])
+        return f"Prediction({self.source!r}: {words}, {num} utterance{'s' * (num != 1)})"
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks: self-contained, without scripts."""
-        headings = ("seconds", "said", "sentiment", "score", *(str(m) for m in Modality))
-        rows = (
-            (
-                _time_of(answer), answer.transcript, answer.score.words,
-                _format_score(answer.score),
-                *(_format_score(answer.unimodal.get(m)) for m in Modality),
-            )
-            for answer in self.answers
-        )  # fmt: skip
+        headings, rows = notebook_rows(self)
         return html_table(self.source, headings, rows, self.warnings)
 
     def write(self, path: str | Path) -> None:
@@ -192,28 +222,56 @@ class PredictionList(list[Prediction]):
         Raises:
             ConfigError: If pandas is not installed.
         """
-        return make_frame((row for prediction in self for row in _rows(prediction)), _COLUMNS)
+        rows = (row for prediction in self for row in frame_rows(prediction))
+        return make_frame(rows, frame_columns(self))
 
     def __repr__(self) -> str:
         """Return the first few sources with their scores."""
-        shown = [f"{prediction.source!r} {prediction.overall:+.2f}" for prediction in self[:_SHOWN]]
+        shown = [f"{each.source!r} {_number_or_words(each)}" for each in self[:_SHOWN]]
         more = ["..."] if len(self) > _SHOWN else []
         return f"PredictionList({len(self)}: {', '.join([*shown, *more])})"
 
     def _repr_html_(self) -> str:
         """Return a table with a row for each prediction."""
-        rows = (
-            (
-                prediction.source,
-                None if prediction.seconds is None else f"{prediction.seconds:.1f}",
-                len(prediction),
-                name_sentiment(prediction.overall, prediction.scale),
-                f"{prediction.overall:+.2f}",
-            )
-            for prediction in self
-        )
-        headings = ("source", "seconds", "utterances", "sentiment", "overall")
+        has_sentiment = any(each.has_sentiment for each in self) or not self
+        has_targets = any(each.targets for each in self)
+        headings = ["source", "seconds", "utterances"]
+        headings += ["sentiment", "overall"] * has_sentiment + ["predicted"] * has_targets
+        rows = []
+        for each in self:
+            row: list[object] = [each.source]
+            row += [None if each.seconds is None else f"{each.seconds:.1f}", len(each)]
+            if has_sentiment:
+                row += _cells_of_overall(each)
+            rows.append([*row, *(["; ".join(_name_targets(each))] * has_targets)])
         return html_table(f"{len(self)} predictions", headings, rows)
+
+
+def _cells_of_overall(prediction: Prediction) -> list[object]:
+    value, scale = prediction.overall, prediction.scale
+    if value is None or scale is None:
+        return [None, None]
+    return [name_sentiment(value, scale), f"{value:+.2f}"]
+
+
+def _name_overall(prediction: Prediction) -> list[str]:
+    """Return the overall score in words and as a number; nothing without sentiment."""
+    words = [str(cell) for cell in _cells_of_overall(prediction) if cell is not None]
+    return [" ".join(words)] if words else []
+
+
+def _number_or_words(prediction: Prediction) -> str:
+    """Return the overall score; without sentiment, what else is predicted."""
+    value = prediction.overall
+    return "; ".join(_name_targets(prediction)) if value is None else f"{value:+.2f}"
+
+
+def _name_targets(prediction: Prediction) -> list[str]:
+    """Return what is predicted of each target, in words."""
+    if len(prediction) == 1:
+        own = prediction.answers[0].targets
+        return [summarise_value(facts, own[facts.name].overall) for facts in prediction.targets]
+    return [describe_means(name, means) for name, means in prediction.target_means.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,31 +303,6 @@ def attempt(path: Path, predict: Callable[[Path], Prediction]) -> Prediction | F
         return FailedPrediction(path, error)
 
 
-def _rows(prediction: Prediction) -> Iterator[dict[str, object]]:
-    for number, answer in enumerate(prediction.answers, start=1):
-        row: dict[str, object] = {
-            "source": prediction.source,
-            "utterance": number,
-            "start": number_or_nan(answer.start),
-            "end": number_or_nan(answer.end),
-            "transcript": answer.transcript,
-            "sentiment": answer.score.words,
-            "score": answer.score.value,
-            "low": number_or_nan(answer.score.low),
-            "high": number_or_nan(answer.score.high),
-        }
-        for modality in Modality:
-            score = answer.unimodal.get(modality)
-            if score is not None:
-                row |= {
-                    f"{modality}_score": score.value,
-                    f"{modality}_low": number_or_nan(score.low),
-                    f"{modality}_high": number_or_nan(score.high),
-                }
-            row[f"{modality}_contribution"] = number_or_nan(answer.influence.get(modality))
-        yield row
-
-
 def _frames_of(answer: Answer) -> list[tuple[float, float]]:
     """Return what a frame could show of the face: the size of an effect, and its time.
 
@@ -283,17 +316,3 @@ def _frames_of(answer: Answer) -> list[tuple[float, float]]:
         for m in answer.moments
         if m.modality is Modality.VIDEO
     ]
-
-
-def _time_of(answer: Answer) -> str:
-    if answer.start is None or answer.end is None:
-        return ""
-    return f"{answer.start:.1f} to {answer.end:.1f}"
-
-
-def _format_score(score: Score | None) -> str:
-    if score is None:
-        return ""
-    if score.low is None or score.high is None:
-        return f"{score.value:+.2f}"
-    return f"{score.value:+.2f} [{score.low:+.2f}, {score.high:+.2f}]"

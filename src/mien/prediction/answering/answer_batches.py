@@ -46,5 +46,7 @@ def answer_batch(
     answers = []
     for scores, (series, utterance) in zip(scored, batch, strict=True):
         answer = explain(network, scores, utterance, series)
-        answers.append(widen(answer, network.scale) if utterance.is_doubtful else answer)
+        if utterance.is_doubtful:
+            answer = widen(answer, network.scale, network.model.targets)
+        answers.append(answer)
     return answers

@@ -68,7 +68,11 @@ class Person:
         shares = [baseline.shares.mean() for baseline in self.baselines.values()]
         if max(shares, default=0.0) >= 0.5:
             return network
-        return replace(network, calibration=network.calibration_alone or network.calibration)
+        return replace(
+            network,
+            calibration=network.calibration_alone or network.calibration,
+            target_calibration=network.target_calibration_alone or network.target_calibration,
+        )
 
 
 def _measure(network: Network, inputs: _Inputs) -> dict[Modality, Moments]:

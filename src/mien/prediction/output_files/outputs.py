@@ -33,9 +33,6 @@ from mien.prediction.result import Prediction
 
 __all__ = ["AnswerFiles", "OutputPaths"]
 
-#: Bytes in which the line of the names of the columns ends.
-_LONGEST_HEAD = 10_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputPaths:
@@ -344,7 +341,8 @@ def _put_together(
     answered = [entry for entry in entries if not entry.failure]
     with written_beside(out) as temporary, temporary.open("wb") as target:
         if kind == "csv" and answered:
-            names, _, _ = file.read(0, _LONGEST_HEAD).partition(b"\n")
+            first = min(entry.spans[kind][0] for entry in answered)
+            names, _, _ = file.read(0, first).partition(b"\n")
             target.write(names + b"\n")
         for entry in answered:
             begin = target.tell()

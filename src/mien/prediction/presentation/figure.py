@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,7 +14,16 @@ from matplotlib.patches import Patch, Rectangle
 
 from mien.prediction.answer import Answer
 from mien.prediction.presentation.colored_words import LINE, LOWERS, RAISES, wrap_words, write_words
-from mien.prediction.presentation.strips import NAMES, draw_attention, draw_effects, label_times
+from mien.prediction.presentation.strips import (
+    DASHES,
+    NAMES,
+    draw_attention,
+    draw_effects,
+    label_times,
+)
+from mien.prediction.presentation.target_strips import make_target_strips
+from mien.prediction.target_answers.target_answer import TargetFacts
+from mien.prediction.target_answers.target_words import summarise_value
 from mien.reports.figures.style import COLOURS, INK, MUTED, make_figure, style_axes
 from mien.reports.figures.words import keep_printable
 from mien.reports.text import clock
@@ -32,14 +41,9 @@ _GAP: Final = 0.12
 _FRAMES: Final = 1.15
 #: Words are written out for so many utterances; more would not be read.
 _MOST_WRITTEN: Final = 14
+_LONGEST_TITLE: Final = 100
 _MANY: Final = 60  # utterances whose lines must be thin
 _BAND: Final = "#22222222"
-#: How the line of a modality is broken, so that it is told from others without its colour.
-_DASHES: Final[dict[Modality, Literal["-", "--", ":"]]] = {
-    Modality.TEXT: "-",
-    Modality.AUDIO: "--",
-    Modality.VIDEO: ":",
-}
 #: The darkest colour is that of the largest effect, or of this share of the end of the scale.
 _FULL: Final = 0.1
 _SENTIMENTS: Final = (
@@ -56,16 +60,19 @@ class _Row:
     height: float
     draw: Callable[[Axes], None]
     has_times: bool = True
+    title: str = ""
+    title_height: float = 0.0
 
 
 def draw_timeline(
     answers: Sequence[Answer],
     *,
     seconds: float | None,
-    scale: Scale,
+    scale: Scale | None,
     title: str,
     level: float | None,
     frames: Sequence[Frame] = (),
+    targets: Sequence[TargetFacts] = (),
 ) -> Figure:
     """Draw a prediction.
 
@@ -77,21 +84,23 @@ def draw_timeline(
     Args:
         answers: The answers, in the order of time.
         seconds: Length of the recording; None if there is none.
-        scale: Range of the scores.
+        scale: Range of the scores of sentiment; None if there are none.
         title: Stands above the figure.
         level: Share of annotations that should lie in the intervals.
         frames: Seconds and pictures.
+        targets: What is predicted besides; each has its place below the scores.
     """
     span = seconds if seconds else float(len(answers))
     full = _largest_effect(answers, scale)
-    rows = [_score_row(answers, scale, span, has_times=bool(seconds))]
+    rows = [] if scale is None else [_score_row(answers, scale, span, has_times=bool(seconds))]
+    rows += _target_rows(targets, answers, span, has_times=bool(seconds))
     rows += _strips(answers, span, full)
     written = list(answers) if len(answers) <= _MOST_WRITTEN else []
     measure = make_figure("", _WIDTH, 1.0)
     wrapped = [wrap_words(answer, measure, _WIDTH - 2 * _MARGIN - 0.4) for answer in written]
     top = 0.95 + _FRAMES * bool(frames)
     words_height = sum(len(lines) * LINE + 0.32 for lines in wrapped)
-    height = top + sum(row.height + _GAP for row in rows) + 0.7 + words_height
+    height = top + sum(row.title_height + row.height + _GAP for row in rows) + 0.7 + words_height
     figure = make_figure("", _WIDTH, height)
     figure.set_layout_engine("none")
     _draw_head(figure, answers, title, level)
@@ -101,7 +110,7 @@ def draw_timeline(
     _write_key(figure, written, at)
     at -= 0.25
     for number, (answer, lines) in enumerate(zip(written, wrapped, strict=True), start=1):
-        _write_head(figure, answer, at, number if len(answers) > 1 else None)
+        _write_head(figure, answer, at, number if len(answers) > 1 else None, targets)
         at -= 0.24
         for line in lines:
             axes = _add_axes(figure, _MARGIN + 0.2, at, _WIDTH - 2 * _MARGIN - 0.2, LINE)
@@ -112,12 +121,13 @@ def draw_timeline(
     return figure
 
 
-def _largest_effect(answers: Sequence[Answer], scale: Scale) -> float:
+def _largest_effect(answers: Sequence[Answer], scale: Scale | None) -> float:
     """Return the effect that has the darkest colour, the same in all parts of a figure."""
     effects = [abs(word.effect or 0.0) for answer in answers for word in answer.words]
     series = [steps for answer in answers for steps in answer.steps.values()]
     effects += [abs(window.effect) for steps in series for window in steps.windows]
-    return max(_FULL * max(abs(scale.low), abs(scale.high)), *effects, 1e-6)
+    least = 0.0 if scale is None else _FULL * max(abs(scale.low), abs(scale.high))
+    return max(least, *effects, 1e-6)
 
 
 def _score_row(answers: Sequence[Answer], scale: Scale, span: float, *, has_times: bool) -> _Row:
@@ -126,6 +136,17 @@ def _score_row(answers: Sequence[Answer], scale: Scale, span: float, *, has_time
         return _Row(height, partial(_draw_dots, answer=answers[0], scale=scale), has_times=False)
     draw = partial(_draw_scores, answers=answers, scale=scale, span=span, has_times=has_times)
     return _Row(_SCORES, draw, has_times=has_times)
+
+
+def _target_rows(
+    targets: Sequence[TargetFacts], answers: Sequence[Answer], span: float, *, has_times: bool
+) -> list[_Row]:
+    spans = [_span_of(answer, index) for index, answer in enumerate(answers)]
+    strips = make_target_strips(targets, answers, spans, span, has_times=has_times)
+    return [
+        _Row(each.height, each.draw, each.has_times, each.title, each.title_height)
+        for each in strips
+    ]
 
 
 def _strips(answers: Sequence[Answer], span: float, full: float) -> list[_Row]:
@@ -147,8 +168,13 @@ def _draw_rows(figure: Figure, rows: Sequence[_Row], top: float) -> float:
     """Draw one row below the other, with times under the lowest, and return where they end."""
     timed = [index for index, row in enumerate(rows) if row.has_times]
     for index, row in enumerate(rows):
+        top -= row.title_height
         axes = _add_axes(figure, _LABELS, top, _WIDTH - _LABELS - _MARGIN, row.height)
         row.draw(axes)
+        if row.title:
+            axes.set_title(
+                keep_printable(row.title), loc="left", fontsize=9, color=INK, parse_math=False
+            )
         if timed and index == timed[-1]:
             axes.tick_params(labelbottom=True)
         top -= row.height + _GAP + (0.25 if not row.has_times else 0.0)
@@ -166,16 +192,17 @@ def _add_axes(figure: Figure, left: float, top: float, width: float, height: flo
 def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: float | None) -> None:
     height = figure.get_figheight()
     figure.text(
-        _MARGIN / _WIDTH, 1 - 0.16 / height, keep_printable(title), va="top", fontsize=12,
+        _MARGIN / _WIDTH, 1 - 0.16 / height, _fit_title(title), va="top", fontsize=12,
         fontweight="bold", color=INK, parse_math=False,
     )  # fmt: skip
     keys: list[Any] = [Patch(color=COLOURS[Task.FUSION], label="overall")]
-    there = [m for m in Modality if any(m in answer.unimodal for answer in answers)]
+    there = [m for m in Modality if any(m in answer.present for answer in answers)]
     keys += [_key_of(m, is_line=len(answers) > 1) for m in there]
     if level is not None:
         keys.append(Patch(color=_BAND, label=f"{100 * level:g} % prediction interval"))
-    keys.append(Patch(color=RAISES, label="raises the score"))
-    keys.append(Patch(color=LOWERS, label="lowers it"))
+    if any(answer.score is not None for answer in answers):
+        keys.append(Patch(color=RAISES, label="raises the score"))
+        keys.append(Patch(color=LOWERS, label="lowers it"))
     figure.legend(
         handles=keys, loc="upper left", ncols=7,
         bbox_to_anchor=(_MARGIN / _WIDTH - 0.006, 1 - 0.45 / height),
@@ -183,12 +210,18 @@ def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: flo
     )  # fmt: skip
 
 
+def _fit_title(title: str) -> str:
+    """Cut a title where the figure ends: many targets make a long one."""
+    shown = keep_printable(title)
+    return shown if len(shown) <= _LONGEST_TITLE else f"{shown[: _LONGEST_TITLE - 1]}…"
+
+
 def _key_of(modality: Modality, *, is_line: bool) -> Any:  # noqa: ANN401  # matplotlib's
     """Return how the score of a modality alone looks: a line over time, or a dot."""
     colour, label = COLOURS[Task(modality)], f"{NAMES[modality]} alone"
     if not is_line:
         return Patch(color=colour, label=label)
-    return Line2D([], [], color=colour, linestyle=_DASHES[modality], linewidth=2.2, label=label)
+    return Line2D([], [], color=colour, linestyle=DASHES[modality], linewidth=2.2, label=label)
 
 
 def _draw_frames(figure: Figure, frames: Sequence[Frame], span: float, top: float) -> None:
@@ -210,7 +243,7 @@ def _draw_frames(figure: Figure, frames: Sequence[Frame], span: float, top: floa
 
 def _tasks_of(answer: Answer) -> list[Task]:
     """Return the scores to show: of a modality alone there is one, since both are the same."""
-    own = [Task(m) for m in answer.present]
+    own = [Task(m) for m in answer.present if m in answer.unimodal]
     return own if len(own) == 1 else [Task.FUSION, *own]
 
 
@@ -229,6 +262,8 @@ def _draw_dots(axes: Axes, *, answer: Answer, scale: Scale) -> None:
     tasks = _tasks_of(answer)
     for row, task in enumerate(tasks):
         score = answer.score if task is Task.FUSION else answer.unimodal[Modality(task)]
+        if score is None:
+            continue
         if score.low is not None and score.high is not None:
             axes.plot([score.low, score.high], [row, row], color=COLOURS[task], alpha=0.3,
                       linewidth=7, solid_capstyle="butt")  # fmt: skip
@@ -256,10 +291,9 @@ def _draw_scores(
     axes.axhline(0, color=MUTED, linewidth=0.8)
     for index, answer in enumerate(answers):
         start, end = _span_of(answer, index)
-        if answer.score.low is not None and answer.score.high is not None:
-            band = Rectangle(
-                (start, answer.score.low), end - start, answer.score.high - answer.score.low
-            )
+        score = answer.score
+        if score is not None and score.low is not None and score.high is not None:
+            band = Rectangle((start, score.low), end - start, score.high - score.low)
             band.set(facecolor=COLOURS[Task.FUSION], alpha=0.12, linewidth=0)
             axes.add_patch(band)
         _draw_levels(axes, answer, (start, end), is_dense=len(answers) > _MANY)
@@ -274,12 +308,13 @@ def _draw_scores(
 
 def _draw_levels(axes: Axes, answer: Answer, span: tuple[float, float], *, is_dense: bool) -> None:
     """Draw the scores of an utterance; those of the modalities stay visible on the overall one."""
-    axes.plot(span, [answer.score.value] * 2, color=COLOURS[Task.FUSION],
-              linewidth=2.5 if is_dense else 4.5, solid_capstyle="butt", clip_on=False)  # fmt: skip
+    for score in () if answer.score is None else (answer.score,):
+        axes.plot(span, [score.value] * 2, color=COLOURS[Task.FUSION], solid_capstyle="butt",
+                  linewidth=2.5 if is_dense else 4.5, clip_on=False)  # fmt: skip
     for modality, score in answer.unimodal.items():
         axes.plot(span, [score.value] * 2, color=COLOURS[Task(modality)],
                   linewidth=1.0 if is_dense else 1.8, solid_capstyle="butt", dash_capstyle="butt",
-                  linestyle="-" if is_dense else _DASHES[modality], clip_on=False)  # fmt: skip
+                  linestyle="-" if is_dense else DASHES[modality], clip_on=False)  # fmt: skip
 
 
 def _span_of(answer: Answer, index: int) -> tuple[float, float]:
@@ -303,14 +338,23 @@ def _write_key(figure: Figure, written: Sequence[Answer], top: float) -> None:
         )  # fmt: skip
 
 
-def _write_head(figure: Figure, answer: Answer, top: float, number: int | None) -> None:
+def _write_head(
+    figure: Figure,
+    answer: Answer,
+    top: float,
+    number: int | None,
+    targets: Sequence[TargetFacts],
+) -> None:
     """Write the line above the words of an utterance."""
-    head = f"{answer.score.words} {answer.score.value:+.2f}"
+    score = answer.score
+    parts = [] if score is None else [f"{score.words} {score.value:+.2f}"]
+    parts += [summarise_value(facts, answer.targets[facts.name].overall) for facts in targets]
+    head = "   ".join(keep_printable(part) for part in parts)
     if number is not None and answer.start is not None and answer.end is not None:
         head = f"{clock(answer.start)} to {clock(answer.end)}   {head}"
     why = [f"{a} and {b} disagree" for a, b in answer.conflicts]
     why += [*answer.notes, *(f"no {m}: {reason}" for m, reason in answer.absent.items())]
     figure.text(
         _MARGIN / _WIDTH, top / figure.get_figheight(), "   ".join([head, *why])[:170], va="top",
-        fontsize=9, fontweight="bold" if not why else "normal", color=INK, parse_math=False,
+        fontsize=9, fontweight="normal" if why or targets else "bold", color=INK, parse_math=False,
     )  # fmt: skip

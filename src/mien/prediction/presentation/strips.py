@@ -1,7 +1,7 @@
 """Voice and face over time in a picture: effects of stretches on the score, and attention."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -15,10 +15,17 @@ from mien.reports.figures.style import COLOURS, INK, MUTED
 from mien.reports.text import clock
 from mien.types import Modality, Task
 
-__all__ = ["NAMES", "draw_attention", "draw_effects", "label_times"]
+__all__ = ["DASHES", "NAMES", "draw_attention", "draw_effects", "label_times"]
 
 #: Modalities as people name them.
 NAMES: Final = {Modality.TEXT: "text", Modality.AUDIO: "voice", Modality.VIDEO: "face"}
+
+#: How the line of a modality is broken, so that it is told from others without its colour.
+DASHES: Final[dict[Modality, Literal["-", "--", ":"]]] = {
+    Modality.TEXT: "-",
+    Modality.AUDIO: "--",
+    Modality.VIDEO: ":",
+}
 
 
 def draw_effects(

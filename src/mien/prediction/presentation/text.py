@@ -10,6 +10,13 @@ from mien.files.atomic import write_text
 from mien.prediction.answer import Answer, Moment, Score
 from mien.prediction.result import Prediction
 from mien.prediction.spoken.language import name_language
+from mien.prediction.target_answers.target_words import (
+    describe_means,
+    describe_target,
+    explain_target,
+    name_columns,
+    to_columns,
+)
 from mien.reports.text import clock, clock_tenths
 from mien.types import Modality
 
@@ -29,13 +36,12 @@ _NUM_MOMENTS = 5
 _NUM_WORDS = 3
 #: What a spreadsheet would take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_COLUMNS = (
-    *("source", "utterance", "start", "end", "transcript", "sentiment", "score", "low", "high"),
+_GIVEN = ("source", "utterance", "start", "end", "transcript")
+_SCORES = (
+    *("sentiment", "score", "low", "high"),
     *(f"{m}_{what}" for m in Modality for what in ("score", "low", "high")),
-    *("absent", "conflicts", "heaviest_words", "strongest_words"),
-    *(f"{m}_contribution" for m in Modality),
-    *("notes", "warnings"),
 )
+_CONTRIBUTIONS = tuple(f"{m}_contribution" for m in Modality)
 
 
 def format_prediction(prediction: Prediction) -> str:
@@ -45,9 +51,11 @@ def format_prediction(prediction: Prediction) -> str:
 
 def format_answers(prediction: Prediction) -> str:
     """Return a headline, then every utterance with its reasons."""
-    lines = [_headline(prediction)]
+    lines, means = [_headline(prediction)], prediction.target_means.items()
+    if len(prediction) > 1:
+        lines += [_clean(describe_means(name, own)) for name, own in means]
     for number, answer in enumerate(prediction.answers, start=1):
-        lines += ["", *_describe(answer, number if len(prediction) > 1 else None)]
+        lines += ["", *_describe(prediction, answer, number if len(prediction) > 1 else None)]
     for warning in prediction.warnings:
         lines += textwrap.wrap(f"note: {_clean(warning)}", _WIDTH, subsequent_indent="      ")
     return "\n".join(lines)
@@ -57,10 +65,12 @@ def format_legend(prediction: Prediction) -> str:
     """Return what the numbers mean, and which model they are from."""
     lines = []
     if prediction.level is not None:
+        what = "[low, high] of sentiment" if prediction.targets else "[low, high]"
         lines.append(
-            f"[low, high]: {100 * prediction.level:g} % prediction interval, calibrated on "
+            f"{what}: {100 * prediction.level:g} % prediction interval, calibrated on "
             "validation clips"
         )
+    lines += [_clean(text) for text in map(explain_target, prediction.targets) if text]
     if any(answer.influence for answer in prediction.answers):
         lines.append("contribution: the overall score minus what it would be without the modality")
     if any(moment.effect is not None for answer in prediction.answers for moment in answer.moments):
@@ -80,15 +90,17 @@ def _headline(prediction: Prediction) -> str:
         facts.append(clock(prediction.seconds))
     what = "parts" if prediction.seconds is None else "utterances"
     if len(prediction) > 1:
-        facts.append(f"{len(prediction)} {what}, mean {prediction.overall:+.2f}")
+        mean = "" if prediction.overall is None else f", mean {prediction.overall:+.2f}"
+        facts.append(f"{len(prediction)} {what}{mean}")
     if prediction.speech is not None and prediction.speech.language:
         facts.append(f"spoken in {name_language(prediction.speech.language)}")
-    low, high = prediction.scale
-    facts.append(f"scale {low:g} to {high:g}")
-    return f"{_clean(prediction.source)}   {', '.join(facts)}"
+    if prediction.scale is not None:
+        low, high = prediction.scale
+        facts.append(f"scale {low:g} to {high:g}")
+    return f"{_clean(prediction.source)}   {', '.join(facts)}".rstrip()
 
 
-def _describe(answer: Answer, number: int | None) -> Iterator[str]:
+def _describe(prediction: Prediction, answer: Answer, number: int | None) -> Iterator[str]:
     if number is not None:
         yield f"{number}. {_span(answer)}".rstrip()
     if answer.transcript:
@@ -96,9 +108,7 @@ def _describe(answer: Answer, number: int | None) -> Iterator[str]:
         yield from textwrap.wrap(quoted, _WIDTH, initial_indent="  ", subsequent_indent="   ")
     if answer.confidence is not None:
         yield f"   recognised with a confidence of {100 * answer.confidence:.0f} %"
-    yield f"  {answer.score.words:20} {_number(answer.score)}"
-    for modality in Modality:
-        yield from _describe_modality(answer, modality)
+    yield from _describe_values(prediction, answer)
     for first, second in answer.conflicts:
         yield f"    {first} and {second} disagree"
     moved = [_moment(moment) for moment in answer.moments if moment.effect is not None]
@@ -106,6 +116,19 @@ def _describe(answer: Answer, number: int | None) -> Iterator[str]:
         yield from _wrap(f"moved the score most: {', '.join(moved[:_NUM_MOMENTS])}")
     for note in answer.notes:
         yield from _wrap(f"note: {_clean(note)}")
+
+
+def _describe_values(prediction: Prediction, answer: Answer) -> Iterator[str]:
+    """Return the lines of sentiment and of targets; of modalities that lack, the reason once."""
+    if answer.score is not None:
+        yield f"  {answer.score.words:20} {_number(answer.score)}"
+        for modality in Modality:
+            yield from _describe_modality(answer, modality)
+    for facts in prediction.targets:
+        yield from map(_clean, describe_target(facts, answer.targets[facts.name]))
+    if answer.score is None:
+        for modality in answer.absent:
+            yield from _describe_modality(answer, modality)
 
 
 def _describe_modality(answer: Answer, modality: Modality) -> Iterator[str]:
@@ -154,9 +177,15 @@ def to_rows(prediction: Prediction) -> list[list[str]]:
 
     Scores and contributions have six digits; what is not there is empty. ``heaviest_words`` have
     the most attention, ``strongest_words`` the largest effect on the score. Text that a spreadsheet
-    would take for a formula begins with an apostrophe.
+    would take for a formula begins with an apostrophe. Columns of scores are there if sentiment is
+    predicted, and those of targets, as ``name_columns`` names them, if there are any.
     """
-    rows = [list(_COLUMNS)]
+    targets = name_columns(prediction.targets)
+    with_scores = prediction.has_sentiment
+    names = [*_GIVEN, *(_SCORES if with_scores else ()), "absent"]
+    names += ["conflicts"] * with_scores + ["heaviest_words"]
+    names += ["strongest_words", *_CONTRIBUTIONS] if with_scores else []
+    rows = [[*names, "notes", "warnings", *(_cell(name) for name in targets)]]
     for number, answer in enumerate(prediction.answers, start=1):
         cells: list[object] = [
             prediction.source,
@@ -165,18 +194,19 @@ def to_rows(prediction: Prediction) -> list[list[str]]:
             answer.end,
             answer.transcript,
         ]
-        cells += [answer.score.words, *_cells(answer.score)]
-        for modality in Modality:
-            cells += _cells(answer.unimodal.get(modality))
+        if with_scores:
+            cells += ["" if answer.score is None else answer.score.words, *_cells(answer.score)]
+            for modality in Modality:
+                cells += _cells(answer.unimodal.get(modality))
         cells.append("; ".join(f"{m}: {why}" for m, why in answer.absent.items()))
-        cells.append("; ".join(f"{a} and {b}" for a, b in answer.conflicts))
-        cells += [
-            _heaviest(answer),
-            _strongest(answer),
-            *(answer.influence.get(m) for m in Modality),
-        ]
+        if with_scores:
+            cells.append("; ".join(f"{a} and {b}" for a, b in answer.conflicts))
+        cells.append(_heaviest(answer))
+        if with_scores:
+            cells += [_strongest(answer), *(answer.influence.get(m) for m in Modality)]
         cells += ["; ".join(answer.notes), "; ".join(prediction.warnings)]
-        rows.append([_cell(value) for value in cells])
+        own = to_columns(prediction.targets, answer.targets)
+        rows.append([_cell(value) for value in [*cells, *(own.get(name) for name in targets)]])
     return rows
 
 

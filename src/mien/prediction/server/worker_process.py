@@ -11,10 +11,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from pydantic import Field
+
 from mien.config import Settings
 from mien.errors import MienError
 from mien.prediction.answer import ModelFacts
 from mien.prediction.result import Prediction
+from mien.prediction.target_answers.target_answer import TargetFacts, is_missing
 from mien.types import Scale
 
 if TYPE_CHECKING:
@@ -70,12 +73,14 @@ class Loaded(Settings):
 
     Attributes:
         model: Which it is.
-        scale: Range of its scores.
+        scale: Range of its scores of sentiment; None if it predicts none.
+        targets: What it predicts besides sentiment; not in JSON if there is nothing.
         is_shipped: Whether it is the model that comes with the package, of which there is a card.
     """
 
     model: ModelFacts
-    scale: Scale
+    scale: Scale | None
+    targets: tuple[TargetFacts, ...] = Field(default=(), exclude_if=is_missing)
     is_shipped: bool = False
 
 
@@ -198,12 +203,21 @@ def _load(connection: Connection, loader: str, model: Path | None) -> ServedMode
     try:
         served: ServedModel = getattr(import_module(module), name)(model)
         served.make_ready()
-        facts, scale = served.network.facts, served.network.scale
-        connection.send(Loaded(model=facts, scale=scale, is_shipped=model is None))
+        connection.send(_describe(served.network, is_shipped=model is None))
     except MienError as error:
         connection.send(Failure(detail=str(error)))
         return None
     return served
+
+
+def _describe(network: _Network, *, is_shipped: bool) -> Loaded:
+    """Return what a network predicts; one that knows no targets predicts sentiment alone."""
+    return Loaded(
+        model=network.facts,
+        scale=getattr(network, "sentiment_scale", network.scale),
+        targets=getattr(network, "targets", ()),
+        is_shipped=is_shipped,
+    )
 
 
 def answer_job(

@@ -14,7 +14,8 @@ from mien.prediction.explain import Token
 from mien.prediction.network import Network
 from mien.prediction.spoken.language import Doubt, find_doubt, name_language
 from mien.prediction.spoken.transcripts import find_words
-from mien.types import Modality, Scale
+from mien.prediction.target_answers.answer_targets import widen_targets
+from mien.types import Modality, Scale, Target
 
 __all__ = ["TextRead", "count_notes", "read_text", "widen"]
 
@@ -124,18 +125,24 @@ def count_notes(notes: Sequence[Sequence[str]], what: str) -> tuple[str, ...]:
     return tuple(f"{num} of {len(notes)} {what}: {note}" for note, num in counted.items())
 
 
-def widen(answer: Answer, scale: Scale) -> Answer:
+def widen(answer: Answer, scale: Scale, targets: Sequence[Target] = ()) -> Answer:
     """Return an answer whose scores that rest on the text may lie anywhere on the scale.
 
-    The text then disagrees with nothing.
+    The text then disagrees with nothing. Of targets nothing is ruled out.
     """
     unimodal = {
         m: _widen(score, scale) if m is Modality.TEXT else score
         for m, score in answer.unimodal.items()
     }
     conflicts = tuple(pair for pair in answer.conflicts if Modality.TEXT not in pair)
-    fused = _widen(answer.score, scale)
-    return answer.model_copy(update={"score": fused, "unimodal": unimodal, "conflicts": conflicts})
+    return answer.model_copy(
+        update={
+            "score": None if answer.score is None else _widen(answer.score, scale),
+            "unimodal": unimodal,
+            "conflicts": conflicts,
+            "targets": widen_targets(answer.targets, targets),
+        }
+    )
 
 
 def _widen(score: Score, scale: Scale) -> Score:

@@ -1,5 +1,6 @@
 // Moments of a recording: those that moved the score most, and those with most attention; with the word and the frame.
 import { MODALITIES, NAMES, clock, make, signed } from "./parts.js";
+import { restsOn } from "./targets.js";
 
 const MOST_MOVED = 5;
 const MOST_ATTENDED = 3;
@@ -13,7 +14,7 @@ export class Moments {
     this.words = prediction.answers.flatMap((one) => one.words.filter((word) => word.start !== null));
     this.seek = seek;
     this.isClosed = false;
-    const seen = prediction.answers.some((one) => one.unimodal.video);
+    const seen = prediction.answers.some((one) => restsOn(one, "video"));
     this.media = seen ? media : null;
     this.stills = [];
     const moved = this.#rows(prediction, mostMoved);
@@ -25,7 +26,7 @@ export class Moments {
     }
     if (attended.length) {
       parts.push(make("h2", {}, "What got the most attention"), ...attended,
-        make("p", { class: "quiet small" }, "Each number is attention as a multiple of the average. Attention shows where the model looked; it does not explain the score."));
+        make("p", { class: "quiet small" }, `Each number is attention as a multiple of the average. Attention shows where the model looked; it does not explain ${prediction.scale ? "the score" : "what is predicted"}.`));
     }
     this.element = parts.length ? make("section", { class: "card moments", "aria-label": "Moments" }, ...parts) : null;
     if (this.media && this.stills.length) this.#take();

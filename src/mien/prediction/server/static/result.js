@@ -4,6 +4,7 @@ import { Moments, describeWeight } from "./moments.js";
 import { MODALITIES, NAMES, clock, draw, isUncertain, make, nameSentiment, overall, signed } from "./parts.js";
 import { Player } from "./player.js";
 import { dots, gauge } from "./scores.js";
+import { factsOf, headlineOf, restsOn, targetCards, wordsOf } from "./targets.js";
 import { Timeline } from "./timeline.js";
 
 let shown = null;
@@ -27,9 +28,9 @@ export function showResult(place, prediction, { media, ticket, loaded }) {
   const moments = new Moments(prediction, media, seek);
   shown = { timeline, player, downloads, moments };
   place.classList.toggle("text-only", !isTimed);
-  place.append(head(prediction, downloads.element, loaded));
+  place.append(head(prediction, downloads.element, loaded), ...targetCards(prediction, seek));
   if (timeline) {
-    const curves = prediction.answers.length > 1 ? legend(prediction, timeline) : null;
+    const curves = prediction.answers.length > 1 && prediction.scale ? legend(prediction, timeline) : null;
     place.append(make("section", { class: "card", "aria-label": "Over time" }, player?.element ?? null, curves, timeline.svg, hint(prediction)));
   }
   const said = make("section", { class: "card" }, ...titleOfWords(prediction, isTimed), list.element);
@@ -52,8 +53,9 @@ export function closeResult(place) {
 function head(prediction, downloads, loaded) {
   const { answers, scale, source, seconds } = prediction;
   const one = answers.length === 1 ? answers[0] : null;
-  const value = one?.score.value ?? overall(prediction);
-  const words = one?.score.words ?? nameSentiment(value, scale);
+  const value = scale ? one?.score.value ?? overall(prediction) : null;
+  const words = scale ? one?.score.words ?? nameSentiment(value, scale) : null;
+  const others = headlineOf(prediction);
   const size = seconds === null ? "" : ` · ${clock(seconds)}`;
   const language = prediction.speech?.language;
   const spoken = language ? ` · spoken in ${new Intl.DisplayNames(["en"], { type: "language" }).of(language)}` : "";
@@ -64,10 +66,11 @@ function head(prediction, downloads, loaded) {
     make("div", { class: "row spread" },
       make("div", { class: "head" },
         make("p", { class: "quiet small source" }, name + size + spoken),
-        make("p", { class: "verdict" }, words, doubt(one?.score, scale), " ", make("span", { class: "number" }, `${signed(value)} on a scale from ${signed(scale[0], 0)} to ${signed(scale[1], 0)}`))),
+        scale ? make("p", { class: "verdict" }, words, doubt(one?.score, scale), " ", make("span", { class: "number" }, `${signed(value)} on a scale from ${signed(scale[0], 0)} to ${signed(scale[1], 0)}`)) : null,
+        ...others.map((text) => make("p", { class: scale ? "verdict small-verdict" : "verdict" }, text))),
       downloads),
-    isSplit ? dots(one, scale) : gauge(value, one?.score ?? null, scale),
-    make("p", { class: "quiet small" }, explain(prediction, one)),
+    scale ? (isSplit ? dots(one, scale) : gauge(value, one?.score ?? null, scale)) : null,
+    scale ? make("p", { class: "quiet small" }, explain(prediction, one)) : null,
     isSplit ? make("p", { class: "quiet small" }, "Contribution: the overall score minus what it would be without the modality. Contributions need not add up to the overall score.") : null,
     notes.length ? make("ul", { class: "notes" }, ...notes.map((note) => make("li", {}, note))) : null,
     describeModel(prediction.model, loaded));
@@ -109,11 +112,11 @@ function describeModel(model, loaded) {
     loaded?.is_shipped ? make("a", { href: "/model-card" }, "Model card") : null);
 }
 
-function titleOfWords({ answers }, isTimed) {
+function titleOfWords({ answers, scale }, isTimed) {
   const words = answers.flatMap((one) => one.words);
   const parts = [];
   if (words.some((word) => word.effect !== null)) parts.push("Blue words raise the overall score, red words lower it: the score minus what it would be without them.");
-  if (words.some((word) => word.weight !== null)) parts.push("Underlined: attention above the average, which does not explain a score.");
+  if (words.some((word) => word.weight !== null)) parts.push(`Underlined: attention above the average, which does not explain ${scale ? "a score" : "what is predicted"}.`);
   const timed = answers.some((one) => one.transcript) ? "What is said" : "Piece by piece";
   const title = make("h2", {}, isTimed ? timed : "The words");
   return parts.length ? [title, make("p", { class: "quiet small" }, parts.join(" "))] : [title];
@@ -135,17 +138,18 @@ function swatch(task) {
 function hint(prediction) {
   const isMany = prediction.answers.length > 1;
   const isMarked = prediction.answers.some((one) => one.conflicts.length);
-  const band = prediction.level === null || !isMany ? "" : `The grey band is the ${percent(prediction)} prediction interval of the overall score. `;
+  const band = prediction.level === null || !isMany || !prediction.scale ? "" : `The grey band is the ${percent(prediction)} prediction interval of the overall score. `;
   const marks = isMarked && isMany ? "A triangle on top: the intervals of two modalities do not overlap. " : "";
   const isDrawn = prediction.answers.some((one) => Object.keys(one.steps).length);
-  const bars = isDrawn ? "Bars upwards: this stretch of voice or face raises the overall score; downwards: it lowers it. Below them: attention above the average. " : "";
+  const bars = !isDrawn ? "" : prediction.scale ? "Bars upwards: this stretch of voice or face raises the overall score; downwards: it lowers it. Below them: attention above the average. " : "Coloured: attention above the average. ";
   return make("p", { class: "quiet small" }, `${band}${marks}${bars}Click, or use the arrow keys, to go to a time.`);
 }
 
 class Utterances {
   constructor(prediction, seek) {
+    this.prediction = prediction;
     this.answers = prediction.answers;
-    this.most = Math.max(0.1 * Math.max(...prediction.scale.map(Math.abs)), ...prediction.answers.flatMap((one) => one.words.map((word) => Math.abs(word.effect ?? 0))));
+    this.most = Math.max(0.1 * Math.max(...(prediction.scale ?? [1]).map(Math.abs)), ...prediction.answers.flatMap((one) => one.words.map((word) => Math.abs(word.effect ?? 0))));
     this.words = [];
     this.current = -1;
     this.items = prediction.answers.map((one) => this.#item(one, seek));
@@ -173,11 +177,20 @@ class Utterances {
 
   #item(one, seek) {
     const when = one.start === null ? null : make("button", { type: "button", class: "when", onclick: () => seek(one.start) }, `${clock(one.start)}–${clock(one.end)}`);
-    const low = one.score.low;
-    const range = low === null ? "" : ` (${signed(low, 1)} to ${signed(one.score.high, 1)})`;
+    const isAlone = this.answers.length === 1;
     return make("li", {}, when, make("div", { class: "what" }, ...this.#shade(one)),
-      make("div", { class: "how" }, one.score.words, make("small", {}, signed(one.score.value) + range)),
-      make("div", { class: "facts" }, ...facts(one, this.answers.length === 1)));
+      make("div", { class: "how" }, ...this.#verdict(one)),
+      make("div", { class: "facts" }, ...facts(one, isAlone), ...(isAlone ? [] : factsOf(this.prediction, one))));
+  }
+
+  /** The sentiment of an utterance; without sentiment, the first of what is predicted. */
+  #verdict(one) {
+    if (!one.score) {
+      const [first] = this.prediction.targets;
+      return [wordsOf(first, one.targets[first.name].overall)];
+    }
+    const { low, high, value, words } = one.score;
+    return [words, make("small", {}, signed(value) + (low === null ? "" : ` (${signed(low, 1)} to ${signed(high, 1)})`))];
   }
 
   #shade(one) {
@@ -194,14 +207,14 @@ class Utterances {
 }
 
 function facts(one, isAlone) {
-  const isShort = Object.keys(one.unimodal).length < 2; // its score is the overall one
+  const isShort = MODALITIES.filter((m) => restsOn(one, m)).length < 2; // its score is the overall one
   const there = MODALITIES.filter((m) => one.unimodal[m] && !isAlone && !isShort).map((m) => {
     const score = one.unimodal[m];
     const range = score.low === null ? "" : ` (${signed(score.low, 1)} to ${signed(score.high, 1)})`;
     const share = one.influence[m] === undefined ? "" : `, contribution ${signed(one.influence[m])}`;
     return make("span", { class: m }, make("b", {}, NAMES[m]), ` ${score.words} ${signed(score.value)}${range}${share}`);
   });
-  const only = isShort ? MODALITIES.filter((m) => one.unimodal[m]).map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), " only")) : [];
+  const only = isShort ? MODALITIES.filter((m) => restsOn(one, m)).map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), " only")) : [];
   const gone = MODALITIES.filter((m) => one.absent[m]).map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` absent: ${one.absent[m]}`));
   const sure = one.confidence == null ? [] : [make("span", {}, `words recognised with a confidence of ${Math.round(100 * one.confidence)} %`)];
   const warnings = isAlone ? [] : [...clashes(one), ...one.notes].map((note) => make("span", { class: "clash-note" }, note));

@@ -15,10 +15,10 @@ export class Timeline {
     this.prediction = prediction;
     this.onSeek = onSeek;
     this.end = Math.max(prediction.seconds ?? 0, ...prediction.answers.map((one) => one.end ?? 0), 0.1);
-    this.tall = prediction.answers.length > 1 ? HEIGHT : 0; // scores of one utterance are no curve
+    this.tall = prediction.answers.length > 1 && prediction.scale ? HEIGHT : 0; // scores of one utterance are no curve
     this.top = this.tall ? TOP.curves : TOP.strips;
     const windows = prediction.answers.flatMap((one) => Object.values(one.steps).flatMap((steps) => steps.windows));
-    this.most = Math.max(0.03 * Math.max(...prediction.scale.map(Math.abs)), ...windows.map((window) => Math.abs(window.effect)));
+    this.most = Math.max(0.03 * Math.max(...(prediction.scale ?? [1]).map(Math.abs)), ...windows.map((window) => Math.abs(window.effect)));
     this.hidden = new Set();
     this.position = 0;
     this.svg = draw("svg", {
@@ -87,7 +87,7 @@ export class Timeline {
   }
 
   #grid(bottom) {
-    const [low, high] = this.prediction.scale;
+    const [low, high] = this.prediction.scale ?? [0, 0];
     const parts = [];
     const levels = [low, low / 2, 0, high / 2, high].filter((v, i, all) => v >= low && all.indexOf(v) === i);
     for (const value of this.tall ? levels : []) {

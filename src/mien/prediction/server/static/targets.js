@@ -1,0 +1,161 @@
+// What is predicted besides sentiment, such as emotion: probabilities with sets, values with intervals, over time.
+import { MODALITIES, NAMES, clock, draw, make } from "./parts.js";
+
+const MOST_SHOWN = 8; // classes; of more, the largest
+const CELL = 18;
+const EDGE = 3; // percent of the width left free at either end
+
+/** What is predicted in words, for a headline: of a single utterance its set, of several the largest mean. */
+export function headlineOf(prediction) {
+  const one = prediction.answers.length === 1 ? prediction.answers[0] : null;
+  return (prediction.targets ?? []).map((target) => {
+    if (one) return `${target.name}: ${wordsOf(target, one.targets[target.name].overall)}`;
+    const [name, value] = ranked(prediction.target_means[target.name])[0];
+    return target.kind === "score" ? `${target.name}: ${number(value)} on average` : `${target.name}: most ${name}, ${number(value)} on average`;
+  });
+}
+
+/** A value in words, with its level. */
+export function wordsOf(target, value) {
+  if (value.kind === "score") return levelOf(target, value);
+  if (value.kind === "intensities") {
+    const [name] = ranked(numbersOf(target, value))[0];
+    return `most ${name} ${levelOf(target, value.levels[name])}`;
+  }
+  return value.words + share(target);
+}
+
+/** A card for each target: bars of a single utterance, means and a strip over time of several. */
+export function targetCards(prediction, seek) {
+  const { answers } = prediction;
+  return (prediction.targets ?? []).map((target) => {
+    const only = answers.length === 1 ? answers[0].targets[target.name] : null;
+    const parts = only ? [bars(target, only)] : over(prediction, target, seek);
+    return make("section", { class: "card target", "aria-label": target.name },
+      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, wordsOf(target, only.overall)) : null, ...parts,
+      make("p", { class: "quiet small" }, explain(target, only)));
+  });
+}
+
+/** What each modality says of each target of an utterance, for the list of utterances. */
+export function factsOf(prediction, one) {
+  return (prediction.targets ?? []).flatMap((target) => {
+    const answer = one.targets[target.name];
+    const there = MODALITIES.filter((m) => answer.unimodal[m]);
+    const own = there.length > 1 ? there.map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` ${wordsOf(target, answer.unimodal[m])}`)) : [];
+    return [make("span", { class: "fusion" }, make("b", {}, target.name), ` ${wordsOf(target, answer.overall)}`), ...own];
+  });
+}
+
+/** Whether an answer rests on a modality. */
+export function restsOn(one, modality) {
+  return Boolean(one.unimodal[modality]) || Object.values(one.targets ?? {}).some((answer) => answer.unimodal[modality]);
+}
+
+function explain(target, only) {
+  if (target.level === null) return "The model was not calibrated for it, so there is no set and no interval.";
+  const percent = `${Math.round(100 * target.level)} %`;
+  if (target.kind === "class") return `${only ? "Dark bars" : "Framed"}: classes that cannot be ruled out. In ${percent} of clips like those of validation the annotated class is among them; where the model cannot tell, that is all of them.`;
+  if (target.kind === "labels") return `${only ? "Dark bars" : "Framed"}: labels that are there or may be. Each label is right in ${percent} of clips like those of validation.`;
+  return only ? `${percent} prediction interval, calibrated on validation clips.` : `The list of utterances has the ${percent} prediction interval of each.`;
+}
+
+function bars(target, answer) {
+  const numbers = numbersOf(target, answer.overall);
+  const names = largest(target, numbers);
+  const open = openOf(answer.overall);
+  const there = MODALITIES.filter((m) => answer.unimodal[m]);
+  const own = Object.fromEntries(there.map((m) => [m, numbersOf(target, answer.unimodal[m])]));
+  const at = place(target);
+  const rows = names.flatMap((name) => {
+    const level = target.scale ? (answer.overall.levels?.[name] ?? answer.overall) : null;
+    const state = open === null || open.has(name) ? "open" : "closed";
+    const label = `${name}: ${level ? levelOf(target, level) : number(numbers[name])}${open === null ? "" : open.has(name) ? ", cannot be ruled out" : ", ruled out"}`;
+    return [
+      make("b", {}, name),
+      make("span", {}, level ? levelOf(target, level) : number(numbers[name])),
+      draw("svg", { class: "rail-of fusion", role: "img", "aria-label": label },
+        draw("line", { class: "rail", x1: at(at.low), x2: at(at.high), y1: 12, y2: 12 }),
+        ...(level ? span(level, at) : [draw("line", { class: `bar ${state}`, x1: at(0), x2: at(numbers[name]), y1: 12, y2: 12 })]),
+        ...there.map((m) => draw("circle", { class: m, cx: at(own[m][name]), cy: 12, r: 4 }, draw("title", {}, `${NAMES[m]} alone: ${number(own[m][name])}`)))),
+    ];
+  });
+  const left = Object.keys(numbers).length - names.length;
+  return make("div", {}, make("div", { class: "apart" }, ...rows),
+    left > 0 ? make("p", { class: "quiet small" }, `${left} classes with smaller values are not drawn.`) : null,
+    there.length > 1 ? make("p", { class: "quiet small keys" }, ...there.flatMap((m) => [make("span", { class: m }, make("b", {}, "●")), ` ${NAMES[m]} alone: ${wordsOf(target, answer.unimodal[m])}. `])) : null);
+}
+
+/** Means, and a strip with a column for each utterance. */
+function over(prediction, target, seek) {
+  const means = prediction.target_means[target.name];
+  const names = largest(target, means);
+  const { low, high } = ends(target);
+  const timed = prediction.answers.every((one) => one.start !== null);
+  const span = timed ? Math.max(prediction.seconds ?? 0, ...prediction.answers.map((one) => one.end)) : prediction.answers.length;
+  const cells = prediction.answers.flatMap((one, i) => {
+    const value = one.targets[target.name].overall;
+    const numbers = numbersOf(target, value);
+    const open = openOf(value);
+    const [from, to] = timed ? [one.start, one.end] : [i, i + 1];
+    return names.map((name, row) => draw("rect", {
+      class: open?.has(name) ? "cell open" : "cell", x: `${(100 * from) / span}%`, width: `${Math.max((100 * (to - from)) / span - 0.15, 0.1)}%`, y: row * CELL + 1, height: CELL - 2,
+      "fill-opacity": (0.04 + (0.92 * (numbers[name] - low)) / (high - low)).toFixed(3), onclick: timed ? () => seek(one.start) : null,
+    }, draw("title", {}, `${timed ? `${clock(one.start)} ` : ""}${name} ${number(numbers[name])}; ${wordsOf(target, value)}`)));
+  });
+  const strip = draw("svg", { class: "strip", role: "img", height: names.length * CELL, "aria-label": `${target.name} over time; the list of utterances has its numbers` }, ...cells);
+  const labels = make("div", { class: "labels" }, ...names.map((name) => make("span", {}, make("b", {}, name), ` ${number(means[name])}`)));
+  const left = Object.keys(means).length - names.length;
+  return [make("div", { class: "strips" }, labels, strip), make("p", { class: "quiet small" },
+    `Numbers: means over the ${timed ? "utterances" : "parts"}, weighted by length; the darker a cell, the larger. ${left > 0 ? `${left} classes with smaller means are not drawn. ` : ""}Means have no sets and intervals: these hold for single clips.`)];
+}
+
+function numbersOf(target, value) {
+  if (value.kind === "score") return { [target.name]: value.value };
+  if (value.kind === "intensities") return Object.fromEntries(Object.entries(value.levels).map(([name, level]) => [name, level.value]));
+  return value.probabilities;
+}
+
+function ranked(numbers) {
+  return Object.entries(numbers).sort((a, b) => b[1] - a[1]);
+}
+
+/** The classes with the largest values, as they come in the target. */
+function largest(target, numbers) {
+  const chosen = new Set(ranked(numbers).slice(0, MOST_SHOWN).map(([name]) => name));
+  return (target.classes.length ? target.classes : [target.name]).filter((name) => chosen.has(name));
+}
+
+/** The classes that cannot be ruled out; null where that is not known. */
+function openOf(value) {
+  return value.possible ? new Set([...value.possible, ...(value.certain ?? [])]) : null;
+}
+
+function levelOf(target, { value, low, high }) {
+  if (low === null) return number(value);
+  const isOpen = low === target.scale[0] && high === target.scale[1];
+  return `${number(value)} (${number(low)} to ${number(high)}${isOpen ? ": cannot tell" : ""})`;
+}
+
+function share(target) {
+  return target.level === null ? "" : `, ${Math.round(100 * target.level)} %`;
+}
+
+function span(level, at) {
+  const interval = level.low === null ? [] : [draw("line", { class: "span", x1: at(level.low), x2: at(level.high), y1: 12, y2: 12 })];
+  return [...interval, draw("circle", { cx: at(level.value), cy: 12, r: 8 })];
+}
+
+function ends(target) {
+  const [low, high] = target.scale ?? [0, 1];
+  return { low, high };
+}
+
+function place(target) {
+  const { low, high } = ends(target);
+  return Object.assign((v) => `${EDGE + ((100 - 2 * EDGE) * (v - low)) / (high - low)}%`, { low, high });
+}
+
+function number(value) {
+  return value.toFixed(2).replace("-", "−");
+}
