@@ -313,7 +313,8 @@ def make_config(**sections):
         "device": "cpu",
         **sections.pop("train", {}),
     }
-    model = {"name": "tam_ulag", **TINY, **sections.pop("model", {})}
+    model = {"name": "tam_ulag", **sections.pop("model", {})}
+    model = {**TINY_OF.get(model["name"], TINY), **model}
     labels = {"generator": "ulag", **sections.pop("labels", {})}
     if labels["generator"] == "ulag":
         labels = {"expert_size": 4, "folds": 2, **labels}

@@ -1,19 +1,25 @@
 """What models predict besides sentiment."""
 
+import re
+from typing import Literal
+
 import pytest
 import torch
-from helpers import SIZES, TINY, make_batch, make_clip, open_up
+from helpers import SIZES, TINY, TINY_OF, make_batch, make_clip, open_up
 from targeted import EMOTION, MOODS, TARGETS, VALENCE
 
-from mien.errors import ConfigError
-from mien.models import MODELS, build_model
+from mien.models import MODELS, ModelEntry, build_model
 from mien.models.late_fusion import LateFusion
-from mien.models.model_settings import PartsConfig
-from mien.models.multitask import ModelInputs
-from mien.tensors import as_shares, reported_values
+from mien.models.model_settings import NetworkConfig, PartsConfig
+from mien.models.multitask import ModelInputs, MultimodalModel
+from mien.tensors import Output, as_shares, reported_values
 from mien.types import Modality, Task
 
 TEXT, AUDIO, VIDEO = Modality
+
+
+#: What teaches parts that learn from nothing else.
+LEARNING_OF = {"tfr_net": {"missing_share": 0.7}}
 
 
 def build(name, **facts):
@@ -21,25 +27,49 @@ def build(name, **facts):
     inputs = ModelInputs(sizes=SIZES, targets=TARGETS, **facts)
     if name == "late_fusion":
         return LateFusion(PartsConfig(**TINY), inputs).eval()
-    return build_model(MODELS[name].config(**TINY), inputs).eval()
+    tiny = {**TINY_OF.get(name, TINY), **LEARNING_OF.get(name, {})}
+    return build_model(MODELS[name].config(**tiny), inputs).eval()
 
 
+#: What models of the field read a score with, from a state; without sentiment it stays as it is.
+SCORING = re.compile(r"\b(leave|middle|output)\.|^(weights|bias)$")
+#: Models of the package's own parts.
 NAMES = ("tam_ulag", "self_mm", "late_fusion")
 
 
+def some_clips():
+    """Clips of which every modality is there and is missing."""
+    lacking = make_clip(3, 2, text=0), make_clip(4, audio=0, video=0)
+    return make_batch(make_clip(1, 3), make_clip(2, 5), *lacking)
+
+
 @pytest.mark.parametrize("has_sentiment", [True, False])
-@pytest.mark.parametrize("name", NAMES)
-def test_every_task_predicts_every_target_and_all_of_it_learns(name, has_sentiment):
-    model = open_up(build(name, has_sentiment=has_sentiment)).train()
-    output = model(make_batch(make_clip(1, 3), make_clip(2, 5)))
-    assert list(output.scores) == (list(Task) if has_sentiment else [])
+@pytest.mark.parametrize("name", [*MODELS, "late_fusion"])
+def test_every_task_of_every_model_predicts_every_target_and_all_of_it_learns(name, has_sentiment):
+    model = build(name, has_sentiment=has_sentiment).train()
+    output = model(some_clips())
+    assert list(output.scores) == (list(model.tasks) if has_sentiment else [])
     shapes = {n: {t: tuple(v.shape) for t, v in own.items()} for n, own in output.targets.items()}
-    assert shapes == {t.name: dict.fromkeys(Task, (2, t.size)) for t in TARGETS}
+    assert shapes == {t.name: dict.fromkeys(model.tasks, (4, t.size)) for t in TARGETS}
     parts = [v.square().sum() for own in output.targets.values() for v in own.values()]
-    sum([*parts, *(s.sum() for s in output.scores.values())]).backward()
-    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    absent = [n for n in idle if n.startswith("absent.")]  # no clip lacks a modality here
-    assert idle == absent
+    parts += [*(s.sum() for s in output.scores.values()), *output.terms.values()]
+    sum(parts).backward()
+    idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    stand_ins = {n for n in idle if name == "late_fusion" and n.startswith("absent.")}
+    scoring = {n for n in idle if not has_sentiment and SCORING.search(n)}
+    assert idle == stand_ins | scoring
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_targets_of_a_clip_without_a_modality_do_not_depend_on_its_company(name):
+    model, alone = open_up(build(name)), make_clip(5, 3, audio=0)
+    with torch.no_grad():
+        own = model(make_batch(alone)).targets["emotion"][Task.FUSION]
+        together = model(make_batch(make_clip(1, 6), alone)).targets["emotion"][Task.FUSION]
+        full = model(make_batch(make_clip(5, 3))).targets["emotion"][Task.FUSION]
+    torch.testing.assert_close(together[1:], own, rtol=1e-4, atol=1e-4)
+    assert own.isfinite().all()
+    assert not torch.allclose(own, full, atol=1e-3)
 
 
 def test_without_targets_a_model_has_the_parameters_that_it_always_had():
@@ -102,11 +132,29 @@ def test_values_are_probabilities_or_lie_on_the_scale():
     assert as_shares(MOODS, raw).tolist() == [[0.0, 0.0, 3.0]]
 
 
-def test_a_model_that_reads_no_targets_is_refused_where_there_are_some():
-    inputs = ModelInputs(sizes=SIZES, targets=(EMOTION, VALENCE))
-    model = build_model(MODELS["lf_dnn"].config(), inputs)
-    with pytest.raises(
-        ConfigError, match=r"'LfDnn' predicts sentiment alone, not emotion, valence; set targets"
-    ):
-        model.require_targets()
-    build("tam_ulag").require_targets()
+def test_a_model_of_another_package_with_a_forward_of_its_own_predicts_targets_too():
+    """Whatever a model computes, calling it adds what is read from the states of its tasks."""
+
+    class Own(MultimodalModel):
+        def __init__(self, config, inputs):
+            super().__init__(config, inputs, attention=None)
+            self.encoders, self.tasks = torch.nn.ModuleDict(), (Task.FUSION,)
+            self.state_sizes = {Task.FUSION: 2}
+
+        def forward(self, batch):
+            states = torch.stack([s.values.sum(dim=(1, 2)) for s in batch.sequences.values()][:2])
+            scores = {Task.FUSION: states[0]}
+            present = self.present(batch)
+            return Output(
+                scores=scores, states={Task.FUSION: states.T}, attention={}, present=present
+            )
+
+    class OwnConfig(NetworkConfig):
+        name: Literal["own"] = "own"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "own", ModelEntry(OwnConfig, Own))
+        inputs = ModelInputs(sizes=SIZES, targets=(EMOTION,), has_sentiment=False)
+        output = build_model(OwnConfig(), inputs)(some_clips())
+    assert output.targets["emotion"][Task.FUSION].shape == (4, 3)
+    assert output.scores == {}

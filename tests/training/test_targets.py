@@ -68,7 +68,7 @@ class Plan(RunListener):
 
 @pytest.mark.parametrize(
     ("name", "generator", "model"),
-    [("all", "ulag", "tam_ulag"), ("some", "distance", "self_mm"), ("none", "latent", "self_mm")],
+    [("all", "ulag", "tam_ulag"), ("some", "distance", "mlf_dnn"), ("none", "latent", "self_mm")],
 )  # fmt: skip
 def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
     stores, tmp_path, name, generator, model
@@ -378,8 +378,10 @@ def test_a_target_without_a_clip_in_train_is_refused(tmp_path):
 
 def test_a_target_without_a_clip_in_valid_is_left_out_of_the_choice(tmp_path):
     store = write_store(without(make_targeted(), "valence", ["valid"]), tmp_path / "store")
-    config = make_config(labels=COPY, targets={"use": ["emotion", "valence"]})
+    model = {"name": "misa"}  # it scores the multimodal task alone
+    config = make_config(labels=COPY, targets={"use": ["emotion", "valence"]}, model=model)
     run = train(config, store, tmp_path / "run")
+    assert set(run.seed(1).predictions("test").values["emotion"].values) == {Task.FUSION}
     assert all(math.isfinite(e["valid"]["relative_loss"]) for e in run.seed(1).epochs())
 
 

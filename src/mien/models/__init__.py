@@ -120,8 +120,10 @@ def register_model(name: str, config_class: type[NetworkConfig], model_class: ty
 
 
 def build_model(config: ModelConfig, inputs: "ModelInputs") -> "MultimodalModel":
-    """Build the model that ``config`` is the settings of."""
+    """Build the model that ``config`` is the settings of, with heads for the targets of inputs."""
     model: MultimodalModel = MODELS[config.name].model(config, inputs)
+    if model.targets:
+        model.read_targets_from(model.state_sizes)
     return model
 
 

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mien.errors import ConfigError
 from mien.models.encoders import (
     AbsentState,
     EncodedSteps,
@@ -77,9 +76,10 @@ class MultimodalModel(nn.Module):
     tried on a clip costs a pass of its own. One that scores the multimodal task alone says so in
     ``tasks``.
 
-    Further targets, such as emotions, are read from the states that ``fuse`` returns: a model gets
-    them with ``read_targets_from(state_sizes)``, once it knows how large the states of its tasks
-    are. One with a ``forward`` of its own passes what it returns through ``add_targets``.
+    Further targets, such as emotions, are read from the states of the tasks, by a layer for each:
+    whatever ``fuse`` or ``forward`` returns, calling the model adds them (``add_targets``).
+    ``build_model`` makes the layers; a model that initialises them at a certain place, or
+    reads targets in another way, does so itself with ``read_targets_from``.
 
     Args:
         config: Sizes of the parts.
@@ -179,34 +179,28 @@ class MultimodalModel(nn.Module):
         raise NotImplementedError
 
     def read_targets_from(self, state_sizes: Mapping[Task, int]) -> None:
-        """Add what reads further targets from the states of the tasks, where there are some."""
-        if self.targets:
-            self.target_heads = TargetHeads(self.targets, state_sizes)
+        """Add what reads further targets from the states of the tasks, where there are some.
 
-    def require_targets(self) -> None:
-        """Refuse a model that does not predict the targets of its inputs.
-
-        Raises:
-            ConfigError: If there are some, and it reads none.
+        What is there already stays.
         """
         if self.targets and not hasattr(self, "target_heads"):
-            raise ConfigError(
-                f"the model {type(self).__name__!r} predicts sentiment alone, not "
-                f"{', '.join(target.name for target in self.targets)}; set targets.use=[]"
-            )
+            self.target_heads = TargetHeads(self.targets, state_sizes)
 
     def add_targets(self, output: Output) -> Output:
         """Return an output with the values of further targets; without scores if there are none."""
         if not self.targets:
             return output
-        self.require_targets()
         targets = output.targets or self.target_heads(output.states)
         scores = output.scores if self.has_sentiment else {}
         return replace(output, scores=scores, targets=targets)
 
+    def __call__(self, batch: Batch) -> Output:
+        """Return scores, states, attention and the values of further targets of every clip."""
+        return self.add_targets(super().__call__(batch))
+
     def forward(self, batch: Batch) -> Output:
         """Return scores, states and attention of every clip."""
-        return self.add_targets(self.fuse(self.encode_clips(batch)))
+        return self.fuse(self.encode_clips(batch))
 
     @property
     def _fuses_apart(self) -> bool:

@@ -337,9 +337,7 @@ def build(prepared: Prepared, config: ExperimentConfig) -> MultimodalModel:
         targets=prepared.aims.targets,
         has_sentiment=prepared.aims.has_sentiment,
     )
-    model = build_model(config.model, inputs)
-    model.require_targets()
-    return model
+    return build_model(config.model, inputs)
 
 
 def fit_scales(model: MultimodalModel, dataset: ClipDataset) -> None:
