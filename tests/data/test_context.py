@@ -194,6 +194,49 @@ def test_own_tokens_are_those_without_context(store, tiny_bert):
     assert text.tokens(CLIPS[0]) == alone.tokens(CLIPS[0])
 
 
+SPEAKERS = {"a$_$10": "good", "a$_$2": "great", "a$_$9": "good", "b$_$1": "awful", "b$_$2": None}
+#: What is read behind the words of a clip, with names and with roles.
+SPOKEN = {
+    "name": {
+        "a$_$10": "great: not very good![SEP]good: i saw it[SEP]good:",
+        "a$_$9": "great: not very good![SEP]good:",
+        "a$_$2": "great:",
+        "b$_$2": "awful: awful",
+    },
+    "role": {
+        "a$_$10": "B: not very good![SEP]A: i saw it",
+        "a$_$9": "B: not very good!",
+        "a$_$2": "",
+        "b$_$2": "awful",
+    },
+}
+
+
+@pytest.mark.parametrize("form", ["name", "role"])
+def test_utterances_of_the_context_can_begin_with_who_speaks(tiny_bert, tmp_path, form):
+    material = make_material(num_clips=(len(CLIPS), 0, 0))
+    spoken = tuple(replace(clip, speaker=SPEAKERS.get(clip.id)) for clip in CLIPS)
+    corpus = replace(material.corpus, clips=spoken)
+    store = write_store(replace(material, corpus=corpus), tmp_path / "spoken")
+    config = TextEncoderConfig(name=str(tiny_bert), context=2, context_speakers=form)
+    text, tokenizer = prepare_text(store, config), AutoTokenizer.from_pretrained(tiny_bert)
+    for row, clip in enumerate(spoken):
+        if clip.id in SPOKEN[form]:
+            expected = tokenizer(clip.transcript, SPOKEN[form][clip.id] or None)["input_ids"]
+            assert text.series[row][:, 0].tolist() == expected
+    plain = prepare_text(store, TextEncoderConfig(name=str(tiny_bert), context=2))
+    mute = next(row for row, clip in enumerate(spoken) if clip.id == "a$_$4")  # no speaker, alone
+    np.testing.assert_array_equal(text.series[mute], plain.series[mute])
+
+
+def test_speakers_that_nobody_knows_are_refused(store, tiny_bert):
+    config = TextEncoderConfig(name=str(tiny_bert), context=1, context_speakers="name")
+    with pytest.raises(ConfigError, match=r"context_speakers puts .* but no clip has a speaker"):
+        prepare_text(store, config)
+    with pytest.raises(ConfigError, match="names who speaks in the context of a clip, and there i"):
+        prepare_text(store, config.model_copy(update={"context": 0}))
+
+
 @pytest.mark.parametrize(("max_tokens", "num_context"), [(36, 2), (37, 0), (40, 0)])
 def test_a_context_is_never_longer_than_the_encoder_reads(tiny_bert, max_tokens, num_context):
     """The encoder has 40 positions, of which RoBERTa and its kin would use 38."""

@@ -107,6 +107,11 @@ def check_text(store: Store, config: TextEncoderConfig) -> str | None:
             "only transcripts can be read with those around them; set both to 0, or "
             "text_encoder.input=transcript"
         )
+    if config.context_speakers != "none" and not config.reads_context:
+        raise ConfigError(
+            "setting text_encoder.context_speakers names who speaks in the context of a clip, and "
+            "there is none; set text_encoder.context=1 or more, or context_speakers=none"
+        )
     if config.input == "embeddings":
         if "text" not in store.meta.series:
             raise ConfigError(

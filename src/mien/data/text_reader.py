@@ -107,6 +107,7 @@ class TextReader:
         positions = getattr(settings, "max_position_embeddings", None) or config.max_tokens
         self.max_tokens, self._trained = min(config.max_tokens, positions), config.trained_layers
         self.num_before, self.num_after = config.context, config.context_after
+        self.context_speakers = config.context_speakers
         self._most_context, self._positions = config.context_tokens, positions
         self._rank = config.rank if config.has_adapters else None
         self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)

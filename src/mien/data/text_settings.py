@@ -32,6 +32,11 @@ class TextEncoderConfig(Settings):
             with, as a second segment; with input ``transcript`` alone.
         context_after: How many utterances after it.
         context_tokens: Most tokens of context in all; what is nearest to the clip is kept.
+        context_speakers: Whether it is told who speaks in the context: by ``name`` before each
+            utterance, that of who speaks the clip last; or by ``role``: A speaks the clip, and B,
+            C and so on are the others in its context, the nearest first. Where the store does not
+            say who speaks, nothing is put before an utterance; recordings and texts that are
+            predicted have no speakers.
     """
 
     input: Literal["transcript", "tokens", "embeddings", "none"] = "transcript"
@@ -43,6 +48,7 @@ class TextEncoderConfig(Settings):
     context: int = Field(0, ge=0)
     context_after: int = Field(0, ge=0)
     context_tokens: int = Field(128, ge=1)
+    context_speakers: Literal["none", "name", "role"] = "none"
 
     @property
     def trained_layers(self) -> int | None:

@@ -248,6 +248,8 @@ def _count_context(
     counted = " and ".join(f"{num} {side} it" for side, num in sides.items() if num)
     if counted:
         counted += f", at most {network.config.text_encoder.context_tokens} tokens of them"
+        if network.config.text_encoder.context_speakers != "none":
+            counted += "; without who speaks, which was told in training"
     yield f"utterances with which the text was read: {counted or 'none'}"
 
 

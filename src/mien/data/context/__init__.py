@@ -1,6 +1,6 @@
 """The utterances around a clip, which its text is read with.
 
 ``clip_order`` finds the order of the clips of a video, ``neighbours`` those around each of them,
-``second_segment`` makes one segment of tokens of their texts, and ``stored_context`` does so for
-all clips of a store.
+``second_segment`` makes one segment of tokens of their texts, ``turn_speakers`` puts before each of
+them who speaks, and ``stored_context`` does so for all clips of a store.
 """

@@ -3,11 +3,13 @@
 import numpy as np
 
 from mien.data.context.neighbours import find_neighbours
+from mien.data.context.turn_speakers import SpeakerMarks
 from mien.data.store import Series, Store
 from mien.data.text_reader import TextReader
 from mien.data.token_cache import read_tokens
+from mien.errors import ConfigError
 
-__all__ = ["add_context"]
+__all__ = ["add_context", "read_speakers"]
 
 
 def add_context(store: Store, reader: TextReader, own: Series) -> Series:
@@ -19,21 +21,40 @@ def add_context(store: Store, reader: TextReader, own: Series) -> Series:
         own: Token ids of the texts alone, ``(T, 1)``.
 
     Raises:
-        ConfigError: If the order of the clips of a video is not known.
+        ConfigError: If the order of the clips of a video is not known, or it is to be told who
+            speaks and no clip has a speaker.
     """
     around = find_neighbours(
         store.clips, own.lengths > 0, before=reader.num_before, after=reader.num_after
     )
     bare = read_tokens(reader, store.clips.transcripts, is_bare=True)
+    speakers = read_speakers(store) if reader.context_speakers != "none" else [None] * len(own)
+    marks = SpeakerMarks(reader, speakers, reader.context_speakers)
     joined = [np.zeros((0, 2), np.int32)] * len(own)
     places = zip(around.rows.tolist(), around.firsts.tolist(), around.ends.tolist(), strict=True)
     for place, (row, first, end) in enumerate(places):
         before, after = (
-            [bare[other][:, 0] for other in around.rows[span].tolist()]
+            [(other, bare[other][:, 0]) for other in around.rows[span].tolist()]
             for span in (slice(first, place), slice(place + 1, end))
         )
-        joined[row] = reader.add_context(own[row], before, after)
+        joined[row] = reader.add_context(own[row], *marks.mark(row, before, after))
     lengths = [len(ids) for ids in joined]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     values = np.concatenate([np.zeros((0, 2), np.int32), *joined])
     return Series(values, offsets, has_context=True)
+
+
+def read_speakers(store: Store) -> list[str | None]:
+    """Return who speaks each clip of a store; None where it is not known.
+
+    Raises:
+        ConfigError: If it is known of no clip.
+    """
+    speakers = [clip.speaker for clip in store.clips]
+    if not any(name is not None for name in speakers):
+        raise ConfigError(
+            f"{store.path}: setting text_encoder.context_speakers puts before each utterance who "
+            "speaks it, but no clip has a speaker; set text_encoder.context_speakers=none, or "
+            "import the clips with a column speaker"
+        )
+    return speakers
