@@ -28,6 +28,7 @@ from mien.models import MODELS
 from mien.pretrained.encoder_source import DEFAULT_TEXT_ENCODER
 from mien.studies.plan import StudyConfig, list_studies, read_study
 from mien.training.settings import ExperimentConfig, list_configs, read_config
+from mien.tuning.space import read_space
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -185,10 +186,14 @@ def test_a_wrong_setting_of_a_command_is_noticed():
 
 
 @blocks_of("toml")
-def test_settings_of_a_page_are_settings(block):
+def test_settings_of_a_page_are_settings(block, tmp_path):
     if block.title == "pyproject.toml":
         return
     values = tomllib.loads(block.text)
+    if block.title == "space.toml":
+        write_block(block, tmp_path)
+        assert read_space(tmp_path / block.title, read_config("tam_ulag-planted")).ranges
+        return
     read_settings(StudyConfig if "variant" in values else ExperimentConfig, values)
 
 

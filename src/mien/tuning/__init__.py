@@ -3,6 +3,5 @@
 ``development`` is all that trials see of a store: nothing of test. ``space`` says which settings
 are tried, ``tune_settings`` how many trials there are. ``trial_training`` trains one, ``sampling``
 draws its settings, ``trial_database`` keeps all of them, and ``trial_worker`` takes one after the
-other. ``tune`` carries a tuning out; ``trial_records`` are what it leaves, ``tuning_figures`` and
-``tuning_page`` show that.
+other. ``tune`` carries a tuning out, and ``outcome`` is what it leaves.
 """

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -65,12 +66,13 @@ class DevelopmentStore(Store):
 
     @property
     def _is_kept(self) -> Bool[np.ndarray, " N"]:
-        return self._splits != _WITHHELD
+        is_kept: Bool[np.ndarray, " N"] = self._splits != _WITHHELD
+        return is_kept
 
     def _withhold(self, clips: ClipSequence) -> ClipSequence:
         """Return the clips without what is known of those that are left out."""
         columns, is_kept = clips.columns, self._is_kept
-        kept = replace(
+        cleared = replace(
             columns,
             splits=self._splits,
             labels=np.where(is_kept[:, None], columns.labels, np.nan),
@@ -78,7 +80,7 @@ class DevelopmentStore(Store):
             transcripts=_blank(columns.transcripts, is_kept),
             targets=_drop(columns.targets, is_kept),
         )
-        fault = kept.targets.find_fault(self.meta.targets)
+        fault = cleared.targets.find_fault(self.meta.targets)
         if fault:
             raise StoreError(f"{self.path / 'clips.jsonl'}: {fault}; import the corpus again")
         splits = self._splits
@@ -88,7 +90,7 @@ class DevelopmentStore(Store):
                 return Clip(id="", split="test", transcript="", labels={})
             return replace(clips[row], split=SPLITS[splits[row]])
 
-        return ClipSequence(kept, read)
+        return ClipSequence(cleared, read)
 
     @property
     def clips(self) -> ClipSequence:
@@ -127,13 +129,17 @@ def _drop(targets: TargetColumns, is_kept: Bool[np.ndarray, " N"]) -> TargetColu
     return TargetColumns(
         keys=np.frombuffer(keys.encode(), np.uint8),
         sizes=np.array([values.shape[1] for _, _, values, _ in parts], dtype=np.int64),
-        counts=np.array([int(kept.sum()) for *_, kept in parts], dtype=np.int64),
-        rows=np.concatenate([np.zeros(0, np.int64), *(rows[kept] for _, rows, _, kept in parts)]),
-        flat=np.concatenate([np.zeros(0), *(values[kept].ravel() for _, _, values, kept in parts)]),
+        counts=np.array([int(chosen.sum()) for *_, chosen in parts], dtype=np.int64),
+        rows=np.concatenate(
+            [np.zeros(0, np.int64), *(rows[chosen] for _, rows, _, chosen in parts)]
+        ),
+        flat=np.concatenate(
+            [np.zeros(0), *(values[chosen].ravel() for *_, values, chosen in parts)]
+        ),
     )
 
 
-def make_views(store: Store | str, num_folds: int = 0) -> list[DevelopmentStore]:
+def make_views(store: Store | str | Path, num_folds: int = 0) -> list[DevelopmentStore]:
     """Return what the trials of a tuning are trained and compared on, without test.
 
     Args:

@@ -5,7 +5,7 @@ and on nothing that a process remembers: a tuning that was stopped goes on as if
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from optuna.distributions import (
@@ -88,9 +88,10 @@ def draw(trial: Trial, space: SearchSpace) -> dict[str, Value]:
     """Return the values of a trial; those that it has already are not drawn again."""
     values: dict[str, Value] = {}
     for each in space.ranges:
+        value: Value
         match _distribution(each):
-            case CategoricalDistribution(choices=choices):
-                value = trial.suggest_categorical(each.name, choices)
+            case CategoricalDistribution():
+                value = cast("Value", trial.suggest_categorical(each.name, each.choices))
             case IntDistribution(low=first, high=last, log=log, step=step):
                 value = trial.suggest_int(each.name, first, last, log=log, step=step)
             case FloatDistribution(low=low, high=high, log=log, step=size):

@@ -204,7 +204,8 @@ def _read_range(name: str, value: object, config: ExperimentConfig) -> SearchRan
     if given.choices is not None:
         return _read_choices(name, given, value, config)
     low, high = _check_order(name, given)
-    is_whole, step = _check_ends(name, given, config), given.step
+    is_whole = _check_ends(name, given, config)
+    step = None if given.step is None else float(given.step)
     if step:
         if is_whole and step != int(step):
             raise ConfigError(f"{name}: step is {step:g}, must be a whole number")
@@ -230,7 +231,7 @@ def _check_order(name: str, given: _RangeSettings) -> tuple[float, float]:
     if given.log and (low <= 0 or given.step):
         what = "a step" if given.step else f"low at {low:g}"
         raise ConfigError(f"{name}: log cannot go with {what}; low must be above 0, without a step")
-    return low, high
+    return float(low), float(high)
 
 
 def _refuse_fixed(name: str) -> None:

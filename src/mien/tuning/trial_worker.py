@@ -13,10 +13,10 @@ from optuna.trial import TrialState
 from mien.errors import DivergenceError, MienError, OutputError
 from mien.training.settings import ExperimentConfig
 from mien.tuning.development import make_views
+from mien.tuning.outcome.trial_records import GIVEN, TrialOutcome
 from mien.tuning.sampling import TrialSampler, draw, make_pruner
 from mien.tuning.space import SearchSpace
 from mien.tuning.trial_database import ENDED, REASON, SPENT, VALUES, Claim, TrialDatabase
-from mien.tuning.trial_records import GIVEN, TrialOutcome
 from mien.tuning.trial_training import Goal, TrialTrainer, remove_weights
 from mien.tuning.tune_settings import Budget
 

@@ -14,6 +14,7 @@ With several models the last three are in a folder of each, OUT/NAME.
 import logging
 import time
 import uuid
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,16 @@ from mien.training.run_folder import read_json
 from mien.training.settings import ExperimentConfig
 from mien.training.targets.aims import check_aims
 from mien.tuning.development import DevelopmentStore, make_views
+from mien.tuning.outcome.trial_records import (
+    FEWEST_WEIGHED,
+    GIVEN,
+    TrialRecord,
+    Tuned,
+    read_record,
+    write_tuned,
+)
 from mien.tuning.space import SearchSpace
 from mien.tuning.trial_database import TrialDatabase, default_url
-from mien.tuning.trial_records import GIVEN, TrialRecord, Tuned, read_record, write_tuned
 from mien.tuning.trial_training import Goal, find_goal
 from mien.tuning.trial_worker import TrialWork, make_trials
 from mien.tuning.tune_settings import Budget, check_budget
@@ -53,8 +61,8 @@ _FORMAT = 1
 #: The module on whose code the value of a trial depends.
 _CODE = "mien.tuning.trial_training"
 _LOOK_SECONDS = 1.0  # between two looks into the database
-#: Finished trials from which on importances are shown, and the share of them that is to be reached.
-_ENOUGH, _BETTER = 8, 0.25
+#: Share of the finished trials that is to be reached, where importances are measured.
+_BETTER = 0.25
 
 
 @runtime_checkable
@@ -148,7 +156,7 @@ def tune(
         StoreError: If the store is not what it should be.
         TrainingError: If no trial of a model finished.
     """
-    from mien.tuning.tuning_page import write_page  # matplotlib takes a while
+    from mien.tuning.outcome.tuning_page import write_page  # matplotlib takes a while
 
     check_budget(budget)
     cluster = _read_cluster(backend, address, storage)
@@ -375,8 +383,10 @@ def _weigh(plan: _Plan, database: TrialDatabase, records: list[TrialRecord]) -> 
     Source: watanabe2023.
     """
     drawn = [each for each in records if each.state == "finished" and each.number != GIVEN]
-    if len(drawn) < _ENOUGH:
+    if len(drawn) < FEWEST_WEIGHED:
         return {}
     evaluator = PedAnovaImportanceEvaluator(target_quantile=_BETTER)
     names = [each.name for each in plan.space.ranges]
-    return dict(get_param_importances(database.study(), evaluator=evaluator, params=names))
+    with warnings.catch_warnings():  # that of few trials they are rough, which the page says
+        warnings.simplefilter("ignore", UserWarning)
+        return dict(get_param_importances(database.study(), evaluator=evaluator, params=names))

@@ -196,7 +196,7 @@ COMMANDS = (
         ),
     ),
     Command(
-        "tune", _TRAIN, "tune", "tune",
+        "tune", _TRAIN, "study", "tune",
         "Choose settings on validation; test is not read.",
         (
             'mien tune tam_ulag-planted --store stores/planted --trials 20 --jobs 2',

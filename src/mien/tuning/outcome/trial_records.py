@@ -18,10 +18,12 @@ from mien.tuning.trial_database import ENDED, REASON, SPENT, VALUES
 from mien.tuning.trial_training import Goal
 from mien.tuning.tune_settings import Budget
 
-__all__ = ["GIVEN", "TrialRecord", "Tuned", "read_record", "write_tuned"]
+__all__ = ["FEWEST_WEIGHED", "GIVEN", "TrialRecord", "Tuned", "read_record", "write_tuned"]
 
 #: Number of the trial that has the settings as they were given.
 GIVEN = 0
+#: Finished trials, besides that, of which importances are measured.
+FEWEST_WEIGHED = 4
 
 TrialOutcome = Literal["finished", "pruned", "diverged", "refused", "running"]
 
@@ -85,8 +87,8 @@ class Tuned:
         budget: What it was given.
         goal: What trials are compared by.
         records: Its trials, by number.
-        importances: Share of each setting in reaching the better half of the trials; empty where
-            too few have finished to tell.
+        importances: How much each setting tells whether a trial is among the best quarter; they
+            sum to 1, and are empty where fewer than ``FEWEST_WEIGHED`` trials have finished.
         folder: Where its files are.
     """
 
@@ -115,8 +117,8 @@ class Tuned:
             reasons = [each.reason for each in self.records if each.reason]
             why = f": {reasons[0]}" if reasons else ""
             raise TrainingError(
-                f"{self.folder}: no trial of {self.name} has finished{why}; mend the settings or "
-                "the space, and give another --out"
+                f"{self.folder}: no trial of {self.name} has finished{why}; change the settings "
+                "or the space, and give another --out"
             )
         sign = -1 if self.goal.is_maximised else 1
         return min(self.finished, key=lambda each: (sign * (each.value or 0.0), each.number))

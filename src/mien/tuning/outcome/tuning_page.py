@@ -10,9 +10,9 @@ from mien.data.store import StoreMeta
 from mien.files.atomic import write_text
 from mien.reports.figures.style import render_svg
 from mien.reports.text import name_corpus
-from mien.tuning.trial_records import GIVEN, TrialRecord, Tuned
-from mien.tuning.trial_text import state_budget
-from mien.tuning.tuning_figures import TuningFigure, draw_race, draw_tuned
+from mien.tuning.outcome.trial_records import FEWEST_WEIGHED, GIVEN, TrialRecord, Tuned
+from mien.tuning.outcome.trial_text import state_budget
+from mien.tuning.outcome.tuning_figures import TuningFigure, draw_race, draw_tuned
 
 __all__ = ["write_page"]
 
@@ -37,6 +37,11 @@ figure img { max-width: 100%; background: #fff; border: 1px solid var(--line); b
 code { background: var(--soft); padding: .1em .3em; border-radius: 4px; }
 details { margin: 1rem 0; } summary { cursor: pointer; }
 """
+#: What stands in the place of importances.
+_NOT_WEIGHED = (
+    f"<p>Importances of the settings are measured from {FEWEST_WEIGHED} finished trials on, the "
+    "settings as they were given not counted.</p>"
+)
 
 
 def write_page(models: Sequence[Tuned], path: Path, store: StoreMeta) -> Path:
@@ -130,8 +135,8 @@ def _section(tuned: Tuned, *, is_alone: bool) -> str:
         lead += f"; as given it was {tuned.given.value:.4f}"
     file = "best.toml" if is_alone else f"{tuned.name}/best.toml"
     settings = [
-        [f"{name}" + "".join(f", {other}" for other in one.also), _cell(best.settings[name])]
-        for name, one in zip(names, tuned.space.ranges, strict=True)
+        [f"{name}" + "".join(f", {other}" for other in span.also), _cell(best.settings[name])]
+        for name, span in zip(names, tuned.space.ranges, strict=True)
         if name in best.settings
     ]
     ranked = sorted(
@@ -160,6 +165,7 @@ def _section(tuned: Tuned, *, is_alone: bool) -> str:
             _table(["setting", "best"], settings) if settings else "",
             f"<p>Train with them: <code>mien train {escape(file)} --store STORE</code></p>",
             *(_figure(figure) for figure in draw_tuned(tuned)),
+            "" if tuned.importances else _NOT_WEIGHED,
             f"<details><summary>All {len(tuned.records)} trials, the best first</summary>{trials}"
             + (f"<ul>{''.join(failed)}</ul>" if failed else "")
             + "</details>",

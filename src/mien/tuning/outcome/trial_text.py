@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mien.reports.text import format_table, wrap
-from mien.tuning.trial_records import GIVEN, Tuned
+from mien.tuning.outcome.trial_records import GIVEN, Tuned
 
 __all__ = ["format_tuned", "state_budget"]
 

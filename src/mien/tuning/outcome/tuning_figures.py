@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mien.reports.figures.style import (
     COLOURS,
@@ -21,8 +22,8 @@ from mien.reports.figures.style import (
     series_colour,
     style_axes,
 )
+from mien.tuning.outcome.trial_records import TrialRecord, Tuned
 from mien.tuning.space import SearchRange, Value
-from mien.tuning.trial_records import TrialRecord, Tuned
 from mien.types import Task
 
 __all__ = ["TuningFigure", "draw_race", "draw_tuned"]
@@ -66,6 +67,7 @@ def draw_race(models: Sequence[Tuned]) -> TuningFigure:
         colour = series_colour(number)
         axes.step(range(len(best)), best, where="post", color=colour, label=tuned.name)
     style_axes(axes, across="trial", up=f"{goal.metric} on valid")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(**legend_style())
     return TuningFigure(
         figure,
@@ -93,11 +95,12 @@ def _draw_history(tuned: Tuned) -> TuningFigure:
     figure = make_figure("Trials in their order", 7.5, 3.4)
     axes = figure.subplots()
     for state, face, label in (("finished", _BLUE, "finished"), ("pruned", "none", "given up")):
-        shown = [e for e in tuned.records if e.state == state and e.value is not None]
+        records = [each for each in tuned.records if each.state == state]
+        shown = [(each.number, each.value) for each in records if each.value is not None]
         if shown:
             axes.scatter(
-                [each.number for each in shown],
-                [each.value for each in shown],
+                [number for number, _ in shown],
+                [value for _, value in shown],
                 s=26, facecolors=face, edgecolors=_BLUE, linewidths=1.0, label=label, zorder=3,
             )  # fmt: skip
     best = best_so_far(tuned)
@@ -108,6 +111,7 @@ def _draw_history(tuned: Tuned) -> TuningFigure:
         )
     _show_finished(axes, tuned)
     style_axes(axes, across="trial", up=f"{tuned.goal.metric} on valid")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(**legend_style())
     return TuningFigure(
         figure,
@@ -154,24 +158,25 @@ def _draw_parallel(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
         scale = Normalize(*np.quantile(values, [0.2, 1.0]))
     colours = colormaps["viridis" if tuned.goal.is_maximised else "viridis_r"]
     for each in finished:
-        heights = [_height(one, each.settings[one.name]) for one in ranges]
+        heights = [_height(span, each.settings[span.name]) for span in ranges]
         is_best = each.number == tuned.best.number
+        colour = _RED if is_best else colours(scale(each.value or 0.0))
         axes.plot(
-            range(len(ranges)), heights, color=_RED if is_best else colours(scale(each.value)),
+            range(len(ranges)), heights, color=colour,
             linewidth=2.6 if is_best else 1.1, alpha=1.0 if is_best else 0.75,
             zorder=3 if is_best else 2,
         )  # fmt: skip
-    for place, one in enumerate(ranges):
+    for place, span in enumerate(ranges):
         axes.axvline(place, color=MUTED, linewidth=0.8, zorder=1)
-        for value in _marks(one):
+        for value in _marks(span):
             axes.text(
-                place + 0.03, _height(one, value), _short(value), fontsize=7.5, color=INK,
+                place + 0.03, _height(span, value), _short(value), fontsize=7.5, color=INK,
                 va="center", parse_math=False,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6},
                 zorder=4,
             )  # fmt: skip
     style_axes(axes)
-    axes.set_xticks(range(len(ranges)), [_break(one.name) for one in ranges], fontsize=7.5)
+    axes.set_xticks(range(len(ranges)), [_break(span.name) for span in ranges], fontsize=7.5)
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -179,7 +184,7 @@ def _draw_parallel(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
         figure,
         "Parallel coordinates",
         "A line is a trial that finished, an axis a setting: those that count most come first. "
-        "Dark lines are better; the thick one is the best.",
+        "Dark lines are better; the thick line is the best.",
     )
 
 
@@ -189,23 +194,23 @@ def _draw_slices(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
     rows = -(-len(ranges) // columns)
     figure = make_figure("Setting by setting", 2.5 * columns, 0.6 + 2.1 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for one, axes in zip(ranges, grid.flat, strict=False):
+    for span, axes in zip(ranges, grid.flat, strict=False):
         for each in drawn:
             is_finished = each.state == "finished"
             is_best = each.number == tuned.best.number
             axes.plot(
-                _position(one, each.settings[one.name]), each.value, "o", markersize=5,
+                _position(span, each.settings[span.name]), each.value, "o", markersize=5,
                 color=_RED if is_best else _BLUE,
                 markerfacecolor=(_RED if is_best else _BLUE) if is_finished else "none",
                 zorder=3 if is_best else 2,
             )  # fmt: skip
-        style_axes(axes, one.name, up=tuned.goal.metric if axes in grid[:, 0] else "")
+        style_axes(axes, span.name, up=tuned.goal.metric if axes in grid[:, 0] else "")
         axes.title.set_fontsize(8)
-        if one.choices:
-            names = [_short(choice) for choice in one.choices]
+        if span.choices:
+            names = [_short(choice) for choice in span.choices]
             axes.set_xticks(range(len(names)), names)
             axes.set_xlim(-0.5, len(names) - 0.5)
-        elif one.log:
+        elif span.log:
             axes.set_xscale("log")
     for axes in grid.flat[len(ranges) :]:
         axes.set_visible(False)
@@ -218,28 +223,28 @@ def _draw_slices(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
 
 
 def _by_importance(tuned: Tuned) -> list[SearchRange]:
-    return sorted(tuned.space.ranges, key=lambda one: -tuned.importances.get(one.name, 0.0))
+    return sorted(tuned.space.ranges, key=lambda span: -tuned.importances.get(span.name, 0.0))
 
 
-def _position(one: SearchRange, value: Value) -> float:
-    return float(one.choices.index(value) if one.choices else value)
+def _position(span: SearchRange, value: Value) -> float:
+    return float(span.choices.index(value) if span.choices else value)
 
 
-def _height(one: SearchRange, value: Value) -> float:
+def _height(span: SearchRange, value: Value) -> float:
     """Return where a value stands on its axis, 0 to 1."""
-    if one.choices:
-        return one.choices.index(value) / (len(one.choices) - 1)
-    ends = np.array([one.low, one.high, float(value)])
-    low, high, own = np.log(ends) if one.log else ends
+    if span.choices:
+        return span.choices.index(value) / (len(span.choices) - 1)
+    ends = np.array([span.low, span.high, float(value)])
+    low, high, own = np.log(ends) if span.log else ends
     return float((own - low) / (high - low))
 
 
-def _marks(one: SearchRange) -> list[Value]:
-    if one.choices:
-        return list(one.choices)
-    if one.log:
-        return [*np.geomspace(one.low, one.high, 3).tolist()]
-    return [*np.linspace(one.low, one.high, 3).tolist()]
+def _marks(span: SearchRange) -> list[Value]:
+    if span.choices:
+        return list(span.choices)
+    if span.log:
+        return [*np.geomspace(span.low, span.high, 3).tolist()]
+    return [*np.linspace(span.low, span.high, 3).tolist()]
 
 
 def _short(value: Value) -> str:
