@@ -26,6 +26,7 @@ from mien.extraction.extractors import EXTRACTORS
 from mien.labels import GENERATORS
 from mien.models import MODELS
 from mien.pretrained.encoder_source import DEFAULT_TEXT_ENCODER
+from mien.studies.ablation import AblationConfig
 from mien.studies.plan import StudyConfig, list_studies, read_study
 from mien.training.settings import ExperimentConfig, list_configs, read_config
 from mien.tuning.space import read_space
@@ -194,7 +195,8 @@ def test_settings_of_a_page_are_settings(block, tmp_path):
         write_block(block, tmp_path)
         assert read_space(tmp_path / block.title, read_config("tam_ulag-planted")).ranges
         return
-    read_settings(StudyConfig if "variant" in values else ExperimentConfig, values)
+    kind = StudyConfig if "question" in values else AblationConfig
+    read_settings(kind if "variant" in values else ExperimentConfig, values)
 
 
 def settings_of(page):

@@ -34,7 +34,9 @@ __all__ = [
     "VerboseOption",
     "busy",
     "choose_out",
+    "default_store",
     "is_quiet",
+    "read_numbers",
     "read_scale",
     "read_seeds",
     "read_split",
@@ -193,6 +195,31 @@ def read_seeds(text: str) -> tuple[int, ...]:
     if twice:
         raise ConfigError(f"--seeds {text!r}: names {twice[0]} twice; give every seed once")
     return tuple(seeds)
+
+
+def read_numbers(option: str, text: str | None) -> tuple[float, ...]:
+    """Return the numbers that are given with commas between them; none for None."""
+    try:
+        return () if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option} {text!r}: must be numbers, such as 0.1,0.5") from None
+
+
+def default_store(corpus: str | None) -> Path:
+    """Return the folder in which the store of a corpus lies if none is given.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    path = Path("stores") / (corpus or "")
+    if corpus is None or not path.exists():
+        name = corpus or "NAME"
+        how = "mien planted" if corpus == "planted" else f"mien import FILE --corpus {name}"
+        raise ConfigError(
+            f"--store: not given, and there is no stores/{name}; give one, or make it with: "
+            f"{how} --out stores/{name}"
+        )
+    return path
 
 
 def read_split(text: str) -> "Split":

@@ -1,4 +1,4 @@
-"""Commands that train many times: a study of settings that are given, and a search for the best."""
+"""The commands for many runs: studies, ablations, tests of robustness, a search for settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mien.cli.options import SetOption, read_seeds, stoppable
+from mien.cli.options import (
+    SetOption,
+    default_store,
+    read_numbers,
+    read_seeds,
+    read_split,
+    require_trained,
+    stoppable,
+)
 from mien.errors import ConfigError, require
 from mien.processes import num_processors
 
 if TYPE_CHECKING:
-    from mien.training.settings import ExperimentConfig
-    from mien.tuning.space import SearchSpace
+    from mien.studies.plan import Study
 
-__all__ = ["study", "tune"]
+__all__ = ["ablate", "robustness", "study", "tune"]
 
 
 def study(
@@ -84,23 +91,31 @@ def study(
         corpora=corpora or [],
         overrides=settings or [],
     )
-    from mien.cli.progress import StudyProgress  # takes seconds, and all above may be refused
-    from mien.studies.study import run_study
-
     given = {"--store": [f"{store.partition('=')[0]}=STORE" for store in stores or []]}
     given |= {"--seeds": [seeds] if seeds else [], "--only": only or []}
     given |= {"--corpus": corpora or [], "--set": settings or []}
     words = [f"{option} {value}" for option, values in given.items() for value in values]
+    command = " ".join(["mien study", Path(name).name, *words])
+    _carry_out(chosen, out, jobs, command, any_code=any_code)
+
+
+def _carry_out(
+    planned: "Study", out: Path | None, jobs: int | None, command: str, *, any_code: bool
+) -> None:
+    """Train what is missing of a study, and write its page."""
+    from mien.cli.progress import StudyProgress  # takes seconds, and all before may be refused
+    from mien.studies.study import run_study
+
     with (
         stoppable(lambda: "the runs that are done are kept; the same command goes on"),
         StudyProgress() as progress,
     ):
         report = run_study(
-            chosen,
-            out or Path("studies") / chosen.name,
+            planned,
+            out or Path("studies") / planned.name,
             num_workers=jobs or num_processors(),
             code="any" if any_code else "same",
-            command=" ".join(["mien study", Path(name).name, *words]),
+            command=command,
             listener=progress,
         )
     for sentence in report.unfinished:
@@ -116,6 +131,134 @@ def _read_stores(values: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(f"--store {value!r}: must be NAME=PATH, NAME being the study's name")
         stores[name] = Path(path)
     return stores
+
+
+def ablate(
+    config: Annotated[str, typer.Argument(help="A name from mien configs, or a TOML file.")],
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="STORE", help="Store to train on [default: stores/CORPUS]."),
+    ] = None,
+    variants: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Variants [default: the model's ablation table]."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="1111-1115", help="Seeds, instead of the settings'.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A variant to keep, beside the base; repeatable.")
+    ] = None,
+    settings: SetOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the page [default: studies/ablation-CONFIG]."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trainings side by side [default: one a core].")
+    ] = None,
+    *,
+    any_code: Annotated[
+        bool,
+        typer.Option("--any-code", help="Take cached runs that other code made; the page says so."),
+    ] = False,
+) -> None:
+    """Train settings and variants of them: an ablation table.
+
+    It is a study: what is trained is kept, and the same command goes on.
+    """
+    from mien.studies.ablation import plan_ablation
+    from mien.training.settings import read_config
+
+    base = read_config(config, settings or [])
+    planned = plan_ablation(
+        config,
+        store or default_store(base.corpus),
+        variants=variants,
+        seeds=() if seeds is None else read_seeds(seeds),
+        only=only or [],
+        overrides=settings or [],
+    )
+    words = ["mien ablate", Path(config).name, "--store STORE"]
+    words += [] if variants is None else [f"--variants {variants.name}"]
+    words += [] if seeds is None else [f"--seeds {seeds}"]
+    words += [f"--only '{name}'" for name in only or []]
+    words += [f"--set {change}" for change in settings or []]
+    _carry_out(planned, out, jobs, " ".join(words), any_code=any_code)
+
+
+def robustness(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders or checkpoints; the first is compared."),
+    ],
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="STORE", help="Store to test on [default: stores/CORPUS]."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Folder for page [default: robustness/RUN]."),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="full, or as papers test it: lnln, missmac.")
+    ] = "full",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="sets, clips, steps, blanks, noise, slip, words-deleted, words-replaced or "
+            "words-masked; repeatable.",
+        ),
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(metavar="0.1,0.5", help="Levels in the place of those of every kind."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is lost or added.")] = 1111,
+    figures: Annotated[
+        Literal["png", "pdf", "svg"],
+        typer.Option(help="Write figures in this format too; png always."),
+    ] = "png",
+) -> None:
+    """Test models on clips with losses, noise, slips, wrong words.
+
+    Writes a page with curves, their areas, and the coverage of prediction intervals.
+    """
+    for run in runs:
+        require_trained(run)
+    chosen, numbers = read_split(split), read_numbers("--levels", levels)
+    from mien.cli.progress import StudyProgress  # takes seconds, and all above may be refused
+    from mien.studies.robustness.stress_run import evaluate_robustness
+    from mien.studies.robustness.stress_tables import format_overall
+    from mien.training.checkpoints.header import open_header
+    from mien.training.run_folder import find_checkpoint
+
+    place = store or default_store(open_header(find_checkpoint(runs[0])).corpus)
+    given = [("--split", split, "test"), ("--protocol", protocol, "full"), ("--seed", seed, 1111)]
+    words = [f"{option} {value}" for option, value, usual in given if value != usual]
+    words += [f"--only {kind}" for kind in only or []]
+    words += [] if levels is None else [f"--levels {levels}"]
+    with (
+        stoppable(lambda: "what is done is kept; the same command goes on"),
+        StudyProgress() as progress,
+    ):
+        report = evaluate_robustness(
+            runs,
+            place,
+            out or Path("robustness") / runs[0].name,
+            split=chosen,
+            protocol=protocol,
+            kinds=only or [],
+            levels=numbers,
+            seed=seed,
+            figures=figures,
+            command=" ".join(["mien robustness", *(r.name for r in runs), "--store STORE", *words]),
+            listener=progress,
+        )
+    print(format_overall(report.results))
+    print(report.page)
 
 
 def tune(
@@ -204,13 +347,14 @@ def tune(
     """
     if not configs:
         raise ConfigError("CONFIG is missing; give a name from mien configs, or a TOML file")
-    models = _read_models(configs, spaces or [], list(settings or []))
+    from mien.tuning.space import read_models
+
+    models = read_models(configs, spaces or [], settings or [])
     if show_space:
         for name, (_, space) in models.items():
             print(f"# {name}\n{space.dump_toml()}")
         return
     require("optuna", extra="tune")
-    from mien.cli.train import default_store
     from mien.data.store import open_store
     from mien.tuning.tune_settings import Budget
 
@@ -247,27 +391,3 @@ def tune(
         )
     print(format_tuned(report.models))
     print(f"\npage: {report.page}")
-
-
-def _read_models(
-    configs: Sequence[str], spaces: Sequence[Path], overrides: Sequence[str]
-) -> "dict[str, tuple[ExperimentConfig, SearchSpace]]":
-    """Return settings and space of each model by the name of its settings."""
-    from mien.training.settings import read_config
-    from mien.tuning.space import default_space, read_space
-
-    if len(spaces) not in (0, 1, len(configs)):
-        raise ConfigError(
-            f"--space: {len(spaces)} files are given for {len(configs)} CONFIGs; give one for all, "
-            "or one for each in their order"
-        )
-    models = {}
-    for number, config in enumerate(configs):
-        name = Path(config).stem
-        if name in models:
-            raise ConfigError(f"two CONFIGs are called {name!r}; give files of different names")
-        chosen = read_config(config, overrides)
-        path = spaces[number if len(spaces) > 1 else 0] if spaces else None
-        space = default_space(chosen) if path is None else read_space(path, chosen)
-        models[name] = chosen, space
-    return models

@@ -14,6 +14,7 @@ from mien.cli.options import (
     SetOption,
     StoreOption,
     busy,
+    default_store,
     read_seeds,
     read_split,
     set_quiet,
@@ -159,23 +160,6 @@ def _silent() -> Iterator[None]:
         yield
     except MienError as error:
         raise typer.Exit(_MISUSED) from error
-
-
-def default_store(corpus: str | None) -> Path:
-    """Return the store of a corpus, ``stores/CORPUS``.
-
-    Raises:
-        ConfigError: If it is not there, or the settings name no corpus.
-    """
-    path = Path("stores") / (corpus or "")
-    if corpus is None or not path.exists():
-        name = corpus or "NAME"
-        how = "mien planted" if corpus == "planted" else f"mien import FILE --corpus {name}"
-        raise ConfigError(
-            f"--store: not given, and there is no stores/{name}; give one, or make it with: "
-            f"{how} --out stores/{name}"
-        )
-    return path
 
 
 def _read_baseline(given: str | None) -> "BaselineUse | None":

@@ -1,6 +1,6 @@
 """A store to padded batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, SupportsIndex
 
@@ -16,7 +16,10 @@ from mien.data.store import Series
 from mien.tensors import Batch, Targets, pad
 from mien.types import Clip, Modality, Target, Task
 
-__all__ = ["ClipDataset", "ClipTensors", "batches", "measure_costs", "windows"]
+__all__ = ["ClipDataset", "ClipTensors", "SeriesChange", "batches", "measure_costs", "windows"]
+
+#: Turns the series of a clip, ``(T, D)``, into another one.
+SeriesChange = Callable[[Num[np.ndarray, "_ D"]], Num[np.ndarray, "_ D"]]
 
 
 class ClipTensors(NamedTuple):
@@ -102,9 +105,19 @@ class ClipDataset:
             return self
         return replace(self, baselines=self.speakers.draw(rng))
 
-    def read(self, modality: Modality, number: int) -> Num[np.ndarray, "T D"]:
-        """Return a copy of the series of a clip, read against its baseline."""
+    def read(
+        self, modality: Modality, number: int, change: SeriesChange | None = None
+    ) -> Num[np.ndarray, "T D"]:
+        """Return a copy of the series of a clip, read against its baseline.
+
+        Args:
+            modality: Which series.
+            number: Row of the clip in the split.
+            change: What is done to the values of the store first.
+        """
         values = np.array(self.series[modality][int(self.rows[number])])
+        if change is not None:
+            values = change(values)
         baseline = self.baselines.get(modality)
         return values if baseline is None else baseline.apply(values, number)
 

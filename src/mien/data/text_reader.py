@@ -301,17 +301,23 @@ class TextReader:
         tokenised = self.tokenise(texts)
         return self.read_ids([tokenised[row] for row in range(len(texts))], context)
 
-    @torch.no_grad()
     def read_ids(
         self, ids: Sequence[Num[np.ndarray, "_ 1"]], context: Context = NO_CONTEXT
     ) -> list[Num[np.ndarray, "_ _"]]:
         """Return what a model reads of the token ids of texts: these, or states made of them.
 
-        Texts of like length are computed together. ``context`` is that of ``read_many``.
+        ``context`` is that of ``read_many``.
         """
-        ids = self.put_in_context(ids, context)
+        return self.encode_ids(self.put_in_context(ids, context))
+
+    @torch.no_grad()
+    def encode_ids(self, ids: Sequence[Num[np.ndarray, "_ _"]]) -> list[Num[np.ndarray, "_ _"]]:
+        """Return what a model reads of token ids that have their context, if they are read in one.
+
+        Texts of like length are computed together.
+        """
         if self.layer is None:
-            return ids
+            return list(ids)
         states: list[Num[np.ndarray, "_ _"]] = [np.zeros((0, self.width), np.float32) for _ in ids]
         order = sorted((row for row, own in enumerate(ids) if len(own)), key=lambda r: len(ids[r]))
         for start in range(0, len(order), _CHUNK):
@@ -325,6 +331,11 @@ class TextReader:
     @cached_property
     def _bottom(self) -> TokenEncoder:
         return load_bottom(self.source, cast("int", self.layer)).to(self.device)
+
+    def find_token(self, *names: str) -> int | None:
+        """Return the id of the first of these tokens that is in the vocabulary; None if none is."""
+        vocabulary = self._tokenizer.vocabulary()
+        return next((vocabulary[name] for name in names if name in vocabulary), None)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, with its prefix and the marks around it, uncut."""

@@ -10,13 +10,12 @@ Source: papadopoulos2002, lei2018.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from pydantic import Field, FiniteFloat
 
@@ -25,17 +24,18 @@ from mien.data.dataset import ClipDataset
 from mien.evaluation.metrics_file.seed_metrics import TaskCoverage
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.probabilities.margins import conformal_quantile
-from mien.evaluation.scoring import predict_subsets
+from mien.evaluation.scoring import as_reported, predict_subsets
 from mien.models.multitask import MultimodalModel
-from mien.tensors import reported_scores
 from mien.types import Modality, Scale, Task
 
 __all__ = [
     "LEVEL",
     "Calibration",
+    "IntervalHits",
     "calibrate",
     "coverage",
     "half_width",
+    "interval_hits",
     "measure_widths",
     "name_modalities",
     "subsets_of",
@@ -161,7 +161,7 @@ def measure_widths(
     unimodal: dict[Modality, float] = {}
     num_clips: dict[str, int] = {}
     for present, scored in by_present.items():
-        predictions = _cut(_report(scored), scale)
+        predictions = _cut(as_reported(scored), scale)
         name, is_lone = name_modalities(present), len(present) == 1
         has_own_task = is_lone and Task(present[0]) in predictions.scores
         task = Task(present[0]) if has_own_task else Task.FUSION
@@ -185,6 +185,61 @@ def subsets_of(modalities: Sequence[Modality]) -> list[tuple[Modality, ...]]:
     ]
 
 
+class IntervalHits(NamedTuple):
+    """Whether annotations lie in their intervals.
+
+    Attributes:
+        inside: Of each clip 1 if its annotation does, 0 if not; NaN of one that is not annotated,
+            lacks the modality of the task, or has no interval.
+        widths: Half width of each interval, not cut to the scale; NaN as ``inside``.
+        num_without_width: Annotated clips that have no interval, because validation had too few
+            clips with their modalities.
+    """
+
+    inside: Float[np.ndarray, " N"]
+    widths: Float[np.ndarray, " N"]
+    num_without_width: int
+
+
+def interval_hits(
+    calibration: Calibration,
+    predictions: Predictions,
+    scale: Scale,
+    tasks: Collection[Task] = tuple(Task),
+) -> dict[Task, IntervalHits]:
+    """Return, per task, which annotations lie in the interval of the score that is reported.
+
+    Args:
+        calibration: As in ``coverage``.
+        predictions: As in ``coverage``.
+        scale: As in ``coverage``.
+        tasks: Of which tasks.
+    """
+    predictions = _cut(as_reported(predictions), scale)
+    has = np.stack([predictions.present[m] for m in predictions.present], axis=1)
+    patterns, pattern_of = np.unique(has, axis=0, return_inverse=True)
+    hits = {}
+    for task, scores in predictions.scores.items():
+        if task not in tasks:
+            continue
+        present = [[m for m, is_in in zip(predictions.present, p, strict=True) if is_in]
+                   for p in patterns]  # fmt: skip
+        fits = np.array([task is Task.FUSION or Modality(task) in p for p in present])
+        widths = np.array([calibration.width(task, p) if fit else math.nan
+                           for p, fit in zip(present, fits, strict=True)])  # fmt: skip
+        width, targets = widths[pattern_of.reshape(-1)], _targets(predictions, task)
+        is_counted = ~np.isnan(targets) & ~np.isnan(width)
+        is_known = is_counted & np.isfinite(width)
+        low, high = np.maximum(scale.low, scores - width), np.minimum(scale.high, scores + width)
+        inside = (low <= targets) & (targets <= high)
+        hits[task] = IntervalHits(
+            inside=np.where(is_known, inside, math.nan),
+            widths=np.where(is_known, width, math.nan),
+            num_without_width=int((is_counted & ~is_known).sum()),
+        )
+    return hits
+
+
 def coverage(
     calibration: Calibration, predictions: Predictions, scale: Scale
 ) -> dict[Task, TaskCoverage]:
@@ -203,34 +258,15 @@ def coverage(
         Per task in which some clip has an interval.
     """
     result = {}
-    predictions = _cut(_report(predictions), scale)
-    for task, scores in predictions.scores.items():
-        targets = _targets(predictions, task)
-        inside, num_without = [], 0
-        for row in np.flatnonzero(~np.isnan(targets)).tolist():
-            present = [m for m, has in predictions.present.items() if has[row]]
-            if task is not Task.FUSION and Modality(task) not in present:
-                continue
-            if math.isinf(calibration.width(task, present)):
-                num_without += 1
-                continue
-            low, high = calibration.interval(task, float(scores[row]), present, scale)
-            inside.append(low <= targets[row] <= high)
-        if inside:
+    for task, hits in interval_hits(calibration, predictions, scale).items():
+        known = hits.inside[~np.isnan(hits.inside)]
+        if known.size:
             result[task] = TaskCoverage(
-                share=float(np.mean(inside)),
-                num_clips=len(inside),
-                num_without_width=num_without,
+                share=float(np.mean(known)),
+                num_clips=len(known),
+                num_without_width=hits.num_without_width,
             )
     return result
-
-
-def _report(predictions: Predictions) -> Predictions:
-    """Put the scores that are reported in the place of the raw ones."""
-    scores = {task: torch.from_numpy(values) for task, values in predictions.scores.items()}
-    present = {m: torch.from_numpy(has) for m, has in predictions.present.items()}
-    reported = {task: values.numpy() for task, values in reported_scores(scores, present).items()}
-    return replace(predictions, scores=reported)
 
 
 def _complete(predictions: Predictions, present: Sequence[Modality]) -> Bool[np.ndarray, " N"]:

@@ -235,6 +235,20 @@ class MultimodalModel(nn.Module):
         index = torch.arange(num_rows, device=series.mask.device)
         return Batch(index=index, sequences=sequences | {modality: series})
 
+    def change(
+        self, clips: Batch | Encoded, sequences: Mapping[Modality, PaddedSeries]
+    ) -> Batch | Encoded:
+        """Return what ``encode_once`` returned, with other series of some modalities."""
+        if isinstance(clips, Batch):
+            return Batch(index=clips.index, sequences={**clips.sequences, **sequences})
+        vectors = {m: self.attend(m, self.encode(m, s))[0] for m, s in sequences.items()}
+        present = {m: s.mask.any(dim=1) for m, s in sequences.items()}
+        return Encoded(
+            vectors={**clips.vectors, **vectors},
+            attention={m: w for m, w in clips.attention.items() if m not in sequences},
+            present={**clips.present, **present},
+        )
+
     def present(self, batch: Batch) -> dict[Modality, Bool[Tensor, "B"]]:
         """Return which clips have which modality, less those that dropout takes away."""
         has = torch.stack([batch.sequences[m].mask.any(dim=1) for m in self.modalities])  # (M, B)

@@ -2,5 +2,6 @@
 
 In reading order: ``plan`` (what is compared), ``study`` (the story), ``corpora`` (data prepared
 side by side), ``runner`` (trainings), ``study_listener`` (who follows them), ``baselines`` and
-``results`` (numbers), ``tables``, ``figures`` and ``study_page``.
+``results`` (numbers), ``tables``, ``figures`` and ``study_page``. ``ablation`` makes a study of the
+settings of one run, and ``robustness`` tests trained models on damaged clips.
 """

@@ -6,7 +6,7 @@ from functools import partial
 
 from mien.evaluation.label_agreement import AGREEMENT, COPY, PARTS
 from mien.evaluation.metrics import METRICS
-from mien.evaluation.significance import MetricResults, SourceResults
+from mien.evaluation.significance import MetricResults, SourceResults, holm
 from mien.reports.label_tables import (
     MODALITY,
     SOURCE,
@@ -196,6 +196,13 @@ def score_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Itera
     yield markdown_table(heading, rows)
     yield caption(name, corpus, study, count_clips(fusion, split))
     yield _score_differences(fusion, family, study.against)
+    if len(fusion.metrics["mae"]) > 1:
+        yield (
+            f"Every variant against {study.baseline}: seconds of an epoch as it ran, which depend "
+            "on what else the machine did; p values by Student's t, corrected by Holm across the "
+            "variants of a metric:"
+        )
+        yield _corrected_table(fusion, corpus, family, study.baseline)
     tasks = {t: results for t, results in corpus.scores.splits[split].items() if t != Task.FUSION}
     if tasks:
         yield f"Unimodal tasks on {split}, against the known labels of the modality:"
@@ -217,6 +224,34 @@ def _score_differences(fusion: MetricResults, family: str, against: Sequence[str
             cells += [difference_cell(result, other, metric) for result, metric in results]
         rows.append(cells)
     return markdown_table(heading, rows)
+
+
+def _corrected_table(
+    fusion: MetricResults, corpus: CorpusResults, family: str, baseline: str
+) -> str:
+    """Return what every variant costs, and the corrected p values of its differences."""
+    heading = ["", "parameters", "seconds an epoch"]
+    corrected = {key: _correct(sources, baseline) for key, sources in fusion.metrics.items()}
+    heading += [f"{label_metric(key, family)}, p" for key in fusion.metrics]
+    rows = []
+    for source in fusion.metrics["mae"]:
+        variant = corpus.variants[source]
+        cells = [source, str(variant.num_parameters), format_value(variant.seconds_per_epoch)]
+        for key in fusion.metrics:
+            p_value = corrected[key].get(source)
+            cells.append("" if p_value is None else f"{p_value:.3g}")
+        rows.append(cells)
+    return markdown_table(heading, rows)
+
+
+def _correct(sources: Mapping[str, SourceResults], baseline: str) -> dict[str, float]:
+    """Return the p value of each source's difference to the baseline, corrected by Holm."""
+    p_values = {
+        name: float(less.p_value)
+        for name, result in sources.items()
+        if (less := result.less.get(baseline)) is not None and less.p_value is not None
+    }
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
 def _task_table(

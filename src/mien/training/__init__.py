@@ -4,7 +4,7 @@
 what can be set; ``preparation`` brings a store into the form of the settings, ``out_of_fold``
 gathers evidence for labels; ``targets`` are what is predicted besides sentiment; ``objective`` is
 what ``optimizer``, ``loop`` and ``trainer`` minimise, in several processes if need be
-(``data_parallel``), and ``fitting`` what becomes of models that are fitted
-at once; ``listening`` is how progress is reported; ``record`` writes the
-``run_folder``, ``checkpoints`` are the trained weights, and ``loading`` reads them.
+(``data_parallel``), from clips with ``lost_steps``, and ``fitting`` what becomes of models that are
+fitted at once; ``listening`` is how progress is reported; ``record`` writes the ``run_folder``,
+``checkpoints`` are the trained weights, and ``loading`` reads them.
 """

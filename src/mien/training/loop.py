@@ -18,6 +18,7 @@ from mien.models.multitask import MultimodalModel
 from mien.tensors import Batch, Output, Targets, dtype_of_sums, move_to
 from mien.training.data_parallel.joined_output import join_outputs
 from mien.training.data_parallel.ranks import ALONE, Ranks
+from mien.training.lost_steps import lose_steps
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import make_accelerator, make_optimizer
 from mien.training.settings import TrainConfig
@@ -227,8 +228,9 @@ class Stepper:
 
     def _compute(self, given: StepBatch) -> Output:
         """Return what the model gives for a batch, of which this process computes its share."""
+        own = lose_steps(given.own, self.config.lost_steps.shares)
         with self.accelerator.autocast():
-            output = _in_float32(self.model(given.own))
+            output = _in_float32(self.model(own))
         if self.ranks.is_alone:
             return output
         return join_outputs(output, given.num_own, len(given.index), self.ranks)

@@ -20,12 +20,14 @@ from mien.labels.label_settings import LatentConfig
 from mien.models import ModelConfig
 from mien.models.model_settings import TamUlagConfig
 from mien.training.targets.target_settings import TargetsConfig
+from mien.types import Modality
 
 __all__ = [
     "ExperimentConfig",
     "FeaturesConfig",
     "LearningRates",
     "LossConfig",
+    "LostSteps",
     "PublishedRecipe",
     "TrainConfig",
     "WeightDecays",
@@ -119,6 +121,25 @@ class LossConfig(Settings):
     video: float = Field(1.0, ge=0)
 
 
+class LostSteps(Settings):
+    """Chance of a step, in training, that it is cut out of its series; a series keeps one.
+
+    Attributes:
+        text: For tokens, or states of them; the first and the last stay, which are marks.
+        audio: For steps of audio.
+        video: For steps of video.
+    """
+
+    text: float = Field(0.0, ge=0, lt=1)
+    audio: float = Field(0.0, ge=0, lt=1)
+    video: float = Field(0.0, ge=0, lt=1)
+
+    @property
+    def shares(self) -> dict[Modality, float]:
+        """The chance of each modality's steps."""
+        return {modality: getattr(self, modality) for modality in Modality}
+
+
 class TrainConfig(Settings):
     """How a model is trained.
 
@@ -150,6 +171,8 @@ class TrainConfig(Settings):
             validation picks and the run keeps in place of the last weights; .99 remembers about
             100 steps. 0 averages nothing.
         weight_decay: Weight decay of each group; biases and norms of the text encoder have none.
+        lost_steps: Share of the steps that is cut out of every series, anew in every batch, so that
+            the model learns to do without; ``model.modality_dropout`` loses modalities.
         clip_norm: Longest gradient of a step; 0 for no limit.
         device: Where to compute: ``auto`` takes CUDA or MPS where there is one; ``cpu``, ``cuda``,
             one GPU of several such as ``cuda:1``, or ``mps``.
@@ -177,6 +200,7 @@ class TrainConfig(Settings):
     warmup: float = Field(0.1, ge=0, lt=1)
     ema_decay: float = Field(0.0, ge=0, lt=1)
     weight_decay: WeightDecays = WeightDecays()
+    lost_steps: LostSteps = LostSteps()
     clip_norm: float = Field(0.0, ge=0)
     device: Device = "auto"
     precision: Literal["float32", "tf32", "bf16"] = "float32"

@@ -13,7 +13,7 @@ Names are dotted as in ``--set``, in quotes or as nested tables; a list stands f
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,9 +25,16 @@ from pydantic import Field
 from mien.config import Settings, read_settings, read_toml
 from mien.configs import SPACES
 from mien.errors import ConfigError
-from mien.training.settings import ExperimentConfig
+from mien.training.settings import ExperimentConfig, read_config
 
-__all__ = ["SearchRange", "SearchSpace", "Value", "default_space", "read_space"]
+__all__ = [
+    "SearchRange",
+    "SearchSpace",
+    "Value",
+    "default_space",
+    "read_models",
+    "read_space",
+]
 
 #: A value of a setting that can be tried.
 Value = bool | int | float | str
@@ -131,6 +138,36 @@ class SearchSpace:
             for name in (each.name, *each.also):
                 _put(given, name, values[each.name])
         return read_settings(ExperimentConfig, given)
+
+
+def read_models(
+    configs: Sequence[str], spaces: Sequence[Path], overrides: Sequence[str]
+) -> dict[str, tuple[ExperimentConfig, SearchSpace]]:
+    """Return settings and space of each model that is tuned, by the name of its settings.
+
+    Args:
+        configs: Names of settings, or their files.
+        spaces: A file of ranges for all, or one for each; none for those of the models.
+        overrides: Settings that are changed, such as ``train.epochs=5``.
+
+    Raises:
+        ConfigError: If the numbers do not fit, two have one name, or a file is not sound.
+    """
+    if len(spaces) not in (0, 1, len(configs)):
+        raise ConfigError(
+            f"--space: {len(spaces)} files are given for {len(configs)} CONFIGs; give one for all, "
+            "or one for each in their order"
+        )
+    models = {}
+    for number, config in enumerate(configs):
+        name = Path(config).stem
+        if name in models:
+            raise ConfigError(f"two CONFIGs are called {name!r}; give files of different names")
+        chosen = read_config(config, overrides)
+        path = spaces[number if len(spaces) > 1 else 0] if spaces else None
+        space = default_space(chosen) if path is None else read_space(path, chosen)
+        models[name] = chosen, space
+    return models
 
 
 def read_space(path: str | Path, config: ExperimentConfig) -> SearchSpace:

@@ -206,6 +206,23 @@ COMMANDS = (
         ),
     ),
     Command(
+        "ablate", _TRAIN, "study", "ablate",
+        "Train settings and variants of them: an ablation table.",
+        (
+            'mien ablate tam_ulag-mosi-ours --store stores/mosi --seeds 1111-1115 --jobs 2',
+            'mien ablate mult --store stores/mosi --variants variants.toml',
+        ),
+    ),
+    Command(
+        "robustness", _TRAIN, "study", "robustness",
+        "Test models on clips with losses, noise, slips, wrong words.",
+        (
+            'mien robustness runs/mosi',
+            'mien robustness runs/a runs/b --store stores/mosi --protocol lnln',
+            'mien robustness runs/mosi --only noise --only words-deleted --levels 0.1,0.3',
+        ),
+    ),
+    Command(
         "doctor", _SETUP, "doctor", "doctor",
         "Check the installation and what is missing.",
         (

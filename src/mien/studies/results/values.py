@@ -104,6 +104,13 @@ class VariantResults(StrictValue):
         """The runs that did not finish, by seed."""
         return {seed: run for seed, run in self.runs.items() if run.status != "finished"}
 
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        """Mean time of an epoch over all runs that finished; None if none is known."""
+        known = [r for r in self.runs.values() if r.seconds is not None and r.num_epochs]
+        num_epochs = sum(run.num_epochs or 0 for run in known)
+        return sum(float(run.seconds or 0) for run in known) / num_epochs if num_epochs else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusResults(StrictValue):

@@ -1,0 +1,125 @@
+"""A run that is tested: its checkpoints, what is done to its clips, and where predictions lie."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import CheckpointError
+from mien.evaluation.conformal import Calibration
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.files.hashing import hash_file
+from mien.studies.robustness.conditions import Condition, Stress, plan_stresses
+from mien.studies.robustness.stress_values import RunFacts
+from mien.studies.robustness.stressed_split import reads_words
+from mien.training.checkpoints.header import Header, open_header
+from mien.training.run_folder import find_checkpoint, open_run
+from mien.training.settings import ExperimentConfig
+from mien.types import Modality
+
+__all__ = ["TestedRun", "open_tested"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestedRun:
+    """A run with what is done to it.
+
+    Attributes:
+        name: What it is called.
+        facts: What results hold of it.
+        checkpoints: One of each seed.
+        headers: Their headers.
+        config: The settings of its training.
+        stresses: How it is tested.
+        folder: Where its predictions lie.
+    """
+
+    name: str
+    facts: RunFacts
+    checkpoints: tuple[Path, ...]
+    headers: tuple[Header, ...]
+    config: ExperimentConfig
+    stresses: tuple[Stress, ...]
+    folder: Path
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All that is done, each once."""
+        return tuple(dict.fromkeys(c for stress in self.stresses for c in stress.conditions))
+
+    def file(self, number: int, condition: Condition) -> Path:
+        """Return where the predictions of a checkpoint lie."""
+        return self.folder / str(number) / f"{condition.name}.csv"
+
+    def is_done(self, condition: Condition) -> bool:
+        """Return whether every checkpoint was tested so."""
+        numbers = range(len(self.checkpoints))
+        return all(self.file(number, condition).is_file() for number in numbers)
+
+    def read(self, condition: Condition) -> list[Predictions]:
+        """Return what every checkpoint predicts under a condition."""
+        targets = self.headers[0].targets
+        numbers = range(len(self.checkpoints))
+        return [read_predictions(self.file(number, condition), targets) for number in numbers]
+
+    @property
+    def calibrations(self) -> list[Calibration] | None:
+        """Widths of the intervals of every checkpoint; None if one has none."""
+        known = [each.calibration for each in self.headers if each.calibration is not None]
+        return known if len(known) == len(self.headers) else None
+
+
+def open_tested(
+    path: Path, out: Path, protocol: str, kinds: Sequence[str], levels: Sequence[float]
+) -> TestedRun:
+    """Read what a run is, and plan how it is tested.
+
+    Args:
+        path: Its folder, or a checkpoint.
+        out: Folder of the test.
+        protocol: As in ``plan_stresses``.
+        kinds: As in ``plan_stresses``.
+        levels: As in ``plan_stresses``.
+
+    Raises:
+        ConfigError: As ``plan_stresses``.
+        CheckpointError: If there is no sound checkpoint.
+    """
+    is_run = (path / "config.toml").is_file()
+    seeds = [seed for seed in open_run(path).seeds if seed.is_finished] if is_run else []
+    if is_run and not seeds:
+        raise CheckpointError(f"{path}: no seed has finished; train it first")
+    checkpoints = tuple(seed.best for seed in seeds) or (find_checkpoint(path),)
+    headers = tuple(map(open_header, checkpoints))
+    config = headers[0].read_config(checkpoints[0])
+    modalities = tuple(m for m in Modality if m in headers[0].sizes)
+    planned = plan_stresses(modalities, protocol, kinds=kinds, levels=levels)
+    left_out = {} if reads_words(config) else {
+        stress.name: f"{path.name} reads texts as states that the store gives, not as words"
+        for stress in planned if stress.kind.startswith("words")
+    }  # fmt: skip
+    return TestedRun(
+        name=path.name,
+        facts=RunFacts(
+            path=str(path),
+            model=config.model.name,
+            seeds=tuple(seed.seed for seed in seeds),
+            checkpoints=tuple(hash_file(checkpoint, CheckpointError) for checkpoint in checkpoints),
+            trained_on_loss=_loss_in_training(config),
+            left_out=left_out,
+        ),
+        checkpoints=checkpoints,
+        headers=headers,
+        config=config,
+        stresses=tuple(stress for stress in planned if stress.name not in left_out),
+        folder=out / "predictions" / path.name,
+    )
+
+
+def _loss_in_training(config: ExperimentConfig) -> dict[str, float]:
+    """Return the settings by which a training lost modalities or steps, as far as it did."""
+    shares = {"model.modality_dropout": config.model.modality_dropout}
+    shares |= {
+        f"train.lost_steps.{name}": share for name, share in config.train.lost_steps.shares.items()
+    }
+    shares["model.missing_share"] = getattr(config.model, "missing_share", 0.0)
+    return {name: share for name, share in shares.items() if share}

@@ -1,0 +1,84 @@
+import pytest
+from helpers import make_config, write_tiny_store
+
+from mien.cli import main
+from mien.data.store import open_store
+from mien.errors import ConfigError
+from mien.studies.ablation import default_variants, plan_ablation
+from mien.studies.study import run_study
+from mien.types import Modality
+
+
+def labels_of(study):
+    return {name: config.labels.generator for name, config in study.corpora[0].configs.items()}
+
+
+def test_the_table_of_tam_ulag_leaves_out_what_the_settings_have_anyway(tiny_store):
+    base = make_config(labels={"generator": "latent", "folds": 3, "weight": "difference"})
+    study = plan_ablation(base, tiny_store)
+    assert list(study.corpora[0].configs) == [
+        "base",
+        *("attention gated", "attention none", "fusion rank_one", "fusion concat"),
+        *("labels ulag", "labels distance", "labels copy", "labels human"),
+        *(f"no task of {m}" for m in Modality),
+        *(f"without {m}" for m in Modality),
+        "released",
+    ]
+    configs = study.corpora[0].configs
+    assert configs["base"] == base
+    assert configs["no task of text"].train.loss.text == 0
+    assert configs["without audio"].features.audio == "none"
+    assert configs["labels copy"].labels.weight == "difference"  # what both know stays
+    assert not hasattr(configs["labels copy"].labels, "folds")
+    assert configs["released"].model.lstm_size == base.model.lstm_size
+    assert (study.config.baseline, study.config.measures) == ("base", ("scores",))
+
+
+def test_only_what_a_store_and_a_model_have_is_ablated(tmp_path):
+    store = open_store(write_tiny_store(tmp_path / "s", unimodal=False))
+    names = [v.name for v in default_variants(make_config(features={"video": "none"}), store)]
+    assert "labels human" not in names
+    assert "without video" not in names
+    assert "no task of audio" in names
+    lone = make_config(features={"video": "none", "audio": "none"}, model={"name": "self_mm"})
+    with pytest.raises(ConfigError, match=r"give some with --variants FILE\.toml"):
+        default_variants(lone, store)
+
+
+def test_a_file_of_variants_and_what_is_wrong_in_it(tmp_path, tiny_store, capsys):
+    file = tmp_path / "variants.toml"
+    file.write_text(
+        '[[variant]]\nname = "small"\nset = ["model.fusion_size=2"]\n'
+        '[[variant]]\nname = "joined"\nset = ["model.fusion=concat"]\n'
+    )
+    given = {"variants": file, "seeds": (5, 6), "only": ["small"]}
+    study = plan_ablation(make_config(), tiny_store, **given)
+    assert list(study.corpora[0].configs) == ["base", "small"]
+    assert study.corpora[0].configs["small"].model.fusion_size == 2
+    assert study.corpora[0].seeds == (5, 6)
+    file.write_text('[[variant]]\nname = "bad"\nset = ["model.fuson=concat"]\n')
+    with pytest.raises(ConfigError, match=r"variant 'bad': .*fuson"):
+        plan_ablation(make_config(), tiny_store, variants=file)
+    wrong = ["ablate", "tam_ulag-planted", "--store", str(tiny_store.path), "--only", "nothing"]
+    assert main(wrong) == 2
+    assert "--only 'nothing'" in capsys.readouterr().err
+
+
+def test_an_ablation_is_a_study_with_costs_and_corrected_p(tmp_path, tiny_store, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
+    monkeypatch.setattr("mien.studies.figures.draw_corpus", lambda *_: [])
+    base = make_config(labels={"generator": "copy"}, train={"epochs": 1, "seeds": [1, 2]})
+    study = plan_ablation(base, tiny_store, only=["fusion concat", "without text"])
+    report = run_study(study, tmp_path / "out", command="mien ablate")
+    results = report.results.corpora["tiny"]
+    assert report.unfinished == []
+    assert results.variants["base"].seconds_per_epoch > 0
+    assert results.variants["without text"].num_parameters < results.variants["base"].num_parameters
+    page = report.page.read_text()
+    assert "mae, p" in page
+    assert "corrected by Holm" in page
+    less = [results.scores.splits["test"]["fusion"].metrics["mae"][name].less["base"].p_value
+            for name in ("fusion concat", "without text")]  # fmt: skip
+    smaller = min(less)
+    assert f"| {min(2 * smaller, 1):.3g} |" in page

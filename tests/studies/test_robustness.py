@@ -1,0 +1,271 @@
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from helpers import AUDIO, SIZES, make_config, make_model, make_split, write_tiny_store
+
+from mien.cli import main
+from mien.data.store import open_store
+from mien.data.text_settings import TextEncoderConfig
+from mien.errors import CheckpointError, ConfigError
+from mien.evaluation.scoring import SplitScorer, predict, predict_subsets
+from mien.studies.robustness.conditions import INTACT, Condition, plan_stresses
+from mien.studies.robustness.corruption import (
+    add_noise,
+    draw_for,
+    drop_steps,
+    lose_modalities,
+    slip,
+)
+from mien.studies.robustness.stress_page import read_stress_results
+from mien.studies.robustness.stress_run import evaluate_robustness
+from mien.studies.robustness.stressed_split import StressedSplit, score_changed
+from mien.studies.robustness.word_errors import WordErrors, group_words
+from mien.training.experiment import train
+from mien.training.preparation import prepare
+from mien.training.run_folder import open_run
+from mien.types import Modality, Task
+
+TEXT, VIDEO = Modality.TEXT, Modality.VIDEO
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, tiny_bert):
+    """A store with 24 clips of validation, and a run that reads its words; do not alter."""
+    base = tmp_path_factory.mktemp("robust")
+    store = write_tiny_store(base / "store", num_clips=(12, 24, 9), missing=0.0)
+    text = {"input": "transcript", "name": str(tiny_bert), "mode": "frozen", "summary": "mean"}
+    patch = pytest.MonkeyPatch()
+    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
+    labels = {"generator": "copy"}
+    train(make_config(text_encoder=text, labels=labels, train={"epochs": 1}), store, base / "a")
+    patch.undo()
+    return base
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
+    monkeypatch.setattr("mien.studies.robustness.stress_figures.draw_stresses", lambda *_, **__: {})
+
+
+def test_words_are_between_spaces_and_tokens_of_scripts_without_spaces():
+    text = "ab c\u6211\u4eec"
+    tokens = [("[CLS]", 0, 0), ("a", 0, 1), ("##b", 1, 2), ("c", 3, 4), ("x", 4, 5), ("y", 5, 6)]
+    assert group_words([*tokens, ("[SEP]", 0, 0)], text).tolist() == [-1, 0, 0, 1, 2, 3, -1]
+    assert group_words([("a", 0, 1), ("_b", 1, 3)], "a b").tolist() == [0, 1]
+
+
+def test_what_is_lost_at_a_level_is_lost_at_higher_ones():
+    chances = draw_for(1, "clip", AUDIO).random(2000)
+    values = np.arange(1, 2001, dtype=np.float32)[:, None]
+    stay = [set(drop_steps(values, chances, share, "cut")[:, 0]) for share in (0.2, 0.5, 0.9)]
+    assert stay[2] < stay[1] < stay[0]
+    assert [len(s) / 2000 for s in stay] == pytest.approx([0.8, 0.5, 0.1], abs=0.03)
+    zero = drop_steps(values, chances, 0.5, "zero")[:, 0]
+    assert set(zero[zero != 0]) == stay[1]
+    assert len(drop_steps(values, chances, 1.0, "cut")) == 1
+    assert not np.array_equal(chances, draw_for(1, "clip", VIDEO).random(2000))
+    assert np.array_equal(chances, draw_for(1, "clip", AUDIO).random(2000))
+
+
+def test_a_clip_keeps_a_modality_that_it_has():
+    present = np.array([[True, True, False], [True, False, True]])
+    chances = np.array([[0.1, 0.1, 0.1], [0.2, 0.2, 0.2]])
+    lost = lose_modalities(present, chances, 0.5)
+    assert lost.tolist() == [[True, False, False], [False, False, False]]
+    alone = np.where([[True], [False]], chances, np.inf)  # only the first may be lost
+    assert lose_modalities(present, alone, 0.5).tolist() == [
+        [True, False, False], [False, False, False],
+    ]  # fmt: skip
+
+
+def test_noise_has_the_deviation_of_each_feature_and_slips_keep_the_length():
+    noisy = add_noise(
+        np.zeros((4000, 2), np.float32), draw_for(1, "c", AUDIO), 2.0, np.array([1.0, 3.0])
+    )
+    assert noisy.std(axis=0) == pytest.approx([2, 6], rel=0.05)
+    assert slip(np.arange(5)[:, None], 0.4)[:, 0].tolist() == [0, 0, 0, 1, 2]
+    assert slip(np.zeros((0, 3)), 0.4).shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["tam_ulag", "mult"])
+def test_a_changed_split_is_scored_as_one_that_was_so_and_the_rest_is_encoded_once(name):
+    model = make_model(name).eval()
+    random = np.random.default_rng(3)
+    arrays = {
+        m: [random.normal(size=(2 + i % 4, SIZES[m])).astype(np.float32) for i in range(9)]
+        for m in Modality
+    }
+    other = [2 * each[::-1] for each in arrays[AUDIO]]
+    dataset = make_split(np.zeros(9), arrays, "test")
+    scorer, encoded, encode = SplitScorer(model, dataset), [], model.encode
+
+    def count(modality, series):
+        encoded.append(modality)
+        return encode(modality, series)
+
+    if name == "tam_ulag":
+        model.encode = count
+    for _ in range(2):
+        same, changed = scorer.predict(), scorer.predict({AUDIO: other.__getitem__})
+    lost = scorer.predict(lost={TEXT: np.ones(9, bool), VIDEO: np.arange(9) < 0})
+    assert encoded in ([], [*Modality, AUDIO, AUDIO])
+    wanted = (
+        predict(model, dataset),
+        predict(model, make_split(np.zeros(9), {**arrays, AUDIO: other}, "test")),
+        predict_subsets(model, dataset, [(AUDIO, VIDEO)])[AUDIO, VIDEO],
+    )
+    for got, expected in zip((same, changed, lost), wanted, strict=True):
+        np.testing.assert_allclose(got.scores[Task.FUSION], expected.scores[Task.FUSION], atol=1e-5)
+        assert {m: list(v) for m, v in got.present.items()} == {
+            m: list(v) for m, v in expected.present.items()
+        }
+
+
+def test_words_are_lost_replaced_and_masked_and_marks_stay(base, tiny_bert):
+    store = open_store(base / "store")
+    settings = TextEncoderConfig(name=str(tiny_bert), mode="finetune", summary="mean")
+    prepared = prepare(store, make_config(text_encoder=settings.model_dump()))
+    dataset = prepared.datasets["test"]
+    errors = WordErrors(store, settings, dataset, 5)
+    own = [dataset.read(TEXT, row)[:, 0].tolist() for row in range(len(dataset))]
+    first, last = own[0][0], own[0][-1]
+    corpus = {token for ids in own for token in ids[1:-1]}
+    vocabulary = dict(zip((tiny_bert / "vocab.txt").read_text().split(), range(99), strict=False))
+
+    def read(kind, level, *, alone=True):
+        condition = Condition(kind=kind, modalities=(TEXT,), level=level)
+        return [ids[:, 0].tolist() for ids in errors.read(condition, [alone] * len(dataset))]
+
+    for kind in ("words-deleted", "words-replaced", "words-masked", "steps", "blanks"):
+        assert read(kind, 0.0) == own
+        some, every = read(kind, 0.5), read(kind, 1.0)
+        assert some != own
+        assert all((ids[0], ids[-1]) == (first, last) for ids in (*some, *every))
+    assert {len(ids) for ids in read("words-deleted", 1.0)} <= set(range(3, 6))  # a word stays
+    assert all(ids == [] for ids in read("words-deleted", 1.0, alone=False))
+    assert {len(ids) for ids in read("steps", 1.0)} == {3}
+    for ids, masked, blank, replaced in zip(
+        own,
+        *(read(kind, 1.0) for kind in ("words-masked", "blanks", "words-replaced")),
+        strict=True,
+    ):
+        assert masked[1:-1] == [vocabulary["[MASK]"]] * (len(ids) - 2)
+        assert blank[1:-1] == [vocabulary["[UNK]"]] * (len(ids) - 2)
+        assert set(replaced[1:-1]) <= corpus
+        assert replaced != ids
+
+
+def test_conditions_do_what_they_say_to_the_split_alone(base):
+    run, store = open_run(base / "a"), open_store(base / "store")
+    prepared = prepare(store, run.config)
+    stressed = StressedSplit(prepared, "test", run.config, 1)
+    dataset = stressed.dataset
+    assert (stressed.apply(INTACT).series, stressed.apply(INTACT).texts) == ({}, None)
+    changes = stressed.apply(Condition(kind="steps", modalities=(AUDIO, TEXT), level=1.0))
+    assert list(changes.series) == [AUDIO]
+    assert len(changes.series[AUDIO](0, dataset.read(AUDIO, 0))) == 1
+    assert all(len(text) == 3 for text in changes.texts)
+    quiet = stressed.apply(Condition(kind="noise", modalities=(VIDEO,), level=1e-9))
+    np.testing.assert_allclose(
+        quiet.series[VIDEO](0, dataset.read(VIDEO, 0)), dataset.read(VIDEO, 0), atol=1e-6
+    )
+    lost = stressed.apply(Condition(kind="clips", modalities=tuple(Modality), level=0.9)).lost
+    assert (np.stack(list(lost.values())).sum(axis=0) < 3).all()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_test_gives_what_the_run_has_and_areas_and_goes_on_where_it_stopped(
+    base, tmp_path, monkeypatch
+):
+    shutil.copytree(base / "a", tmp_path / "twin")
+    options = {"kinds": ["sets", "steps", "words-masked"], "levels": [0.5, 0.8], "seed": 3}
+
+    def test(*runs, **changes):
+        out = tmp_path / "out"
+        return evaluate_robustness(runs, base / "store", out, **{**options, **changes}).results
+
+    results = test(base / "a", tmp_path / "twin")
+    seed = open_run(base / "a").seed(1).results()
+    audio = results.stresses["steps-audio"]
+    assert (audio.levels, audio.points) == ((0.0, 0.5, 0.8), ("0", "0.5", "0.8"))
+    for metric in ("mae", "corr", "acc2_has0"):
+        assert audio.metrics[metric]["a"].points[0].mean == pytest.approx(
+            seed.splits["test"][Task.FUSION][metric], abs=1e-6
+        )
+    assert audio.metrics["coverage"]["a"].points[0].mean == pytest.approx(
+        seed.coverage.splits["test"][Task.FUSION].share
+    )
+    curve = audio.metrics["mae"]["a"]
+    heights = [point.mean for point in curve.points]
+    area = 0.5 * (heights[0] + heights[1]) / 2 + 0.3 * (heights[1] + heights[2]) / 2
+    assert curve.area.mean == pytest.approx(area / 0.8)
+    assert curve.average.mean == pytest.approx(np.mean(heights))
+    twin = audio.metrics["mae"]["twin"]
+    assert (twin.area.less["a"].difference, twin.p_corrected) == (0.0, 1.0)
+    assert len(results.stresses["sets"].points) == 7
+    assert "words-masked" in results.stresses
+    assert read_stress_results(tmp_path / "out") == results
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
+    (row,) = (r for r in rows if (r["run"], r["stress"], r["point"], r["metric"])
+              == ("a", "steps-audio", "area", "mae"))  # fmt: skip
+    assert float(row["mean"]) == curve.area.mean
+    page = (tmp_path / "out" / "index.md").read_text()
+    assert "| steps-audio | twin |" in page
+    assert "knew nothing of loss" in page
+
+    scored = []
+    real = score_changed
+    monkeypatch.setattr(
+        "mien.studies.robustness.stress_run.score_changed",
+        lambda *given: scored.append(1) or real(*given),
+    )
+    (tmp_path / "out" / "predictions" / "a" / "0" / "steps-audio-0.5.csv").unlink()
+    assert test(base / "a", tmp_path / "twin") == results
+    assert len(scored) == 1
+    with pytest.raises(CheckpointError, match="belongs to a test of other weights"):
+        test(base / "a", seed=4)
+
+
+def test_what_cannot_be_tested_is_refused_in_one_sentence(base, tmp_path, finished_embeddings):
+    with pytest.raises(ConfigError, match="--only 'nois': "):
+        plan_stresses((TEXT,), kinds=["nois"])
+    with pytest.raises(ConfigError, match="none below 0 or above 1 for steps"):
+        plan_stresses((TEXT,), kinds=["steps"], levels=[0.5, 2.0])
+    with pytest.raises(ConfigError, match="reads texts as states"):
+        evaluate_robustness(
+            [finished_embeddings], base / "store", tmp_path / "out", kinds=["words-deleted"]
+        )
+    with pytest.raises(ConfigError, match="two runs are called 'a'"):
+        evaluate_robustness([base / "a", base / "a"], base / "store", tmp_path / "out")
+
+
+@pytest.fixture
+def finished_embeddings(base, tmp_path):
+    """The run, as if its text were given as states."""
+    shutil.copytree(base / "a", tmp_path / "states")
+    from mien.training.checkpoints.checkpoint import add_to_header, read_header
+
+    best = tmp_path / "states" / "seed-1" / "best.safetensors"
+    config = read_header(best)["config"]
+    config["text_encoder"]["input"] = "embeddings"
+    add_to_header(best, {"config": config})
+    return tmp_path / "states"
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_writes_the_page_and_says_what_it_tested(base, tmp_path, capsys):
+    out = tmp_path / "page"
+    given = [str(base / "a"), "--store", str(base / "store"), "--out", str(out)]
+    assert main(["robustness", *given, "--protocol", "lnln", "--levels", "0.4"]) == 0
+    printed = capsys.readouterr().out
+    assert "blanks-text+audio+video" in printed
+    assert str(out / "index.md") in printed
+    values = json.loads((out / "results.json").read_text())
+    assert list(values["stresses"]) == ["blanks-text+audio+video"]
+    assert "mien robustness a --store STORE --protocol lnln" in values["command"]
+    assert main(["robustness", *given, "--protocol", "none"]) == 2
+    assert "--protocol 'none'" in capsys.readouterr().err
