@@ -11,13 +11,19 @@ import mien
 from mien.config import dump_toml, read_toml
 from mien.corpora import KNOWN
 from mien.corpora.emotion_layouts.layout_reader import LAYOUTS
+from mien.errors import ConfigError
 from mien.labels import build_labels
 from mien.labels.generator import LabelInputs
 from mien.models import MODELS, build_model
 from mien.models.multitask import ModelInputs
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import make_optimizer
-from mien.training.settings import ExperimentConfig, list_configs, read_config
+from mien.training.settings import (
+    ExperimentConfig,
+    describe_configs,
+    list_configs,
+    read_config,
+)
 from mien.types import Scale, Task
 
 FOLDER = Path(mien.__file__).parent / "configs"
@@ -29,6 +35,9 @@ SIZES = {
 }
 
 every_config = pytest.mark.parametrize("name", list_configs())
+#: Those that have a file, and those that stand in the file of their model.
+FILES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+IN_FILES = [name for name in list_configs() if name not in FILES]
 
 
 def test_there_are_settings_for_every_model():
@@ -37,10 +46,35 @@ def test_there_are_settings_for_every_model():
 
 def test_every_file_of_the_folder_is_listed():
     files = [p for p in FOLDER.iterdir() if p.is_file() and p.suffix != ".py"]
-    assert sorted(p.stem for p in files) == list(list_configs())
+    assert sorted(p.stem for p in files) == FILES
+    assert sorted([*FILES, *IN_FILES]) == list(list_configs())
 
 
-@every_config
+@pytest.mark.parametrize("name", IN_FILES)
+def test_what_differs_on_a_corpus_is_in_the_file_of_the_model(name):
+    stem, _, corpus = name.rpartition("-")
+    config = read_config(name)
+    assert config == read_config(stem, [f"corpus={corpus}"])
+    assert config.corpus == corpus
+    with torch.device("meta"):
+        build_model(config.model, ModelInputs(sizes=SIZES[corpus]))
+
+
+def test_overrides_come_after_what_differs_on_a_corpus():
+    assert read_config("tfn-mosei").train.batch_size != read_config("tfn").train.batch_size
+    assert read_config("tfn-mosei", ["train.batch_size=7"]).train.batch_size == 7
+    assert read_config("tfn-mosei", ["train.learning_rate.text=.5"]).train.learning_rate.text == 0.5
+
+
+@pytest.mark.parametrize("text", ["corpora = 3", "[corpora]\nmosi = 3"])
+def test_a_file_whose_corpora_are_no_tables_is_a_sentence(text, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"write \[corpora\.NAME\.SECTION\]"):
+        read_config(path)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_settings_load_and_build_a_model_that_can_be_trained(name):
     config = read_config(name)
     sizes = SIZES.get(config.corpus, {TEXT: 12, AUDIO: 5, VIDEO: 6})
@@ -71,8 +105,7 @@ def test_settings_say_which_model_and_corpus_they_are_for(name):
 
 @every_config
 def test_settings_are_explained_in_their_first_line(name):
-    first = (FOLDER / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
-    assert re.match(r"# \S.{20,}", first)
+    assert re.match(r"\S.{20,}", describe_configs()[name])
 
 
 @every_config

@@ -22,6 +22,7 @@ from zoo_goldens import (
 
 from mien.models import MODELS, build_model
 from mien.models.multitask import ModelInputs
+from mien.training.settings import read_config
 from mien.types import Modality, Task
 
 pytestmark = pytest.mark.skipif(
@@ -131,6 +132,10 @@ def test_a_published_model_has_as_many_parameters_as_the_published_program(name,
     if "padded_steps" in MODELS[name].config.model_fields:
         settings["padded_steps"] = 39 if corpus == "sims" else 50
     kind, _ = MODELS[name]
+    shipped = read_config(f"{name}-{corpus}").model
+    alike = ("score_limit", "repeated_means", "padded_steps", "published", "standardise")
+    of_program = {key: settings[key] for key in alike if key in settings}
+    assert shipped.model_copy(update=of_program) == kind(**settings)
     with torch.device("meta"):
         model = build_model(kind(**settings), ModelInputs(sizes=sizes))
     ours = sum(p.numel() for n, p in model.named_parameters() if not OURS_ALONE.match(n))

@@ -26,7 +26,7 @@ from mien.errors import ConfigError, MienError
 if TYPE_CHECKING:
     from mien.training.loading import BaselineUse
 
-__all__ = ["configs", "default_store", "evaluate", "train"]
+__all__ = ["configs", "evaluate", "train"]
 
 #: What the command returns where a seed diverged and others are in the numbers.
 _INCOMPLETE = 1

@@ -2,8 +2,8 @@
 
 The file holds the network with all of its text encoder: token ids, and series of audio and
 video as they were extracted, to scores on the scale of the corpus and values of further targets.
-Lengths and the number of clips are free. What is needed to use it without this package is in its
-metadata under ``mien``, and the tokenizer lies beside it.
+Lengths and the number of clips are free. Its metadata under ``mien`` hold what else a program must
+know; the tokenizer lies beside.
 
 The exporter is torch's older one, which traces. The newer one writes the length of the example
 into the inner shapes of an LSTM; see docs/decisions.md.
@@ -32,18 +32,9 @@ from mien.training.run_folder import RunFolder, SeedFolder
 from mien.types import Modality
 
 __all__ = [
-    "CLOSE",
-    "LARGEST_BYTES",
-    "OPSET",
-    "ROUGH",
-    "Difference",
-    "Exported",
-    "OnnxNetwork",
-    "check_difference",
-    "compare_with_torch",
-    "export_onnx",
-    "write_graph",
-]
+    "CLOSE", "LARGEST_BYTES", "OPSET", "ROUGH", "Difference", "Exported", "OnnxNetwork",
+    "check_difference", "compare_with_torch", "export_onnx", "write_graph",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +212,7 @@ def write_graph(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source
     free = {name: {0: "clips", 1: f"{name.removesuffix('_mask')}_steps"} for name in graph.inputs}
     free |= {name: {0: "clips"} for name in outputs}
     free |= {n: {0: "clips", 1: f"{n[8:]}_steps"} for n in outputs if n.startswith("weights_")}
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings():  # with gradients, for without attention is one fused operator
         _expect_what_tracing_warns_of()
         try:
             torch.onnx.export(
@@ -234,7 +225,7 @@ def write_graph(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source
                 opset_version=OPSET,
                 dynamo=False,
             )
-        except torch.onnx.errors.OnnxExporterError as error:
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise CheckpointError(f"{source}: cannot be written as ONNX ({reason})") from error
     _label(path, about)
@@ -254,15 +245,19 @@ def _expect_what_tracing_warns_of() -> None:
     for category, message in (
         (DeprecationWarning, ""),  # that the older exporter is the older one
         (torch.jit.TracerWarning, ""),  # type: ignore[attr-defined]
-        (UserWarning, "Exporting aten::index operator"),
-        (UserWarning, "Exporting a model to ONNX with a batch_size other than 1"),
+        (UserWarning, "Exporting (aten::index operator|a model to ONNX with a batch_size)"),
+        (UserWarning, "Constant folding"),
     ):
         warnings.filterwarnings("ignore", message, category)
 
 
 @torch.no_grad()
 def compare_with_torch(graph: OnnxNetwork, path: Path) -> Difference:
-    """Return how far scores and values of a file are from torch's, on random clips."""
+    """Return how far scores and values of a file are from torch's, on random clips.
+
+    Raises:
+        CheckpointError: If they cannot be computed of clips as long, or as many.
+    """
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
@@ -273,7 +268,13 @@ def compare_with_torch(graph: OnnxNetwork, path: Path) -> Difference:
         given = graph.draw(num_clips, steps, missing, seed=seed)
         wanted = graph(*given)[: len(names)]
         feeds = {name: values.numpy() for name, values in zip(graph.inputs, given, strict=True)}
-        given_back = session.run(list(names), feeds)
+        try:
+            given_back = session.run(list(names), feeds)
+        except Exception as error:  # its errors have no base of their own
+            raise CheckpointError(
+                f"the model {graph.name!r} cannot be written as ONNX: its steps depend on how long "
+                "clips are, or on how many there are; predict with mien, or train another model"
+            ) from error
         trios = zip(wanted, given_back, names.values(), strict=True)
         apart += [(np.abs(a.numpy() - b) / width).ravel() for a, b, width in trios]
     joined = np.concatenate(apart)

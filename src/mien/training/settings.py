@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mien.config import Device, Seeds, Settings, apply_overrides, read_settings, read_toml
-from mien.configs import FOLDER, describe_configs, list_configs
+from mien.configs import describe_configs, find_config, list_configs
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError, name_known
 from mien.labels import GENERATORS, LabelsConfig
@@ -251,6 +251,9 @@ def read_config(
 ) -> ExperimentConfig:
     """Read settings from a file, or by the name of one that comes with the package.
 
+    What a file has under ``[corpora.NAME]`` stands in the place of what is above it if ``corpus``
+    is ``NAME``, in the file, by an override, or because the name of the settings ends with it.
+
     Args:
         source: Path of a TOML file, or a name that ``list_configs`` gives. Settings that were read
             already are taken as they are.
@@ -267,6 +270,7 @@ def read_config(
     values: Mapping[str, Any] = {
         name: part for name, part in _read_file(source).items() if name != "published"
     }
+    values = _choose_corpus(values, overrides)
     labels = values.get("labels")
     if isinstance(labels, Mapping) and set(labels) >= _SETTINGS_OF_LABELS:
         values = _without_unused(values)  # the config.toml of a run of an earlier version
@@ -287,18 +291,45 @@ def read_recipe(source: str | Path) -> PublishedRecipe | None:
 
 
 def _read_file(source: str | Path) -> dict[str, Any]:
-    path = Path(source)
+    path, corpus = Path(source), None
     if not path.is_file():
-        path = FOLDER / f"{source}.toml"
-        if not path.is_file():
+        shipped = find_config(str(source))
+        if shipped is None:
             raise ConfigError(
                 f"{str(source)!r} is neither a file nor a known configuration; "
                 f"{name_known(str(source), list_configs())}"
             )
+        path, corpus = shipped
     values = read_toml(path)
+    if corpus is not None:
+        values["corpus"] = corpus
     if "variant" in values and "baseline" in values:
         raise ConfigError(f"{path}: is a study, not settings; run it with mien study {source}")
     return values
+
+
+def _choose_corpus(values: Mapping[str, Any], overrides: Sequence[str]) -> Mapping[str, Any]:
+    """Return settings with what is different on their corpus."""
+    if "corpora" not in values:
+        return values
+    common = {name: part for name, part in values.items() if name != "corpora"}
+    corpora = values["corpora"]
+    chosen = [override for override in overrides if override.split("=")[0].strip() == "corpus"]
+    corpus = str(apply_overrides(common, chosen).get("corpus"))
+    tables = corpora.values() if isinstance(corpora, Mapping) else [corpora]
+    if not all(isinstance(table, Mapping) for table in tables):
+        raise ConfigError("setting corpora holds no tables; write [corpora.NAME.SECTION]")
+    return _merge(common, corpora.get(corpus, {}))
+
+
+def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of which some are replaced, one by one and not section by section."""
+    merged = dict(values)
+    for name, value in changes.items():
+        own = merged.get(name)
+        both = isinstance(own, Mapping) and isinstance(value, Mapping)
+        merged[name] = _merge(own, value) if both else value
+    return merged
 
 
 def read_stored_config(values: Mapping[str, Any]) -> ExperimentConfig:

@@ -145,7 +145,9 @@ class SeriesModel(MultimodalModel):
                 states = encode_changed(self.text_encoder, read, lambda given: given)
             else:
                 states = self.text_encoder(read)
-            read_text = PaddedSeries(states.expand(len(text.mask), -1, -1), text.mask)
+            if text.is_repeated:
+                states = states.expand(len(text.mask), -1, -1)
+            read_text = PaddedSeries(states, text.mask)
             series[Modality.TEXT] = self._complete(Modality.TEXT, read_text, present, with_padding)
         return series | self.read_series(batch, present, with_padding=with_padding), present
 

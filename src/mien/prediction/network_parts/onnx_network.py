@@ -29,7 +29,7 @@ class OnnxNetwork(nn.Module):
         self.sizes = dict(network.sizes)
         self.vocabulary = 0 if network.text is None else network.text.vocabulary
         self.max_tokens = None if network.text is None else network.text.max_tokens
-        self.model = network.model
+        self.model, self.name = network.model, network.config.model.name
         if network.text is not None:
             self.model.text_encoder = network.text.join(self.model.text_encoder)
         self.tasks = self.model.tasks if self.model.has_sentiment else ()
