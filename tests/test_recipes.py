@@ -103,3 +103,33 @@ def test_every_recipe_finds_what_it_imports():
     recipes = sorted(str(path) for path in RECIPES.rglob("*.py"))
     assert recipes
     subprocess.run([sys.executable, "-c", code, *recipes], check=True)
+
+
+@pytest.mark.usefixtures("quick_intervals")
+def test_every_model_is_trained_with_the_same_budget_and_ranked(tiny_store, tmp_path):
+    zoo, runs = load("zoo"), tmp_path / "runs"
+    budget = zoo.Budget([1, 2], 1, 1, ("text_encoder.input=embeddings", "train.device=cpu"))
+    models = ("ridge", "lf_dnn")
+    zoo.write_tables(runs, tmp_path / "zoo.md", [tiny_store], models, budget)
+    page = (tmp_path / "zoo.md").read_text(encoding="utf-8")
+    made = {path.name: path for path in runs.iterdir()}
+    assert set(made) == {"tiny-ridge", "tiny-lf_dnn"}
+    assert "at most 1 epochs, patience 1" in page
+    rows = [line for line in page.splitlines() if line.startswith(("| ridge", "| lf_dnn"))]
+    assert sorted(row.split("|")[-4].strip() for row in rows) == ["1", "2"]
+    assert rows[0].split("|")[-5].strip() == ""  # what all are compared with
+    assert 0 <= float(rows[1].split("|")[-5]) <= 1
+    assert rows[0].split("|")[-3].strip() == "16"  # 15 means of features and a constant
+    before = (made["tiny-ridge"] / "metrics.json").stat().st_mtime_ns
+    zoo.write_tables(runs, tmp_path / "zoo.md", [tiny_store], models, budget)
+    assert (made["tiny-ridge"] / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_settings_of_the_bench_are_those_of_the_corpus_where_there_are_some():
+    zoo = load("zoo")
+    budget = zoo.Budget([1], 3, 2)
+    assert zoo.choose_settings("tfn", "mosei", budget).train.batch_size == 128
+    for model in zoo.MODELS:
+        config = zoo.choose_settings(model, "elsewhere", budget)
+        assert (config.corpus, config.text_encoder.mode) == ("elsewhere", "frozen")
+        assert config.train.epochs == (1 if model in ("ridge", "trees") else 3)

@@ -327,8 +327,10 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     merged = dict(values)
     for name, value in changes.items():
         own = merged.get(name)
-        both = isinstance(own, Mapping) and isinstance(value, Mapping)
-        merged[name] = _merge(own, value) if both else value
+        if isinstance(own, Mapping) and isinstance(value, Mapping):
+            merged[name] = _merge(own, value)
+        else:
+            merged[name] = value
     return merged
 
 

@@ -1,0 +1,193 @@
+"""Train every model on the same stores with the same budget, and write their table.
+
+    python recipes/zoo.py RUNS OUT.md --store STORE ... [--model NAME ...] [--seeds 1111-1115]
+        [--epochs 40] [--patience 8] [--set SECTION.SETTING=VALUE ...]
+
+Every model has the settings that come with it for the corpus, and if there are none, those for any
+corpus; the text encoder is frozen, so that its states are computed once. Seeds, epochs and patience
+are the same for all. Runs are kept in RUNS/STORE-MODEL: one that is there is not trained again, and
+one that was stopped goes on. OUT.md gets a table for each store: metrics on test with their
+deviation over the seeds, the p value of the difference to the first model with Holm's correction,
+parameters that are trained, and the time of an epoch; and the mean rank of every model.
+"""
+
+import argparse
+import logging
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mien.cli.options import read_seeds
+from mien.data.store import Store, open_store
+from mien.errors import ConfigError, MienError
+from mien.evaluation.metrics import METRICS, Metric
+from mien.evaluation.significance import SeedSummary
+from mien.files.atomic import write_text
+from mien.reports.comparison import RunComparison, compare_runs
+from mien.reports.text import format_value, label_metric, markdown_table, name_corpus
+from mien.training.experiment import train
+from mien.training.loading import load_model
+from mien.training.run_folder import RunFolder, open_run
+from mien.training.settings import ExperimentConfig, list_configs, read_config
+
+logger = logging.getLogger("zoo")
+
+#: In the order of the table; the first is what all are compared with.
+MODELS = (
+    *("ridge", "trees", "self_mm-text", "self_mm-audio", "self_mm-video"),
+    *("ef_lstm", "lf_dnn", "tfn", "lmf", "mfn", "graph_mfn", "mult", "misa", "mmim", "bert_mag"),
+    *("cenet", "tetfn", "almt", "tfr_net", "mlf_dnn", "mlmf", "mtfn", "self_mm", "tam_ulag"),
+)
+#: Settings for any corpus, of models whose own are for one.
+_ANY_CORPUS = {"self_mm": "self_mm-planted", "tam_ulag": "tam_ulag-planted"}
+_RANKED = "mae"
+
+
+class Budget(NamedTuple):
+    """What is the same for every model.
+
+    Attributes:
+        seeds: One training each.
+        epochs: Most epochs.
+        patience: Epochs without a better one on valid before a training stops.
+        overrides: Further settings, as ``--set`` takes them.
+    """
+
+    seeds: Sequence[int]
+    epochs: int
+    patience: int
+    overrides: Sequence[str] = ()
+
+
+def choose_settings(model: str, corpus: str, budget: Budget) -> ExperimentConfig:
+    """Return the settings of a model for a corpus, with the common budget."""
+    names = (f"{model}-{corpus}", model, _ANY_CORPUS.get(model, model))
+    name = next(one for one in names if one in list_configs())
+    common = [
+        *(f"corpus={corpus}", "text_encoder.mode=frozen", "targets.use=[]"),
+        *(f"train.seeds={list(budget.seeds)}", f"train.patience={budget.patience}"),
+        *([] if model in ("ridge", "trees") else [f"train.epochs={budget.epochs}"]),
+    ]
+    return read_config(name, [*common, *budget.overrides])
+
+
+def train_models(
+    runs: Path, store: Store, models: Sequence[str], budget: Budget
+) -> dict[str, RunFolder]:
+    """Return a finished run of every model that can be trained on a store."""
+    made = {}
+    for model in models:
+        config = choose_settings(model, store.meta.name, budget)
+        folder = runs / f"{store.path.name}-{model}"
+        if (folder / "metrics.json").is_file():
+            run = open_run(folder)
+            if {seed.seed for seed in run.seeds} >= set(budget.seeds):
+                made[model] = run
+                continue
+        try:
+            made[model] = train(config, store, folder, resume=folder.exists())
+        except ConfigError as error:  # it has no use for what the store has
+            logger.warning("%s on %s is left out: %s", model, store.path, error)
+    return made
+
+
+def count_trained(run: RunFolder, store: Store) -> int:
+    """Return how many parameters the model of a run has that are trained."""
+    model, _ = load_model(run.path, store)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def epoch_seconds(run: RunFolder) -> float:
+    """Return the mean time of an epoch of a run."""
+    times = [record["seconds"] for seed in run.seeds for record in seed.epochs()]
+    return sum(times) / len(times)
+
+
+def rank_models(compared: RunComparison, models: Sequence[str]) -> dict[str, int]:
+    """Return the place of each model by its mean absolute error on test, from 1."""
+    means = {m: c.seeds.mean for m, c in zip(models, compared.metrics[_RANKED], strict=True)}
+    return {model: place for place, model in enumerate(sorted(means, key=means.__getitem__), 1)}
+
+
+def store_table(store: Store, runs: Mapping[str, RunFolder]) -> tuple[str, dict[str, int]]:
+    """Return the table of a store, and the place of each model."""
+    models = list(runs)
+    compared = compare_runs([run.path for run in runs.values()])
+    places, metrics = rank_models(compared, models), METRICS[compared.family]
+    heading = [
+        "",
+        *(label_metric(name, compared.family) for name in metrics),
+        f"p against {models[0]}",
+        "rank",
+        "trained parameters",
+        "seconds an epoch",
+    ]
+    rows = []
+    for place, (model, run) in enumerate(runs.items()):
+        cells = [_spread(compared.metrics[name][place].seeds, metrics[name]) for name in metrics]
+        p_value = compared.metrics[_RANKED][place].p_corrected
+        rows.append([
+            model, *cells, "" if place == 0 else f"{p_value:.3f}", str(places[model]),
+            f"{count_trained(run, store):,}", f"{epoch_seconds(run):.2f}",
+        ])  # fmt: skip
+    name = name_corpus(compared.corpus, is_synthetic=compared.is_synthetic)
+    title = f"**{name}**, test, {compared.num_clips} clips, {compared.num_seeds[0]} seeds:"
+    return f"{title}\n\n{markdown_table(heading, rows)}", places
+
+
+def _spread(seeds: SeedSummary, metric: Metric) -> str:
+    mean = format_value(seeds.mean, metric)
+    if math.isnan(seeds.deviation):
+        return mean
+    return f"{mean} ± {format_value(seeds.deviation, metric)}"
+
+
+def write_tables(
+    runs: Path, out: Path, stores: Sequence[Store], models: Sequence[str], budget: Budget
+) -> None:
+    """Train what is not trained yet, and write the tables of all stores and the mean ranks."""
+    parts = [
+        f"The same for every model: at most {budget.epochs} epochs, patience {budget.patience}, a "
+        f"frozen text encoder, {len(budget.seeds)} seeds; settings as they come with the package, "
+        "chosen on none of these corpora. The rank is by mean absolute error; p is that of its "
+        f"difference to {models[0]}, paired over clips or videos and seeds, with Holm's correction."
+    ]
+    ranks: dict[str, list[int]] = {}
+    for store in stores:
+        table, places = store_table(store, train_models(runs, store, models, budget))
+        parts.append(table)
+        for model, place in places.items():
+            ranks.setdefault(model, []).append(place)
+    if len(stores) > 1:
+        means = {m: sum(p) / len(p) for m, p in ranks.items() if len(p) == len(stores)}
+        rows = [[m, f"{means[m]:.2f}"] for m in sorted(means, key=means.__getitem__)]
+        parts.append("Mean rank of those that can be trained on all:")
+        parts.append(markdown_table(["", "mean rank"], rows))
+    write_text(out, "\n\n".join(parts) + "\n")
+
+
+def main() -> None:
+    """Read the command line, train and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--store", action="append", required=True)
+    parser.add_argument("--model", action="append", choices=MODELS)
+    parser.add_argument("--seeds", default="1111-1115")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--patience", type=int, default=8)
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    budget = Budget(read_seeds(given.seeds), given.epochs, given.patience, given.overrides)
+    stores = [open_store(path) for path in given.store]
+    try:
+        write_tables(given.runs, given.out, stores, given.model or MODELS, budget)
+    except MienError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
