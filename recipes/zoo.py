@@ -151,7 +151,7 @@ def write_tables(
     parts = [
         f"The same for every model: at most {budget.epochs} epochs, patience {budget.patience}, a "
         f"frozen text encoder, {len(budget.seeds)} seeds; settings as they come with the package, "
-        "chosen on none of these corpora. The rank is by mean absolute error; p is that of its "
+        "not tuned further. The rank is by mean absolute error; p is that of its "
         f"difference to {models[0]}, paired over clips or videos and seeds, with Holm's correction."
     ]
     ranks: dict[str, list[int]] = {}
