@@ -32,7 +32,7 @@ SOUND = [name for name in GENERATORS if not name.endswith("released")]
 #: Those whose labels move away from the annotation.
 MOVING = [name for name, (_, kind) in GENERATORS.items() if not issubclass(kind, FixedLabels)]
 #: Those of the package whose proposals leave the scale on the clips of these tests.
-BEYOND_THE_SCALE = ("distance", "ulag", "ulag_released")
+BEYOND_THE_SCALE = ("distance", "ulag", "ulag_released", "sugrm")
 #: Those that propose labels from a certain epoch on.
 PROPOSING = [
     name for name, (config, _) in GENERATORS.items() if "warmup_epochs" in config.model_fields

@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import AUDIO, TEXT, VIDEO, make_generator
+from helpers import AUDIO, SCALE, STATE_SIZES, TEXT, VIDEO, make_generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.labels.generator import Evidence
-from mien.labels.posterior import posterior_labels
+from mien.labels import build_labels
+from mien.labels.generator import Evidence, LabelInputs
+from mien.labels.posterior import PosteriorConfig, posterior_labels
 from mien.reports.label_tables import describe_estimate
 from mien.training.out_of_fold.ridge import ridge_evidence
+from mien.types import Task
 
 MODALITIES = (TEXT, AUDIO, VIDEO)
 
@@ -144,6 +146,28 @@ def test_deviations_are_those_of_the_errors():
         errors = posterior.labels[modality].numpy() - own
         deviation = float(posterior.deviations[modality].mean())
         assert deviation == pytest.approx(errors.std(), rel=0.2)
+
+
+def test_clips_count_by_what_their_label_explains():
+    _, annotated, vectors = draw(num=150, read=(1.5, 1.2, 0.0))
+    evidence = gather(annotated, vectors)
+    inputs = LabelInputs(
+        labels={Task.FUSION: torch.from_numpy(annotated).float()},
+        scale=SCALE,
+        state_sizes=STATE_SIZES,
+        evidence=evidence,
+    )
+    posterior = posterior_labels(evidence, inputs.annotated)
+    index = torch.tensor([3, 100])
+    plain, weighted = (
+        build_labels(PosteriorConfig(weight=weight), inputs).weights(index)
+        for weight in ("one", "deviation")
+    )
+    for modality in MODALITIES:
+        assert plain[modality].tolist() == [1.0, 1.0]
+        expected = 1 - (posterior.deviations[modality][index] / posterior.estimate.spread) ** 2
+        torch.testing.assert_close(weighted[modality], expected.float())
+    assert (weighted[TEXT] > weighted[VIDEO]).all()
 
 
 @given(scale=st.sampled_from([-1.0, 0.1, 30.0]), shift=st.sampled_from([0.0, 5.0]))

@@ -8,9 +8,9 @@ settings and its class, and one line of ``GENERATORS``.
 ``generator`` has what all share, ``row_buffers`` the form in which they keep it; ``reference``
 copies the annotation, takes what people gave, or takes evidence as it is; ``posterior`` estimates
 how far to trust annotation and evidence, and ``latent`` assumes it (``before_training`` has what
-these share); ``distance`` and ``ulag`` are those of the papers, and ``released`` is that of the
-authors' program. ``target_labels`` are those of further targets, such as emotions, by the same
-generators.
+these share); ``distance``, ``sugrm`` and ``ulag`` are those of the papers, and ``released`` is
+that of the authors' program. ``target_labels`` are those of further targets, such as emotions, by
+the same generators.
 ``label_settings`` has the settings of all, so that they are read without torch.
 """
 
@@ -28,6 +28,7 @@ from mien.labels.label_settings import (
     OutOfFoldConfig,
     PosteriorConfig,
     ReleasedUlagConfig,
+    SugrmConfig,
     UlagConfig,
 )
 from mien.plugins import ConfiguredClass
@@ -68,6 +69,7 @@ GENERATORS: dict[str, GeneratorEntry] = {
     "mean": GeneratorEntry(MeanConfig, "mien.labels.reference:MeanLabels"),
     "human": GeneratorEntry(HumanConfig, "mien.labels.reference:HumanLabels"),
     "ulag_released": GeneratorEntry(ReleasedUlagConfig, "mien.labels.released:ReleasedUlagLabels"),
+    "sugrm": GeneratorEntry(SugrmConfig, "mien.labels.sugrm:SugrmLabels"),
 }
 
 #: Generators that make nothing, and so may stand where there is no unimodal task.

@@ -20,6 +20,7 @@ __all__ = [
     "OutOfFoldConfig",
     "PosteriorConfig",
     "ReleasedUlagConfig",
+    "SugrmConfig",
     "UlagConfig",
 ]
 
@@ -112,10 +113,13 @@ class PosteriorConfig(EvidenceLabelsConfig):
 
     Attributes:
         generator: ``posterior``.
+        weight: As in ``GeneratorConfig``; or ``deviation``: the share of the variance of what the
+            modality expresses that its label of the clip explains.
         evidence: As in ``EvidenceConfig``; ``auto`` by default.
     """
 
     generator: Literal["posterior"] = "posterior"
+    weight: Literal["difference", "one", "deviation"] = "one"  # type: ignore[assignment]  # wider
     evidence: EvidenceSource = "auto"
 
 
@@ -173,6 +177,18 @@ class ReleasedUlagConfig(CentroidConfig):
 
     generator: Literal["ulag_released"] = "ulag_released"
     expert_size: int = Field(16, ge=1, le=4096)
+
+
+class SugrmConfig(CentroidConfig):
+    """Settings of ``sugrm``.
+
+    Attributes:
+        generator: ``sugrm``.
+        common_size: Size of the space to which the states of all tasks are projected.
+    """
+
+    generator: Literal["sugrm"] = "sugrm"
+    common_size: int = Field(32, ge=1, le=4096)
 
 
 class UlagConfig(CentroidConfig):

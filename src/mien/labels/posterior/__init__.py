@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mien.labels.before_training import LabelsBeforeTraining
@@ -42,12 +42,28 @@ class PosteriorLabels(LabelsBeforeTraining):
         ValueError: If there is no evidence.
     """
 
+    config: PosteriorConfig
+    explained: Float[Tensor, "M N"]
+
     def make(self, evidence: Evidence, inputs: LabelInputs) -> dict[Modality, Float[Tensor, "N"]]:
         """Return the labels before they are cut to the scale; the estimate stays here."""
         neutral = (inputs.scale.low + inputs.scale.high) / 2
         posterior = posterior_labels(evidence, inputs.annotated, neutral=neutral)
         self._estimated = posterior.estimate
+        deviations = torch.stack([posterior.deviations[m] for m in self.modalities])
+        spread = max(posterior.estimate.spread, 1e-9)
+        explained = (1 - (deviations / spread).square()).clamp(min=0.0)
+        self.register_buffer("explained", explained, persistent=False)  # follows from the evidence
         return posterior.labels
+
+    def weights(self, index: Int[Tensor, "B"]) -> dict[Modality, Float[Tensor, "B"]]:
+        """Return how much each clip counts: what its label explains, if the settings say so.
+
+        w_s = 1 - (posterior deviation of t_s / deviation of t_s)^2
+        """
+        if self.config.weight != "deviation":
+            return super().weights(index)
+        return self.by_modality(self.explained[:, index])
 
     def describe(self) -> dict[str, Any]:
         """Return what was estimated of annotation and evidence, as values that JSON holds."""
