@@ -17,6 +17,7 @@ In the order of use; runs, stores and settings are taken as such, or by their pa
 
     read_config       read settings, by name or from TOML; list_configs names them
     train             train with every seed, evaluate, and write a run folder
+    train_folds       train on every fold, and evaluate on all clips, each held out once
     open_run          open a run folder: config, seeds, metrics(), to_pandas()
     evaluate          evaluate a run on a split, of its own store or another
     compare           compare runs on the same clips, with intervals and p values
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from mien.studies.plan import read_study as read_study
     from mien.studies.study import StudyReport as StudyReport
     from mien.studies.study import run_study as run_study
+    from mien.training.cross_validation.fold_training import train_folds as train_folds
     from mien.training.experiment import evaluate as evaluate
     from mien.training.experiment import train as train
     from mien.training.run_folder import RunFolder as RunFolder
@@ -150,6 +152,7 @@ __all__ = [
     "run_study",
     "summarise_store",
     "train",
+    "train_folds",
     "write_folds",
     "write_report",
     "write_store",
@@ -230,6 +233,7 @@ _HOMES = {
     "run_study": ("mien.studies.study", "run_study"),
     "summarise_store": ("mien.data.summary", "summarise"),
     "train": ("mien.training.experiment", "train"),
+    "train_folds": ("mien.training.cross_validation.fold_training", "train_folds"),
     "write_folds": ("mien.data.export.fold_stores", "write_folds"),
     "write_report": ("mien.reports.page", "write_report"),
     "write_store": ("mien.data.store_writer", "write_store"),

@@ -156,6 +156,28 @@ def test_train_evaluate_compare_and_report_work_one_after_the_other(planted, cap
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_one_command_trains_on_every_fold_and_gives_results_over_them(planted, here, capsys):
+    folds = str(here / "folds")
+    assert main(["folds", str(planted), folds, "--by", "video", "--folds", "3"]) == 0
+    command = ["train", "self_mm-planted", "--folds", folds, *QUICK, "--out", "runs/a"]
+    assert main([*command, "--store", str(planted)]) == 2
+    assert "--folds: has its own stores; leave --store out" in said(capsys)[1]
+    assert main(command) == 0
+    out, err = said(capsys)
+    assert "each fold of planted (synthetic corpus), multimodal task" in out
+    assert "fold-3, seed 1111 (1 of 1)" in err
+    log = (here / "runs/a/train.log").read_text(encoding="utf-8")
+    assert log.count("seed 1111 (1 of 1)") == 3
+    assert [*Path("runs/a").glob("fold-*/report.md")] != []
+    assert main(["evaluate", "runs/a"]) == 0
+    assert out.startswith(said(capsys)[0])
+    assert main(["compare", "runs/a", "runs/a"]) == 0
+    assert main(["evaluate", "runs/a", "--store", str(planted)]) == 2
+    assert main(["labels", "runs/a"]) == 2
+    assert said(capsys)[1].count("is a run over folds, whose models are in the runs of") == 2
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_is_not_written_over_and_goes_on_with_resume(planted, capsys):
     command = ["train", "tam_ulag-planted", *QUICK, "--out", "runs/a"]
     assert main(command) == 0

@@ -82,8 +82,8 @@ def _format_table(table: FoldTable) -> str:
     """Return a table, in several below each other where there are many metrics."""
     parts = []
     for start in range(2, len(table.heading), _AT_ONCE):
-        kept = [0, 1, *range(start, min(start + _AT_ONCE, len(table.heading)))]
-        parts.append(format_table(_take(table.heading, kept), [_take(r, kept) for r in table.rows]))
+        cut = [0, 1, *range(start, min(start + _AT_ONCE, len(table.heading)))]
+        parts.append(format_table(_take(table.heading, cut), [_take(r, cut) for r in table.rows]))
     return "\n\n".join(parts)
 
 

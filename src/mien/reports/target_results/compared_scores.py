@@ -13,7 +13,16 @@ from mien.evaluation.predictions import Predictions
 from mien.training.run_folder import RunFolder
 from mien.types import Split, Target, Task, video_of
 
-__all__ = ["AlignedRuns", "SeedScores", "align_runs", "check_seeds", "draw_runs", "read_seeds"]
+__all__ = [
+    "AlignedRuns",
+    "SeedScores",
+    "align_runs",
+    "check_seeds",
+    "draw_runs",
+    "read_seeds",
+    "stack_seeds",
+    "take_annotated",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +141,8 @@ def align_runs(
         num_seeds=tuple(map(len, read)),
         targets=targets,
         scores={
-            key: _take_annotated(
-                [_stack_seeds(*pair, key) for pair in zip(names, read, strict=True)], split
+            key: take_annotated(
+                [stack_seeds(*pair, key) for pair in zip(names, read, strict=True)], split
             )
             for key in keys
         },
@@ -207,7 +216,7 @@ def _find_shared(
     return shared
 
 
-def _stack_seeds(name: str, seeds: Sequence[Predictions], key: str) -> SeedScores:
+def stack_seeds(name: str, seeds: Sequence[Predictions], key: str) -> SeedScores:
     """Return what the seeds of a run predict of sentiment, or of the target of this name."""
     if key:
         scores = [each.values[key].values[Task.FUSION] for each in seeds]
@@ -218,7 +227,7 @@ def _stack_seeds(name: str, seeds: Sequence[Predictions], key: str) -> SeedScore
     return SeedScores(name=name, ids=seeds[0].ids, scores=np.stack(scores), targets=targets)
 
 
-def _take_annotated(runs: Sequence[SeedScores], split: Split) -> tuple[SeedScores, ...]:
+def take_annotated(runs: Sequence[SeedScores], split: Split) -> tuple[SeedScores, ...]:
     """Return the runs on the annotated clips, all in the order of the first one's.
 
     Raises:

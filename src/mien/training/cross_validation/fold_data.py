@@ -9,13 +9,13 @@ from mien.errors import StoreError
 from mien.files.hashing import hash_json
 from mien.files.reading import show
 
-__all__ = ["Fold", "open_folds"]
+__all__ = ["FoldStore", "open_folds"]
 
 _PREFIX = "fold-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
+class FoldStore:
     """One fold of a corpus.
 
     Attributes:
@@ -34,7 +34,7 @@ class Fold:
         return hash_json(sorted(self.tested))
 
 
-def open_folds(folder: str | Path) -> tuple[Fold, ...]:
+def open_folds(folder: str | Path) -> tuple[FoldStore, ...]:
     """Open the stores ``fold-1``, ``fold-2`` and so on of a folder, as ``write_folds`` makes them.
 
     Raises:
@@ -50,10 +50,10 @@ def open_folds(folder: str | Path) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def _open_fold(path: Path) -> Fold:
+def _open_fold(path: Path) -> FoldStore:
     store = open_store(path)
     clips = store.clips.take(store.rows("test"))
-    return Fold(name=path.name, store=store, tested=tuple(clip.id for clip in clips))
+    return FoldStore(name=path.name, store=store, tested=tuple(clip.id for clip in clips))
 
 
 def _find_stores(folder: Path) -> list[Path]:
@@ -69,10 +69,10 @@ def _find_stores(folder: Path) -> list[Path]:
             f"{folder}-folds"
         )
     if len(numbers) < 2:
-        found = f"only {_PREFIX}{numbers[0]}" if numbers else "none"
+        present = f"only {_PREFIX}{numbers[0]}" if numbers else "none"
         raise StoreError(
             f"{folder}: must have a store for each fold, {_PREFIX}1, {_PREFIX}2, ..., there is "
-            f"{found}; make them with: mien folds STORE {folder}"
+            f"{present}; make them with: mien folds STORE {folder}"
         )
     stores = [folder / f"{_PREFIX}{number}" for number in numbers]
     written = open_store(stores[0]).meta.origin.get("fold", "").partition(" of ")[2]
@@ -87,7 +87,7 @@ def _find_stores(folder: Path) -> list[Path]:
     return stores
 
 
-def _check_alike(fold: Fold, first: Fold, ids: Sequence[str]) -> None:
+def _check_alike(fold: FoldStore, first: FoldStore, ids: Sequence[str]) -> None:
     """Check that two folds are of the same clips, annotated for the same, with the same series."""
     meta, other = fold.store.meta, first.store.meta
     facts = {
@@ -114,7 +114,7 @@ def _check_alike(fold: Fold, first: Fold, ids: Sequence[str]) -> None:
         )
 
 
-def _check_tested(folder: Path, folds: Sequence[Fold], ids: Sequence[str]) -> None:
+def _check_tested(folder: Path, folds: Sequence[FoldStore], ids: Sequence[str]) -> None:
     """Check that each clip is test in one fold."""
     tested: dict[str, str] = {}
     for fold in folds:

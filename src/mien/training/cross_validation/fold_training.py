@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.store import Store
-from mien.errors import CheckpointError
+from mien.errors import CheckpointError, TrainingError
 from mien.files.hashing import hash_json
 from mien.processes.clusters import Backend, Cluster, read_cluster
-from mien.training.cross_validation.fold_data import Fold, open_folds
+from mien.training.cross_validation.fold_data import FoldStore, open_folds
 from mien.training.cross_validation.pooled_results import pool_folds
 from mien.training.data_parallel.ranks import Ranks
 from mien.training.listening import RunListener, RunPlan, TrainingListener, complete
@@ -92,6 +92,7 @@ def train_folds(
         for fold in opened
     ]
     plans = plan_jobs([plan_run(request, ranks) for request in requests], jobs, cluster, ranks)
+    _check_tested(plans)
     notified.on_folds(out, plans)
     ranks.decide(lambda: open_folder(out, config, _describe(opened), resume=resume))
     steps = _FoldSteps(requests, plans, notified, ranks, count_threads(config.train, jobs, cluster))
@@ -142,7 +143,7 @@ class _FoldSteps:
 
 
 def _check_begun(
-    out: Path, config: ExperimentConfig, folds: Sequence[Fold], *, resume: bool
+    out: Path, config: ExperimentConfig, folds: Sequence[FoldStore], *, resume: bool
 ) -> None:
     """Check that a run over folds can be made, or that the one that is there can go on.
 
@@ -160,7 +161,21 @@ def _check_begun(
         )
 
 
-def _describe(folds: Sequence[Fold]) -> dict[str, Any]:
+def _check_tested(plans: Sequence[RunPlan]) -> None:
+    """Check that every fold has clips to be evaluated on.
+
+    Raises:
+        TrainingError: If one has none that is annotated for what is learned.
+    """
+    for plan in plans:
+        if "test" not in plan.num_clips:
+            raise TrainingError(
+                f"{plan.store}: no clip in test is annotated for what is learned; share the clips "
+                "out to other folds"
+            )
+
+
+def _describe(folds: Sequence[FoldStore]) -> dict[str, Any]:
     """Return what a run over folds depends on, as its ``environment.json`` holds it."""
     fingerprints = [fold.store.meta.fingerprint for fold in folds]
     return {

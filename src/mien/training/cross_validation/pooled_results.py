@@ -25,13 +25,13 @@ from mien.evaluation.metrics_file.run_metrics import (
 from mien.evaluation.metrics_file.seed_metrics import SeedMetrics, seed_metrics_to_json
 from mien.evaluation.predictions import Predictions, TargetPredictions, write_predictions
 from mien.files.json_values import Number, write_json
-from mien.training.cross_validation.fold_data import Fold
+from mien.training.cross_validation.fold_data import FoldStore
 from mien.training.run_folder import RunFolder, SeedFolder
 
 __all__ = ["pool_folds", "pool_predictions"]
 
 
-def pool_folds(out: Path, folds: Sequence[Fold]) -> RunFolder:
+def pool_folds(out: Path, folds: Sequence[FoldStore]) -> RunFolder:
     """Write what the runs of the folds gave together into the folder above them.
 
     Args:
@@ -68,7 +68,8 @@ def pool_folds(out: Path, folds: Sequence[Fold]) -> RunFolder:
         failed_seeds=run.failed_seeds,
         baseline=results[0].baseline,
     )
-    metrics = replace(metrics, folds=_summarise_folds(folds, results, pooled))
+    num_clips = [each.environment()["num_clips"]["test"] for each in runs]
+    metrics = replace(metrics, folds=_summarise_folds(folds, num_clips, results, pooled))
     environment = {**runs[0].environment(), **run.environment()}
     environment["num_clips"] = {"test": len(next(iter(pooled.values())))}
     write_json(out / "environment.json", environment, indent=1)
@@ -156,23 +157,28 @@ def pool_predictions(parts: Sequence[Predictions], order: Mapping[str, int]) -> 
 
 
 def _summarise_folds(
-    folds: Sequence[Fold], results: Sequence[RunMetrics], seeds: Collection[int]
+    folds: Sequence[FoldStore],
+    num_clips: Sequence[int],
+    results: Sequence[RunMetrics],
+    seeds: Collection[int],
 ) -> FoldMetrics:
     """Return the metrics of each fold on its own clips, the mean over ``seeds``, and over folds."""
-    kept = [[at for at, seed in enumerate(each.seeds) if seed in seeds] for each in results]
+    places = [[at for at, seed in enumerate(each.seeds) if seed in seeds] for each in results]
     tasks = [each.splits.get("test", {}) for each in results]
     targets = [each.targets.get("test", {}) for each in results]
     names = dict.fromkeys(name for own in targets for name in own)
     return FoldMetrics(
         names=tuple(fold.name for fold in folds),
-        num_clips=tuple(len(fold.tested) for fold in folds),
-        tasks=_over_folds(tasks, kept),
-        targets={name: _over_folds([own.get(name, {}) for own in targets], kept) for name in names},
+        num_clips=tuple(num_clips),
+        tasks=_over_folds(tasks, places),
+        targets={
+            name: _over_folds([own.get(name, {}) for own in targets], places) for name in names
+        },
     )
 
 
 def _over_folds(
-    tasks: Sequence[Mapping[str, Mapping[str, MetricSummary]]], kept: Sequence[Sequence[int]]
+    tasks: Sequence[Mapping[str, Mapping[str, MetricSummary]]], places: Sequence[Sequence[int]]
 ) -> dict[str, dict[str, SeedValues]]:
     """Return, per task and metric, the values of the folds; undefined where a fold has none."""
     names = {task: list(own) for each in tasks for task, own in each.items()}
@@ -180,8 +186,8 @@ def _over_folds(
         task: {
             name: _merge(
                 [
-                    [own[task][name].values[at] for at in rows] if task in own else []
-                    for own, rows in zip(tasks, kept, strict=True)
+                    [own[task][name].values[at] for at in some] if task in own else []
+                    for own, some in zip(tasks, places, strict=True)
                 ]
             )
             for name in metrics

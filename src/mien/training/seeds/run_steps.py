@@ -13,7 +13,6 @@ from mien.errors import ConfigError, TrainingError
 from mien.processes.clusters import Cluster
 from mien.training.checkpoints.videos import plain_name
 from mien.training.data_parallel.ranks import Ranks
-from mien.training.fitting import check_fitted
 from mien.training.listening import RunListener, RunPlan
 from mien.training.loading import Start, find_checkpoint, read_start
 from mien.training.loop import check_steps
@@ -27,6 +26,7 @@ from mien.training.preparation import (
 )
 from mien.training.record import check_folder, describe_run, open_folder, summarise_run
 from mien.training.run_folder import RunFolder, SeedFolder
+from mien.training.seeds.fitting import check_fitted
 from mien.training.seeds.seed_jobs import SeedData, SeedWork
 from mien.training.seeds.seed_training import has_ended, train_and_record
 from mien.training.settings import ExperimentConfig, TrainConfig

@@ -6,7 +6,6 @@ from mien.errors import DivergenceError
 from mien.labels import GENERATORS
 from mien.models.zoo.clip_means.clip_means_model import ClipMeansModel
 from mien.training.data_parallel.ranks import ALONE, Ranks
-from mien.training.fitting import FitTrainer
 from mien.training.listening import RunListener
 from mien.training.loading import Start, take_over
 from mien.training.objective import make_objective
@@ -14,6 +13,7 @@ from mien.training.out_of_fold import cross_fit
 from mien.training.preparation import Prepared, build, fit_scales
 from mien.training.record import make_header, record_failure, record_seed
 from mien.training.run_folder import SeedFolder
+from mien.training.seeds.fitting import FitTrainer
 from mien.training.settings import ExperimentConfig
 from mien.training.targets.target_objective import start_at_constants
 from mien.training.trainer import Trainer
