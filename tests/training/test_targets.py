@@ -30,7 +30,7 @@ from mien.training.objective import make_objective
 from mien.training.preparation import build, prepare
 from mien.training.targets.target_losses import make_loss
 from mien.training.targets.target_settings import TargetsConfig, TermSettings
-from mien.types import Scale, Target, TargetKind, Task
+from mien.types import Modality, Scale, Target, TargetKind, Task
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
 COPY = {"generator": "copy"}
