@@ -62,6 +62,8 @@ def test_a_space_comes_with_every_model_and_fits_all_settings_of_the_package():
         names = [each.name for each in default_space(config).ranges]
         assert any(each.startswith("model.") for each in names)
         is_trained = config.text_encoder.input != "none" and config.text_encoder.mode != "frozen"
+        is_fitted = config.model.name in ("ridge", "trees")
+        assert ("train.batch_size" in names) != is_fitted
         assert ("train.learning_rate.text" in names) == is_trained
         seen.add(config.model.name)
     assert seen >= set(MODELS)

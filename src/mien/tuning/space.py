@@ -187,13 +187,14 @@ def read_space(path: str | Path, config: ExperimentConfig) -> SearchSpace:
 def default_space(config: ExperimentConfig) -> SearchSpace:
     """Return the space that comes with the package for the model of some settings.
 
-    It is that of all trainings and that of the model, without rates of what is not trained.
+    It is that of all trainings and that of the model, without rates of what is not trained; that of
+    the model alone where it says ``training = false``.
     """
     shipped = _read_shipped()
-    values = {**shipped["training"], **shipped.get(config.model.name, {})}
-    text = config.text_encoder
+    own, text = dict(shipped.get(config.model.name, {})), config.text_encoder
+    values = {**shipped["training"], **own} if own.pop("training", True) else own
     if text.input in ("none", "embeddings") or text.trained_layers == 0:
-        values.pop("train.learning_rate.text")
+        values.pop("train.learning_rate.text", None)
     return _check_space(values, config, "the space of the package")
 
 

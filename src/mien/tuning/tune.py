@@ -33,6 +33,7 @@ from mien.models import foreign_code
 from mien.processes.clusters import Backend, Cluster, on_cluster, read_cluster
 from mien.processes.work_pool import side_by_side
 from mien.training.data_parallel.ranks import launched_count
+from mien.training.fitting import check_fitted
 from mien.training.loop import check_steps
 from mien.training.preparation import build, prepare, require_labels
 from mien.training.run_folder import read_json
@@ -255,6 +256,7 @@ def _plan(
     for view in views:
         require_labels(view)
         prepared = prepare(view, config)
+        check_fitted(config, prepared.aims, is_begun=False)
         check_aims(view, prepared.datasets["train"].rows, prepared.aims)
         check_steps(config.train, len(prepared.datasets["train"]))
     build(prepared, config)
