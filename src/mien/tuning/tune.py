@@ -33,10 +33,10 @@ from mien.models import foreign_code
 from mien.processes.clusters import Backend, Cluster, on_cluster, read_cluster
 from mien.processes.work_pool import side_by_side
 from mien.training.data_parallel.ranks import launched_count
-from mien.training.fitting import check_fitted
 from mien.training.loop import check_steps
 from mien.training.preparation import build, prepare, require_labels
 from mien.training.run_folder import read_json
+from mien.training.seeds.fitting import check_fitted
 from mien.training.settings import ExperimentConfig
 from mien.training.targets.aims import check_aims
 from mien.tuning.development import DevelopmentStore, make_views
