@@ -50,18 +50,14 @@ def train_folds(
 ) -> RunFolder:
     """Train on every fold of a corpus, and evaluate on all clips, each held out once.
 
-    Each fold is a run of its own, ``OUT/fold-1`` and so on, as ``mien.train`` makes it. Above them
-    ``OUT`` is a run folder of what they predict of the clips that they have not seen, all folds
-    together: its ``metrics.json`` has pooled metrics with intervals, and under ``folds`` those of
-    each fold with their mean and deviation. A seed that diverges in one fold is left out of the
-    pooled numbers.
+    Each fold is a run as ``mien.train`` makes it, ``OUT/fold-1`` and so on; ``OUT`` is the run of
+    all clips together, without seeds that diverge in a fold, and with the metrics of each fold.
 
     Args:
-        config: The settings, a TOML file of them, or the name of settings that come with the
-            package.
+        config: The settings, a TOML file of them, or the name of settings.
         folds: The folder of their stores, as ``mien.write_folds`` makes them.
         out: The run folder to make.
-        resume: Whether a run over folds that is already there goes on where it stopped.
+        resume: Whether a run that is already there goes on where it stopped.
         init: As ``mien.train`` has it, for every fold.
         exclude: As ``mien.train`` has it, for every fold.
         jobs: How many seeds are trained at the same time, of any folds.
@@ -71,9 +67,7 @@ def train_folds(
 
     Raises:
         StoreError: If the folds are not of one corpus, or a clip is not test in one of them.
-        ConfigError: If the settings do not fit the stores.
-        TrainingError: If a run cannot start, or no seed is left that has not diverged in some fold.
-        CheckpointError: If ``out`` belongs to another run.
+        TrainingError: If each seed diverges in some fold; besides what ``mien.train`` raises.
     """
     config, out, opened = read_config(config), Path(out), open_folds(folds)
     cluster, ranks = read_cluster(backend, address), find_ranks(config.train)
