@@ -160,3 +160,20 @@ def test_a_format_that_does_not_exist_is_refused():
 def test_the_methods_give_what_the_command_writes(better):
     assert better.to_markdown() == format_comparison_as(better, "markdown")
     assert better.to_latex() == format_comparison_as(better, "latex")
+
+
+def test_latex_has_intervals_and_stars_that_its_caption_explains(better, runs):
+    text = format_comparison_as(better, "latex")
+    mae = better.metrics["mae"][1]
+    assert mae.p_corrected < 0.05
+    rows = text.partition("\\midrule")[2].partition("\\bottomrule")[0].strip().splitlines()
+    assert len(rows) == 4
+    assert f"_{{\\pm {mae.seeds.deviation:.3f}}}$\\textsuperscript{{*}} &" in rows[2]
+    assert rows[3].startswith(f" &  & {{\\scriptsize $[{mae.low:.3f}, {mae.high:.3f}]$}} &")
+    assert all(row.count(" & ") == len(better.metrics) + 1 for row in rows)
+    caption = text.partition("\\caption{")[2].partition("\\label")[0]
+    assert "{*}: differs from" in caption
+    assert "corrected by Holm for the number of runs compared with" in caption
+    assert "Below each mean its 95 \\% interval over the clips" in caption
+    single = format_comparison_as(compare_runs([runs["bad"], runs["single"]]), "latex")
+    assert "textsuperscript" not in single

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mien.errors import CheckpointError
 from mien.evaluation.bootstrap import Draws, Resampled, resample
@@ -28,7 +28,20 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["ComparedRun", "RunComparison", "compare_aligned", "compare_runs"]
+__all__ = [
+    "LEVEL",
+    "MARK",
+    "ComparedRun",
+    "RunComparison",
+    "compare_aligned",
+    "compare_runs",
+    "is_marked",
+    "is_significant",
+]
+
+#: What stands behind a mean that differs from that of the first run, and the largest p of one.
+MARK: Final = "*"
+LEVEL: Final = 0.05
 
 _COLUMNS = (
     *("metric", "run", "mean", "deviation", "low", "high", "difference", "difference_low"),
@@ -282,6 +295,43 @@ def compare_aligned(aligned: AlignedRuns) -> RunComparison:
         targets=aligned.targets,
         target_clips={each.name: len(draws[each.name].units) for each in aligned.targets},
     )
+
+
+def is_marked(comparison: RunComparison, metric: str, number: int) -> bool:
+    """Return whether a run is marked as the best of a metric.
+
+    It is if its mean is the best one and differs from the first run for the better: the interval
+    of the difference excludes 0 and covers the seeds. The first run itself is marked if its mean
+    is the best and all others differ from it so for the worse.
+
+    Args:
+        comparison: The comparison.
+        metric: One of its metrics.
+        number: Which of its runs, from 0.
+    """
+    runs = comparison.metrics[metric]
+    sign = 1.0 if comparison.metric(metric).higher_is_better else -1.0
+    means = [sign * run.seeds.mean for run in runs]
+    if any(math.isnan(mean) for mean in means) or means[number] < max(means):
+        return False
+    if number == 0:
+        return all(_is_beyond(run, -sign) for run in runs[1:])
+    return _is_beyond(runs[number], sign)
+
+
+def is_significant(run: ComparedRun) -> bool:
+    """Return whether the mean of a run differs from the first one's, after Holm's correction.
+
+    A difference that does not cover the seeds, as with one seed on a side, is none of methods.
+    """
+    covers = run.to_first is not None and run.to_first.covers_seeds
+    return covers and run.p_corrected < LEVEL
+
+
+def _is_beyond(run: ComparedRun, sign: float) -> bool:
+    """Return whether the interval of the difference, which covers the seeds, has this sign."""
+    less = run.to_first
+    return less is not None and less.covers_seeds and min(sign * less.low, sign * less.high) > 0
 
 
 def _compare_metric(

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -12,8 +11,14 @@ from mien.data.clips.target_json import targets_to_json
 from mien.errors import ConfigError
 from mien.evaluation.metrics import METRICS
 from mien.files.json_values import json_number
-from mien.reports.comparison import ComparedRun, RunComparison
-from mien.reports.latex import escape_latex, latex_number, latex_table
+from mien.reports.comparison import (
+    LEVEL,
+    MARK,
+    RunComparison,
+    is_marked,
+    is_significant,
+)
+from mien.reports.latex import escape_latex, latex_number, latex_table, small_latex
 from mien.reports.run_text import describe_pairing, format_comparison
 from mien.reports.text import (
     UNDEFINED,
@@ -31,12 +36,18 @@ __all__ = [
     "choose_format",
     "comparison_rows",
     "comparison_to_dict",
+    "describe_marks",
     "format_comparison_as",
     "is_marked",
 ]
 
 #: How a comparison can be written.
 ComparisonFormat = Literal["text", "markdown", "csv", "json", "latex"]
+
+_INTERVALS: Final = (
+    "Below each mean its 95 % interval over the clips (over videos where several clips come from "
+    "one), for these weights."
+)
 
 #: The format that the end of a file's name stands for.
 _SUFFIXES: Final[Mapping[str, ComparisonFormat]] = {
@@ -70,32 +81,20 @@ def format_comparison_as(comparison: RunComparison, kind: ComparisonFormat) -> s
     return _FORMATS[kind](comparison)
 
 
-def is_marked(comparison: RunComparison, metric: str, number: int) -> bool:
-    """Return whether a run is marked as the best of a metric.
-
-    It is if its mean is the best one and differs from the first run for the better: the interval
-    of the difference excludes 0 and covers the seeds. The first run itself is marked if its mean
-    is the best and all others differ from it so for the worse.
-
-    Args:
-        comparison: The comparison.
-        metric: One of its metrics.
-        number: Which of its runs, from 0.
-    """
-    runs = comparison.metrics[metric]
-    sign = 1.0 if comparison.metric(metric).higher_is_better else -1.0
-    means = [sign * run.seeds.mean for run in runs]
-    if any(math.isnan(mean) for mean in means) or means[number] < max(means):
-        return False
-    if number == 0:
-        return all(_is_beyond(run, -sign) for run in runs[1:])
-    return _is_beyond(runs[number], sign)
+def describe_marks(comparison: RunComparison) -> str:
+    """Return what a bold mean says, and what the star behind one."""
+    first = comparison.runs[0]
+    return (
+        f"{_describe_bold(comparison)} {MARK}: differs from {first} with p < {LEVEL:g}, two-sided "
+        f"by Student's t, corrected by Holm for the number of runs compared with {first}."
+    )
 
 
-def _is_beyond(run: ComparedRun, sign: float) -> bool:
-    """Return whether the interval of the difference, which covers the seeds, has this sign."""
-    less = run.to_first
-    return less is not None and less.covers_seeds and min(sign * less.low, sign * less.high) > 0
+def _describe_bold(comparison: RunComparison) -> str:
+    return (
+        f"Bold: the best mean, where the 95 % interval of its difference to {comparison.runs[0]}, "
+        "over clips and seeds, excludes 0."
+    )
 
 
 def comparison_to_dict(comparison: RunComparison) -> dict[str, Any]:
@@ -208,10 +207,14 @@ def _latex(comparison: RunComparison) -> str:
     results = latex_table(
         ["Run", "Seeds", *map(_with_arrow, comparison.metrics, _better(comparison))],
         [
-            [escape_latex(name), str(num), *_means(comparison, number, _latex_mean)]
+            row
             for number, (name, num) in enumerate(runs)
+            for row in (
+                [escape_latex(name), str(num), *_means(comparison, number, _latex_mean)],
+                ["", "", *map(small_latex, _intervals(comparison, number))],
+            )
         ],
-        caption=_caption(comparison),
+        caption=f"{_caption(comparison, marks=describe_marks(comparison))} {_INTERVALS}",
         label="tab:comparison",
     )
     differences = latex_table(
@@ -236,27 +239,37 @@ def _with_arrow(metric: str, higher_is_better: bool) -> str:  # noqa: FBT001  # 
 
 
 def _means(
-    comparison: RunComparison, number: int, show: Callable[[str, str, bool], str]
+    comparison: RunComparison, number: int, show: Callable[[str, str, bool, bool], str]
 ) -> list[str]:
-    """Return the cells of a run: mean, deviation, and whether it is marked."""
+    """Return the cells of a run: mean, deviation, whether it is the best, and whether another."""
     cells = []
     for metric, runs in comparison.metrics.items():
         seeds, kind = runs[number].seeds, comparison.metric(metric)
         values = format_value(seeds.mean, kind), format_value(seeds.deviation, kind)
-        cells.append(show(*values, is_marked(comparison, metric, number)))
+        is_best, is_other = is_marked(comparison, metric, number), is_significant(runs[number])
+        cells.append(show(*values, is_best, is_other))
     return cells
 
 
-def _markdown_mean(mean: str, deviation: str, is_best: bool) -> str:  # noqa: FBT001  # a cell
+def _intervals(comparison: RunComparison, number: int) -> list[str]:
+    """Return the interval of each mean of a run."""
+    return [
+        format_interval(runs[number].low, runs[number].high, comparison.metric(metric))
+        for metric, runs in comparison.metrics.items()
+    ]
+
+
+def _markdown_mean(mean: str, deviation: str, is_best: bool, _: bool) -> str:  # noqa: FBT001  # a cell
     text = mean if deviation == UNDEFINED else f"{mean} ± {deviation}"
     return f"**{text}**" if is_best else text
 
 
-def _latex_mean(mean: str, deviation: str, is_best: bool) -> str:  # noqa: FBT001  # a cell
+def _latex_mean(mean: str, deviation: str, is_best: bool, is_other: bool) -> str:  # noqa: FBT001  # a cell
     if mean == UNDEFINED:
         return latex_number(mean)
     number = f"\\mathbf{{{mean}}}" if is_best else mean
-    return f"${number}$" if deviation == UNDEFINED else f"${number}_{{\\pm {deviation}}}$"
+    cell = f"${number}$" if deviation == UNDEFINED else f"${number}_{{\\pm {deviation}}}$"
+    return f"{cell}\\textsuperscript{{{MARK}}}" if is_other else cell
 
 
 def _difference_rows(comparison: RunComparison) -> list[list[str]]:
@@ -279,15 +292,14 @@ def _difference_rows(comparison: RunComparison) -> list[list[str]]:
     return rows
 
 
-def _caption(comparison: RunComparison) -> str:
-    """Return what stands above the results: data, clips, seeds, and what is bold."""
+def _caption(comparison: RunComparison, marks: str = "") -> str:
+    """Return what stands above the results: data, clips, seeds, and what is bold or ``marks``."""
     corpus = name_corpus(comparison.corpus, is_synthetic=comparison.is_synthetic)
     sentences = [
         f"Multimodal task on {comparison.split} of {corpus}, {_count_clips(comparison)}.",
         f"Mean ± standard deviation over the seeds ({_count_seeds(comparison)}).",
         *_describe_shares(comparison, "in percent"),
-        "Bold: the best mean, where the 95 % interval of its difference to "
-        f"{comparison.runs[0]}, over clips and seeds, excludes 0.",
+        marks or _describe_bold(comparison),
     ]
     sentences += [
         f"Seed {seed} of {name} diverged and is left out of all numbers."

@@ -7,7 +7,7 @@ from typing import Final
 
 from mien.reports.text import UNDEFINED
 
-__all__ = ["escape_latex", "latex_number", "latex_table"]
+__all__ = ["escape_latex", "latex_number", "latex_table", "small_latex"]
 
 #: What stands for a character that LaTeX would read, or set as another one. A bracket or a star
 #: after the end of a row would belong to it; two hyphens would be set as a dash.
@@ -38,6 +38,15 @@ def latex_number(text: str) -> str:
     ('$[-0.500, 0.250]$', '--')
     """
     return "--" if text == UNDEFINED else f"${text}$"
+
+
+def small_latex(text: str) -> str:
+    r"""Return the number or interval of a cell in small letters, as below a mean.
+
+    >>> small_latex("[-0.500, 0.250]")
+    '{\\scriptsize $[-0.500, 0.250]$}'
+    """
+    return f"{{\\scriptsize {latex_number(text)}}}"
 
 
 def latex_table(
