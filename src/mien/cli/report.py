@@ -62,16 +62,45 @@ def _check_picture(path: Path) -> None:
 
 
 def report(
-    run: RunArgument,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders; the first is the baseline."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write one page in HTML, of one run or several."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="With --out: valid or test.")] = "test",
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="STORE", help="With --out: the store, for the text of clips."),
+    ] = None,
     figures: Annotated[
-        Literal["png", "pdf", "svg"],
-        typer.Option(help="Write figures in this format too; png always."),
-    ] = "png",
+        Literal["png", "pdf", "svg"] | None,
+        typer.Option(help="Write figures in this format too; without --out png always."),
+    ] = None,
+    *,
+    replace: ReplaceOption = False,
 ) -> None:
-    """Write a run's report and figures again from its files."""
-    from mien.reports.page import write_report
+    """Write a run's report again, or one page of several."""
+    if out is None:
+        if len(runs) > 1:
+            raise ConfigError(
+                f"report: {len(runs)} runs are given; a page of several needs --out DIR"
+            )
+        if store is not None or split != "test" or replace:
+            raise ConfigError("report: --split, --store and --replace go with --out DIR")
+        from mien.reports.page import write_report
 
-    print(write_report(run, figures=figures))
+        print(write_report(runs[0], figures=figures or "png"))
+        return
+    from mien.reports.html_page.runs_page import write_runs_page
+
+    with busy("resampling and drawing"):
+        path = write_runs_page(
+            runs, out, split=read_split(split), store=store, figures=figures, replace=replace
+        )
+    print(path)
 
 
 def labels(run: RunArgument) -> None:

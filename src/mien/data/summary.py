@@ -22,9 +22,11 @@ __all__ = [
     "LengthSummary",
     "SeriesSummary",
     "StoreSummary",
+    "count_transcript_words",
     "format_summary",
     "summarise",
     "verify",
+    "writes_spaces",
 ]
 
 _Labels = Float[np.ndarray, " N"]
@@ -170,7 +172,7 @@ def summarise(store: Store | str | Path) -> StoreSummary:
         num_shared_videos=sum(count > 1 for count in everywhere.values()),
         num_transcripts=len(transcripts),
         num_words=_median(
-            [_count_words(transcript, store.meta.language) for transcript in transcripts]
+            [count_transcript_words(transcript, store.meta.language) for transcript in transcripts]
         ),
         num_moments={m: int(store.clips.have_moment(m).sum()) for m in Modality},
         series=tuple(_summarise_series(store, name) for name in store.meta.series),
@@ -207,13 +209,14 @@ def _median(values: Sequence[int]) -> float:
     return float(np.median(values)) if values else 0.0
 
 
-def _has_spaces(language: str) -> bool:
+def writes_spaces(language: str) -> bool:
     """Return whether the language writes spaces between words."""
     return language not in ("zh", "ja", "th")
 
 
-def _count_words(transcript: str, language: str) -> int:
-    return len(transcript.split()) if _has_spaces(language) else len(transcript)
+def count_transcript_words(transcript: str, language: str) -> int:
+    """Return the words of a transcript; its characters where words are not parted by spaces."""
+    return len(transcript.split()) if writes_spaces(language) else len(transcript)
 
 
 def _summarise_series(store: Store, name: str) -> SeriesSummary:
@@ -302,7 +305,7 @@ def _format_splits(summary: StoreSummary) -> Iterator[str]:
     yield _row("videos in more than one split", ["", "", "", summary.num_shared_videos])
     yield _row("transcripts", ["", "", "", summary.num_transcripts])
     if summary.num_transcripts:
-        unit = "words" if _has_spaces(summary.language) else "characters"
+        unit = "words" if writes_spaces(summary.language) else "characters"
         yield _row(f"{unit} of a transcript, median", ["", "", "", f"{summary.num_words:g}"])
     for modality, count in summary.num_moments.items():
         if count:

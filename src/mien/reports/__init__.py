@@ -6,5 +6,5 @@ write its report. ``text`` makes tables, of ``metric_cells``; ``run_text`` those
 ``label_tables`` those of generated labels, which ``label_trajectories`` measures. ``figures`` are
 the pictures.
 ``target_results`` has the tables of classes, labels, intensities and scores beside sentiment, and
-``fold_results`` those of runs over folds.
+``fold_results`` those of runs over folds. ``html_page`` is one page of several runs.
 """

@@ -173,10 +173,11 @@ COMMANDS = (
     ),
     Command(
         "report", _TRAIN, "report", "report",
-        "Write a run's report and figures again from its files.",
+        "Write a run's report again, or one page of several.",
         (
             'mien report runs/mosi',
             'mien report runs/mosi --figures pdf',
+            'mien report runs/a runs/b --out comparison --store stores/mosi --figures svg',
         ),
     ),
     Command(

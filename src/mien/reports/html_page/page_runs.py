@@ -1,0 +1,128 @@
+"""The runs of a page: read, aligned on the same clips, and compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from mien.data.store import Store, open_store
+from mien.data.summary import count_transcript_words, writes_spaces
+from mien.errors import StoreError
+from mien.evaluation.formulas import Scores
+from mien.evaluation.predictions import Predictions
+from mien.reports.comparison import RunComparison, compare_aligned
+from mien.reports.finished_run import FinishedRun, read_run
+from mien.reports.target_results.compared_scores import (
+    AlignedRuns,
+    SeedScores,
+    align_runs,
+    check_seeds,
+)
+from mien.training.run_folder import RunFolder, open_run
+from mien.types import Split, Task
+
+__all__ = ["PageRuns", "read_page_runs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageRuns:
+    """The runs of a page.
+
+    Attributes:
+        finished: The runs; the first is the one to compare with.
+        aligned: What they predict of the same clips.
+        comparison: How they differ; None for one run alone.
+        first: What the first seed of the first run predicts, with what is annotated.
+        transcripts: The text of each clip, by its id, as far as there is a store.
+        language: Of the transcripts; None without a store.
+    """
+
+    finished: tuple[FinishedRun, ...]
+    aligned: AlignedRuns
+    comparison: RunComparison | None
+    first: Predictions
+    transcripts: dict[str, str]
+    language: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the runs are called."""
+        return self.aligned.names
+
+    @property
+    def corpus(self) -> str:
+        """Name of the corpus; a synthetic one is called so."""
+        return self.finished[0].corpus
+
+    @property
+    def unit(self) -> str:
+        """What the length of a transcript is counted in."""
+        has_words = self.language is None or writes_spaces(self.language)
+        return "words" if has_words else "characters"
+
+    @cached_property
+    def num_words(self) -> Int[np.ndarray, " N"] | None:
+        """Length of the transcript of each clip with annotated sentiment; None without a store."""
+        language = self.language
+        if language is None:
+            return None
+        texts = [self.transcripts.get(name, "") for name in self.aligned.scores[""][0].ids]
+        return np.array([count_transcript_words(text, language) for text in texts])
+
+    def unimodal_truths(self) -> dict[str, Scores]:
+        """Return what is annotated of each modality alone, of the clips with sentiment."""
+        rows = ~np.isnan(self.first.targets[Task.FUSION])
+        own = {
+            str(task): values[rows]
+            for task, values in self.first.targets.items()
+            if task is not Task.FUSION
+        }
+        return {name: values for name, values in own.items() if not np.isnan(values).all()}
+
+    def scores_of(self, key: str) -> tuple[SeedScores, ...]:
+        """Return what the runs predict of sentiment, ``""``, or of a target."""
+        return self.aligned.scores[key]
+
+
+def read_page_runs(
+    runs: Sequence[RunFolder | str | Path], split: Split, store: Store | str | Path | None
+) -> PageRuns:
+    """Read the runs of a page.
+
+    Args:
+        runs: One run or more, whose trainings have ended.
+        split: Part of the corpus on which they are compared.
+        store: Where the text of the clips is; None leaves it out.
+
+    Raises:
+        CheckpointError: If a training has not ended, a file is missing or damaged, or the runs do
+            not predict the same clips.
+        StoreError: If the store has none of the clips.
+    """
+    finished = tuple(read_run(open_run(run)) for run in runs)
+    read = [check_seeds(run.folder, split, run.predictions_by_seed(split)) for run in finished]
+    aligned = align_runs([run.folder for run in finished], read, split)
+    opened = None if store is None else open_store(store)
+    return PageRuns(
+        finished=finished,
+        aligned=aligned,
+        comparison=compare_aligned(aligned) if len(finished) > 1 else None,
+        first=read[0][0],
+        transcripts={} if opened is None else _read_transcripts(opened, read[0][0].ids),
+        language=None if opened is None else opened.meta.language,
+    )
+
+
+def _read_transcripts(store: Store, ids: Sequence[str]) -> dict[str, str]:
+    needed = frozenset(ids)
+    pairs = zip(store.clips.ids, store.clips.transcripts, strict=True)
+    texts = {name: text for name, text in pairs if name in needed}
+    if not texts:
+        raise StoreError(
+            f"{store.path}: has none of the clips of these runs, such as {ids[0]!r}; give the "
+            "store that they were trained on"
+        )
+    return texts

@@ -1,0 +1,174 @@
+"""The runs of a page one by one: what they are, their figures, settings and environment."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mien.reports.figures.run import plan_figures
+from mien.reports.finished_run import FinishedRun
+from mien.reports.html_page.html_parts import (
+    DrawnFigure,
+    Html,
+    Section,
+    details,
+    join,
+    paragraph,
+    show_figure,
+    table,
+    tag,
+)
+from mien.reports.html_page.page_runs import PageRuns
+from mien.reports.target_results.shown_metrics import describe_shown
+from mien.reports.text import describe_baseline, describe_metrics
+
+__all__ = [
+    "show_curves",
+    "show_environment",
+    "show_figures",
+    "show_metrics",
+    "show_runs",
+    "show_settings",
+]
+
+#: The figure of each run that stands outside its folded part.
+_CURVES = "learning-curves"
+
+
+def show_runs(runs: PageRuns) -> Section:
+    """Return what each run is: its model, label generator, seeds and best epochs."""
+    rows = [
+        [
+            name,
+            str(run.config["model"]["name"]),
+            str(run.config["labels"]["generator"]),
+            ", ".join(map(str, run.metrics.seeds)),
+            ", ".join(map(str, run.metrics.best_epochs)),
+        ]
+        for name, run in zip(runs.names, runs.finished, strict=True)
+    ]
+    heading = ["run", "model", "unimodal labels", "seeds", "best epochs"]
+    notes = [
+        paragraph(f"{name}: seed {seed} is left out of all numbers: {reason}", kind="warning")
+        for name, run in zip(runs.names, runs.finished, strict=True)
+        for seed, reason in run.folder.failed_seeds.items()
+    ]
+    notes += [
+        paragraph(f"{name}: {describe_baseline(run.metrics.baseline)}", kind="note")
+        for name, run in zip(runs.names, runs.finished, strict=True)
+        if run.metrics.baseline is not None
+    ]
+    content = (table(heading, rows, words=range(5)), *notes)
+    return Section(name="runs", title="Runs", content=content)
+
+
+def draw_run(name: str, number: int, run: FinishedRun) -> Iterator[DrawnFigure]:
+    """Draw the figures of a run.
+
+    Args:
+        name: What the run is called.
+        number: Which of the runs of the page it is, from 1: the first part of names of files.
+        run: The run.
+    """
+    for plan in plan_figures(run):
+        drawn = plan.draw(run)
+        if drawn is not None:
+            yield DrawnFigure(f"{number}-{plan.name}", f"{plan.title}, {name}", *drawn)
+
+
+def show_curves(runs: PageRuns, drawn: Sequence[Sequence[DrawnFigure]]) -> Section:
+    """Return the learning curves of each run."""
+    content = [
+        part
+        for name, figures in zip(runs.names, drawn, strict=True)
+        for figure in figures
+        if figure.name.endswith(_CURVES)
+        for part in (tag("h3", name), show_figure(figure))
+    ]
+    return Section(name="curves", title="Learning curves", content=tuple(content))
+
+
+def show_figures(runs: PageRuns, drawn: Sequence[Sequence[DrawnFigure]]) -> Section:
+    """Return the other figures of each run, folded up: scores, labels, attention, classes."""
+    content = []
+    for name, figures in zip(runs.names, drawn, strict=True):
+        others = [show_figure(each) for each in figures if not each.name.endswith(_CURVES)]
+        if others:
+            content.append(details(f"Figures of {name}", *others))
+    return Section(
+        name="figures", title="Scores, labels, attention and classes", content=tuple(content)
+    )
+
+
+def show_settings(runs: PageRuns) -> Section:
+    """Return the settings in which runs differ, and all settings of each, folded up."""
+    flat = [dict(_flatten(run.config)) for run in runs.finished]
+    content: list[Html] = []
+    if len(flat) > 1:
+        names = sorted({name for settings in flat for name in settings})
+        rows = [
+            [name, *shown]
+            for name in names
+            if len(set(shown := [settings.get(name, "") for settings in flat])) > 1
+        ]
+        note = "Settings in which the runs differ; an empty cell: the run has no such setting."
+        same = paragraph("The settings of the runs are the same.")
+        words = range(len(flat) + 1)
+        heading = ["setting", *runs.names]
+        content.append(table(heading, rows, caption=note, words=words) if rows else same)
+    for name, settings in zip(runs.names, flat, strict=True):
+        rows = [[key, value] for key, value in settings.items()]
+        content.append(
+            details(f"All settings of {name}", table(["setting", "value"], rows, words=(0, 1)))
+        )
+    return Section(name="settings", title="Settings", content=tuple(content))
+
+
+def show_environment(runs: PageRuns) -> Section:
+    """Return versions, device, and fingerprints of data and weights, a column for each run."""
+    flat = [dict(_flatten(run.environment)) for run in runs.finished]
+    names = dict.fromkeys(name for facts in flat for name in facts)
+    values = {name: [facts.get(name, "") for facts in flat] for name in names}
+    same = [[name, own[0]] for name, own in values.items() if len(set(own)) == 1]
+    other = [[name, *own] for name, own in values.items() if len(set(own)) > 1]
+    differing = [table(["differs", *runs.names], other, words=range(len(flat) + 1))]
+    note = (
+        "The same settings, versions, store and text encoder, by their fingerprints, on a CPU give "
+        "the same numbers again; threads and devices change the last digits."
+    )
+    heading = ["the same in all runs" if len(flat) > 1 else "what", "value"]
+    content = (
+        *differing[: len(other)],
+        table(heading, same, words=(0, 1)),
+        paragraph(note, kind="note"),
+    )
+    return Section(name="environment", title="Environment", content=content)
+
+
+def show_metrics(runs: PageRuns) -> Section:
+    """Return how each metric counts."""
+    lines = describe_metrics(runs.finished[0].family) if runs.aligned.has_sentiment else []
+    lists = [_list(lines)] if lines else []
+    for target in runs.aligned.targets:
+        lists += [
+            tag("h3", f"{target.name}: {target.describe()}"),
+            _list(describe_shown(target.kind)),
+        ]
+    return Section(name="metrics", title="How metrics count", content=tuple(lists))
+
+
+def _list(lines: Sequence[str]) -> Html:
+    items = []
+    for line in lines:
+        name, _, meaning = line.partition(": ")
+        items.append(tag("li", join([tag("b", name), ": ", meaning])))
+    return tag("ul", *items)
+
+
+def _flatten(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each setting by its dotted name, as text."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{before}{name}.")
+        elif isinstance(value, list):
+            yield f"{before}{name}", ", ".join(map(str, value))
+        elif value is not None:
+            yield f"{before}{name}", str(value)
