@@ -1,5 +1,6 @@
 """What ``import mien`` gives: functions that take paths and values alike, and their types."""
 
+import importlib
 import inspect
 import pydoc
 import subprocess
@@ -43,6 +44,12 @@ FUNCTION_OF = {
     "report": "write_report",
     "study": "run_study",
     "train": "train",
+}
+#: Commands for many trainings or tests, and their functions in packages of their own.
+FUNCTION_IN = {
+    "ablate": ("mien.studies.ablation", "plan_ablation"),
+    "robustness": ("mien.studies.robustness.stress_run", "evaluate_robustness"),
+    "tune": ("mien.tuning.tune", "tune"),
 }
 #: Commands that do something in a terminal or for a browser alone.
 COMMANDS_ONLY = {"cache", "doctor", "serve"}
@@ -109,8 +116,11 @@ def test_help_begins_with_the_functions_in_the_order_of_use():
 
 def test_every_command_has_a_public_function_or_says_that_it_is_alone():
     names = {command.name for command in COMMANDS}
-    assert names - COMMANDS_ONLY == set(FUNCTION_OF)
+    assert names - COMMANDS_ONLY == FUNCTION_OF.keys() | FUNCTION_IN.keys()
     assert set(FUNCTION_OF.values()) <= set(FUNCTIONS)
+    for module, name in FUNCTION_IN.values():
+        assert callable(getattr(importlib.import_module(module), name))
+        assert ".".join(module.split(".")[:2]) in mien.__doc__
     assert "``mien serve``" in mien.__doc__
 
 

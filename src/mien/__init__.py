@@ -33,9 +33,9 @@ In the order of use; runs, stores and settings are taken as such, or by their pa
     convert_bert      convert a TensorFlow 1 BERT checkpoint
     register_model    add a model; register_corpus and register_extractor add those
 
-Types for annotations are here too: Store, RunFolder, TrainedModel, Prediction, Score, Predictions,
-RunComparison, Task, Modality, Scale, ...; ``dir(mien)`` lists them. Errors that a user can fix are
-``MienError``. ``mien serve`` is a command only.
+Types for annotations are here too: Store, RunFolder, TrainedModel, Prediction, Score, ...;
+``dir(mien)`` lists them. Errors that a user can fix are ``MienError``. ``mien serve`` is a command
+only; ``mien.tuning`` and ``mien.studies`` have the functions of tune, ablate and robustness.
 """
 
 import warnings
