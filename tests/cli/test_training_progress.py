@@ -151,7 +151,8 @@ def test_published_settings_with_an_encoder_of_the_users_say_no_more(capsys):
 @pytest.mark.parametrize("name", list_configs())
 def test_the_settings_that_are_published_say_so_and_name_ours(name):
     published = read_recipe(name)
-    is_own = name.endswith(("-ours", "-base", "-planted", "-text", "-audio", "-video"))
+    own = ("-ours", "-base", "-planted", "-planted-emotions", "-text", "-text-finetuned", "-audio")
+    is_own = name.endswith((*own, "-video"))
     is_published = read_config(name).model.name in ("tam_ulag", "self_mm") and not is_own
     assert (published is not None) == is_published  # the field's models have one file for all
     if published is not None:

@@ -26,7 +26,7 @@ def runs(tmp_path_factory):
     records = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())
-    logger = logging.getLogger("mien.training.experiment")
+    logger = logging.getLogger("mien")
     logger.addHandler(handler)
     config = make_config(train={"seeds": [1, 2], "epochs": 1})
     run = train(config, store, folder / "run")

@@ -208,7 +208,7 @@ WITHOUT_USE = {
     "train.patience",
     "train.monitor", "train.batch_size", "train.accumulate", "train.gradient", "train.leftover",
     "train.group_lengths", "train.optimizer", "train.learning_rate", "train.layer_decay",
-    "train.schedule", "train.warmup", "train.ema_decay", "train.loss",
+    "train.schedule", "train.warmup", "train.ema_decay", "train.loss", "train.lost_steps",
     "train.weight_decay", "train.clip_norm", "train.threads",
 }  # fmt: skip
 
