@@ -5,8 +5,9 @@ import pytest
 import scipy.special
 
 from mien.evaluation.predictions import Predictions, TargetPredictions
-from mien.evaluation.probabilities.calibrate_targets import calibrate_targets, report_values
+from mien.evaluation.probabilities.calibrate_targets import calibrate_targets
 from mien.evaluation.probabilities.target_calibration import set_coverage
+from mien.evaluation.scoring import as_reported
 from mien.types import Modality, Scale, Target, TargetKind, Task
 
 TEXT, AUDIO, VIDEO = Modality
@@ -68,7 +69,7 @@ def test_sets_hold_the_truth_with_every_set_of_modalities():
         own = calibrated.of(present)
         assert own.temperature > 2  # the model is four times as sure as it should be
         task = Task(present[0]) if len(present) == 1 else Task.FUSION
-        values = report_values(predictions.values["emotion"], predictions.present)[task][rows]
+        values = as_reported(predictions).values["emotion"].values[task][rows]
         result = set_coverage(own, EMOTION, values, clips[0][rows])
         assert result.share == pytest.approx(0.9, abs=0.025)
         assert min(result.by_class.values()) > 0.85

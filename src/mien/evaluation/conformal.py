@@ -165,7 +165,7 @@ def measure_widths(
         name, is_lone = name_modalities(present), len(present) == 1
         has_own_task = is_lone and Task(present[0]) in predictions.scores
         task = Task(present[0]) if has_own_task else Task.FUSION
-        errors = _errors(predictions, task, _complete(predictions, present))
+        errors = _errors(predictions, task, predictions.having(present))
         num_clips[name] = _put(fusion, name, errors, level)
         if has_own_task:
             num_clips[f"{_ONLY}{name}"] = _put(unimodal, present[0], errors, level)
@@ -267,13 +267,6 @@ def coverage(
                 num_without_width=hits.num_without_width,
             )
     return result
-
-
-def _complete(predictions: Predictions, present: Sequence[Modality]) -> Bool[np.ndarray, " N"]:
-    rows = np.ones(len(predictions), dtype=bool)
-    for modality in present:
-        rows &= predictions.present[modality]
-    return rows
 
 
 def _errors(

@@ -68,6 +68,13 @@ class Predictions:
         """Return the number of clips and the tasks."""
         return f"Predictions({len(self)} clips: {', '.join([*self.scores, *self.values])})"
 
+    def having(self, present: Sequence[Modality]) -> Bool[np.ndarray, "N"]:
+        """Return which clips have all of some modalities."""
+        rows = np.ones(len(self), dtype=bool)
+        for modality in present:
+            rows &= self.present[modality]
+        return rows
+
     def to_pandas(self) -> "pd.DataFrame":
         """Return a data frame with a row for each clip, and the columns of ``predictions-*.csv``.
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 
 from mien.evaluation.conformal import LEVEL, name_modalities
 from mien.evaluation.predictions import Predictions, TargetPredictions
@@ -13,11 +12,11 @@ from mien.evaluation.probabilities.target_calibration import (
     ValueCalibration,
     calibrate_values,
 )
+from mien.evaluation.scoring import as_reported
 from mien.evaluation.target_metrics.target_values import annotated_rows
-from mien.tensors import reported_values
 from mien.types import Modality, Task
 
-__all__ = ["calibrate_targets", "report_values"]
+__all__ = ["calibrate_targets"]
 
 
 def calibrate_targets(
@@ -39,24 +38,14 @@ def calibrate_targets(
     """
     result: dict[str, dict[str, ValueCalibration]] = {}
     for present, predictions in by_present.items():
-        rows = _complete(predictions, present)
+        rows = predictions.having(present)
         people = None if speakers is None else speakers[rows]
-        for name, raw in predictions.values.items():
-            task = _task_of(raw, present)
-            values = report_values(raw, predictions.present)[task][rows]
-            truths = _truths_of(raw, task)[rows]
-            measured = calibrate_values(raw.target, values, truths, level=level, speakers=people)
+        for name, own in as_reported(predictions).values.items():
+            task = _task_of(own, present)
+            values, truths = own.values[task][rows], _truths_of(own, task)[rows]
+            measured = calibrate_values(own.target, values, truths, level=level, speakers=people)
             result.setdefault(name, {})[name_modalities(present)] = measured
     return {name: TargetCalibration(level=level, by_modalities=own) for name, own in result.items()}
-
-
-def report_values(
-    predicted: TargetPredictions, present: Mapping[Modality, Bool[np.ndarray, " N"]]
-) -> dict[Task, Float[np.ndarray, "N _"]]:
-    """Return the values that are reported about clips: those of a modality that is alone."""
-    values = {task: torch.from_numpy(own) for task, own in predicted.values.items()}
-    there = {m: torch.from_numpy(has) for m, has in present.items()}
-    return {task: own.numpy() for task, own in reported_values(values, there).items()}
 
 
 def _task_of(predicted: TargetPredictions, present: tuple[Modality, ...]) -> Task:
@@ -71,10 +60,3 @@ def _truths_of(predicted: TargetPredictions, task: Task) -> Float[np.ndarray, "N
     of_clip = predicted.truths.get(Task.FUSION, np.full(size, np.nan))
     own = predicted.truths.get(task, of_clip)
     return np.where(annotated_rows(own)[:, None], own, of_clip)
-
-
-def _complete(predictions: Predictions, present: tuple[Modality, ...]) -> Bool[np.ndarray, " N"]:
-    rows = np.ones(len(predictions), dtype=bool)
-    for modality in present:
-        rows &= predictions.present[modality]
-    return rows
