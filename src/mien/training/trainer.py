@@ -16,7 +16,7 @@ from torch import Tensor
 from mien.corpora import MetricFamily
 from mien.data.dataset import ClipDataset
 from mien.errors import CheckpointError, DivergenceError
-from mien.evaluation.metrics import METRICS, RELATIVE_LOSS, evaluate_all
+from mien.evaluation.metrics import RELATIVE_LOSS, evaluate_all
 from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.files.npy import write_array
@@ -37,6 +37,7 @@ from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import WeightAverage
 from mien.training.settings import TrainConfig
 from mien.training.targets.validation import (
+    choose_monitor,
     join_columns,
     mean_relative_loss,
     measure_sentiment,
@@ -198,17 +199,14 @@ class Trainer(Stepper):
         joined: np.ndarray = self.ranks.gather(torch.from_numpy(columns), len(self.valid)).numpy()
         return joined
 
-    @property
-    def _monitor(self) -> str:
-        return RELATIVE_LOSS if self.objective.terms else self.config.monitor
-
     def _is_best(self, valid: dict[str, float]) -> bool:
-        value = valid[self._monitor]
+        monitor, higher = choose_monitor(
+            self.family, self.config, has_targets=bool(self.objective.terms)
+        )
+        value = valid[monitor]
         if math.isnan(value):
             return not self.history  # a constant score has no correlation: no better than any
-        metric = METRICS[self.family].get(self._monitor)
-        higher = metric is not None and metric.higher_is_better
-        before = [r.valid[self._monitor] for r in self.history if r.is_best]
+        before = [r.valid[monitor] for r in self.history if r.is_best]
         before = [v for v in before if not math.isnan(v)]
         if not before:
             return True

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import CheckpointError, DivergenceError
-from mien.evaluation.metrics import METRICS, RELATIVE_LOSS
 from mien.files.json_values import write_json
 from mien.files.temporaries import sweep_folder
 from mien.training.listening import EpochRecord, RunListener
@@ -22,6 +21,7 @@ from mien.training.preparation import Prepared, prepare, require_labels
 from mien.training.run_folder import SeedFolder, read_json
 from mien.training.seeds.seed_training import train_seed
 from mien.training.settings import ExperimentConfig, TrainConfig
+from mien.training.targets.validation import choose_monitor
 from mien.tuning.development import DevelopmentStore
 
 __all__ = ["Goal", "TrialTrainer", "find_goal", "remove_weights"]
@@ -41,15 +41,10 @@ class Goal:
 
 
 def find_goal(prepared: Prepared, config: ExperimentConfig) -> Goal:
-    """Return what picks the best epoch of a training; trials are compared by the same.
-
-    It is ``train.monitor``, or, with further targets, the relative loss of all that is predicted.
-    """
-    if prepared.aims.targets:
-        return Goal(metric=RELATIVE_LOSS, is_maximised=False)
-    monitor = config.train.monitor
-    metric = METRICS[prepared.family].get(monitor)
-    return Goal(metric=monitor, is_maximised=metric is not None and metric.higher_is_better)
+    """Return what picks the best epoch of a training; trials are compared by the same."""
+    has_targets = bool(prepared.aims.targets)
+    metric, is_maximised = choose_monitor(prepared.family, config.train, has_targets=has_targets)
+    return Goal(metric=metric, is_maximised=is_maximised)
 
 
 #: Called after every epoch with its number in the trial, from 1, and the value of the trial so far;

@@ -12,18 +12,38 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mien.corpora import MetricFamily
 from mien.data.dataset import ClipDataset
+from mien.evaluation.metrics import METRICS, RELATIVE_LOSS
 from mien.evaluation.predictions import Predictions
 from mien.training.objective import MultitaskObjective
 from mien.training.settings import TrainConfig
 from mien.types import Task
 
 __all__ = [
+    "choose_monitor",
     "join_columns",
     "mean_relative_loss",
     "measure_sentiment",
     "measure_targets",
 ]
+
+
+def choose_monitor(
+    family: MetricFamily, config: TrainConfig, *, has_targets: bool
+) -> tuple[str, bool]:
+    """Return by which metric of valid an epoch is better than others, and whether more is better.
+
+    It is ``train.monitor``; with further targets, the relative loss of all that is predicted.
+
+    Args:
+        family: The metrics of the corpus.
+        config: The settings.
+        has_targets: Whether more than sentiment is predicted.
+    """
+    name = RELATIVE_LOSS if has_targets else config.monitor
+    metric = METRICS[family].get(name)
+    return name, metric is not None and metric.higher_is_better
 
 
 def join_columns(predictions: Predictions) -> Float[np.ndarray, "N C"]:
