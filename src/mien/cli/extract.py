@@ -8,6 +8,7 @@ import typer
 
 from mien.cli.data import print_summary
 from mien.cli.options import (
+    AddressOption,
     CorpusOption,
     EncodingOption,
     FoldOption,
@@ -89,9 +90,7 @@ def extract(
     backend: Annotated[
         Literal["local", "dask", "ray"], typer.Option(help="Where clips are worked on.")
     ] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Address of the Dask scheduler or the Ray cluster.")
-    ] = None,
+    address: AddressOption = None,
     time_limit: Annotated[
         float | None,
         typer.Option(

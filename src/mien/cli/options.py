@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mien.types import Scale, Split
 
 __all__ = [
+    "AddressOption",
     "CorpusOption",
     "EncodingOption",
     "FoldOption",
@@ -68,6 +69,9 @@ CorpusOption = Annotated[
         help="mosi, mosei, sims, sims2; iemocap, meld, mosei-emotions, mer, ravdess, cremad with "
         "a folder; or a name of your own.",
     ),
+]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Address of the Dask scheduler or the Ray cluster.")
 ]
 ScaleOption = Annotated[
     str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mien.cli.options import (
+    AddressOption,
     SetOption,
     default_store,
     read_numbers,
@@ -331,9 +332,7 @@ def tune(
     backend: Annotated[
         Literal["local", "dask", "ray"], typer.Option(help="Where trials are made.")
     ] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Address of the Dask scheduler or the Ray cluster.")
-    ] = None,
+    address: AddressOption = None,
     *,
     show_space: Annotated[
         bool,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from mien.cli.options import (
+    AddressOption,
     RunArgument,
     SetOption,
     StoreOption,
@@ -80,9 +81,7 @@ def train(
     backend: Annotated[
         Literal["local", "dask", "ray"], typer.Option(help="Where seeds are trained.")
     ] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Address of the Dask scheduler or the Ray cluster.")
-    ] = None,
+    address: AddressOption = None,
     *,
     folds: Annotated[
         Path | None,

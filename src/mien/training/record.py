@@ -57,6 +57,7 @@ __all__ = [
     "open_folder",
     "record_failure",
     "record_seed",
+    "require_writable",
     "summarise_run",
     "write_evaluation",
 ]
@@ -119,17 +120,22 @@ def check_folder(out: Path, config: ExperimentConfig, *, resume: bool) -> Experi
                 f"{out / 'config.toml'}: differs from the settings given now; resume with the same "
                 "settings, or give another --out"
             )
-        _check_writable(out)
+        require_writable(out)
         return before
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file, not a folder; give another --out")
     if out.exists() and any(out.iterdir()):
         raise TrainingError(f"{out}: exists and is not a run folder; give another --out")
-    _check_writable(out)
+    require_writable(out)
     return None
 
 
-def _check_writable(out: Path) -> None:
+def require_writable(out: Path) -> None:
+    """Check that a folder that trainings fill, or the one it will be made in, can be written.
+
+    Raises:
+        TrainingError: If it cannot.
+    """
     try:
         check_writable(out)
     except OutputError as error:

@@ -23,8 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from mien.config import dump_toml
-from mien.errors import CheckpointError, ConfigError, OutputError, TrainingError
-from mien.files.folders import check_writable
+from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.files.hashing import hash_json
 from mien.files.json_values import write_json
 from mien.files.source_code import code_fingerprint
@@ -35,6 +34,7 @@ from mien.processes.work_pool import side_by_side
 from mien.training.data_parallel.ranks import launched_count
 from mien.training.loop import check_steps
 from mien.training.preparation import build, prepare, require_labels
+from mien.training.record import require_writable
 from mien.training.run_folder import read_json
 from mien.training.seeds.fitting import check_fitted
 from mien.training.settings import ExperimentConfig
@@ -235,12 +235,7 @@ def _check_folder(out: Path) -> bool:
         raise TrainingError(f"{out}: exists and is not the folder of a tuning; give another --out")
     if not is_new and read_json(marker).get("format") != _FORMAT:
         raise CheckpointError(f"{marker}: this version reads format {_FORMAT}; give another --out")
-    try:
-        check_writable(out)
-    except OutputError as error:
-        raise TrainingError(
-            f"{out}: cannot be written ({error.strerror}); give another --out"
-        ) from error
+    require_writable(out)
     return is_new
 
 
