@@ -25,6 +25,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not _needs_cluster(item))
 
 
+def pytest_itemcollected(item):
+    """Refuse cases in a set: its order differs between processes, and all must collect alike."""
+    for mark in item.iter_markers("parametrize"):
+        cases = mark.args[1] if len(mark.args) > 1 else mark.kwargs.get("argvalues")
+        if isinstance(cases, set | frozenset):
+            raise pytest.UsageError(f"{item.nodeid}: give the cases as a list, not as a set")
+
+
 def pytest_runtest_teardown(nextitem):
     if not _needs_cluster(nextitem):
         stop_clusters()
