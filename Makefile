@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip would compile every module on one core, also those that nothing imports. The tests want it done
 # before, by all cores: they take warnings for errors, also those of compiling what others wrote. torch holds
-# a file for Python 3.12 alone, for which compileall fails: what cannot be compiled is left as it is.
+# a file for Python 3.12 alone, for which compileall fails: what cannot be compiled is left as it is. pip takes
+# one core: on another what it brought first is compiled while it brings the rest.
+COMPILE := $(BIN)/python -m compileall -q -x '/tests?/'
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 
 # Each worker starts mien many times: what it compiles of mien is kept, whatever the environment says.
@@ -22,8 +24,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(INSTALL) --constraint constraints.txt --editable ".[dev,docs]"
-	$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null || true
+	{ $(COMPILE) $(VENV)/lib > /dev/null || true; } & \
+	$(INSTALL) --constraint constraints.txt --editable ".[dev,docs]"; installed=$$?; wait; exit $$installed
+	$(COMPILE) -j 0 $(VENV)/lib > /dev/null || true
 	touch $@
 
 # numba compiles parts of librosa when they are first used, and spoils its files if two processes do so

@@ -9,6 +9,9 @@ import torch
 from clusters import cluster, stop_clusters  # noqa: F401  # a fixture
 from hypothesis import settings
 
+from mien.reports.figures import style
+
+RENDER = style._render
 torch.set_num_threads(1)
 settings.register_profile("mien", deadline=None)
 settings.load_profile("mien")
@@ -31,6 +34,13 @@ def pytest_itemcollected(item):
         cases = mark.args[1] if len(mark.args) > 1 else mark.kwargs.get("argvalues")
         if isinstance(cases, set | frozenset):
             raise pytest.UsageError(f"{item.nodeid}: give the cases as a list, not as a set")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Draw figures to the last line in tests marked ``drawn`` alone: it takes a second a figure."""
+    is_drawn = item.get_closest_marker("drawn") is not None
+    style._render = RENDER if is_drawn else helpers.outline
 
 
 def pytest_runtest_teardown(nextitem):

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -419,3 +420,14 @@ def killed(action):
             action()
         os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def outline(figure, kind):
+    """Return a file of the kind with no more of a figure than its title."""
+    title = figure.get_suptitle()
+    match kind:
+        case "svg":
+            return f'<svg xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title></svg>'.encode()
+        case "pdf":
+            return b"%PDF-1.4\n% " + title.encode("ascii", "replace")
+    return b"\x89PNG\r\n\x1a\n" + title.encode()

@@ -3,6 +3,8 @@ from fake_runs import write_run
 
 from mien.reports.comparison import compare_runs
 
+pytestmark = pytest.mark.drawn
+
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):

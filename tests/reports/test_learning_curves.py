@@ -103,6 +103,7 @@ def test_labels_that_are_taken_once_after_a_warm_up_have_no_panel_of_cuts():
     assert not any("cut" in title for title in titles_of(draw_learning({1: history}, "mae", "t")))
 
 
+@pytest.mark.drawn
 def test_a_history_of_one_epoch_and_undefined_metrics_can_be_drawn(tmp_path):
     history = make_history(1, 1)
     history[0]["valid"]["corr"] = float("nan")

@@ -174,9 +174,11 @@ def test_the_environment_and_the_command_to_repeat_are_there(reported):
     assert str(run.path) not in text
 
 
-def test_the_report_is_made_from_the_files_alone_and_is_the_same_every_time(reported, copied):
+@pytest.mark.drawn
+def test_the_report_is_made_from_the_files_alone_and_is_the_same_every_time(tmp_path, copied):
     """By a process that needs neither torch nor pyplot for it."""
-    run, text = reported
+    run = write_run(tmp_path / "other", clips_per_video=5, num_epochs=3)
+    text = write_report(run).read_text(encoding="utf-8")
     (copied.path / "report.md").write_text("old")
     (copied.path / "figures" / "scores.png").unlink()
     code = (

@@ -2,6 +2,8 @@ import pytest
 
 from mien.reports.figures.style import make_figure, save_figure, style_axes
 
+pytestmark = pytest.mark.drawn
+
 
 def test_a_long_title_is_broken_and_dollars_are_no_formula(tmp_path):
     figure = make_figure("a $_$ b " * 12, 4.0, 3.0)

@@ -256,6 +256,7 @@ def finished_embeddings(base, tmp_path):
     return tmp_path / "states"
 
 
+@pytest.mark.drawn
 @pytest.mark.usefixtures("quick")
 def test_the_command_writes_the_page_and_says_what_it_tested(base, tmp_path, capsys):
     out = tmp_path / "page"

@@ -545,6 +545,7 @@ def test_a_process_that_is_killed_is_a_sentence():
 
 
 @pytest.mark.slow
+@pytest.mark.drawn
 def test_the_command_trains_side_by_side_and_writes_the_page(base, capsys):
     words = ["study", "tiny.toml", "--corpus", "planted-3", "--only", "distance", "--jobs", "2"]
     words += ["--seeds", "1"]

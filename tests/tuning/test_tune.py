@@ -22,6 +22,7 @@ from mien.tuning.development import DevelopmentStore, make_views
 from mien.tuning.tune import tune
 from mien.types import Clip
 
+pytestmark = pytest.mark.drawn
 SPLIT = {"train": 0, "valid": 1, "test": 2}
 
 
