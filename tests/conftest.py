@@ -9,9 +9,10 @@ import torch
 from clusters import cluster, stop_clusters  # noqa: F401  # a fixture
 from hypothesis import settings
 
+from mien.evaluation import bootstrap
 from mien.reports.figures import style
 
-RENDER = style._render
+RENDER, RESAMPLES = style._render, bootstrap.RESAMPLES
 torch.set_num_threads(1)
 settings.register_profile("mien", deadline=None)
 settings.load_profile("mien")
@@ -38,9 +39,15 @@ def pytest_itemcollected(item):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Draw figures to the last line in tests marked ``drawn`` alone: it takes a second a figure."""
-    is_drawn = item.get_closest_marker("drawn") is not None
+    """Leave out what takes long and matters to few tests: they are marked.
+
+    Figures are drawn to the last line in tests marked ``drawn``, and intervals are of as many
+    resamples as users get in those marked ``resampled``; in the others a figure is a title, and
+    intervals are of 40 resamples.
+    """
+    is_drawn, is_resampled = map(item.get_closest_marker, ("drawn", "resampled"))
     style._render = RENDER if is_drawn else helpers.outline
+    bootstrap.RESAMPLES = RESAMPLES if is_resampled else 40
 
 
 def pytest_runtest_teardown(nextitem):
@@ -95,9 +102,3 @@ def shipped():
 def undrawn(monkeypatch):
     """Leave the figures of a report out, which take seconds to draw and are tested elsewhere."""
     monkeypatch.setattr("mien.reports.figures.run.draw_figures", lambda *_, **__: [])
-
-
-@pytest.fixture
-def quick_intervals(monkeypatch):
-    """Draw few bootstrap samples, so that a run of a test ends soon."""
-    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)

@@ -101,7 +101,7 @@ def workplace(tmp_path, monkeypatch, tiny_bert):
 
 @pytest.mark.slow
 @pages(RUN_PAGES)
-@pytest.mark.usefixtures("workplace", "quick_intervals", "undrawn")
+@pytest.mark.usefixtures("workplace", "undrawn")
 def test_python_of_a_page_runs(page):
     namespace = {"__name__": page.stem}
     for block in read_blocks(page):

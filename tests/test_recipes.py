@@ -105,7 +105,6 @@ def test_every_recipe_finds_what_it_imports():
     subprocess.run([sys.executable, "-c", code, *recipes], check=True)
 
 
-@pytest.mark.usefixtures("quick_intervals")
 def test_every_model_is_trained_with_the_same_budget_and_ranked(tiny_store, tmp_path):
     zoo, runs = load("zoo"), tmp_path / "runs"
     budget = zoo.Budget([1, 2], 1, 1, ("text_encoder.input=embeddings", "train.device=cpu"))

@@ -19,7 +19,7 @@ QUICK = [
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, quick_intervals):  # noqa: ARG001  # makes intervals quick
+def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -13,7 +13,7 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture
-def pair(folders, monkeypatch, quick_intervals):  # noqa: ARG001  # makes intervals quick
+def pair(folders, monkeypatch):
     monkeypatch.chdir(folders)
     return ["compare", "a", "b"]
 

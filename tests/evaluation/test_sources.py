@@ -14,6 +14,7 @@ from mien.evaluation.significance import (
 )
 
 
+@pytest.mark.resampled
 @pytest.mark.parametrize("name", ["pearson", "mae", "sign"])
 def test_intervals_and_differences_are_those_of_significance(name):
     rows, truth, videos = make_sources(1)

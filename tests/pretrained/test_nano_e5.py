@@ -264,7 +264,7 @@ def test_a_file_that_was_cut_short_is_refused_and_nothing_is_left(share, tmp_pat
     assert [p.name for p in folder.iterdir()] == ["e5.bin"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(position=st.integers(8, 500), value=st.integers(0, 255))
 def test_any_byte_of_the_front_may_be_wrong(position, value, tmp_path_factory):
     """Whatever a number in front says, the result is a model or a sentence."""

@@ -172,7 +172,6 @@ def test_a_split_without_predictions_is_refused(pair):
         compare_runs(pair, "train")
 
 
-@pytest.mark.usefixtures("quick_intervals")
 def test_sentiment_is_compared_where_it_is_annotated(tmp_path):
     first, second = (
         write_run(tmp_path / name, num_epochs=2, target=EMOTION, unlabelled=("test",), error=error)

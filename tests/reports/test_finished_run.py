@@ -10,8 +10,6 @@ from mien.reports.finished_run import read_labels, read_run
 from mien.training.run_folder import open_run
 from mien.types import Modality, Scale
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):

@@ -240,7 +240,6 @@ def test_a_run_with_little_has_a_report_without_the_rest(tmp_path):
     assert all(row[2] == "-" for row in find_table(text, "**test of mine, 40 clips**")[1:])
 
 
-@pytest.mark.usefixtures("quick_intervals")
 def test_sentiment_is_shown_on_the_first_split_on_which_it_is_annotated(tmp_path):
     run = write_run(tmp_path / "run", num_epochs=2, target=EMOTION, unlabelled=("test",))
     metrics = run.results()

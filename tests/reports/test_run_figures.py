@@ -7,8 +7,6 @@ from mien.reports.figures.run import draw_figures
 from mien.reports.finished_run import read_run
 from mien.types import Modality, Scale, Target, TargetKind
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 @pytest.fixture
 def run(tmp_path):

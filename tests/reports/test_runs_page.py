@@ -126,7 +126,6 @@ def test_published_shares_and_columns_are_those_of_the_metrics():
 
 
 @pytest.mark.drawn
-@pytest.mark.usefixtures("quick_intervals")
 def test_a_run_alone_has_a_page_without_comparisons(made, tmp_path, capsys):
     first = shutil.copytree(made[0][0].path, tmp_path / "first")
     out = tmp_path / "new" / "page"
@@ -187,6 +186,7 @@ def test_clips_are_parted_by_polarity_intensity_length_and_contradiction():
     }
 
 
+@pytest.mark.resampled
 def test_the_interval_of_a_part_is_that_of_its_clips_alone():
     rng = np.random.default_rng(3)
     targets = rng.normal(size=60)

@@ -150,7 +150,6 @@ def test_a_training_of_two_processes_goes_on_as_if_it_had_not_been_stopped(toget
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_intervals")
 def test_a_run_of_two_processes_has_the_numbers_of_one(together, tiny_store, tmp_path):
     assert [(together / f"code-1-{number}").read_text() for number in range(2)] == ["0", "0"]
     run = train(CONFIG, tiny_store, tmp_path / "run")

@@ -33,8 +33,6 @@ from mien.training.loading import find_checkpoint, load_model
 from mien.training.run_folder import open_run
 from mien.types import Corpus, Material, Task
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 def test_the_same_settings_and_seed_give_the_same_files_byte_for_byte(
     finished, tiny_store, tmp_path

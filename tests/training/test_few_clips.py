@@ -78,7 +78,6 @@ def test_what_a_store_lacks_is_said_before_training(runs):
         )
 
 
-@pytest.mark.usefixtures("quick_intervals")
 def test_a_modality_annotated_in_one_clip_has_no_interval(tmp_path, caplog):
     material = make_material(num_clips=(12, 6, 6), missing=0.0)
     audio = Task.AUDIO

@@ -17,7 +17,6 @@ from mien.training.loading import load_model
 from mien.training.run_folder import open_run
 from mien.training.settings import read_config
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
 LEARNED = (EMOTION, VALENCE)
 TREES = ("model.rounds=6", "model.depths=[2]")
 

@@ -97,7 +97,6 @@ def test_a_folder_that_cannot_be_taken_is_refused_before_anything_is_loaded(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.usefixtures("quick_intervals")
 def test_a_listener_is_notified_of_everything_in_order(tiny_store, tmp_path):
     events = Events()
     config = make_config(train={"epochs": 1, "seeds": [1, 2]})
@@ -119,7 +118,6 @@ def test_a_listener_is_notified_of_everything_in_order(tiny_store, tmp_path):
     ]
 
 
-@pytest.mark.usefixtures("quick_intervals")
 def test_a_run_that_goes_on_says_which_seeds_and_epochs_it_has(tiny_store, tmp_path):
     config, out, events = make_config(train={"seeds": [1, 2]}), tmp_path / "r", Events()
     train(make_config(train={"seeds": [1]}), tiny_store, out)

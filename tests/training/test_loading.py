@@ -24,8 +24,6 @@ from mien.training.experiment import train
 from mien.training.loading import find_checkpoint, load_model
 from mien.types import Corpus, Material, Modality, Task
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 def test_a_loaded_model_predicts_what_the_run_predicted(finished, tiny_store):
     model, prepared = load_model(finished, tiny_store)

@@ -14,8 +14,6 @@ from mien.training.experiment import evaluate, train
 from mien.training.loading import load_model
 from mien.types import Corpus, Material, Scale
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 NAMES = {name: tuple(f"{name}-{i}" for i in range(size)) for name, size in SIZES.items()}
 
 

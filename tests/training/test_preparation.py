@@ -21,8 +21,6 @@ from mien.training.loading import load_model
 from mien.training.preparation import measure_moments, prepare
 from mien.types import Task
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 @given(
     seed=st.integers(0, 999),
@@ -105,7 +103,10 @@ def test_a_store_of_another_corpus_is_refused(tiny_store):
 )
 @pytest.mark.parametrize("generator", ["latent", "ulag", "human"])
 def test_a_run_may_leave_modalities_out(tiny_store, tmp_path, sections, modalities, generator):
-    config = make_config(**sections, labels={"generator": generator}, train={"epochs": 1})
+    labels = {"generator": generator}
+    if generator == "latent":
+        labels |= {"folds": 2, "evidence_epochs": 1}
+    config = make_config(**sections, labels=labels, train={"epochs": 1})
     run = train(config, tiny_store, tmp_path / "r")
     predictions = run.seeds[0].predictions("test")
     assert set(predictions.scores) == {Task.FUSION, *(Task(m) for m in modalities)}

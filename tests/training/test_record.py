@@ -17,8 +17,6 @@ from mien.training.experiment import train
 from mien.training.run_folder import SeedFolder
 from mien.training.settings import read_config
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 def test_a_run_folder_that_is_there_is_not_touched_without_resume(finished, tiny_store):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}

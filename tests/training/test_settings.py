@@ -7,8 +7,6 @@ from mien.errors import (
 )
 from mien.training.settings import ExperimentConfig, read_config
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 def read_overridden(*overrides):
     return read_settings(ExperimentConfig, apply_overrides({}, overrides))

@@ -11,8 +11,6 @@ from mien.training.checkpoints.header import open_header
 from mien.training.experiment import evaluate, train
 from mien.training.run_folder import find_checkpoint
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 @pytest.fixture(scope="module")
 def relative(tiny_store, tmp_path_factory):

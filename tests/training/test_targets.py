@@ -32,7 +32,6 @@ from mien.training.targets.target_losses import make_loss
 from mien.training.targets.target_settings import TargetsConfig, TermSettings
 from mien.types import Modality, Scale, Target, TargetKind, Task
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
 COPY = {"generator": "copy"}
 QUICK = {"evidence_epochs": 1, "folds": 2}
 
