@@ -23,6 +23,7 @@ def test_a_comparison_is_printed_in_the_format_that_is_given(pair, capsys):
     assert "| run | seeds | MAE ↓ |" in capsys.readouterr().out
 
 
+@pytest.mark.drawn
 def test_the_table_and_the_picture_are_written_where_they_should_be(pair, tmp_path, capsys):
     table, picture = tmp_path / "table.tex", tmp_path / "forest.svg"
     options = ["--out", str(table), "--plot", str(picture)]

@@ -458,6 +458,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize(
     "command",
     [pytest.param(c, marks=[pytest.mark.slow] if "plot" in c else []) for c in COMMANDS],
@@ -488,12 +489,14 @@ def test_without_room_a_training_says_how_it_goes_on(place, capsys):
     assert not list(place.rglob("*.partial"))
 
 
+@pytest.mark.drawn
 @pytest.mark.slow
 def test_without_room_a_report_is_a_sentence(trained):
     with limit_files(100), pytest.raises(OutputError, match=rf"\.png: {TOO_LARGE}"):
         write_report(open_run(trained))
 
 
+@pytest.mark.drawn
 def test_without_room_a_figure_is_a_sentence(tmp_path):
     with limit_files(100), pytest.raises(OutputError, match=rf"f\.png: {TOO_LARGE}"):
         save_figure(make_figure("Figure", 1.0, 1.0), tmp_path / "f.png")

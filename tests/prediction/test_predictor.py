@@ -450,6 +450,7 @@ def test_a_prediction_is_read_back_from_its_json(seen):
     assert Prediction.model_validate(json.loads(json.dumps(seen.to_dict()))) == seen
 
 
+@pytest.mark.drawn
 def test_a_prediction_is_drawn_with_frames_and_without(seen, face, model, tmp_path):
     seen.plot(tmp_path / "with.png", recording=face)
     seen.plot(tmp_path / "without.png")
@@ -583,6 +584,7 @@ def test_the_terminal_says_what_moved_the_score_and_what_a_contribution_is(model
     assert len(row["heaviest_words"].split()) == 3
 
 
+@pytest.mark.drawn
 def test_a_file_from_before_there_were_effects_is_read_shown_and_drawn(seen, tmp_path):
     old = seen.to_dict()
     [one] = old["answers"]
@@ -797,6 +799,7 @@ def test_the_default_model_is_the_one_of_base_size_and_a_file_of_the_name_of_ano
 # --- the command ----------------------------------------------------------------------------------
 
 
+@pytest.mark.drawn
 def test_the_command_writes_all_that_is_asked_for(face, tmp_path, capsys):
     out = {name: tmp_path / f"o.{name}" for name in ("json", "csv", "png")}
     code = main(

@@ -181,6 +181,7 @@ def test_an_old_checkpoint_answers_without_sets(runs, tmp_path):
     )
 
 
+@pytest.mark.drawn
 def test_without_sentiment_nothing_is_said_of_it(sharp, tmp_path):
     model = sharp["alone"]
     prediction = model.predict_features(**features())
