@@ -83,6 +83,23 @@ def test_standard_units_travel_with_the_state_dict_and_are_not_trained():
     assert list(layer.parameters()) == []
 
 
+@pytest.mark.parametrize("Encoder", [SeriesEncoder, StepEncoder])
+def test_shares_are_read_by_their_log_odds(Encoder):  # noqa: N803  # a class
+    sizes = {"state_size": 4, "output_size": 3, "dropout": 0.0, "attention": "softmax"}
+    sizes |= {"num_layers": 1} if Encoder is SeriesEncoder else {}
+    encoder, twin = (Encoder(3, has_log_odds=has, **sizes) for has in (True, False))
+    mean, deviation = torch.tensor([-4.0, 0.0, 2.0]), torch.tensor([2.0, 1.0, 0.5])
+    for each in (encoder, twin):
+        each.standardise.fit(mean, deviation)
+    twin.load_state_dict(encoder.state_dict())
+    shares = [torch.rand(n, 3, generator=generator(n)) for n in (5, 2)]
+    shares[0][0] = torch.tensor([0.0, 1.0, 5e-5])  # as far as 0.0001 and 0.9999
+    odds = [torch.logit(values, eps=1e-4) for values in shares]
+    found, wanted = encoder(pad(shares))[0], twin(pad(odds))[0]
+    torch.testing.assert_close(found, wanted)
+    assert torch.isfinite(found).all()
+
+
 # --- encoders -------------------------------------------------------------------------------------
 
 

@@ -174,6 +174,7 @@ def make_network(reads_text):
         *({"attention": name} for name in ATTENTIONS),
         *({"fusion": name} for name in FUSIONS),
         {"encoder": "steps"},
+        {"encoder": "steps", "log_odds": ("video",)},
         {"num_layers": 2},
         {"name": "self_mm"},
     ],

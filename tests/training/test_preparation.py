@@ -39,6 +39,28 @@ def test_moments_are_those_of_all_real_steps_in_one_pass(seed, offset, lengths):
         np.testing.assert_allclose(deviation, steps.std(axis=0), rtol=1e-5, atol=1e-6)
 
 
+def test_moments_of_shares_are_those_of_their_log_odds():
+    arrays = [np.array([[0.5], [0.1]], np.float32), np.array([[0.9]], np.float32)]
+    dataset = make_split([0.0, 1.0], {AUDIO: arrays})
+    mean, deviation = measure_moments(dataset, AUDIO, has_log_odds=True)
+    assert mean == pytest.approx([0.0], abs=1e-6)
+    assert deviation == pytest.approx([np.log(9) * np.sqrt(2 / 3)], rel=1e-5)
+
+
+def test_log_odds_of_what_is_no_share_are_refused(tiny_store, tmp_path):
+    config = make_config(model={"log_odds": ["video"]}, train={"epochs": 1})
+    with pytest.raises(
+        ConfigError,
+        match=r"setting model\.log_odds: video has values from -\S+ to \S+, which are no shares",
+    ):
+        train(config, tiny_store, tmp_path / "r")
+    config = make_config(
+        model={"log_odds": ["video"]}, features={"standardise": "speaker"}, train={"epochs": 1}
+    )
+    with pytest.raises(ConfigError, match="baselines are of the features themselves; leave model"):
+        train(config, tiny_store, tmp_path / "s")
+
+
 def test_features_are_standardised_by_train_alone(finished, tiny_store):
     tensors = read_tensors(finished / "seed-1" / "best.safetensors")
     series, rows = tiny_store.series("audio"), tiny_store.rows("train").tolist()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mien.models.attention import Attention, AttentionName, NoAttention, make_attention
 from mien.models.model_settings import EncoderName
+from mien.models.standardise import Standardise
 from mien.tensors import PaddedSeries
 from mien.types import Target, TargetKind, Task
 
@@ -69,43 +70,6 @@ class EncodedSteps(NamedTuple):
     summary: Float[Tensor, "B H"]
     mask: Bool[Tensor, "B T"]
     num_clips: int | None = None
-
-
-class Standardise(nn.Module):
-    """Bring every feature to mean 0 and standard deviation 1 over the real steps of train.
-
-    Mean and scale are buffers: they travel with the checkpoint, so that a clip seen later is
-    treated as the clips of the training were. A feature that is constant in train becomes 0.
-
-    Args:
-        size: Number of features, D.
-    """
-
-    mean: Float[Tensor, "D"]
-    scale: Float[Tensor, "D"]
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("scale", torch.ones(size))
-
-    @torch.no_grad()
-    def fit(self, mean: Float[Tensor, "D"], deviation: Float[Tensor, "D"]) -> None:
-        """Take over the mean and standard deviation of each feature in train."""
-        self.mean.copy_(mean)
-        is_constant = deviation <= 1e-6 * mean.abs().clamp(min=1e-6)
-        self.scale.copy_(torch.where(is_constant, torch.zeros_like(deviation), 1 / deviation))
-
-    @torch.no_grad()
-    def take(self, mean: Float[Tensor, "D"], scale: Float[Tensor, "D"]) -> None:
-        """Take over what another has been fitted to."""
-        self.mean.copy_(mean)
-        self.scale.copy_(scale)
-
-    def forward(self, series: PaddedSeries) -> PaddedSeries:
-        """Return the series in standard units, still zero at padding."""
-        values = (series.values - self.mean) * self.scale
-        return PaddedSeries(values * series.mask.unsqueeze(-1), series.mask)
 
 
 class AbsentState(nn.Module):
@@ -171,6 +135,7 @@ class SeriesEncoder(FeatureEncoder):
         num_layers: LSTM layers.
         dropout: Share dropped between LSTM layers and before the linear layer.
         attention: How the states become one vector.
+        has_log_odds: Whether the features are shares, which are read as their log odds.
     """
 
     def __init__(
@@ -182,9 +147,10 @@ class SeriesEncoder(FeatureEncoder):
         num_layers: int,
         dropout: float,
         attention: AttentionName,
+        has_log_odds: bool = False,
     ) -> None:
         super().__init__()
-        self.standardise = Standardise(size)
+        self.standardise = Standardise(size, has_log_odds=has_log_odds)
         between = dropout if num_layers > 1 else 0.0
         self.rnn = nn.LSTM(size, state_size, num_layers, batch_first=True, dropout=between)
         self.attention = make_attention(attention, state_size, recurrent=True)
@@ -218,6 +184,7 @@ class StepEncoder(FeatureEncoder):
         output_size: Size of the vector.
         dropout: Share dropped of the features and before the linear layer.
         attention: How the states become one vector.
+        has_log_odds: Whether the features are shares, which are read as their log odds.
     """
 
     def __init__(
@@ -228,9 +195,10 @@ class StepEncoder(FeatureEncoder):
         output_size: int,
         dropout: float,
         attention: AttentionName,
+        has_log_odds: bool = False,
     ) -> None:
         super().__init__()
-        self.standardise = Standardise(size)
+        self.standardise = Standardise(size, has_log_odds=has_log_odds)
         self.step = nn.Linear(size, state_size)
         self.attention = make_attention(attention, state_size, recurrent=True)
         self.dropout = nn.Dropout(dropout)

@@ -99,6 +99,8 @@ class PartsConfig(Settings):
         modality_dropout: Chance that, in training, a modality of a clip is taken away; one always
             stays.
         standardise: Whether features are brought to mean 0 and standard deviation 1 over train.
+        log_odds: Series whose values are shares, 0 to 1, most of them small, as blendshapes are:
+            what is read of each is log(p / (1 - p)).
     """
 
     encoder: EncoderName = "lstm"
@@ -111,6 +113,7 @@ class PartsConfig(Settings):
     encoder_dropout: float = Field(0.0, ge=0, lt=1)
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     standardise: bool = True
+    log_odds: tuple[Literal["audio", "video"], ...] = ()
 
 
 class NetworkConfig(Settings):

@@ -119,6 +119,7 @@ class MultimodalModel(nn.Module):
                     state_size=getattr(config.lstm_size, m),
                     output_size=getattr(config.output_size, m),
                     attention=attention,
+                    has_log_odds=m in config.log_odds,
                 )
                 for m in series
             }
@@ -362,6 +363,7 @@ def _make_encoder(
     state_size: int,
     output_size: int,
     attention: AttentionName,
+    has_log_odds: bool,
 ) -> SeriesEncoder | StepEncoder:
     if config.encoder == "steps":
         return StepEncoder(
@@ -370,6 +372,7 @@ def _make_encoder(
             output_size=output_size,
             dropout=config.encoder_dropout,
             attention=attention,
+            has_log_odds=has_log_odds,
         )
     return SeriesEncoder(
         size,
@@ -378,6 +381,7 @@ def _make_encoder(
         num_layers=config.num_layers,
         dropout=config.encoder_dropout,
         attention=attention,
+        has_log_odds=has_log_odds,
     )
 
 

@@ -16,8 +16,8 @@ from mien.data.store import Series, Store
 from mien.data.text import TextInput, check_text, prepare_text
 from mien.errors import ConfigError, StoreError, name_known
 from mien.models import build_model
-from mien.models.encoders import Standardise
 from mien.models.multitask import ModelInputs, MultimodalModel
+from mien.models.standardise import Standardise, measure_log_odds
 from mien.training.settings import ExperimentConfig, FeaturesConfig
 from mien.training.targets.aims import Aims, choose_clips, find_aims
 from mien.types import EVALUATED_SPLITS, Clip, Modality, Scale, Split, Task
@@ -142,6 +142,11 @@ def _check_speakers(store: Store, config: ExperimentConfig) -> None:
         raise ConfigError(
             "features.standardise is 'speaker', which needs model.standardise=true; set that, or "
             "features.standardise=train"
+        )
+    if getattr(config.model, "log_odds", ()):
+        raise ConfigError(
+            "features.standardise is 'speaker', whose baselines are of the features themselves; "
+            "leave model.log_odds out, or set features.standardise=train"
         )
     if not _names_of(store, config.features):
         raise ConfigError(
@@ -350,25 +355,33 @@ def fit_scales(model: MultimodalModel, dataset: ClipDataset) -> None:
             units = dataset.speakers.units[Modality(modality)]
             encoder.standardise.take(*map(torch.from_numpy, units))  # type: ignore[operator]
             continue
-        mean, deviation = measure_moments(dataset, Modality(modality))
+        has_log_odds = bool(encoder.standardise.has_log_odds)  # type: ignore[union-attr]
+        mean, deviation = measure_moments(dataset, Modality(modality), has_log_odds=has_log_odds)
         encoder.standardise.fit(  # type: ignore[union-attr, operator]
             torch.from_numpy(mean), torch.from_numpy(deviation)
         )
 
 
 def measure_moments(
-    dataset: ClipDataset, modality: Modality
+    dataset: ClipDataset, modality: Modality, *, has_log_odds: bool = False
 ) -> tuple[Float[np.ndarray, "D"], Float[np.ndarray, "D"]]:
     """Return mean and standard deviation of every feature over the real steps, in one pass.
 
     Moments of chunks are merged, so that large offsets lose no precision.
 
     Source: chan1979.
+
+    Args:
+        dataset: The clips.
+        modality: Which of their series.
+        has_log_odds: Whether its values are shares, and the moments are those of their log odds.
     """
     series = dataset.series[modality]
     count, size = 0, series.values.shape[1]
     mean, squares = np.zeros(size), np.zeros(size)
     for block in series.blocks(dataset.rows, max(1, _BLOCK // size)):
+        if has_log_odds:
+            block = measure_log_odds(block, modality)
         middle = block.mean(axis=0, dtype=np.float64)
         centred = block - middle
         delta, total = middle - mean, count + len(block)

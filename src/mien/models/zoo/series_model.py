@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mien.errors import ConfigError
-from mien.models.encoders import Standardise
 from mien.models.model_settings import NetworkConfig
 from mien.models.multitask import ModelInputs, MultimodalModel
+from mien.models.standardise import Standardise
 from mien.pretrained.encoder_cut import encode_changed
 from mien.tensors import Batch, Output, PaddedSeries
 from mien.types import Modality, Task

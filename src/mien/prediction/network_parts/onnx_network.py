@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mien.models.encoders import Standardise
+from mien.models.standardise import Standardise
 from mien.prediction.network import Network
 from mien.tensors import Batch, PaddedSeries, as_shares, reported_scores, reported_values
 from mien.types import Modality
@@ -132,4 +132,5 @@ class OnnxNetwork(nn.Module):
             return values
         units = cast("Standardise", self.model.encoders[modality].standardise)
         deviation = torch.where(units.scale > 0, 1 / units.scale, 0.0)
-        return values * deviation + units.mean
+        values = values * deviation + units.mean
+        return torch.sigmoid(values) if units.has_log_odds else values
