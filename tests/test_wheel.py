@@ -53,6 +53,7 @@ def test_every_file_of_the_package_is_in_it(wheel):
         "mien/py.typed",
         "mien/weights/default.safetensors",
         "mien/weights/small.safetensors",
+        "mien/weights/emotions.safetensors",
     } <= files
     assert files - set(wheel.namelist()) == set()
     assert {name for name in wheel.namelist() if name.startswith("mien/")} == files

@@ -23,6 +23,7 @@ _PAGES = {
     "CHANGELOG.md": "changelog.md",
     "src/mien/weights/MODEL_CARD.md": "model-card.md",
     "src/mien/weights/MODEL_CARD-small.md": "model-card-small.md",
+    "src/mien/weights/MODEL_CARD-emotions.md": "model-card-emotions.md",
 }
 
 

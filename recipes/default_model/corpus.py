@@ -39,6 +39,7 @@ from mien.extraction.request import make_settings
 from mien.types import SPLITS, Modality, Split
 
 SEED = 1111
+_MOTION = Motion()
 #: Of a face in a composed clip, how often it is of each source; performers are few and rated by a
 #: hundred. Actor 1 is in test alone, and there half of all faces would be his.
 LOOK_SHARES = {"ferplus": 0.7, "taiwan": 0.3, "actor01": 0.0}
@@ -116,7 +117,16 @@ def groups_learned(items: Items, joined: Sequence[Joined]) -> set[str]:
     }
 
 
-def write_corpus(items: Items, joined: Sequence[Joined], data: Path, out: Path, name: str) -> Store:
+def write_corpus(
+    items: Items,
+    joined: Sequence[Joined],
+    data: Path,
+    out: Path,
+    name: str,
+    *,
+    corpus: str = "default-model",
+    motion: Motion = _MOTION,
+) -> Store:
     """Write composed clips as the store ``out/name``.
 
     Args:
@@ -125,9 +135,11 @@ def write_corpus(items: Items, joined: Sequence[Joined], data: Path, out: Path, 
         data: Folder with the sources.
         out: Folder of all that is made; holds the store ``faces``.
         name: Of the store.
+        corpus: Name of the corpus.
+        motion: How stills become series.
     """
     rests = np.stack([one.face.shapes for one in items.rests])
-    animator = Animator(motion=Motion(), jitter=measure_jitter(out / "faces"), rests=rests)
+    animator = Animator(motion=motion, jitter=measure_jitter(out / "faces"), rests=rests)
     made_by = {
         Modality.AUDIO: Series(
             extractor="whisper-tiny-en/1, mean at 10 a second",
@@ -139,9 +151,7 @@ def write_corpus(items: Items, joined: Sequence[Joined], data: Path, out: Path, 
         ),
     }
     weights, settings = weigh_votes(data), _choose_extraction()
-    material = make_material(
-        joined, animator, weights, made_by, settings, name="default-model", seed=SEED
-    )
+    material = make_material(joined, animator, weights, made_by, settings, name=corpus, seed=SEED)
     return mien.write_store(material, out / name, replace=(out / name).exists())
 
 

@@ -31,6 +31,7 @@ def test_the_card_becomes_an_article_without_styles_and_without_links_that_lead_
 def test_the_bundled_model_knows_where_its_card_and_licence_are(tmp_path):
     assert mien.load().card == CARD
     assert mien.load("small").card == CARD.with_name("MODEL_CARD-small.md")
+    assert mien.load("emotions").card == CARD.with_name("MODEL_CARD-emotions.md")
     assert CARD.with_name("LICENSE").is_file()
     shutil.copy(DEFAULT_MODEL, tmp_path)
     assert mien.load(tmp_path / DEFAULT_MODEL.name).card is None

@@ -74,6 +74,14 @@ def predict(
             "recording: the other utterances, as by default.",
         ),
     ] = None,
+    companion: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN|none",
+            help="A second model, whose targets, such as emotion, are answered too; auto: emotions "
+            "beside the models of sentiment that come with mien.",
+        ),
+    ] = "auto",
     text: Annotated[
         str | None,
         typer.Option(metavar="SENTENCE", help="Predict a sentence instead of recordings."),
@@ -129,7 +137,12 @@ def predict(
     from mien.prediction.predictor import load
 
     predictor = load(
-        model, device=device, recogniser=recogniser, language=language, baseline=baseline
+        model,
+        device=device,
+        recogniser=recogniser,
+        language=language,
+        baseline=baseline,
+        companion=companion,
     )
     source = name_transcript(transcript)
     outputs = OutputPaths(json=json_out, csv=csv_out, pictures=plot)
@@ -245,6 +258,7 @@ class _ManyRecordings:
     def run(self, *, fetch: bool, resume: bool, replace: bool) -> None:
         """Predict what is not predicted yet, and write every answer as soon as it is made."""
         from mien.files.atomic import resumable
+        from mien.prediction.answering.companion import fingerprint
         from mien.prediction.output_files.prediction_run import open_answers
 
         if self._outputs.progress is None and resume:
@@ -253,7 +267,7 @@ class _ManyRecordings:
         if self._outputs.progress is not None:
             self._files = open_answers(
                 self._outputs,
-                self._model.network.facts.sha256,
+                fingerprint(self._model.network, self._model.companion),
                 self._transcript,
                 self._paths,
                 recogniser=self._model.recogniser,

@@ -55,7 +55,7 @@ def export_onnx(
 ) -> None:
     """Write a trained network as ONNX, checked against torch.
 
-    For a model that comes with mien, give its name as RUN: default or small.
+    For a model that comes with mien, give its name as RUN: default, small or emotions.
     """
     target = choose_out(out, out_option)
     require("onnx", "onnxruntime", extra="onnx")

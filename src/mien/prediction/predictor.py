@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -16,7 +16,13 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict as predict_split
 from mien.files.reading import open_regular
 from mien.prediction.answering.answer_batches import BATCH, answer_batch, answer_utterances
-from mien.prediction.answering.person_baseline import BaselineChoice, PersonFinder, read_choice
+from mien.prediction.answering.companion import Companion, find_companion
+from mien.prediction.answering.described_answers import describe_answers
+from mien.prediction.answering.person_baseline import (
+    BaselineChoice,
+    PersonFinder,
+    read_choice,
+)
 from mien.prediction.first_pass import explain_emptiness, warn_of_loss
 from mien.prediction.network import Network, load_network
 from mien.prediction.recording import PredictionListener, RecordingReader
@@ -50,12 +56,14 @@ def load(
     recogniser: str = "auto",
     language: str | None = None,
     baseline: str | Path | None = None,
+    companion: str | Path = "auto",
 ) -> "TrainedModel":
     """Open a trained model.
 
     Args:
         path: A run or its folder (its first seed), a seed's folder, a checkpoint, or ``small``:
-            the lighter of the models that come with the package; None for the other, ``default``.
+            the lighter of the models of sentiment that come with the package; None for the other,
+            ``default``; or ``emotions``.
         device: Where the network and its text encoder compute: ``cpu``, ``cuda``, ``cuda:1``,
             ``mps``, or ``auto``. Features of recordings are made on the CPU in any case.
         recogniser: What recognises speech: ``auto`` for that of the training, else the usual one of
@@ -64,9 +72,12 @@ def load(
         baseline: Of a model with ``features.standardise=speaker``, against whom voice and face are
             read: ``recording``, each utterance against the others, which None stands for; ``none``;
             or another recording of the same person.
+        companion: A second model, whose targets, such as emotion, are answered beside what this
+            one says: a run or a checkpoint that reads the same features. ``auto``: ``emotions``
+            beside the models of sentiment that come with mien; ``none``: none.
 
     Raises:
-        ConfigError: If there is no such device, language or baseline for it.
+        ConfigError: If there is no such device, language, baseline or companion for it.
         CheckpointError: If there is none, it is damaged, or its training diverged.
     """
     find_device(device, "device")
@@ -82,6 +93,7 @@ def load(
         recogniser=recogniser,
         language=language,
         baseline=read_choice(config, checkpoint, baseline),
+        companion=find_companion(companion, checkpoint, facts, device),
     )
 
 
@@ -98,6 +110,7 @@ class TrainedModel:
         recogniser: What recognises speech, as in ``load``; so are the others.
         language: What is said.
         baseline: Against whom voice and face are read.
+        companion: What answers further targets.
     """
 
     checkpoint: Path
@@ -106,6 +119,7 @@ class TrainedModel:
     recogniser: str = "auto"
     language: str | None = None
     baseline: BaselineChoice | Path | None = None
+    companion: Companion | None = None
 
     def __repr__(self) -> str:
         """Return its file, and on what it was trained."""
@@ -142,6 +156,8 @@ class TrainedModel:
         """
         if self.recording_reader.must_recognise(read_transcript(transcript)):
             _ = self.recording_reader.recogniser
+        if self.companion is not None:
+            _ = self.companion.network
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a text is one path, not one of each letter
@@ -349,24 +365,17 @@ class TrainedModel:
         if self._people is not None:
             person, read = self._people.read(inputs)
             network, warnings = person.calibrate(network), (*warnings, str(person.facts))
-        answers, notes = answer_utterances(network, read, len(utterances), listener)
+        beside = self.companion
+        answers, notes = answer_utterances(network, read, len(utterances), listener, beside)
         num_lost = len(utterances) - len(answers)
         warnings = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
             why = "; ".join([explain_emptiness(first_pass, self.network.modalities), *warnings])
             raise MediaError(f"{path}: holds nothing to judge: {why}")
-        return Prediction(
-            source=path.name,
-            seconds=first_pass.seconds,
-            scale=self.network.sentiment_scale,
-            level=self.network.level,
-            targets=self.network.targets,
-            answers=tuple(answers),
-            warnings=(*warn_of_loss(first_pass, num_lost), *warnings, *self.network.limits),
-            model=self.network.facts,
-            speech=reader.describe_speech(first_pass, given),
-            baseline=None if person is None else person.facts,
-        )
+        warnings = (*warn_of_loss(first_pass, num_lost), *warnings)
+        complete = partial(describe_answers, self.network, beside, person, answers, warnings)
+        speech = reader.describe_speech(first_pass, given)
+        return complete(source=path.name, seconds=first_pass.seconds, speech=speech)
 
     @cached_property
     def _people(self) -> PersonFinder | None:
@@ -381,17 +390,10 @@ class TrainedModel:
         batches = (waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH))
         person = None if self._people is None else self._people.nobody
         network = self.network if person is None else person.calibrate(self.network)
-        answers = iter([answer for batch in batches for answer in answer_batch(network, batch)])
+        beside = self.companion
+        answers = iter([own for batch in batches for own in answer_batch(network, batch, beside)])
+        complete = partial(describe_answers, self.network, self.companion, person)
         return PredictionList(
-            Prediction(
-                source=given.source,
-                scale=self.network.sentiment_scale,
-                level=self.network.level,
-                targets=self.network.targets,
-                answers=tuple(islice(answers, len(given.utterances))),
-                warnings=(*given.warnings, *self.network.limits),
-                model=self.network.facts,
-                baseline=None if person is None else person.facts,
-            )
+            complete(islice(answers, len(given.utterances)), given.warnings, source=given.source)
             for given in inputs
         )

@@ -21,7 +21,7 @@ from mien.prediction.answer import (
 )
 from mien.prediction.presentation.frame_rows import frame_columns, frame_rows, notebook_rows
 from mien.prediction.target_answers.target_answer import TargetFacts, is_missing, mean_values
-from mien.prediction.target_answers.target_words import describe_means, summarise_value
+from mien.prediction.target_answers.target_words import describe_means, summarise_targets
 from mien.types import Modality, Scale
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Prediction(Settings):
         speech: How the words were recognised; None if they were not.
         baseline: Against whom voice and face were read; None if the model knows no baselines.
         targets: What is predicted besides sentiment; not in JSON if there is nothing.
+        companion: Which model predicted what the first does not; None, and not in JSON, without.
     """
 
     source: str
@@ -67,6 +68,7 @@ class Prediction(Settings):
     speech: SpeechFacts | None = None
     baseline: PersonFacts | None = None
     targets: tuple[TargetFacts, ...] = Field(default=(), exclude_if=is_missing)
+    companion: ModelFacts | None = Field(default=None, exclude_if=is_missing)
 
     @model_validator(mode="before")
     @classmethod
@@ -103,16 +105,17 @@ class Prediction(Settings):
         """Mean of what is predicted of each target, weighted as ``overall``, by its classes.
 
         That of a score has the name of the target. Means have no sets and intervals: what clips
-        say of single clips does not say how far the mean of a recording may be off.
+        say of single clips does not say how far the mean of a recording may be off. They are over
+        the utterances of which the target is predicted.
         """
-        return {
-            facts.name: mean_values(
-                [answer.targets[facts.name].overall for answer in self.answers],
-                self._lengths,
-                facts.name,
-            )
-            for facts in self.targets
-        }
+        pairs = list(zip(self.answers, self._lengths, strict=True))
+        result = {}
+        for name in (facts.name for facts in self.targets):
+            there = [(each.targets[name].overall, n) for each, n in pairs if name in each.targets]
+            lengths = [n for _, n in there]
+            weights = lengths if sum(lengths) else [1.0] * len(lengths)
+            result[name] = mean_values([value for value, _ in there], weights, name)
+        return result
 
     @property
     def _lengths(self) -> list[float]:
@@ -269,8 +272,7 @@ def _number_or_words(prediction: Prediction) -> str:
 def _name_targets(prediction: Prediction) -> list[str]:
     """Return what is predicted of each target, in words."""
     if len(prediction) == 1:
-        own = prediction.answers[0].targets
-        return [summarise_value(facts, own[facts.name].overall) for facts in prediction.targets]
+        return summarise_targets(prediction.targets, prediction.answers[0].targets)
     return [describe_means(name, means) for name, means in prediction.target_means.items()]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from mien.prediction.answer import Answer
+from mien.prediction.answering.companion import Companion
 from mien.prediction.explain import UtteranceInput, explain
 from mien.prediction.network import ClipSeries, Network
 from mien.prediction.recording import PredictionListener
@@ -19,6 +20,7 @@ def answer_utterances(
     inputs: Iterable[tuple[ClipSeries, UtteranceInput]],
     num_utterances: int,
     listener: PredictionListener | None,
+    companion: Companion | None = None,
 ) -> tuple[list[Answer], list[tuple[str, ...]]]:
     """Return the answers about utterances that hold something, and the notes on all."""
     answers: list[Answer] = []
@@ -29,7 +31,7 @@ def answer_utterances(
         if any(len(values) for values in series.values()):
             waiting.append((series, utterance))
         if len(waiting) == BATCH or number == num_utterances:
-            answers += answer_batch(network, waiting)
+            answers += answer_batch(network, waiting, companion)
             waiting = []
         if listener is not None:
             listener.on_answer(number, utterance.end or 0.0)
@@ -37,9 +39,17 @@ def answer_utterances(
 
 
 def answer_batch(
-    network: Network, batch: Sequence[tuple[ClipSeries, UtteranceInput]]
+    network: Network,
+    batch: Sequence[tuple[ClipSeries, UtteranceInput]],
+    companion: Companion | None = None,
 ) -> list[Answer]:
-    """Return the answers about utterances, each of which holds something."""
+    """Return the answers about utterances, each of which holds something.
+
+    Args:
+        network: What answers.
+        batch: What it reads of each.
+        companion: What answers further targets.
+    """
     if not batch:
         return []
     scored = network.score_clips([series for series, _ in batch])
@@ -49,4 +59,4 @@ def answer_batch(
         if utterance.is_doubtful:
             answer = widen(answer, network.scale, network.model.targets)
         answers.append(answer)
-    return answers
+    return answers if companion is None else companion.answer(answers, batch)

@@ -23,7 +23,7 @@ from mien.prediction.presentation.strips import (
 )
 from mien.prediction.presentation.target_strips import make_target_strips
 from mien.prediction.target_answers.target_answer import TargetFacts
-from mien.prediction.target_answers.target_words import summarise_value
+from mien.prediction.target_answers.target_words import summarise_targets
 from mien.reports.figures.style import COLOURS, INK, MUTED, make_figure, style_axes
 from mien.reports.figures.words import keep_printable
 from mien.reports.text import clock
@@ -348,7 +348,7 @@ def _write_head(
     """Write the line above the words of an utterance."""
     score = answer.score
     parts = [] if score is None else [f"{score.words} {score.value:+.2f}"]
-    parts += [summarise_value(facts, answer.targets[facts.name].overall) for facts in targets]
+    parts += summarise_targets(targets, answer.targets)
     head = "   ".join(keep_printable(part) for part in parts)
     if number is not None and answer.start is not None and answer.end is not None:
         head = f"{clock(answer.start)} to {clock(answer.end)}   {head}"

@@ -78,9 +78,10 @@ def notebook_rows(prediction: "Prediction") -> tuple[list[str], list[list[str]]]
         if answer.score is not None:
             row += [answer.score.words, _format_score(answer.score)]
             row += [_format_score(answer.unimodal.get(m)) for m in Modality]
-        rows.append(
-            row + [describe_value(f, answer.targets[f.name].overall) for f in prediction.targets]
-        )
+        for facts in prediction.targets:
+            own = answer.targets.get(facts.name)
+            row.append("" if own is None else describe_value(facts, own.overall))
+        rows.append(row)
     return headings, rows
 
 

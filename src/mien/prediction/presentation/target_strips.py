@@ -79,18 +79,19 @@ def make_target_strips(
         has_times: Whether these are seconds.
     """
     for facts in targets:
-        own = [answer.targets[facts.name] for answer in answers]
+        pairs = [pair for pair in zip(answers, spans, strict=True) if facts.name in pair[0].targets]
+        own, places = [each.targets[facts.name] for each, _ in pairs], [at for _, at in pairs]
         names = _choose(facts, own)
-        title = _title_of(facts, len(names), is_timed=len(own) > 1)
+        title = _title_of(facts, len(names), is_timed=len(answers) > 1)
         height = _LINE * (len(names) + 0.4)
-        if len(own) == 1:
+        if len(answers) == 1:
             bars = partial(_draw_bars, facts=facts, answer=own[0], names=names)
             yield TargetStrip(max(height, 0.5), title, bars, has_times=False)
         elif facts.scale is not None and not facts.classes:
-            lines = partial(_draw_lines, facts=facts, answers=own, spans=spans)
+            lines = partial(_draw_lines, facts=facts, answers=own, spans=places)
             yield TargetStrip(_SCORE, title, partial(_over_time, lines, span, has_times), has_times)
         else:
-            cells = partial(_draw_cells, facts=facts, answers=own, spans=spans, names=names)
+            cells = partial(_draw_cells, facts=facts, answers=own, spans=places, names=names)
             yield TargetStrip(height, title, partial(_over_time, cells, span, has_times), has_times)
 
 

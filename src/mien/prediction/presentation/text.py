@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mien.files.atomic import write_text
-from mien.prediction.answer import Answer, Moment, Score
+from mien.prediction.answer import Answer, ModelFacts, Moment, Score
 from mien.prediction.result import Prediction
 from mien.prediction.spoken.language import name_language
 from mien.prediction.target_answers.target_words import (
@@ -80,8 +80,15 @@ def format_legend(prediction: Prediction) -> str:
         )
     if any(answer.confidence is not None for answer in prediction.answers):
         lines.append("confidence of recognised words: the mean of the recogniser's probabilities")
-    licence = f"; {prediction.model.licence}" if prediction.model.licence else ""
-    return "\n".join([*lines, f"model: {prediction.model.name}{licence}"])
+    lines.append(f"model: {_name_model(prediction.model)}")
+    if prediction.companion is not None:
+        lines.append(f"beside it: {_name_model(prediction.companion)}")
+    return "\n".join(lines)
+
+
+def _name_model(model: ModelFacts) -> str:
+    """Return the name of a model, and its licence if it says so."""
+    return f"{model.name}; {model.licence}" if model.licence else model.name
 
 
 def _headline(prediction: Prediction) -> str:
@@ -125,7 +132,8 @@ def _describe_values(prediction: Prediction, answer: Answer) -> Iterator[str]:
         for modality in Modality:
             yield from _describe_modality(answer, modality)
     for facts in prediction.targets:
-        yield from map(_clean, describe_target(facts, answer.targets[facts.name]))
+        if facts.name in answer.targets:
+            yield from map(_clean, describe_target(facts, answer.targets[facts.name]))
     if answer.score is None:
         for modality in answer.absent:
             yield from _describe_modality(answer, modality)

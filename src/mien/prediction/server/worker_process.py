@@ -203,19 +203,21 @@ def _load(connection: Connection, loader: str, model: Path | None) -> ServedMode
     try:
         served: ServedModel = getattr(import_module(module), name)(model)
         served.make_ready()
-        connection.send(_describe(served.network, is_shipped=model is None))
+        connection.send(_describe(served, is_shipped=model is None))
     except MienError as error:
         connection.send(Failure(detail=str(error)))
         return None
     return served
 
 
-def _describe(network: _Network, *, is_shipped: bool) -> Loaded:
-    """Return what a network predicts; one that knows no targets predicts sentiment alone."""
+def _describe(served: ServedModel, *, is_shipped: bool) -> Loaded:
+    """Return what a model predicts; one that knows no targets predicts sentiment alone."""
+    network, companion = served.network, getattr(served, "companion", None)
+    beside = () if companion is None else companion.network.targets
     return Loaded(
         model=network.facts,
         scale=getattr(network, "sentiment_scale", network.scale),
-        targets=getattr(network, "targets", ()),
+        targets=(*getattr(network, "targets", ()), *beside),
         is_shipped=is_shipped,
     )
 

@@ -23,6 +23,7 @@ __all__ = [
     "explain_target",
     "format_level",
     "name_columns",
+    "summarise_targets",
     "summarise_value",
     "to_columns",
 ]
@@ -70,6 +71,17 @@ def summarise_value(facts: TargetFacts, value: TargetValue) -> str:
         return f"{facts.name}: most {name} {value.levels[name].value:.2f}"
     level = "" if facts.level is None else f", {100 * facts.level:g} %"
     return f"{facts.name}: {value.words}{level}"
+
+
+def summarise_targets(
+    targets: Sequence[TargetFacts], answers: Mapping[str, TargetAnswer]
+) -> list[str]:
+    """Return ``summarise_value`` of the targets of which there is an answer."""
+    return [
+        summarise_value(facts, answers[facts.name].overall)
+        for facts in targets
+        if facts.name in answers
+    ]
 
 
 def describe_means(name: str, means: Mapping[str, float]) -> str:

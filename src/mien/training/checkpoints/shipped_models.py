@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DEFAULT_MODEL", "SHIPPED_MODELS", "find_card", "find_shipped"]
+__all__ = ["DEFAULT_MODEL", "SHIPPED_MODELS", "companion_of", "find_card", "find_shipped"]
 
 _WEIGHTS: Final = Path(__file__).parents[2] / "weights"
 
 #: What comes with the package: ``default`` reads words with an encoder of base size, ``small`` with
-#: one of a fifth of that. Beside each lies its card.
-SHIPPED_MODELS: Final = {name: _WEIGHTS / f"{name}.safetensors" for name in ("default", "small")}
+#: one of a fifth of that; ``emotions`` tells emotions from voice and face. Beside each lies its
+#: card.
+SHIPPED_MODELS: Final = {
+    name: _WEIGHTS / f"{name}.safetensors" for name in ("default", "small", "emotions")
+}
 
 #: The model that is used where none is named.
 DEFAULT_MODEL: Final = SHIPPED_MODELS["default"]
@@ -21,6 +24,12 @@ def find_shipped(name: str | Path) -> Path | None:
     What lies in the folder under such a name comes first, as for any other path.
     """
     return None if Path(name).exists() else SHIPPED_MODELS.get(str(name))
+
+
+def companion_of(weights: Path) -> Path | None:
+    """Return what answers emotions beside a model that comes with the package; None for others."""
+    is_of_sentiment = weights in (SHIPPED_MODELS["default"], SHIPPED_MODELS["small"])
+    return SHIPPED_MODELS["emotions"] if is_of_sentiment else None
 
 
 def find_card(weights: Path) -> Path | None:

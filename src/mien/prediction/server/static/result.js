@@ -73,7 +73,7 @@ function head(prediction, downloads, loaded) {
     scale ? make("p", { class: "quiet small" }, explain(prediction, one)) : null,
     isSplit ? make("p", { class: "quiet small" }, "Contribution: the overall score minus what it would be without the modality. Contributions need not add up to the overall score.") : null,
     notes.length ? make("ul", { class: "notes" }, ...notes.map((note) => make("li", {}, note))) : null,
-    describeModel(prediction.model, loaded));
+    describeModel(prediction, loaded));
 }
 
 /** What a headline adds where a score may be positive as well as negative. */
@@ -105,10 +105,12 @@ function percent({ level }) {
   return `${Math.round(100 * level)} %`;
 }
 
-function describeModel(model, loaded) {
+function describeModel({ model, companion }, loaded) {
   const licence = model.licence.split(";")[0];
+  const own = companion?.licence.split(";")[0];
+  const beside = companion ? `Beside it: ${companion.name}${own ? `; for ${own}` : ""}. ` : "";
   const origin = loaded?.is_shipped ? ", which comes with mien" : `, trained on ${model.corpus}`;
-  return make("p", { class: "quiet small source" }, `Model: ${model.name}${origin}${licence ? `; for ${licence}` : ""}. `,
+  return make("p", { class: "quiet small source" }, `Model: ${model.name}${origin}${licence ? `; for ${licence}` : ""}. ${beside}`,
     loaded?.is_shipped ? make("a", { href: "/model-card" }, "Model card") : null);
 }
 

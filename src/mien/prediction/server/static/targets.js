@@ -40,7 +40,8 @@ export function targetCards(prediction, seek) {
 /** What each modality says of each target of an utterance, for the list of utterances. */
 export function factsOf(prediction, one) {
   return (prediction.targets ?? []).flatMap((target) => {
-    const answer = one.targets[target.name];
+    const answer = one.targets?.[target.name];
+    if (!answer) return []; // nothing was there to read it from
     const there = MODALITIES.filter((m) => answer.unimodal[m]);
     const own = there.length > 1 ? there.map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` ${wordsOf(target, answer.unimodal[m])}`)) : [];
     return [make("span", { class: "fusion" }, make("b", {}, target.name), ` ${wordsOf(target, answer.overall)}`), ...own];
@@ -94,6 +95,7 @@ function over(prediction, target, seek) {
   const timed = prediction.answers.every((one) => one.start !== null);
   const span = timed ? Math.max(prediction.seconds ?? 0, ...prediction.answers.map((one) => one.end)) : prediction.answers.length;
   const cells = prediction.answers.flatMap((one, i) => {
+    if (!one.targets?.[target.name]) return [];
     const value = one.targets[target.name].overall;
     const numbers = numbersOf(target, value);
     const open = openOf(value);
