@@ -202,6 +202,18 @@ def test_blendshapes_have_the_names_that_mediapipe_gives_them(finder):
 
 
 @needs_landmarker
+def test_the_landmarker_loads_nothing_that_draws_until_somebody_draws():
+    code = (
+        "import sys; from mien.extraction.extractors.face.landmarker import FaceFinder; "
+        "FaceFinder(); assert not {'cv2', 'matplotlib'} & sys.modules.keys(); "
+        "from mediapipe.tasks.python.vision import drawing_utils; "
+        "assert drawing_utils.DrawingSpec().thickness == 2; assert 'cv2' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+@needs_landmarker
 def test_extractors_of_one_process_share_one_landmarker():
     """A landmarker that the garbage collector closed made the next call wait for ever."""
     assert FaceFinder().landmarker is FaceFinder().landmarker

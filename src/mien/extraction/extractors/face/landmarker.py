@@ -20,6 +20,7 @@ from jaxtyping import Float, UInt8
 
 from mien.errors import ConfigError, ExtractionError, require
 from mien.extraction.extractors.face.geometry import Box, Points, box_of
+from mien.extraction.extractors.face.mediapipe_parts import import_mediapipe
 from mien.pretrained.assets import find_asset
 
 __all__ = ["MOST_FACES", "Face", "FaceFinder", "FaceSearch", "load_landmarker", "overlap"]
@@ -93,8 +94,7 @@ class FaceFinder:
         require("mediapipe", extra="extract")
         path = find_asset("face-landmarker") / "face_landmarker.task"
         try:
-            import mediapipe
-
+            mediapipe = import_mediapipe()
             self.landmarker = load_landmarker(path, os.getpid())
         except (ImportError, OSError) as error:
             raise ConfigError(
