@@ -28,9 +28,13 @@ from mien.training.out_of_fold import (
     cross_fit,
     evidence_by_epoch,
     evidence_cache,
+    fold_process,
+    fold_team,
 )
 from mien.training.out_of_fold.evidence_cache import evidence_key
 from mien.training.out_of_fold.evidence_settings import evidence_settings, with_frozen_text
+from mien.training.out_of_fold.fold_team import LabelsOfFolds
+from mien.training.out_of_fold.folds import FoldPlan
 from mien.training.preparation import prepare
 from mien.training.settings import ExperimentConfig
 from mien.types import Material, Scale, Task
@@ -88,8 +92,8 @@ def test_no_model_predicts_a_clip_that_it_has_seen(tiny_store, monkeypatch):
         held_out.append(sorted(i for fold in folds for i in fold.held_out_rows))
         return run(dataset, folds, epoch, seed, on_step)
 
-    run = out_of_fold.run_epoch
-    monkeypatch.setattr(out_of_fold, "run_epoch", look)
+    run = fold_team.run_epoch
+    monkeypatch.setattr(fold_team, "run_epoch", look)
     prepared, config = prepared_of(tiny_store)
     cross_fit(prepared, config, seed=1)
     assert len(held_out) == 3
@@ -291,7 +295,6 @@ def test_other_data_change_the_key(tiny_store, part):
     ("where", "name", "value"),
     [(evidence_cache, "code_fingerprint", lambda name: name),
      (evidence_cache, "versions_of", lambda *_: {"torch": "9"}),
-     (torch, "get_num_threads", lambda: 99),
      (torch.backends.cpu, "get_cpu_capability", lambda: "another")],
 )  # fmt: skip
 def test_other_code_versions_and_machines_change_the_key(
@@ -340,10 +343,61 @@ def test_evidence_that_is_no_number_ends_the_training(tiny_store, monkeypatch):
     def broken(dataset, folds, *_):
         return {task: torch.full((len(dataset),), torch.nan) for task in folds[0].model.tasks}
 
-    monkeypatch.setattr(out_of_fold, "run_epoch", broken)
+    monkeypatch.setattr(fold_team, "run_epoch", broken)
     prepared, config = prepared_of(tiny_store)
     with pytest.raises(TrainingError, match="evidence of the modalities diverged in epoch 1"):
         cross_fit(prepared, config, seed=1)
+
+
+def plan_of(store):
+    prepared, config = prepared_of(store)
+    settings = evidence_settings(config)
+    dataset, sizes, _ = with_frozen_text(prepared, settings)
+    return FoldPlan(
+        dataset=dataset, sizes=sizes, scale=prepared.scale, settings=settings, seed=1,
+        aims=prepared.aims,
+    )  # fmt: skip
+
+
+def test_folds_side_by_side_give_the_same_bit_for_bit(tiny_store):
+    plan = plan_of(tiny_store)
+    label = LabelsOfFolds(sentiment={AUDIO: torch.linspace(-1, 1, 20)})
+    found, steps = [], []
+    for num in (1, 2):
+        with fold_team.open_team(plan, num) as team, fold_team.one_thread():
+            first = team.run_epoch(1, LabelsOfFolds(), None)
+            found.append((first, team.run_epoch(2, label, lambda *step: steps.append(step))))
+            found[-1] += ([fold.model.state_dict() for fold in team.folds],)
+    for own, other in zip(*found, strict=True):
+        torch.testing.assert_close(own, other, rtol=0, atol=0)
+    assert steps[-1] == (2, 40, 40)
+    assert not torch.equal(found[0][0][Task.AUDIO], found[0][1][Task.AUDIO])
+
+
+def test_processes_are_as_many_as_threads_where_clips_are_many(tiny_store, monkeypatch):
+    plan = plan_of(tiny_store)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert fold_team.count_processes(plan.dataset, plan.settings) == 1
+    monkeypatch.setattr(fold_team, "_MANY", 20)
+    assert fold_team.count_processes(plan.dataset, plan.settings) == 4
+
+
+def test_mapped_series_are_mapped_again_and_others_are_sent(tiny_store):
+    plan = plan_of(tiny_store)
+    work = fold_team._pack(plan, (0,))
+    assert set(work.mapped) >= {AUDIO, VIDEO}
+    assert all(len(work.plan.dataset.series[m].values) == 0 for m in work.mapped)
+    again = fold_process._unpack(work).dataset
+    for modality, series in plan.dataset.series.items():
+        assert np.array_equal(series.values, again.series[modality].values)
+
+
+def test_a_process_that_is_gone_ends_the_training(tiny_store):
+    with fold_team.open_team(plan_of(tiny_store), 2) as team:
+        for process in team._processes:
+            process.kill()
+        with pytest.raises(TrainingError, match="process that gathers evidence"):
+            team.run_epoch(1, LabelsOfFolds(), None)
 
 
 SIZES = {TEXT: 6, AUDIO: 4, VIDEO: 5}

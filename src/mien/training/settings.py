@@ -180,7 +180,7 @@ class TrainConfig(Settings):
             of mantissa; or ``bf16`` where the device has it.
         threads: CPU threads; 0 takes as many as torch finds cores. Small models are fastest with
             one, and busy machines slow several down; numbers are the same, byte for byte, only with
-            the same number.
+            the same number. Evidence for labels takes so many processes of one thread instead.
     """
 
     seeds: Annotated[Seeds, Field(min_length=1)] = (1111,)

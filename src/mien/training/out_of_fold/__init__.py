@@ -13,9 +13,9 @@ every epoch; docs/labels.md reports how much was measured.
 
 A ridge regression learns from annotations alone, so that there is no such way.
 
-``evidence_settings`` are those that matter, ``folds`` the late-fusion models, ``held_out_loss``
-says how well they do, ``clip_vectors`` is what a regression reads, and ``evidence_cache`` keeps
-what all gave.
+``evidence_settings`` are those that matter, ``folds`` the late-fusion models, which ``fold_team``
+trains here or in processes, each a ``fold_process``. ``held_out_loss`` says how well they do,
+``clip_vectors`` is what a regression reads, and ``evidence_cache`` keeps what all gave.
 """
 
 import logging
@@ -39,15 +39,19 @@ from mien.training.out_of_fold.evidence_settings import (
     evidence_settings,
     with_frozen_text,
 )
+from mien.training.out_of_fold.fold_team import (
+    FoldTeam,
+    LabelsOfFolds,
+    count_processes,
+    one_thread,
+    open_team,
+)
 from mien.training.out_of_fold.folds import (
     Fold,
+    FoldPlan,
     HeldOut,
     OnStep,
     assign_folds,
-    make_folds,
-    run_epoch,
-    set_labels,
-    set_target_labels,
 )
 from mien.training.out_of_fold.held_out_loss import HeldOutLoss
 from mien.training.out_of_fold.sources import (
@@ -113,8 +117,11 @@ def cross_fit(
     annotation of a clip has moved labels from which its model learns, so that it is lower than on
     clips of no fold, the more so the later the epoch. The log states so.
 
+    On a CPU the models of the folds are trained side by side, in as many processes as torch may use
+    threads here, each with one thread; the numbers do not depend on how many there are.
+
     The result is kept in the user's cache folder, under a key of all that it depends on: data,
-    settings, code, versions, device and number of threads.
+    settings, code, versions and device.
 
     Args:
         prepared: The data.
@@ -129,17 +136,22 @@ def cross_fit(
     settings = evidence_settings(config)
     dataset, sizes, text = with_frozen_text(prepared, settings)
     key = evidence_key(prepared, settings, dataset, text, seed)
-    epochs = _epochs(dataset, sizes, prepared, settings, seed, on_step)
+    plan = _plan(dataset, sizes, prepared, settings, seed)
     source = choose_source(settings.labels.evidence, prepared.aims, dataset)
+    num_processes = count_processes(dataset, settings)
+
+    def gather_late() -> Evidence:
+        with open_team(plan, num_processes) as team:
+            return best_evidence(_epochs(plan, team, on_step), settings.labels)
 
     def gather() -> Evidence:
         if source == "late":
-            return best_evidence(epochs, settings.labels)
+            return gather_late()
         ridge = fit_ridge(dataset, settings, seed)
         if source == "ridge":
             return ridge
         error = ridge_error(ridge, dataset, settings, seed)
-        late = late_error(dataset, sizes, prepared.scale, settings, seed, on_step)
+        late = late_error(plan, on_step)
         chosen = "late-fusion models" if late < error else "ridge regressions"
         logger.info(
             "evidence: of %s; mean absolute error in the first fold %.3f by ridge regressions, "
@@ -147,9 +159,10 @@ def cross_fit(
         )  # fmt: skip
         if late >= error:
             return ridge
-        return join_sources(best_evidence(epochs, settings.labels), ridge)
+        return join_sources(gather_late(), ridge)
 
-    return cached_evidence(key, dataset, prepared.aims, gather)
+    with one_thread():
+        return cached_evidence(key, dataset, prepared.aims, gather)
 
 
 def evidence_by_epoch(
@@ -177,7 +190,25 @@ def evidence_by_epoch(
     """
     settings = evidence_settings(config)
     dataset, sizes, _ = with_frozen_text(prepared, settings)
-    return _epochs(dataset, sizes, prepared, settings, seed, on_step)
+    plan = _plan(dataset, sizes, prepared, settings, seed)
+    return _epochs(plan, FoldTeam(plan), on_step)
+
+
+def _plan(
+    dataset: ClipDataset,
+    sizes: Mapping[Modality, int],
+    prepared: Prepared,
+    settings: EvidenceSettings,
+    seed: int,
+) -> FoldPlan:
+    return FoldPlan(
+        dataset=dataset,
+        sizes=sizes,
+        scale=prepared.scale,
+        settings=settings,
+        seed=seed,
+        aims=prepared.aims,
+    )
 
 
 def best_evidence(epochs: Iterator[EvidenceEpoch], config: EvidenceConfig) -> Evidence:
@@ -202,21 +233,15 @@ def best_evidence(epochs: Iterator[EvidenceEpoch], config: EvidenceConfig) -> Ev
     return best.evidence
 
 
-def _epochs(
-    dataset: ClipDataset,
-    sizes: Mapping[Modality, int],
-    prepared: Prepared,
-    settings: EvidenceSettings,
-    seed: int,
-    on_step: OnStep | None,
-) -> Iterator[EvidenceEpoch]:
-    scale, aims, rest = prepared.scale, prepared.aims, settings.labels.rest
-    folds = list(make_folds(dataset, sizes, scale, settings, seed, aims))
+def _epochs(plan: FoldPlan, team: FoldTeam, on_step: OnStep | None) -> Iterator[EvidenceEpoch]:
+    dataset, aims, settings = plan.dataset, plan.aims, plan.settings
+    scale, rest, folds = plan.scale, settings.labels.rest, team.folds
     annotated = dataset.labels[Task.FUSION]
     judge = HeldOutLoss(dataset, scale, settings.targets, aims)
     mean: HeldOut = {}
+    labels = LabelsOfFolds()
     for epoch in count(1):
-        scores = run_epoch(dataset, folds, epoch, seed, on_step)
+        scores = team.run_epoch(epoch, labels, on_step)
         decay = DECAY if mean else 0.0
         mean = {key: decay * mean.get(key, 0.0) + (1 - decay) * s for key, s in scores.items()}
         error = judge.measure(mean)
@@ -230,13 +255,18 @@ def _epochs(
             error=error,
             models=tuple(fold.model for fold in folds),
         )
-        if aims.has_sentiment:
-            set_labels(folds, _latent_everywhere(evidence, annotated, rest), scale)
-        for target in aims.targets:
-            values = dataset.values[target.name][Task.FUSION]
-            own = evidence.targets[target.name]
-            made = latent_target_labels(target, own, values, rest=rest)
-            set_target_labels(folds, target.name, made)
+        labels = LabelsOfFolds(
+            sentiment=_latent_everywhere(evidence, annotated, rest) if aims.has_sentiment else {},
+            targets={
+                target.name: latent_target_labels(
+                    target,
+                    evidence.targets[target.name],
+                    dataset.values[target.name][Task.FUSION],
+                    rest=rest,
+                )
+                for target in aims.targets
+            },
+        )
 
 
 def _latent_everywhere(

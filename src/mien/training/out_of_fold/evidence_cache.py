@@ -95,7 +95,7 @@ def _name_machine(train: TrainConfig) -> list[str | int]:
     device = make_accelerator(train).device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     kernels = torch.backends.cpu.get_cpu_capability()
-    return [device.type, name, kernels, torch.get_num_threads()]
+    return [device.type, name, kernels]
 
 
 def _read(path: Path, dataset: ClipDataset, aims: Aims) -> Evidence | None:

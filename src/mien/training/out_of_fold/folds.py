@@ -1,6 +1,6 @@
 """Folds of the train split, and the late-fusion model that is trained for each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from mien.types import Modality, Scale, Task
 
 __all__ = [
     "Fold",
+    "FoldPlan",
     "HeldOut",
     "OnStep",
     "assign_folds",
@@ -95,26 +96,42 @@ class Fold:
     held_out: ClipDataset
 
 
-def make_folds(
-    dataset: ClipDataset,
-    sizes: Mapping[Modality, int],
-    scale: Scale,
-    settings: EvidenceSettings,
-    seed: int,
-    aims: Aims,
-) -> Iterator[Fold]:
-    """Cut train into folds by video, and build an untrained model for each when its turn comes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldPlan:
+    """From what the models of the folds are made.
 
-    Args:
+    Attributes:
         dataset: The train split.
         sizes: Size of an input feature of each modality.
         scale: Range of the annotations.
         settings: What the evidence is made by.
-        seed: Of the folds and the initial weights.
+        seed: Of the folds, initial weights, dropout and the order of clips.
         aims: What is predicted.
     """
+
+    dataset: ClipDataset
+    sizes: Mapping[Modality, int]
+    scale: Scale
+    settings: EvidenceSettings
+    seed: int
+    aims: Aims
+
+    @property
+    def num_folds(self) -> int:
+        """How many folds there are."""
+        return min(self.settings.labels.folds, len(self.dataset))
+
+
+def make_folds(plan: FoldPlan, numbers: Iterable[int] | None = None) -> Iterator[Fold]:
+    """Cut train into folds by video, and build an untrained model for each when its turn comes.
+
+    Args:
+        plan: From what they are made.
+        numbers: Which folds, counted from 0; None for all.
+    """
+    dataset, settings, seed, aims = plan.dataset, plan.settings, plan.seed, plan.aims
     fold_of = number_folds(dataset, settings.labels.folds, seed)
-    for number in range(min(settings.labels.folds, len(dataset))):
+    for number in range(plan.num_folds) if numbers is None else numbers:
         train_rows, held_out_rows = (
             np.flatnonzero(fold_of != number),
             np.flatnonzero(fold_of == number),
@@ -122,7 +139,7 @@ def make_folds(
         train = dataset.part(train_rows)
         torch.manual_seed(mix_seeds(seed, number))
         inputs = ModelInputs(
-            sizes=sizes,
+            sizes=plan.sizes,
             summary=settings.text_encoder.summary,
             targets=aims.targets,
             has_sentiment=aims.has_sentiment,
@@ -130,7 +147,7 @@ def make_folds(
         model = LateFusion(settings.model, inputs)
         fit_scales(model, train)
         objective = make_objective(
-            train, model, CopyConfig(), scale, aims=aims, targets=settings.targets
+            train, model, CopyConfig(), plan.scale, aims=aims, targets=settings.targets
         )
         start_at_constants(model, [term.loss for term in objective.terms])
         yield Fold(

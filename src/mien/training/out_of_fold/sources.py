@@ -1,6 +1,5 @@
 """Which models give the evidence: ridge regressions, or late fusion where it predicts better."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +13,16 @@ from mien.labels.generator import Evidence
 from mien.labels.label_settings import EvidenceSource
 from mien.training.out_of_fold.clip_vectors import clip_vectors
 from mien.training.out_of_fold.evidence_settings import EvidenceSettings
-from mien.training.out_of_fold.folds import OnStep, make_folds, number_folds, run_epoch
+from mien.training.out_of_fold.folds import (
+    FoldPlan,
+    OnStep,
+    make_folds,
+    number_folds,
+    run_epoch,
+)
 from mien.training.out_of_fold.ridge import ridge_evidence
 from mien.training.targets.aims import Aims
-from mien.types import Modality, Scale, Task
+from mien.types import Task
 
 __all__ = ["choose_source", "fit_ridge", "join_sources", "late_error", "ridge_error"]
 
@@ -69,34 +74,24 @@ def ridge_error(
     return float(np.abs(columns[held_out] @ weights - y[held_out]).mean())
 
 
-def late_error(
-    dataset: ClipDataset,
-    sizes: Mapping[Modality, int],
-    scale: Scale,
-    settings: EvidenceSettings,
-    seed: int,
-    on_step: OnStep | None,
-) -> float:
+def late_error(plan: FoldPlan, on_step: OnStep | None) -> float:
     """Return the least mean absolute error of a late-fusion model in the first fold.
 
     It is trained for a few epochs on copies of the annotation, and for the first fold alone.
 
     Args:
-        dataset: The train split.
-        sizes: Size of an input feature of each modality.
-        scale: Range of the annotations.
-        settings: What the evidence is made by.
-        seed: Of the folds, initial weights, dropout and the order of clips.
+        plan: From what it is made.
         on_step: Is called as the training goes on.
     """
-    first = [next(make_folds(dataset, sizes, scale, settings, seed, Aims()))]
+    dataset, labels = plan.dataset, plan.settings.labels
+    first = [next(make_folds(plan))]
     rows = torch.from_numpy(first[0].held_out_rows)
     annotated = dataset.labels[Task.FUSION][rows]
     errors: list[float] = []
-    for epoch in range(1, min(_TRIAL_EPOCHS, settings.labels.evidence_epochs) + 1):
-        scores = run_epoch(dataset, first, epoch, seed, on_step)[Task.FUSION][rows]
+    for epoch in range(1, min(_TRIAL_EPOCHS, labels.evidence_epochs) + 1):
+        scores = run_epoch(dataset, first, epoch, plan.seed, on_step)[Task.FUSION][rows]
         errors.append(float((scores - annotated).abs().mean()))
-        if epoch - int(np.argmin(errors)) > settings.labels.evidence_patience:
+        if epoch - int(np.argmin(errors)) > labels.evidence_patience:
             break
     return min(errors)
 
