@@ -20,6 +20,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from mien.models.eight_bits import round_linear_layers
 from mien.prediction.network import load_network
 from mien.prediction.onnx import OnnxNetwork, export_onnx
 from mien.training.checkpoints.shipped_models import SHIPPED_MODELS
@@ -45,10 +46,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = export_onnx(checkpoint, Path(folder) / "m.onnx", int8=True)
         sizes = [made.path.stat().st_size, made.int8.stat().st_size]
-        graph = OnnxNetwork(network)
+        graph, rounded = OnnxNetwork(network), OnnxNetwork(load_network(checkpoint))
+        round_linear_layers(rounded.text_encoder)
         clips = [make_inputs(graph, network.text.tokenise([row["text"]])[0]) for row in rows]
         ways = {
             "torch": run_torch(graph),
+            "torch, 8 bits": run_torch(rounded),
             "onnx, 32 bits": run_onnx(made.path, options.threads),
             "onnx, 8 bits": run_onnx(made.int8, options.threads),
         }

@@ -63,3 +63,8 @@ def test_a_model_whose_text_comes_as_states_is_refused():
 def test_predictions_in_8_bits_are_made_anew_from_clips_that_must_be_given():
     with pytest.raises(ConfigError, match=r"give the store of their clips \(--store\)"):
         mien.evaluate("nowhere", int8=True)
+
+
+def test_8_bits_are_for_the_cpu():
+    with pytest.raises(ConfigError, match="is for the CPU, and the model is on meta"):
+        round_text_encoder(make_model().to("meta"))

@@ -12,6 +12,8 @@ import mien
 from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.data.store_writer import write_store
 from mien.errors import CheckpointError
+from mien.models.eight_bits import Int8Linear
+from mien.training import experiment
 from mien.training.experiment import evaluate, train
 from mien.types import Clip, Modality, Task
 
@@ -117,7 +119,28 @@ def test_clips_of_a_store_are_evaluated_with_those_around_them(model, run, store
     found = evaluate(run, split="test", store=store, out=tmp_path / "e")
     known = json.loads((run.path / "metrics.json").read_text())
     assert found["splits"]["test"] == known["splits"]["test"]
-    evaluate(run, split="test", store=store, int8=True)
+
+
+def test_in_8_bits_a_sentence_is_scored_as_the_evaluation_scores_it(run, store, monkeypatch):
+    loaded = []
+    load = experiment.load_trained
+    monkeypatch.setattr(
+        experiment, "load_trained", lambda *a, **k: (loaded.append(1), load(*a, **k))[1]
+    )
+    exact, rounded = experiment.evaluate_rounding(run, split="test", store=store)
+    assert len(loaded) == len(run.seeds)
+    assert exact == evaluate(run, split="test", store=store)
+    assert rounded == evaluate(run, split="test", store=store, int8=True)
+    assert rounded["splits"] != exact["splits"]
+    for model in (mien.load(run), mien.load(run, int8=True)):
+        parts = list(model.network.model.text_encoder.modules())
+        assert any(isinstance(part, Int8Linear) for part in parts) == model.int8
+    rounded_score, score_of_32 = (
+        next(iter(mien.load(run, int8=own).predict_text(SAID[0]))).score.value
+        for own in (True, False)
+    )
+    assert rounded_score != score_of_32
+    assert rounded_score == pytest.approx(score_of_32, abs=0.05)
 
 
 def test_a_network_that_reads_context_is_not_exported(run, tmp_path):

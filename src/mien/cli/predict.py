@@ -118,6 +118,13 @@ def predict(
     replace: Annotated[
         bool, typer.Option("--replace", help="Begin such a run again, and drop its answers.")
     ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Compute the text encoder in 8 bits; mien evaluate --int8 says what that costs.",
+        ),
+    ] = False,
 ) -> None:
     """Predict the sentiment of recordings or of a sentence.
 
@@ -143,6 +150,7 @@ def predict(
         language=language,
         baseline=baseline,
         companion=companion,
+        int8=int8,
     )
     source = name_transcript(transcript)
     outputs = OutputPaths(json=json_out, csv=csv_out, pictures=plot)

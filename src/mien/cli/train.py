@@ -198,10 +198,15 @@ def evaluate(
     open_run(run)
     from mien.reports.run_text import format_rounding, format_run
     from mien.training.experiment import evaluate as run_evaluation
+    from mien.training.experiment import evaluate_rounding
 
     with busy(f"evaluating {run}"):
-        metrics = run_evaluation(run, split=chosen, store=store, out=out, int8=int8, baseline=use)
-        exact = run_evaluation(run, split=chosen, store=store, baseline=use) if int8 else None
+        if int8:
+            exact, metrics = evaluate_rounding(
+                run, split=chosen, store=store, out=out, baseline=use
+            )
+        else:
+            metrics = run_evaluation(run, split=chosen, store=store, out=out, baseline=use)
     print(format_run(metrics))
-    if exact is not None:
+    if int8:
         print(f"\n{format_rounding(exact, metrics)}")

@@ -59,10 +59,18 @@ def round_text_encoder(model: MultimodalModel) -> None:
     """Let the linear layers of a model's text encoder multiply in 8 bits from now on.
 
     Raises:
-        ConfigError: If there are none: the text comes as states, or not at all.
+        ConfigError: If there are none: the text comes as states, or not at all. Or if the model is
+            not on the CPU.
     """
+    places = {parameter.device.type for parameter in model.parameters()} - {"cpu"}
+    if places:
+        raise ConfigError(
+            f"--int8: is for the CPU, and the model is on {min(places)}; leave it out"
+        )
     encoder = getattr(model, "text_encoder", None)
     if isinstance(encoder, AdaptedEncoder):
         model.text_encoder = encoder = encoder.merge()
     if encoder is None or not round_linear_layers(encoder):
-        raise ConfigError("--int8: the model has no text encoder of its own to compute in 8 bits")
+        raise ConfigError(
+            "--int8: the model has no text encoder of its own to compute in 8 bits; leave it out"
+        )

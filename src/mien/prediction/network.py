@@ -17,6 +17,7 @@ from mien.evaluation.probabilities.target_calibration import TargetCalibration
 from mien.extraction.clip import AnyExtractor, ExtractionSettings
 from mien.files.hashing import hash_file
 from mien.models import build_model
+from mien.models.eight_bits import round_text_encoder
 from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.prediction.answer import ModelFacts
 from mien.prediction.network_parts.feature_makers import (
@@ -305,15 +306,16 @@ class Network:
         )
 
 
-def load_network(checkpoint: Path, device: str = "cpu") -> Network:
+def load_network(checkpoint: Path, device: str = "cpu", *, int8: bool = False) -> Network:
     """Load a network for clips that come from no store.
 
     Args:
         checkpoint: Its file.
         device: Where it and its text encoder compute.
+        int8: Whether the trained layers of the text encoder multiply in 8 bits.
 
     Raises:
-        ConfigError: If there is no such device.
+        ConfigError: If there is no such device, or none that multiplies in 8 bits.
         CheckpointError: If the file is damaged, or was trained with other weights of a text
             encoder, or with extractors that this version does not have.
         AssetError: If its text encoder is not here.
@@ -340,6 +342,8 @@ def load_network(checkpoint: Path, device: str = "cpu") -> Network:
         str(checkpoint),
     )
     move_to(model, place)
+    if int8:
+        round_text_encoder(model)
     return Network(
         checkpoint=checkpoint,
         facts=ModelFacts(

@@ -57,6 +57,7 @@ def load(
     language: str | None = None,
     baseline: str | Path | None = None,
     companion: str | Path = "auto",
+    int8: bool = False,
 ) -> "TrainedModel":
     """Open a trained model.
 
@@ -70,11 +71,11 @@ def load(
             the language; a name that ``mien assets`` lists; a folder with a Whisper model.
         language: ISO 639-1 code of what is said; by default it is detected where that can be done.
         baseline: Of a model with ``features.standardise=speaker``, against whom voice and face are
-            read: ``recording``, each utterance against the others, which None stands for; ``none``;
-            or another recording of the same person.
+            read: ``recording`` or None, each utterance against the others; ``none``; a recording.
         companion: A second model, whose targets, such as emotion, are answered beside what this
             one says: a run or a checkpoint that reads the same features. ``auto``: ``emotions``
             beside the models of sentiment that come with mien; ``none``: none.
+        int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
 
     Raises:
         ConfigError: If there is no such device, language, baseline or companion for it.
@@ -94,6 +95,7 @@ def load(
         language=language,
         baseline=read_choice(config, checkpoint, baseline),
         companion=find_companion(companion, checkpoint, facts, device),
+        int8=int8,
     )
 
 
@@ -120,6 +122,7 @@ class TrainedModel:
     language: str | None = None
     baseline: BaselineChoice | Path | None = None
     companion: Companion | None = None
+    int8: bool = False
 
     def __repr__(self) -> str:
         """Return its file, and on what it was trained."""
@@ -139,7 +142,7 @@ class TrainedModel:
     @cached_property
     def network(self) -> Network:
         """The network with its weights."""
-        return load_network(self.checkpoint, self.device)
+        return load_network(self.checkpoint, self.device, int8=self.int8)
 
     @cached_property
     def recording_reader(self) -> RecordingReader:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, ConfigError
@@ -36,6 +36,7 @@ from mien.types import Split
 
 __all__ = [
     "evaluate",
+    "evaluate_rounding",
     "train",
 ]
 
@@ -144,7 +145,57 @@ def evaluate(
         ConfigError: If ``int8`` is given without a store, or the model trained no text encoder; or
             ``baseline`` ``none`` without a store, or any for a model that knows none.
     """
-    if int8 and store is None:
+    ways: tuple[Bits, ...] = (8,) if int8 else (32,)
+    ((metrics, predictions),) = _evaluate_in(ways, run, split, store, baseline)
+    if out is not None:
+        write_evaluation(Path(out), split, metrics, predictions)
+    return run_metrics_to_json(metrics)
+
+
+def evaluate_rounding(
+    run: RunFolder | str | Path,
+    *,
+    split: Split = "test",
+    store: Store | str | Path | None = None,
+    out: str | Path | None = None,
+    baseline: BaselineUse | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Evaluate as ``evaluate`` does, in 32 bits and in 8; every model is loaded once for both.
+
+    Args:
+        run: As in ``evaluate``; so are the others.
+        split: Which clips.
+        store: Their data.
+        out: Folder for what came of 8 bits.
+        baseline: Against whom clips are read.
+
+    Returns:
+        What ``evaluate`` returns in 32 bits, and in 8.
+
+    Raises:
+        CheckpointError: As ``evaluate`` does.
+        ConfigError: So, too.
+    """
+    exact, rounded = _evaluate_in((32, 8), run, split, store, baseline)
+    if out is not None:
+        write_evaluation(Path(out), split, *rounded)
+    return run_metrics_to_json(exact[0]), run_metrics_to_json(rounded[0])
+
+
+#: In how many bits the text encoder multiplies.
+Bits = Literal[32, 8]
+_Evaluated = tuple[RunMetrics, list[Predictions]]
+
+
+def _evaluate_in(
+    ways: Sequence[Bits],
+    run: RunFolder | str | Path,
+    split: Split,
+    store: Store | str | Path | None,
+    baseline: BaselineUse | None,
+) -> list[_Evaluated]:
+    """Return metrics and the predictions of every seed, in so many bits each."""
+    if 8 in ways and store is None:
         raise ConfigError(
             "--int8: predictions in 8 bits are made anew; give the store of their clips (--store)"
         )
@@ -163,15 +214,9 @@ def evaluate(
             "continue with mien train ... --resume"
         )
     if store is None:
-        metrics, predictions = _read_evaluation(run, seeds, split)
-    else:
-        refuse_folds(run)
-        metrics, predictions = _evaluate_on(
-            open_store(store), run, seeds, split, int8=int8, baseline=baseline
-        )
-    if out is not None:
-        write_evaluation(Path(out), split, metrics, predictions)
-    return run_metrics_to_json(metrics)
+        return [_read_evaluation(run, seeds, split)]
+    refuse_folds(run)
+    return _evaluate_on(ways, open_store(store), run, seeds, split, baseline)
 
 
 def _read_evaluation(
@@ -197,39 +242,48 @@ def _read_evaluation(
 
 
 def _evaluate_on(
+    ways: Sequence[Bits],
     store: Store,
     run: RunFolder,
     seeds: Sequence[SeedFolder],
     split: Split,
-    *,
-    int8: bool,
     baseline: BaselineUse | None,
-) -> tuple[RunMetrics, list[Predictions]]:
+) -> list[_Evaluated]:
     """Return metrics on one split of a store, and the predictions of every seed."""
     require_labels(store)
-    predictions, attention, warnings = [], [], []
+    predictions: dict[Bits, list[Predictions]] = {bits: [] for bits in ways}
+    attention: dict[Bits, list[Any]] = {bits: [] for bits in ways}
+    warnings: list[str] = []
     for seed in seeds:
         trained = load_trained(seed.path, store, baseline=baseline)
-        if int8:
-            round_text_encoder(trained.model)
         dataset = dataset_of(trained.prepared, split)
-        predictions.append(predict(trained.model, dataset))
-        attended = evaluate_attention(predictions[-1], dataset.clips, trained.prepared.tokens)
-        attention.append({split: attended})
         warnings += [*trained.warnings, *trained.warn_of_seen(dataset)]
-    metrics = evaluate_run(
-        trained.prepared.family,
-        store.meta.name,
-        is_synthetic=store.meta.is_synthetic,
-        seeds=[seed.seed for seed in seeds],
-        predictions={split: predictions},
-        attention=attention,
-        failed_seeds=run.failed_seeds,
-        baseline=_name_baseline(run, baseline),
-    )
+        for bits in ways:
+            if bits == 8:
+                round_text_encoder(trained.model)
+            scored = predict(trained.model, dataset)
+            attended = evaluate_attention(scored, dataset.clips, trained.prepared.tokens)
+            predictions[bits].append(scored)
+            attention[bits].append({split: attended})
+    evaluated = [
+        (
+            evaluate_run(
+                trained.prepared.family,
+                store.meta.name,
+                is_synthetic=store.meta.is_synthetic,
+                seeds=[seed.seed for seed in seeds],
+                predictions={split: predictions[bits]},
+                attention=attention[bits],
+                failed_seeds=run.failed_seeds,
+                baseline=_name_baseline(run, baseline),
+            ),
+            predictions[bits],
+        )
+        for bits in ways
+    ]
     for warning in dict.fromkeys(warnings):
         logger.warning("%s", warning)
-    return metrics, predictions
+    return evaluated
 
 
 def _name_baseline(run: RunFolder, baseline: BaselineUse | None) -> str | None:
