@@ -1,6 +1,7 @@
 """Labels of ``posterior``: better than copies and than evidence, whichever deserves trust."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,42 @@ def test_noise_weights_and_reliability_are_found(noise):
         )
 
 
+def add_late(evidence, truth, reliability, seed=4):
+    """Return evidence whose scores are of models that read more than the regressions do."""
+    rng = np.random.default_rng(seed)
+    scores = {}
+    for modality, own, share in zip(MODALITIES, truth, reliability, strict=True):
+        values = share * own / own.std()
+        values = values + np.sqrt(share * (1 - share)) * rng.normal(size=len(own))
+        scores[modality] = torch.from_numpy(values)
+    return replace(evidence, scores=scores, alone=evidence.scores)
+
+
+def test_scores_of_late_fusion_show_how_far_modalities_agree():
+    reliability = (0.7, 0.5, 0.6)
+    truth, annotated, vectors = draw(num=900, agree=0.15, read=(0.6, 0.5, 0.4))
+    regressions = gather(annotated, vectors)
+    posterior = posterior_labels(
+        add_late(regressions, truth, reliability), torch.from_numpy(annotated)
+    )
+    for modality, own, share in zip(MODALITIES, truth, reliability, strict=True):
+        estimate = posterior.estimate
+        expected = np.corrcoef(annotated, own)[0, 1]
+        assert estimate.agreement[modality] == pytest.approx(expected, abs=0.12)
+        assert estimate.reliability[modality] == pytest.approx(share, abs=0.17)
+        assert mae(posterior.labels[modality], own) < 0.8 * mae(annotated, own)
+
+
+def test_what_regressions_read_of_a_modality_counts_beside_late_fusion():
+    truth, annotated, vectors = draw(num=600, agree=0.3)
+    regressions = gather(annotated, vectors)
+    weak = add_late(regressions, truth, (0.1, 0.1, 0.1))
+    labels = posterior_labels(weak, torch.from_numpy(annotated)).labels
+    alone = posterior_labels(replace(weak, alone={}), torch.from_numpy(annotated)).labels
+    for modality, own in zip(MODALITIES, truth, strict=True):
+        assert mae(labels[modality], own) < 0.95 * mae(alone[modality], own), modality
+
+
 def test_where_evidence_is_empty_labels_are_the_annotation():
     _, annotated, vectors = draw(read=(0.0, 0.0, 0.0))
     posterior = posterior_labels(gather(annotated, vectors), torch.from_numpy(annotated))
@@ -193,7 +230,10 @@ def test_a_clip_without_a_modality_keeps_the_annotation_for_it():
     assert mae(labels[TEXT], truth[0]) < mae(annotated, truth[0])
 
 
-@pytest.mark.parametrize("case", ["silent", "absent", "constant", "one clip", "one feature", "no"])
+CASES_OF_NOTHING = ("silent", "absent", "constant", "one clip", "one feature", "no", "the same")
+
+
+@pytest.mark.parametrize("case", CASES_OF_NOTHING)
 def test_evidence_that_tells_nothing_gives_finite_labels(case):
     _, annotated, vectors = draw(num=1 if case == "one clip" else 40)
     if case == "silent":
@@ -207,6 +247,8 @@ def test_evidence_that_tells_nothing_gives_finite_labels(case):
     evidence = gather(annotated, vectors)
     if case == "no":
         evidence = Evidence(scores=evidence.scores, weights=evidence.weights)
+    if case == "the same":
+        evidence = replace(evidence, alone=evidence.scores)
     posterior = posterior_labels(evidence, torch.from_numpy(annotated))
     for values in (*posterior.labels.values(), *posterior.deviations.values()):
         assert values.isfinite().all()

@@ -446,6 +446,9 @@ def test_auto_takes_the_evidence_with_the_smaller_error(tiny_store, monkeypatch,
     again = cross_fit(prepared, config, seed=1)  # from the cache
     assert torch.equal(again.halves[AUDIO].nan_to_num(), auto.halves[AUDIO].nan_to_num())
     assert again.overlap == auto.overlap
+    assert set(again.alone) == (set() if is_ridge else set(ridge.scores))
+    for modality, scores in again.alone.items():
+        torch.testing.assert_close(scores, ridge.scores[modality], equal_nan=True)
 
 
 def test_the_trial_of_late_fusion_ends_in_an_error_of_the_first_fold(tiny_store, empty_cache):

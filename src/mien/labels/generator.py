@@ -37,6 +37,8 @@ class Evidence:
             the features in two; of the modalities of which there are such scores.
         overlap: Share of the errors of one half that the features of the other predict, of the same
             modalities; 0 where the errors of two halves are independent.
+        alone: Scores of regressions that read one modality each, if ``scores`` come from models of
+            all modalities together.
         targets: The same of further targets, by name.
     """
 
@@ -44,6 +46,7 @@ class Evidence:
     weights: dict[Modality, float]
     halves: dict[Modality, Float[Tensor, "C 2 N"]] = field(default_factory=dict)
     overlap: dict[Modality, float] = field(default_factory=dict)
+    alone: dict[Modality, Float[Tensor, "N"]] = field(default_factory=dict)
     targets: dict[str, "TargetEvidence"] = field(default_factory=dict)
 
     def take(self, rows: Tensor) -> "Evidence":
@@ -53,6 +56,7 @@ class Evidence:
             weights=self.weights,
             halves={m: own[..., rows] for m, own in self.halves.items()},
             overlap=self.overlap,
+            alone={m: own[rows] for m, own in self.alone.items()},
         )
 
 

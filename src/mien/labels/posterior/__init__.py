@@ -1,7 +1,7 @@
 """``posterior``: what each modality expresses, estimated from its evidence and the annotation.
 
 ``factor_model`` estimates how far to trust both, ``mixing_rules`` whether the annotation is their
-weighted mean; here labels are made from that.
+weighted mean, ``conditioning`` what follows for a clip; here labels are made from that.
 """
 
 from dataclasses import dataclass, replace
@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mien.labels.before_training import LabelsBeforeTraining
 from mien.labels.generator import Evidence, LabelInputs
 from mien.labels.label_settings import PosteriorConfig
+from mien.labels.posterior.conditioning import Measures, condition, loadings_of, measure
 from mien.labels.posterior.factor_model import (
     FactorModel,
     LabelEstimate,
@@ -26,9 +27,6 @@ from mien.labels.posterior.mixing_rules import fit_mixture
 from mien.types import Modality
 
 __all__ = ["LabelEstimate", "Posterior", "PosteriorConfig", "PosteriorLabels", "posterior_labels"]
-
-_MOST_RELIABLE = 0.98  # correlation of evidence with what its modality expresses
-_LEAST_AGREEMENT = 0.05
 
 
 class PosteriorLabels(LabelsBeforeTraining):
@@ -92,10 +90,11 @@ def posterior_labels(
     """Estimate reliabilities, weights and noise, and with them what each modality expresses.
 
     The factor model is fitted to the correlations of the annotation with the scores of halves of
-    the features, or with the scores themselves where there are no halves. The reliability of the
-    scores follows from their correlation with the annotation, over that of the annotation with what
-    the modality expresses. Labels are the mean of t_s given the annotation and the scores of all
-    modalities that the clip has, for normal values:
+    the features; with the scores themselves where there are no halves; with both where scores come
+    from models of all modalities together. The reliability of scores follows from their correlation
+    with the annotation, over that of the annotation with what the modality expresses. Labels are
+    the mean of t_s given the annotation and all scores of the modalities that the clip has, for
+    normal values:
 
         labels = mean(y) + sd(t) G' C^-1 z,   z = annotation and scores, standardised
 
@@ -113,20 +112,22 @@ def posterior_labels(
     """
     modalities, y = tuple(evidence.scores), _numbers(annotated)
     scores = np.stack([_numbers(values) for values in evidence.scores.values()])
-    seen, modality_of = _correlations_of(evidence, y)
+    measures = _measure(evidence, y)
+    seen, modality_of, is_half = _correlations_of(evidence, y)
     overlap = np.array([evidence.overlap.get(modality, 0.0) for modality in modalities])
-    seen_scores = correlate(np.vstack([y, scores]))[0, 1:]
-    fits = [fit_factors(seen, modality_of, len(y), errors) for errors in shared_errors(overlap)]
+    fits = [
+        fit_factors(seen, modality_of, len(y), errors, is_half) for errors in shared_errors(overlap)
+    ]
     likelihoods = np.array([model.log_likelihood for model in fits])
     shares = np.exp(likelihoods - likelihoods.max())
     shares /= shares.sum()
-    z = _standardise(np.vstack([y, scores]))
-    sd = float(y.std())
+    every_modality = np.arange(len(modalities))
+    seen_scores, sd = measures.seen[0, 1 : 1 + len(modalities)], float(y.std())
     estimate = _summarise(modalities, fits, shares, seen_scores, y)
     likeliest = fits[int(shares.argmax())]
     mixture = fit_mixture(
-        modalities, likeliest, _loadings(likeliest, seen_scores), z,
-        (y.mean() - neutral) / max(sd, 1e-9),
+        modalities, likeliest, loadings_of(likeliest, seen_scores, every_modality),
+        measures.z[: 1 + len(modalities)], (y.mean() - neutral) / max(sd, 1e-9),
     )  # fmt: skip
     if mixture is not None:
         mean, variance = sd * mixture.means, sd**2 * mixture.variances
@@ -137,7 +138,7 @@ def posterior_labels(
             rules=mixture.shares,
         )
     else:
-        mean, variance = _average_fits(fits, shares, seen_scores, z, sd)
+        mean, variance = _average_fits(fits, shares, measures, sd)
     labels, deviations = {}, {}
     for row, modality in enumerate(modalities):
         has = ~np.isnan(scores[row])
@@ -150,12 +151,11 @@ def posterior_labels(
 def _average_fits(
     fits: list[FactorModel],
     shares: Float[np.ndarray, "_"],
-    seen_scores: Float[np.ndarray, "M"],
-    z: Float[np.ndarray, "K N"],
+    measures: Measures,
     sd: float,
 ) -> tuple[Float[np.ndarray, "M N"], Float[np.ndarray, "M N"]]:
     """Return mean and variance of what each modality expresses, less its mean over all clips."""
-    every = [_condition(model, _loadings(model, seen_scores), z) for model in fits]
+    every = [condition(model, measures) for model in fits]
     spreads = [model.spread * sd for model in fits]
     means = np.array([s * mean for s, (mean, _) in zip(spreads, every, strict=True)])
     variances = np.array([s**2 * v for s, (_, v) in zip(spreads, every, strict=True)])
@@ -168,54 +168,34 @@ def _numbers(values: Tensor) -> Float[np.ndarray, "*shape"]:
     return numbers
 
 
+def _measure(evidence: Evidence, y: Float[np.ndarray, "N"]) -> Measures:
+    """Return annotation, scores, and what regressions say of each modality alone."""
+    modalities = tuple(evidence.scores)
+    numbers = [*range(len(modalities)), *(modalities.index(m) for m in evidence.alone)]
+    columns = [_numbers(own) for own in (*evidence.scores.values(), *evidence.alone.values())]
+    return measure(np.vstack([y, *columns]), np.array(numbers))
+
+
 def _correlations_of(
     evidence: Evidence, y: Float[np.ndarray, "N"]
-) -> tuple[Float[np.ndarray, "K K"], np.ndarray]:
-    """Return the correlations of annotation and scores, a mean over the cuts into halves."""
-    numbers, columns = [], []
+) -> tuple[Float[np.ndarray, "K K"], Int[np.ndarray, "_"], Bool[np.ndarray, "_"]]:
+    """Return the correlations of annotation and scores, a mean over the cuts into halves.
+
+    Scores themselves are among them where there are no halves, or where they are not made of the
+    same regressions. Beside the matrix: the number of each score's modality, and which are halves.
+    """
+    numbers, is_half, columns = [], [], []
     cuts = max((len(halves) for halves in evidence.halves.values()), default=1)
     for number, (modality, scores) in enumerate(evidence.scores.items()):
-        halves = evidence.halves.get(modality)
-        own = scores.expand(1, 1, -1) if halves is None else halves
-        numbers += [number] * own.shape[1]
-        columns.append(_numbers(own)[np.arange(cuts) % len(own)])
+        halves, own = evidence.halves.get(modality), scores.expand(1, 1, -1)
+        parts = [own] if halves is None or modality in evidence.alone else []
+        parts += [] if halves is None else [halves]
+        for part in parts:
+            numbers += [number] * part.shape[1]
+            is_half += [part is halves] * part.shape[1]
+            columns.append(_numbers(part)[np.arange(cuts) % len(part)])
     matrices = [correlate(np.vstack([y, *(own[cut] for own in columns)])) for cut in range(cuts)]
-    return np.mean(matrices, axis=0), np.array(numbers)
-
-
-def _standardise(columns: Float[np.ndarray, "K N"]) -> Float[np.ndarray, "K N"]:
-    """Return columns with mean 0 and deviation 1; a constant one is 0, NaN stays NaN."""
-    has = ~np.isnan(columns)
-    number = has.sum(axis=1, keepdims=True).clip(min=1)
-    centred = columns - np.nansum(columns, axis=1, keepdims=True) / number
-    spread = np.sqrt(np.nansum(centred**2, axis=1, keepdims=True) / number)
-    return np.where(has, centred / np.where(spread > 1e-9, spread, np.inf), np.nan)
-
-
-def _loadings(model: FactorModel, seen: Float[np.ndarray, "M"]) -> Float[np.ndarray, "M"]:
-    """Return the correlation of each modality's score with what the modality expresses."""
-    loadings: Float[np.ndarray, M] = seen / model.agreement.clip(min=_LEAST_AGREEMENT)
-    return loadings.clip(0.0, _MOST_RELIABLE)
-
-
-def _condition(
-    model: FactorModel, loadings: Float[np.ndarray, "M"], z: Float[np.ndarray, "K N"]
-) -> tuple[Float[np.ndarray, "M N"], Float[np.ndarray, "M N"]]:
-    """Return mean and variance of what each modality expresses, given what a clip has of z."""
-    of_all = np.vstack([model.agreement, loadings[:, None] * model.correlations])
-    among = np.block([
-        [np.ones((1, 1)), (loadings * model.agreement)[None]],
-        [(loadings * model.agreement)[:, None], np.outer(loadings, loadings) * model.correlations],
-    ])  # fmt: skip
-    np.fill_diagonal(among, 1.0 + 1e-6)
-    means, variances = np.zeros((len(loadings), z.shape[1])), np.ones((len(loadings), z.shape[1]))
-    patterns, pattern_of = np.unique(~np.isnan(z), axis=1, return_inverse=True)
-    for number, has in enumerate(patterns.T):
-        clips = pattern_of.ravel() == number
-        gain = np.linalg.solve(among[np.ix_(has, has)], of_all[has])
-        means[:, clips] = gain.T @ z[np.ix_(has, clips)]
-        variances[:, clips] = (1 - (gain * of_all[has]).sum(axis=0)).clip(min=0.0)[:, None]
-    return means, variances
+    return np.mean(matrices, axis=0), np.array(numbers), np.array(is_half)
 
 
 def _summarise(
@@ -234,7 +214,9 @@ def _summarise(
         for row, modality in enumerate(modalities)
     }
     return LabelEstimate(
-        reliability=average([_loadings(model, seen) ** 2 for model in fits]),
+        reliability=average(
+            [loadings_of(model, seen, np.arange(len(seen))) ** 2 for model in fits]
+        ),
         agreement=average([model.agreement for model in fits]),
         weights=average([model.weights for model in fits]),
         correlations={

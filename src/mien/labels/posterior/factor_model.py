@@ -16,6 +16,12 @@ have nothing in common but t_s, which is tested: ``overlap`` is the share of a h
 the features of the other half predict. Errors of halves that overlap are taken for correlated, by
 an amount that no data tell; ``GRID`` has the amounts over which labels are averaged.
 
+Scores of late-fusion models are further measures of the same t_s, beside those of the halves. They
+read the same features, so that their errors may hang together with those of the halves of their own
+modality; how far is free, one number for each modality. With those of other modalities they have
+nothing in common but the t_s. So they show how far modalities agree with each other, more clearly
+than halves do where these are weak, and leave less to the priors.
+
 Source: joreskog1969 (confirmatory factor analysis, by maximum likelihood); the priors are ours.
 """
 
@@ -25,7 +31,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mien.types import Modality
@@ -44,6 +50,11 @@ _NEGLIGIBLE: Final = 0.15
 _CORRELATION: Final = (np.arctanh(0.6), 0.5)  # mean and deviation of Fisher's z of two modalities
 _WEIGHT: Final = 0.7  # deviation of the logarithm of a weight
 _SIGNAL: Final = (1.0, 0.03)  # Beta(2, 1.03) of the share of the annotation that is not noise
+#: The same where models have read all modalities together: Beta(3, 2). What comes back to them of
+#: annotations would otherwise hide the noise of these.
+_SIGNAL_JOINT: Final = (2.0, 1.0)
+#: Mean and deviation of Fisher's z of the errors of a late-fusion model and of a half.
+_ACROSS: Final = (0.3, 0.4)
 _ITERATIONS: Final = 150
 _JITTER: Final = 1e-6
 
@@ -127,6 +138,7 @@ def fit_factors(
     modality_of: Int[np.ndarray, "_"],
     num_clips: int,
     shared: Float[np.ndarray, "M"],
+    is_half: Bool[np.ndarray, "_"] | None = None,
 ) -> FactorModel:
     """Fit the model to correlations, at the mode of its posterior.
 
@@ -134,9 +146,15 @@ def fit_factors(
         seen: Correlations of the annotation, which comes first, and of the scores.
         modality_of: Number of the modality of each score, from 0.
         num_clips: Clips that the correlations are of.
-        shared: Correlation of the errors of two scores of one modality, of each modality.
+        shared: Correlation of the errors of two halves of one modality, of each modality.
+        is_half: Which scores are of halves; all by default. The correlation of the errors of a
+            half with those of another score of its modality is fitted.
     """
-    fit = _Fit(torch.from_numpy(seen), torch.from_numpy(modality_of), num_clips, shared)
+    halves = np.ones(len(modality_of), dtype=bool) if is_half is None else is_half
+    fit = _Fit(
+        torch.from_numpy(seen), torch.from_numpy(modality_of), num_clips, shared,
+        torch.from_numpy(halves),
+    )  # fmt: skip
     optimizer = torch.optim.LBFGS(
         [fit.free], max_iter=_ITERATIONS, line_search_fn="strong_wolfe",
         tolerance_grad=1e-5, tolerance_change=1e-9,
@@ -167,6 +185,7 @@ class _Parts:
     weights: Tensor
     signal: Tensor
     loadings: Tensor
+    across: Tensor
 
     @property
     def agreement(self) -> Tensor:
@@ -178,32 +197,49 @@ class _Fit:
     """The parameters of a fit, free of bounds, and how likely they are."""
 
     def __init__(
-        self, seen: Tensor, modality_of: Tensor, num_clips: int, shared: Float[np.ndarray, "M"]
+        self,
+        seen: Tensor,
+        modality_of: Tensor,
+        num_clips: int,
+        shared: Float[np.ndarray, "M"],
+        is_half: Tensor,
     ) -> None:
         self.seen, self.modality_of, self.num_clips = seen, modality_of, num_clips
         self.number = number = len(shared)
         self.below = torch.tril_indices(number, number, -1)
         self.shared = torch.from_numpy(np.asarray(shared, dtype=np.float64))[modality_of]
         same = modality_of.unsqueeze(1) == modality_of
-        self.pairs = same & ~torch.eye(len(modality_of), dtype=torch.bool)
+        same &= ~torch.eye(len(modality_of), dtype=torch.bool)
+        self.pairs = same & is_half & is_half.unsqueeze(1)
+        self.mixed = same & (is_half != is_half.unsqueeze(1))
+        is_joint = bool(self.mixed.any()) or not bool(is_half.any())
+        self.signal = _SIGNAL_JOINT if is_joint else _SIGNAL
         start = torch.atanh(1.1 * seen[0, 1:].clamp(0.1, 0.8))
         pairs, weights, signal = torch.zeros(self.below.shape[1]), torch.zeros(number), 2.0
-        self.free = torch.cat([pairs, weights, torch.tensor([signal]), start]).double()
+        across = torch.full((number if bool(self.mixed.any()) else 0,), _ACROSS[0])
+        self.free = torch.cat([pairs, weights, torch.tensor([signal]), start, across]).double()
         self.free.requires_grad_()
 
     def parts(self) -> _Parts:
         num_pairs, number = self.below.shape[1], self.number
         sizes = [num_pairs, number, 1, len(self.modality_of)]
-        pairs, weights, signal, loadings = torch.split(self.free, sizes)
+        sizes.append(len(self.free) - sum(sizes))
+        pairs, weights, signal, loadings, across = torch.split(self.free, sizes)
         rows = torch.eye(number, dtype=torch.float64).index_put(tuple(self.below), pairs)
         rows = rows / rows.norm(dim=1, keepdim=True)
-        return _Parts(rows @ rows.T, weights.softmax(dim=0), signal[0].sigmoid(), loadings.tanh())
+        return _Parts(
+            rows @ rows.T, weights.softmax(dim=0), signal[0].sigmoid(), loadings.tanh(), across
+        )
 
     def log_likelihood(self) -> Tensor:
         """Return that of normal values with these correlations, up to a constant."""
         parts, of = self.parts(), self.modality_of
         errors = (1 - parts.loadings**2).clamp(min=_JITTER)
-        common = self.pairs * self.shared * (errors.unsqueeze(1) * errors).sqrt()
+        common = self.pairs * self.shared
+        if len(parts.across):
+            within = ((1 + self.shared) / 2).sqrt()  # no larger, with two halves of one modality
+            common = common + self.mixed * within * parts.across.tanh()[of]
+        common = common * (errors.unsqueeze(1) * errors).sqrt()
         scores = parts.loadings.unsqueeze(1) * parts.loadings * parts.correlations[of][:, of]
         scores = scores * (1 - torch.eye(len(of))) + torch.eye(len(of)) + common
         first = torch.cat([torch.ones(1), parts.loadings * parts.agreement[of]])
@@ -219,9 +255,10 @@ class _Fit:
         prior: Tensor = (
             -0.5 * ((pairs - mean) / deviation).square().sum()
             - 0.5 * (logits / _WEIGHT).square().sum()
-            + _SIGNAL[0] * parts.signal.log()
-            + _SIGNAL[1] * torch.log1p(-parts.signal)
+            + self.signal[0] * parts.signal.log()
+            + self.signal[1] * torch.log1p(-parts.signal)
             + torch.log1p(-(parts.loadings**2) + 1e-9).sum()
+            - 0.5 * ((parts.across - _ACROSS[0]) / _ACROSS[1]).square().sum()
         )
         return prior
 

@@ -124,6 +124,7 @@ def _fits(evidence: Evidence, dataset: ClipDataset, aims: Aims) -> bool:
 def _to_tensors(evidence: Evidence) -> dict[str, torch.Tensor]:
     tensors = {f"scores/{m}": s for m, s in evidence.scores.items()}
     tensors |= {f"halves/{m}": s for m, s in evidence.halves.items()}
+    tensors |= {f"alone/{m}": s for m, s in evidence.alone.items()}
     tensors["weights"] = _join(evidence.weights)
     tensors["overlap"] = _join(evidence.overlap)
     for name, own in evidence.targets.items():
@@ -145,6 +146,7 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Evidence:
         weights=_split(tensors["weights"], scores),
         halves=halves,
         overlap=_split(tensors["overlap"], halves),
+        alone=_read_each(tensors, "alone/"),
         targets={
             name: TargetEvidence(values=own, weights=_split(tensors[f"weights/{name}"], own))
             for name, own in values.items()

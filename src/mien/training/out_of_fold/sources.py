@@ -97,11 +97,11 @@ def late_error(plan: FoldPlan, on_step: OnStep | None) -> float:
 
 
 def join_sources(late: Evidence, ridge: Evidence) -> Evidence:
-    """Return the scores of late-fusion models, with the halves of the ridge regressions.
+    """Return the scores of late-fusion models, with all that the ridge regressions give.
 
-    Halves show how the annotation and the modalities hang together, whatever makes the scores.
+    These know of no other modality, and no annotation comes back to them by a detour.
     """
-    return replace(late, halves=ridge.halves, overlap=ridge.overlap)
+    return replace(late, halves=ridge.halves, overlap=ridge.overlap, alone=ridge.scores)
 
 
 def _annotations(dataset: ClipDataset) -> Float[np.ndarray, "N"]:
