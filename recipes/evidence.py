@@ -1,15 +1,17 @@
-"""Measure the evidence of ``latent``: what of a clip's own annotation reaches it, and ``rest``.
+"""Measure evidence: what of a clip's own annotation reaches it, ``rest``, and labels made of it.
 
     python recipes/evidence.py detour --epochs 20
     python recipes/evidence.py rest 1 2 4 --planted disagreement=0.6
     python recipes/evidence.py rest 1 2 --store stores/cremad --set text_encoder.input=none
+    python recipes/evidence.py labels ridge auto --planted num_clips=560 --seed 1111
 
 ``detour``: noise is added to the annotations of train, and the same noise is taken away from them
 in a second run. Half the difference of a clip's evidence, over the noise of the clip, is a slope:
 the share of its own annotation that comes back to it. Beside it stands the mean absolute error on
 train clips, each asked of the model that has not seen it, and on valid, of which no label taught
 any model. ``rest``: labels with each value of ``labels.rest``, while the models learn and in the
-labels, against the truth; beside them labels with ``rest`` on evidence of ``rest`` 1.
+labels, against the truth; beside them labels with ``rest`` on evidence of ``rest`` 1. ``labels``:
+labels of each generator from the same evidence, of each source that is named, against the truth.
 
 Without ``--store`` the corpus is planted (synthetic). Nothing is taken from the cache but states.
 """
@@ -17,10 +19,11 @@ Without ``--store`` the corpus is planted (synthetic). Nothing is taken from the
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -32,12 +35,14 @@ from mien.data.store import Store, open_store
 from mien.data.store_writer import write_store
 from mien.evaluation.scoring import predict
 from mien.labels.generator import Evidence
+from mien.labels.label_settings import EvidenceSource
 from mien.labels.latent import latent_labels
+from mien.labels.posterior import PosteriorConfig, posterior_labels
 from mien.reports.text import markdown_table
 from mien.training.out_of_fold import DECAY, EvidenceEpoch, cross_fit, evidence_by_epoch
 from mien.training.preparation import Prepared, prepare
 from mien.training.settings import ExperimentConfig, read_config
-from mien.types import Task
+from mien.types import Modality, Task
 
 NOISE = 0.5  # standard deviation of what is added to annotations, on the scale of the corpus
 
@@ -116,12 +121,41 @@ def _gather(prepared: Prepared, config: ExperimentConfig, seed: int, rest: float
     return cross_fit(prepared, config.model_copy(update={"labels": labels}), seed=seed)
 
 
+def measure_labels(
+    prepared: Prepared, config: ExperimentConfig, seed: int, sources: Sequence[str]
+) -> list[list[str]]:
+    """Return a row per source and generator: correlations and mean absolute error of labels."""
+    annotated, rows = prepared.datasets["train"].labels[Task.FUSION], []
+    for source in sources:
+        values = {"generator": "posterior", "evidence": source}
+        labels = PosteriorConfig.model_validate(values)
+        evidence = cross_fit(prepared, config.model_copy(update={"labels": labels}), seed=seed)
+        made = {
+            "copy": dict.fromkeys(evidence.scores, annotated),
+            "oof": evidence.scores,
+            "mean": {m: (scores + annotated) / 2 for m, scores in evidence.scores.items()},
+            "latent": latent_labels(evidence, annotated, rest=1.0),
+            "posterior": posterior_labels(
+                evidence, annotated, neutral=sum(prepared.scale) / 2
+            ).labels,
+        }
+        for name, own in made.items():
+            rows.append([source, name, *_compare(prepared, own)])
+    return rows
+
+
 def _correlations(prepared: Prepared, evidence: Evidence, rest: float) -> list[str]:
-    """Return, per modality, the correlation over all clips and over the contradicting ones."""
+    """Return the same as ``_compare``, of labels of ``latent``."""
+    annotated = prepared.datasets["train"].labels[Task.FUSION]
+    return _compare(prepared, latent_labels(evidence, annotated, rest=rest))
+
+
+def _compare(prepared: Prepared, made: Mapping[Modality, torch.Tensor]) -> list[str]:
+    """Return, per modality, correlations over all clips and contradicting ones, and the error."""
     train = prepared.datasets["train"]
     annotated = train.labels[Task.FUSION]
     cells = []
-    for modality, labels in latent_labels(evidence, annotated, rest=rest).items():
+    for modality, labels in made.items():
         truth = train.labels.get(Task(modality))
         if truth is None:
             continue
@@ -129,7 +163,10 @@ def _correlations(prepared: Prepared, evidence: Evidence, rest: float) -> list[s
         known = (lengths > 0) & ~truth.isnan()
         cut = prepared.scale.clip(labels)
         over = [known, known & (truth * annotated < 0)]
-        cells.append(" / ".join(f"{_correlate(cut[one], truth[one]):.3f}" for one in over))
+        error = float((cut - truth)[known].abs().mean())
+        cells.append(
+            " / ".join(f"{_correlate(cut[one], truth[one]):.3f}" for one in over) + f", {error:.3f}"
+        )
     return cells
 
 
@@ -153,7 +190,11 @@ def _run(arguments: argparse.Namespace, folder: Path) -> list[list[str]]:
         header = ["epoch", "text", "audio", "video", "fusion", "train", "valid", "gap"]
         return [header, *measure_detour(prepared, config, arguments.seed, arguments.epochs)]
     names = [m for m in prepared.sizes if Task(m) in prepared.datasets["train"].labels]
-    header = ["rest", "rest of the evidence", *(f"{n}, all / contradicting" for n in names)]
+    columns = [f"{n}, all / contradicting, error" for n in names]
+    if arguments.what == "labels":
+        rows = measure_labels(prepared, config, arguments.seed, arguments.sources)
+        return [["evidence", "labels", *columns], *rows]
+    header = ["rest", "rest of the evidence", *columns]
     return [header, *measure_rest(prepared, config, arguments.seed, arguments.values)]
 
 
@@ -163,6 +204,9 @@ def main() -> None:
     what = parser.add_subparsers(dest="what", required=True)
     what.add_parser("detour").add_argument("--epochs", type=int, default=20)
     what.add_parser("rest").add_argument("values", type=float, nargs="+")
+    what.add_parser("labels").add_argument(
+        "sources", nargs="+", choices=get_args(EvidenceSource), metavar="SOURCE"
+    )
     for one in what.choices.values():
         one.add_argument("--store", help="instead of a planted corpus")
         one.add_argument("--planted", action="append", default=[], help="setting of mien planted")
