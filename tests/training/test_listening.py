@@ -13,7 +13,7 @@ from mien.errors import (
     TrainingError,
 )
 from mien.training.experiment import train
-from mien.training.listening import EpochRecord, RunListener, complete
+from mien.training.listening import EpochRecord, RunListener, join_listeners
 from mien.training.settings import TrainConfig
 
 TOKENS = {"input": "transcript", "name": "e5-small"}
@@ -103,7 +103,7 @@ def test_a_listener_is_notified_of_everything_in_order(tiny_store, tmp_path):
     out = tmp_path / "r"
     train(config, tiny_store, out, listener=events)
     seed = ["on_seed", "on_step", "on_epoch", "on_stage", "on_seed_end"]
-    assert events.names() == ["on_begin", "on_stage", *seed, *seed, "on_stage"]
+    assert events.names() == ["on_begin", "on_stage", *seed, *seed, "on_stage", "on_end"]
     _, plan = events.events[0]
     assert (plan.folder, plan.store, plan.config) == (out, tiny_store.path, config)
     assert (plan.seeds, plan.ended, plan.device, plan.text_encoder) == ((1, 2), (), "cpu", None)
@@ -140,7 +140,7 @@ def test_of_a_listener_of_another_class_the_methods_that_it_has_are_called():
 
     mine, config = OnlyEpochs(), TrainConfig()
     record = EpochRecord(epoch=1, losses={}, valid={}, clipped=0.0, is_best=True, seconds=1.0)
-    for listener in (complete(mine), complete(None)):
+    for listener in (join_listeners(mine), join_listeners(None)):
         listener.on_stage("loading the data")
         listener.on_seed(1, 1, 1)
         listener.on_step(1, 2, 3)

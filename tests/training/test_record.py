@@ -122,7 +122,7 @@ def test_a_run_keeps_its_settings_with_every_default_and_can_be_given_back(finis
 def test_a_finished_seed_leaves_what_is_promised(finished):
     names = {p.name for p in (finished / "seed-1").iterdir()}
     assert names == {
-        "best.safetensors", "epochs.jsonl", "examples.json", "labels", "metrics.json",
+        "best.safetensors", "epochs.csv", "epochs.jsonl", "examples.json", "labels", "metrics.json",
         "predictions-test.csv", "predictions-valid.csv", "train.json",
     }  # fmt: skip
     environment = json.loads((finished / "environment.json").read_text())

@@ -82,6 +82,10 @@ def train(
         Literal["local", "dask", "ray"], typer.Option(help="Where seeds are trained.")
     ] = "local",
     address: AddressOption = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(metavar="tensorboard|mlflow", help="Log for this program too; repeatable."),
+    ] = None,
     *,
     folds: Annotated[
         Path | None,
@@ -115,14 +119,20 @@ def train(
     from mien.training.cross_validation.fold_training import train_folds
     from mien.training.data_parallel.ranks import launched_number
     from mien.training.experiment import train as run_training
+    from mien.training.listening import join_listeners
+    from mien.training.run_logs import open_log
 
+    logs = [open_log(name) for name in dict.fromkeys(log or ())]
     is_first = launched_number() == 0
     with (
         stoppable(lambda: "the same command goes on with --resume"),
         contextlib.nullcontext() if is_first else _silent(),
         resumable(),
+        contextlib.ExitStack() as open_logs,
         TrainingProgress(Path(config).stem, read_recipe(config)) as progress,
     ):
+        for each in logs:
+            open_logs.enter_context(each)
         begin = (
             partial(train_folds, chosen, opened)
             if isinstance(opened, Path)
@@ -136,7 +146,7 @@ def train(
             jobs=jobs,
             backend=backend,
             address=address,
-            listener=progress,
+            listener=join_listeners(progress, *logs),
         )
         if is_first:
             progress.on_stage("writing the report")

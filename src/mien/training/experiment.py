@@ -14,7 +14,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.models.eight_bits import round_text_encoder
 from mien.processes.clusters import Backend, read_cluster
-from mien.training.listening import TrainingListener, complete
+from mien.training.listening import TrainingListener, join_listeners
 from mien.training.loading import BaselineUse, dataset_of, load_trained, reads_speakers
 from mien.training.optimizer import find_ranks
 from mien.training.preparation import require_labels
@@ -100,7 +100,7 @@ def train(
         resume=resume,
     )
     cluster, ranks = read_cluster(backend, address), find_ranks(config.train)
-    notified = complete(listener if ranks.is_first else None)
+    notified = join_listeners(listener if ranks.is_first else None)
     (plan,) = plan_jobs([plan_run(request, ranks)], jobs, cluster, ranks)
     threads = count_threads(config.train, jobs, cluster)
     begun = begin_run(request, plan, threads=threads, listener=notified, ranks=ranks)

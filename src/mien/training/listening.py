@@ -1,14 +1,14 @@
 """What a run reports while it goes on, and to whom: the methods of a listener."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from mien.training.settings import ExperimentConfig, TrainConfig
 from mien.types import Split, Target
 
-__all__ = ["EpochRecord", "RunListener", "RunPlan", "TrainingListener", "complete"]
+__all__ = ["EpochRecord", "RunListener", "RunPlan", "TrainingListener", "join_listeners"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,9 @@ class EpochRecord:
         clipped: Share of proposed labels that left the scale and were cut.
         is_best: Whether it is the best epoch so far.
         seconds: Time it took.
+        learning_rates: Rate of each group of parameters in the last step of the epoch; where the
+            layers of a text encoder have rates of their own, the highest. None are known of a model
+            that is fitted at once, and of epochs that earlier versions trained.
     """
 
     epoch: int
@@ -30,10 +33,11 @@ class EpochRecord:
     clipped: float
     is_best: bool
     seconds: float
+    learning_rates: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, for ``epochs.jsonl``."""
-        return {field: getattr(self, field) for field in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,14 +134,31 @@ class RunListener:
     def on_seed_end(self, seed: int, number: int, total: int) -> None:
         """Note that a seed is trained and evaluated, or diverged; the arguments of ``on_seed``."""
 
+    def on_end(self, folder: Path) -> None:
+        """Note that a run has ended, and that what its seeds gave together is in its folder.
 
-class _Completed(RunListener):
-    def __init__(self, listener: object) -> None:
+        Of a run over folds that is so once for each fold, and then for all folds together.
+        """
+
+
+class _Joined(RunListener):
+    def __init__(self, listeners: Sequence[object]) -> None:
         for name in dir(RunListener):
-            if name.startswith("on_") and callable(method := getattr(listener, name, None)):
-                setattr(self, name, method)
+            if name.startswith("on_"):
+                methods = [getattr(listener, name, None) for listener in listeners]
+                called = [method for method in methods if callable(method)]
+                if called:
+                    setattr(self, name, called[0] if len(called) == 1 else _call_in_turn(called))
 
 
-def complete(listener: object | None) -> RunListener:
-    """Return a listener that has every method: those of ``listener``, and others do nothing."""
-    return _Completed(listener)
+def _call_in_turn(methods: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    def call(*given: object, **named: object) -> None:
+        for method in methods:
+            method(*given, **named)
+
+    return call
+
+
+def join_listeners(*listeners: object) -> RunListener:
+    """Return a listener that has every method, and calls those that ``listeners`` have in turn."""
+    return _Joined(listeners)

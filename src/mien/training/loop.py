@@ -171,6 +171,14 @@ class Stepper:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 
+    def present_rates(self) -> dict[str, float]:
+        """Return the learning rate of each group; of layers with their own, the highest."""
+        rates: dict[str, float] = {}
+        for group in self.optimizer.param_groups:
+            name = str(group["name"]).removesuffix("-bare")
+            rates[name] = max(rates.get(name, 0.0), float(group["lr"]))
+        return rates
+
     def _feed(self, parts: Iterable[Int[np.ndarray, "_"]]) -> Iterator[StepBatch]:
         """Yield the batches of an epoch; for a GPU, the next is read while it computes the last."""
         if self.accelerator.device.type == "cuda":

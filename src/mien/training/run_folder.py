@@ -8,7 +8,8 @@ RUN/
     report.md  figures/       what people read
     train.log                 the lines that mien train printed
     seed-1111/
-        epochs.jsonl          one line per epoch: losses, validation metrics
+        epochs.jsonl          one line per epoch: losses, validation metrics, learning rates
+        epochs.csv            the same as a table, for spreadsheets
         best.safetensors      the best epoch on validation: weights, label bank, settings
         last.safetensors      what the next epoch depends on; removed when the seed has ended
         labels/epoch-001.npy  what each unimodal task was trained on in that epoch, (M, N)
@@ -114,7 +115,10 @@ class SeedFolder:
         return _read_metrics(self.path / "metrics.json", seed_metrics_from_json)
 
     def epochs(self) -> list[dict[str, Any]]:
-        """Read ``epochs.jsonl``: epoch, losses, valid, clipped, is_best, seconds."""
+        """Read ``epochs.jsonl``: epoch, losses, valid, clipped, is_best, seconds, learning_rates.
+
+        Earlier versions wrote no learning rates.
+        """
         path = self.path / "epochs.jsonl"
         lines = read_limited(path, CheckpointError, most=_LARGEST).splitlines()
         return [

@@ -35,6 +35,7 @@ from mien.training.listening import EpochRecord, TrainingListener
 from mien.training.loop import Stepper, mix_seeds
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import WeightAverage
+from mien.training.run_logs.epoch_table import write_epoch_table
 from mien.training.settings import TrainConfig
 from mien.training.targets.validation import (
     choose_monitor,
@@ -60,10 +61,10 @@ class Trainer(Stepper):
     """Train one model with one seed, epoch by epoch, in a folder from which it can go on.
 
     The folder holds ``best.safetensors`` (the best epoch on validation), ``last.safetensors`` (all
-    that the next epoch depends on), ``epochs.jsonl`` and ``labels/epoch-NNN.npy`` (what the
-    unimodal tasks were trained on, ``(M, N)``). ``last`` is written after everything else of its
-    epoch: whatever is killed when, the next start finds a whole epoch. The randomness of an epoch
-    is made from the seed and its number alone.
+    that the next epoch depends on), ``epochs.jsonl``, the same as a table in ``epochs.csv``, and
+    ``labels/epoch-NNN.npy`` (what the unimodal tasks were trained on, ``(M, N)``). ``last`` is
+    written after everything else of its epoch: whatever is killed when, the next start finds a
+    whole epoch. The randomness of an epoch is made from the seed and its number alone.
 
     Args:
         model: The model, with its initial weights.
@@ -142,6 +143,7 @@ class Trainer(Stepper):
             clipped=self.objective.pop_clipped_share(),
             is_best=self._is_best(valid),
             seconds=time.perf_counter() - start,
+            learning_rates=self.present_rates(),
         )
 
     def _update(self) -> None:
@@ -231,6 +233,7 @@ class Trainer(Stepper):
             write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", stacked)
         lines = "".join(json.dumps(r.to_json()) + "\n" for r in self.history)
         write_text(self.folder / "epochs.jsonl", lines)
+        write_epoch_table(self.folder / "epochs.csv", self.history)
         header = {**self.header, "history": [r.to_json() for r in self.history]}
         tensors = {**join_states(modules), **_optimizer_tensors(self.optimizer)}
         if self.average is not None:

@@ -153,6 +153,7 @@ COMMANDS = (
             'mien train tam_ulag-planted --store stores/planted',
             'mien train tam_ulag-mosi-ours --store stores/mosi --seeds 1111-1115 --jobs 5',
             'mien train tam_ulag-mosi-ours --set labels.generator=ulag --out runs/ulag',
+            'mien train tam_ulag-planted --log tensorboard',
         ),
     ),
     Command(

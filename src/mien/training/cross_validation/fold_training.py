@@ -12,7 +12,7 @@ from mien.processes.clusters import Backend, Cluster, read_cluster
 from mien.training.cross_validation.fold_data import FoldStore, open_folds
 from mien.training.cross_validation.pooled_results import pool_folds
 from mien.training.data_parallel.ranks import Ranks
-from mien.training.listening import RunListener, RunPlan, TrainingListener, complete
+from mien.training.listening import RunListener, RunPlan, TrainingListener, join_listeners
 from mien.training.optimizer import find_ranks
 from mien.training.record import check_folder, open_folder
 from mien.training.run_folder import RunFolder, SeedFolder
@@ -71,7 +71,7 @@ def train_folds(
     """
     config, out, opened = read_config(config), Path(out), open_folds(folds)
     cluster, ranks = read_cluster(backend, address), find_ranks(config.train)
-    notified = complete(listener if ranks.is_first else None)
+    notified = join_listeners(listener if ranks.is_first else None)
     excluded = videos_of(exclude)
     ranks.decide(lambda: _check_begun(out, config, opened, resume=resume))
     requests = [
@@ -95,7 +95,9 @@ def train_folds(
     else:
         steps.train_in_turn()
     notified.on_stage("pooling the folds")
-    return ranks.decide(lambda: pool_folds(out, opened))
+    pooled = ranks.decide(lambda: pool_folds(out, opened))
+    notified.on_end(out)
+    return pooled
 
 
 class _FoldSteps:

@@ -236,6 +236,7 @@ def end_run(begun: BegunRun, ended: Iterable[int], listener: RunListener, ranks:
     listener.on_stage("computing intervals over clips")
     meta, family = begun.request.store.meta, begun.prepared.family
     ranks.decide(lambda: summarise_run(run, family, meta.name, is_synthetic=meta.is_synthetic))
+    listener.on_end(run.path)
 
 
 def _warn_of_failure(seed: SeedFolder) -> None:
