@@ -1,12 +1,16 @@
 import pytest
 from helpers import make_config, write_tiny_store
+from targeted import EMOTION, VALENCE, make_targeted
 
 from mien.cli import main
 from mien.data.store import open_store
+from mien.data.store_writer import write_store
 from mien.errors import ConfigError
 from mien.studies.ablation import default_variants, plan_ablation
+from mien.studies.results.results_file import read_results
 from mien.studies.study import run_study
-from mien.types import Modality
+from mien.training.run_folder import RunFolder
+from mien.types import Modality, Task
 
 
 def labels_of(study):
@@ -82,3 +86,58 @@ def test_an_ablation_is_a_study_with_costs_and_corrected_p(tmp_path, tiny_store,
             for name in ("fusion concat", "without text")]  # fmt: skip
     smaller = min(less)
     assert f"| {min(2 * smaller, 1):.3g} |" in page
+
+
+@pytest.fixture(scope="module")
+def emotional(tmp_path_factory):
+    """A store of clips of which some have sentiment, classes and a valence; do not alter."""
+    material = make_targeted((EMOTION, VALENCE), sentiment=0.8)
+    return write_store(material, tmp_path_factory.mktemp("stores") / "emotional")
+
+
+def test_what_is_learned_together_is_left_out_in_turn(emotional):
+    base = make_config(labels={"generator": "copy"})
+    configs = plan_ablation(base, emotional).corpora[0].configs
+    assert list(configs)[-4:-1] == ["without emotion", "without valence", "without sentiment"]
+    assert configs["without emotion"].targets.use == ("valence",)
+    assert configs["without valence"].targets.use == ("emotion",)
+    assert not configs["without sentiment"].targets.with_sentiment
+    lone = make_config(labels={"generator": "copy"}, targets={"use": []})
+    assert not any(
+        "sentiment" in name for name in plan_ablation(lone, emotional).corpora[0].configs
+    )
+
+
+def test_targets_have_tables_on_the_clips_that_all_variants_predict(
+    emotional, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
+    monkeypatch.setattr("mien.studies.figures.draw_corpus", lambda *_: [])
+    base = make_config(labels={"generator": "copy"}, train={"epochs": 1, "seeds": [1]})
+    only = ["without valence", "without sentiment"]
+    report = run_study(plan_ablation(base, emotional, only=only), tmp_path / "out", command="it")
+    assert report.unfinished == []
+    results = report.results.corpora["tiny"]
+    own = results.targets["emotion"].splits["test"]
+    assert list(own.metrics) == ["accuracy", "uar", "f1_weighted", "f1_macro", "log_loss"]
+    assert list(own.metrics["uar"]) == ["base", *only]
+    assert list(results.targets["valence"].splits["test"].metrics["ccc"]) == ["base", only[1]]
+    assert list(results.scores.splits["test"]["fusion"].metrics["mae"]) == ["base", only[0]]
+    assert own.num_clips == len(annotated(emotional, "emotion"))
+    base_run = next(iter(results.variants["base"].runs.values())).run
+    of_run = RunFolder(tmp_path / "cache" / "runs" / base_run).results().targets["test"]
+    assert own.metrics["accuracy"]["base"].mean == of_run["emotion"]["fusion"]["accuracy"].mean
+    page = report.page.read_text()
+    assert "### emotion on test" in page
+    assert "| without sentiment | 1 |" in page
+    assert "uar (UA) %, p" in page
+    assert "- `ccc`: " in page
+    assert read_results(tmp_path / "out") == report.results
+
+
+def annotated(store, target):
+    """The clips of test that are annotated for a target."""
+    return [
+        c for c in store.clips if c.split == "test" and Task.FUSION in c.targets.get(target, {})
+    ]

@@ -26,6 +26,7 @@ from mien.models import MODELS
 from mien.models.model_settings import MultitaskConfig, TamUlagConfig
 from mien.studies.plan import Study, StudyConfig, StudyCorpus, VariantConfig
 from mien.training.settings import ExperimentConfig, read_config
+from mien.training.targets.aims import find_aims
 from mien.types import Modality, Task
 
 __all__ = ["AblationConfig", "default_variants", "plan_ablation"]
@@ -123,7 +124,7 @@ def default_variants(base: ExperimentConfig, store: Store) -> tuple[VariantConfi
     Of TAM-ULAG: attentions, fusions, label generators (``human`` where modalities are annotated),
     each unimodal task off, each modality off, and ``released``, the defects of the authors'
     program. Of other models with unimodal tasks: labels, tasks and modalities; of all others:
-    modalities.
+    modalities. Where targets are learned, each of them, and sentiment, left out.
     """
     modalities = list(_modalities(base, store))
     rows: list[tuple[str, tuple[str, ...]]] = []
@@ -137,6 +138,7 @@ def default_variants(base: ExperimentConfig, store: Store) -> tuple[VariantConfi
         rows += [(f"no task of {m}", (f"train.loss.{m}=0",)) for m in modalities]
     if len(modalities) > 1:
         rows += [(f"without {m}", (_OFF[m],)) for m in modalities]
+    rows += _rows_of_aims(base, store)
     if isinstance(base.model, TamUlagConfig):
         rows.append(("released", _RELEASED))
     variants = [VariantConfig(name=name, set=changes) for name, changes in rows]
@@ -147,6 +149,18 @@ def default_variants(base: ExperimentConfig, store: Store) -> tuple[VariantConfi
             "--variants FILE.toml"
         )
     return distinct
+
+
+def _rows_of_aims(base: ExperimentConfig, store: Store) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each of the things that are learned together left out: targets and sentiment."""
+    aims = find_aims(store, base.targets)
+    names = [target.name for target in aims.targets]
+    if len(names) + aims.has_sentiment < 2:
+        return
+    for name in names:
+        yield f"without {name}", (f"targets.use={[other for other in names if other != name]}",)
+    if aims.has_sentiment:
+        yield "without sentiment", ("targets.with_sentiment=false",)
 
 
 def _modalities(config: ExperimentConfig, store: Store) -> Iterator[Modality]:

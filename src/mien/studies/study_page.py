@@ -7,6 +7,7 @@ from mien.evaluation.intervals import FEW_UNITS
 from mien.evaluation.label_agreement import PARTS
 from mien.evaluation.significance import SourceResults
 from mien.reports.finished_run import Picture
+from mien.reports.target_results.shown_metrics import describe_shown
 from mien.reports.text import (
     describe_metrics,
     format_interval,
@@ -15,7 +16,7 @@ from mien.reports.text import (
     name_corpus,
 )
 from mien.studies.results.values import CorpusResults, StudyResults, SweepResults
-from mien.studies.tables import attention_tables, label_tables, score_tables
+from mien.studies.tables import attention_tables, label_tables, score_tables, target_tables
 from mien.types import Modality, Task
 
 __all__ = ["write_page"]
@@ -69,13 +70,14 @@ def write_page(
 def _describe_families(results: StudyResults) -> Iterator[str]:
     """Yield how the metrics count, once for each family that a table has."""
     scores = [c.scores for c in results.corpora.values() if c.sweep is None and c.scores]
-    families = dict.fromkeys(each.family for each in scores)
-    if families:
+    families = dict.fromkeys(each.family for each in scores if any(each.splits.values()))
+    kinds = dict.fromkeys(
+        target.kind for c in results.corpora.values() for target in (c.targets or {}).values()
+    )
+    if families or kinds:
         yield "## Metrics"
-    for family in families:
-        yield "\n".join(
-            "- `{}`: {}".format(*line.split(": ", 1)) for line in describe_metrics(family)
-        )
+    for lines in [*map(describe_metrics, families), *map(describe_shown, kinds)]:
+        yield "\n".join("- `{}`: {}".format(*line.split(": ", 1)) for line in lines)
 
 
 def _picture(picture: Picture) -> str:
@@ -119,6 +121,7 @@ def _corpus_section(name: str, corpus: CorpusResults, results: StudyResults) -> 
     yield from _troubles(corpus)
     yield from label_tables(name, corpus, results)
     yield from score_tables(name, corpus, results)
+    yield from target_tables(name, corpus, results)
     yield from attention_tables(name, corpus, results)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from mien.evaluation.label_agreement import AGREEMENT, COPY, PARTS
-from mien.evaluation.metrics import METRICS
+from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.significance import MetricResults, SourceResults, holm
 from mien.reports.label_tables import (
     MODALITY,
@@ -16,6 +16,7 @@ from mien.reports.label_tables import (
     spread_column,
 )
 from mien.reports.metric_cells import difference_cell, interval_cell, mean_cell
+from mien.reports.target_results.shown_metrics import label_shown, shown_metrics
 from mien.reports.text import (
     UNDEFINED,
     format_value,
@@ -35,6 +36,7 @@ __all__ = [
     "count_seeds",
     "label_tables",
     "score_tables",
+    "target_tables",
 ]
 
 
@@ -195,14 +197,8 @@ def score_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Itera
         rows.append(cells)
     yield markdown_table(heading, rows)
     yield caption(name, corpus, study, count_clips(fusion, split))
-    yield _score_differences(fusion, family, study.against)
-    if len(fusion.metrics["mae"]) > 1:
-        yield (
-            f"Every variant against {study.baseline}: seconds of an epoch as it ran, which depend "
-            "on what else the machine did; p values by Student's t, corrected by Holm across the "
-            "variants of a metric:"
-        )
-        yield _corrected_table(fusion, corpus, family, study.baseline)
+    named = {key: label_metric(key, family) for key in fusion.metrics}
+    yield from _comparison_tables(fusion, METRICS[family], ("mae", "corr"), named, corpus, study)
     tasks = {t: results for t, results in corpus.scores.splits[split].items() if t != Task.FUSION}
     if tasks:
         yield f"Unimodal tasks on {split}, against the known labels of the modality:"
@@ -211,14 +207,65 @@ def score_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Itera
         yield caption(name, corpus, study, clips)
 
 
-def _score_differences(fusion: MetricResults, family: str, against: Sequence[str]) -> str:
-    """Return the intervals of the multimodal task, and its differences to others."""
-    others = [name for name in against if name in fusion.metrics["mae"]]
-    heading = ["", "mae, 95 %", "corr, 95 %"]
-    heading += [f"{key} minus {other}" for other in others for key in ("mae", "corr")]
+def target_tables(name: str, corpus: CorpusResults, study: StudyResults) -> Iterator[str]:
+    """Yield the heading, tables and sentences about each target of one corpus."""
+    for target, results in (corpus.targets or {}).items():
+        split = next((each for each in REPORTED_SPLITS if each in results.splits), None)
+        if split is None:
+            continue
+        measured, metrics = results.splits[split], shown_metrics(results.kind)
+        named = {key: label_shown(key, results.kind) for key in measured.metrics}
+        main, *_, chosen = metrics
+        chosen = chosen if chosen == "log_loss" else main
+        valid = results.splits["valid"].metrics[chosen] if "valid" in results.splits else {}
+        yield f"### {target} on {split}"
+        heading = ["", "seeds", "parameters", f"valid {named[chosen]}", *named.values()]
+        rows = []
+        for source, result in measured.metrics[main].items():
+            cells = [source, count_seeds(result, corpus, source)]
+            cells.append(str(corpus.variants[source].num_parameters))
+            cells.append(
+                mean_cell(valid[source], metrics[chosen]) if source in valid else UNDEFINED
+            )
+            cells += [mean_cell(measured.metrics[key][source], metrics[key]) for key in named]
+            rows.append(cells)
+        yield markdown_table(heading, rows)
+        yield caption(name, corpus, study, count_clips(measured, split))
+        yield from _comparison_tables(measured, metrics, tuple(named)[:2], named, corpus, study)
+
+
+def _comparison_tables(
+    measured: MetricResults,
+    metrics: Mapping[str, Metric],
+    keys: Sequence[str],
+    named: Mapping[str, str],
+    corpus: CorpusResults,
+    study: StudyResults,
+) -> Iterator[str]:
+    """Yield how variants differ in the metrics ``keys``, what they cost, and all p values."""
+    yield _score_differences(measured, metrics, keys, study.against)
+    if len(measured.metrics[keys[0]]) > 1:
+        yield (
+            f"Every variant against {study.baseline}: seconds of an epoch as it ran, which depend "
+            "on what else the machine did; p values by Student's t, corrected by Holm across the "
+            "variants of a metric:"
+        )
+        yield _corrected_table(measured, corpus, named, study.baseline)
+
+
+def _score_differences(
+    measured: MetricResults,
+    metrics: Mapping[str, Metric],
+    keys: Sequence[str],
+    against: Sequence[str],
+) -> str:
+    """Return the intervals of each variant in some metrics, and its differences to others."""
+    others = [name for name in against if name in measured.metrics[keys[0]]]
+    heading = ["", *(f"{key}, 95 %" for key in keys)]
+    heading += [f"{key} minus {other}" for other in others for key in keys]
     rows = []
-    for source in fusion.metrics["mae"]:
-        results = [(fusion.metrics[key][source], METRICS[family][key]) for key in ("mae", "corr")]
+    for source in measured.metrics[keys[0]]:
+        results = [(measured.metrics[key][source], metrics[key]) for key in keys]
         cells = [source, *(interval_cell(result, metric) for result, metric in results)]
         for other in others:
             cells += [difference_cell(result, other, metric) for result, metric in results]
@@ -227,17 +274,17 @@ def _score_differences(fusion: MetricResults, family: str, against: Sequence[str
 
 
 def _corrected_table(
-    fusion: MetricResults, corpus: CorpusResults, family: str, baseline: str
+    measured: MetricResults, corpus: CorpusResults, named: Mapping[str, str], baseline: str
 ) -> str:
     """Return what every variant costs, and the corrected p values of its differences."""
     heading = ["", "parameters", "seconds an epoch"]
-    corrected = {key: _correct(sources, baseline) for key, sources in fusion.metrics.items()}
-    heading += [f"{label_metric(key, family)}, p" for key in fusion.metrics]
+    corrected = {key: _correct(sources, baseline) for key, sources in measured.metrics.items()}
+    heading += [f"{named[key]}, p" for key in measured.metrics]
     rows = []
-    for source in fusion.metrics["mae"]:
+    for source in next(iter(measured.metrics.values())):
         variant = corpus.variants[source]
         cells = [source, str(variant.num_parameters), format_value(variant.seconds_per_epoch)]
-        for key in fusion.metrics:
+        for key in measured.metrics:
             p_value = corrected[key].get(source)
             cells.append("" if p_value is None else f"{p_value:.3g}")
         rows.append(cells)

@@ -32,16 +32,18 @@ from mien.studies.results.label_values import (
     LabelTruthResults,
     LabelVariantResults,
 )
+from mien.studies.results.target_measures import evaluate_study_targets, shared_rows
 from mien.studies.results.values import (
     AttentionResults,
     CorpusResults,
     RunResults,
     ScoreResults,
+    TargetResults,
     VariantResults,
 )
 from mien.studies.runner import Outcome
 from mien.training.run_folder import SeedFolder, read_json
-from mien.types import REPORTED_SPLITS, SPLITS, Modality, Task, video_of
+from mien.types import REPORTED_SPLITS, SPLITS, Modality, Split, Task, video_of
 
 __all__ = ["evaluate_corpus"]
 
@@ -78,6 +80,7 @@ def evaluate_corpus(
         labels=_evaluate_labels(study, prepared, finished) if "labels" in measures else None,
         scores=_evaluate_scores(study, finished) if "scores" in measures else None,
         attention=_evaluate_attention(study, outcomes) if "attention" in measures else None,
+        targets=_evaluate_targets(study, finished) if "scores" in measures else None,
     )
 
 
@@ -193,17 +196,31 @@ def _evaluate_scores(study: Study, finished: Mapping[str, Sequence[SeedFolder]])
     """Return every metric of every task, and which variant is best on validation."""
     family = str(read_json(next(iter(finished.values()))[0].path.parent / "metrics.json")["family"])
     splits = {}
+    for split, predictions in _read_predictions(finished).items():
+        tasks = {str(task): _evaluate_task(study, predictions, task, family) for task in Task}
+        splits[str(split)] = {task: each for task, each in tasks.items() if each is not None}
+    return ScoreResults(family=family, splits=splits, best_on_valid=_best_on_valid(splits))
+
+
+def _read_predictions(
+    finished: Mapping[str, Sequence[SeedFolder]],
+) -> dict[Split, dict[str, list[Predictions]]]:
+    """Return what every variant predicts, by split."""
+    splits: dict[Split, dict[str, list[Predictions]]] = {}
     for split in REPORTED_SPLITS:
-        predictions = {}
         for name, seeds in finished.items():
             read = [seed.predictions(split) for seed in seeds]
             own = [each for each in read if each is not None]
             if own:
-                predictions[name] = own
-        if predictions:
-            tasks = {str(task): _evaluate_task(study, predictions, task, family) for task in Task}
-            splits[str(split)] = {task: each for task, each in tasks.items() if each is not None}
-    return ScoreResults(family=family, splits=splits, best_on_valid=_best_on_valid(splits))
+                splits.setdefault(split, {})[name] = own
+    return splits
+
+
+def _evaluate_targets(
+    study: Study, finished: Mapping[str, Sequence[SeedFolder]]
+) -> dict[str, TargetResults] | None:
+    """Return the metrics of everything that is predicted besides sentiment; None if nothing is."""
+    return evaluate_study_targets(_read_predictions(finished), study.against) or None
 
 
 def _evaluate_task(
@@ -213,19 +230,24 @@ def _evaluate_task(
     having = {name: each for name, each in predictions.items() if task in each[0].scores}
     if not having:
         return None
-    first = next(iter(having.values()))[0]
-    rows = evaluated_rows(first, task)
+    shared = shared_rows(having)
+    name, first = next((name, each[0]) for name, each in having.items())
+    at = shared[name]
+    rows = evaluated_rows(first, task)[at]
     if not rows.any():
         return None
-    scores = {n: np.stack([p.scores[task][rows] for p in each]) for n, each in having.items()}
-    clusters = clusters_of(np.array([video_of(name) for name in first.ids])[rows])
+    scores = {
+        name: np.stack([p.scores[task][shared[name]][rows] for p in each])
+        for name, each in having.items()
+    }
+    clusters = clusters_of(np.array([video_of(first.ids[row]) for row in at])[rows])
     return MetricResults(
         num_clips=int(rows.sum()),
         num_clusters=len(np.unique(clusters)),
         metrics={
             name: compare_sources(
                 scores,
-                first.targets[task][rows],
+                first.targets[task][at][rows],
                 METRICS[family][name],
                 clusters=clusters,
                 against=study.against,

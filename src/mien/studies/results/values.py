@@ -13,7 +13,7 @@ from pydantic import Field
 from mien.evaluation.significance import MetricResults, SourceResults
 from mien.files.json_values import Number, StrictValue
 from mien.studies.results.label_values import LabelResults
-from mien.types import Modality, Split, Task
+from mien.types import Modality, Split, TargetKind, Task
 
 __all__ = [
     "AttentionResults",
@@ -23,6 +23,7 @@ __all__ = [
     "StudyResults",
     "SweepPoint",
     "SweepResults",
+    "TargetResults",
     "VariantResults",
 ]
 
@@ -59,6 +60,19 @@ class ScoreResults(StrictValue):
     family: str
     splits: Annotated[Mapping[str, Mapping[str, MetricResults]], Field(alias="scores")]
     best_on_valid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetResults(StrictValue):
+    """What is predicted of a target, in the multimodal task.
+
+    Attributes:
+        kind: What its values are.
+        splits: Per split the metrics that tables show, of each variant that learns the target.
+    """
+
+    kind: TargetKind
+    splits: Mapping[str, MetricResults]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +144,7 @@ class CorpusResults(StrictValue):
         labels: Labels of train by modality; None if they were not measured, as for the next two.
         scores: Metrics of the tasks, its keys among the others.
         attention: Attention inside the known moments by split and modality.
+        targets: What is predicted besides sentiment, by its name; None where nothing is.
     """
 
     corpus: str
@@ -145,6 +160,7 @@ class CorpusResults(StrictValue):
     labels: Mapping[str, LabelResults] | None = None
     scores: ScoreResults | None = None
     attention: Mapping[str, Mapping[str, AttentionResults]] | None = None
+    targets: Mapping[str, TargetResults] | None = None
 
     def task(self, split: Split, task: Task) -> MetricResults | None:
         """Return the metrics of a task; None if it was not evaluated on the split."""
