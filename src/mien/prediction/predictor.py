@@ -18,11 +18,7 @@ from mien.files.reading import open_regular
 from mien.prediction.answering.answer_batches import BATCH, answer_batch, answer_utterances
 from mien.prediction.answering.companion import Companion, find_companion
 from mien.prediction.answering.described_answers import describe_answers
-from mien.prediction.answering.person_baseline import (
-    BaselineChoice,
-    PersonFinder,
-    read_choice,
-)
+from mien.prediction.answering.person_baseline import BaselineChoice, PersonFinder, read_choice
 from mien.prediction.first_pass import explain_emptiness, warn_of_loss
 from mien.prediction.network import Network, load_network
 from mien.prediction.recording import PredictionListener, RecordingReader
