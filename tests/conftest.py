@@ -12,7 +12,7 @@ from hypothesis import settings
 from mien.evaluation import bootstrap
 from mien.reports.figures import style
 
-RENDER, RESAMPLES = style._render, bootstrap.RESAMPLES
+RENDER, RESAMPLES = style.render_figure, bootstrap.RESAMPLES
 torch.set_num_threads(1)
 settings.register_profile("mien", deadline=None)
 settings.load_profile("mien")
@@ -46,7 +46,7 @@ def pytest_runtest_setup(item):
     intervals are of 40 resamples.
     """
     is_drawn, is_resampled = map(item.get_closest_marker, ("drawn", "resampled"))
-    style._render = RENDER if is_drawn else helpers.outline
+    style.render_figure = RENDER if is_drawn else helpers.outline
     bootstrap.RESAMPLES = RESAMPLES if is_resampled else 40
 
 

@@ -239,7 +239,8 @@ def change_setting(settings, name):
     elif isinstance(value, int | float):
         other = value + (0.25 if isinstance(value, float) else 1)
     else:
-        other = (*value, 5) if isinstance(value, tuple) else f"{value}-another"
+        another = "video" if name == "log_odds" else 5
+        other = (*value, another) if isinstance(value, tuple) else f"{value}-another"
     return settings.model_copy(update={name: other})
 
 
@@ -378,23 +379,23 @@ def test_processes_are_as_many_as_threads_where_clips_are_many(tiny_store, monke
     plan = plan_of(tiny_store)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     assert fold_team.count_processes(plan.dataset, plan.settings) == 1
-    monkeypatch.setattr(fold_team, "_MANY", 20)
+    monkeypatch.setattr(fold_team, "MANY_CLIPS", 20)
     assert fold_team.count_processes(plan.dataset, plan.settings) == 4
 
 
 def test_mapped_series_are_mapped_again_and_others_are_sent(tiny_store):
     plan = plan_of(tiny_store)
-    work = fold_team._pack(plan, (0,))
+    work = fold_team.pack_folds(plan, (0,))
     assert set(work.mapped) >= {AUDIO, VIDEO}
     assert all(len(work.plan.dataset.series[m].values) == 0 for m in work.mapped)
-    again = fold_process._unpack(work).dataset
+    again = fold_process.unpack_folds(work).dataset
     for modality, series in plan.dataset.series.items():
         assert np.array_equal(series.values, again.series[modality].values)
 
 
 def test_a_process_that_is_gone_ends_the_training(tiny_store):
     with fold_team.open_team(plan_of(tiny_store), 2) as team:
-        for process in team._processes:
+        for process in team.processes:
             process.kill()
         with pytest.raises(TrainingError, match="process that gathers evidence"):
             team.run_epoch(1, LabelsOfFolds(), None)

@@ -58,9 +58,8 @@ def load(
     """Open a trained model.
 
     Args:
-        path: A run or its folder (its first seed), a seed's folder, a checkpoint, or ``small``:
-            the lighter of the models of sentiment that come with the package; None for the other,
-            ``default``; or ``emotions``.
+        path: A run or its folder (its first seed), a seed's folder, a checkpoint, or ``small``
+            or ``emotions``, which come with the package; None for ``default``, the better one.
         device: Where the network and its text encoder compute: ``cpu``, ``cuda``, ``cuda:1``,
             ``mps``, or ``auto``. Features of recordings are made on the CPU in any case.
         recogniser: What recognises speech: ``auto`` for that of the training, else the usual one of
@@ -68,9 +67,8 @@ def load(
         language: ISO 639-1 code of what is said; by default it is detected where that can be done.
         baseline: Of a model with ``features.standardise=speaker``, against whom voice and face are
             read: ``recording`` or None, each utterance against the others; ``none``; a recording.
-        companion: A second model, whose targets, such as emotion, are answered beside what this
-            one says: a run or a checkpoint that reads the same features. ``auto``: ``emotions``
-            beside the models of sentiment that come with mien; ``none``: none.
+        companion: A second model, a run or a checkpoint that reads the same features, whose
+            targets are answered too; ``auto``: ``emotions``, beside ``default`` and ``small``.
         int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
 
     Raises:

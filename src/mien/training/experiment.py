@@ -128,8 +128,7 @@ def evaluate(
     Args:
         run: The run, or its folder.
         split: Which clips.
-        store: Other data, with series of the same kind; None takes the predictions that the run
-            made on its own store, where it has them.
+        store: Other data, with series of the same kind; None takes the run's own predictions.
         out: Folder for predictions and ``metrics.json``; None writes nothing.
         int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
         baseline: For models that were trained with ``features.standardise=speaker``. ``speaker``,
@@ -142,8 +141,7 @@ def evaluate(
 
     Raises:
         CheckpointError: If no seed has finished, or the data do not fit.
-        ConfigError: If ``int8`` is given without a store, or the model trained no text encoder; or
-            ``baseline`` ``none`` without a store, or any for a model that knows none.
+        ConfigError: If ``int8`` or ``baseline`` does not suit the model, or lacks a store.
     """
     ways: tuple[Bits, ...] = (8,) if int8 else (32,)
     ((metrics, predictions),) = _evaluate_in(ways, run, split, store, baseline)

@@ -21,6 +21,7 @@ __all__ = [
     "MUTED",
     "legend_style",
     "make_figure",
+    "render_figure",
     "render_png",
     "render_svg",
     "save_figure",
@@ -81,20 +82,21 @@ def save_figure(figure: Figure, path: Path) -> None:
     A name that ends in ``.svg`` or ``.pdf`` gives a vector figure, every other one a PNG.
     """
     suffix = path.suffix.lower().removeprefix(".")
-    write_bytes(path, _render(figure, suffix if suffix in _DATES else "png"))
+    write_bytes(path, render_figure(figure, suffix if suffix in _DATES else "png"))
 
 
 def render_png(figure: Figure) -> bytes:
     """Return a figure as PNG."""
-    return _render(figure, "png")
+    return render_figure(figure, "png")
 
 
 def render_svg(figure: Figure) -> bytes:
     """Return a figure as SVG."""
-    return _render(figure, "svg")
+    return render_figure(figure, "svg")
 
 
-def _render(figure: Figure, kind: str) -> bytes:
+def render_figure(figure: Figure, kind: str) -> bytes:
+    """Return a figure as a file of a kind: ``png``, ``svg`` or ``pdf``."""
     picture, layout = io.BytesIO(), figure.get_layout_engine()
     if figure.axes and layout is not None:  # once for all formats, and not by drawing it for that
         layout.execute(figure)

@@ -34,6 +34,7 @@ from mien.training.out_of_fold.folds import (
 from mien.types import Modality
 
 __all__ = [
+    "MANY_CLIPS",
     "FoldTeam",
     "FoldWork",
     "LabelsOfFolds",
@@ -41,12 +42,13 @@ __all__ = [
     "count_processes",
     "one_thread",
     "open_team",
+    "pack_folds",
     "receive",
     "send",
 ]
 
 #: Clips of train from which on processes are worth their start, which takes seconds each.
-_MANY = 400
+MANY_CLIPS = 400
 _LENGTH = 8  # bytes that say how long a message is
 
 
@@ -134,7 +136,7 @@ class _ProcessTeam(FoldTeam):
         self._shares = [
             tuple(range(first, len(self.folds), num_processes)) for first in range(num_processes)
         ]
-        self._processes = [
+        self.processes = [
             subprocess.Popen(  # noqa: S603  # our own module
                 python_command("mien.training.out_of_fold.fold_process"),
                 stdin=subprocess.PIPE,
@@ -143,16 +145,16 @@ class _ProcessTeam(FoldTeam):
             )
             for _ in self._shares
         ]
-        for process, numbers in zip(self._processes, self._shares, strict=True):
-            send(process.stdin, _pack(plan, numbers))
+        for process, numbers in zip(self.processes, self._shares, strict=True):
+            send(process.stdin, pack_folds(plan, numbers))
 
     def run_epoch(self, epoch: int, labels: LabelsOfFolds, on_step: OnStep | None) -> HeldOut:
-        for process in self._processes:
+        for process in self.processes:
             send(process.stdin, (epoch, labels, on_step is not None))
         total = sum(len(fold.stepper.train) for fold in self.folds)
-        done = [0] * len(self._processes)
+        done = [0] * len(self.processes)
         joined: HeldOut = {}
-        left = dict(enumerate(self._processes))
+        left = dict(enumerate(self.processes))
         while left:
             for number, process in list(left.items()):
                 answer = self._read(process)
@@ -186,9 +188,9 @@ class _ProcessTeam(FoldTeam):
 
     def close(self) -> None:
         """End the processes, whatever they are doing."""
-        for process in self._processes:
+        for process in self.processes:
             process.kill()
-        for process in self._processes:
+        for process in self.processes:
             process.wait()
             for stream in (process.stdin, process.stdout):
                 with suppress(BrokenPipeError):  # what nobody reads any more
@@ -216,7 +218,7 @@ def count_processes(dataset: ClipDataset, settings: EvidenceSettings) -> int:
     Few clips are not worth a start, and on a GPU models take turns.
     """
     is_on_cpu = make_accelerator(settings.train).device.type == "cpu"
-    return torch.get_num_threads() if is_on_cpu and len(dataset) >= _MANY else 1
+    return torch.get_num_threads() if is_on_cpu and len(dataset) >= MANY_CLIPS else 1
 
 
 @contextmanager
@@ -261,7 +263,7 @@ def _read_all(stream: IO[bytes], size: int) -> bytes:
     return data
 
 
-def _pack(plan: FoldPlan, numbers: tuple[int, ...]) -> FoldWork:
+def pack_folds(plan: FoldPlan, numbers: tuple[int, ...]) -> FoldWork:
     """Return work of which arrays that are mapped are not copied."""
     series, mapped = dict(plan.dataset.series), {}
     for modality, own in plan.dataset.series.items():
