@@ -1,6 +1,6 @@
 """Measure what commands take to start, in units of a bare interpreter.
 
-    python benchmarks/startup.py [--rounds 5] [--clip CLIP] [--encoder NAME]
+    python benchmarks/startup.py [--rounds 5] [--clip CLIP] [--encoder NAME] [--only predict]
 
 Runs each command several times, a bare interpreter (``python -c pass``) before each, and prints the
 median seconds of the processor, system time and worker processes included, their ratio to a bare
@@ -86,12 +86,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clip", help="a recording, for predict CLIP")
     parser.add_argument("--encoder", default="minilm", help="text encoder that train fine-tunes")
+    parser.add_argument("--only", default="", help="measure commands in which this occurs")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         planted = ["planted", "--out", "store", "--set", "num_clips=60"]
         seconds_of(["-m", "mien", *planted], folder)
-        measured = {"import torch": ["-c", "import torch"], **commands(given.clip, given.encoder)}
+        chosen = commands(given.clip, given.encoder)
+        chosen = {label: command for label, command in chosen.items() if given.only in label}
+        measured = {"import torch": ["-c", "import torch"], **chosen}
         times: dict[str, list[float]] = {label: [] for label in measured}
         bare: list[float] = []
         for command in measured.values():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mien.pretrained.adapters import AdaptedEncoder
 from mien.pretrained.direct.encoder_files import load_encoder, read_sizes
+from mien.pretrained.direct.row_gradients import add_rows_alone
 from mien.pretrained.encoder_cut import (
     CutEncoder,
     StatesChange,
@@ -64,6 +65,7 @@ class TokenEncoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.is_packable = make_packable(backbone)
+        add_rows_alone(backbone)
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
