@@ -6,6 +6,7 @@ import scipy.special
 
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.probabilities.calibrate_targets import calibrate_targets
+from mien.evaluation.probabilities.covered_targets import cover_targets
 from mien.evaluation.probabilities.target_calibration import set_coverage
 from mien.evaluation.scoring import as_reported
 from mien.types import Modality, Scale, Target, TargetKind, Task
@@ -76,6 +77,39 @@ def test_sets_hold_the_truth_with_every_set_of_modalities():
         np.testing.assert_allclose(own.scale(EMOTION, values).sum(axis=1), 1, atol=1e-12)
         sizes[present] = result.size
     assert sizes[TEXT,] < 1.6 < 2.5 < sizes[AUDIO,]
+
+
+def test_clips_are_covered_by_what_is_known_of_their_modalities():
+    generator = np.random.default_rng(4)
+    calibrated = calibrate_targets(with_each(draw(generator, 1500)))
+    clips = draw(generator, 2000)
+    predictions = with_each(clips)[TEXT, AUDIO]
+    covered = cover_targets(calibrated, predictions)
+    own = calibrated["emotion"]
+    is_both = clips[2][TEXT]  # of the others only the voice is there, and answers alone
+    parts = []
+    for present, task, rows in (
+        ((TEXT, AUDIO), Task.FUSION, is_both),
+        ((AUDIO,), Task.AUDIO, ~is_both),
+    ):
+        values = predictions.values["emotion"].values[task][rows]
+        parts.append(set_coverage(own.of(present), EMOTION, values, clips[0][rows]))
+    weights = [part.num_clips for part in parts]
+    assert sum(weights) == covered["emotion"].num_clips == 2000
+    assert covered["emotion"].share == pytest.approx(
+        np.average([p.share for p in parts], weights=weights)
+    )
+    assert covered["emotion"].size == pytest.approx(
+        np.average([p.size for p in parts], weights=weights)
+    )
+    assert covered["emotion"].share == pytest.approx(0.9, abs=0.025)
+    assert (covered["valence"].level, covered["valence"].size) == (0.9, None)
+    assert covered["valence"].share >= 0.9
+    without_audio = {m: n for m, n in own.by_modalities.items() if m != "audio"}
+    fewer = own.model_copy(update={"by_modalities": without_audio})
+    alone = cover_targets({"emotion": fewer}, predictions)["emotion"]
+    assert (alone.num_clips, alone.num_without_set) == (is_both.sum(), (~is_both).sum())
+    assert alone.share == parts[0].share
 
 
 def test_a_modality_alone_is_compared_with_its_own_annotation():

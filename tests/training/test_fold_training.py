@@ -14,6 +14,7 @@ from mien.errors import CheckpointError, StoreError, TrainingError
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.target_metrics.target_table import TARGET_METRICS
 from mien.reports.comparison import compare_runs
+from mien.reports.html_page.runs_page import write_runs_page
 from mien.reports.page import write_report
 from mien.reports.run_text import format_run
 from mien.training.cross_validation.fold_data import open_folds
@@ -128,6 +129,9 @@ def test_what_reads_runs_reads_runs_over_folds(pooled, folds, tmp_path):
     assert "mien train config.toml --folds FOLDS" in page
     assert page.count("**each fold of ") == 3
     assert "annotated classes in rows" in page
+    several = write_runs_page([tmp_path / "run"], tmp_path / "page").read_text(encoding="utf-8")
+    assert "Each fold on the clips that it held out" in several
+    assert several.count("<td>fold-3</td>") + several.count('<td class="word">fold-3</td>') == 3
     for use in (find_checkpoint, lambda run: evaluate(run, store=open_folds(folds)[0].store)):
         with pytest.raises(CheckpointError, match=r"is a run over folds.* give one of them, such"):
             use(pooled.path)

@@ -74,7 +74,10 @@ class FinishedRun:
             return KNOWN[self.metrics.corpus].scale
         if self.family == "mosi":
             return Scale(-3, 3)
-        largest = float(np.nanmax(np.abs(read_labels(self.seeds[0]).annotated))) or 1.0
+        first = self.seeds[0]
+        if self.folder.folds:  # where seeds of a run over folds were trained
+            first = self.folder.folds[0].seed(first.seed)
+        largest = float(np.nanmax(np.abs(read_labels(first).annotated))) or 1.0
         return Scale(-largest, largest)
 
     @property

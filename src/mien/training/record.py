@@ -27,10 +27,12 @@ from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_
 from mien.evaluation.metrics_file.seed_metrics import (
     Coverage,
     SeedMetrics,
+    TargetCoverage,
     TaskCoverage,
     seed_metrics_to_json,
 )
 from mien.evaluation.predictions import Predictions, write_predictions
+from mien.evaluation.probabilities.covered_targets import cover_targets
 from mien.evaluation.scoring import predict
 from mien.files.atomic import write_text
 from mien.files.folders import check_writable
@@ -261,6 +263,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
     """
     splits, attention, targets = {}, {}, {}
     covered: dict[Split, dict[Task, TaskCoverage]] = {}
+    of_targets: dict[Split, dict[str, TargetCoverage]] = {}
     model = trainer.model
     calibrated = calibrate_model(model, prepared.datasets["valid"], prepared.scale)
     calibration = calibrated.sentiment
@@ -276,6 +279,8 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         attention[split] = evaluate_attention(predictions, dataset.clips, prepared.tokens)
         if split != "valid" and calibration is not None:
             covered[split] = coverage(calibration, predictions, prepared.scale)
+        if split != "valid" and calibrated.targets:
+            of_targets[split] = cover_targets(calibrated.targets, predictions)
         if split == "test" or "test" not in prepared.datasets:
             examples = _examples(predictions, dataset, prepared)
             write_json(folder.path / "examples.json", examples, ensure_ascii=False)
@@ -297,6 +302,7 @@ def record_seed(folder: SeedFolder, trainer: Trainer, prepared: Prepared) -> Non
         coverage=None if calibration is None else Coverage(level=calibration.level, splits=covered),
         described=prepared.aims.targets,
         targets=targets,
+        target_coverage=of_targets,
     )
     write_json(folder.path / "metrics.json", seed_metrics_to_json(metrics), indent=1)
     (folder.path / "last.safetensors").unlink(missing_ok=True)

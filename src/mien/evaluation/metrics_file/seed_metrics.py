@@ -17,6 +17,7 @@ __all__ = [
     "AttentionMetrics",
     "Coverage",
     "SeedMetrics",
+    "TargetCoverage",
     "TaskCoverage",
     "TaskMetrics",
     "seed_metrics_from_json",
@@ -73,6 +74,25 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetCoverage:
+    """How often the sets or intervals of a target hold what is annotated, in the multimodal task.
+
+    Attributes:
+        level: How often they should.
+        share: Share of what is annotated that lies inside.
+        num_clips: Clips that have a set; of several labels or intensities, clips times these.
+        num_without_set: Clips that have none, since validation had none with their modalities.
+        size: Mean number of classes in a set; None for intervals.
+    """
+
+    level: float
+    share: float
+    num_clips: int
+    num_without_set: int
+    size: Number | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeedMetrics:
     """What training with one seed gave: what the ``metrics.json`` of a seed holds.
 
@@ -89,6 +109,8 @@ class SeedMetrics:
             sentiment is predicted.
         described: What is predicted besides sentiment.
         targets: Per split, target and task every metric.
+        target_coverage: Per split and target, of their sets and intervals; earlier versions wrote
+            none.
     """
 
     seed: int
@@ -100,6 +122,7 @@ class SeedMetrics:
     coverage: Coverage | None = None
     described: tuple[Target, ...] = ()
     targets: Mapping[Split, Mapping[str, Mapping[Task, TaskMetrics]]] = field(default_factory=dict)
+    target_coverage: Mapping[Split, Mapping[str, TargetCoverage]] = field(default_factory=dict)
 
 
 def seed_metrics_to_json(metrics: SeedMetrics) -> dict[str, Any]:
@@ -107,10 +130,12 @@ def seed_metrics_to_json(metrics: SeedMetrics) -> dict[str, Any]:
     fields = asdict(metrics)
     del fields["described"]
     values = _plain(fields)
-    targets = values.pop("targets")
+    targets, covered = values.pop("targets"), values.pop("target_coverage")
     if metrics.described:
         described = targets_to_json(metrics.described)
         values["targets"] = {"described": described, "splits": targets}
+        if covered:
+            values["targets"]["coverage"] = covered
     coverage = values.pop("coverage")
     if coverage is not None:
         values["intervals"] = {"level": coverage["level"], "coverage": coverage["splits"]}
@@ -156,6 +181,10 @@ def seed_metrics_from_json(values: Mapping[str, Any]) -> SeedMetrics:
                 for name, tasks in own.items()
             }
             for split, own in targets.get("splits", {}).items()
+        },
+        target_coverage={
+            split: {name: TargetCoverage(**each) for name, each in own.items()}
+            for split, own in targets.get("coverage", {}).items()
         },
     )
 

@@ -15,6 +15,7 @@ from mien.evaluation.formulas import Scores
 from mien.evaluation.predictions import Predictions
 from mien.reports.comparison import RunComparison, compare_aligned
 from mien.reports.finished_run import FinishedRun, read_run
+from mien.reports.fold_results.fold_page import read_pooled
 from mien.reports.target_results.compared_scores import (
     AlignedRuns,
     SeedScores,
@@ -102,7 +103,7 @@ def read_page_runs(
             not predict the same clips.
         StoreError: If the store has none of the clips.
     """
-    finished = tuple(read_run(open_run(run)) for run in runs)
+    finished = tuple(_read(open_run(run)) for run in runs)
     read = [check_seeds(run.folder, split, run.predictions_by_seed(split)) for run in finished]
     aligned = align_runs([run.folder for run in finished], read, split)
     opened = None if store is None else open_store(store)
@@ -114,6 +115,10 @@ def read_page_runs(
         transcripts={} if opened is None else _read_transcripts(opened, read[0][0].ids),
         language=None if opened is None else opened.meta.language,
     )
+
+
+def _read(folder: RunFolder) -> FinishedRun:
+    return read_pooled(folder) if folder.folds else read_run(folder)
 
 
 def _read_transcripts(store: Store, ids: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from mien.files.atomic import refuse_existing, write_text
 from mien.reports.figures.style import save_figure
 from mien.reports.finished_run import FigureFormat
 from mien.reports.html_page.clip_sections import show_contrasts, show_errors
+from mien.reports.html_page.coverage_section import show_coverage, show_folds
 from mien.reports.html_page.html_parts import Html, page, paragraph
 from mien.reports.html_page.page_runs import PageRuns, read_page_runs
 from mien.reports.html_page.results_section import show_differences, show_results
@@ -69,7 +70,7 @@ def write_runs_page(
     refuse_existing(path, replace=replace)
     read = read_page_runs(runs, split, store)
     drawn = [
-        list(draw_run(name, number, run))
+        [] if run.metrics.folds else list(draw_run(name, number, run))
         for number, (name, run) in enumerate(zip(read.names, read.finished, strict=True), start=1)
     ]
     differences, forest = show_differences(read)
@@ -77,6 +78,8 @@ def write_runs_page(
         show_runs(read),
         show_results(read),
         differences,
+        show_folds(read),
+        show_coverage(read),
         show_errors(read),
         show_contrasts(read),
         show_curves(read, drawn),

@@ -157,12 +157,16 @@ class MlflowTracking:
     def _last_steps(self, run: str) -> dict[str, int]:
         """Return the last step that a run has of each number."""
         if run not in self._last:  # it was begun by an earlier start
-            data = self._attempt(lambda: self._client.get_run(run).data.metrics, {})
+            data: dict[str, float] = self._attempt(
+                lambda: self._client.get_run(run).data.metrics, {}
+            )
             self._last[run] = {key: self._read_last(run, key) for key in data}
         return self._last[run]
 
     def _read_last(self, run: str, name: str) -> int:
-        history = self._attempt(lambda: self._client.get_metric_history(run, name), [])
+        history: Sequence[Any] = self._attempt(
+            lambda: self._client.get_metric_history(run, name), []
+        )
         return max((int(metric.step) for metric in history), default=-1)
 
     def tag(self, run: str | None, name: str, text: str) -> None:

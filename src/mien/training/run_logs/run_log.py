@@ -11,6 +11,7 @@ from mien.evaluation.metrics_file.seed_metrics import SeedMetrics
 from mien.training.listening import EpochRecord, RunListener, RunPlan
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.settings import ExperimentConfig, TrainConfig
+from mien.types import Task
 
 __all__ = ["RunLog", "SeedLog", "final_values", "flat_settings", "take_times"]
 
@@ -176,8 +177,8 @@ def final_values(results: SeedMetrics) -> dict[str, float]:
             values |= {f"{split}/{task}/{name}": value for name, value in metrics.items()}
     for split, targets in results.targets.items():
         for target, own in targets.items():
-            metrics = own.get("fusion", {})
-            values |= {f"{split}/{target}/{name}": value for name, value in metrics.items()}
+            for name, value in own.get(Task.FUSION, {}).items():
+                values[f"{split}/{target}/{name}"] = value
     if results.coverage is not None:
         for split, covered in results.coverage.splits.items():
             values |= {f"{split}/{task}/coverage": each.share for task, each in covered.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mien.errors import require
 from mien.evaluation.metrics_file.seed_metrics import SeedMetrics
@@ -77,10 +78,12 @@ class _EventFile:
 
     def _add_settings(self, values: dict[str, float]) -> None:
         """Log settings as hyperparameters, beside which TensorBoard shows final metrics."""
-        from torch.utils.tensorboard.summary import hparams
+        from torch.utils.tensorboard import summary
 
-        for summary in hparams(flat_settings(self._plan.config), values):
-            self._writer.file_writer.add_summary(summary)
+        make: Any = summary.hparams  # PyTorch gives neither of these two a type
+        events: Any = self._writer.file_writer
+        for made in make(flat_settings(self._plan.config), values):
+            events.add_summary(made)
 
     def _flush(self) -> None:
         try:

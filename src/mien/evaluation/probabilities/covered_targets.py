@@ -1,0 +1,83 @@
+"""How often the answers about targets hold what is annotated, as a run records it."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from mien.evaluation.metrics_file.seed_metrics import TargetCoverage
+from mien.evaluation.predictions import Predictions, TargetPredictions
+from mien.evaluation.probabilities.target_calibration import (
+    TargetCalibration,
+    ValueCalibration,
+    set_coverage,
+)
+from mien.evaluation.scoring import as_reported
+from mien.evaluation.target_metrics.target_values import annotated_rows
+from mien.types import Modality, Task
+
+__all__ = ["cover_targets"]
+
+
+def cover_targets(
+    calibrations: Mapping[str, TargetCalibration], predictions: Predictions
+) -> dict[str, TargetCoverage]:
+    """Return, per target, how often its sets or intervals hold what is annotated.
+
+    Clips with modalities for which validation had no clip have no set; they are counted apart.
+
+    Args:
+        calibrations: What validation clips say of each target.
+        predictions: Of clips that neither training nor calibration has seen, with all modalities
+            that each has.
+    """
+    result, reported = {}, as_reported(predictions)
+    for name, calibration in calibrations.items():
+        own = reported.values.get(name)
+        if own is None or Task.FUSION not in own.truths:
+            continue
+        rows = annotated_rows(own.truths[Task.FUSION])
+        counts, num_without = np.zeros(3), 0
+        for present, together in _iterate_modalities(predictions):
+            known, chosen = calibration.of(present), rows & together
+            if known.num_clips:
+                counts += _count(known, own, chosen)
+            else:
+                num_without += int(chosen.sum())
+        num, inside, sizes = counts.tolist()
+        if num:
+            result[name] = TargetCoverage(
+                level=calibration.level,
+                share=inside / num,
+                num_clips=round(num),
+                num_without_set=num_without,
+                size=sizes / num if own.target.has_shares else None,
+            )
+    return result
+
+
+def _iterate_modalities(
+    predictions: Predictions,
+) -> Iterator[tuple[list[Modality], Bool[np.ndarray, " N"]]]:
+    """Yield every set of modalities that clips have, with which clips these are."""
+    names = list(predictions.present)
+    stacked = np.stack([predictions.present[modality] for modality in names])  # (M, N)
+    for pattern in np.unique(stacked, axis=1).T:
+        together = (stacked == pattern[:, None]).all(axis=0)
+        yield [m for m, is_there in zip(names, pattern, strict=True) if is_there], together
+
+
+def _count(
+    calibration: ValueCalibration, own: TargetPredictions, rows: Bool[np.ndarray, " N"]
+) -> Float[np.ndarray, "3"]:
+    """Return how much is annotated of some clips, how much of it is covered, and sizes of sets."""
+    values, truths = own.values[Task.FUSION][rows], own.truths[Task.FUSION][rows]
+    if own.target.has_shares:
+        sets = set_coverage(calibration, own.target, values, truths)
+        if not sets.num_clips:
+            return np.zeros(3)
+        return sets.num_clips * np.array([1.0, sets.share, sets.size])
+    widths = calibration.half_widths(own.target)
+    inside = np.abs(np.subtract(values, truths, dtype=np.float64)) <= widths
+    counted = inside[:, np.isfinite(widths)]
+    return np.array([counted.size, counted.sum(), 0.0])
