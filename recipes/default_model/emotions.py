@@ -24,7 +24,11 @@ import mien
 from mien.data.store import Store
 from mien.evaluation.conformal import LEVEL, name_modalities
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.probabilities.target_calibration import TargetCalibration, calibrate_values
+from mien.evaluation.probabilities.target_calibration import (
+    TargetCalibration,
+    ValueCalibration,
+    calibrate_values,
+)
 from mien.evaluation.scoring import predict
 from mien.prediction.package import pack
 from mien.training.checkpoints.checkpoint import add_to_header
@@ -44,8 +48,8 @@ AGREEING = 75
 #: Of faces in such clips, how many in a hundred are of performers.
 PERFORMERS = 30
 #: A photograph stays one step more often than for sentiment, and series are shorter: its emotion is
-#: that of the moment.
-MOTION = Motion(still_share=0.6, longest=16)
+#: that of the moment. Nothing is added to all of its steps: by log odds, small values count.
+MOTION = Motion(still_share=0.6, longest=16, offset=0.0)
 
 
 def main(data: Path, out: Path, seeds: Sequence[int]) -> None:
@@ -173,7 +177,8 @@ def calibrate_emotions(found: Predictions, joined: Sequence[Joined]) -> TargetCa
 
     ``mien.train`` takes modalities away from clips that have more. Their emotion is then still that
     of the pair, and a lone voice would be measured by what the face shows. Voices count by actor
-    where there are enough of them; of photographs nobody knows whose they are.
+    where there are enough of them; of photographs nobody knows whose they are. Performers, who are
+    few, count beside them: the margin of an emotion is the wider of the two.
     """
     by_name = {name_clip(one): one for one in joined}
     clips = [by_name[name] for name in found.ids]
@@ -182,15 +187,40 @@ def calibrate_emotions(found: Predictions, joined: Sequence[Joined]) -> TargetCa
     for present in ((Modality.AUDIO,), (Modality.VIDEO,), (Modality.AUDIO, Modality.VIDEO)):
         rows = [row for row, one in enumerate(clips) if tuple(one.items) == present]
         task = Task(present[0]) if len(present) == 1 else Task.FUSION
-        people = np.array([min(groups_of([clips[row]])) for row in rows])
-        known[name_modalities(present)] = calibrate_values(
-            emotion.target,
-            emotion.values[task][rows],
-            emotion.truths[task][rows],
-            level=LEVEL,
-            speakers=people if present == (Modality.AUDIO,) else None,
-        )
+        parts = [rows, *_by_source(clips, rows)] if Modality.VIDEO in present else [rows]
+        measured = [
+            calibrate_values(
+                emotion.target,
+                emotion.values[task][part],
+                emotion.truths[task][part],
+                level=LEVEL,
+                speakers=None
+                if Modality.VIDEO in present
+                else np.array([min(groups_of([clips[row]])) for row in part]),
+            )
+            for part in parts
+        ]
+        known[name_modalities(present)] = _widen(measured)
     return TargetCalibration(level=LEVEL, by_modalities=known)
+
+
+def _by_source(clips: Sequence[Joined], rows: Sequence[int]) -> list[list[int]]:
+    """Return the rows of faces of each source."""
+    result = defaultdict(list)
+    for row in rows:
+        look = clips[row].look
+        result["" if look is None else look.source].append(row)
+    return list(result.values())
+
+
+def _widen(measured: Sequence[ValueCalibration]) -> ValueCalibration:
+    """Return the first, with the widest margin that any of them has of each class."""
+    first = measured[0]
+    margins = {
+        name: max(own.margins.get(name, margin) for own in measured)
+        for name, margin in first.margins.items()
+    }
+    return first.model_copy(update={"margins": margins})
 
 
 if __name__ == "__main__":
