@@ -265,7 +265,8 @@ def _read_all(stream: IO[bytes], size: int) -> bytes:
 
 def pack_folds(plan: FoldPlan, numbers: tuple[int, ...]) -> FoldWork:
     """Return work of which arrays that are mapped are not copied."""
-    series, mapped = dict(plan.dataset.series), {}
+    series = dict(plan.dataset.series)
+    mapped: dict[Modality, tuple[str, int, str, tuple[int, ...]]] = {}
     for modality, own in plan.dataset.series.items():
         values = own.values
         if isinstance(values, np.memmap) and values.filename is not None and _is_plain(values):
@@ -276,6 +277,6 @@ def pack_folds(plan: FoldPlan, numbers: tuple[int, ...]) -> FoldWork:
     return FoldWork(plan=replace(plan, dataset=dataset), mapped=mapped, numbers=numbers)
 
 
-def _is_plain(values: np.memmap) -> bool:
+def _is_plain(values: "np.memmap[Any, Any]") -> bool:
     """Whether an array is all that is mapped, from its offset on, in the order of the file."""
     return bool(values.flags.c_contiguous) and not isinstance(values.base, np.memmap)
