@@ -11,7 +11,7 @@ and modality: the sentiment along a random direction, and noise of deviation 1 i
 for every generator alike.
 
 With ``--series N`` there are N clips of whole planted corpora, sentences and series of values, of
-which the train split is used. Evidence is that of ``posterior`` (``labels.evidence=auto``), for
+which the train split is used. Evidence is that of ``posterior`` (``labels.evidence=both``), for
 every generator alike, and is kept in the cache. The seed is that of the corpus. Cases of noise in
 place of a modality are for vectors alone; ``gain`` is how far bursts of the others stand out.
 

@@ -452,6 +452,20 @@ def test_auto_takes_the_evidence_with_the_smaller_error(tiny_store, monkeypatch,
         torch.testing.assert_close(scores, ridge.scores[modality], equal_nan=True)
 
 
+def test_both_sources_are_joined_without_a_trial(tiny_store, monkeypatch):
+    monkeypatch.setattr(out_of_fold, "late_error", lambda *_: pytest.fail("nothing is to be tried"))
+    options = {"generator": "posterior", "folds": 2, "evidence_epochs": 1}
+    found = {}
+    for source in ("ridge", "late", "both"):
+        prepared, config = prepared_of(tiny_store, evidence=source, **options)
+        found[source] = cross_fit(prepared, config, seed=1)
+    assert set(found["both"].alone) == set(found["ridge"].scores)
+    for modality, scores in found["both"].scores.items():
+        torch.testing.assert_close(scores, found["late"].scores[modality], equal_nan=True)
+        alone, expected = found["both"].alone[modality], found["ridge"].scores[modality]
+        torch.testing.assert_close(alone, expected, equal_nan=True)
+
+
 def test_the_trial_of_late_fusion_ends_in_an_error_of_the_first_fold(tiny_store, empty_cache):
     prepared, config = prepared_of(
         tiny_store, generator="posterior", evidence="auto", folds=2, evidence_epochs=1

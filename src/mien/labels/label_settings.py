@@ -63,7 +63,7 @@ class DistanceConfig(CentroidConfig):
 
 
 #: What makes out-of-fold scores: see ``EvidenceConfig``.
-EvidenceSource = Literal["auto", "ridge", "late"]
+EvidenceSource = Literal["auto", "ridge", "late", "both"]
 
 
 class EvidenceConfig(Settings):
@@ -72,7 +72,8 @@ class EvidenceConfig(Settings):
     Attributes:
         evidence: What makes them: ``late``: late-fusion models, trained for each fold; ``ridge``:
             ridge regressions on vectors of the clips, each modality by itself; ``auto``: ``ridge``,
-            unless a late-fusion model has the smaller error on the clips of the first fold.
+            unless a late-fusion model has the smaller error on the clips of the first fold, after
+            few epochs; ``both``: ``late``, with what ridge regressions say beside it.
         folds: Parts into which train is cut, so that each clip is scored by a model that has not
             been trained on it.
         rest: Share of what the modalities leave unexplained that is given to none of them, in units
@@ -115,12 +116,12 @@ class PosteriorConfig(EvidenceLabelsConfig):
         generator: ``posterior``.
         weight: As in ``GeneratorConfig``; or ``deviation``: the share of the variance of what the
             modality expresses that its label of the clip explains.
-        evidence: As in ``EvidenceConfig``; ``auto`` by default.
+        evidence: As in ``EvidenceConfig``; ``both`` by default.
     """
 
     generator: Literal["posterior"] = "posterior"
     weight: Literal["difference", "one", "deviation"] = "one"  # type: ignore[assignment]  # wider
-    evidence: EvidenceSource = "auto"
+    evidence: EvidenceSource = "both"
 
 
 class OutOfFoldConfig(EvidenceLabelsConfig):

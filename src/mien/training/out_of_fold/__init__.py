@@ -150,6 +150,8 @@ def cross_fit(
         ridge = fit_ridge(dataset, settings, seed)
         if source == "ridge":
             return ridge
+        if source == "both":
+            return join_sources(best_evidence(epochs, settings.labels), ridge)
         error = ridge_error(ridge, dataset, settings, seed)
         late = late_error(plan, on_step)
         chosen = "late-fusion models" if late < error else "ridge regressions"
