@@ -12,6 +12,7 @@ from mien.cli import main
 from mien.evaluation.bootstrap import SEED
 from mien.evaluation.metrics import METRICS
 from mien.evaluation.significance import bootstrap_interval
+from mien.reports.comparison import compare_runs
 from mien.reports.html_page.clip_contrasts import contrast_clips
 from mien.reports.html_page.error_bins import divide_clips, evaluate_bin
 from mien.reports.html_page.published_rows import read_published_rows
@@ -209,3 +210,27 @@ def test_a_clip_is_got_by_its_sign_or_its_class():
     found = contrast_clips(first, second)
     assert (found.both, found.neither) == (0, 1)
     assert (found.only_first.tolist(), found.only_second.tolist()) == ([0], [])
+
+
+def cells_of(line):
+    """How many columns a row of a table fills."""
+    wide = [int(width) for width in re.findall(r"\\multicolumn\{(\d+)\}", line)]
+    return len(re.findall(r"(?<!\\)&", line)) + 1 + sum(width - 1 for width in wide)
+
+
+def test_latex_has_a_table_for_each_target_that_every_row_fills(made):
+    text = compare_runs(made[0]).to_latex()
+    tables = text.split("\\begin{tabular}")[1:]
+    assert len(tables) == 3
+    for table in tables:
+        columns = re.match(r"\{([lc]+)\}", table)[1]
+        body = table.partition("\\end{tabular}")[0]
+        rows = [line for line in body.splitlines() if line.endswith(" \\\\")]
+        assert {cells_of(row) for row in rows} == {len(columns)}
+    assert "emotion on test, as in the table before." in text
+    assert "& uar $\\uparrow$" in tables[1]
+    assert "MAE" not in tables[1]
+    for name in ("table*", "tabular"):
+        assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") == 3
+    labels = re.findall(r"\\label\{(.*)\}", text)
+    assert labels == ["tab:comparison", "tab:comparison-2", "tab:comparison-differences"]

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -203,20 +203,22 @@ def _markdown(comparison: RunComparison) -> str:
 
 
 def _latex(comparison: RunComparison) -> str:
-    runs = zip(comparison.runs, comparison.num_seeds, strict=True)
-    results = latex_table(
-        ["Run", "Seeds", *map(_with_arrow, comparison.metrics, _better(comparison))],
-        [
-            row
-            for number, (name, num) in enumerate(runs)
-            for row in (
-                [escape_latex(name), str(num), *_means(comparison, number, _latex_mean)],
-                ["", "", *map(small_latex, _intervals(comparison, number))],
-            )
-        ],
-        caption=f"{_caption(comparison, marks=describe_marks(comparison))} {_INTERVALS}",
-        label="tab:comparison",
-    )
+    """Return a table of sentiment, one of each target, and one of all differences."""
+    places: dict[str, list[int]] = {}
+    for place, metric in enumerate(comparison.metrics):
+        target, slash, _ = metric.partition("/")
+        places.setdefault(target if slash else "", []).append(place)
+    full = f"{_caption(comparison, marks=describe_marks(comparison))} {_INTERVALS}"
+    results = [
+        _latex_results(
+            comparison,
+            target,
+            columns,
+            caption=f"{target} on {comparison.split}, as in the table before." if number else full,
+            label=f"tab:comparison-{number + 1}" if number else "tab:comparison",
+        )
+        for number, (target, columns) in enumerate(places.items())
+    ]
     differences = latex_table(
         ["Metric", "Run", "Difference", "95 % interval", "p", "p, Holm"],
         [
@@ -227,7 +229,24 @@ def _latex(comparison: RunComparison) -> str:
         label="tab:comparison-differences",
         num_words=2,
     )
-    return f"% needs \\usepackage{{booktabs}}\n{results}\n\n{differences}"
+    tables = "\n\n".join([*results, differences])
+    return f"% needs \\usepackage{{booktabs}}\n{tables}"
+
+
+def _latex_results(
+    comparison: RunComparison, target: str, columns: Sequence[int], *, caption: str, label: str
+) -> str:
+    """Return the table of some of the metrics: means, and below each its interval."""
+    headings = list(map(_with_arrow, comparison.metrics, _better(comparison)))
+    rows = []
+    for number, name in enumerate(comparison.runs):
+        means = _means(comparison, number, _latex_mean)
+        intervals = [small_latex(cell) for cell in _intervals(comparison, number)]
+        seeds = str(comparison.num_seeds[number])
+        rows.append([escape_latex(name), seeds, *(means[column] for column in columns)])
+        rows.append(["", "", *(intervals[column] for column in columns)])
+    named = [headings[column].removeprefix(f"{target}: ") for column in columns]
+    return latex_table(["Run", "Seeds", *named], rows, caption=caption, label=label)
 
 
 def _better(comparison: RunComparison) -> list[bool]:
