@@ -1,14 +1,17 @@
 """Train every model on the same stores with the same budget, and write their table.
 
     python recipes/zoo.py RUNS OUT.md --store STORE ... [--model NAME ...] [--seeds 1111-1115]
-        [--epochs 40] [--patience 8] [--set SECTION.SETTING=VALUE ...]
+        [--trials 0] [--jobs 1] [--epochs 40] [--patience 8] [--set SECTION.SETTING=VALUE ...]
 
 Every model has the settings that come with it for the corpus, and if there are none, those for any
-corpus; the text encoder is frozen, so that its states are computed once. Seeds, epochs and patience
-are the same for all. Runs are kept in RUNS/STORE-MODEL: one that is there is not trained again, and
-one that was stopped goes on. OUT.md gets a table for each store: metrics on test with their
-deviation over the seeds, the p value of the difference to the first model with Holm's correction,
-parameters that are trained, and the time of an epoch; and the mean rank of every model.
+corpus; the text encoder is frozen, so that its states are computed once. With ``--trials N`` they
+are tuned first, as ``mien tune`` does: N trials of each model on validation, with the first seed.
+Trials, seeds, epochs and patience are the same for all.
+
+Runs are kept in RUNS/STORE-MODEL: one that is there is not trained again, and one that was stopped
+goes on. OUT.md gets a table for each store: metrics on test with their deviation over the seeds,
+the p value of the difference to the first model with Holm's correction, parameters that are
+trained, and the time of an epoch; and the mean rank of every model.
 """
 
 import argparse
@@ -31,6 +34,9 @@ from mien.training.experiment import train
 from mien.training.loading import load_model
 from mien.training.run_folder import RunFolder, open_run
 from mien.training.settings import ExperimentConfig, list_configs, read_config
+from mien.tuning.space import default_space
+from mien.tuning.tune import tune
+from mien.tuning.tune_settings import Budget as TrialBudget
 
 logger = logging.getLogger("zoo")
 
@@ -53,12 +59,26 @@ class Budget(NamedTuple):
         epochs: Most epochs.
         patience: Epochs without a better one on valid before a training stops.
         overrides: Further settings, as ``--set`` takes them.
+        trials: Settings that are tried on validation, those that come with the model included;
+            0 leaves them as they come.
+        jobs: How many trials, and then seeds, are trained at the same time.
     """
 
     seeds: Sequence[int]
     epochs: int
     patience: int
     overrides: Sequence[str] = ()
+    trials: int = 0
+    jobs: int = 1
+
+    def describe(self) -> str:
+        """Return what every model gets, in words."""
+        tuned = f"the best of {self.trials} settings on validation (one seed each)"
+        return (
+            f"The same for every model: {tuned if self.trials else 'settings as they come'}, at "
+            f"most {self.epochs} epochs, patience {self.patience}, a frozen text encoder, "
+            f"{len(self.seeds)} seeds."
+        )
 
 
 def choose_settings(model: str, corpus: str, budget: Budget) -> ExperimentConfig:
@@ -71,6 +91,17 @@ def choose_settings(model: str, corpus: str, budget: Budget) -> ExperimentConfig
         *([] if model in ("ridge", "trees") else [f"train.epochs={budget.epochs}"]),
     ]
     return read_config(name, [*common, *budget.overrides])
+
+
+def tune_settings(
+    config: ExperimentConfig, model: str, store: Store, out: Path, budget: Budget
+) -> ExperimentConfig:
+    """Return the best settings of a model on validation, of as many as the budget allows."""
+    tried = TrialBudget(trials=budget.trials, seeds=(budget.seeds[0],))
+    space = default_space(config)
+    report = tune({model: (config, space)}, store.path, out, budget=tried, jobs=budget.jobs)
+    (best,) = report.models
+    return best.best_config
 
 
 def train_models(
@@ -87,7 +118,10 @@ def train_models(
                 made[model] = run
                 continue
         try:
-            made[model] = train(config, store, folder, resume=folder.exists())
+            if budget.trials:
+                tuning = folder.with_name(f"{folder.name}-tuning")
+                config = tune_settings(config, model, store, tuning, budget)
+            made[model] = train(config, store, folder, resume=folder.exists(), jobs=budget.jobs)
         except ConfigError as error:  # it has no use for what the store has
             logger.warning("%s on %s is left out: %s", model, store.path, error)
     return made
@@ -149,9 +183,7 @@ def write_tables(
 ) -> None:
     """Train what is not trained yet, and write the tables of all stores and the mean ranks."""
     parts = [
-        f"The same for every model: at most {budget.epochs} epochs, patience {budget.patience}, a "
-        f"frozen text encoder, {len(budget.seeds)} seeds; settings as they come with the package, "
-        "not tuned further. The rank is by mean absolute error; p is that of its "
+        f"{budget.describe()} The rank is by mean absolute error; p is that of its "
         f"difference to {models[0]}, paired over clips or videos and seeds, with Holm's correction."
     ]
     ranks: dict[str, list[int]] = {}
@@ -176,12 +208,17 @@ def main() -> None:
     parser.add_argument("--store", action="append", required=True)
     parser.add_argument("--model", action="append", choices=MODELS)
     parser.add_argument("--seeds", default="1111-1115")
+    parser.add_argument("--trials", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--patience", type=int, default=8)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    budget = Budget(read_seeds(given.seeds), given.epochs, given.patience, given.overrides)
+    budget = Budget(
+        *(read_seeds(given.seeds), given.epochs, given.patience, given.overrides),
+        *(given.trials, given.jobs),
+    )
     stores = [open_store(path) for path in given.store]
     try:
         write_tables(given.runs, given.out, stores, given.model or MODELS, budget)

@@ -1,5 +1,6 @@
 """The recipes that write pages: what they keep, and what they refuse."""
 
+import csv
 import importlib.util
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from fake_runs import write_run
+
+from mien.training.settings import read_config
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -122,6 +125,22 @@ def test_every_model_is_trained_with_the_same_budget_and_ranked(tiny_store, tmp_
     before = (made["tiny-ridge"] / "metrics.json").stat().st_mtime_ns
     zoo.write_tables(runs, tmp_path / "zoo.md", [tiny_store], models, budget)
     assert (made["tiny-ridge"] / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(tiny_store, tmp_path):
+    zoo, runs = load("zoo"), tmp_path / "runs"
+    overrides = ("text_encoder.input=embeddings", "train.device=cpu")
+    budget = zoo.Budget([1], 1, 1, overrides, trials=2)
+    zoo.write_tables(runs, tmp_path / "zoo.md", [tiny_store], ("lf_dnn", "lmf"), budget)
+    with (runs / "tiny-lf_dnn-tuning" / "trials.csv").open(newline="") as file:
+        as_given, drawn = csv.DictReader(file)
+    assert as_given["model.fusion_size"] == ""
+    is_better = float(drawn["mae"]) < float(as_given["mae"])
+    expected = drawn["model.fusion_size"] if is_better else read_config("lf_dnn").model.fusion_size
+    config = read_config(runs / "tiny-lf_dnn" / "config.toml")
+    assert config.model.fusion_size == int(expected)
+    page = (tmp_path / "zoo.md").read_text(encoding="utf-8")
+    assert "the best of 2 settings on validation (one seed each)" in page
 
 
 def test_settings_of_the_bench_are_those_of_the_corpus_where_there_are_some():
