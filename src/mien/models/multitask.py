@@ -119,7 +119,7 @@ class MultimodalModel(nn.Module):
                     state_size=getattr(config.lstm_size, m),
                     output_size=getattr(config.output_size, m),
                     attention=attention,
-                    has_log_odds=m in config.log_odds,
+                    has_log_odds=m.value in config.log_odds,
                 )
                 for m in series
             }
