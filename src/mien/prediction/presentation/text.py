@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _WIDTH = 96
+#: Columns of the longest lines: numbers of targets.
+_WIDEST = 108
 #: Moments that are shown of an utterance.
 _NUM_MOMENTS = 5
 #: Words in a cell of a spreadsheet.
@@ -70,7 +72,8 @@ def format_legend(prediction: Prediction) -> str:
             f"{what}: {100 * prediction.level:g} % prediction interval, calibrated on "
             "validation clips"
         )
-    lines += [_clean(text) for text in map(explain_target, prediction.targets) if text]
+    for text in map(explain_target, prediction.targets):
+        lines += textwrap.wrap(_clean(text), _WIDEST, subsequent_indent="  ")
     if any(answer.influence for answer in prediction.answers):
         lines.append("contribution: the overall score minus what it would be without the modality")
     if any(moment.effect is not None for answer in prediction.answers for moment in answer.moments):
@@ -133,7 +136,8 @@ def _describe_values(prediction: Prediction, answer: Answer) -> Iterator[str]:
             yield from _describe_modality(answer, modality)
     for facts in prediction.targets:
         if facts.name in answer.targets:
-            yield from map(_clean, describe_target(facts, answer.targets[facts.name]))
+            for line in describe_target(facts, answer.targets[facts.name]):
+                yield from textwrap.wrap(_clean(line), _WIDEST, subsequent_indent=" " * 23)
     if answer.score is None:
         for modality in answer.absent:
             yield from _describe_modality(answer, modality)
