@@ -385,10 +385,10 @@ def test_processes_are_as_many_as_threads_where_clips_are_many(tiny_store, monke
 
 def test_mapped_series_are_mapped_again_and_others_are_sent(tiny_store):
     plan = plan_of(tiny_store)
-    work = fold_team.pack_folds(plan, (0,))
+    work = fold_team.pack_work(plan, (0,))
     assert set(work.mapped) >= {AUDIO, VIDEO}
     assert all(len(work.plan.dataset.series[m].values) == 0 for m in work.mapped)
-    again = fold_process.unpack_folds(work).dataset
+    again = fold_process.unpack_work(work).dataset
     for modality, series in plan.dataset.series.items():
         assert np.array_equal(series.values, again.series[modality].values)
 

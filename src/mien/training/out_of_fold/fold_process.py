@@ -13,7 +13,7 @@ from mien.errors import MienError, TrainingError
 from mien.training.out_of_fold.fold_team import FoldWork, TrainedFolds, receive, send
 from mien.training.out_of_fold.folds import FoldPlan, make_folds, run_epoch
 
-__all__ = ["main", "unpack_folds"]
+__all__ = ["main", "unpack_work"]
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     os.dup2(2, 1)  # libraries that print do not disturb the answers
     try:
         work: FoldWork = receive(sys.stdin.buffer)
-        plan = unpack_folds(work)
+        plan = unpack_work(work)
         folds = list(make_folds(plan, work.numbers))
         while True:
             epoch, labels, is_followed = receive(sys.stdin.buffer)
@@ -46,7 +46,7 @@ def main() -> int:
         return 0
 
 
-def unpack_folds(work: FoldWork) -> FoldPlan:
+def unpack_work(work: FoldWork) -> FoldPlan:
     """Return the plan, with the series mapped that are mapped where it was made."""
     series = dict(work.plan.dataset.series)
     for modality, (path, offset, kind, shape) in work.mapped.items():

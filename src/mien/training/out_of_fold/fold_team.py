@@ -38,11 +38,12 @@ __all__ = [
     "FoldTeam",
     "FoldWork",
     "LabelsOfFolds",
+    "ProcessTeam",
     "TrainedFolds",
     "count_processes",
     "one_thread",
     "open_team",
-    "pack_folds",
+    "pack_work",
     "receive",
     "send",
 ]
@@ -128,8 +129,16 @@ class TrainedFolds:
     states: Mapping[int, Mapping[str, torch.Tensor]]
 
 
-class _ProcessTeam(FoldTeam):
-    """The same, in processes that each train the models of some folds and keep them."""
+class ProcessTeam(FoldTeam):
+    """The same, in processes that each train the models of some folds and keep them.
+
+    Args:
+        plan: How the models are made.
+        num_processes: How many, at most one for each fold.
+
+    Attributes:
+        processes: Them.
+    """
 
     def __init__(self, plan: FoldPlan, num_processes: int) -> None:
         super().__init__(plan)
@@ -146,9 +155,10 @@ class _ProcessTeam(FoldTeam):
             for _ in self._shares
         ]
         for process, numbers in zip(self.processes, self._shares, strict=True):
-            send(process.stdin, pack_folds(plan, numbers))
+            send(process.stdin, pack_work(plan, numbers))
 
     def run_epoch(self, epoch: int, labels: LabelsOfFolds, on_step: OnStep | None) -> HeldOut:
+        """Train every model for an epoch, as the class above does."""
         for process in self.processes:
             send(process.stdin, (epoch, labels, on_step is not None))
         total = sum(len(fold.stepper.train) for fold in self.folds)
@@ -205,7 +215,7 @@ def open_team(plan: FoldPlan, num_processes: int) -> Iterator[FoldTeam]:
     if num < 2:
         yield FoldTeam(plan)
         return
-    team = _ProcessTeam(plan, num)
+    team = ProcessTeam(plan, num)
     try:
         yield team
     finally:
@@ -263,7 +273,7 @@ def _read_all(stream: IO[bytes], size: int) -> bytes:
     return data
 
 
-def pack_folds(plan: FoldPlan, numbers: tuple[int, ...]) -> FoldWork:
+def pack_work(plan: FoldPlan, numbers: tuple[int, ...]) -> FoldWork:
     """Return work of which arrays that are mapped are not copied."""
     series = dict(plan.dataset.series)
     mapped: dict[Modality, tuple[str, int, str, tuple[int, ...]]] = {}
