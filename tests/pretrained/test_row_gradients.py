@@ -12,7 +12,7 @@ from mien.pretrained.direct.row_gradients import RowwiseEmbedding, add_rows_alon
 
 @pytest.fixture
 def embeddings(monkeypatch):
-    monkeypatch.setattr(row_gradients, "_MANY", 40)
+    monkeypatch.setattr(row_gradients, "MANY_ROWS", 40)
     torch.manual_seed(1)
     usual = nn.Sequential(nn.Embedding(40, 6, padding_idx=3), nn.Embedding(39, 6))
     changed = copy.deepcopy(usual)

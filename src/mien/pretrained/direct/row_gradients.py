@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-__all__ = ["RowwiseEmbedding", "add_rows_alone"]
+__all__ = ["MANY_ROWS", "RowwiseEmbedding", "add_rows_alone"]
 
 #: Rows from which on it is worth it.
-_MANY = 4096
+MANY_ROWS = 4096
 
 
 class RowwiseEmbedding(nn.Embedding):
@@ -70,7 +70,7 @@ class _Rows(torch.autograd.Function):
 def add_rows_alone(module: nn.Module) -> None:
     """Let large embeddings inside a module add up gradients in the rows that occur."""
     for part in module.modules():
-        if type(part) is nn.Embedding and part.num_embeddings >= _MANY and _is_plain(part):
+        if type(part) is nn.Embedding and part.num_embeddings >= MANY_ROWS and _is_plain(part):
             part.__class__ = RowwiseEmbedding
 
 
