@@ -449,6 +449,7 @@ def test_constant_and_huge_features_give_finite_scores_and_gradients(name, switc
 
 CHANGES = {
     "encoder": "steps",
+    "log_odds": ("audio",),
     "lstm_size": {"audio": 6, "video": 6},
     "num_layers": 2,
     "output_size": {"audio": 3, "video": 5},

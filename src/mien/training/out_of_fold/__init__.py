@@ -151,7 +151,7 @@ def cross_fit(
         if source == "ridge":
             return ridge
         if source == "both":
-            return join_sources(best_evidence(epochs, settings.labels), ridge)
+            return join_sources(gather_late(), ridge)
         error = ridge_error(ridge, dataset, settings, seed)
         late = late_error(plan, on_step)
         chosen = "late-fusion models" if late < error else "ridge regressions"
