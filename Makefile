@@ -1,5 +1,5 @@
 # make demo   the main job on the embedded, synthetic corpus: make it, train, evaluate, report
-# make test   all tests
+# make test   the tests; make test-all has those as well that take longest
 # make check  what .ci/run checks beside the tests: format, lint, types, import layers, docs
 PYTHON ?= python3.11
 VENV := .venv
@@ -14,7 +14,10 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no
 # Each worker starts mien many times: what it compiles of mien is kept, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check format lint types layers site clean
+# Which tests, as pytest's -m takes it.
+TESTS := not extended
+
+.PHONY: demo test test-all check format lint types layers site clean
 
 # torch first and pinned: a range can pull a build with several GB of CUDA packages
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -49,7 +52,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev $(VENV)/.compiled
 	if command -v ldconfig > /dev/null; then .ci/system; fi
 	$(BIN)/mien assets get minilm mpnet face-landmarker expression whisper-tiny-en silero-vad
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal -m "$(TESTS)"
+
+# the tests that make test leaves out to be done in time, too: on a Ray cluster, and a few others
+test-all: TESTS :=
+test-all: test
 
 # mypy takes longer than all the others, and one core: make --jobs 2 check
 check: types format lint layers site

@@ -88,7 +88,11 @@ _running = contextlib.ExitStack()
 _addresses = {}
 
 
-@pytest.fixture(params=list(KINDS))
+#: Ray takes half a minute to start, and what it does is what Dask does.
+_EXTENDED = {"ray": pytest.mark.extended}
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=_EXTENDED.get(kind, ())) for kind in KINDS])
 def cluster(request):
     """Options for work on one of the clusters, which runs until ``stop_clusters``."""
     package, start = KINDS[request.param]

@@ -93,6 +93,7 @@ class StandIn:
     network = SimpleNamespace(facts=FACTS, scale=SCALE)
     recogniser = "auto"
     baseline = None
+    companion = None
     card = None
 
     def make_ready(self, *, transcript="auto"):

@@ -178,6 +178,7 @@ def follow(block, folder):
         write_block(block, folder / PLACES[block.title])
 
 
+@pytest.mark.extended
 def test_the_contracts_hold_for_what_the_guides_add(copy):
     """They take the package of the copy, not the installed one."""
     path = [copy / "src"]

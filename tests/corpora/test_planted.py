@@ -447,6 +447,7 @@ def test_only_the_moment_tells(material, modality):
     assert abs(correlate(lambda values, _: values[-1])) < 0.2
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_attention_finds_the_moments_that_the_last_state_loses(material):
     clips, series = material.corpus.clips, series_of(material, Modality.VIDEO)

@@ -75,6 +75,7 @@ def test_words_alone_get_no_emotion_and_its_weights_are_not_read(runs):
     assert not {"targets", "target_means", "companion"} & set(told)
 
 
+@pytest.mark.drawn
 def test_utterances_without_voice_and_face_are_left_out_of_means_and_pictures(both, tmp_path):
     parts = [features(*Modality), features(TEXT), features(AUDIO, seed=3)]
     answers = [both.predict_features(**given).answers[0] for given in parts]
@@ -106,9 +107,10 @@ def test_utterances_without_voice_and_face_are_left_out_of_means_and_pictures(bo
 def test_answers_of_another_companion_are_not_continued(runs, both):
     model, beside = (mien.load(runs[name]).network for name in ("sentiment", "emotions"))
     assert (
-        fingerprint(both.network, both.companion) == f"{model.facts.sha256}+{beside.facts.sha256}"
+        fingerprint(both.network.facts, both.companion)
+        == f"{model.facts.sha256}+{beside.facts.sha256}"
     )
-    assert fingerprint(model, None) == model.facts.sha256
+    assert fingerprint(model.facts, None) == model.facts.sha256
 
 
 def test_models_that_do_not_go_together_are_refused(runs, tmp_path):

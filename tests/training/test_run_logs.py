@@ -21,8 +21,6 @@ from mien.training.run_logs.epoch_table import epoch_values, write_epoch_table
 from mien.training.run_logs.mlflow_log import MlflowLog
 from mien.training.run_logs.run_log import RunLog, final_values, flat_settings, take_times
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
-
 
 def record(epoch, **others):
     return EpochRecord(

@@ -101,6 +101,7 @@ def is_running(pid):
         return False
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 def test_a_run_goes_on_after_it_was_killed_and_after_a_seed_failed(

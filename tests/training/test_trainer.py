@@ -177,7 +177,7 @@ def test_every_epoch_leaves_a_line_and_the_labels_that_were_trained_on(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert [set(line) for line in lines] == [
-        {"epoch", "losses", "valid", "clipped", "is_best", "seconds"}
+        {"epoch", "losses", "valid", "clipped", "is_best", "seconds", "learning_rates"}
     ] * 3
     assert lines[0]["clipped"] == 0
     assert 0 < lines[1]["clipped"] < 1

@@ -275,7 +275,7 @@ class _ManyRecordings:
         if self._outputs.progress is not None:
             self._files = open_answers(
                 self._outputs,
-                fingerprint(self._model.network, self._model.companion),
+                fingerprint(self._model.network.facts, self._model.companion),
                 self._transcript,
                 self._paths,
                 recogniser=self._model.recogniser,

@@ -20,8 +20,8 @@ def log_odds(shares: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
 
         log(p / (1 - p)),   p cut to 0.0001 .. 0.9999
 
-    >>> log_odds(torch.tensor([0.5, 0.0, 1.0]))
-    tensor([ 0.0000, -9.2102,  9.2102])
+    >>> log_odds(torch.tensor([0.5, 0.25, 0.75]))
+    tensor([ 0.0000, -1.0986,  1.0986])
     """
     cut = shares.clamp(_NEAREST, 1 - _NEAREST)
     return torch.log(cut) - torch.log(1 - cut)

@@ -207,7 +207,6 @@ def _makers(header: Header, modality: Modality) -> tuple[object, ...]:
             extraction.get("align", "none"))  # fmt: skip
 
 
-def fingerprint(network: Network, companion: Companion | None) -> str:
+def fingerprint(facts: ModelFacts, companion: Companion | None) -> str:
     """Return the sha256 of the file of a model, and of that of its companion."""
-    networks = [network] + ([] if companion is None else [companion.network])
-    return "+".join(own.facts.sha256 for own in networks)
+    return facts.sha256 if companion is None else f"{facts.sha256}+{companion.network.facts.sha256}"

@@ -178,11 +178,12 @@ class Receiver:
         if not self.upload.size:
             raise Refused(422, f"{self.upload.name}: is empty; give a recording")
         try:
-            self.upload.transcript = self._text.decode().strip() or "auto"
+            transcript = self._text.decode()
         except UnicodeDecodeError:
             raise Refused(422, "transcript: is not text in UTF-8") from None
-        if len(self.upload.transcript) > LONGEST_TEXT:
+        if len(transcript) > LONGEST_TEXT:  # blanks at its ends count, as the schema says
             raise Refused(422, f"transcript: must have at most {LONGEST_TEXT} characters")
+        self.upload.transcript = transcript.strip() or "auto"
         self._file.flush()
         return self.upload
 
