@@ -23,8 +23,9 @@ from mien.corpora.planted.corpus import make_planted
 from mien.corpora.planted.planted_config import PlantedConfig
 from mien.data.dataset import ClipDataset
 from mien.data.store_writer import write_store
+from mien.processes.threads import one_thread
 from mien.training.out_of_fold.evidence_settings import evidence_settings, with_frozen_text
-from mien.training.out_of_fold.fold_team import FoldTeam, LabelsOfFolds, one_thread, open_team
+from mien.training.out_of_fold.fold_team import FoldTeam, LabelsOfFolds, open_team
 from mien.training.out_of_fold.folds import FoldPlan
 from mien.training.preparation import prepare
 from mien.training.settings import read_config

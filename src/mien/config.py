@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args
@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "apply_overrides",
     "dump_toml",
+    "flatten_settings",
     "read_settings",
     "read_toml",
 ]
@@ -174,6 +175,26 @@ def read_toml(path: Path) -> dict[str, Any]:
 def dump_toml(settings: Settings) -> str:
     """Return the settings as TOML, with every default spelled out; unset settings are left out."""
     return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
+
+
+def flatten_settings(
+    values: Mapping[str, Any],
+    is_value: Callable[[object], bool] = lambda value: not isinstance(value, Mapping),
+) -> Iterator[tuple[str, Any]]:
+    """Yield each setting with its full name, as ``--set`` takes it.
+
+    >>> dict(flatten_settings({"corpus": "mosi", "train": {"epochs": 2}}))
+    {'corpus': 'mosi', 'train.epochs': 2}
+
+    Args:
+        values: Settings by name, in sections.
+        is_value: Tells a setting from a section.
+    """
+    for key, value in values.items():
+        if is_value(value):
+            yield key, value
+        else:
+            yield from ((f"{key}.{name}", own) for name, own in flatten_settings(value, is_value))
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from mien.errors import TrainingError
 from mien.labels.generator import Evidence
 from mien.models.late_fusion import LateFusion
 from mien.models.multitask import ModelInputs, PartsConfig
+from mien.processes.threads import one_thread
 from mien.training import out_of_fold
 from mien.training.out_of_fold import (
     EvidenceEpoch,
@@ -365,7 +366,7 @@ def test_folds_side_by_side_give_the_same_bit_for_bit(tiny_store):
     label = LabelsOfFolds(sentiment={AUDIO: torch.linspace(-1, 1, 20)})
     found, steps = [], []
     for num in (1, 2):
-        with fold_team.open_team(plan, num) as team, fold_team.one_thread():
+        with fold_team.open_team(plan, num) as team, one_thread():
             first = team.run_epoch(1, LabelsOfFolds(), None)
             found.append((first, team.run_epoch(2, label, lambda *step: steps.append(step))))
             found[-1] += ([fold.model.state_dict() for fold in team.folds],)

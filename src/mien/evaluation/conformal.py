@@ -216,18 +216,15 @@ def interval_hits(
         tasks: Of which tasks.
     """
     predictions = _cut(as_reported(predictions), scale)
-    has = np.stack([predictions.present[m] for m in predictions.present], axis=1)
-    patterns, pattern_of = np.unique(has, axis=0, return_inverse=True)
+    present, set_of = predictions.modality_sets()
     hits = {}
     for task, scores in predictions.scores.items():
         if task not in tasks:
             continue
-        present = [[m for m, is_in in zip(predictions.present, p, strict=True) if is_in]
-                   for p in patterns]  # fmt: skip
         fits = np.array([task is Task.FUSION or Modality(task) in p for p in present])
         widths = np.array([calibration.width(task, p) if fit else math.nan
                            for p, fit in zip(present, fits, strict=True)])  # fmt: skip
-        width, targets = widths[pattern_of.reshape(-1)], _targets(predictions, task)
+        width, targets = widths[set_of], _targets(predictions, task)
         is_counted = ~np.isnan(targets) & ~np.isnan(width)
         is_known = is_counted & np.isfinite(width)
         low, high = np.maximum(scale.low, scores - width), np.minimum(scale.high, scores + width)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from mien.errors import MetricError
 from mien.files.atomic import write_text
@@ -74,6 +74,14 @@ class Predictions:
         for modality in present:
             rows &= self.present[modality]
         return rows
+
+    def modality_sets(self) -> tuple[list[list[Modality]], Int[np.ndarray, "N"]]:
+        """Return every set of modalities that clips have, and the number of the set of each."""
+        names = list(self.present)
+        has = np.stack([self.present[modality] for modality in names], axis=1)
+        patterns, set_of = np.unique(has, axis=0, return_inverse=True)
+        sets = [[m for m, is_in in zip(names, p, strict=True) if is_in] for p in patterns]
+        return sets, set_of.reshape(-1)
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return a data frame with a row for each clip, and the columns of ``predictions-*.csv``.

@@ -4,7 +4,8 @@
 the path of modules. A folder of recordings with a ``json.py`` in it would then have it run.
 
 ``work_pool`` does pieces of work side by side in processes of this machine, ``clusters`` on a Dask
-or Ray cluster, where ``cluster_work`` is the process that does one.
+or Ray cluster, where ``cluster_work`` is the process that does one. ``threads`` says with how many
+threads torch computes.
 """
 
 import contextlib

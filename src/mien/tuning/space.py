@@ -13,7 +13,7 @@ Names are dotted as in ``--set``, in quotes or as nested tables; a list stands f
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field
 
-from mien.config import Settings, read_settings, read_toml
+from mien.config import Settings, flatten_settings, read_settings, read_toml
 from mien.configs import SPACES
 from mien.errors import ConfigError
 from mien.training.settings import ExperimentConfig, read_config
@@ -209,7 +209,7 @@ def _read_shipped() -> dict[str, dict[str, Any]]:
 
 def _check_space(values: Mapping[str, Any], config: ExperimentConfig, where: str) -> SearchSpace:
     try:
-        ranges = tuple(_read_range(*pair, config) for pair in _flatten(values))
+        ranges = tuple(_read_range(*pair, config) for pair in flatten_settings(values, _is_range))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     names = [name for each in ranges for name in (each.name, *each.also)]
@@ -221,14 +221,9 @@ def _check_space(values: Mapping[str, Any], config: ExperimentConfig, where: str
     return SearchSpace(ranges)
 
 
-def _flatten(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each setting with its range: what has one of the keys of a range, or is no table."""
-    for key, value in values.items():
-        name = f"{above}{key}"
-        if isinstance(value, Mapping) and not set(_KEYS) & set(value) and value:
-            yield from _flatten(value, f"{name}.")
-        else:
-            yield name, value
+def _is_range(value: object) -> bool:
+    """Return whether something stands for the range of a setting: one of its keys is there."""
+    return not isinstance(value, Mapping) or not value or bool(set(_KEYS) & set(value))
 
 
 def _read_range(name: str, value: object, config: ExperimentConfig) -> SearchRange:

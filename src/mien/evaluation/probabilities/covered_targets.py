@@ -1,6 +1,6 @@
 """How often the answers about targets hold what is annotated, as a run records it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,7 +14,7 @@ from mien.evaluation.probabilities.target_calibration import (
 )
 from mien.evaluation.scoring import as_reported
 from mien.evaluation.target_metrics.target_values import annotated_rows
-from mien.types import Modality, Task
+from mien.types import Task
 
 __all__ = ["cover_targets"]
 
@@ -32,14 +32,15 @@ def cover_targets(
             that each has.
     """
     result, reported = {}, as_reported(predictions)
+    sets, set_of = predictions.modality_sets()
     for name, calibration in calibrations.items():
         own = reported.values.get(name)
         if own is None or Task.FUSION not in own.truths:
             continue
         rows = annotated_rows(own.truths[Task.FUSION])
         counts, num_without = np.zeros(3), 0
-        for present, together in _iterate_modalities(predictions):
-            known, chosen = calibration.of(present), rows & together
+        for number, present in enumerate(sets):
+            known, chosen = calibration.of(present), rows & (set_of == number)
             if known.num_clips:
                 counts += _count(known, own, chosen)
             else:
@@ -54,17 +55,6 @@ def cover_targets(
                 size=sizes / num if own.target.has_shares else None,
             )
     return result
-
-
-def _iterate_modalities(
-    predictions: Predictions,
-) -> Iterator[tuple[list[Modality], Bool[np.ndarray, " N"]]]:
-    """Yield every set of modalities that clips have, with which clips these are."""
-    names = list(predictions.present)
-    stacked = np.stack([predictions.present[modality] for modality in names])  # (M, N)
-    for pattern in np.unique(stacked, axis=1).T:
-        together = (stacked == pattern[:, None]).all(axis=0)
-        yield [m for m, is_there in zip(names, pattern, strict=True) if is_there], together
 
 
 def _count(

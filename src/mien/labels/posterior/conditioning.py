@@ -48,7 +48,7 @@ def measure(columns: Float[np.ndarray, "K N"], modality_of: Int[np.ndarray, "_"]
 def loadings_of(
     model: FactorModel,
     seen: Float[np.ndarray, "_"],
-    modality_of: Int[np.ndarray, "_"] | None = None,
+    modality_of: Int[np.ndarray, "_"],
 ) -> Float[np.ndarray, "_"]:
     """Return the correlation of each score with what its modality expresses.
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mien.config import flatten_settings
 from mien.reports.figures.run import plan_figures
 from mien.reports.finished_run import FinishedRun
 from mien.reports.html_page.html_parts import (
@@ -100,7 +101,7 @@ def show_figures(runs: PageRuns, drawn: Sequence[Sequence[DrawnFigure]]) -> Sect
 
 def show_settings(runs: PageRuns) -> Section:
     """Return the settings in which runs differ, and all settings of each, folded up."""
-    flat = [dict(_flatten(run.config)) for run in runs.finished]
+    flat = [_as_text(run.config) for run in runs.finished]
     content: list[Html] = []
     if len(flat) > 1:
         names = sorted({name for settings in flat for name in settings})
@@ -124,7 +125,7 @@ def show_settings(runs: PageRuns) -> Section:
 
 def show_environment(runs: PageRuns) -> Section:
     """Return versions, device, and fingerprints of data and weights, a column for each run."""
-    flat = [dict(_flatten(run.environment)) for run in runs.finished]
+    flat = [_as_text(run.environment) for run in runs.finished]
     names = dict.fromkeys(name for facts in flat for name in facts)
     values = {name: [facts.get(name, "") for facts in flat] for name in names}
     same = [[name, own[0]] for name, own in values.items() if len(set(own)) == 1]
@@ -163,12 +164,10 @@ def _list(lines: Sequence[str]) -> Html:
     return tag("ul", *items)
 
 
-def _flatten(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each setting by its dotted name, as text."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{before}{name}.")
-        elif isinstance(value, list):
-            yield f"{before}{name}", ", ".join(map(str, value))
-        elif value is not None:
-            yield f"{before}{name}", str(value)
+def _as_text(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return each setting by its full name, as text; those that are unset are left out."""
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in flatten_settings(values)
+        if value is not None
+    }

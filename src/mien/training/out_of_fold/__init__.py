@@ -33,6 +33,7 @@ from mien.labels.generator import Evidence, TargetEvidence
 from mien.labels.latent import EvidenceConfig, latent_labels
 from mien.labels.target_labels import latent_target_labels
 from mien.models.late_fusion import LateFusion
+from mien.processes.threads import one_thread
 from mien.training.out_of_fold.evidence_cache import cached_evidence, evidence_key
 from mien.training.out_of_fold.evidence_settings import (
     EvidenceSettings,
@@ -43,7 +44,6 @@ from mien.training.out_of_fold.fold_team import (
     FoldTeam,
     LabelsOfFolds,
     count_processes,
-    one_thread,
     open_team,
 )
 from mien.training.out_of_fold.folds import (

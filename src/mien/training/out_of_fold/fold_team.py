@@ -41,7 +41,6 @@ __all__ = [
     "ProcessTeam",
     "TrainedFolds",
     "count_processes",
-    "one_thread",
     "open_team",
     "pack_work",
     "receive",
@@ -229,17 +228,6 @@ def count_processes(dataset: ClipDataset, settings: EvidenceSettings) -> int:
     """
     is_on_cpu = make_accelerator(settings.train).device.type == "cpu"
     return torch.get_num_threads() if is_on_cpu and len(dataset) >= MANY_CLIPS else 1
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute with one thread in the block, so that sums are added in one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def send(stream: IO[bytes] | None, message: object) -> None:

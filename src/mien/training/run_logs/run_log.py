@@ -1,11 +1,12 @@
 """What logs of other programs share: they are brought up to what the run folder has."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from mien.config import flatten_settings
 from mien.errors import CheckpointError
 from mien.evaluation.metrics_file.seed_metrics import SeedMetrics
 from mien.training.listening import EpochRecord, RunListener, RunPlan
@@ -191,15 +192,8 @@ def flat_settings(config: ExperimentConfig) -> dict[str, str | int | float | boo
     >>> flat_settings(ExperimentConfig())["train.learning_rate.text"]
     5e-05
     """
-    return dict(_flatten(config.model_dump(mode="json", exclude_none=True), ""))
-
-
-def _flatten(values: Mapping[str, Any], prefix: str) -> list[tuple[str, str | int | float | bool]]:
-    flat = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat += _flatten(value, f"{prefix}{name}.")
-        else:
-            is_plain = isinstance(value, str | int | float | bool)
-            flat.append((f"{prefix}{name}", value if is_plain else str(value)))
-    return flat
+    flat = flatten_settings(config.model_dump(mode="json", exclude_none=True))
+    return {
+        name: value if isinstance(value, str | int | float | bool) else str(value)
+        for name, value in flat
+    }

@@ -1,7 +1,6 @@
 """Seven expressions of a face: the small optional network of the ``expression`` asset."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from mien.errors import AssetError, require
 from mien.extraction.extractors.face.geometry import Box
 from mien.pretrained.assets import find_asset
+from mien.processes.threads import one_thread
 
 __all__ = ["EXPRESSIONS", "ExpressionModel"]
 
@@ -63,20 +63,9 @@ class ExpressionModel:
 
     def classify(self, image: UInt8[np.ndarray, "H W 3"], box: Box) -> Float[np.ndarray, "7"]:
         """Return the probability of each expression of the face in ``box``."""
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             logits = _run(self._weights, _cut(image, box))
             return logits.softmax(dim=-1)[0].double().numpy()
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute in one thread: on a picture this small, others only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _cut(image: UInt8[np.ndarray, "H W 3"], box: Box) -> Float[Tensor, "1 1 64 64"]:
