@@ -1,12 +1,15 @@
 """Makers of what tests need: clips, batches, models, label generators, stores, a text encoder."""
 
 import contextlib
+import importlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -431,3 +434,15 @@ def outline(figure, kind):
         case "pdf":
             return b"%PDF-1.4\n% " + title.encode("ascii", "replace")
     return b"\x89PNG\r\n\x1a\n" + title.encode()
+
+
+@contextlib.contextmanager
+def recipe_modules(folder, names):
+    """The modules of a recipe in the block, which import each other by bare names."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    finally:
+        sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)

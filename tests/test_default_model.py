@@ -1,14 +1,12 @@
 """The recipe of the model that ships: splits, composed clips, widths, and the header it left."""
 
 import csv
-import importlib
-import sys
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import recipe_modules
 
 from mien.data.store_writer import write_store
 from mien.evaluation.conformal import Calibration
@@ -31,12 +29,8 @@ needs_data = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def recipe():
     """The modules of the recipe, which import each other by bare names."""
-    patch = pytest.MonkeyPatch()
-    patch.syspath_prepend(str(RECIPE))
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
-    patch.undo()
-    for name in NAMES:
-        sys.modules.pop(name, None)
+    with recipe_modules(RECIPE, NAMES) as modules:
+        yield modules
 
 
 # --- a small set of sources, made, with the faults of the real ones -------------------------------

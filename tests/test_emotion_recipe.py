@@ -1,12 +1,10 @@
 """The recipe of the emotions that ship: composed clips, real takes, calibration and the card."""
 
-import importlib
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import recipe_modules
 
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.probabilities.target_calibration import ValueCalibration
@@ -20,12 +18,8 @@ TEXT, AUDIO, VIDEO = Modality
 @pytest.fixture(scope="module")
 def recipe():
     """The modules of the recipe, which import each other by bare names."""
-    patch = pytest.MonkeyPatch()
-    patch.syspath_prepend(str(RECIPE))
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
-    patch.undo()
-    for name in NAMES:
-        sys.modules.pop(name, None)
+    with recipe_modules(RECIPE, NAMES) as modules:
+        yield modules
 
 
 def share(recipe, emotion):

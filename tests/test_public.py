@@ -67,12 +67,8 @@ def runs(tmp_path_factory):
 def trained(tiny_store, tmp_path_factory):
     """A run that was made from paths alone."""
     folder = tmp_path_factory.mktemp("trained")
-    patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     (folder / "tiny.toml").write_text(dump_toml(make_config(labels={"generator": "copy"})))
-    run = mien.train(str(folder / "tiny.toml"), str(tiny_store.path), str(folder / "run"))
-    patch.undo()
-    return run
+    return mien.train(str(folder / "tiny.toml"), str(tiny_store.path), str(folder / "run"))
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -206,10 +202,7 @@ def test_a_trained_model_is_loaded_from_a_run_a_seed_and_their_paths(trained):
     assert checkpoints == {seed.best}
 
 
-def test_a_training_starts_from_a_run_and_leaves_out_a_store(
-    trained, tiny_store, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
+def test_a_training_starts_from_a_run_and_leaves_out_a_store(trained, tiny_store, tmp_path):
     store = write_tiny_store(tmp_path / "other", seed=5, video_prefix="w")
     config = make_config(labels={"generator": "copy"}, train={"epochs": 1})
     run = mien.train(config, store, tmp_path / "run", init=trained, exclude=[tiny_store])

@@ -403,11 +403,8 @@ def test_arrays_are_written_as_numpy_writes_them(tmp_path, array):
 @pytest.fixture(scope="module")
 def trained(tiny_store, tmp_path_factory):
     """A run of one epoch; do not alter."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     config = make_config(train={"epochs": 1}, labels={"generator": "copy"})
     run = train(config, tiny_store.path, tmp_path_factory.mktemp("runs") / "run")
-    patch.undo()
     return run.path
 
 
@@ -416,7 +413,6 @@ def place(tmp_path, monkeypatch, tiny_store, trained):
     """A folder with a store, a run, and what the commands below read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     monkeypatch.setattr("mien.prediction.predictor.load", lambda *_, **__: StandIn())
     monkeypatch.setattr("mien.cli.predict.bring_missing", lambda *_, **__: None)
     (tmp_path / "store").symlink_to(tiny_store.path)

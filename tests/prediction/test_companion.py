@@ -29,12 +29,10 @@ def runs(tmp_path_factory):
     fixed = {"train": {"epochs": 1}, "labels": {"generator": "copy"}}
     said = make_config(targets={"use": []}, **fixed)
     shown = make_config(targets={"with_sentiment": False}, text_encoder={"input": "none"}, **fixed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
-        return {
-            "sentiment": train(said, store, folder / "said").seed(1).best,
-            "emotions": train(shown, store, folder / "shown").seed(1).best,
-        }
+    return {
+        "sentiment": train(said, store, folder / "said").seed(1).best,
+        "emotions": train(shown, store, folder / "shown").seed(1).best,
+    }
 
 
 @pytest.fixture(scope="module")

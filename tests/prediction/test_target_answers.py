@@ -59,9 +59,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     store = write_store(make_targeted(num_clips=(8, 8, 2)), folder / "s")
     config = make_config(train={"epochs": 1}, labels={"generator": "copy"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
-        both = train(config, store, folder / "both").seed(1).best
+    both = train(config, store, folder / "both").seed(1).best
     header = open_header(both)
     inputs = ModelInputs(sizes=header.sizes, targets=header.targets, has_sentiment=False)
     names = {f"model/{name}" for name in build_model(config.model, inputs).state_dict()}

@@ -63,16 +63,14 @@ def made(tmp_path_factory):
         "has_attention": False,
         "target": EMOTION,
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
-        runs = [
-            write_run(folder / name, error=error, **options)
-            for name, error in (("first", 1.5), (HOSTILE, 0.3))
-        ]
-        config = runs[1].path / "config.toml"
-        text = config.read_text()
-        config.write_text(re.sub(r"(?m)^epochs = .*", "epochs = 7", text, count=1))
-        path = write_runs_page(runs, folder / "out")
+    runs = [
+        write_run(folder / name, error=error, **options)
+        for name, error in (("first", 1.5), (HOSTILE, 0.3))
+    ]
+    config = runs[1].path / "config.toml"
+    text = config.read_text()
+    config.write_text(re.sub(r"(?m)^epochs = .*", "epochs = 7", text, count=1))
+    path = write_runs_page(runs, folder / "out")
     return runs, path, Reader(path.read_text(encoding="utf-8"))
 
 

@@ -70,7 +70,6 @@ def test_a_file_of_variants_and_what_is_wrong_in_it(tmp_path, tiny_store, capsys
 
 def test_an_ablation_is_a_study_with_costs_and_corrected_p(tmp_path, tiny_store, monkeypatch):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     monkeypatch.setattr("mien.studies.figures.draw_corpus", lambda *_: [])
     base = make_config(labels={"generator": "copy"}, train={"epochs": 1, "seeds": [1, 2]})
     study = plan_ablation(base, tiny_store, only=["fusion concat", "without text"])
@@ -112,7 +111,6 @@ def test_targets_have_tables_on_the_clips_that_all_variants_predict(
     emotional, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     monkeypatch.setattr("mien.studies.figures.draw_corpus", lambda *_: [])
     base = make_config(labels={"generator": "copy"}, train={"epochs": 1, "seeds": [1]})
     only = ["without valence", "without sentiment"]

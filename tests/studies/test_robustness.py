@@ -37,17 +37,13 @@ def base(tmp_path_factory, tiny_bert):
     base = tmp_path_factory.mktemp("robust")
     store = write_tiny_store(base / "store", num_clips=(12, 24, 9), missing=0.0)
     text = {"input": "transcript", "name": str(tiny_bert), "mode": "frozen", "summary": "mean"}
-    patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     labels = {"generator": "copy"}
     train(make_config(text_encoder=text, labels=labels, train={"epochs": 1}), store, base / "a")
-    patch.undo()
     return base
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     monkeypatch.setattr("mien.studies.robustness.stress_figures.draw_stresses", lambda *_, **__: {})
 
 

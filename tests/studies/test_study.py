@@ -67,10 +67,9 @@ variants = ["copy"]
 
 @pytest.fixture
 def base(tmp_path, monkeypatch):
-    """A folder of its own with the tiny study, an empty cache and quick intervals."""
+    """A folder of its own with the tiny study and an empty cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     (tmp_path / "tiny.toml").write_text(TINY)
     return tmp_path
 
@@ -222,7 +221,6 @@ def carried_out(tmp_path_factory):
     base = tmp_path_factory.mktemp("study")
     patch = pytest.MonkeyPatch()
     patch.setenv("MIEN_CACHE", str(base / "cache"))
-    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     (base / "tiny.toml").write_text(TINY)
     write_tiny_store(base / "store")
     study = read_study(base / "tiny.toml", stores={"real": base / "store"})

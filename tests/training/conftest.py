@@ -10,11 +10,8 @@ from mien.training.experiment import train
 @pytest.fixture(scope="session")
 def finished(tiny_store, tmp_path_factory):
     """A run with one seed that was not interrupted; do not alter."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     out = tmp_path_factory.mktemp("runs") / "finished"
     train(make_config(), tiny_store, out)
-    patch.undo()
     return out
 
 

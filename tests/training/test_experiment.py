@@ -249,11 +249,8 @@ class DivergeOnce:
 @pytest.fixture(scope="module")
 def partly_failed(tiny_store, tmp_path_factory):
     """A run of seeds 1, 2, 3, of which 2 diverged; do not alter."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     out = tmp_path_factory.mktemp("runs") / "failed"
     train(make_config(train={"seeds": [1, 2, 3]}), tiny_store, out, listener=DivergeOnce(2))
-    patch.undo()
     return out
 
 

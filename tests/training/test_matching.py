@@ -40,11 +40,8 @@ def write_variant(path, *, scale=None, annotated=True, prefix="v", **changes):
 def run(tmp_path_factory):
     """A run on the tiny store with named features; do not alter."""
     folder = tmp_path_factory.mktemp("matching")
-    patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     config = make_config(train={"epochs": 1, "seeds": [1, 2]})
     train(config, write_variant(folder / "s"), folder / "r")
-    patch.undo()
     return folder / "r"
 
 

@@ -15,8 +15,6 @@ from mien.training.run_folder import find_checkpoint
 @pytest.fixture(scope="module")
 def relative(tiny_store, tmp_path_factory):
     """A run whose model reads clips against their speakers; do not alter."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
     out = tmp_path_factory.mktemp("runs") / "relative"
     config = make_config(
         features={"standardise": "speaker", "baseline_seconds": 4.0},
@@ -24,7 +22,6 @@ def relative(tiny_store, tmp_path_factory):
         model={"encoder": "steps"},
     )
     train(config, tiny_store, out)
-    patch.undo()
     return out
 
 

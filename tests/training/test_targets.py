@@ -50,9 +50,7 @@ def stores(tmp_path_factory):
 def of_emotions(stores, tmp_path_factory):
     """A run that predicts emotions alone; do not alter."""
     config = make_config(labels=COPY, targets={"use": ["emotion"], "with_sentiment": False})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.evaluation.bootstrap.RESAMPLES", 40)
-        return train(config, stores["none"], tmp_path_factory.mktemp("runs") / "emotions")
+    return train(config, stores["none"], tmp_path_factory.mktemp("runs") / "emotions")
 
 
 SUBSETS = {"text", "audio", "video", "text+audio", "text+video", "audio+video", "text+audio+video"}
