@@ -1,11 +1,13 @@
 """What commands import: nothing that takes seconds before it is needed."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
+from mien.cli import main
 from mien.errors import AssetError
 from mien.pretrained.encoder_source import find_text_encoder
 
@@ -79,3 +81,19 @@ def test_a_text_is_predicted_without_what_recordings_and_training_need(tmp_path)
         pytest.skip("minilm is not here")
     ((_, code, imported),) = run_all([["predict", "--text", "It was no good at all."]], tmp_path)
     assert (code, set(imported)) == (0, {*LIGHT, "torch"})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_that_wait_do_not_take_the_cores_unless_that_is_wanted(
+    monkeypatch, given, expected
+):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that what the command sets is taken back
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert main(["cache", "--help"]) == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == expected

@@ -1,6 +1,7 @@
 """Where text encoders are found, and what their texts begin with."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -9,6 +10,7 @@ from mien.pretrained.encoder_source import (
     DEFAULT_TEXT_ENCODER,
     asset_prefix,
     find_text_encoder,
+    fingerprint_of,
     text_prefix,
 )
 from mien.pretrained.registry import Asset, AssetFile, known_assets
@@ -109,3 +111,22 @@ def test_other_encoders_are_taken_without_a_word(name, caplog):
 def test_an_old_header_has_the_prefix_that_belonged_to_the_name():
     prefixes = {name: asset_prefix(name) for name in (*known_assets(), "models/e5-small")}
     assert {name: prefix for name, prefix in prefixes.items() if prefix} == {"e5-small": "query: "}
+
+
+def test_the_fingerprint_of_a_large_encoder_is_computed_once_until_a_file_changes(
+    monkeypatch, tmp_path
+):
+    (folder := tmp_path / "mine").mkdir()
+    parts = {"config.json": b"{}", "model.safetensors": WEIGHTS}
+    for name, content in parts.items():
+        (folder / name).write_bytes(content)
+    small = fingerprint_of(folder)
+    expected = hashlib.sha256(b"config.json{}model.safetensors" + WEIGHTS).hexdigest()
+    assert small == expected
+    assert not (tmp_path / "data").exists()
+    monkeypatch.setattr("mien.pretrained.digests.REMEMBERED_FROM", len(WEIGHTS))
+    assert fingerprint_of(folder) == expected
+    monkeypatch.setattr("mien.pretrained.digests.hash_files", lambda *_, **__: "hashed again")
+    assert fingerprint_of(folder) == expected
+    os.utime(folder / "config.json", ns=(1, 1))
+    assert fingerprint_of(folder) == "hashed again"

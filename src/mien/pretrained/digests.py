@@ -1,17 +1,21 @@
-"""Whether files are those that are known by their sha256, each of them hashed once."""
+"""The sha256 of files, computed once: whether they are those that are known, and fingerprints."""
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from mien.errors import AssetError
-from mien.files.hashing import hash_file
+from mien.files.hashing import hash_file, hash_files
 from mien.files.json_values import write_json
 from mien.files.user_folders import data_folder
 from mien.pretrained.registry import AssetFile
 
-__all__ = ["find_damage"]
+__all__ = ["REMEMBERED_FROM", "digest_of_folder", "find_damage"]
+
+#: From so many bytes on a digest is remembered; below, computing it costs as little.
+REMEMBERED_FROM: Final = 16 * 2**20
 
 
 def find_damage(folder: Path, files: Mapping[str, AssetFile]) -> str:
@@ -38,15 +42,42 @@ def find_damage(folder: Path, files: Mapping[str, AssetFile]) -> str:
     return ""
 
 
+def digest_of_folder(folder: Path, files: Sequence[Path]) -> str:
+    """Return the sha256 of files of a folder as if they were one, the name of each before it.
+
+    If they are large, it is remembered as ``find_damage`` does.
+
+    Raises:
+        AssetError: If a file cannot be read.
+    """
+
+    def compute() -> str:
+        return hash_files(files, AssetError, with_names=True)
+
+    there = [path.stat().st_size for path in files if path.is_file()]
+    if len(there) < len(files) or sum(there) < REMEMBERED_FROM:
+        return compute()
+    seen = [value for path in files for value in (path.name, *_state_of(path))]
+    return _remember(folder, seen, compute)
+
+
 def _digest_of(path: Path) -> str:
     """Return the sha256 of a file, from memory if its size and time of change are known."""
+    return _remember(path, _state_of(path), lambda: hash_file(path, AssetError))
+
+
+def _state_of(path: Path) -> list[int]:
     stat = path.stat()
-    seen = [stat.st_size, stat.st_mtime_ns]
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _remember(path: Path, seen: Sequence[object], compute: Callable[[], str]) -> str:
+    """Return the digest of what is at a path, from memory if that was seen in the same state."""
     digests = _read_digests()
     match digests.get(str(path)):
-        case [size, changed, str(digest)] if [size, changed] == seen:
+        case [*known, str(digest)] if known == seen:
             return digest
-    digest = hash_file(path, AssetError)
+    digest = compute()
     digests[str(path)] = [*seen, digest]
     _write_digests({name: entry for name, entry in digests.items() if Path(name).exists()})
     return digest

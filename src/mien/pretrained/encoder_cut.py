@@ -85,9 +85,10 @@ def split_parameters(encoder: nn.Module, layers: nn.ModuleList) -> list[list[nn.
 
 
 def cut_encoder(backbone: nn.Module, layers: int) -> CutEncoder:
-    """Cut an encoder of transformers after so many layers; the parts share its modules.
+    """Cut an encoder after so many layers; the parts share its modules.
 
-    The parts are compared with the encoder on three short texts.
+    The parts of an encoder of transformers are compared with it on three short texts; those of
+    this package's own need no trial.
 
     Args:
         backbone: The encoder.
@@ -107,6 +108,13 @@ def cut_encoder(backbone: nn.Module, layers: int) -> CutEncoder:
         upper = _replace(upper, "embeddings_project", nn.Identity())
     if layers and getattr(getattr(backbone, "encoder", None), "conv", None) is not None:
         upper = _replace(upper, "encoder.conv", None)  # DeBERTa's: part of its first layer
+    if not getattr(backbone, "takes_packing", False):
+        _require_same(backbone, lower, upper, layers)
+    return CutEncoder(lower, upper, place)
+
+
+def _require_same(backbone: nn.Module, lower: nn.Module, upper: nn.Module, layers: int) -> None:
+    """Refuse parts that compute something else than the encoder."""
     try:
         difference = _compare(backbone, lower, upper)
     except (
@@ -120,7 +128,6 @@ def cut_encoder(backbone: nn.Module, layers: int) -> CutEncoder:
         raise _cannot_cut(backbone, f"after {layers}: {type(error).__name__}: {error}") from error
     if difference > CLOSE:
         raise _cannot_cut(backbone, f"cut after {layers}, its states differ by {difference:.1g}")
-    return CutEncoder(lower, upper, place)
 
 
 def _compare(backbone: nn.Module, lower: nn.Module, upper: nn.Module) -> float:

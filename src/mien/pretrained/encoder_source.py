@@ -8,10 +8,9 @@ import re
 from pathlib import Path
 
 from mien.errors import AssetError
-from mien.files.hashing import hash_files
 from mien.files.user_folders import expand_home
 from mien.pretrained.assets import find_asset
-from mien.pretrained.digests import find_damage
+from mien.pretrained.digests import digest_of_folder, find_damage
 from mien.pretrained.registry import known_assets
 
 __all__ = [
@@ -138,13 +137,15 @@ def asset_prefix(name: str) -> str:
 def fingerprint_of(source: Path | str) -> str:
     """Return the SHA-256 of a local encoder's files; its name for one of a hub.
 
+    The files of a large one are hashed again only if their size or time of change is another.
+
     Raises:
         AssetError: If a file cannot be read.
     """
     if isinstance(source, str):
         return f"hub:{source}"
     files = sorted([*source.glob("*.safetensors"), *source.glob("*.bin"), *source.glob("*.json")])
-    return hash_files(files, AssetError, with_names=True)
+    return digest_of_folder(source, files)
 
 
 def _describe_choice() -> str:
