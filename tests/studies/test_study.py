@@ -537,6 +537,36 @@ def test_a_listener_that_has_the_method_is_notified_of_every_run_that_begins(bas
 
 
 @pytest.mark.slow
+@pytest.mark.extended
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning:ray")
+@pytest.mark.usefixtures("without_figures")
+def test_a_cluster_makes_the_same_runs(base, trainings, monkeypatch, cluster):
+    (here,) = carry_out(few(base, seeds=[1]))
+    monkeypatch.setenv("MIEN_CACHE", "elsewhere")
+    report = run_study(few(base, seeds=[1]), base / "out", num_workers=2, **cluster)
+    assert len(trainings.begun) == 1
+    run = report.results.corpora["planted-3"].variants["copy"].runs["1"].run
+    assert run == here.job.folder.name
+    there = open_run(base / "elsewhere" / "runs" / run).seed(1)
+    assert there.metrics()["splits"] == here.job.seed_folder.metrics()["splits"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--backend", "dask"], "--address: the dask backend needs it, such as tcp://HOST:8786"),
+        (["--address", "here:1"], "--address: is for --backend dask or ray; leave it out"),
+    ],
+)
+@pytest.mark.usefixtures("base")
+def test_a_cluster_that_is_not_told_is_a_sentence(capsys, options, sentence):
+    assert main(["study", "tiny.toml", *options]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_a_sentence():
     with pytest.raises(TrainingError, match=r"a process was killed"):
         list(side_by_side(os._exit, [1, 1], 2))

@@ -1,4 +1,4 @@
-"""The commands for many runs: studies, ablations, tests of robustness, a search for settings."""
+"""The commands for many runs: studies, ablations, tests of robustness."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +16,27 @@ from mien.cli.options import (
     require_trained,
     stoppable,
 )
-from mien.errors import ConfigError, require
+from mien.errors import ConfigError
 from mien.processes import num_processors
 
 if TYPE_CHECKING:
+    from mien.processes.clusters import Backend
     from mien.studies.plan import Study
 
-__all__ = ["ablate", "robustness", "study", "tune"]
+__all__ = ["ablate", "robustness", "study"]
+
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Trainings side by side [default: one a core; on a cluster, all it has]."
+    ),
+]
+BackendOption = Annotated[
+    Literal["local", "dask", "ray"], typer.Option(help="Where its runs are trained.")
+]
+#: How many trainings a cluster is given at a time if nothing is said; it lets them wait for its
+#: workers.
+_MANY = 256
 
 
 def study(
@@ -32,9 +46,9 @@ def study(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the page [default: studies/NAME].")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Trainings side by side [default: one a core].")
-    ] = None,
+    jobs: JobsOption = None,
+    backend: BackendOption = "local",
+    address: AddressOption = None,
     stores: Annotated[
         list[str] | None,
         typer.Option("--store", metavar="NAME=PATH", help="Store of a corpus; repeatable."),
@@ -97,13 +111,19 @@ def study(
     given |= {"--corpus": corpora or [], "--set": settings or []}
     words = [f"{option} {value}" for option, values in given.items() for value in values]
     command = " ".join(["mien study", Path(name).name, *words])
-    _carry_out(chosen, out, jobs, command, any_code=any_code)
+    _carry_out(chosen, out, (jobs, backend, address), command, any_code=any_code)
 
 
 def _carry_out(
-    planned: "Study", out: Path | None, jobs: int | None, command: str, *, any_code: bool
+    planned: "Study",
+    out: Path | None,
+    where: tuple[int | None, "Backend", str | None],
+    command: str,
+    *,
+    any_code: bool,
 ) -> None:
     """Train what is missing of a study, and write its page."""
+    jobs, backend, address = where
     from mien.cli.progress import StudyProgress  # takes seconds, and all before may be refused
     from mien.studies.study import run_study
 
@@ -114,7 +134,9 @@ def _carry_out(
         report = run_study(
             planned,
             out or Path("studies") / planned.name,
-            num_workers=jobs or num_processors(),
+            num_workers=jobs or (num_processors() if backend == "local" else _MANY),
+            backend=backend,
+            address=address,
             code="any" if any_code else "same",
             command=command,
             listener=progress,
@@ -155,9 +177,9 @@ def ablate(
         Path | None,
         typer.Option("--out", help="Folder for the page [default: studies/ablation-CONFIG]."),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Trainings side by side [default: one a core].")
-    ] = None,
+    jobs: JobsOption = None,
+    backend: BackendOption = "local",
+    address: AddressOption = None,
     *,
     any_code: Annotated[
         bool,
@@ -185,7 +207,7 @@ def ablate(
     words += [] if seeds is None else [f"--seeds {seeds}"]
     words += [f"--only '{name}'" for name in only or []]
     words += [f"--set {change}" for change in settings or []]
-    _carry_out(planned, out, jobs, " ".join(words), any_code=any_code)
+    _carry_out(planned, out, (jobs, backend, address), " ".join(words), any_code=any_code)
 
 
 def robustness(
@@ -260,133 +282,3 @@ def robustness(
         )
     print(format_overall(report.results))
     print(report.page)
-
-
-def tune(
-    configs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CONFIG", help="A name from mien configs, or a TOML file; one for each model."
-        ),
-    ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(metavar="STORE", help="Store to train on [default: stores/CORPUS]."),
-    ] = None,
-    spaces: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--space",
-            metavar="SPACE.toml",
-            help="Ranges of the settings that are tried: one file, or one for each CONFIG "
-            "[default: that of the model].",
-        ),
-    ] = None,
-    trials: Annotated[
-        int, typer.Option(min=1, help="Trials of each CONFIG, the settings as given included.")
-    ] = 20,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="1111,1112",
-            help="Seeds of every trial, whose mean is its value [default: the first of CONFIG].",
-        ),
-    ] = None,
-    folds: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Cut train and valid by video into so many folds, and train on each; 0 takes "
-            "valid as it is.",
-        ),
-    ] = 0,
-    settings: SetOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FOLDER", help="Folder to write [default: tuning/CONFIG]."),
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Trials made at the same time, one thread each.")
-    ] = 1,
-    sampler: Annotated[
-        Literal["tpe", "random"],
-        typer.Option(help="Draw settings near those of better trials, or at random."),
-    ] = "tpe",
-    pruner: Annotated[
-        Literal["median", "hyperband", "none"],
-        typer.Option(help="When a trial is given up that does worse than others."),
-    ] = "median",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the settings that are drawn.")] = 0,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Database of the trials, which several machines may share [default: a file in "
-            "FOLDER].",
-        ),
-    ] = None,
-    study: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Name in that database [default: that of the corpus]."),
-    ] = None,
-    backend: Annotated[
-        Literal["local", "dask", "ray"], typer.Option(help="Where trials are made.")
-    ] = "local",
-    address: AddressOption = None,
-    *,
-    show_space: Annotated[
-        bool,
-        typer.Option("--show-space", help="Print what would be tried, as a file for --space."),
-    ] = False,
-) -> None:
-    """Choose settings on validation; test is not read.
-
-    The best are written as a settings file for mien train, with a table of all trials and a page.
-    A tuning that was stopped goes on with the same command, and with more --trials it is extended.
-    """
-    if not configs:
-        raise ConfigError("CONFIG is missing; give a name from mien configs, or a TOML file")
-    from mien.tuning.space import read_models
-
-    models = read_models(configs, spaces or [], settings or [])
-    if show_space:
-        for name, (_, space) in models.items():
-            print(f"# {name}\n{space.dump_toml()}")
-        return
-    require("optuna", extra="tune")
-    from mien.data.store import open_store
-    from mien.tuning.tune_settings import Budget
-
-    first = next(iter(models.values()))[0]
-    opened = open_store(store or default_store(first.corpus))
-    budget = Budget(
-        trials=trials,
-        seeds=first.train.seeds[:1] if seeds is None else read_seeds(seeds),
-        folds=folds,
-        sampler=sampler,
-        pruner=pruner,
-        seed=seed,
-    )
-    folder = out or Path("tuning") / (next(iter(models)) if len(models) == 1 else "comparison")
-    from mien.cli.progress import StudyProgress  # takes seconds, and all above may be refused
-    from mien.tuning.outcome.trial_text import format_tuned
-    from mien.tuning.tune import tune as run_tuning
-
-    with (
-        stoppable(lambda: "the trials that are done are kept; the same command goes on"),
-        StudyProgress() as progress,
-    ):
-        report = run_tuning(
-            models,
-            opened.path,
-            folder,
-            budget=budget,
-            jobs=jobs,
-            storage=storage,
-            study=study,
-            backend=backend,
-            address=address,
-            listener=progress,
-        )
-    print(format_tuned(report.models))
-    print(f"\npage: {report.page}")

@@ -11,7 +11,7 @@ training depends on changes, its runs are made again.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -26,8 +26,10 @@ from mien.evaluation.scoring import predict
 from mien.files.hashing import hash_json
 from mien.files.json_values import json_numbers, write_json
 from mien.files.source_code import code_fingerprint
+from mien.files.temporaries import temporary
 from mien.files.user_folders import cache_folder
 from mien.models import foreign_code
+from mien.processes.clusters import Cluster, on_cluster
 from mien.processes.work_pool import side_by_side
 from mien.studies.corpora import PreparedCorpus, plain_settings
 from mien.studies.plan import Study
@@ -154,7 +156,12 @@ def _choose_folder(key: str, present: str, code: Literal["same", "any"]) -> Path
 
 
 def run_jobs(
-    name: str, jobs: Sequence[Job], *, num_workers: int, listener: StudyListener
+    name: str,
+    jobs: Sequence[Job],
+    *,
+    num_workers: int,
+    listener: StudyListener,
+    cluster: Cluster | None = None,
 ) -> list[Outcome]:
     """Train what is not in the cache, several side by side, one thread each.
 
@@ -165,24 +172,58 @@ def run_jobs(
         jobs: The trainings; those of the same folder are made once.
         num_workers: How many processes; 1 trains in this one.
         listener: Follows how it goes on.
+        cluster: Where they are trained; None for this machine. The cache folder and the stores must
+            be on folders that its machines see under the same paths.
 
     Raises:
-        TrainingError: If a process was killed from outside.
+        TrainingError: If a process was killed from outside, or the cluster does not answer.
     """
     done = {job.folder: _cached(job) for job in jobs}
     waiting = [job for job in {j.folder: j for j in jobs}.values() if done[job.folder] is None]
     logger.info("%s: %d runs, %d of them to train", name, len(done), len(waiting))
     listener.on_stage(f"{name}: runs", len(waiting))
     on_start = getattr(listener, "on_start", None)
-    for job, outcome in side_by_side(
-        _run, waiting, num_workers, on_start and (lambda job: on_start(job.title))
-    ):
+
+    def begin(job: Job) -> None:
+        if on_start is not None:
+            on_start(job.title)
+
+    for job, outcome in _train_all(waiting, num_workers, begin, cluster):
         done[job.folder] = outcome
         listener.on_done(f"{job.title}: {outcome.status}")
         if outcome.status != "finished":
             logger.warning("%s %s: %s", job.title, outcome.status, outcome.reason)
     outcomes = [(job, done[job.folder]) for job in jobs]
     return [replace(outcome, job=job) for job, outcome in outcomes if outcome is not None]
+
+
+def _train_all(
+    jobs: Sequence[Job],
+    num_workers: int,
+    begin: Callable[[Job], None],
+    cluster: Cluster | None,
+) -> Iterator[tuple[Job, Outcome]]:
+    """Yield each job with its outcome, as they come."""
+    if cluster is None or not jobs:
+        yield from side_by_side(_run, jobs, num_workers, begin)
+        return
+    runs = (cache_folder() / "runs").resolve()
+    runs.mkdir(parents=True, exist_ok=True)
+    given = {job.folder.name: job for job in jobs}
+    whole = [
+        replace(job, store=job.store.resolve(), folder=runs / name) for name, job in given.items()
+    ]
+    with temporary(runs / "study", "file") as presence:
+        for job, outcome in on_cluster(
+            cluster,
+            _run,
+            whole,
+            num_workers,
+            presence=presence,
+            on_start=lambda job: begin(given[job.folder.name]),
+            on_tick=lambda: None,
+        ):
+            yield given[job.folder.name], outcome
 
 
 def _cached(job: Job) -> Outcome | None:

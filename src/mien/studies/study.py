@@ -16,6 +16,8 @@ from typing import Literal
 from mien.errors import ConfigError, TrainingError
 from mien.files.atomic import write_text
 from mien.files.source_code import code_fingerprint
+from mien.processes import num_processors
+from mien.processes.clusters import Backend, read_cluster
 from mien.studies.corpora import PreparedCorpus, prepare_corpora
 from mien.studies.plan import Study, read_study
 from mien.studies.results.measures import evaluate_corpus
@@ -76,6 +78,8 @@ def run_study(
     code: Literal["same", "any"] = "same",
     command: str | None = None,
     listener: StudyListener | None = None,
+    backend: Backend = "local",
+    address: str | None = None,
 ) -> StudyReport:
     """Carry out a study, or what is missing of it, and write its page.
 
@@ -88,9 +92,12 @@ def run_study(
             the page says how many there are.
         command: The command that repeats it, for the page.
         listener: Follows how it goes on.
+        backend: Where its runs are trained: in processes of this machine, or on a Dask or Ray
+            cluster whose machines see the stores and the cache folder under the same paths.
+        address: Of the cluster.
 
     Raises:
-        ConfigError: If several processes were started for it.
+        ConfigError: If several processes were started for it, or the cluster is not told.
         TrainingError: If no corpus was given, or no run finished.
         MienError: If a store is not what it should be.
     """
@@ -99,6 +106,7 @@ def run_study(
             "a study trains its runs side by side in processes of its own; start it once, with "
             "--jobs, and not by torchrun or accelerate"
         )
+    cluster = read_cluster(backend, address)
     study = study if isinstance(study, Study) else read_study(study)
     listener = listener or _SilentListener()
     given = [
@@ -116,9 +124,12 @@ def run_study(
             f"{study.name}: no corpus is there; give one of its stores: "
             f"{', '.join(f'--store {name}=PATH' for name in skipped)}"
         )
-    prepared = prepare_corpora(study, given, num_workers=num_workers, listener=listener)
+    here = num_workers if cluster is None else num_processors()
+    prepared = prepare_corpora(study, given, num_workers=here, listener=listener)
     jobs = plan_jobs(study, prepared, code=code)
-    outcomes = run_jobs(study.name, jobs, num_workers=num_workers, listener=listener)
+    outcomes = run_jobs(
+        study.name, jobs, num_workers=num_workers, listener=listener, cluster=cluster
+    )
     if not any(outcome.status == "finished" for outcome in outcomes):
         reasons = [outcome.reason for outcome in outcomes]
         reasons += [v.refusal for corpus in prepared for v in corpus.variants.values() if v.refusal]

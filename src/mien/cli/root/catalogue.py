@@ -198,7 +198,7 @@ COMMANDS = (
         ),
     ),
     Command(
-        "tune", _TRAIN, "study", "tune",
+        "tune", _TRAIN, "train", "tune",
         "Choose settings on validation; test is not read.",
         (
             'mien tune tam_ulag-planted --store stores/planted --trials 20 --jobs 2',
