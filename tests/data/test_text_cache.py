@@ -53,6 +53,20 @@ def test_states_are_computed_once_per_store_encoder_and_depth(
     assert calls == [2, 1, 0, 2, 2, 2]
 
 
+def test_states_are_computed_only_of_the_texts_that_are_read(store, tiny_bert, monkeypatch):
+    config = make_settings(tiny_bert, mode="frozen")
+    some = prepare_text(store, config, rows=np.array([2, 0])).series
+    calls = count_computations(monkeypatch)
+    whole = prepare_text(store, config).series
+    for row in range(len(whole)):
+        expected = whole[row] if row in {0, 2} else whole[row][:0]
+        np.testing.assert_allclose(some[row], expected, atol=1e-6)
+    assert calls == [2]
+    again = prepare_text(store, config, rows=np.array([1])).series  # all are there by now
+    assert np.array_equal(again.values, whole.values)
+    assert calls == [2]
+
+
 def test_states_from_the_cache_are_those_that_were_computed(store, tiny_bert):
     first = prepare_text(store, make_settings(tiny_bert, mode="frozen"))
     again = prepare_text(store, make_settings(tiny_bert, mode="frozen"))

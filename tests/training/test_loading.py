@@ -122,7 +122,8 @@ def test_a_checkpoint_needs_the_text_encoder_that_it_was_trained_with(
     text = {"input": "transcript", "name": str(encoder), "mode": "last-1"}
     config = make_config(text_encoder=text, train={"epochs": 1})
     run = train(config, tiny_store, tmp_path / "r")
-    model, _ = load_model(run.path, tiny_store)
+    model, prepared = load_model(run.path, tiny_store, splits=("test",))
+    assert list(prepared.datasets) == ["test"]
     trained = [n for n, _ in model.parameter_groups()["text"]]
     assert trained
     tokens = run.seeds[0].examples()[0]["attention"]["text"]["tokens"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from torch import nn
 
 from mien.data.clips.clip_columns import Texts
@@ -63,7 +64,11 @@ class TextInput:
 
 
 def prepare_text(
-    store: Store, config: TextEncoderConfig, *, online: bool = True
+    store: Store,
+    config: TextEncoderConfig,
+    *,
+    online: bool = True,
+    rows: Int[np.ndarray, " _"] | None = None,
 ) -> TextInput | None:
     """Bring the text of a store into the form that the settings ask for.
 
@@ -74,6 +79,7 @@ def prepare_text(
         config: The settings.
         online: Whether an encoder that is named may be downloaded from a hub; not where the
             settings come from a file of somebody else's.
+        rows: The clips that are read, if not all are; no states are computed of others.
 
     Returns:
         The input, or None if the settings or the store have no text.
@@ -83,7 +89,7 @@ def prepare_text(
         AssetError: If the encoder is not here.
     """
     if check_text(store, config) is not None:
-        return _encoded(store, config, online=online)
+        return _encoded(store, config, online=online, rows=rows)
     return _given(store) if config.input == "embeddings" else None
 
 
@@ -179,7 +185,13 @@ def check_encoder(
         )
 
 
-def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextInput:
+def _encoded(
+    store: Store,
+    config: TextEncoderConfig,
+    *,
+    online: bool,
+    rows: Int[np.ndarray, " _"] | None,
+) -> TextInput:
     reader = TextReader(config, store.meta.language, online=online)
     num_truncated = num_in_context = 0
     if config.input == "tokens":
@@ -198,7 +210,7 @@ def _encoded(store: Store, config: TextEncoderConfig, *, online: bool) -> TextIn
 
     series, key = ids, ""
     if reader.lower_layers is not None:
-        series, key = cached_states(ids, reader.lower_layers)
+        series, key = cached_states(ids, reader.lower_layers, rows)
     return TextInput(
         series=series,
         size=reader.size,

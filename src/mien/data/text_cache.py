@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mien.data.store import Series
 from mien.data.text_states import compute_states, shape_states
@@ -46,7 +46,9 @@ class LowerLayers:
     keeps_context: bool = False
 
 
-def cached_states(ids: Series, layers: LowerLayers) -> tuple[Series, str]:
+def cached_states(
+    ids: Series, layers: LowerLayers, rows: Int[np.ndarray, " _"] | None = None
+) -> tuple[Series, str]:
     """Return the states of texts and their key; from the cache if they are there.
 
     An entry of the cache that is not what it should be is computed again.
@@ -54,14 +56,26 @@ def cached_states(ids: Series, layers: LowerLayers) -> tuple[Series, str]:
     Args:
         ids: Token ids of every text, ``(T, 1)``, or ``(T, 2)`` with a context.
         layers: What makes states of them.
+        rows: The texts that are read, if not all are; where the states of all are not there,
+            others get none.
     """
     key = states_key(ids, layers)
+    if rows is not None and not (cache_folder() / "states" / key).exists():
+        ids = _only(ids, rows)
+        key = states_key(ids, layers)
     made = shape_states(ids.values, ids.offsets, layers.size, keeps_context=layers.keeps_context)
     folder = cache_folder() / "states" / key
     values = read_or_make(
         folder, lambda: _read_states(folder, made.shape), lambda: _write_states(ids, layers, folder)
     )
     return Series(values, made.offsets, has_context=layers.keeps_context), key
+
+
+def _only(ids: Series, rows: Int[np.ndarray, " _"]) -> Series:
+    """Return the same texts, all but some of them empty."""
+    is_read = np.isin(np.arange(len(ids)), rows)
+    values = ids.values[np.repeat(is_read, ids.lengths)]
+    return Series(values, np.concatenate([[0], np.cumsum(ids.lengths * is_read)]))
 
 
 def states_key(ids: Series, layers: LowerLayers) -> str:

@@ -342,7 +342,9 @@ class TrainedModel:
         """
         use: BaselineUse | None = "none" if self.baseline == "none" else None
         opened = open_store(store)
-        model, prepared = load_model(self.checkpoint, opened, with_unlabelled=True, baseline=use)
+        model, prepared = load_model(
+            self.checkpoint, opened, with_unlabelled=True, baseline=use, splits=(split,)
+        )
         move_to(model, find_device(self.device, "device"))
         return predict_split(model, dataset_of(prepared, split))
 

@@ -253,7 +253,7 @@ def _evaluate_on(
     attention: dict[Bits, list[Any]] = {bits: [] for bits in ways}
     warnings: list[str] = []
     for seed in seeds:
-        trained = load_trained(seed.path, store, baseline=baseline)
+        trained = load_trained(seed.path, store, baseline=baseline, splits=(split,))
         dataset = dataset_of(trained.prepared, split)
         warnings += [*trained.warnings, *trained.warn_of_seen(dataset)]
         for bits in ways:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,11 +25,11 @@ from mien.training.checkpoints.checkpoint import (
 from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.matching import check_data, check_targets
 from mien.training.checkpoints.videos import knows_all_videos, videos_seen
-from mien.training.preparation import Prepared, add_speakers, prepare, units_of
+from mien.training.preparation import Prepared, add_speakers, check_settings, prepare, units_of
 from mien.training.run_folder import RunFolder, SeedFolder, find_checkpoint
 from mien.training.settings import ExperimentConfig
 from mien.training.targets.aims import Aims
-from mien.types import EVALUATED_SPLITS, Split
+from mien.types import EVALUATED_SPLITS, SPLITS, Modality, Split
 
 __all__ = [
     "BaselineUse",
@@ -95,6 +95,7 @@ def load_model(
     *,
     with_unlabelled: bool = False,
     baseline: BaselineUse | None = None,
+    splits: Collection[Split] = SPLITS,
 ) -> tuple[MultimodalModel, Prepared]:
     """Load a trained model for the data of a store.
 
@@ -105,6 +106,7 @@ def load_model(
         store: Data with the series that the model was trained on.
         with_unlabelled: Whether clips without a multimodal label stay, to be scored.
         baseline: Whether clips are read against their speakers; None as the model was trained.
+        splits: Those whose clips are read; nothing is computed for others.
 
     Raises:
         ConfigError: If ``baseline`` is given for a model that was trained without baselines.
@@ -112,7 +114,9 @@ def load_model(
             another size, of other names or in another order, labels on another scale, or other
             weights of the text encoder.
     """
-    trained = load_trained(path, store, with_unlabelled=with_unlabelled, baseline=baseline)
+    trained = load_trained(
+        path, store, with_unlabelled=with_unlabelled, baseline=baseline, splits=splits
+    )
     for warning in trained.warnings:
         logger.warning("%s", warning)
     return trained.model, trained.prepared
@@ -124,6 +128,7 @@ def load_trained(
     *,
     with_unlabelled: bool = False,
     baseline: BaselineUse | None = None,
+    splits: Collection[Split] = SPLITS,
 ) -> ModelOnStore:
     """Load a trained model as ``load_model`` does; warnings are returned and not logged.
 
@@ -132,6 +137,7 @@ def load_trained(
         store: As in ``load_model``.
         with_unlabelled: As in ``load_model``.
         baseline: As in ``load_model``.
+        splits: As in ``load_model``.
 
     Raises:
         ConfigError: If ``baseline`` is given for a model that was trained without baselines.
@@ -142,6 +148,8 @@ def load_trained(
     is_relative = reads_speakers(config, checkpoint, baseline)
     aims = Aims(has_sentiment=header.has_sentiment, targets=header.targets)
     check_targets(checkpoint, aims.targets, store)
+    check_settings(store, config, aims)
+    _check_series(checkpoint, header, store, config)
     prepared = prepare(
         store,
         config,
@@ -149,6 +157,7 @@ def load_trained(
         with_unlabelled=with_unlabelled,
         with_speakers=False,
         aims=aims,
+        splits=splits,
     )
     _check_fit(checkpoint, header, prepared)
     warnings = check_data(checkpoint, header, store, config)
@@ -193,15 +202,28 @@ def reads_speakers(config: ExperimentConfig, trained: Path, baseline: str | None
     return False
 
 
-def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:
-    if dict(prepared.sizes) != header.sizes:
-        then, now = (
-            {str(m): size for m, size in sizes.items()} for sizes in (header.sizes, prepared.sizes)
-        )
+def _check_series(checkpoint: Path, header: Header, store: Store, config: ExperimentConfig) -> None:
+    """Check the sizes of audio and video, before anything is computed of the text."""
+    names = {m: getattr(config.features, m) for m in (Modality.AUDIO, Modality.VIDEO)}
+    now = {
+        m: store.meta.series[name].size for m, name in names.items() if name in store.meta.series
+    }
+    then: dict[Modality, int] = {m: header.sizes[m] for m in names if m in header.sizes}
+    _require_sizes(checkpoint, then, now, store)
+
+
+def _require_sizes(
+    checkpoint: Path, then: Mapping[Modality, int], now: Mapping[Modality, int], store: Store
+) -> None:
+    if now != then:
+        was, there = ({str(m): size for m, size in sizes.items()} for sizes in (then, now))
         raise CheckpointError(
-            f"{checkpoint}: was trained on features of sizes {then}, {prepared.store.path} has "
-            f"{now}"
+            f"{checkpoint}: was trained on features of sizes {was}, {store.path} has {there}"
         )
+
+
+def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:
+    _require_sizes(checkpoint, header.sizes, dict(prepared.sizes), prepared.store)
     check_encoder(checkpoint, header.given(), prepared.text)
 
 

@@ -20,7 +20,7 @@ from mien.models.multitask import ModelInputs, MultimodalModel
 from mien.models.standardise import Standardise, measure_log_odds
 from mien.training.settings import ExperimentConfig, FeaturesConfig
 from mien.training.targets.aims import Aims, choose_clips, find_aims
-from mien.types import EVALUATED_SPLITS, Clip, Modality, Scale, Split, Task
+from mien.types import EVALUATED_SPLITS, SPLITS, Clip, Modality, Scale, Split, Task
 
 __all__ = [
     "Prepared",
@@ -39,6 +39,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 18  # values of which moments are taken at once
+_NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +165,7 @@ def prepare(
     with_unlabelled: bool = False,
     with_speakers: bool = True,
     aims: Aims | None = None,
+    splits: Collection[Split] = SPLITS,
 ) -> Prepared:
     """Bring a store into the form that the settings ask for.
 
@@ -177,13 +179,23 @@ def prepare(
         with_speakers: Whether clips are read against their speakers where the settings say so, in
             the units of train.
         aims: What a trained model predicts; None for what the settings choose of the store's.
+        splits: Those that are read; nothing of others is in the result, or computed.
 
     Raises:
         ConfigError: If the settings do not fit the store.
     """
     check_settings(store, config, aims)
     aims = aims or find_aims(store, config.targets)
-    text = prepare_text(store, config.text_encoder, online=online)
+    chosen = choose_clips(
+        store,
+        excluded_videos=excluded_videos,
+        with_unlabelled=with_unlabelled,
+        level=logging.INFO,
+        aims=aims,
+    )
+    rows = {split: own for split, own in chosen.items() if split in splits}
+    read = None if set(splits) == set(SPLITS) else np.concatenate([*rows.values(), _NO_ROWS])
+    text = prepare_text(store, config.text_encoder, online=online, rows=read)
     if text is not None and text.num_truncated:
         _report_truncated(store, text, config.text_encoder.max_tokens)
     if text is not None and config.text_encoder.reads_context:
@@ -193,13 +205,6 @@ def prepare(
     if not series:
         raise ConfigError(f"{store.path}: nothing is left to learn from: no text, audio or video")
     costs = {} if text is None else {Modality.TEXT: text.step_cost}
-    rows = choose_clips(
-        store,
-        excluded_videos=excluded_videos,
-        with_unlabelled=with_unlabelled,
-        level=logging.INFO,
-        aims=aims,
-    )
     datasets = {
         split: make_dataset(
             store.clips, rows[split], series, costs, aims.targets, store.meta.targets
