@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from helpers import SIZES, TEXT, make_config, make_generator, make_model
@@ -12,6 +15,7 @@ from mien.tensors import find_device
 from mien.training.experiment import train
 from mien.training.objective import MultitaskObjective
 from mien.training.optimizer import make_accelerator, make_optimizer, norms_of, parameter_groups
+from mien.training.optimizer.eager import EagerAdam, EagerAdamW
 from mien.training.settings import TrainConfig
 
 # --- groups ---------------------------------------------------------------------------------------
@@ -130,9 +134,7 @@ def test_rates_by_layer_are_refused_where_layers_are_not_known():
         make_optimizer(model, objective, TrainConfig(layer_decay=0.9))
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
-)
+@pytest.mark.parametrize(("name", "kind"), [("adam", EagerAdam), ("adamw", EagerAdamW)])
 def test_the_optimizer_is_the_one_that_is_named(tmp_path, name, kind):
     assert type(make_trainer(tmp_path, optimizer=name).optimizer) is kind
 
@@ -215,3 +217,44 @@ def test_a_device_that_is_not_here_is_refused_before_a_folder_is_made(tiny_store
     with pytest.raises(TrainingError, match=r"train\.device is .*, which is not here"):
         train(make_config(train={"device": missing}), tiny_store, tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "of_torch"), [(EagerAdam, torch.optim.Adam), (EagerAdamW, torch.optim.AdamW)]
+)
+def test_optimizers_without_the_compiler_give_the_numbers_of_those_of_torch(own, of_torch):
+    results = []
+    for kind in (own, of_torch):
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(3, 2)
+        optimizer = kind(layer.parameters(), lr=0.1, weight_decay=0.1, fused=True)
+        for number in range(4):
+            optimizer.zero_grad()
+            layer(torch.ones(1, 3)).sin().sum().backward()
+            optimizer.step()
+            if number == 1:  # it goes on from its state
+                state = optimizer.state_dict()
+                optimizer = kind(layer.parameters(), lr=0.5, fused=True)
+                optimizer.load_state_dict(state)
+        results.append((layer.weight, optimizer.state_dict()["state"][0]["exp_avg_sq"]))
+    assert all(torch.equal(mine, other) for mine, other in zip(*results, strict=True))
+
+
+_WITHOUT = """
+import sys, torch
+from mien.training.optimizer.eager import EagerAdam
+weight = torch.ones(2, requires_grad=True)
+optimizer = EagerAdam([weight], fused=True)
+weight.sum().backward()
+optimizer.step()
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
+print(sorted({"torch._dynamo", "sympy"} & set(sys.modules)))
+"""
+
+
+def test_a_step_does_not_import_the_compiler():
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -11,6 +11,7 @@ from mien.models.multitask import MultimodalModel
 from mien.pretrained.adapters import AdaptedEncoder
 from mien.pretrained.text_encoder import TokenEncoder, TopLayers
 from mien.training.objective import MultitaskObjective
+from mien.training.optimizer.eager import EagerAdam, EagerAdamW
 from mien.training.settings import TrainConfig
 
 __all__ = ["layer_factors", "make_optimizer", "norms_of", "parameter_groups"]
@@ -125,5 +126,5 @@ def make_optimizer(
         norms=norms_of(model),
         factors={} if encoder is None else layer_factors(encoder, config.layer_decay),
     )
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    kind = EagerAdam if config.optimizer == "adam" else EagerAdamW
     return kind(groups, lr=1e-3, fused=True)
