@@ -137,8 +137,9 @@ def parse(words):
 def check_training(config, overrides):
     if config == "corrected_mean-planted":
         return
-    if config in list_configs():
-        read_config(config, [o for o in overrides if not o.endswith(OWN)])
+    if config in list_configs() or (ROOT / config).is_file():
+        shipped = config if config in list_configs() else ROOT / config
+        read_config(shipped, [o for o in overrides if not o.endswith(OWN)])
     else:
         assert config.endswith(".toml"), f"no settings are called {config!r}"
 
@@ -146,8 +147,9 @@ def check_training(config, overrides):
 def check_mien(words):
     name, parameters = parse(words)
     overrides = parameters.get("settings") or []
-    if name == "train":
-        check_training(parameters["config"], overrides)
+    if name in {"train", "ablate", "tune"} and parameters:
+        for config in parameters.get("configs") or [parameters["config"]]:
+            check_training(config, overrides)
     if name == "study" and parameters["name"] is not None:
         options = {key: parameters[key] or [] for key in ("only", "corpora")}
         read_study(parameters["name"], overrides=overrides, **options)
