@@ -210,14 +210,14 @@ def _train_all(
     runs = (cache_folder() / "runs").resolve()
     runs.mkdir(parents=True, exist_ok=True)
     given = {job.folder.name: job for job in jobs}
-    whole = [
+    resolved = [
         replace(job, store=job.store.resolve(), folder=runs / name) for name, job in given.items()
     ]
     with temporary(runs / "study", "file") as presence:
         for job, outcome in on_cluster(
             cluster,
             _run,
-            whole,
+            resolved,
             num_workers,
             presence=presence,
             on_start=lambda job: begin(given[job.folder.name]),

@@ -84,16 +84,13 @@ def run_study(
     """Carry out a study, or what is missing of it, and write its page.
 
     Args:
-        study: The study, a TOML file of one, or the name of one that comes with the package.
-            ``read_study`` takes stores and changes.
+        study: A study, its TOML file, or the name of a shipped one; ``read_study`` takes changes.
         out: Folder for the page; files of an earlier page are replaced.
         num_workers: Trainings side by side, each with one thread.
-        code: Whether cached runs that other code made are made anew (``same``) or taken (``any``);
-            the page says how many there are.
+        code: Whether cached runs that other code made are made anew (``same``) or taken (``any``).
         command: The command that repeats it, for the page.
         listener: Follows how it goes on.
-        backend: Where its runs are trained: in processes of this machine, or on a Dask or Ray
-            cluster whose machines see the stores and the cache folder under the same paths.
+        backend: This machine, or a Dask or Ray cluster that sees stores and cache by equal paths.
         address: Of the cluster.
 
     Raises:
