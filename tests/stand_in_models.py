@@ -14,6 +14,7 @@ from mien.evaluation.probabilities.target_calibration import TargetCalibration, 
 from mien.prediction.answer import Answer, ModelFacts, Moment, Score, Steps, Window, WordWeight
 from mien.prediction.result import Prediction
 from mien.prediction.target_answers.answer_targets import answer_targets, describe_targets
+from mien.training.checkpoints.shipped_models import DEFAULT_MODEL
 from mien.types import Modality, Scale, Target, TargetKind, Task
 
 SCALE = Scale(-3.0, 3.0)
@@ -91,6 +92,7 @@ class StandIn:
     """Judges by nothing but the name of what it is asked; text in the file's bytes commands it."""
 
     network = SimpleNamespace(facts=FACTS, scale=SCALE)
+    checkpoint = DEFAULT_MODEL  # whose card is shown
     recogniser = "auto"
     baseline = None
     companion = None
@@ -169,19 +171,19 @@ class Missing(StandIn):
         raise CheckpointError("stand-in.safetensors: is damaged; get it anew")
 
 
-def load(path):  # noqa: ARG001  # as mien.prediction.predictor.load
+def load(path, **options):  # noqa: ARG001  # as mien.prediction.predictor.load
     return StandIn()
 
 
-def load_missing(path):  # noqa: ARG001
+def load_missing(path, **options):  # noqa: ARG001
     return Missing()
 
 
-def load_crashing(path):  # noqa: ARG001
+def load_crashing(path, **options):  # noqa: ARG001
     return CrashingAtLoad()
 
 
-def load_when_told(path):
+def load_when_told(path, **options):  # noqa: ARG001
     """Write a line into a file beside ``path``, and load when ``path`` is there."""
     with path.with_suffix(".log").open("a") as log:
         log.write("loading\n")
@@ -190,7 +192,7 @@ def load_when_told(path):
     return StandIn()
 
 
-def load_at_second_try(path):
+def load_at_second_try(path, **options):  # noqa: ARG001
     """Fail, unless ``path`` is there; leave it there."""
     if path.exists():
         return StandIn()
@@ -257,5 +259,13 @@ class Emotional(StandIn):
         )
 
 
-def load_emotional(path):  # noqa: ARG001
+def load_emotional(path, **options):  # noqa: ARG001
     return Emotional()
+
+
+def load_told(path, **options):  # noqa: ARG001
+    """Judge as the usual stand-in, by the name of what it was told."""
+    told = StandIn()
+    name = ", ".join(f"{name}={value}" for name, value in options.items())
+    told.network = SimpleNamespace(facts=FACTS.model_copy(update={"name": name}), scale=SCALE)
+    return told

@@ -415,6 +415,15 @@ def test_clients_that_leave_do_not_end_the_loading_that_others_wait_for(tmp_path
     assert gate.with_suffix(".log").read_text() == "loading\n"
 
 
+def test_the_worker_opens_the_model_as_the_settings_say():
+    told = {"baseline": "none", "companion": "runs/talks", "language": "de", "int8": True}
+    with served(loader="stand_in_models:load_told", **told) as one:
+        name = one.get("/model")["model"]["name"]
+    assert name == (
+        "device=cpu, recogniser=auto, language=de, baseline=none, companion=runs/talks, int8=True"
+    )
+
+
 def test_a_server_stops_while_its_model_loads(tmp_path):
     settings = {"loader": "stand_in_models:load_when_told", "model": tmp_path / "gate"}
     with served(is_awaited=False, **settings) as one:
@@ -440,6 +449,15 @@ def test_after_a_failure_the_next_request_loads_the_model_once_more(tmp_path):
         assert one.get("/health")["state"] == "failed"
         assert one.say("so good")[0] == 200
         assert (one.get("/health")["state"], one.get("/health")["detail"]) == ("ready", "")
+
+
+def test_there_is_a_card_of_each_model_of_the_package_and_of_no_other(server):
+    card = server.get("/model-card/emotions").decode()
+    assert "<h1>Model card of the emotions of the bundled models</h1>" in card
+    assert server.get("/model-card/default") == server.get("/model-card")
+    status, _, said = server.ask("GET", "/model-card/LICENSE")
+    assert (status, "emotions" in said["detail"]) == (404, True)
+    assert server.get("/model")["cards"] == ["default"]
 
 
 def test_a_model_that_dies_while_it_loads_says_how_and_is_not_tried_for_ever():

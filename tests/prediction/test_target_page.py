@@ -68,9 +68,26 @@ def test_a_sentence_has_bars_with_its_set(page):
     assert card.locator(".rail-of").count() == len(EMOTIONS)
     ruled_out = card.locator("svg[aria-label$='ruled out']:not([aria-label*='cannot'])").count()
     assert 0 < ruled_out < len(EMOTIONS)
-    assert ", 90 %" in card.locator(".verdict").inner_text()
+    assert card.locator(".verdict .aside").inner_text() == "90 % set"
+    assert card.locator("circle").count() == 0  # of the text alone, which is the overall answer
+    values = [float(text) for text in card.locator(".apart > span").all_inner_texts()]
+    assert values == sorted(values, reverse=True)
     assert "cannot tell" in page.locator("#result .target").nth(3).inner_text()
     assert page.locator("#result .gauge").count() == 1
+
+
+def test_each_modality_has_its_set_and_probabilities(page, tmp_path):
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(b"fine")
+    page.set_input_files("#file", path)
+    card = page.locator("#result .target").first
+    card.wait_for()
+    keys = card.locator(".keys li").all_inner_texts()
+    assert [key.split(" alone ")[0] for key in keys] == ["● Text", "● Voice", "● Face"]
+    assert all("(90 % set), " in key for key in keys)
+    assert card.locator("svg[aria-label*='; voice alone 0.']").count() == len(EMOTIONS)
+    assert page.locator("#what").inner_text() == "Sentiment, emotion, tags, valence, and moods"
+    assert page.locator("#card").get_attribute("href") == "/model-card/default"
 
 
 def test_a_recording_without_sentiment_shows_emotions_over_time(page, tmp_path):
@@ -82,6 +99,10 @@ def test_a_recording_without_sentiment_shows_emotions_over_time(page, tmp_path):
     page.locator("#result .strip").first.wait_for()
     assert page.locator("#result .strip").first.locator(".cell").count() == 5 * len(EMOTIONS)
     assert page.locator("#result .strip").first.locator(".cell.open").count() > 5
+    assert page.locator("#result .strip").first.locator("text").first.text_content() == "0:00"
+    page.locator("svg.timeline").focus()
+    page.keyboard.press("End")
+    assert page.locator("#result .strip .playhead").first.get_attribute("x1") == "100%"
     text = page.locator("#result").inner_text().lower()
     assert "emotion" in text
     assert "voice" in text

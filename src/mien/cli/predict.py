@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from mien.prediction.predictor import TrainedModel
     from mien.prediction.result import Prediction
 
-__all__ = ["ModelOption", "bring_missing", "name_transcript", "predict"]
+__all__ = [
+    "BaselineOption",
+    "CompanionOption",
+    "DeviceOption",
+    "Int8Option",
+    "LanguageOption",
+    "ModelOption",
+    "RecogniserOption",
+    "bring_missing",
+    "name_transcript",
+    "predict",
+]
 
 #: Endings that make a transcript the name of a file, and characters that such a name may have.
 _TRANSCRIPTS = (".txt", ".srt", ".vtt")
@@ -31,6 +42,47 @@ ModelOption = Annotated[
         metavar="RUN",
         help="Run folder or checkpoint; small: the lighter of the models that come with mien "
         "[default: the better one].",
+    ),
+]
+
+RecogniserOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Speech model: a name from mien assets, or a folder; auto: that of the training.",
+    ),
+]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option(metavar="CODE", help="What is said or written, such as en [default: detected]."),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Where the network computes: cpu, cuda, cuda:1, mps or auto."
+    ),
+]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLIP|none",
+        help="Another recording of the same person, to read voice and face against; none; "
+        "recording: the other utterances, as by default.",
+    ),
+]
+CompanionOption = Annotated[
+    str,
+    typer.Option(
+        metavar="RUN|none",
+        help="A second model, whose targets, such as emotion, are answered too; auto: emotions "
+        "beside the models of sentiment that come with mien.",
+    ),
+]
+Int8Option = Annotated[
+    bool,
+    typer.Option(
+        "--int8",
+        help="Compute the text encoder in 8 bits; mien evaluate --int8 says what that costs.",
     ),
 ]
 
@@ -47,41 +99,11 @@ def predict(
             "the words themselves."
         ),
     ] = "auto",
-    recogniser: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Speech model: a name from mien assets, or a folder; auto: that of the training.",
-        ),
-    ] = "auto",
-    language: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CODE", help="What is said or written, such as en [default: detected]."
-        ),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Where the network computes: cpu, cuda, cuda:1, mps or auto."
-        ),
-    ] = "cpu",
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLIP|none",
-            help="Another recording of the same person, to read voice and face against; none; "
-            "recording: the other utterances, as by default.",
-        ),
-    ] = None,
-    companion: Annotated[
-        str,
-        typer.Option(
-            metavar="RUN|none",
-            help="A second model, whose targets, such as emotion, are answered too; auto: emotions "
-            "beside the models of sentiment that come with mien.",
-        ),
-    ] = "auto",
+    recogniser: RecogniserOption = "auto",
+    language: LanguageOption = None,
+    device: DeviceOption = "cpu",
+    baseline: BaselineOption = None,
+    companion: CompanionOption = "auto",
     text: Annotated[
         str | None,
         typer.Option(metavar="SENTENCE", help="Predict a sentence instead of recordings."),
@@ -118,13 +140,7 @@ def predict(
     replace: Annotated[
         bool, typer.Option("--replace", help="Begin such a run again, and drop its answers.")
     ] = False,
-    int8: Annotated[
-        bool,
-        typer.Option(
-            "--int8",
-            help="Compute the text encoder in 8 bits; mien evaluate --int8 says what that costs.",
-        ),
-    ] = False,
+    int8: Int8Option = False,
 ) -> None:
     """Predict the sentiment of recordings or of a sentence.
 

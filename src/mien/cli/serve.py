@@ -1,12 +1,20 @@
 """The command that serves a page on which to try a model."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.options import require_trained
+from mien.cli.predict import (
+    BaselineOption,
+    CompanionOption,
+    DeviceOption,
+    Int8Option,
+    LanguageOption,
+    ModelOption,
+    RecogniserOption,
+)
 
 if TYPE_CHECKING:
     from mien.prediction.server.worker import OnState
@@ -15,13 +23,12 @@ __all__ = ["announce_state", "serve"]
 
 
 def serve(
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run folder or checkpoint; small: the lighter of the models that come with mien "
-            "[default: the better one]."
-        ),
-    ] = None,
+    model: ModelOption = None,
+    recogniser: RecogniserOption = "auto",
+    language: LanguageOption = None,
+    device: DeviceOption = "cpu",
+    baseline: BaselineOption = None,
+    companion: CompanionOption = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")
@@ -33,6 +40,8 @@ def serve(
         float, typer.Option(min=0.1, help="Most seconds for one prediction.")
     ] = 600.0,
     queue: Annotated[int, typer.Option(min=1, help="How many requests may wait.")] = 8,
+    *,
+    int8: Int8Option = False,
 ) -> None:
     """Serve a page and an HTTP API for predictions."""
     from mien.config import read_settings
@@ -48,6 +57,12 @@ def serve(
 
     given = {
         "model": model,
+        "recogniser": recogniser,
+        "language": language,
+        "device": device,
+        "baseline": baseline,
+        "companion": companion,
+        "int8": int8,
         "host": host,
         "port": port,
         "max_upload_mb": max_upload_mb,
@@ -55,7 +70,7 @@ def serve(
         "queue": queue,
     }
     settings = read_settings(ServeSettings, given, where="serve")
-    load(model)  # a wrong path is said now, not by the page
+    load(model, **settings.load_options)  # what is wrong is said now, not by the page
     taken = open_socket(settings)
     if not settings.is_loopback:
         print(

@@ -1,8 +1,10 @@
-"""The card of the model that comes with the package, as HTML."""
+"""The cards of the models that come with the package, as HTML."""
 
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, SHIPPED_MODELS, find_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +18,17 @@ CARD: Final = Path(__file__).parents[2] / "weights" / "MODEL_CARD.md"
 
 
 @cache
-def render_card() -> str:
-    """Return the card as the HTML of an article, without styles; tables are in scrolled boxes."""
+def render_card(name: str = DEFAULT_MODEL.stem) -> str:
+    """Return a card as the HTML of an article, without styles; tables are in scrolled boxes.
+
+    Args:
+        name: Of the model that comes with the package.
+    """
     from markdown_it import MarkdownIt
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(CARD.read_text(encoding="utf-8"))
+    path = find_card(SHIPPED_MODELS[name]) or CARD
+    tokens = markdown.parse(path.read_text(encoding="utf-8"))
     for token in tokens:
         style = token.attrs.pop("style", "")  # pages of the server forbid styles in elements
         if style == "text-align:right":

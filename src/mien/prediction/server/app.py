@@ -35,6 +35,7 @@ from mien.prediction.server.request_queue import Progress, RequestQueue, while_c
 from mien.prediction.server.uploads import receive_upload
 from mien.prediction.server.worker import OnState, State, Worker
 from mien.prediction.server.worker_process import Loaded, PredictionJob
+from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, SHIPPED_MODELS
 
 __all__ = ["Health", "TextRequest", "create_app"]
 
@@ -229,9 +230,12 @@ def _add_pages(app: FastAPI) -> None:
         return FileResponse(_STATIC / "docs.html")
 
     @app.get("/model-card", include_in_schema=False)
-    async def card() -> HTMLResponse:
+    @app.get("/model-card/{name}", include_in_schema=False)
+    async def card(name: str = DEFAULT_MODEL.stem) -> HTMLResponse:
+        if name not in SHIPPED_MODELS:
+            raise Refused(404, f"there is a card of each of {', '.join(SHIPPED_MODELS)} only")
         shell = (_STATIC / "model-card.html").read_text(encoding="utf-8")
-        return HTMLResponse(shell.replace("<!-- card -->", render_card()))
+        return HTMLResponse(shell.replace("<!-- card -->", render_card(name)))
 
     @app.get("/favicon.ico", include_in_schema=False)  # asked for by pages without a link to it
     async def icon() -> FileResponse:

@@ -30,6 +30,12 @@ class ServeSettings(Settings):
     Attributes:
         model: A run folder or checkpoint; None for the model that comes with the package.
         loader: Importable name, ``module:function``, of what opens the model in the worker.
+        device: Where the model computes, as the next ones an argument of ``mien.load``.
+        recogniser: What recognises speech.
+        language: What is said or written; None where it is detected.
+        baseline: Of a model that reads voice and face against a person: against whom.
+        companion: What answers further targets, such as emotion.
+        int8: Whether the text encoder computes in 8 bits.
         host: Address on which it listens; with one of this machine alone, requests that name
             another host are refused.
         port: Its port.
@@ -47,6 +53,12 @@ class ServeSettings(Settings):
 
     model: Path | None = None
     loader: str = "mien.prediction.predictor:load"
+    device: str = "cpu"
+    recogniser: str = "auto"
+    language: str | None = None
+    baseline: str | None = None
+    companion: str = "auto"
+    int8: bool = False
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     max_upload_mb: PositiveFloat = 500.0
@@ -56,6 +68,18 @@ class ServeSettings(Settings):
     upload_grace: PositiveFloat = 60.0
     queue: PositiveInt = 8
     load_attempts: PositiveInt = 3
+
+    @property
+    def load_options(self) -> dict[str, str | bool | None]:
+        """What the loader is told besides the model, by the names of its arguments."""
+        return {
+            "device": self.device,
+            "recogniser": self.recogniser,
+            "language": self.language,
+            "baseline": self.baseline,
+            "companion": self.companion,
+            "int8": self.int8,
+        }
 
     @property
     def is_loopback(self) -> bool:

@@ -40,7 +40,7 @@ class _Child:
         self._pipe, self._theirs = context.Pipe()
         self._process: BaseProcess = context.Process(
             target=serve_jobs,
-            args=(self._theirs, settings.loader, settings.model, folder),
+            args=(self._theirs, settings, folder),
             daemon=True,
             name="mien-serve-worker",
         )

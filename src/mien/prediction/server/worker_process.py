@@ -17,7 +17,9 @@ from mien.config import Settings
 from mien.errors import MienError
 from mien.prediction.answer import ModelFacts
 from mien.prediction.result import Prediction
+from mien.prediction.server.limits import ServeSettings
 from mien.prediction.target_answers.target_answer import TargetFacts, is_missing
+from mien.training.checkpoints.shipped_models import SHIPPED_MODELS
 from mien.types import Scale
 
 if TYPE_CHECKING:
@@ -75,13 +77,15 @@ class Loaded(Settings):
         model: Which it is.
         scale: Range of its scores of sentiment; None if it predicts none.
         targets: What it predicts besides sentiment; not in JSON if there is nothing.
-        is_shipped: Whether it is the model that comes with the package, of which there is a card.
+        is_shipped: Whether it is the model that comes with the package where none is named.
+        cards: Which of the model and its companion have a card that the server shows, by name.
     """
 
     model: ModelFacts
     scale: Scale | None
     targets: tuple[TargetFacts, ...] = Field(default=(), exclude_if=is_missing)
     is_shipped: bool = False
+    cards: tuple[str, ...] = ()
 
 
 class Advance(Settings):
@@ -164,7 +168,7 @@ class _ProgressSender:
         self._connection.send(self._advance)
 
 
-def serve_jobs(connection: Connection, loader: str, model: Path | None, folder: Path) -> None:
+def serve_jobs(connection: Connection, settings: ServeSettings, folder: Path) -> None:
     """Load a model and answer jobs until the server goes away.
 
     The process ends with the server, even in the middle of a job: where the server was killed, the
@@ -172,14 +176,13 @@ def serve_jobs(connection: Connection, loader: str, model: Path | None, folder: 
 
     Args:
         connection: Where jobs come from and answers go.
-        loader: Importable name, ``module:function``, of what opens the model.
-        model: What it opens.
+        settings: Which model, and how it is opened.
         folder: Where the server keeps uploads.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
     threading.Thread(target=_end_with_server, args=(folder,), daemon=True).start()
     try:
-        served = _load(connection, loader, model)
+        served = _load(connection, settings)
         while served is not None:
             job = connection.recv()
             is_picture = isinstance(job, PictureJob)
@@ -198,12 +201,13 @@ def _end_with_server(folder: Path) -> None:
     os._exit(1)
 
 
-def _load(connection: Connection, loader: str, model: Path | None) -> ServedModel | None:
-    module, _, name = loader.partition(":")
+def _load(connection: Connection, settings: ServeSettings) -> ServedModel | None:
+    module, _, name = settings.loader.partition(":")
     try:
-        served: ServedModel = getattr(import_module(module), name)(model)
+        load = getattr(import_module(module), name)
+        served: ServedModel = load(settings.model, **settings.load_options)
         served.make_ready()
-        connection.send(_describe(served, is_shipped=model is None))
+        connection.send(_describe(served, is_shipped=settings.model is None))
     except MienError as error:
         connection.send(Failure(detail=str(error)))
         return None
@@ -214,11 +218,13 @@ def _describe(served: ServedModel, *, is_shipped: bool) -> Loaded:
     """Return what a model predicts; one that knows no targets predicts sentiment alone."""
     network, companion = served.network, getattr(served, "companion", None)
     beside = () if companion is None else companion.network.targets
+    files = [getattr(each, "checkpoint", None) for each in (served, companion)]
     return Loaded(
         model=network.facts,
         scale=getattr(network, "sentiment_scale", network.scale),
         targets=(*getattr(network, "targets", ()), *beside),
         is_shipped=is_shipped,
+        cards=tuple(name for name, file in SHIPPED_MODELS.items() if file in files),
     )
 
 

@@ -209,7 +209,17 @@ async function greet() {
   $("model").textContent = loaded.is_shipped ? "Model: the one that comes with mien" : `Model: ${loaded.model.name}`;
   if (!loaded.is_shipped) $("model").title = `Trained on ${loaded.model.corpus}`;
   $("model").classList.add("is-ready");
-  $("card").hidden = !loaded.is_shipped;
+  const [first] = loaded.cards;
+  $("card").hidden = !first;
+  if (first) $("card").href = `/model-card/${first}`;
+  $("what").textContent = describeTargets(loaded);
+}
+
+/** What the model tells: "Sentiment and emotion". */
+function describeTargets({ scale, targets = [] }) {
+  const names = [...(scale ? ["sentiment"] : []), ...targets.map((target) => target.name)];
+  const all = new Intl.ListFormat("en").format(names);
+  return all[0].toUpperCase() + all.slice(1);
 }
 
 listen();

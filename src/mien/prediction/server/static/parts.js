@@ -39,6 +39,12 @@ export function duration(seconds) {
   return `${count} ${unit}${count === 1 ? "" : "s"}`;
 }
 
+/** Seconds between the marks of an axis with at most so many. */
+export function niceStep(end, count) {
+  const steps = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+  return steps.find((step) => end / step <= count) ?? 14400;
+}
+
 export function signed(value, digits = 2) {
   const shown = Math.abs(value).toFixed(digits);
   if (Number(shown) === 0) return shown;

@@ -14,6 +14,7 @@ export function showResult(place, prediction, { media, ticket, loaded }) {
   closeResult(place);
   const isTimed = prediction.answers.some((one) => one.start !== null);
   const list = new Utterances(prediction, (t) => seek(t));
+  const cards = targetCards(prediction, (t) => seek(t));
   const timeline = isTimed ? new Timeline(prediction, { onSeek: (t) => seek(t) }) : null;
   const player = media && isTimed ? new Player(media, (t) => arrive(t)) : null;
   function seek(seconds) {
@@ -22,13 +23,14 @@ export function showResult(place, prediction, { media, ticket, loaded }) {
   }
   function arrive(seconds) {
     timeline?.move(seconds);
+    cards.move(seconds);
     list.mark(seconds);
   }
   const downloads = new Downloads(prediction, ticket, media);
   const moments = new Moments(prediction, media, seek);
   shown = { timeline, player, downloads, moments };
   place.classList.toggle("text-only", !isTimed);
-  place.append(head(prediction, downloads.element, loaded), ...targetCards(prediction, seek));
+  place.append(head(prediction, downloads.element, loaded), ...cards.elements);
   if (timeline) {
     const curves = prediction.answers.length > 1 && prediction.scale ? legend(prediction, timeline) : null;
     place.append(make("section", { class: "card", "aria-label": "Over time" }, player?.element ?? null, curves, timeline.svg, hint(prediction)));
@@ -67,7 +69,7 @@ function head(prediction, downloads, loaded) {
       make("div", { class: "head" },
         make("p", { class: "quiet small source" }, name + size + spoken),
         scale ? make("p", { class: "verdict" }, words, doubt(one?.score, scale), " ", make("span", { class: "number" }, `${signed(value)} on a scale from ${signed(scale[0], 0)} to ${signed(scale[1], 0)}`)) : null,
-        ...others.map((text) => make("p", { class: scale ? "verdict small-verdict" : "verdict" }, text))),
+        ...others.map((parts) => make("p", { class: scale ? "verdict small-verdict" : "verdict" }, ...parts))),
       downloads),
     scale ? (isSplit ? dots(one, scale) : gauge(value, one?.score ?? null, scale)) : null,
     scale ? make("p", { class: "quiet small" }, explain(prediction, one)) : null,
@@ -108,10 +110,10 @@ function percent({ level }) {
 function describeModel({ model, companion }, loaded) {
   const licence = model.licence.split(";")[0];
   const own = companion?.licence.split(";")[0];
-  const beside = companion ? `Beside it: ${companion.name}${own ? `; for ${own}` : ""}. ` : "";
   const origin = loaded?.is_shipped ? ", which comes with mien" : `, trained on ${model.corpus}`;
-  return make("p", { class: "quiet small source" }, `Model: ${model.name}${origin}${licence ? `; for ${licence}` : ""}. ${beside}`,
-    loaded?.is_shipped ? make("a", { href: "/model-card" }, "Model card") : null);
+  const card = (name) => (loaded?.cards.includes(name) ? [" ", make("a", { href: `/model-card/${name}` }, `Model card of ${name}`)] : []);
+  const beside = companion ? [` Beside it: ${companion.name}${own ? `; for ${own}` : ""}.`, ...card(companion.name)] : [];
+  return make("p", { class: "quiet small source" }, `Model: ${model.name}${origin}${licence ? `; for ${licence}` : ""}.`, ...card(model.name), ...beside);
 }
 
 function titleOfWords({ answers, scale }, isTimed) {

@@ -1,18 +1,30 @@
 // What is predicted besides sentiment, such as emotion: probabilities with sets, values with intervals, over time.
-import { MODALITIES, NAMES, clock, draw, make } from "./parts.js";
+import { MODALITIES, NAMES, clock, draw, make, niceStep } from "./parts.js";
 
 const MOST_SHOWN = 8; // classes; of more, the largest
 const CELL = 18;
+const AXIS = 18;
+const MOST_TICKS = 6; // of a strip, which may be as narrow as on a phone
 const EDGE = 3; // percent of the width left free at either end
 
-/** What is predicted in words, for a headline: of a single utterance its set, of several the largest mean. */
+/** What is predicted, for a headline: words, and what they are. Of a single utterance its set, of several the largest mean. */
 export function headlineOf(prediction) {
   const one = prediction.answers.length === 1 ? prediction.answers[0] : null;
   return (prediction.targets ?? []).map((target) => {
-    if (one) return `${target.name}: ${wordsOf(target, one.targets[target.name].overall)}`;
+    if (one) return verdictOf(target, one.targets[target.name].overall, `${target.name}: `);
     const [name, value] = ranked(prediction.target_means[target.name])[0];
-    return target.kind === "score" ? `${target.name}: ${number(value)} on average` : `${target.name}: most ${name}, ${number(value)} on average`;
+    return target.kind === "score" ? [`${target.name}: ${number(value)} `, aside("on average")] : [`${target.name}: most ${name} `, aside(`${number(value)} on average`)];
   });
+}
+
+/** A value in words; of classes and labels the set, whose level follows as an aside: it is no probability of what is named. */
+function verdictOf(target, value, before = "") {
+  const level = value.words && target.level !== null ? aside(levelOfSet(target)) : null;
+  return level ? [`${before}${value.words} `, level] : [before + wordsOf(target, value)];
+}
+
+function aside(text) {
+  return make("span", { class: "aside" }, text);
 }
 
 /** A value in words, with its level. */
@@ -22,19 +34,28 @@ export function wordsOf(target, value) {
     const [name] = ranked(numbersOf(target, value))[0];
     return `most ${name} ${levelOf(target, value.levels[name])}`;
   }
-  return value.words + share(target);
+  return target.level === null ? value.words : `${value.words} (${levelOfSet(target)})`;
 }
 
-/** A card for each target: bars of a single utterance, means and a strip over time of several. */
+/** The same, with the probability of the likeliest class. */
+function fullWordsOf(target, value) {
+  if (!value.probabilities) return wordsOf(target, value);
+  const [name, probability] = ranked(value.probabilities)[0];
+  return `${wordsOf(target, value)}, ${name} ${number(probability)}`;
+}
+
+/** Cards of targets, and how the time is shown in them: bars of a single utterance, means and a strip over time of several. */
 export function targetCards(prediction, seek) {
   const { answers } = prediction;
-  return (prediction.targets ?? []).map((target) => {
+  const strips = [];
+  const elements = (prediction.targets ?? []).map((target) => {
     const only = answers.length === 1 ? answers[0].targets[target.name] : null;
-    const parts = only ? [bars(target, only)] : over(prediction, target, seek);
+    const parts = only ? [bars(target, only)] : over(prediction, target, seek, strips);
     return make("section", { class: "card target", "aria-label": target.name },
-      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, wordsOf(target, only.overall)) : null, ...parts,
+      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, ...verdictOf(target, only.overall)) : null, ...parts,
       make("p", { class: "quiet small" }, explain(target, only)));
   });
+  return { elements, move: (seconds) => strips.forEach((strip) => strip(seconds)) };
 }
 
 /** What each modality says of each target of an utterance, for the list of utterances. */
@@ -43,8 +64,8 @@ export function factsOf(prediction, one) {
     const answer = one.targets?.[target.name];
     if (!answer) return []; // nothing was there to read it from
     const there = MODALITIES.filter((m) => answer.unimodal[m]);
-    const own = there.length > 1 ? there.map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` ${wordsOf(target, answer.unimodal[m])}`)) : [];
-    return [make("span", { class: "fusion" }, make("b", {}, target.name), ` ${wordsOf(target, answer.overall)}`), ...own];
+    const own = there.length > 1 ? there.map((m) => make("span", { class: m }, make("b", {}, NAMES[m]), ` ${fullWordsOf(target, answer.unimodal[m])}`)) : [];
+    return [make("span", { class: "fusion" }, make("b", {}, target.name[0].toUpperCase() + target.name.slice(1)), ` ${fullWordsOf(target, answer.overall)}`), ...own];
   });
 }
 
@@ -63,15 +84,16 @@ function explain(target, only) {
 
 function bars(target, answer) {
   const numbers = numbersOf(target, answer.overall);
-  const names = largest(target, numbers);
+  const names = target.kind === "class" ? ranked(numbers).map(([name]) => name).slice(0, MOST_SHOWN) : largest(target, numbers);
   const open = openOf(answer.overall);
-  const there = MODALITIES.filter((m) => answer.unimodal[m]);
+  const present = MODALITIES.filter((m) => answer.unimodal[m]);
+  const there = present.length > 1 ? present : []; // a lone modality is the overall answer
   const own = Object.fromEntries(there.map((m) => [m, numbersOf(target, answer.unimodal[m])]));
   const at = place(target);
   const rows = names.flatMap((name) => {
     const level = target.scale ? (answer.overall.levels?.[name] ?? answer.overall) : null;
     const state = open === null || open.has(name) ? "open" : "closed";
-    const label = `${name}: ${level ? levelOf(target, level) : number(numbers[name])}${open === null ? "" : open.has(name) ? ", cannot be ruled out" : ", ruled out"}`;
+    const label = `${name}: ${level ? levelOf(target, level) : number(numbers[name])}${open === null ? "" : open.has(name) ? ", cannot be ruled out" : ", ruled out"}${there.map((m) => `; ${NAMES[m].toLowerCase()} alone ${number(own[m][name])}`).join("")}`;
     return [
       make("b", {}, name),
       make("span", {}, level ? levelOf(target, level) : number(numbers[name])),
@@ -84,11 +106,11 @@ function bars(target, answer) {
   const left = Object.keys(numbers).length - names.length;
   return make("div", {}, make("div", { class: "apart" }, ...rows),
     left > 0 ? make("p", { class: "quiet small" }, `${left} classes with smaller values are not drawn.`) : null,
-    there.length > 1 ? make("p", { class: "quiet small keys" }, ...there.flatMap((m) => [make("span", { class: m }, make("b", {}, "●")), ` ${NAMES[m]} alone: ${wordsOf(target, answer.unimodal[m])}. `])) : null);
+    there.length ? make("ul", { class: "small keys" }, ...there.map((m) => make("li", { class: m }, make("b", {}, "● ", NAMES[m], " alone"), ` ${fullWordsOf(target, answer.unimodal[m])}`))) : null);
 }
 
-/** Means, and a strip with a column for each utterance. */
-function over(prediction, target, seek) {
+/** Means, and a strip with a column for each utterance; what moves its playhead joins the others. */
+function over(prediction, target, seek, strips) {
   const means = prediction.target_means[target.name];
   const names = largest(target, means);
   const { low, high } = ends(target);
@@ -105,11 +127,23 @@ function over(prediction, target, seek) {
       "fill-opacity": (0.04 + (0.92 * (numbers[name] - low)) / (high - low)).toFixed(3), onclick: timed ? () => seek(one.start) : null,
     }, draw("title", {}, `${timed ? `${clock(one.start)} ` : ""}${name} ${number(numbers[name])}; ${wordsOf(target, value)}`)));
   });
-  const strip = draw("svg", { class: "strip", role: "img", height: names.length * CELL, "aria-label": `${target.name} over time; the list of utterances has its numbers` }, ...cells);
+  const bottom = names.length * CELL;
+  const playhead = timed ? draw("line", { class: "playhead", x1: 0, x2: 0, y1: 0, y2: bottom }) : null;
+  if (playhead) strips.push((seconds) => { for (const end of ["x1", "x2"]) playhead.setAttribute(end, `${(100 * seconds) / span}%`); });
+  const strip = draw("svg", { class: timed ? "strip timed" : "strip", role: "img", height: bottom + (timed ? AXIS : 0), "aria-label": `${target.name} over time; the list of utterances has its numbers` },
+    draw("rect", { class: "track", width: "100%", height: bottom, rx: 4 }), ...cells, ...(timed ? ticks(span, bottom) : []), playhead);
   const labels = make("div", { class: "labels" }, ...names.map((name) => make("span", {}, make("b", {}, name), ` ${number(means[name])}`)));
   const left = Object.keys(means).length - names.length;
   return [make("div", { class: "strips" }, labels, strip), make("p", { class: "quiet small" },
-    `Numbers: means over the ${timed ? "utterances" : "parts"}, weighted by length; the darker a cell, the larger. ${left > 0 ? `${left} classes with smaller means are not drawn. ` : ""}Means have no sets and intervals: these hold for single clips.`)];
+    `Numbers: means over the ${timed ? "utterances" : "parts"}, weighted by length; the darker a cell, the larger. ${timed ? "Click a cell to go there. " : ""}${left > 0 ? `${left} classes with smaller means are not drawn. ` : ""}Means have no sets and intervals: these hold for single clips.`)];
+}
+
+function ticks(span, y) {
+  const step = niceStep(span, MOST_TICKS);
+  return Array.from({ length: Math.floor(span / step + 1e-6) + 1 }, (_, i) => i * step).map((t) => {
+    const share = t / span;
+    return draw("text", { x: `${100 * share}%`, y: y + 14, "text-anchor": share < 0.03 ? "start" : share > 0.95 ? "end" : "middle" }, clock(t, step < 1 ? 1 : 0));
+  });
 }
 
 function numbersOf(target, value) {
@@ -139,8 +173,10 @@ function levelOf(target, { value, low, high }) {
   return `${number(value)} (${number(low)} to ${number(high)}${isOpen ? ": cannot tell" : ""})`;
 }
 
-function share(target) {
-  return target.level === null ? "" : `, ${Math.round(100 * target.level)} %`;
+/** What a level is of: the set of classes, or each label. */
+function levelOfSet(target) {
+  const percent = `${Math.round(100 * target.level)} %`;
+  return target.kind === "class" ? `${percent} set` : `each right in ${percent}`;
 }
 
 function span(level, at) {

@@ -1,5 +1,5 @@
 // The picture over time: scores with intervals, effects of voice and face, attention, and where playing is.
-import { MODALITIES, NAMES, clock, draw, signed } from "./parts.js";
+import { MODALITIES, NAMES, clock, draw, niceStep, signed } from "./parts.js";
 
 const EDGE = { left: 66, right: 12 };
 const TOP = { curves: 34, strips: 14 };
@@ -230,9 +230,4 @@ function binned(cells, end) {
   }
   const size = end / MOST_CELLS;
   return [...bins].map(([key, { weight }]) => ({ from: key * size, to: (key + 1) * size, weight }));
-}
-
-function niceStep(end, count) {
-  const steps = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
-  return steps.find((step) => end / step <= count) ?? 14400;
 }
