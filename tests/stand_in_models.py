@@ -14,6 +14,7 @@ from mien.evaluation.probabilities.target_calibration import TargetCalibration, 
 from mien.prediction.answer import Answer, ModelFacts, Moment, Score, Steps, Window, WordWeight
 from mien.prediction.result import Prediction
 from mien.prediction.target_answers.answer_targets import answer_targets, describe_targets
+from mien.prediction.target_answers.target_answer import TargetMoment
 from mien.training.checkpoints.shipped_models import DEFAULT_MODEL
 from mien.types import Modality, Scale, Target, TargetKind, Task
 
@@ -234,6 +235,12 @@ def add_targets(one, number, *, has_sentiment):
     turns = {task: turn if len(one.present) > 1 else 0 for turn, task in enumerate(Task)}
     values = {t.name: {task: draw(t, turn) for task, turn in turns.items()} for t in TARGETS}
     targets = answer_targets(TARGETS, CALIBRATION, values, one.present)
+    moments = tuple(
+        TargetMoment(modality=m, start=one.start + 1, end=one.start + 2, effect=0.12 - i * 0.2)
+        for i, m in enumerate((Modality.AUDIO, Modality.VIDEO))
+        if one.start is not None and m in one.present
+    )
+    targets["emotion"] = targets["emotion"].model_copy(update={"moments": moments})
     if has_sentiment:
         return one.model_copy(update={"targets": targets})
     words = tuple(word.model_copy(update={"effect": None}) for word in one.words)

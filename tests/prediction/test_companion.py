@@ -29,10 +29,23 @@ def runs(tmp_path_factory):
     fixed = {"train": {"epochs": 1}, "labels": {"generator": "copy"}}
     said = make_config(targets={"use": []}, **fixed)
     shown = make_config(targets={"with_sentiment": False}, text_encoder={"input": "none"}, **fixed)
+    emotions = train(shown, store, folder / "shown").seed(1).best
+    _make_surer(emotions)
     return {
         "sentiment": train(said, store, folder / "said").seed(1).best,
-        "emotions": train(shown, store, folder / "shown").seed(1).best,
+        "emotions": emotions,
     }
+
+
+def _make_surer(checkpoint):
+    """Let a model that has hardly learned tell classes apart, so that moments matter to it."""
+    tensors, header = read_tensors(checkpoint), read_header(checkpoint)
+    for name in tensors:
+        if "target_heads" in name and name.endswith("weight"):
+            tensors[name] = 30 * tensors[name]
+    for name, known in header["target_calibration"]["emotion"]["by_modalities"].items():
+        known["temperature"] = 2.0 if "+" in name else 1.0
+    write_tensors(checkpoint, tensors, header)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +73,51 @@ def test_emotions_are_those_of_the_companion_and_scores_those_of_the_model(runs,
     assert prediction.model == alone.model
     assert prediction.companion == emotions.model
     assert set(emotions.warnings) <= set(prediction.warnings)
+
+
+TIMES = dict.fromkeys((AUDIO, VIDEO), np.arange(6) / 2 + 0.25)
+
+
+def test_a_moment_moved_the_likeliest_class_by_what_its_probability_is_less_without_it(runs, both):
+    given = {name: 9 * values for name, values in features(AUDIO, VIDEO).items()}
+    prediction = both.predict_features(**given, times=TIMES)
+    emotion = prediction.answers[0].targets["emotion"]
+    name, moments = emotion.overall.name, emotion.moments
+    assert {moment.modality for moment in moments} == {AUDIO, VIDEO}
+    for moment in moments:
+        own = str(moment.modality)
+        is_inside = (TIMES[AUDIO] >= moment.start) & (TIMES[AUDIO] < moment.end)
+        assert is_inside.sum() == {AUDIO: 2, VIDEO: 1}[moment.modality]
+        rest = both.predict_features(**{**given, own: given[own][~is_inside]}).answers[0]
+        without = rest.targets["emotion"].overall.probabilities[name]
+        loss = emotion.overall.probabilities[name] - without
+        assert moment.effect == pytest.approx(loss, abs=1e-6)
+    sizes = [abs(moment.effect) for moment in moments]
+    assert sizes == sorted(sizes, reverse=True)
+    assert min(sizes) >= 0.01
+    alone = mien.load(runs["emotions"]).predict_features(**given, times=TIMES)
+    assert alone.answers[0].targets["emotion"] == emotion
+    assert Prediction.model_validate(json.loads(json.dumps(prediction.to_dict()))) == prediction
+    text = format_prediction(prediction)
+    assert f"    moved {name} most: " in text
+    assert "moved a class most: its probability minus what it would be without this moment" in text
+
+
+def test_a_moment_takes_its_modality_along_and_nothing_is_left_of_a_lone_one(both):
+    given = {name: values[:1] for name, values in features(AUDIO, VIDEO).items()}
+    times = {m: own[:1] for m, own in TIMES.items()}
+    emotion = both.predict_features(**given, times=times).answers[0].targets["emotion"]
+    losses = {
+        m: emotion.overall.probabilities[emotion.overall.name]
+        - emotion.unimodal[other].probabilities[emotion.overall.name]
+        for m, other in ((AUDIO, VIDEO), (VIDEO, AUDIO))
+    }
+    assert {m.modality: m.effect for m in emotion.moments} == pytest.approx(
+        {m: loss for m, loss in losses.items() if abs(loss) >= 0.01}, abs=1e-6
+    )
+    voice = both.predict_features(audio=given["audio"], times={AUDIO: times[AUDIO]})
+    assert voice.answers[0].targets["emotion"].moments == ()
+    assert "moments" not in voice.to_dict()["answers"][0]["targets"]["emotion"]
 
 
 def test_words_alone_get_no_emotion_and_its_weights_are_not_read(runs):

@@ -86,6 +86,11 @@ def test_each_modality_has_its_set_and_probabilities(page, tmp_path):
     assert [key.split(" alone ")[0] for key in keys] == ["● Text", "● Voice", "● Face"]
     assert all("(90 % set), " in key for key in keys)
     assert card.locator("svg[aria-label*='; voice alone 0.']").count() == len(EMOTIONS)
+    assert card.locator(".moments h3").inner_text().startswith("What moved “")
+    moved = card.locator(".moments button").all_inner_texts()
+    assert [text.split() for text in moved] == [["0:01.2", "+0.12"], ["0:01.2", "−0.08"]]
+    card.locator(".moments button").first.click()
+    assert page.locator("svg.timeline").get_attribute("aria-valuenow") == "1.2"
     assert page.locator("#what").inner_text() == "Sentiment, emotion, tags, valence, and moods"
     assert page.locator("#card").get_attribute("href") == "/model-card/default"
 

@@ -1,6 +1,6 @@
 """A trained network without its store: a checkpoint, and series made of any recording."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from mien.data.text_reader import TextReader
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
 from mien.evaluation.probabilities.target_calibration import TargetCalibration
-from mien.extraction.clip import AnyExtractor, ExtractionSettings
+from mien.extraction.clip import ExtractionSettings
 from mien.files.hashing import hash_file
 from mien.models import build_model
 from mien.models.eight_bits import round_text_encoder
@@ -49,7 +49,6 @@ __all__ = [
     "ClipScores",
     "ClipSeries",
     "Network",
-    "check_extractors",
     "load_network",
 ]
 
@@ -194,18 +193,17 @@ class Network:
             rows = [row for row, own in enumerate(present) if modality in own and len(own) > 1]
             if rows and self.model.has_sentiment:
                 others = encoded.keep([m for m in self.modalities if m is not modality])
-                fused = self._fuse(others)
+                fused = self._fuse(self.model.finish(others))
                 for row in rows:
                     without[row][modality] = fused[row]
         values = self._values_of(output)
         scored = []
         for row, modalities in enumerate(present):
             own_tasks = (Task.FUSION, *(Task(m) for m in modalities))
-            tasks = [task for task in own_tasks if task in scores]
             scored.append(
                 ClipScores(
                     present=modalities,
-                    scores={t: self.cut(float(scores[t][row])) for t in tasks},
+                    scores={t: self.cut(float(scores[t][row])) for t in own_tasks if t in scores},
                     attention={
                         m: weights[row, : num_steps[m][row]].cpu().double().numpy()
                         for m, weights in output.attention.items()
@@ -250,24 +248,49 @@ class Network:
                 remain in every variant.
             encoded: What ``score_clips`` returned of the clip, if it was scored.
         """
+        scores = [0.0] * len(variants)
+        for rows, output in self._vary(clip, modality, variants, encoded):
+            for row, score in zip(rows, self._fuse(output), strict=True):
+                scores[row] = score
+        return scores
+
+    @torch.no_grad()
+    def target_variants(
+        self,
+        clip: ClipSeries,
+        modality: Modality,
+        variants: Sequence[Num[np.ndarray, "_ _"]],
+        encoded: Batch | Encoded | None = None,
+    ) -> list[dict[str, Float[np.ndarray, " K"]]]:
+        """Return the multimodal values of every target, of what ``score_variants`` scores."""
+        values: list[dict[str, Float[np.ndarray, " K"]]] = [{} for _ in variants]
+        for rows, output in self._vary(clip, modality, variants, encoded):
+            reported = self._values_of(output).items()
+            for place, row in enumerate(rows):
+                values[row] = {name: own[Task.FUSION][place] for name, own in reported}
+        return values
+
+    def _vary(
+        self,
+        clip: ClipSeries,
+        modality: Modality,
+        variants: Sequence[Num[np.ndarray, "_ _"]],
+        encoded: Batch | Encoded | None,
+    ) -> Iterator[tuple[list[int], Output]]:
+        """Give what the model returns of some variants at a time, with their places."""
         if encoded is None:
             encoded = self.model.encode_once(self._batch([self.complete(clip)]))
-        scores = [0.0] * len(variants)
         order = sorted(range(len(variants)), key=lambda row: len(variants[row]))
         for start in range(0, len(order), _VARIANTS):
             rows = order[start : start + _VARIANTS]
             own = [self.complete({modality: variants[row]})[modality] for row in rows]
             series = PaddedSeries(*(part.to(self.device) for part in self._pad(modality, own)))
-            fused = self._fuse(self.model.vary(encoded, modality, series))
-            for row, score in zip(rows, fused, strict=True):
-                scores[row] = score
-        return scores
+            yield rows, self.model.finish(self.model.vary(encoded, modality, series))
 
-    def _fuse(self, clips: Batch | Encoded) -> list[float]:
+    def _fuse(self, output: Output) -> list[float]:
         """Return the multimodal scores as they are reported, cut to the scale."""
-        output = self.model.finish(clips)
-        scores = reported_scores(output.scores, output.present)[Task.FUSION]
-        return [self.cut(score) for score in scores.tolist()]
+        reported = reported_scores(output.scores, output.present)
+        return [self.cut(score) for score in reported[Task.FUSION].tolist()]
 
     def cut(self, score: float) -> float:
         """Return a score cut to the scale."""
@@ -375,18 +398,3 @@ def _open_text(checkpoint: Path, header: Header, config: ExperimentConfig) -> Te
     text = TextReader(named, header.language, online=False)
     check_encoder(checkpoint, header.given(), text)
     return text
-
-
-def check_extractors(network: Network, extractors: Mapping[Modality, AnyExtractor]) -> None:
-    """Check that extractors make the features that a network was trained on.
-
-    Raises:
-        CheckpointError: If the values of one have other names.
-    """
-    for modality, extractor in extractors.items():
-        known = network.feature_names.get(modality)
-        if known is not None and tuple(extractor.feature_names) != known:
-            raise CheckpointError(
-                f"{network.checkpoint}: was trained on other values of {extractor.name} than are "
-                "made here; install the version of mien that it was trained with, or train it again"
-            )

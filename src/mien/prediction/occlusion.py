@@ -11,6 +11,7 @@ Source: zeiler2014 (parts of a picture), li2016 (words); jain2019 for what atten
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
@@ -22,7 +23,7 @@ from mien.prediction.network import ClipSeries, Network
 from mien.tensors import Batch, Encoded
 from mien.types import Modality
 
-__all__ = ["Effects", "Part", "leave_out", "measure_effects"]
+__all__ = ["Effects", "LeftOut", "Part", "leave_out", "leave_out_windows", "measure_effects"]
 
 #: Seconds of a window of the voice and of the face.
 _SECONDS = {Modality.AUDIO: 1.0, Modality.VIDEO: 0.5}
@@ -59,6 +60,20 @@ class Effects:
 
     words: tuple[float | None, ...] = ()
     windows: Mapping[Modality, tuple[Window, ...]] = field(default_factory=dict)
+
+
+class LeftOut(NamedTuple):
+    """A window of a series, and what remains without it.
+
+    Attributes:
+        start: When the window begins, in seconds.
+        end: When it ends.
+        remaining: The steps outside of it.
+    """
+
+    start: float
+    end: float
+    remaining: Values
 
 
 def measure_effects(
@@ -163,20 +178,37 @@ def _measure_windows(
     span: tuple[float, float],
     encoded: Batch | Encoded | None,
 ) -> tuple[Window, ...]:
-    values = complete[modality]
+    windows = leave_out_windows(modality, complete[modality], times, span)
+    less = [window.remaining for window in windows]
+    effects = _measure(network, complete, modality, less, score, encoded)
+    return tuple(
+        Window(start=window.start, end=window.end, effect=effect)
+        for window, effect in zip(windows, effects, strict=True)
+        if effect is not None
+    )
+
+
+def leave_out_windows(
+    modality: Modality, values: Values, times: Times, span: tuple[float, float]
+) -> list[LeftOut]:
+    """Return the windows of a series of voice or face, each with what remains without it.
+
+    Args:
+        modality: Whose series it is.
+        values: The series.
+        times: Centre of each step, in seconds.
+        span: Where the utterance begins and ends, in seconds; no window reaches beyond.
+
+    Raises:
+        ConfigError: If a step has no time.
+    """
     if len(times) < len(values):
         raise ConfigError(
             f"{modality}: has {len(values)} steps, but times of {len(times)}; give the centre of "
             "every step in seconds"
         )
-    spans = list(_windows(times[: len(values)], _SECONDS[modality], span))
-    less = [values[~inside] for _, _, inside in spans]
-    effects = _measure(network, complete, modality, less, score, encoded)
-    return tuple(
-        Window(start=start, end=end, effect=effect)
-        for (start, end, _), effect in zip(spans, effects, strict=True)
-        if effect is not None
-    )
+    windows = _windows(times[: len(values)], _SECONDS[modality], span)
+    return [LeftOut(start, end, values[~inside]) for start, end, inside in windows]
 
 
 def _windows(

@@ -16,7 +16,8 @@ from mien.extraction.extractors.speech import SpeechRecogniser, Transcript
 from mien.prediction.answer import SpeechFacts
 from mien.prediction.explain import UtteranceInput
 from mien.prediction.first_pass import FirstPass, scan
-from mien.prediction.network import ClipSeries, Network, check_extractors
+from mien.prediction.network import ClipSeries, Network
+from mien.prediction.network_parts.feature_makers import check_extractors
 from mien.prediction.parallel import extract_side_by_side
 from mien.prediction.spoken.text_input import TextRead, read_text
 from mien.prediction.spoken.transcripts import Given, place_cues, place_words, split_words
@@ -101,7 +102,8 @@ class RecordingReader:
         """
         settings = self._network.extraction or ExtractionSettings(language=self._network.language)
         tools = build_tools(settings.model_copy(update={"text": "transcript"}))
-        check_extractors(self._network, tools.extractors)
+        network = self._network
+        check_extractors(network.checkpoint, network.feature_names, tools.extractors)
         return tools
 
     @cached_property

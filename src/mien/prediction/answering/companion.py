@@ -3,7 +3,7 @@
 Both read the same features of a recording, which are therefore made once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,12 @@ from jaxtyping import Num
 
 from mien.errors import ConfigError
 from mien.prediction.answer import Answer, ModelFacts
+from mien.prediction.answering.target_effects import add_moments
 from mien.prediction.explain import UtteranceInput
 from mien.prediction.network import ClipScores, ClipSeries, Network, load_network
 from mien.prediction.spoken.text_input import TextRead, read_text
 from mien.prediction.target_answers.answer_targets import answer_targets, widen_targets
-from mien.prediction.target_answers.target_answer import TargetFacts
+from mien.prediction.target_answers.target_answer import TargetAnswer, TargetFacts
 from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.shipped_models import companion_of
 from mien.training.loading import find_checkpoint
@@ -78,7 +79,10 @@ class Companion:
         joined = [_add_notes(answer, [self._abstention]) for answer in answers]
         for row, scores in zip(rows, scored, strict=True):
             is_doubtful = reads[row].is_doubtful or batch[row][1].is_doubtful
-            joined[row] = self._join(answers[row], scores, reads[row], is_doubtful=is_doubtful)
+            own = self._explain(scores, batch[row][1], series[row])
+            if is_doubtful and Modality.TEXT in scores.present:
+                own = widen_targets(own, self.network.model.targets)
+            joined[row] = _join(answers[row], own, reads[row])
         return joined
 
     def describe(self, answers: Sequence[Answer]) -> CompanionFacts:
@@ -102,17 +106,13 @@ class Companion:
             chosen[Modality.TEXT] = read.values
         return chosen
 
-    def _join(
-        self, answer: Answer, scores: ClipScores, read: TextRead, *, is_doubtful: bool
-    ) -> Answer:
-        targets = self.network.model.targets
-        calibration = self.network.target_calibration
-        own = answer_targets(targets, calibration, scores.targets, scores.present)
-        if is_doubtful and Modality.TEXT in scores.present:
-            own = widen_targets(own, targets)
-        joined = answer.model_copy(update={"targets": {**answer.targets, **own}})
-        names = " and ".join(own)
-        return _add_notes(joined, [f"{names}: {note}" for note in read.notes])
+    def _explain(
+        self, scores: ClipScores, utterance: UtteranceInput, series: ClipSeries
+    ) -> dict[str, TargetAnswer]:
+        network = self.network
+        calibration = network.target_calibration
+        own = answer_targets(network.model.targets, calibration, scores.targets, scores.present)
+        return add_moments(network, own, scores, utterance, series)
 
     @property
     def _abstention(self) -> str:
@@ -120,6 +120,13 @@ class Companion:
         names = " and ".join(target.name for target in self.header.targets)
         read = [_NAMES[m] for m in Modality if m in self.header.sizes]
         return f"{names}: no answer, which needs {' or '.join(read)}"
+
+
+def _join(answer: Answer, own: Mapping[str, TargetAnswer], read: TextRead) -> Answer:
+    """Return an answer with further targets, and with what there is to say of their text."""
+    joined = answer.model_copy(update={"targets": {**answer.targets, **own}})
+    names = " and ".join(own)
+    return _add_notes(joined, [f"{names}: {note}" for note in read.notes])
 
 
 def _add_notes(answer: Answer, notes: Sequence[str]) -> Answer:

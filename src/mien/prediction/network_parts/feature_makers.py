@@ -1,10 +1,11 @@
 """What a checkpoint says of the features that a network reads: their names and their makers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mien.config import read_settings
 from mien.errors import CheckpointError, ConfigError
-from mien.extraction.clip import ExtractionSettings
+from mien.extraction.clip import AnyExtractor, ExtractionSettings
 from mien.extraction.extractors import EXTRACTORS
 from mien.files.reading import show
 from mien.pretrained.encoder_source import find_local_encoder, find_text_encoder
@@ -12,7 +13,7 @@ from mien.training.checkpoints.header import Header, SeriesFacts
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality
 
-__all__ = ["name_makers", "read_extraction", "read_names"]
+__all__ = ["check_extractors", "name_makers", "read_extraction", "read_names"]
 
 
 def read_extraction(checkpoint: Path, header: Header) -> ExtractionSettings | None:
@@ -60,3 +61,27 @@ def name_makers(header: Header, config: ExperimentConfig) -> dict[Modality, str]
     made = {m: series.extractor or "" for m, series in _series_of(header, config).items()}
     text = header.series.get("text", SeriesFacts()).extractor or ""
     return {Modality.TEXT: header.text_encoder or text, **made}
+
+
+def check_extractors(
+    checkpoint: Path,
+    names: Mapping[Modality, tuple[str, ...]],
+    extractors: Mapping[Modality, AnyExtractor],
+) -> None:
+    """Check that extractors make the features that a network was trained on.
+
+    Args:
+        checkpoint: Its file, for messages.
+        names: Name of each value of the modalities where they are known.
+        extractors: What makes features.
+
+    Raises:
+        CheckpointError: If the values of one have other names.
+    """
+    for modality, extractor in extractors.items():
+        known = names.get(modality)
+        if known is not None and tuple(extractor.feature_names) != known:
+            raise CheckpointError(
+                f"{checkpoint}: was trained on other values of {extractor.name} than are made "
+                "here; install the version of mien that it was trained with, or train it again"
+            )

@@ -12,6 +12,7 @@ from mien.prediction.result import Prediction
 from mien.prediction.spoken.language import name_language
 from mien.prediction.target_answers.target_words import (
     describe_means,
+    describe_moments,
     describe_target,
     explain_target,
     name_columns,
@@ -81,6 +82,11 @@ def format_legend(prediction: Prediction) -> str:
             "moved the score most: the overall score minus what it would be without this word or "
             "moment"
         )
+    of_targets = (target for answer in prediction.answers for target in answer.targets.values())
+    if any(target.moments for target in of_targets):
+        lines.append(
+            "moved a class most: its probability minus what it would be without this moment"
+        )
     if any(answer.confidence is not None for answer in prediction.answers):
         lines.append("confidence of recognised words: the mean of the recogniser's probabilities")
     lines.append(f"model: {_name_model(prediction.model)}")
@@ -138,6 +144,8 @@ def _describe_values(prediction: Prediction, answer: Answer) -> Iterator[str]:
         if facts.name in answer.targets:
             for line in describe_target(facts, answer.targets[facts.name]):
                 yield from textwrap.wrap(_clean(line), _WIDEST, subsequent_indent=" " * 23)
+            moved = describe_moments(answer.targets[facts.name])
+            yield from _wrap(_clean(moved)) if moved else ()
     if answer.score is None:
         for modality in answer.absent:
             yield from _describe_modality(answer, modality)

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -11,6 +11,7 @@ from mien.config import Settings
 __all__ = [
     "LONGEST_TEXT",
     "LOOPBACK",
+    "LoadOptions",
     "Problem",
     "Refused",
     "ServeSettings",
@@ -22,6 +23,17 @@ __all__ = [
 LONGEST_TEXT = 20_000
 #: Names by which a machine calls itself.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class LoadOptions(TypedDict):
+    """What a loader is told besides the model: arguments of ``mien.load``."""
+
+    device: str
+    recogniser: str
+    language: str | None
+    baseline: str | None
+    companion: str
+    int8: bool
 
 
 class ServeSettings(Settings):
@@ -70,7 +82,7 @@ class ServeSettings(Settings):
     load_attempts: PositiveInt = 3
 
     @property
-    def load_options(self) -> dict[str, str | bool | None]:
+    def load_options(self) -> LoadOptions:
         """What the loader is told besides the model, by the names of its arguments."""
         return {
             "device": self.device,

@@ -166,12 +166,14 @@ def widen_targets(
     """Return answers in which what rests on the text rules nothing out."""
     kinds = {target.name: target for target in facts}
     return {
-        name: TargetAnswer(
-            overall=_widen(answer.overall, kinds[name]),
-            unimodal={
-                m: _widen(value, kinds[name]) if m is Modality.TEXT else value
-                for m, value in answer.unimodal.items()
-            },
+        name: answer.model_copy(
+            update={
+                "overall": _widen(answer.overall, kinds[name]),
+                "unimodal": {
+                    m: _widen(value, kinds[name]) if m is Modality.TEXT else value
+                    for m, value in answer.unimodal.items()
+                },
+            }
         )
         for name, answer in answers.items()
     }

@@ -20,6 +20,7 @@ __all__ = [
     "ScoreAnswer",
     "TargetAnswer",
     "TargetFacts",
+    "TargetMoment",
     "TargetValue",
     "is_missing",
     "mean_values",
@@ -31,6 +32,11 @@ __all__ = [
 
 #: Classes of a set that are named; of a larger one the likeliest are, and the rest is counted.
 _MOST_NAMED = 4
+
+
+def is_missing(value: object) -> bool:
+    """Return whether there is nothing, which is then left out of JSON: no score, no targets."""
+    return value is None or value in ((), {})
 
 
 class TargetFacts(Settings):
@@ -140,21 +146,37 @@ TargetValue = Annotated[
 ]
 
 
+class TargetMoment(Settings):
+    """A moment that moved the probability of the likeliest class.
+
+    Attributes:
+        modality: In which it is: voice or face.
+        start: When it begins, in seconds of the recording.
+        end: When it ends.
+        effect: The multimodal probability of the likeliest class less what it would be without
+            this moment.
+    """
+
+    modality: Modality
+    start: float
+    end: float
+    effect: float
+
+
 class TargetAnswer(Settings):
     """What is predicted of a target in one utterance.
 
     Attributes:
         overall: From all modalities that are present; of one alone, that of the modality itself.
         unimodal: From each modality that is present, by itself.
+        moments: Of classes that are read from voice and face alone, what moved the probability of
+            the likeliest one most: the largest effects first, whatever their sign, at most three
+            of a modality. Not in JSON if there are none.
     """
 
     overall: TargetValue
     unimodal: dict[Modality, TargetValue] = Field(default_factory=dict)
-
-
-def is_missing(value: object) -> bool:
-    """Return whether there is nothing, which is then left out of JSON: no score, no targets."""
-    return value is None or value in ((), {})
+    moments: tuple[TargetMoment, ...] = Field(default=(), exclude_if=is_missing)
 
 
 def numbers_of(value: TargetValue, name: str) -> dict[str, float]:

@@ -14,10 +14,12 @@ from mien.prediction.target_answers.target_answer import (
     numbers_of,
     rank,
 )
+from mien.reports.text import clock_tenths
 from mien.types import Modality, Scale, TargetKind, Task
 
 __all__ = [
     "describe_means",
+    "describe_moments",
     "describe_target",
     "describe_value",
     "explain_target",
@@ -30,6 +32,9 @@ __all__ = [
 
 #: Classes whose numbers a line shows.
 _MOST_SHOWN = 4
+#: Moments that a line shows.
+_MOST_MOMENTS = 5
+_VOICE_OR_FACE = {Modality.AUDIO: "voice", Modality.VIDEO: "face"}
 #: What stands between the classes of a set in a cell, as in tables of annotations.
 _BETWEEN = "|"
 
@@ -39,6 +44,17 @@ def describe_target(facts: TargetFacts, answer: TargetAnswer) -> Iterator[str]:
     yield f"  {facts.name:20} {describe_value(facts, answer.overall)}"
     for modality, value in answer.unimodal.items():
         yield f"    {modality:5}  {'':18} {describe_value(facts, value)}"
+
+
+def describe_moments(answer: TargetAnswer) -> str:
+    """Return what moved the likeliest class most: ``moved angry most: voice at 0:01.0 +0.21``."""
+    if not isinstance(answer.overall, ClassAnswer) or not answer.moments:
+        return ""
+    moved = [
+        f"{_VOICE_OR_FACE[m.modality]} at {clock_tenths(m.start)} {m.effect:+.2f}"
+        for m in answer.moments[:_MOST_MOMENTS]
+    ]
+    return f"moved {answer.overall.name} most: {', '.join(moved)}"
 
 
 def describe_value(facts: TargetFacts, value: TargetValue) -> str:

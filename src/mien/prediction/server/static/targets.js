@@ -1,9 +1,10 @@
 // What is predicted besides sentiment, such as emotion: probabilities with sets, values with intervals, over time.
-import { MODALITIES, NAMES, clock, draw, make, niceStep } from "./parts.js";
+import { MODALITIES, NAMES, clock, draw, make, niceStep, signed } from "./parts.js";
 
 const MOST_SHOWN = 8; // classes; of more, the largest
 const CELL = 18;
 const AXIS = 18;
+const MOST_MOVED = 5; // moments of a modality
 const MOST_TICKS = 6; // of a strip, which may be as narrow as on a phone
 const EDGE = 3; // percent of the width left free at either end
 
@@ -52,7 +53,7 @@ export function targetCards(prediction, seek) {
     const only = answers.length === 1 ? answers[0].targets[target.name] : null;
     const parts = only ? [bars(target, only)] : over(prediction, target, seek, strips);
     return make("section", { class: "card target", "aria-label": target.name },
-      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, ...verdictOf(target, only.overall)) : null, ...parts,
+      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, ...verdictOf(target, only.overall)) : null, ...parts, ...moved(prediction, target, seek),
       make("p", { class: "quiet small" }, explain(target, only)));
   });
   return { elements, move: (seconds) => strips.forEach((strip) => strip(seconds)) };
@@ -74,11 +75,27 @@ export function restsOn(one, modality) {
   return Boolean(one.unimodal[modality]) || Object.values(one.targets ?? {}).some((answer) => answer.unimodal[modality]);
 }
 
+/** The moments of voice and face that moved the probability of the likeliest class most, to go to. */
+function moved({ answers }, target, seek) {
+  const all = answers.flatMap((one) => (one.targets?.[target.name]?.moments ?? []).map((moment) => ({ ...moment, name: one.targets[target.name].overall.name })));
+  if (!all.length) return [];
+  const names = new Set(all.map(({ name }) => name));
+  const title = names.size === 1 ? `What moved “${all[0].name}” most` : "What moved the likeliest class most";
+  const rows = MODALITIES.map((m) => [m, all.filter(({ modality }) => modality === m).sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, MOST_MOVED)])
+    .filter(([, chosen]) => chosen.length)
+    .map(([m, chosen]) => make("div", { class: `row ${m}` }, make("span", {}, NAMES[m]), ...chosen.map(({ start, end, effect, name }) => make("button", {
+      type: "button", title: `${clock(start, 1)} to ${clock(end, 1)}`, onclick: () => seek(start),
+    }, make("span", {}, names.size > 1 ? `${name} ` : "", make("span", { class: "quiet" }, clock(start, 1))),
+      make("span", { class: effect < 0 ? "lower" : "raise" }, signed(effect))))));
+  return [make("div", { class: "moments" }, make("h3", {}, title), ...rows),
+    make("p", { class: "quiet small" }, "Each number is an effect: the overall probability minus what it would be without the moment.")];
+}
+
 function explain(target, only) {
   if (target.level === null) return "The model was not calibrated for it, so there is no set and no interval.";
   const percent = `${Math.round(100 * target.level)} %`;
-  if (target.kind === "class") return `${only ? "Dark bars" : "Framed"}: classes that cannot be ruled out. In ${percent} of clips like those of validation the annotated class is among them; where the model cannot tell, that is all of them.`;
-  if (target.kind === "labels") return `${only ? "Dark bars" : "Framed"}: labels that are there or may be. Each label is right in ${percent} of clips like those of validation.`;
+  if (target.kind === "class") return `${only ? "Solid bars" : "Framed"}: classes that cannot be ruled out. In ${percent} of clips like those of validation the annotated class is among them; where the model cannot tell, that is all of them.`;
+  if (target.kind === "labels") return `${only ? "Solid bars" : "Framed"}: labels that are there or may be. Each label is right in ${percent} of clips like those of validation.`;
   return only ? `${percent} prediction interval, calibrated on validation clips.` : `The list of utterances has the ${percent} prediction interval of each.`;
 }
 
@@ -135,7 +152,7 @@ function over(prediction, target, seek, strips) {
   const labels = make("div", { class: "labels" }, ...names.map((name) => make("span", {}, make("b", {}, name), ` ${number(means[name])}`)));
   const left = Object.keys(means).length - names.length;
   return [make("div", { class: "strips" }, labels, strip), make("p", { class: "quiet small" },
-    `Numbers: means over the ${timed ? "utterances" : "parts"}, weighted by length; the darker a cell, the larger. ${timed ? "Click a cell to go there. " : ""}${left > 0 ? `${left} classes with smaller means are not drawn. ` : ""}Means have no sets and intervals: these hold for single clips.`)];
+    `Numbers: means over the ${timed ? "utterances" : "parts"}, weighted by length; the stronger the shade of a cell, the larger. ${timed ? "Click a cell to go there. " : ""}${left > 0 ? `${left} classes with smaller means are not drawn. ` : ""}Means have no sets and intervals: these hold for single clips.`)];
 }
 
 function ticks(span, y) {
