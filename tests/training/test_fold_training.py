@@ -12,11 +12,13 @@ from mien.data.export.fold_stores import write_folds
 from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, StoreError, TrainingError
 from mien.evaluation.predictions import Predictions, TargetPredictions
+from mien.evaluation.scoring import as_reported
 from mien.evaluation.target_metrics.target_table import TARGET_METRICS
 from mien.reports.comparison import compare_runs
 from mien.reports.html_page.runs_page import write_runs_page
 from mien.reports.page import write_report
 from mien.reports.run_text import format_run
+from mien.training.checkpoints.header import open_header
 from mien.training.cross_validation.fold_data import open_folds
 from mien.training.cross_validation.fold_training import train_folds
 from mien.training.cross_validation.pooled_results import pool_folds, pool_predictions
@@ -38,7 +40,7 @@ def config_of(**train):
 @pytest.fixture(scope="module")
 def folds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
-    store = write_store(make_targeted(TWO, num_clips=(12, 6, 6), unimodal=False), folder / "whole")
+    store = write_store(make_targeted(TWO, num_clips=(24, 12, 12), unimodal=False), folder / "whole")
     write_folds(store, folder / "folds", by="clip", num_folds=3)
     return folder / "folds"
 
@@ -109,7 +111,34 @@ def test_metrics_are_those_of_all_clips_and_of_each_fold(pooled):
     assert results.folds.tasks[Task.FUSION]["mae"].values == tuple(
         run.results().splits["test"][Task.FUSION]["mae"].mean for run in pooled.folds
     )
-    assert sum(results.folds.num_clips) == 24
+    assert sum(results.folds.num_clips) == 48
+
+
+def test_sets_and_intervals_hold_what_those_of_each_fold_hold_in_its_clips(pooled, tmp_path):
+    seed = pooled.seed(1).results()
+    inside, sizes = [], []
+    for fold in pooled.folds:
+        held_out = fold.seed(1)
+        calibration = open_header(held_out.best).target_calibration["emotion"]
+        read = as_reported(held_out.predictions("test"))
+        values, truths = (
+            getattr(read.values["emotion"], n)[Task.FUSION] for n in ("values", "truths")
+        )
+        for row in np.flatnonzero(~np.isnan(truths).any(axis=1)):
+            present = [m for m in Modality if read.present[m][row]]
+            [possible] = calibration.of(present).sets(EMOTION, values[[row]])
+            inside.append(possible[truths[row].argmax()])
+            sizes.append(possible.sum())
+    covered = seed.target_coverage["test"]["emotion"]
+    assert covered.num_clips == len(inside)
+    assert covered.share == pytest.approx(np.mean(inside))
+    assert covered.size == pytest.approx(np.mean(sizes))
+    of_folds = [fold.seed(1).results().coverage.splits["test"] for fold in pooled.folds]
+    covered = seed.coverage.splits["test"][Task.FUSION]
+    assert covered.num_clips == sum(each[Task.FUSION].num_clips for each in of_folds)
+    held = sum(each[Task.FUSION].share * each[Task.FUSION].num_clips for each in of_folds)
+    assert covered.share == pytest.approx(held / covered.num_clips)
+    assert "Intervals and sets" in write_runs_page([pooled.path], tmp_path).read_text()
 
 
 def test_what_reads_runs_reads_runs_over_folds(pooled, folds, tmp_path):
@@ -270,14 +299,14 @@ def spoil_overlap(folder):
 def spoil_clips(folder):
     shutil.rmtree(folder / "fold-2")
     write_store(
-        make_targeted(TWO, num_clips=(12, 6, 6), unimodal=False, video_prefix="w"),
+        make_targeted(TWO, num_clips=(24, 12, 12), unimodal=False, video_prefix="w"),
         folder / "fold-2",
     )
 
 
 def spoil_targets(folder):
     shutil.rmtree(folder / "fold-2")
-    write_store(make_targeted(TWO[:1], num_clips=(12, 6, 6), unimodal=False), folder / "fold-2")
+    write_store(make_targeted(TWO[:1], num_clips=(24, 12, 12), unimodal=False), folder / "fold-2")
 
 
 @pytest.mark.parametrize(

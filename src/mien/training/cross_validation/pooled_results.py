@@ -22,7 +22,13 @@ from mien.evaluation.metrics_file.run_metrics import (
     SeedValues,
     run_metrics_to_json,
 )
-from mien.evaluation.metrics_file.seed_metrics import SeedMetrics, seed_metrics_to_json
+from mien.evaluation.metrics_file.seed_metrics import (
+    Coverage,
+    SeedMetrics,
+    TargetCoverage,
+    TaskCoverage,
+    seed_metrics_to_json,
+)
 from mien.evaluation.predictions import Predictions, TargetPredictions, write_predictions
 from mien.files.json_values import Number, write_json
 from mien.training.cross_validation.fold_data import FoldStore
@@ -48,9 +54,11 @@ def pool_folds(out: Path, folds: Sequence[FoldStore]) -> RunFolder:
     order = {clip.id: row for row, clip in enumerate(folds[0].store.clips)}
     pooled: dict[int, Predictions] = {}
     for seed in sorted({folder.seed for each in runs for folder in each.seeds}):
-        predictions = _pool_seed(run.seed(seed), [each.seed(seed) for each in runs], order)
+        of_folds = [each.seed(seed) for each in runs]
+        predictions = _pool_seed(run.seed(seed), of_folds, order)
         if predictions is not None:
-            _write_seed(run.seed(seed), predictions, family)
+            measured = [each.results() for each in of_folds]
+            _write_seed(run.seed(seed), predictions, family, measured)
             pooled[seed] = predictions
     if not pooled:
         raise TrainingError(
@@ -101,7 +109,12 @@ def _pool_seed(
     return pool_predictions(parts, order)
 
 
-def _write_seed(folder: SeedFolder, predictions: Predictions, family: MetricFamily) -> None:
+def _write_seed(
+    folder: SeedFolder,
+    predictions: Predictions,
+    family: MetricFamily,
+    folds: Sequence[SeedMetrics],
+) -> None:
     write_predictions(predictions, folder.path / "predictions-test.csv")
     metrics = SeedMetrics(
         seed=folder.seed,
@@ -112,8 +125,53 @@ def _write_seed(folder: SeedFolder, predictions: Predictions, family: MetricFami
         attention={},
         described=tuple(own.target for own in predictions.values.values()),
         targets={"test": evaluate_targets(predictions)},
+        coverage=_pool_intervals(folds),
+        target_coverage={"test": _pool_sets(folds)},
     )
     write_json(folder.path / "metrics.json", seed_metrics_to_json(metrics), indent=1)
+
+
+def _pool_intervals(folds: Sequence[SeedMetrics]) -> Coverage | None:
+    """Return how often the intervals of folds hold the annotation, over the clips of all folds."""
+    known = [each.coverage for each in folds if each.coverage is not None]
+    if not known:
+        return None
+    tasks = [each.splits.get("test", {}) for each in known]
+    joined = {}
+    for task in dict.fromkeys(task for own in tasks for task in own):
+        parts = [own[task] for own in tasks if task in own]
+        counts = [part.num_clips for part in parts]
+        joined[task] = TaskCoverage(
+            share=_average([part.share for part in parts], counts),
+            num_clips=sum(counts),
+            num_without_width=sum(part.num_without_width for part in parts),
+        )
+    return Coverage(level=known[0].level, splits={"test": joined})
+
+
+def _pool_sets(folds: Sequence[SeedMetrics]) -> dict[str, TargetCoverage]:
+    """Return, per target, how often the sets of folds hold what is annotated in their clips.
+
+    Every fold has sets of its own, from its own validation clips.
+    """
+    targets = [each.target_coverage.get("test", {}) for each in folds]
+    joined = {}
+    for name in dict.fromkeys(name for own in targets for name in own):
+        parts = [own[name] for own in targets if name in own]
+        counts = [part.num_clips for part in parts]
+        sizes = [part.size for part in parts if part.size is not None]
+        joined[name] = TargetCoverage(
+            level=parts[0].level,
+            share=_average([part.share for part in parts], counts),
+            num_clips=sum(counts),
+            num_without_set=sum(part.num_without_set for part in parts),
+            size=_average(sizes, counts) if sizes else None,
+        )
+    return joined
+
+
+def _average(values: Sequence[Number], counts: Sequence[int]) -> float:
+    return float(np.average(np.array(values, float), weights=counts))
 
 
 def pool_predictions(parts: Sequence[Predictions], order: Mapping[str, int]) -> Predictions:
