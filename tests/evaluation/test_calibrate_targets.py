@@ -6,7 +6,7 @@ import scipy.special
 
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.probabilities.calibrate_targets import calibrate_targets
-from mien.evaluation.probabilities.covered_targets import cover_targets
+from mien.evaluation.probabilities.covered_targets import cover_targets, set_hits
 from mien.evaluation.probabilities.target_calibration import set_coverage
 from mien.evaluation.scoring import as_reported
 from mien.types import Modality, Scale, Target, TargetKind, Task
@@ -110,6 +110,25 @@ def test_clips_are_covered_by_what_is_known_of_their_modalities():
     alone = cover_targets({"emotion": fewer}, predictions)["emotion"]
     assert (alone.num_clips, alone.num_without_set) == (is_both.sum(), (~is_both).sum())
     assert alone.share == parts[0].share
+
+
+def test_hits_of_single_clips_are_unknown_without_a_clear_class_or_a_set():
+    generator = np.random.default_rng(5)
+    calibration = calibrate_targets(with_each(draw(generator, 600)))["emotion"]
+    truths, logits, has = draw(generator, 400)
+    truths[0], truths[1] = np.nan, [0.5, 0.5, 0, 0]
+    unseen = predict_with((TEXT, AUDIO), truths, logits, has)
+    hits = set_hits(calibration, unseen, "emotion")
+    assert np.isnan(hits.inside[:2]).all()
+    assert np.isnan(hits.sizes[:2]).all()
+    covered = cover_targets({"emotion": calibration}, unseen)["emotion"]
+    assert np.nanmean(hits.inside) == pytest.approx(covered.share)
+    assert np.nanmean(hits.sizes) == pytest.approx(covered.size)
+    assert hits.num_without_set == covered.num_without_set == 0
+    known = {name: own for name, own in calibration.by_modalities.items() if name != "audio"}
+    without = set_hits(calibration.model_copy(update={"by_modalities": known}), unseen, "emotion")
+    np.testing.assert_array_equal(np.isnan(without.inside[2:]), ~has[TEXT][2:])
+    assert without.num_without_set == (~has[TEXT][1:]).sum()
 
 
 def test_a_modality_alone_is_compared_with_its_own_annotation():

@@ -5,11 +5,15 @@ import shutil
 import numpy as np
 import pytest
 from helpers import AUDIO, SIZES, make_config, make_model, make_split, write_tiny_store
+from targeted import EMOTION, TAGS, make_targeted
 
 from mien.cli import main
 from mien.data.store import open_store
+from mien.data.store_writer import write_store
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import CheckpointError, ConfigError
+from mien.evaluation.predictions import read_predictions
+from mien.evaluation.probabilities.covered_targets import cover_targets
 from mien.evaluation.scoring import SplitScorer, predict, predict_subsets
 from mien.studies.robustness.conditions import INTACT, Condition, plan_stresses
 from mien.studies.robustness.corruption import (
@@ -23,6 +27,7 @@ from mien.studies.robustness.stress_page import read_stress_results
 from mien.studies.robustness.stress_run import evaluate_robustness
 from mien.studies.robustness.stressed_split import StressedSplit, score_changed
 from mien.studies.robustness.word_errors import WordErrors, group_words
+from mien.training.checkpoints.header import open_header
 from mien.training.experiment import train
 from mien.training.preparation import prepare
 from mien.training.run_folder import open_run
@@ -224,6 +229,35 @@ def test_a_test_gives_what_the_run_has_and_areas_and_goes_on_where_it_stopped(
     assert len(scored) == 1
     with pytest.raises(CheckpointError, match="belongs to a test of other weights"):
         test(base / "a", seed=4)
+
+
+@pytest.mark.usefixtures("quick")
+def test_sets_of_classes_have_coverage_and_size_whatever_is_lost(tmp_path):
+    material = make_targeted((EMOTION, TAGS), num_clips=(12, 24, 12), missing=0.0)
+    store = write_store(material, tmp_path / "store")
+    fixed = {"labels": {"generator": "copy"}, "train": {"epochs": 1}}
+    run = train(make_config(targets={"with_sentiment": False}, **fixed), store, tmp_path / "a")
+    out = tmp_path / "out"
+    results = evaluate_robustness([run.path], store.path, out, kinds=["sets"]).results
+    assert (results.coverage_level, results.set_levels) == (None, {"emotion": 0.9, "tags": 0.9})
+    sets, seed = results.stresses["sets"], run.seed(1)
+    calibrations = open_header(seed.best).target_calibration
+    voice = read_predictions(out / "predictions" / "a" / "0" / "sets-audio.csv", [EMOTION, TAGS])
+    for point, covered in (
+        ("text+audio+video", seed.results().target_coverage["test"]),
+        ("audio", cover_targets(calibrations, voice)),
+    ):
+        for name in ("emotion", "tags"):
+            share, size = (
+                sets.metrics[f"{name}/{own}"]["a"].points[sets.points.index(point)].mean
+                for own in ("coverage", "set_size")
+            )
+            assert share == pytest.approx(covered[name].share)
+            assert size == pytest.approx(covered[name].size)
+    page = (out / "index.md").read_text()
+    assert "| emotion: coverage % |" in page
+    assert "Sets of classes were made likewise (90 % for emotion, 90 % for tags)" in page
+    assert read_stress_results(out) == results
 
 
 def test_what_cannot_be_tested_is_refused_in_one_sentence(base, tmp_path, finished_embeddings):

@@ -40,7 +40,9 @@ def config_of(**train):
 @pytest.fixture(scope="module")
 def folds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
-    store = write_store(make_targeted(TWO, num_clips=(24, 12, 12), unimodal=False), folder / "whole")
+    store = write_store(
+        make_targeted(TWO, num_clips=(24, 12, 12), unimodal=False), folder / "whole"
+    )
     write_folds(store, folder / "folds", by="clip", num_folds=3)
     return folder / "folds"
 

@@ -247,7 +247,8 @@ def robustness(
 ) -> None:
     """Test models on clips with losses, noise, slips, wrong words.
 
-    Writes a page with curves, their areas, and the coverage of prediction intervals.
+    Writes a page with curves, their areas, and the coverage of prediction intervals and
+    sets of classes.
     """
     for run in runs:
         require_trained(run)

@@ -1,6 +1,8 @@
 """How often the answers about targets hold what is annotated, as a run records it."""
 
+import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,10 +15,63 @@ from mien.evaluation.probabilities.target_calibration import (
     set_coverage,
 )
 from mien.evaluation.scoring import as_reported
-from mien.evaluation.target_metrics.target_values import annotated_rows
-from mien.types import Task
+from mien.evaluation.target_metrics.target_values import (
+    PRESENT,
+    annotated_classes,
+    annotated_rows,
+)
+from mien.types import TargetKind, Task
 
-__all__ = ["cover_targets"]
+__all__ = ["SetHits", "cover_targets", "set_hits"]
+
+
+class SetHits(NamedTuple):
+    """Whether the sets of classes, or of each label, hold what is annotated, clip by clip.
+
+    Attributes:
+        inside: Of each clip 1 if its set holds the annotated class, 0 if not; of labels the share
+            that is right. NaN of a clip that is not annotated, of one with two classes alike, and
+            of one that has no set.
+        sizes: Classes in each set; of labels, the mean number of ways (absent, present) that cannot
+            be ruled out, from 1 to 2. NaN as ``inside``.
+        num_without_set: Annotated clips that have no set, because validation had none with their
+            modalities.
+    """
+
+    inside: Float[np.ndarray, " N"]
+    sizes: Float[np.ndarray, " N"]
+    num_without_set: int
+
+
+def set_hits(calibration: TargetCalibration, predictions: Predictions, name: str) -> SetHits:
+    """Return which sets of classes or labels hold what is annotated.
+
+    Args:
+        calibration: What validation clips say of the target.
+        predictions: As in ``cover_targets``.
+        name: The target, of the kind ``class`` or ``labels``.
+    """
+    reported = as_reported(predictions)
+    own, (present, set_of) = reported.values[name], reported.modality_sets()
+    values, truths = own.values[Task.FUSION], own.truths[Task.FUSION]
+    inside, sizes = np.full(len(values), math.nan), np.full(len(values), math.nan)
+    rows, num_without = annotated_rows(truths), 0
+    for number, modalities in enumerate(present):
+        known, chosen = calibration.of(modalities), np.flatnonzero(rows & (set_of == number))
+        if not known.num_clips:
+            num_without += chosen.size
+        elif own.target.kind is TargetKind.LABELS:
+            sets = known.possible(own.target, values[chosen])
+            annotated = (truths[chosen] >= PRESENT).astype(np.int64)
+            right = np.take_along_axis(sets, annotated[..., None], axis=-1)[..., 0]
+            inside[chosen], sizes[chosen] = right.mean(axis=1), sets.sum(axis=-1).mean(axis=1)
+        else:
+            classes, is_clear = annotated_classes(truths[chosen])
+            sets = known.sets(own.target, values[chosen])
+            clear = chosen[is_clear]
+            inside[clear] = sets[is_clear, classes[is_clear]]
+            sizes[clear] = sets[is_clear].sum(axis=1)
+    return SetHits(inside=inside, sizes=sizes, num_without_set=num_without)
 
 
 def cover_targets(

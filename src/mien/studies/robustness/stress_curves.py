@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,8 @@ from mien.evaluation.conformal import Calibration, interval_hits
 from mien.evaluation.formulas import Values, mean_of_sums
 from mien.evaluation.metrics import METRICS, Metric, Sums
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.probabilities.covered_targets import set_hits
+from mien.evaluation.probabilities.target_calibration import TargetCalibration
 from mien.evaluation.scoring import as_reported
 from mien.evaluation.significance import (
     SourceResults,
@@ -21,6 +23,7 @@ from mien.evaluation.significance import (
     holm,
     summarise_seeds,
 )
+from mien.evaluation.target_metrics.target_values import annotated_rows
 from mien.files.json_values import json_number, json_numbers
 from mien.reports.target_results.compared_scores import (
     SeedScores,
@@ -33,11 +36,12 @@ from mien.studies.robustness.conditions import Condition, Stress
 from mien.studies.robustness.stress_values import CurveResults, StressResults
 from mien.types import Scale, Split, Target, TargetKind, Task
 
-__all__ = ["COVERAGE", "HALF_WIDTH", "RunScores", "curves_of", "metric_of"]
+__all__ = ["COVERAGE", "HALF_WIDTH", "SET_SIZE", "RunScores", "curves_of", "metric_of"]
 
-#: Names of the two metrics of prediction intervals.
+#: Names of the metrics of prediction intervals, and of sets of classes: ``emotion/coverage``.
 COVERAGE: Final = "coverage"
 HALF_WIDTH: Final = "half_width"
+SET_SIZE: Final = "set_size"
 
 
 def _count_known(values: Values, known: Values) -> Float[np.ndarray, "N 2"]:
@@ -65,10 +69,21 @@ _INTERVALS: Final[Mapping[str, Metric]] = {
         limits=(0.0, math.inf),
     ),
 }
+_SETS: Final[Mapping[str, Metric]] = {
+    COVERAGE: replace(
+        _INTERVALS[COVERAGE],
+        description="share of clips whose annotated class is in the set of those that cannot be "
+        "ruled out; of labels, the share of labels that are right",
+    ),
+    SET_SIZE: replace(
+        _INTERVALS[HALF_WIDTH],
+        description="mean number of classes in a set; of each label, of being absent and present",
+    ),
+}
 
 
 def metric_of(name: str, family: str, targets: Mapping[str, str]) -> Metric:
-    """Return the metric of a name: of intervals, of sentiment, or ``TARGET/METRIC``.
+    """Return the metric of a name: of intervals, of sentiment, of sets or ``TARGET/METRIC``.
 
     Args:
         name: Its name in results.
@@ -78,6 +93,8 @@ def metric_of(name: str, family: str, targets: Mapping[str, str]) -> Metric:
     if name in _INTERVALS:
         return _INTERVALS[name]
     target, _, own = name.rpartition("/")
+    if target and own in _SETS:
+        return _SETS[own]
     return shown_metrics(TargetKind(targets[target]))[own] if target else METRICS[family][own]
 
 
@@ -90,12 +107,15 @@ class RunScores:
         stresses: How it was tested.
         predictions: Of each condition, those of every seed.
         calibrations: Widths of intervals of every seed; None if one has none.
+        target_calibrations: By target, what validation said of its sets in every seed; only of
+            those of which every seed has some.
     """
 
     name: str
     stresses: Sequence[Stress]
     predictions: Mapping[Condition, Sequence[Predictions]]
     calibrations: Sequence[Calibration] | None
+    target_calibrations: Mapping[str, Sequence[TargetCalibration]] = field(default_factory=dict)
 
 
 def curves_of(
@@ -107,7 +127,7 @@ def curves_of(
     has_sentiment: bool,
     targets: Sequence[Target],
 ) -> tuple[dict[str, StressResults], dict[str, int]]:
-    """Return the results of every stress, and how many clips have no interval, by run.
+    """Return the results of every stress, and how many clips have no interval or set, by run.
 
     Args:
         runs: What was predicted; the first run is the one with which others are compared.
@@ -132,8 +152,17 @@ def curves_of(
         measures |= {f"{target.name}/{n}": (known[n], own) for n, own in resampled.items()}
     num_without: dict[str, int] = {}
     if has_sentiment:
-        resampled, num_without = _resample_intervals(reported, split, scale)
+        hits = {run.name: _hit_intervals(run, scale) for run in reported if run.calibrations}
+        resampled = _resample_hits(reported, split, hits, _INTERVALS, num_without)
         measures |= {n: (_INTERVALS[n], own) for n, own in resampled.items()}
+    for target in targets:
+        of_sets = {
+            run.name: _hit_sets(run, target.name)
+            for run in reported
+            if target.has_shares and target.name in run.target_calibrations
+        }
+        resampled = _resample_hits(reported, split, of_sets, _SETS, num_without)
+        measures |= {f"{target.name}/{n}": (_SETS[n], own) for n, own in resampled.items()}
     every = {stress.name: stress for run in runs for stress in run.stresses}
     results: dict[str, dict[str, dict[str, CurveResults]]] = {name: {} for name in every}
     for metric, (_, of_runs) in measures.items():
@@ -184,44 +213,90 @@ def _by_run(resampled: Sequence[tuple[str, Condition, Resampled]]) -> _OfRuns:
     return by_run
 
 
-def _resample_intervals(
-    runs: Sequence[RunScores], split: Split, scale: Scale
-) -> tuple[dict[str, _OfRuns], dict[str, int]]:
-    """Resample coverage and width of the intervals, of the runs that have some."""
-    parts: list[tuple[str, Condition, dict[str, SeedScores]]] = []
-    num_without: dict[str, int] = {}
-    for run in runs:
-        for condition, seeds in run.predictions.items() if run.calibrations else ():
-            hits = [
-                interval_hits(calibration, predictions, scale, [Task.FUSION])[Task.FUSION]
-                for calibration, predictions in zip(run.calibrations or (), seeds, strict=True)
-            ]
-            most = max(each.num_without_width for each in hits)
-            num_without[run.name] = max(num_without.get(run.name, 0), most)
-            rows = {COVERAGE: [h.inside for h in hits], HALF_WIDTH: [h.widths for h in hits]}
-            scores = {
-                name: SeedScores(
-                    name=run.name,
-                    ids=seeds[0].ids,
-                    scores=np.stack(own),
-                    targets=seeds[0].targets[Task.FUSION],
-                )
-                for name, own in rows.items()
-            }
-            parts.append((run.name, condition, scores))
+class _Hits(NamedTuple):
+    """Of every seed and clip, whether what is annotated is covered, and how wide that is."""
+
+    inside: Float[np.ndarray, "S N"]
+    sizes: Float[np.ndarray, "S N"]
+    targets: Float[np.ndarray, " N"]
+    num_without: int
+
+
+def _hit_intervals(run: RunScores, scale: Scale) -> dict[Condition, _Hits]:
+    """Return what lies in the intervals of a run that has some."""
+    result = {}
+    for condition, seeds in run.predictions.items():
+        hits = [
+            interval_hits(calibration, predictions, scale, [Task.FUSION])[Task.FUSION]
+            for calibration, predictions in zip(run.calibrations or (), seeds, strict=True)
+        ]
+        result[condition] = _Hits(
+            inside=np.stack([each.inside for each in hits]),
+            sizes=np.stack([each.widths for each in hits]),
+            targets=seeds[0].targets[Task.FUSION],
+            num_without=max(each.num_without_width for each in hits),
+        )
+    return result
+
+
+def _hit_sets(run: RunScores, name: str) -> dict[Condition, _Hits]:
+    """Return what is in the sets of a target of a run that has some."""
+    result = {}
+    for condition, seeds in run.predictions.items():
+        calibrations = run.target_calibrations[name]
+        hits = [
+            set_hits(calibration, predictions, name)
+            for calibration, predictions in zip(calibrations, seeds, strict=True)
+        ]
+        truths = seeds[0].values[name].truths[Task.FUSION]
+        result[condition] = _Hits(
+            inside=np.stack([each.inside for each in hits]),
+            sizes=np.stack([each.sizes for each in hits]),
+            targets=np.where(annotated_rows(truths), 1.0, math.nan),
+            num_without=max(each.num_without_set for each in hits),
+        )
+    return result
+
+
+def _resample_hits(
+    runs: Sequence[RunScores],
+    split: Split,
+    hits: Mapping[str, Mapping[Condition, _Hits]],
+    metrics: Mapping[str, Metric],
+    num_without: dict[str, int],
+) -> dict[str, _OfRuns]:
+    """Resample coverage and width or size, and count clips without, the most of any condition.
+
+    Args:
+        runs: The runs.
+        split: Part of the corpus.
+        hits: Of the runs that have intervals or sets, by their names.
+        metrics: Coverage first, then width or size.
+        num_without: The counts by run, which are raised.
+    """
+    parts: list[tuple[str, Condition, tuple[SeedScores, SeedScores]]] = []
+    for run in (run for run in runs if run.name in hits):
+        ids = next(iter(run.predictions.values()))[0].ids
+        for condition, own in hits[run.name].items():
+            num_without[run.name] = max(num_without.get(run.name, 0), own.num_without)
+            inside, sizes = (
+                SeedScores(name=run.name, ids=ids, scores=scores, targets=own.targets)
+                for scores in (own.inside, own.sizes)
+            )
+            parts.append((run.name, condition, (inside, sizes)))
     if not parts:
-        return {}, {}
+        return {}
     draw: Callable[[tuple[str, ...]], Draws] = cache(draw_runs)
     resampled: dict[str, _OfRuns] = {}
-    for name in _INTERVALS:
-        aligned = take_annotated([scores[name] for _, _, scores in parts], split)
+    for place, name in enumerate(metrics):
+        aligned = take_annotated([scores[place] for _, _, scores in parts], split)
         resampled[name] = _by_run(
             [
-                (run, condition, _resample_known(own, _INTERVALS[name], draw(own.ids)))
+                (run, condition, _resample_known(own, metrics[name], draw(own.ids)))
                 for (run, condition, _), own in zip(parts, aligned, strict=True)
             ]
         )
-    return resampled, num_without
+    return resampled
 
 
 def _resample_known(scores: SeedScores, metric: Metric, draws: Draws) -> Resampled:

@@ -18,7 +18,7 @@ from mien.reports.figures.style import save_figure
 from mien.reports.finished_run import Picture
 from mien.reports.text import name_corpus
 from mien.studies.robustness.conditions import KINDS
-from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH
+from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH, SET_SIZE
 from mien.studies.robustness.stress_tables import find_metric, main_metrics
 from mien.studies.robustness.stress_values import RobustnessResults, StressResults
 
@@ -47,17 +47,19 @@ def draw_stresses(
         figure = (_draw_sets if kind == "sets" else _draw_curves)(results, stresses, title)
         for suffix in dict.fromkeys(("png", figures)):
             save_figure(figure, out / f"{kind}.{suffix}")
-        mark = " Dashed: the share that intervals are made to cover."
+        has_level = results.coverage_level or results.set_levels
+        mark = " Dashed: the share that intervals and sets are made to cover." if has_level else ""
         pictures[kind] = Picture(
             f"{kind}.png",
             known.title,
-            f"{known.meaning} {_NOTE.capitalize()}.{mark if results.coverage_level else ''}",
+            f"{known.meaning} {_NOTE.capitalize()}.{mark}",
         )
     return pictures
 
 
 def _shown(results: RobustnessResults) -> list[str]:
-    return [name for name in main_metrics(results) if name != HALF_WIDTH]
+    sizes = (HALF_WIDTH, SET_SIZE)
+    return [name for name in main_metrics(results) if name.rpartition("/")[2] not in sizes]
 
 
 def _factor(results: RobustnessResults, name: str) -> float:
@@ -69,8 +71,9 @@ def _name(results: RobustnessResults, name: str) -> str:
 
 
 def _mark(results: RobustnessResults, name: str) -> float | None:
-    level = results.coverage_level
-    return None if name != COVERAGE or level is None else 100.0 * float(level)
+    target, _, own = name.rpartition("/")
+    level = results.set_levels.get(target) if target else results.coverage_level
+    return None if own != COVERAGE or level is None else 100.0 * float(level)
 
 
 def _estimates(

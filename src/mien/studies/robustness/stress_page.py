@@ -14,7 +14,7 @@ from mien.reports.finished_run import Picture
 from mien.reports.target_results.shown_metrics import describe_shown
 from mien.reports.text import describe_metrics, name_corpus, note_on_units
 from mien.studies.robustness.conditions import KINDS, PROTOCOLS
-from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH
+from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH, SET_SIZE
 from mien.studies.robustness.stress_tables import (
     find_metric,
     main_metrics,
@@ -112,8 +112,8 @@ def _facts(results: RobustnessResults) -> Iterator[str]:
         num = results.num_without_width.get(name, 0)
         if num:
             lines.append(
-                f"  At some points up to {num} clips have no interval, since validation had too "
-                "few clips with their modalities; they are left out of coverage."
+                f"  At some points up to {num} clips have no interval or set, since validation had "
+                "too few clips with their modalities; they are left out of coverage."
             )
         yield "\n".join(lines)
 
@@ -127,6 +127,14 @@ def _explain_overall(results: RobustnessResults) -> str:
         "they are, with a width for each set of modalities that is there; nothing tells them of "
         "other losses."
     )
+    if results.set_levels:
+        levels = ", ".join(
+            f"{100 * float(level):g} % for {name}" for name, level in results.set_levels.items()
+        )
+        covered += (
+            f" Sets of classes were made likewise ({levels}): those that go on holding the "
+            "annotated class grow as more is lost."
+        )
     return (
         "One number for each curve: its mean height, which is its area by the trapezoidal rule "
         "over its width; of sets of modalities, the average over the sets. Of a clip with one "
@@ -144,7 +152,7 @@ def _describe(results: RobustnessResults) -> str:
         lines += [f"{name}/{line}" for line in describe_shown(TargetKind(kind))]
     lines += [
         f"{name}: {find_metric(results, name).description}"
-        for name in (COVERAGE, HALF_WIDTH)
-        if name in main_metrics(results)
+        for name in main_metrics(results)
+        if name.rpartition("/")[2] in (COVERAGE, HALF_WIDTH, SET_SIZE)
     ]
     return "\n".join("- `{}`: {}".format(*line.split(": ", 1)) for line in lines)

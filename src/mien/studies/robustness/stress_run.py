@@ -193,6 +193,7 @@ def _evaluate(
             stresses=run.stresses,
             predictions={condition: run.read(condition) for condition in run.conditions},
             calibrations=run.calibrations,
+            target_calibrations=run.target_calibrations,
         )
         for run in tested
     ]
@@ -217,6 +218,8 @@ def _evaluate(
         scores, family, store.scale, split, has_sentiment=bool(has_sentiment), targets=shared
     )
     calibrations = scores[0].calibrations if has_sentiment else None
+    with_sets = {t.name for t in shared if t.has_shares}
+    levels = {n: c[0].level for n, c in scores[0].target_calibrations.items() if n in with_sets}
     return RobustnessResults(
         corpus=store.meta.name,
         is_synthetic=store.meta.is_synthetic,
@@ -227,6 +230,7 @@ def _evaluate(
         num_clips=len(first),
         num_units=draw_runs(first.ids).num_units,
         coverage_level=calibrations[0].level if calibrations else None,
+        set_levels=levels,
         num_without_width=num_without,
         protocol=protocol,
         seed=seed,

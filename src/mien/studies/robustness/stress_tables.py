@@ -11,7 +11,7 @@ from mien.files.json_values import Number
 from mien.reports.metric_cells import difference_cell, interval_cell
 from mien.reports.target_results.shown_metrics import shown_metrics
 from mien.reports.text import format_table, format_value, markdown_table
-from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH, metric_of
+from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH, SET_SIZE, metric_of
 from mien.studies.robustness.stress_values import (
     CurveResults,
     RobustnessResults,
@@ -39,12 +39,13 @@ _COLUMNS: Final = (
 
 
 def main_metrics(results: RobustnessResults) -> list[str]:
-    """Return the names of the metrics that pages show, those of intervals last."""
+    """Return the names of the metrics that pages show, those of intervals and sets last."""
     known = dict.fromkeys(name for stress in results.stresses.values() for name in stress.metrics)
     shown = [*_SENTIMENT]
     for target, kind in results.targets.items():
         shown += [f"{target}/{name}" for name in list(shown_metrics(TargetKind(kind)))[:_OF_TARGET]]
-    return [name for name in (*shown, COVERAGE, HALF_WIDTH) if name in known]
+    of_sets = [f"{name}/{own}" for name in results.targets for own in (COVERAGE, SET_SIZE)]
+    return [name for name in (*shown, COVERAGE, HALF_WIDTH, *of_sets) if name in known]
 
 
 def find_metric(results: RobustnessResults, name: str) -> Metric:

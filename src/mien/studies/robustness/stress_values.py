@@ -4,7 +4,7 @@ A field is called as its key in the file. None stands for what is not there or u
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mien.evaluation.significance import SourceResults
 from mien.files.json_values import Number, StrictValue
@@ -91,7 +91,9 @@ class RobustnessResults(StrictValue):
         num_clips: Clips of the split.
         num_units: What is resampled: videos, or clips where each is a video of its own.
         coverage_level: Share of clips that intervals are made to cover; None without intervals.
-        num_without_width: Clips without an interval, the most of any point, by run.
+        set_levels: Share of clips whose set is to hold the annotated class, by target; earlier
+            versions wrote none.
+        num_without_width: Clips without an interval or a set, the most of any point, by run.
         protocol: What was tested: key of ``PROTOCOLS``.
         seed: Seed of what is drawn.
         runs: What was tested, the first being the one with which others are compared.
@@ -116,3 +118,4 @@ class RobustnessResults(StrictValue):
     stresses: Mapping[str, StressResults]
     versions: Mapping[str, str]
     command: str
+    set_levels: Mapping[str, Number] = field(default_factory=dict)

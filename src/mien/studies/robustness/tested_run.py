@@ -7,6 +7,7 @@ from pathlib import Path
 from mien.errors import CheckpointError
 from mien.evaluation.conformal import Calibration
 from mien.evaluation.predictions import Predictions, read_predictions
+from mien.evaluation.probabilities.target_calibration import TargetCalibration
 from mien.files.hashing import hash_file
 from mien.studies.robustness.conditions import Condition, Stress, plan_stresses
 from mien.studies.robustness.stress_values import RunFacts
@@ -66,6 +67,16 @@ class TestedRun:
         """Widths of the intervals of every checkpoint; None if one has none."""
         known = [each.calibration for each in self.headers if each.calibration is not None]
         return known if len(known) == len(self.headers) else None
+
+    @property
+    def target_calibrations(self) -> dict[str, list[TargetCalibration]]:
+        """By target, what validation said of it in every checkpoint, where each has that."""
+        of_each = [each.target_calibration for each in self.headers]
+        return {
+            name: [known[name] for known in of_each]
+            for name in of_each[0]
+            if all(name in known for known in of_each)
+        }
 
 
 def open_tested(
