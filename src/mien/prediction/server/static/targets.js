@@ -54,7 +54,7 @@ export function targetCards(prediction, seek) {
     const parts = only ? [bars(target, only)] : over(prediction, target, seek, strips);
     return make("section", { class: "card target", "aria-label": target.name },
       make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, ...verdictOf(target, only.overall)) : null, ...parts, ...moved(prediction, target, seek),
-      make("p", { class: "quiet small" }, explain(target, only)));
+      make("p", { class: "quiet small" }, loneOf(prediction, only) + explain(target, only)));
   });
   return { elements, move: (seconds) => strips.forEach((strip) => strip(seconds)) };
 }
@@ -73,6 +73,12 @@ export function factsOf(prediction, one) {
 /** Whether an answer rests on a modality. */
 export function restsOn(one, modality) {
   return Boolean(one.unimodal[modality]) || Object.values(one.targets ?? {}).some((answer) => answer.unimodal[modality]);
+}
+
+/** Of which modality alone a target is read, where the model that predicts it reads fewer than the others do. */
+function loneOf({ answers }, only) {
+  const own = only ? Object.keys(only.unimodal) : [];
+  return own.length === 1 && Object.keys(answers[0].unimodal).length > 1 ? `Read from the ${NAMES[own[0]].toLowerCase()} alone. ` : "";
 }
 
 /** The moments of voice and face that moved the probability of the likeliest class most, to go to. */
