@@ -1,6 +1,7 @@
 """What moves the parameters.
 
-``groups`` is the optimizer with its groups of parameters, ``weight_average`` the running average of
+``groups`` is the optimizer with its groups of parameters, ``eager`` the kinds that there are,
+``weight_average`` the running average of
 the weights, ``devices`` where and in which precision they are computed.
 """
 
