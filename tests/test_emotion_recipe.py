@@ -137,6 +137,7 @@ def test_a_row_of_the_card_by_hand(recipe):
     own = -(3 * np.log(0.65) + np.log(0.05)) / 4
     assert row[5:7] == [f"{own:.3f}", f"{np.log(8):.3f}"]
     assert row[7].startswith(f"{np.log(8) - own:+.3f} [")
+    assert row[8] == "0.100"  # 0.65 of the likeliest, of which 3 in 4 are right
     target = Target(name="emotion", kind=TargetKind.CLASS, classes=emotions)
     assert recipe.emotion_card.coverage_row(told, target) == [
         *("n", "4", "75.0", "1.00", "100.0", "75.0"),

@@ -14,6 +14,7 @@ import mien
 from mien.errors import MienError
 from mien.evaluation.metrics import Metric
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.probabilities.reliability import class_reliability
 from mien.evaluation.probabilities.target_calibration import (
     TargetCalibration,
     ValueCalibration,
@@ -27,7 +28,10 @@ from mien.types import Modality, Split, Target, Task
 #: Of the ten votes on a picture of FER+, how many a clear majority has.
 _CLEAR = 5
 _Z = 1.96  # standard errors on either side of a mean, for 95 %
-_ACCURACY = ("*clips", "n", "accuracy", "balanced", "most frequent", "log loss", "prior", "*gain")
+_ACCURACY = (
+    *("*clips", "n", "accuracy", "balanced", "most frequent"),
+    *("log loss", "prior", "*gain", "calibration error"),
+)
 _SETS = ("*clips", "n", "in the set %", "mean size", "one class %", "right of these %")
 
 
@@ -169,7 +173,10 @@ def _measure_priors(
 
 
 def accuracy_row(one: Told, prior: Float[np.ndarray, " K"]) -> list[str]:
-    """Return a row of the first table; the gain is that of the log loss over the prior."""
+    """Return a row of the first table.
+
+    The gain is that of the log loss over the prior; the calibration error is the expected one.
+    """
     chances = np.maximum(prior, 0.5 / 1000)
     base = -(one.truths * np.log(chances / chances.sum())).sum(axis=1)
     own = -(one.truths * np.log(np.maximum(one.values, 1e-12))).sum(axis=1)
@@ -185,6 +192,7 @@ def accuracy_row(one: Told, prior: Float[np.ndarray, " K"]) -> list[str]:
         f"{own.mean():.3f}",
         f"{base.mean():.3f}",
         f"{gain.mean():+.3f} [{gain.mean() - error:+.3f}, {gain.mean() + error:+.3f}]",
+        f"{class_reliability(one.values, one.truths).ece:.3f}",
     ]
 
 

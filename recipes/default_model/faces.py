@@ -1,6 +1,7 @@
 """Stills of faces made into short series, as a face in a clip moves: from rest, and back."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -66,11 +67,16 @@ class Animator:
     jitter: Jitter
     rests: np.ndarray
 
+    @cached_property
+    def _spread(self) -> np.ndarray:
+        """Standard deviation of what a clip adds to each blendshape, ``(52,)``."""
+        spread: np.ndarray = self.rests.std(axis=0) * self.motion.offset
+        return spread
+
     def animate(self, face: Face, random: np.random.Generator) -> np.ndarray:
         """Return a series of the face, ``(T, 52)``, values 0 to 1."""
         motion = self.motion
-        spread = self.rests.std(axis=0) * motion.offset
-        offset = random.normal(size=spread.shape) * spread
+        offset = random.normal(size=self._spread.shape) * self._spread
         if random.random() < motion.still_share:
             return _cut(face.shapes[None] + offset)
         length = round(np.exp(random.uniform(np.log(3), np.log(motion.longest))))
