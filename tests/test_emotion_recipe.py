@@ -1,5 +1,6 @@
 """The recipe of the emotions that ship: composed clips, real takes, calibration and the card."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,39 @@ def test_most_pairs_agree_and_no_group_is_in_two_splits(recipe, items):
     assert performers == pytest.approx(0.3, abs=0.03)
     alone = [one for one in joined if one.name.startswith("train-alone-actor09")]
     assert len(alone) == 3 * recipe.emotions.TIMES["ravdess"]
+
+
+def test_rare_emotions_of_photographs_are_composed_more_often(recipe):
+    looks = [
+        make_look(recipe, emotion, source, "train", emotion)
+        for source in ("ferplus", "taiwan")
+        for emotion in ("happy", "disgust")
+    ]
+    items = recipe.corpus.Items(texts=(), voices=[], looks=looks)
+    counts = Counter(one.look.name for one in recipe.emotions.compose_emotions(items))
+    assert counts == {
+        "ferplus-happy": 1, "ferplus-disgust": 4, "taiwan-happy": 5, "taiwan-disgust": 5,
+    }  # fmt: skip
+
+
+def test_jitter_of_log_odds_leaves_small_blendshapes_small(recipe):
+    faces = recipe.faces
+    shapes = np.repeat(np.array([0.0, 1e-5, 0.5], np.float32), (17, 17, 18))
+    jitter = faces.Jitter(deviation=np.full(52, 0.01), log_odds=np.full(52, 0.3))
+    series = {}
+    for way in ("shares", "log_odds"):
+        motion = faces.Motion(constant_share=1, still_share=0, longest=100, offset=0, jitter_of=way)
+        animator = faces.Animator(motion=motion, jitter=jitter, rests=shapes[None])
+        face = faces.Face(shapes=shapes, rest=None)
+        series[way] = np.concatenate(
+            [animator.animate(face, np.random.default_rng(seed)) for seed in range(40)]
+        )
+    assert series["shares"][:, 17:34].min() == 0  # cut, and far above what they are
+    odds = faces.as_log_odds(series["log_odds"])
+    assert odds[:, 17:34].mean() == pytest.approx(np.log(1e-5), abs=0.02)
+    assert odds[:, 17:34].std() == pytest.approx(0.3, rel=0.05)
+    assert odds[:, :17].max() < np.log(1e-6)
+    np.testing.assert_allclose(series["log_odds"][:, 34:], series["shares"][:, 34:], atol=1e-4)
 
 
 def test_takes_of_one_person_have_his_voice_and_his_face(recipe):

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
+from scipy.special import expit, logit
 
 #: Steps a second of the series, as ``blendshapes/1`` gives them.
 RATE = 10.0
+#: Blendshapes closer to 0 or 1 are read as this far from it, as ``model.log_odds`` reads them.
+NEAREST = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +32,11 @@ class Jitter:
 
     Attributes:
         deviation: Standard deviation within a take, ``(52,)``.
+        log_odds: That of their log odds, ``(52,)``.
     """
 
     deviation: np.ndarray
+    log_odds: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,8 @@ class Motion:
         offset: Standard deviation of what a clip adds to each blendshape in all of its steps, as
             persons, cameras and tracking differ; a share of the deviation among faces at rest.
         smoothness: How much of its jitter a step keeps from the one before, 0 to 1.
+        jitter_of: Whether jitter is added to blendshapes, as shares, or to their log odds, so that
+            small ones stay small and none is cut to 0; there it is no larger than as shares.
     """
 
     constant_share: float = 0.3
@@ -51,6 +59,7 @@ class Motion:
     longest: int = 100
     offset: float = 0.25
     smoothness: float = 0.6
+    jitter_of: Literal["shares", "log_odds"] = "shares"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +93,22 @@ class Animator:
         shown = np.ones(length) if is_constant else draw_course(length, random)
         rests = self.rests if face.rest is None or not len(face.rest) else face.rest
         rest = rests[random.integers(len(rests))]
-        series = rest + shown[:, None] * (face.shapes - rest)
-        return _cut(series + offset + self._move(length, random))
+        series = rest + shown[:, None] * (face.shapes - rest) + offset
+        noise = self._move(length, random)
+        if motion.jitter_of == "shares":
+            return _cut(series + noise * self.jitter.deviation)
+        odds = as_log_odds(series)
+        shares = expit(odds)
+        most = self.jitter.deviation / (shares * (1 - shares))
+        return _cut(expit(odds + noise * np.minimum(self.jitter.log_odds, most)))
 
     def _move(self, length: int, random: np.random.Generator) -> np.ndarray:
-        """Return jitter whose steps hang together, ``(T, 52)``."""
+        """Return jitter whose steps hang together, in standard deviations, ``(T, 52)``."""
         keep = self.motion.smoothness
         noise = random.normal(size=(length, len(self.jitter.deviation)))
         for step in range(1, length):
             noise[step] = keep * noise[step - 1] + np.sqrt(1 - keep**2) * noise[step]
-        return noise * self.jitter.deviation
+        return noise
 
 
 def draw_course(length: int, random: np.random.Generator) -> np.ndarray:
@@ -111,6 +126,12 @@ def draw_course(length: int, random: np.random.Generator) -> np.ndarray:
         course = np.maximum(course, np.clip(np.minimum(up, down), 0.0, 1.0))
     course[random.integers(length) if course.max() < 0.2 else course.argmax()] = 1.0
     return course
+
+
+def as_log_odds(shares: np.ndarray) -> np.ndarray:
+    """Return the log odds of blendshapes, finite for 0 and 1 as well."""
+    odds: np.ndarray = logit(np.clip(shares, NEAREST, 1 - NEAREST, dtype=np.float64))
+    return odds
 
 
 def _cut(series: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from faces import Face, Jitter
+from faces import Face, Jitter, as_log_odds
 
 from mien.data.store import open_store
 from mien.types import SPLITS, Scale, Split
@@ -284,5 +284,8 @@ def measure_jitter(store: Path) -> Jitter:
     opened = open_store(store)
     series = opened.series("video")
     takes = [np.asarray(series[row], np.float64) for row in range(len(opened.clips))]
-    variance = np.mean([take.var(axis=0) for take in takes if len(take) > 1], axis=0)
-    return Jitter(deviation=np.sqrt(variance))
+    deviation, odds = (
+        np.sqrt(np.mean([take.var(axis=0) for take in each if len(take) > 1], axis=0))
+        for each in (takes, [as_log_odds(take) for take in takes])
+    )
+    return Jitter(deviation=deviation, log_odds=odds)

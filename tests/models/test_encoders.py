@@ -93,8 +93,8 @@ def test_shares_are_read_by_their_log_odds(Encoder):  # noqa: N803  # a class
         each.standardise.fit(mean, deviation)
     twin.load_state_dict(encoder.state_dict())
     shares = [torch.rand(n, 3, generator=generator(n)) for n in (5, 2)]
-    shares[0][0] = torch.tensor([0.0, 1.0, 5e-5])  # as far as 0.0001 and 0.9999
-    odds = [torch.logit(values, eps=1e-4) for values in shares]
+    shares[0][0] = torch.tensor([0.0, 1.0, 5e-6])  # as far as 1e-7 and 1 - 1e-7
+    odds = [torch.logit(values, eps=1e-7) for values in shares]
     found, wanted = encoder(pad(shares))[0], twin(pad(odds))[0]
     torch.testing.assert_close(found, wanted)
     assert torch.isfinite(found).all()

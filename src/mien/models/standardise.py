@@ -11,14 +11,15 @@ from mien.types import Modality
 
 __all__ = ["Standardise", "log_odds", "measure_log_odds"]
 
-#: Shares closer to 0 or 1 are read as this far from it.
-_NEAREST = 1e-4
+#: Shares closer to 0 or 1 are read as this far from it. Some blendshapes hardly ever exceed 0.0001
+#: (``noseSneerLeft``, ``cheekSquintLeft``), and tell something all the same.
+_NEAREST = 1e-7
 
 
 def log_odds(shares: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
     """Return the logarithm of the odds of shares, which tells the small ones apart.
 
-        log(p / (1 - p)),   p cut to 0.0001 .. 0.9999
+        log(p / (1 - p)),   p cut to 1e-7 .. 1 - 1e-7
 
     >>> log_odds(torch.tensor([0.5, 0.25, 0.75]))
     tensor([ 0.0000, -1.0986,  1.0986])
