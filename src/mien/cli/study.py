@@ -17,7 +17,6 @@ from mien.cli.options import (
     stoppable,
 )
 from mien.errors import ConfigError
-from mien.processes import num_processors
 
 if TYPE_CHECKING:
     from mien.processes.clusters import Backend
@@ -34,9 +33,6 @@ JobsOption = Annotated[
 BackendOption = Annotated[
     Literal["local", "dask", "ray"], typer.Option(help="Where its runs are trained.")
 ]
-#: How many trainings a cluster is given at a time if nothing is said; it lets them wait for its
-#: workers.
-_MANY = 256
 
 
 def study(
@@ -122,9 +118,18 @@ def _carry_out(
     *,
     any_code: bool,
 ) -> None:
-    """Train what is missing of a study, and write its page."""
+    """Train what is missing of a study, and write its page.
+
+    Args:
+        planned: The study.
+        out: Folder for the page.
+        where: Trainings side by side, backend and address of the cluster.
+        command: The command that repeats it.
+        any_code: Whether cached runs that other code made are taken.
+    """
     jobs, backend, address = where
     from mien.cli.progress import StudyProgress  # takes seconds, and all before may be refused
+    from mien.processes.clusters import default_jobs
     from mien.studies.study import run_study
 
     with (
@@ -134,7 +139,7 @@ def _carry_out(
         report = run_study(
             planned,
             out or Path("studies") / planned.name,
-            num_workers=jobs or (num_processors() if backend == "local" else _MANY),
+            num_workers=jobs or default_jobs(backend),
             backend=backend,
             address=address,
             code="any" if any_code else "same",

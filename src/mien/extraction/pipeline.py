@@ -33,7 +33,7 @@ from mien.extraction.workspace import (
     write_task,
 )
 from mien.files.folders import check_target
-from mien.processes import num_processors
+from mien.processes.clusters import default_jobs
 from mien.types import Word
 
 __all__ = ["Extracted", "ExtractionListener", "Skipped", "extract"]
@@ -136,7 +136,7 @@ def extract(
             command=tuple(worker),
             folder=str(clips_folder),
         )
-        jobs = jobs or _count_processors(backend)
+        jobs = jobs or default_jobs(backend)
         ended = run_all(
             job, [write_task(work) for work in todo], backend=backend, address=address, jobs=jobs
         )
@@ -169,8 +169,3 @@ def _reopen(out: Path) -> Extracted:
     with table.open(encoding="utf-8", newline="") as file:
         skipped = tuple(Skipped(*row) for row in list(csv.reader(file))[1:])
     return Extracted(store=open_store(out), skipped=skipped, table=table)
-
-
-def _count_processors(backend: Backend) -> int:
-    """Return how many clips to work on at once; a cluster is given enough to keep it busy."""
-    return num_processors() if backend == "local" else 256

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from mien.errors import ConfigError, MienError, TrainingError, require
+from mien.processes import num_processors
 from mien.processes.cluster_work import run_in_process
 from mien.processes.work_pool import TICK_SECONDS
 
@@ -22,6 +23,7 @@ __all__ = [
     "Cluster",
     "connect_dask",
     "connect_ray",
+    "default_jobs",
     "on_cluster",
     "read_cluster",
 ]
@@ -33,6 +35,8 @@ Backend = Literal["local", "dask", "ray"]
 
 #: Seconds in which a cluster must answer.
 CONNECT_SECONDS = 20
+#: Pieces of work that a cluster is given at a time.
+_MANY = 256
 #: Seconds between two signs that the process is there which gave the work.
 _SIGN_SECONDS = 5.0
 
@@ -66,6 +70,14 @@ def read_cluster(backend: Backend, address: str | None) -> Cluster | None:
         example = "tcp://HOST:8786" if backend == "dask" else "HOST:6379 or auto"
         raise ConfigError(f"--address: the {backend} backend needs it, such as {example}")
     return Cluster(backend=backend, address=address)
+
+
+def default_jobs(backend: Backend) -> int:
+    """Return how many pieces of work to begin at once if nobody says.
+
+    A cluster is given enough to keep it busy; it lets them wait for its workers.
+    """
+    return num_processors() if backend == "local" else _MANY
 
 
 def connect_dask(address: str, error: type[MienError]) -> Any:  # noqa: ANN401  # has no types

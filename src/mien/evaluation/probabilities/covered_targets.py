@@ -12,15 +12,12 @@ from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.probabilities.target_calibration import (
     TargetCalibration,
     ValueCalibration,
+    hit_sets,
     set_coverage,
 )
 from mien.evaluation.scoring import as_reported
-from mien.evaluation.target_metrics.target_values import (
-    PRESENT,
-    annotated_classes,
-    annotated_rows,
-)
-from mien.types import TargetKind, Task
+from mien.evaluation.target_metrics.target_values import annotated_rows
+from mien.types import Task
 
 __all__ = ["SetHits", "cover_targets", "set_hits"]
 
@@ -60,17 +57,11 @@ def set_hits(calibration: TargetCalibration, predictions: Predictions, name: str
         known, chosen = calibration.of(modalities), np.flatnonzero(rows & (set_of == number))
         if not known.num_clips:
             num_without += chosen.size
-        elif own.target.kind is TargetKind.LABELS:
-            sets = known.possible(own.target, values[chosen])
-            annotated = (truths[chosen] >= PRESENT).astype(np.int64)
-            right = np.take_along_axis(sets, annotated[..., None], axis=-1)[..., 0]
-            inside[chosen], sizes[chosen] = right.mean(axis=1), sets.sum(axis=-1).mean(axis=1)
-        else:
-            classes, is_clear = annotated_classes(truths[chosen])
-            sets = known.sets(own.target, values[chosen])
-            clear = chosen[is_clear]
-            inside[clear] = sets[is_clear, classes[is_clear]]
-            sizes[clear] = sets[is_clear].sum(axis=1)
+            continue
+        counted, hits, counts = hit_sets(known, own.target, values[chosen], truths[chosen])
+        clips = chosen[counted]
+        inside[clips] = hits.reshape(len(clips), -1).mean(axis=1)
+        sizes[clips] = counts.reshape(len(clips), -1).mean(axis=1)
     return SetHits(inside=inside, sizes=sizes, num_without_set=num_without)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Field, FiniteFloat
 
 from mien.config import Settings
@@ -34,6 +34,7 @@ __all__ = [
     "TargetCalibration",
     "ValueCalibration",
     "calibrate_values",
+    "hit_sets",
     "label_sets",
     "set_coverage",
 ]
@@ -248,6 +249,35 @@ def label_sets(
     return np.stack(columns, axis=-2)
 
 
+def hit_sets(
+    calibration: ValueCalibration,
+    target: Target,
+    values: Float[np.ndarray, "N K"],
+    truths: Float[np.ndarray, "N K"],
+) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, "n *K"], Int[np.ndarray, "n *K"]]:
+    """Return which clips count, whether their sets hold what is annotated, and sizes of the sets.
+
+    Of labels there is a set for each label of each clip, else one for each clip.
+
+    Args:
+        calibration: From other clips.
+        target: Of the kind ``class`` or ``labels``.
+        values: Probabilities.
+        truths: What is annotated; clips without an annotated class do not count.
+    """
+    rows = np.flatnonzero(annotated_rows(truths))
+    if target.kind is TargetKind.LABELS:
+        sets = calibration.possible(target, values[rows])
+        annotated = (truths[rows] >= PRESENT).astype(np.int64)
+        inside = np.take_along_axis(sets, annotated[..., None], axis=-1)[..., 0]
+    else:
+        classes, is_clear = annotated_classes(truths[rows])
+        rows = rows[is_clear]
+        sets = calibration.sets(target, values[rows])
+        inside = sets[np.arange(len(rows)), classes[is_clear]]
+    return rows, inside, sets.sum(axis=-1)
+
+
 def set_coverage(
     calibration: ValueCalibration,
     target: Target,
@@ -265,19 +295,12 @@ def set_coverage(
         values: Probabilities of clips that neither training nor calibration has seen.
         truths: What is annotated; clips without an annotated class are left out.
     """
-    rows = annotated_rows(truths)
-    values, truths = values[rows], truths[rows]
+    rows, inside, sizes = hit_sets(calibration, target, values, truths)
     if target.kind is TargetKind.LABELS:
-        sets = calibration.possible(target, values)
-        annotated = (truths >= PRESENT).astype(np.int64)
-        inside = np.take_along_axis(sets, annotated[..., None], axis=-1)[..., 0]
         members = np.ones_like(inside)
     else:
-        classes, is_clear = annotated_classes(truths)
-        sets = calibration.sets(target, values)[is_clear]
-        members = classes[is_clear][:, None] == np.arange(target.size)
-        inside = (sets & members).any(axis=1)
-    sizes = sets.sum(axis=-1)
+        classes, _ = annotated_classes(truths[rows])
+        members = classes[:, None] == np.arange(target.size)
     return SetCoverage(
         num_clips=inside.size,
         share=_mean(inside),

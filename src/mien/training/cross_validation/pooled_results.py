@@ -159,7 +159,7 @@ def _pool_sets(folds: Sequence[SeedMetrics]) -> dict[str, TargetCoverage]:
     for name in dict.fromkeys(name for own in targets for name in own):
         parts = [own[name] for own in targets if name in own]
         counts = [part.num_clips for part in parts]
-        sizes = [part.size for part in parts if part.size is not None]
+        sizes = [part.size for part in parts if part.size is not None]  # of all folds, or of none
         joined[name] = TargetCoverage(
             level=parts[0].level,
             share=_average([part.share for part in parts], counts),
