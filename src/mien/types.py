@@ -18,6 +18,7 @@ from mien.errors import CorpusError
 __all__ = [
     "EVALUATED_SPLITS",
     "ID_SEPARATOR",
+    "MODALITY_NAMES",
     "MOST_CLASSES",
     "REPORTED_SPLITS",
     "SPLITS",
@@ -61,6 +62,10 @@ class Modality(StrEnum):
     TEXT = "text"
     AUDIO = "audio"
     VIDEO = "video"
+
+
+#: What answers call the modalities.
+MODALITY_NAMES = {Modality.TEXT: "text", Modality.AUDIO: "voice", Modality.VIDEO: "face"}
 
 
 class Task(StrEnum):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mien.config import Settings
 from mien.prediction.target_answers.target_answer import TargetAnswer, is_missing
-from mien.types import Modality, Scale
+from mien.types import MODALITY_NAMES, Modality, Scale
 
 __all__ = [
     "Answer",
@@ -67,8 +67,11 @@ class PersonFacts(Settings):
 
     def __str__(self) -> str:
         """Return it as a sentence."""
-        names = {Modality.AUDIO: "voice", Modality.VIDEO: "face"}
-        amounts = [f"{s:.0f} s of {names[m]}" for m, s in self.seconds.items() if m in names]
+        amounts = [
+            f"{seconds:.0f} s of {MODALITY_NAMES[modality]}"
+            for modality, seconds in self.seconds.items()
+            if modality is not Modality.TEXT
+        ]
         amount = " and ".join(amounts)
         if self.kind == "none":
             return "baseline: none, voice and face are read without knowing the person"

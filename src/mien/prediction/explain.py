@@ -21,7 +21,7 @@ from mien.prediction.occlusion import Effects, Part, measure_effects
 from mien.prediction.spoken.transcripts import place_words, split_words
 from mien.prediction.target_answers.answer_targets import answer_targets
 from mien.reports.text import clock_tenths
-from mien.types import Modality, Scale, Task, Word
+from mien.types import MODALITY_NAMES, Modality, Scale, Task, Word
 
 __all__ = ["UtteranceInput", "explain"]
 
@@ -30,7 +30,6 @@ _NUM_MOMENTS = 3
 _LEAST = 0.01
 #: Among so many steps or more, one with more than this share of the attention has nearly all.
 _LEAST_STEPS, _NEARLY_ALL = 5, 0.9
-_NAMES = {Modality.TEXT: "text", Modality.AUDIO: "voice", Modality.VIDEO: "face"}
 
 Token = tuple[str, int, int]
 
@@ -268,7 +267,7 @@ def _notice(
         where = _name_step(modality, step, utterance, steps)
         if where:
             yield (
-                f"the {_NAMES[modality]} score rests mainly on one {where}, which has "
+                f"the {MODALITY_NAMES[modality]} score rests mainly on one {where}, which has "
                 f"{100 * share:.0f} % of the attention"
             )
 

@@ -16,7 +16,6 @@ from mien.prediction.answer import Answer
 from mien.prediction.presentation.colored_words import LINE, LOWERS, RAISES, wrap_words, write_words
 from mien.prediction.presentation.strips import (
     DASHES,
-    NAMES,
     draw_attention,
     draw_effects,
     label_times,
@@ -27,7 +26,7 @@ from mien.prediction.target_answers.target_words import summarise_targets
 from mien.reports.figures.style import COLOURS, INK, MUTED, make_figure, style_axes
 from mien.reports.figures.words import keep_printable
 from mien.reports.text import clock
-from mien.types import Modality, Scale, Task
+from mien.types import MODALITY_NAMES, Modality, Scale, Task
 
 __all__ = ["draw_timeline"]
 
@@ -218,7 +217,7 @@ def _fit_title(title: str) -> str:
 
 def _key_of(modality: Modality, *, is_line: bool) -> Any:  # noqa: ANN401  # matplotlib's
     """Return how the score of a modality alone looks: a line over time, or a dot."""
-    colour, label = COLOURS[Task(modality)], f"{NAMES[modality]} alone"
+    colour, label = COLOURS[Task(modality)], f"{MODALITY_NAMES[modality]} alone"
     if not is_line:
         return Patch(color=colour, label=label)
     return Line2D([], [], color=colour, linestyle=DASHES[modality], linewidth=2.2, label=label)
@@ -268,7 +267,9 @@ def _draw_dots(axes: Axes, *, answer: Answer, scale: Scale) -> None:
             axes.plot([score.low, score.high], [row, row], color=COLOURS[task], alpha=0.3,
                       linewidth=7, solid_capstyle="butt")  # fmt: skip
         axes.plot(score.value, row, "o", color=COLOURS[task], markersize=8, clip_on=False)
-    names = ["overall" if t is Task.FUSION else f"{NAMES[Modality(t)]} alone" for t in tasks]
+    names = [
+        "overall" if t is Task.FUSION else f"{MODALITY_NAMES[Modality(t)]} alone" for t in tasks
+    ]
     axes.set_yticks(range(len(tasks)), names)
     axes.set_ylim(len(tasks) - 0.5, -0.6)
     axes.set_xlim(*scale)

@@ -13,12 +13,11 @@ from mien.prediction.answer import Answer
 from mien.prediction.presentation.colored_words import LOWERS, RAISES
 from mien.reports.figures.style import COLOURS, INK, MUTED
 from mien.reports.text import clock
-from mien.types import Modality, Task
+from mien.types import MODALITY_NAMES, Modality, Task
 
-__all__ = ["DASHES", "NAMES", "draw_attention", "draw_effects", "label_times"]
+__all__ = ["DASHES", "draw_attention", "draw_effects", "label_times"]
 
 #: Modalities as people name them.
-NAMES: Final = {Modality.TEXT: "text", Modality.AUDIO: "voice", Modality.VIDEO: "face"}
 
 #: How the line of a modality is broken, so that it is told from others without its colour.
 DASHES: Final[dict[Modality, Literal["-", "--", ":"]]] = {
@@ -53,7 +52,7 @@ def draw_effects(
     axes.set_ylim(-1.05 * full, 1.05 * full)
     axes.axhline(0.0, color=MUTED, linewidth=0.7)
     axes.set_yticks([-full, full], [f"{-full:+.1f}", f"{full:+.1f}"])
-    _finish(axes, f"effect of\n{NAMES[modality]}", span)
+    _finish(axes, f"effect of\n{MODALITY_NAMES[modality]}", span)
 
 
 def draw_attention(
@@ -73,7 +72,7 @@ def draw_attention(
     axes.set_ylim(0, min(largest, 6.0) * 1.05)
     axes.axhline(1.0, color=INK, linewidth=0.7, linestyle=(0, (4, 2)))
     axes.set_yticks([])
-    _finish(axes, f"attention\nto {NAMES[modality]}", span)
+    _finish(axes, f"attention\nto {MODALITY_NAMES[modality]}", span)
 
 
 def _draw_bars(

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from mien.prediction.answer import Answer
-from mien.prediction.presentation.strips import DASHES, NAMES, label_times
+from mien.prediction.presentation.strips import DASHES, label_times
 from mien.prediction.target_answers.target_answer import (
     ClassAnswer,
     IntensitiesAnswer,
@@ -25,7 +25,7 @@ from mien.prediction.target_answers.target_answer import (
 )
 from mien.reports.figures.style import COLOURS, INK, MUTED, style_axes
 from mien.reports.figures.words import keep_printable
-from mien.types import Modality, Task
+from mien.types import MODALITY_NAMES, Modality, Task
 
 __all__ = ["TargetStrip", "make_target_strips"]
 
@@ -151,7 +151,7 @@ def _draw_bars(
         own = numbers_of(value, facts.name)
         axes.plot([own[name] for name in names], range(len(names)), linestyle="", marker="D",
                   markersize=4, color=COLOURS[Task(modality)], clip_on=False,
-                  label=f"{NAMES[modality]} alone")  # fmt: skip
+                  label=f"{MODALITY_NAMES[modality]} alone")  # fmt: skip
     _name_rows(axes, names)
     axes.set_xlim(low, high)
 

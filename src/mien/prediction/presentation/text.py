@@ -19,7 +19,7 @@ from mien.prediction.target_answers.target_words import (
     to_columns,
 )
 from mien.reports.text import clock, clock_tenths
-from mien.types import Modality
+from mien.types import MODALITY_NAMES, Modality
 
 __all__ = [
     "format_answers",
@@ -182,7 +182,7 @@ def _moment(moment: Moment) -> str:
     if moment.modality is Modality.TEXT:
         what = f'"{_clean(moment.text)}"'
     else:
-        name = "voice" if moment.modality is Modality.AUDIO else "face"
+        name = MODALITY_NAMES[moment.modality]
         what = name if moment.start is None else f"{name} at {clock_tenths(moment.start)}"
     return f"{what} {moment.effect:+.2f}"
 

@@ -15,7 +15,7 @@ from mien.prediction.target_answers.target_answer import (
     rank,
 )
 from mien.reports.text import clock_tenths
-from mien.types import Modality, Scale, TargetKind, Task
+from mien.types import MODALITY_NAMES, Modality, Scale, TargetKind, Task
 
 __all__ = [
     "describe_means",
@@ -34,7 +34,6 @@ __all__ = [
 _MOST_SHOWN = 4
 #: Moments that a line shows.
 _MOST_MOMENTS = 5
-_VOICE_OR_FACE = {Modality.AUDIO: "voice", Modality.VIDEO: "face"}
 #: What stands between the classes of a set in a cell, as in tables of annotations.
 _BETWEEN = "|"
 
@@ -51,7 +50,7 @@ def describe_moments(answer: TargetAnswer) -> str:
     if not isinstance(answer.overall, ClassAnswer) or not answer.moments:
         return ""
     moved = [
-        f"{_VOICE_OR_FACE[m.modality]} at {clock_tenths(m.start)} {m.effect:+.2f}"
+        f"{MODALITY_NAMES[m.modality]} at {clock_tenths(m.start)} {m.effect:+.2f}"
         for m in answer.moments[:_MOST_MOMENTS]
     ]
     return f"moved {answer.overall.name} most: {', '.join(moved)}"
