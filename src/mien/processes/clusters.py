@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from mien.errors import ConfigError, MienError, TrainingError, require
 from mien.processes import num_processors
 from mien.processes.cluster_work import run_in_process
-from mien.processes.work_pool import TICK_SECONDS
+from mien.processes.work_pool import TICK_SECONDS, side_by_side
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -24,7 +24,7 @@ __all__ = [
     "connect_dask",
     "connect_ray",
     "default_jobs",
-    "on_cluster",
+    "distribute",
     "read_cluster",
 ]
 
@@ -119,33 +119,50 @@ def connect_ray(address: str, error: type[MienError]) -> Any:  # noqa: ANN401  #
     return ray
 
 
-def on_cluster(
-    cluster: Cluster,
+def distribute(
     work: Callable[[Item], Result],
     items: Sequence[Item],
     num_workers: int,
     *,
+    cluster: Cluster | None,
     presence: Path,
-    on_start: Callable[[Item], None],
-    on_tick: Callable[[], None],
+    on_start: Callable[[Item], None] | None = None,
+    on_tick: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield each item with its result, as they come: ``side_by_side`` on the machines of a cluster.
+    """Yield each item with its result, as they come: in processes of this machine or of a cluster.
 
     Whatever ends the iteration early, the end of this process too, ends the work.
 
     Args:
-        cluster: The cluster.
-        work: Is done with each item, in a process of its own; a function of a module.
+        work: Is done with each item; a function of a module.
         items: The items; they are begun in this order.
-        num_workers: How many are in work at the same time.
-        presence: A file in a folder that all machines see; work ends when it is gone, or no longer
-            changed.
+        num_workers: How many are in work at the same time; 1 on this machine is in this process.
+        cluster: The cluster; None for this machine.
+        presence: A path in a folder that all machines see. A cluster's work has a file there, and
+            ends when it is gone, or no longer changed.
         on_start: Is called with an item whose work begins.
-        on_tick: Is called now and then while there is work, and once more when one has ended.
+        on_tick: Is called now and then while processes work, and once more when one has ended.
 
     Raises:
-        TrainingError: If the cluster does not answer, or lost a machine with work on it.
+        TrainingError: If a process was killed from outside, the cluster does not answer, or it lost
+            a machine with work on it.
     """
+    if cluster is None or not items:
+        yield from side_by_side(work, items, num_workers, on_start, on_tick)
+        return
+    yield from _on_cluster(cluster, work, items, num_workers, presence, on_start, on_tick)
+
+
+def _on_cluster(
+    cluster: Cluster,
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_workers: int,
+    presence: Path,
+    on_start: Callable[[Item], None] | None,
+    on_tick: Callable[[], None] | None,
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with its result, as they come from the machines of a cluster."""
     connect = _DaskTasks if cluster.backend == "dask" else _RayTasks
     with contextlib.closing(connect(cluster.address)) as tasks, _signed(presence):
         running: dict[Any, Item] = {}
@@ -153,13 +170,15 @@ def on_cluster(
 
         def begin(number: int) -> None:
             for item in islice(waiting, number):
-                on_start(item)
+                if on_start is not None:
+                    on_start(item)
                 running[tasks.submit(pickle.dumps((work, item)), str(presence))] = item
 
         begin(num_workers)
         while running:
             ended = tasks.wait()
-            on_tick()
+            if on_tick is not None:
+                on_tick()
             for ticket, answer in ended:
                 yield running.pop(ticket), _read(answer)
                 begin(1)

@@ -29,8 +29,7 @@ from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import temporary
 from mien.files.user_folders import cache_folder
 from mien.models import foreign_code
-from mien.processes.clusters import Cluster, on_cluster
-from mien.processes.work_pool import side_by_side
+from mien.processes.clusters import Cluster, distribute
 from mien.studies.corpora import PreparedCorpus, plain_settings
 from mien.studies.plan import Study
 from mien.studies.study_listener import StudyListener
@@ -204,9 +203,6 @@ def _train_all(
     cluster: Cluster | None,
 ) -> Iterator[tuple[Job, Outcome]]:
     """Yield each job with its outcome, as they come."""
-    if cluster is None or not jobs:
-        yield from side_by_side(_run, jobs, num_workers, begin)
-        return
     runs = (cache_folder() / "runs").resolve()
     runs.mkdir(parents=True, exist_ok=True)
     given = {job.folder.name: job for job in jobs}
@@ -214,14 +210,13 @@ def _train_all(
         replace(job, store=job.store.resolve(), folder=runs / name) for name, job in given.items()
     ]
     with temporary(runs / "study", "file") as presence:
-        for job, outcome in on_cluster(
-            cluster,
+        for job, outcome in distribute(
             _run,
             resolved,
             num_workers,
+            cluster=cluster,
             presence=presence,
             on_start=lambda job: begin(given[job.folder.name]),
-            on_tick=lambda: None,
         ):
             yield given[job.folder.name], outcome
 

@@ -29,8 +29,7 @@ from mien.files.json_values import write_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import temporary
 from mien.models import foreign_code
-from mien.processes.clusters import Backend, Cluster, on_cluster, read_cluster
-from mien.processes.work_pool import side_by_side
+from mien.processes.clusters import Backend, Cluster, distribute, read_cluster
 from mien.training.data_parallel.ranks import launched_count
 from mien.training.loop import check_steps
 from mien.training.preparation import build, prepare, require_labels
@@ -284,29 +283,21 @@ def _make(
     follower = _Follower(plan, database, budget, listener)
     if not follower.num_left:
         return
-    if cluster is not None:
+    if cluster is None and len(work) == 1:  # in this process, which tells of each trial itself
+        make_trials(work[0], follower.look_now)
+    else:
         with temporary(out / "trials", "file") as presence:
-            made = on_cluster(
-                cluster,
+            made = distribute(
                 make_trials,
                 work,
                 len(work),
+                cluster=cluster,
                 presence=presence,
-                on_start=_ignore,
                 on_tick=follower.look,
             )
             for _ in made:
                 pass
-    elif len(work) == 1:
-        make_trials(work[0], follower.look_now)
-    else:
-        for _ in side_by_side(make_trials, work, len(work), on_tick=follower.look):
-            pass
     follower.look_now()
-
-
-def _ignore(_: object) -> None:
-    pass
 
 
 class _Follower:

@@ -16,8 +16,7 @@ import torch
 from mien.data.store import open_store
 from mien.errors import MienError
 from mien.files.temporaries import temporary
-from mien.processes.clusters import Cluster, on_cluster
-from mien.processes.work_pool import side_by_side
+from mien.processes.clusters import Cluster, distribute
 from mien.training.listening import RunListener
 from mien.training.loading import Start, read_start
 from mien.training.preparation import Prepared, prepare
@@ -109,12 +108,14 @@ def train_side_by_side(
         progress.begin(work.folder, work.data.config.train, work.fold)
 
     with temporary(folder / "jobs", "file") as presence:
-        ended = (
-            side_by_side(_work, todo, jobs, begin, progress.look)
-            if cluster is None
-            else on_cluster(
-                cluster, _work, todo, jobs, presence=presence, on_start=begin, on_tick=progress.look
-            )
+        ended = distribute(
+            _work,
+            todo,
+            jobs,
+            cluster=cluster,
+            presence=presence,
+            on_start=begin,
+            on_tick=progress.look,
         )
         for work, messages in ended:
             for severity, text in messages:
