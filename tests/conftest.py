@@ -1,6 +1,8 @@
 import gc
 import os
 
+import shape_checks  # before anything of mien
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches a model hub
 
 import helpers
@@ -14,6 +16,7 @@ from mien.reports.figures import style
 
 RENDER, RESAMPLES = style.render_figure, bootstrap.RESAMPLES
 torch.set_num_threads(1)
+os.fsync = lambda _: None  # files survive the end of a process without it, not that of the machine
 settings.register_profile("mien", deadline=None)
 settings.load_profile("mien")
 
@@ -45,6 +48,7 @@ def pytest_runtest_setup(item):
     resamples as users get in those marked ``resampled``; in the others a figure is a title, and
     intervals are of 40 resamples.
     """
+    shape_checks.begin_test()
     is_drawn, is_resampled = map(item.get_closest_marker, ("drawn", "resampled"))
     style.render_figure = RENDER if is_drawn else helpers.outline
     bootstrap.RESAMPLES = RESAMPLES if is_resampled else 40

@@ -1273,6 +1273,7 @@ def test_an_attack_anywhere_in_a_file_is_refused_before_anything_is_written(
     assert [one.name for one in tmp_path.iterdir()] == ["features.pkl"]
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_the_benchmark_of_memory_runs_and_stays_far_below_the_size_of_the_file(tmp_path):
     script = Path(__file__).parents[2] / "benchmarks" / "import_memory.py"

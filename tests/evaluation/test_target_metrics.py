@@ -23,7 +23,7 @@ from mien.types import Scale, Target, TargetKind
 
 EXACT = {"abs": 1e-12, "rel": 1e-12, "nan_ok": True}
 #: Seeds of random cases.
-CASES = range(40)
+CASES = range(20)
 
 
 def target(kind, size):

@@ -203,7 +203,18 @@ def write_checked(graph, path):
     check_difference(compare_with_torch(graph, path).largest, CLOSE, "a score")
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("tam_ulag", "self_mm")])
+#: Those of them that take longest to be refused.
+LONG = ("mult", "tetfn", "tfr_net")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.extended if name in LONG else ())
+        for name in MODELS
+        if name not in ("tam_ulag", "self_mm")
+    ],
+)
 def test_a_model_of_the_field_is_written_or_refused_in_a_sentence(name, make_network, tmp_path):
     network, path = make_network(), tmp_path / "m.onnx"
     model = open_up(make_model(name, seed=3)).eval()
