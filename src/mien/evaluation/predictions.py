@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,13 @@ from mien.types import Modality, Target, Task
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Predictions", "TargetPredictions", "read_predictions", "write_predictions"]
+__all__ = [
+    "Predictions",
+    "TargetPredictions",
+    "average_predictions",
+    "read_predictions",
+    "write_predictions",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,35 @@ class Predictions:
             for row, name in enumerate(self.ids)
         )
         return make_frame(rows, ("id", *columns))
+
+
+def average_predictions(predictions: Sequence[Predictions]) -> Predictions:
+    """Return the mean of what several models predict of the same clips, without attention.
+
+    Raises:
+        MetricError: If they are not of the same clips.
+    """
+    first = predictions[0]
+    if any(each.ids != first.ids for each in predictions):
+        raise MetricError("predictions: are of other clips, or of the same in another order")
+    return replace(
+        first,
+        scores={
+            task: np.mean([each.scores[task] for each in predictions], axis=0)
+            for task in first.scores
+        },
+        attention={},
+        values={
+            name: replace(
+                own,
+                values={
+                    task: np.mean([each.values[name].values[task] for each in predictions], axis=0)
+                    for task in own.values
+                },
+            )
+            for name, own in first.values.items()
+        },
+    )
 
 
 def _columns_of(predictions: Predictions) -> dict[str, Shaped[np.ndarray, "N"]]:

@@ -3,8 +3,9 @@
 ``tam_ulag`` and ``self_mm`` are trained and compared, ``late_fusion`` scores clips for the label
 generators. ``multitask`` is what they have in common, of parts in ``encoders``, ``attention`` and
 ``fusion``, and the units of features in ``standardise``; ``eight_bits`` lets a text encoder
-multiply in 8 bits. ``zoo`` has the field's other models. ``model_settings`` has the settings of all
-but those, so that they are read without torch.
+multiply in 8 bits, and ``ensemble`` is several trained networks as one. ``zoo`` has the field's
+other models. ``model_settings`` has the settings of all but those, so that they are read without
+torch.
 """
 
 import inspect

@@ -67,10 +67,12 @@ def round_text_encoder(model: MultimodalModel) -> None:
         raise ConfigError(
             f"--int8: is for the CPU, and the model is on {min(places)}; leave it out"
         )
-    encoder = getattr(model, "text_encoder", None)
-    if isinstance(encoder, AdaptedEncoder):
-        model.text_encoder = encoder = encoder.merge()
-    if encoder is None or not round_linear_layers(encoder):
-        raise ConfigError(
-            "--int8: the model has no text encoder of its own to compute in 8 bits; leave it out"
-        )
+    for network in model.networks:
+        encoder = getattr(network, "text_encoder", None)
+        if isinstance(encoder, AdaptedEncoder):
+            network.text_encoder = encoder = encoder.merge()
+        if encoder is None or not round_linear_layers(encoder):
+            raise ConfigError(
+                "--int8: the model has no text encoder of its own to compute in 8 bits; leave it "
+                "out"
+            )

@@ -131,6 +131,11 @@ class MultimodalModel(nn.Module):
             )
             self.vector_sizes = {Modality.TEXT: self.summarise.output_size, **self.vector_sizes}
 
+    @property
+    def networks(self) -> tuple["MultimodalModel", ...]:
+        """The networks that it is: itself, or the members of an ensemble."""
+        return (self,)
+
     def encode(self, modality: Modality, series: PaddedSeries) -> EncodedSteps:
         """Return the state of every step of a modality, and the encoder's summary of each clip.
 

@@ -6,5 +6,6 @@ of a recording, by ``first_pass`` (its sound, once), ``spoken`` (its words), and
 ``occlusion`` measures effects, and ``explain`` puts both into an ``answer``, with
 ``target_answers`` about emotions and the like; ``answering`` does so for all utterances, a
 ``result`` holds all answers, and ``presentation`` shows them. ``output_files`` writes the answers
-about many recordings. ``package`` and ``onnx`` write a model for others, and ``server`` serves one.
+about many recordings. ``package`` and ``onnx`` write a model for others, with ``packages``, and
+``server`` serves one.
 """

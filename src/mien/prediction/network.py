@@ -16,9 +16,8 @@ from mien.evaluation.conformal import Calibration
 from mien.evaluation.probabilities.target_calibration import TargetCalibration
 from mien.extraction.clip import ExtractionSettings
 from mien.files.hashing import hash_file
-from mien.models import build_model
 from mien.models.eight_bits import round_text_encoder
-from mien.models.multitask import ModelInputs, MultimodalModel
+from mien.models.multitask import MultimodalModel
 from mien.prediction.answer import ModelFacts
 from mien.prediction.network_parts.feature_makers import (
     name_makers,
@@ -40,8 +39,8 @@ from mien.tensors import (
     reported_scores,
     reported_values,
 )
-from mien.training.checkpoints.checkpoint import build_with, read_tensors, split_states
 from mien.training.checkpoints.header import Header, open_header
+from mien.training.checkpoints.trained_model import build_trained
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
 
@@ -352,18 +351,7 @@ def load_network(checkpoint: Path, device: str = "cpu", *, int8: bool = False) -
     encoder = text.build() if text is not None else None
     if text is not None:
         text.device = place
-    inputs = ModelInputs(
-        sizes=sizes,
-        text_encoder=encoder,
-        summary=config.text_encoder.summary,
-        targets=header.targets,
-        has_sentiment=header.has_sentiment,
-    )
-    model = build_with(
-        lambda: build_model(config.model, inputs),
-        split_states(read_tensors(checkpoint), "model"),
-        str(checkpoint),
-    )
+    model = build_trained(checkpoint, header, config, encoder)
     move_to(model, place)
     if int8:
         round_text_encoder(model)
@@ -376,7 +364,7 @@ def load_network(checkpoint: Path, device: str = "cpu", *, int8: bool = False) -
             licence=header.licence,
         ),
         config=config,
-        model=model.eval(),
+        model=model,
         sizes=sizes,
         feature_names=read_names(header, config),
         text=text,

@@ -1,32 +1,28 @@
 """A checkpoint for prediction alone: the network and its header, small enough to send to others."""
 
+import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from mien.errors import CheckpointError
+from mien.data.store import Store
+from mien.errors import CheckpointError, ConfigError
 from mien.files.atomic import refuse_existing
-from mien.training.checkpoints.checkpoint import (
-    check_finite,
-    read_header,
-    read_tensors,
-    split_states,
-    write_tensors,
-)
+from mien.prediction.packages.packed_file import write_packed
+from mien.prediction.packages.seed_ensemble import gather_seeds
+from mien.prediction.packages.valid_comparison import ComparedMetric
+from mien.training.checkpoints.checkpoint import check_finite, read_header, read_tensors
 from mien.training.checkpoints.header import check_header
-from mien.training.checkpoints.videos import shorten_videos
+from mien.training.checkpoints.trained_model import network_tensors
 from mien.training.loading import find_checkpoint
 from mien.training.run_folder import RunFolder, SeedFolder
 
 if TYPE_CHECKING:
     from mien.prediction.network import Network
 
-__all__ = ["pack", "require_plain"]
+__all__ = ["PackedEnsemble", "pack", "pack_ensemble", "require_plain"]
 
-#: Sizes of the largest value of a matrix between which float16 keeps three digits of it.
-_LOWEST, _HIGHEST = 2.0**-10, 2.0**14
+logger = logging.getLogger(__name__)
 
 
 def pack(
@@ -37,61 +33,124 @@ def pack(
     licence: str = "",
     name: str = "",
     replace: bool = False,
+    ensemble: bool = False,
+    store: Store | str | Path | None = None,
 ) -> Path:
     """Write what prediction needs of a trained model as one file.
 
-    Label banks, class centres and all else that only training needs are left out. The header
-    stays, so that the file is loaded, checked and refused as the checkpoint is.
+    What only training needs is left out. The header stays, by which the file is checked.
 
     Args:
         path: A checkpoint, a seed's folder, or a run or its folder (its first seed).
         out: File to write; its folder is made.
-        half: Whether matrices are written in 16 bits. Vectors stay in 32 bits, for they are small
-            and hold the units of the features; so does a matrix whose values float16 would cut or
-            round to nothing. A loaded network computes in 32 bits in any case.
+        half: Whether matrices are written in 16 bits. Vectors stay in 32, for they are small and
+            hold the units of features, as do values that float16 would cut or round to nothing.
         licence: Under which licence the weights are; shown with every prediction.
         name: What the model is called; empty stands for the name of the file.
         replace: Whether a file that is already there is replaced.
+        ensemble: Whether all seeds of a run are written, as ``pack_ensemble`` does.
+        store: Store of the training, for an ensemble.
 
     Returns:
         The file.
 
     Raises:
-        CheckpointError: If there is no sound checkpoint, or it holds no network.
+        CheckpointError: If there is no sound checkpoint, or no network, or no two like seeds.
         OutputError: If ``out`` exists, or cannot be written.
     """
+    if ensemble:
+        if isinstance(path, SeedFolder):
+            path = path.path
+        return pack_ensemble(
+            path, out, half=half, licence=licence, name=name, replace=replace, store=store
+        ).path
+    if store is not None:
+        raise ConfigError("store: is read for an ensemble alone; give --ensemble too")
     source, out = find_checkpoint(path), Path(out)
     refuse_existing(out, replace=replace)
     header = read_header(source)
-    state = split_states(read_tensors(source), "model")
-    if not state:
+    tensors = read_tensors(source)
+    if not network_tensors(tensors, ()):
         raise CheckpointError(f"{source}: holds no network; give a run that was trained")
-    check_header(header, source).read_config(source)
-    check_finite(state, str(source))
-    packed = {f"model/{key}": _halve(tensor) if half else tensor for key, tensor in state.items()}
-    facts: dict[str, Any] = {"packed": {"half": half, "tensors": len(packed)}}
-    facts |= {key: text for key, text in (("licence", licence), ("name", name)) if text}
-    ready = {**shorten_videos(header), **facts}
-    check_header(ready, out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(out, packed, ready)
+    facts = check_header(header, source)
+    facts.read_config(source)
+    networks = network_tensors(tensors, facts.ensemble)
+    check_finite({key.partition("/")[2]: t for key, t in networks.items()}, str(source))
+    write_packed(out, header, networks, half=half, licence=licence, name=name)
     return out
 
 
-def _halve(tensor: Tensor) -> Tensor:
-    """Return a matrix in 16 bits, if that keeps its values."""
-    if tensor.dtype != torch.float32 or tensor.ndim < 2 or not tensor.numel():
-        return tensor
-    largest = float(tensor.abs().max())  # NaN and infinite values are outside too
-    return tensor.half() if _LOWEST <= largest <= _HIGHEST else tensor
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedEnsemble:
+    """All finished seeds of a run in one file.
+
+    Attributes:
+        path: The file.
+        seeds: The seeds.
+        compared: Metrics of single seeds and of their mean on the validation clips.
+    """
+
+    path: Path
+    seeds: tuple[int, ...]
+    compared: tuple[ComparedMetric, ...]
+
+
+def pack_ensemble(
+    run: RunFolder | str | Path,
+    out: str | Path,
+    *,
+    half: bool = True,
+    licence: str = "",
+    name: str = "",
+    replace: bool = False,
+    store: Store | str | Path | None = None,
+) -> PackedEnsemble:
+    """Write all finished seeds of a run as one file, which predicts the mean of what they predict.
+
+    What is equal in all seeds is written once. Intervals and sets are measured anew, for the mean,
+    on the validation clips; a warning says if it is no better there than a single seed.
+
+    Args:
+        run: The run, or its folder.
+        out: As in ``pack``; so are the following ones.
+        half: As in ``pack``.
+        licence: As in ``pack``.
+        name: As in ``pack``.
+        replace: As in ``pack``.
+        store: The store of the training; a model of sentiment that reads one modality needs none.
+
+    Raises:
+        CheckpointError: If there are fewer than two finished seeds, they differ in more than the
+            seed or not at all, a checkpoint is damaged, or the store is another one.
+        ConfigError: If the store is needed.
+        OutputError: If ``out`` exists, or cannot be written.
+    """
+    out = Path(out)
+    refuse_existing(out, replace=replace)
+    made = gather_seeds(run, store)
+    write_packed(out, made.header, made.tensors, half=half, licence=licence, name=name)
+    worse = [each.name for each in made.compared if each.picks_epoch and not each.is_better]
+    if worse:
+        logger.warning(
+            "%s: on valid the mean of all seeds is no better than a single seed on average, by %s",
+            out, ", ".join(worse),
+        )  # fmt: skip
+    return PackedEnsemble(path=out, seeds=tuple(made.header["ensemble"]), compared=made.compared)
 
 
 def require_plain(network: "Network") -> "Network":
-    """Return a network that reads every clip by itself.
+    """Return a single network that reads every clip by itself.
 
     Raises:
-        CheckpointError: If it was trained to read clips against a baseline of their speaker.
+        CheckpointError: If it is an ensemble, or was trained to read clips against a baseline of
+            their speaker.
     """
+    num = len(network.model.networks)
+    if num > 1:
+        raise CheckpointError(
+            f"{network.checkpoint}: is an ensemble of {num} models, and a file of ONNX holds one; "
+            "write those of its seeds, RUN/seed-1111 and so on, or use mien predict"
+        )
     if network.config.features.standardise == "speaker":
         raise CheckpointError(
             f"{network.checkpoint}: reads voice and face against a baseline of the speaker, which "

@@ -7,6 +7,7 @@ zero, so that the encoder computes at first what it computed without adapters.
 Source: Hu et al. 2022, LoRA, arXiv:2106.09685, with its factor alpha / r at 1.
 """
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -52,7 +53,8 @@ class _AdaptedLinear(nn.Module):
     def merge(self) -> nn.Linear:
         """Return one linear layer that computes the same."""
         (adapter,) = self._adapter
-        self.linear.weight += adapter.up @ adapter.down
+        joined = self.linear.weight + adapter.up @ adapter.down  # others may share the weight
+        self.linear.weight = nn.Parameter(joined, requires_grad=False)
         return self.linear
 
 
@@ -108,6 +110,12 @@ class AdaptedEncoder(nn.Module):
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """Return the adapters' parameters: none that is in no layer, then those of each layer."""
         return [[], *self._by_layer]
+
+    def twin(self) -> "AdaptedEncoder":
+        """Return one with adapters of its own, and the weights of the same encoder."""
+        (encoder,) = self._encoder
+        weights = (*encoder.parameters(), *encoder.buffers())
+        return copy.deepcopy(self, {id(weight): weight for weight in weights})
 
     def merge(self) -> nn.Module:
         """Return the encoder with the adapters in its weights; this one is used up by that."""

@@ -13,10 +13,8 @@ from mien.data.dataset import ClipDataset
 from mien.data.store import Store
 from mien.data.text import check_encoder
 from mien.errors import CheckpointError, ConfigError, TrainingError
-from mien.models import build_model
-from mien.models.multitask import ModelInputs, MultimodalModel, Multitask
+from mien.models.multitask import MultimodalModel, Multitask
 from mien.training.checkpoints.checkpoint import (
-    build_with,
     check_finite,
     fits_in,
     read_tensors,
@@ -24,6 +22,7 @@ from mien.training.checkpoints.checkpoint import (
 )
 from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.matching import check_data, check_targets
+from mien.training.checkpoints.trained_model import build_trained
 from mien.training.checkpoints.videos import knows_all_videos, videos_seen
 from mien.training.preparation import Prepared, add_speakers, check_settings, prepare, units_of
 from mien.training.run_folder import RunFolder, SeedFolder, find_checkpoint
@@ -162,23 +161,10 @@ def load_trained(
     _check_fit(checkpoint, header, prepared)
     warnings = check_data(checkpoint, header, store, config)
     encoder = prepared.text.build() if prepared.text is not None else None
-    inputs = ModelInputs(
-        sizes=prepared.sizes,
-        text_encoder=encoder,
-        summary=config.text_encoder.summary,
-        targets=aims.targets,
-        has_sentiment=aims.has_sentiment,
-    )
-    model = build_with(
-        lambda: build_model(config.model, inputs),
-        split_states(read_tensors(checkpoint), "model"),
-        str(checkpoint),
-    )
+    model = build_trained(checkpoint, header, config, encoder)
     if is_relative:
         prepared = add_speakers(prepared, config.features, units_of(model))
-    return ModelOnStore(
-        header=header, model=model.eval(), prepared=prepared, warnings=tuple(warnings)
-    )
+    return ModelOnStore(header=header, model=model, prepared=prepared, warnings=tuple(warnings))
 
 
 def reads_speakers(config: ExperimentConfig, trained: Path, baseline: str | None) -> bool:
@@ -262,6 +248,11 @@ def read_start(
     """
     path = find_checkpoint(init)
     header = open_header(path)
+    if header.ensemble:
+        raise CheckpointError(
+            f"{path}: is an ensemble of {len(header.ensemble)} models, and a training starts from "
+            "one; give the run, or the folder of one of its seeds"
+        )
     for warning in check_data(path, header, store, config):
         logger.warning("%s", warning)
     _refuse_seen(path, header, store)

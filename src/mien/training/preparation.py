@@ -320,10 +320,10 @@ def _read_units(standardise: Standardise) -> Units:
 
 
 def units_of(model: MultimodalModel) -> dict[Modality, Units]:
-    """Return what a network standardises each of its series by."""
+    """Return what a network standardises each of its series by; all of an ensemble do alike."""
     return {
         Modality(modality): _read_units(encoder.standardise)  # type: ignore[arg-type]
-        for modality, encoder in model.encoders.items()
+        for modality, encoder in model.networks[0].encoders.items()
     }
 
 

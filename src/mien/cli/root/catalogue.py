@@ -72,6 +72,7 @@ COMMANDS = (
         "Write what prediction needs of a run as one small file.",
         (
             'mien pack runs/mosi mosi.safetensors --licence MIT',
+            'mien pack runs/mosi mosi.safetensors --ensemble --store stores/mosi',
         ),
     ),
     Command(

@@ -1,7 +1,7 @@
 """Checkpoints: weights, settings and what they were trained on, in one file without pickle.
 
-``checkpoint`` reads and writes the file, ``header`` checks its header, ``calibrated`` measures what
-validation clips say about its answers, ``videos`` holds
-what it has learned from, and ``matching`` compares it with data. ``shipped_models`` names the files
-that come with the package.
+``checkpoint`` reads and writes the file, ``header`` checks its header, ``trained_model`` builds the
+network, or the ensemble of several, ``calibrated`` measures what validation clips say about its
+answers, ``videos`` holds what it has learned from, and ``matching`` compares it with data.
+``shipped_models`` names the files that come with the package.
 """

@@ -11,9 +11,9 @@ from mien.evaluation.probabilities.calibrate_targets import calibrate_targets
 from mien.evaluation.probabilities.target_calibration import TargetCalibration
 from mien.evaluation.scoring import predict_subsets
 from mien.models.multitask import MultimodalModel
-from mien.types import Scale
+from mien.types import Modality, Scale
 
-__all__ = ["Calibrated", "calibrate_model"]
+__all__ = ["Calibrated", "calibrate_alone", "calibrate_model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,17 @@ def calibrate_model(model: MultimodalModel, dataset: ClipDataset, scale: Scale) 
     if dataset.baselines:
         facts |= _as_facts("_alone", *_calibrate(model, replace(dataset, baselines={}), scale)[1:])
     return Calibrated(predictions=predictions, sentiment=sentiment, targets=targets, facts=facts)
+
+
+def calibrate_alone(predictions: Predictions, modality: Modality, scale: Scale) -> dict[str, Any]:
+    """Return what follows from predictions of a model that reads one modality, as a header has it.
+
+    Args:
+        predictions: Of clips that it has not been trained on, of sentiment alone.
+        modality: What it reads.
+        scale: Range to which scores are cut.
+    """
+    return _as_facts("", measure_widths({(modality,): predictions}, scale=scale), {})
 
 
 def _calibrate(

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from mien.config import LARGEST_SEED
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
 from mien.evaluation.probabilities.target_calibration import TargetCalibration
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _LARGEST = 1_000_000  # of a size, and of the names of features
+_MOST_MEMBERS = 100  # of an ensemble
 #: A name of one line, and a text of several; neither has characters that steer a terminal.
 _Name = Annotated[str, Field(max_length=1_000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 _Text = Annotated[
@@ -39,6 +41,7 @@ _Text = Annotated[
 ]
 _Size = Annotated[int, Field(ge=1, le=_LARGEST)]
 _End = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
+_Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)]
 
 
 class _Facts(BaseModel):
@@ -90,7 +93,7 @@ class Header(_Facts):
     """The header of a checkpoint: what it was trained on, and how.
 
     Attributes:
-        format: Version of the layout.
+        format: Version of the layout: 2 of an ensemble, 1 of a single network.
         config: The settings of the training, which ``read_config`` checks.
         read: What ``series_names`` needs of them, of whatever version they are.
         corpus: Name of the corpus.
@@ -114,11 +117,12 @@ class Header(_Facts):
         target_calibration_alone: As ``calibration_alone``.
         targets: What the model predicts besides sentiment.
         has_sentiment: Whether it predicts sentiment.
+        ensemble: Seeds of the networks of an ensemble; none of a single network.
         name: What the model is called; empty stands for the name of the file.
         licence: Under which licence the weights are.
     """
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 1
     config: dict[str, Any]
     read: _Read = Field(validation_alias=AliasPath("config"))
     corpus: _Name
@@ -140,6 +144,7 @@ class Header(_Facts):
     target_calibration_alone: dict[str, TargetCalibration] = {}
     targets: tuple[Target, ...] = ()
     has_sentiment: bool = True
+    ensemble: Annotated[tuple[_Seed, ...], Field(max_length=_MOST_MEMBERS)] = ()
     name: _Name = ""
     licence: _Text = ""
 
@@ -147,6 +152,14 @@ class Header(_Facts):
     def _order_scale(self) -> "Header":
         if self.scale is not None and not self.scale[0] < self.scale[1]:
             raise ValueError(f"scale is {list(self.scale)}, must be [LOW, HIGH]")
+        return self
+
+    @model_validator(mode="after")
+    def _count_members(self) -> "Header":
+        if (self.format == 2) != bool(self.ensemble):
+            raise ValueError(f"format is {self.format}, and ensemble is {list(self.ensemble)}")
+        if self.ensemble and len(set(self.ensemble)) < max(2, len(self.ensemble)):
+            raise ValueError(f"ensemble is {list(self.ensemble)}, must be two seeds or more")
         return self
 
     def given(self) -> dict[str, Any]:

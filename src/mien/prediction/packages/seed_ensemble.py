@@ -1,0 +1,227 @@
+"""All finished seeds of a run as one checkpoint, calibrated anew on the validation clips."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from mien.corpora import metric_family
+from mien.data.dataset import ClipDataset
+from mien.data.store import Store, open_store
+from mien.errors import CheckpointError, ConfigError
+from mien.evaluation.predictions import Predictions, average_predictions
+from mien.files.json_values import json_number, json_numbers
+from mien.files.reading import show
+from mien.models.ensemble import Ensemble
+from mien.prediction.packages.valid_comparison import ComparedMetric, compare_members
+from mien.training.checkpoints.calibrated import calibrate_alone, calibrate_model
+from mien.training.checkpoints.checkpoint import (
+    check_finite,
+    read_header,
+    read_tensors,
+    split_states,
+)
+from mien.training.checkpoints.header import Header, check_header, complete_settings
+from mien.training.checkpoints.trained_model import join_members
+from mien.training.loading import dataset_of, load_trained
+from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
+from mien.training.settings import ExperimentConfig
+from mien.types import Split
+
+__all__ = ["SeedEnsemble", "gather_seeds"]
+
+logger = logging.getLogger(__name__)
+
+#: What headers of the seeds of a run have that differs from seed to seed.
+_OF_SEED = ("seed", "epoch", "valid", "calibration", "calibration_alone", "target_calibration",
+            "target_calibration_alone")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedEnsemble:
+    """The seeds of a run as one checkpoint holds them.
+
+    Attributes:
+        header: Its header.
+        tensors: Its tensors.
+        compared: What the validation clips say of it, beside single seeds.
+    """
+
+    header: dict[str, Any]
+    tensors: dict[str, Tensor]
+    compared: tuple[ComparedMetric, ...]
+
+
+def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) -> SeedEnsemble:
+    """Make one checkpoint of all finished seeds of a run.
+
+    Intervals and sets are measured on the validation clips of the run, of which the mean over the
+    seeds is predicted. What the run has kept of them is enough for a model of sentiment that reads
+    one modality; for others they are predicted with every set of modalities.
+
+    Args:
+        run: The run, or its folder.
+        store: The store of its training; None where that is not needed.
+
+    Raises:
+        CheckpointError: If there are fewer than two finished seeds, they differ in more than the
+            seed or not at all, a checkpoint is damaged, or the store is another one.
+        ConfigError: If the store is needed.
+    """
+    run = open_run(run)
+    refuse_folds(run)
+    seeds = _finished(run)
+    headers = [read_header(seed.best) for seed in seeds]
+    facts, *_ = (check_header(own, seed.best) for own, seed in zip(headers, seeds, strict=True))
+    _refuse_differences(run, seeds, headers)
+    config, scale = facts.read_config(seeds[0].best), facts.read_scale(seeds[0].best)
+    predictions, tensors = [_read_valid(seed) for seed in seeds], _join_weights(run, seeds)
+    if _is_enough(facts, config):
+        modality, *_ = facts.sizes
+        calibrated = calibrate_alone(average_predictions(predictions), modality, scale)
+    elif store is None:
+        raise ConfigError(
+            f"{run.path}: intervals of the ensemble are measured on validation clips, with every "
+            "set of modalities; give the store of the training (--store STORE)"
+        )
+    else:
+        opened = open_store(store)
+        _check_store(run, headers[0], opened)
+        calibrated = _calibrate(seeds, opened, predictions[0].ids)
+    compared = compare_members(
+        predictions, metric_family(facts.corpus, scale), config.train.monitor
+    )
+    header = {key: value for key, value in headers[0].items() if key not in _OF_SEED}
+    return SeedEnsemble(
+        header={
+            **header,
+            "format": 2,
+            "ensemble": [seed.seed for seed in seeds],
+            "valid": {each.name: json_number(each.ensemble) for each in compared},
+            "valid_of_members": {each.name: json_numbers(each.single) for each in compared},
+            **calibrated,
+        },
+        tensors=tensors,
+        compared=compared,
+    )
+
+
+def _finished(run: RunFolder) -> list[SeedFolder]:
+    """Return the seeds of an ensemble; which ones are left out is logged."""
+    seeds = [seed for seed in run.seeds if seed.is_finished]
+    if len(seeds) < 2:
+        raise CheckpointError(
+            f"{run.path}: has {len(seeds)} finished seed{'s' * (len(seeds) != 1)}, and an ensemble "
+            "needs two; train more of them with mien train ... --seeds 1111-1115 --resume"
+        )
+    for seed in run.seeds:
+        if seed not in seeds:
+            why = seed.failure or "its training has not ended"
+            logger.warning("seed %d is left out of the ensemble: %s", seed.seed, why)
+    return seeds
+
+
+def _refuse_differences(
+    run: RunFolder, seeds: Sequence[SeedFolder], headers: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse seeds that were trained in another way."""
+    first, *others = (_describe_training(header) for header in headers)
+    for seed, other in zip(seeds[1:], others, strict=True):
+        difference = _find_difference(first, other)
+        if difference is not None:
+            name, mine, theirs = difference
+            raise CheckpointError(
+                f"{run.path}: seeds {seeds[0].seed} and {seed.seed} differ in more than the seed: "
+                f"{name.removeprefix('config.')} is {show(mine)} in one and {show(theirs)} in the "
+                "other; an ensemble is of trainings with the same settings on the same data"
+            )
+
+
+def _describe_training(header: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in header.items() if key not in _OF_SEED}
+    return {**own, "config": complete_settings(header["config"])}
+
+
+def _find_difference(
+    mine: object, theirs: object, name: str = ""
+) -> tuple[str, object, object] | None:
+    """Return the first value that differs, with its name in dots; None if all are alike."""
+    if not (isinstance(mine, Mapping) and isinstance(theirs, Mapping)):
+        return None if mine == theirs else (name, mine, theirs)
+    for key in dict.fromkeys((*mine, *theirs)):
+        below = f"{name}.{key}" if name else str(key)
+        difference = _find_difference(mine.get(key), theirs.get(key), below)
+        if difference is not None:
+            return difference
+    return None
+
+
+def _read_valid(seed: SeedFolder) -> Predictions:
+    predictions = seed.predictions("valid")
+    if predictions is None:
+        raise CheckpointError(
+            f"{seed.path}: has no predictions-valid.csv; restore the file, or train the seed again"
+        )
+    return predictions
+
+
+def _is_enough(facts: Header, config: ExperimentConfig) -> bool:
+    """Return whether intervals follow from predictions of clips with all that they have."""
+    is_plain = not facts.targets and config.features.standardise == "train"
+    return is_plain and len(facts.sizes) == 1
+
+
+def _check_store(run: RunFolder, header: Mapping[str, Any], store: Store) -> None:
+    """Refuse a store on which the run was not validated."""
+    fingerprint = header.get("store")
+    if fingerprint not in (None, store.meta.fingerprint):
+        raise CheckpointError(
+            f"{store.path}: is not the store on which {run.path} was trained; give that one "
+            "(--store STORE)"
+        )
+
+
+def _calibrate(seeds: Sequence[SeedFolder], store: Store, ids: Sequence[str]) -> dict[str, Any]:
+    """Return what the validation clips say of the answers of the ensemble."""
+    split: Split = "valid"
+    trained = [load_trained(seed.path, store, splits=(split,)) for seed in seeds]
+    prepared = trained[0].prepared
+    valid = _choose(dataset_of(prepared, split), ids, store)
+    ensemble = Ensemble([each.model for each in trained]).eval()
+    return calibrate_model(ensemble, valid, prepared.scale).facts
+
+
+def _choose(dataset: ClipDataset, ids: Sequence[str], store: Store) -> ClipDataset:
+    """Return the clips of these names: a run may have left some out of valid."""
+    rows = {name: row for row, name in enumerate(dataset.ids)}
+    lacking = [name for name in ids if name not in rows]
+    if lacking:
+        raise CheckpointError(
+            f"{store.path}: lacks clips on which the run was validated, such as "
+            f"{show(lacking[0])}; give the store of the training (--store STORE)"
+        )
+    return dataset.part(np.array([rows[name] for name in ids]))
+
+
+def _join_weights(run: RunFolder, seeds: Sequence[SeedFolder]) -> dict[str, Tensor]:
+    states = {}
+    for seed in seeds:
+        states[seed.seed] = split_states(read_tensors(seed.best), "model")
+        check_finite(states[seed.seed], str(seed.best))
+    first, *others = states.values()
+    if not first or any(first.keys() != own.keys() for own in others):
+        raise CheckpointError(
+            f"{run.path}: its seeds hold other networks; restore their checkpoints, or train the "
+            "run again"
+        )
+    joined = join_members(states)
+    if len(joined) == len(first):
+        raise CheckpointError(
+            f"{run.path}: all seeds have the same weights, so that their mean is what each of them "
+            "says; pack one of them (leave --ensemble out)"
+        )
+    return joined
