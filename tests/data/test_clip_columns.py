@@ -27,6 +27,7 @@ ODD = [
         media=Path("a.wav") if row % 3 else None,
         moments={Modality.TEXT: (0, 1)} if row % 5 == 0 else {},
         words=(Word("a", 0.0, 0.5),) if row % 2 else (),
+        speaker=(None, "Éa", "b, c")[row % 3],
     )
     for row in range(9)
 ]
@@ -88,6 +89,8 @@ def test_columns_of_some_clips_are_those_of_these_clips():
     assert some.take(np.array([2, 0])) == [clips[2], clips[0]]
     assert [some.videos[number] for number in some.video_numbers] == [c.video_id for c in clips]
     assert some.videos == ("Ü1", "Ü2")
+    assert some.speakers == ("Éa", "b, c", "b, c")
+    assert as_clips(ODD).take(np.array([0, 3])).speakers == ()
     assert some.have_moment(Modality.TEXT).tolist() == [False, False, True]
     wanted = [clip.labels.get(Task.FUSION, np.nan) for clip in clips]
     np.testing.assert_array_equal(some.labels(Task.FUSION), wanted)

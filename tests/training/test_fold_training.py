@@ -1,7 +1,9 @@
 """A run over folds: one run for each, and above them what all of them predict together."""
 
+import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from targeted import EMOTION, VALENCE, make_targeted
 from mien.data.export.fold_stores import write_folds
 from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, StoreError, TrainingError
+from mien.evaluation.bootstrap import draw_units, resample
+from mien.evaluation.evaluate import evaluated_rows
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.scoring import as_reported
 from mien.evaluation.target_metrics.target_table import TARGET_METRICS
@@ -18,6 +22,7 @@ from mien.reports.comparison import compare_runs
 from mien.reports.html_page.runs_page import write_runs_page
 from mien.reports.page import write_report
 from mien.reports.run_text import format_run
+from mien.reports.text import format_interval
 from mien.training.checkpoints.header import open_header
 from mien.training.cross_validation.fold_data import open_folds
 from mien.training.cross_validation.fold_training import train_folds
@@ -25,7 +30,7 @@ from mien.training.cross_validation.pooled_results import pool_folds, pool_predi
 from mien.training.experiment import evaluate, train
 from mien.training.listening import RunListener
 from mien.training.run_folder import find_checkpoint, open_run
-from mien.types import Modality, TargetKind, Task
+from mien.types import Modality, TargetKind, Task, video_of
 
 SEEDS = (1, 2)
 TWO = (EMOTION, VALENCE)
@@ -40,9 +45,13 @@ def config_of(**train):
 @pytest.fixture(scope="module")
 def folds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
-    store = write_store(
-        make_targeted(TWO, num_clips=(24, 12, 12), unimodal=False), folder / "whole"
-    )
+    material = make_targeted(TWO, num_clips=(24, 12, 12), unimodal=False)
+    clips = [
+        replace(clip, speaker=None if row % 7 == 0 else f"who,{row % 5}")
+        for row, clip in enumerate(material.corpus.clips)
+    ]
+    material = replace(material, corpus=replace(material.corpus, clips=tuple(clips)))
+    store = write_store(material, folder / "whole")
     write_folds(store, folder / "folds", by="clip", num_folds=3)
     return folder / "folds"
 
@@ -114,6 +123,60 @@ def test_metrics_are_those_of_all_clips_and_of_each_fold(pooled):
         run.results().splits["test"][Task.FUSION]["mae"].mean for run in pooled.folds
     )
     assert sum(results.folds.num_clips) == 48
+
+
+def test_intervals_are_over_speakers_of_all_folds_and_of_one(pooled, folds, tmp_path):
+    who = {clip.id: clip.speaker or "" for fold in open_folds(folds) for clip in fold.store.clips}
+    for run in (pooled, pooled.folds[0]):
+        read = [run.seed(seed).predictions("test") for seed in SEEDS]
+        assert read[0].speakers == tuple(who[name] for name in read[0].ids)
+        rows = evaluated_rows(read[0], Task.FUSION, "emotion")
+        pairs = [
+            (own, video_of(name)) for own, name in zip(read[0].speakers, read[0].ids, strict=True)
+        ]
+        people = np.array([own or f"in {video}" for own, video in pairs])[rows]
+        values = np.stack([each.values["emotion"].values[Task.FUSION][rows] for each in read])
+        truths = read[0].values["emotion"].truths[Task.FUSION][rows]
+        metric = TARGET_METRICS[TargetKind.CLASS]["accuracy"]
+        expected = resample(values, truths, metric, draw_units(len(people), people)).interval()
+        summary = run.results().targets["test"]["emotion"][Task.FUSION]["accuracy"]
+        unit, *ends, count = summary.widest
+        assert ends == pytest.approx([expected.low, expected.high])
+        assert (unit, count) == ("speaker", len(set(people)))
+        assert summary.num_videos is not None
+        for text in (format_run(run.metrics()), write_report(run).read_text()):
+            assert f", {len(set(people))} speakers (few: t" in " ".join(text.split())
+            assert "interval, speakers" in text
+            assert "interval, videos" not in text
+    comparison = compare_runs([pooled, pooled])
+    of_pooled = pooled.results().targets["test"]["emotion"][Task.FUSION]["accuracy"]
+    compared = comparison.metrics["emotion/accuracy"][0]
+    assert comparison.unit == "speaker"
+    assert [compared.low, compared.high] == pytest.approx(of_pooled.widest[1:3])
+    by_clip = compare_runs([pooled, pooled], by="clip")
+    first = by_clip.metrics["emotion/accuracy"][0]
+    assert by_clip.unit == "clip"
+    assert [first.low, first.high] == pytest.approx([of_pooled.low, of_pooled.high])
+    page = write_runs_page([pooled.path], tmp_path).read_text()
+    shown = format_interval(
+        compared.low, compared.high, TARGET_METRICS[TargetKind.CLASS]["accuracy"]
+    )
+    assert shown in page
+
+
+def test_runs_whose_speakers_are_not_known_are_compared_by_video(pooled, tmp_path):
+    shutil.copytree(pooled.path, tmp_path / "run")
+    for seed in SEEDS:
+        file = tmp_path / "run" / f"seed-{seed}" / "predictions-test.csv"
+        rows = list(csv.reader(file.read_text().splitlines()))
+        assert rows[0][1] == "speaker"
+        with file.open("w", newline="") as out:
+            csv.writer(out).writerows([row[:1] + row[2:] for row in rows])
+    older = open_run(tmp_path / "run")
+    assert compare_runs([older, older]).unit == "video"
+    assert compare_runs([older, pooled]).unit == "speaker"
+    with pytest.raises(CheckpointError, match=r"compare by speaker: .*; compare by clip or video$"):
+        compare_runs([older, older], by="speaker")
 
 
 def test_sets_and_intervals_hold_what_those_of_each_fold_hold_in_its_clips(pooled, tmp_path):

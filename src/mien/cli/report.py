@@ -30,6 +30,12 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="Draw the differences: a .png, .pdf or .svg."),
     ] = None,
+    by: Annotated[
+        Literal["speaker", "video", "clip"] | None,
+        typer.Option(
+            help="What intervals are over [default: the first of these that there is].",
+        ),
+    ] = None,
     *,
     replace: ReplaceOption = False,
 ) -> None:
@@ -45,7 +51,7 @@ def compare(
         if file is not None:
             refuse_existing(file, replace=replace)
     with busy("resampling"):
-        comparison = compare_runs(runs, read_split(split))
+        comparison = compare_runs(runs, read_split(split), by=by)
     if out is None:
         print(format_comparison_as(comparison, chosen))
     else:

@@ -78,6 +78,11 @@ class ClipDataset:
         return as_clips(self.clips).ids
 
     @property
+    def who_speaks(self) -> tuple[str, ...]:
+        """Name of each clip's speaker, empty where it is not known; nothing if none is."""
+        return as_clips(self.clips).speakers
+
+    @property
     def videos(self) -> tuple[str, ...]:
         """The different videos of the clips, in the order of their names."""
         return as_clips(self.clips).videos

@@ -10,9 +10,9 @@ Units are clips, or clusters of clips such as videos. Two ways lead from units t
 A difference between two methods always takes the second way, with the error of the seeds added.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -29,15 +29,18 @@ from mien.evaluation.intervals import (
     t_interval,
 )
 from mien.evaluation.metrics import Metric
+from mien.types import video_of
 
 __all__ = [
     "CHUNK",
     "RESAMPLES",
     "Draws",
     "Resampled",
+    "Unit",
     "clusters_of",
     "come_from_videos",
     "draw_units",
+    "group_clips",
     "resample",
 ]
 
@@ -48,6 +51,9 @@ RESAMPLES = 2000
 #: Clips (or clusters) times resamples that are drawn at once: 16 MB for each array of that size.
 CHUNK = 1 << 21
 
+#: What is resampled, from the smallest to the largest.
+Unit = Literal["clip", "video", "speaker"]
+
 
 def come_from_videos(videos: Shaped[np.ndarray, " N"]) -> bool:
     """Return whether whole videos can be resampled: several, and one of them with several clips."""
@@ -57,6 +63,40 @@ def come_from_videos(videos: Shaped[np.ndarray, " N"]) -> bool:
 def clusters_of(videos: Shaped[np.ndarray, " N"]) -> Shaped[np.ndarray, " N"]:
     """Return what to resample: whole videos where several clips come from one, else clips."""
     return videos if come_from_videos(videos) else np.arange(len(videos)).astype(str)
+
+
+def group_clips(
+    ids: Sequence[str], speakers: Sequence[str] = ()
+) -> dict[Unit, Shaped[np.ndarray, " N"] | None]:
+    """Return what can be resampled, each with the name of every clip's unit, the largest last.
+
+    Clips can always be; None stands for their names. Videos and speakers can be where there are
+    several and one of them has several clips, and speakers are not there where they are the videos.
+
+    Args:
+        ids: The clips.
+        speakers: Who speaks in each; empty where that is not known, and the video stands for the
+            speaker. None at all where it is known of no clip.
+
+    >>> names = [f"film{film}$_${clip}" for film in (1, 2) for clip in (1, 2)]
+    >>> list(group_clips(names)), list(group_clips(names, ["Ada", "Bo", "Ada", "Bo"]))
+    (['clip', 'video'], ['clip', 'video', 'speaker'])
+    """
+    groups: dict[Unit, Shaped[np.ndarray, " N"] | None] = {"clip": None}
+    videos = np.array([video_of(name) for name in ids])
+    if come_from_videos(videos):
+        groups["video"] = videos
+    if speakers:
+        pairs = [
+            f"speaker {who}" if who else f"video {video}"
+            for who, video in zip(speakers, videos.tolist(), strict=True)
+        ]
+        people = np.array(pairs)
+        joined = len({*zip(pairs, videos.tolist(), strict=True)})
+        is_other = not joined == len(np.unique(people)) == len(np.unique(videos))
+        if is_other and come_from_videos(people):
+            groups["speaker"] = people
+    return groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,15 @@ None stands for a number that is undefined, as JSON holds it.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
 from mien.corpora import MetricFamily
 from mien.evaluation.attention_share import Tokens, share_attention
-from mien.evaluation.bootstrap import Draws, come_from_videos, draw_units, resample
+from mien.evaluation.bootstrap import Draws, Unit, draw_units, group_clips, resample
+from mien.evaluation.intervals import Interval
 from mien.evaluation.label_agreement import COPY, GENERATED, LabelAgreement, agreement
 from mien.evaluation.metrics import METRICS, Metric, evaluate_all
 from mien.evaluation.metrics_file.run_metrics import MetricSummary, RunMetrics, SeedValues
@@ -26,8 +27,8 @@ from mien.evaluation.target_metrics.target_table import (
     evaluate_target,
 )
 from mien.evaluation.target_metrics.target_values import annotated_rows
-from mien.files.json_values import json_number, json_numbers
-from mien.types import Clip, Modality, Split, Target, Task, video_of
+from mien.files.json_values import Number, json_number, json_numbers
+from mien.types import Clip, Modality, Split, Target, Task
 
 __all__ = [
     "evaluate_attention",
@@ -183,16 +184,14 @@ def evaluate_seeds(
     predictions: Sequence[Predictions], family: MetricFamily
 ) -> dict[str, dict[str, MetricSummary]]:
     """Return, per task and metric, what several seeds gave on one split."""
-    first = predictions[0]
-    videos = np.array([video_of(name) for name in first.ids])
-    tasks = {}
+    first, tasks = predictions[0], {}
     for task in first.scores:
         rows = evaluated_rows(first, task)
         if not rows.any():
             continue
         scores = np.stack([of_seed.scores[task][rows] for of_seed in predictions])
         targets = first.targets[task][rows]
-        draws = _draw(videos[rows])
+        draws = _draw(first, rows)
         tasks[str(task)] = {
             name: _summarise(scores, targets, metric, draws)
             for name, metric in METRICS[family].items()
@@ -205,7 +204,6 @@ def _summarise_targets(
 ) -> dict[str, dict[str, dict[str, MetricSummary]]]:
     """Return, per target, task and metric, what several seeds gave on one split."""
     first = predictions[0]
-    videos = np.array([video_of(name) for name in first.ids])
     targets: dict[str, dict[str, dict[str, MetricSummary]]] = {}
     for name, own in first.values.items():
         for task in own.values:
@@ -215,7 +213,7 @@ def _summarise_targets(
             values = np.stack([each.values[name].values[task][rows] for each in predictions])
             truths = own.truths[task][rows]
             # intervals take long for K values a clip
-            draws = _draw(videos[rows]) if task is Task.FUSION else ()
+            draws = _draw(first, rows) if task is Task.FUSION else {}
             targets.setdefault(name, {})[str(task)] = {
                 key: _summarise(values, truths, metric, draws)
                 for key, metric in TARGET_METRICS[own.target.kind].items()
@@ -250,35 +248,48 @@ def _summarise_classes(
     return targets
 
 
-def _draw(videos: Shaped[np.ndarray, " N"]) -> tuple[Draws, ...]:
-    """Return resampled clips and, where several clips come from one video, whole videos."""
-    clips = draw_units(len(videos))
-    return (clips, draw_units(len(videos), videos)) if come_from_videos(videos) else (clips,)
+def _draw(predictions: Predictions, rows: Bool[np.ndarray, " N"]) -> dict[Unit, Draws]:
+    """Return resampled clips and, where several clips come from one, videos and speakers."""
+    places = np.flatnonzero(rows).tolist()
+    speakers = [predictions.speakers[row] for row in places] if predictions.speakers else []
+    groups = group_clips([predictions.ids[row] for row in places], speakers)
+    return {unit: draw_units(len(places), names) for unit, names in groups.items()}
 
 
 def _summarise(
     scores: Float[np.ndarray, "S N *K"],
     targets: Float[np.ndarray, "N *K"],
     metric: Metric,
-    draws: tuple[Draws, ...],
+    draws: Mapping[Unit, Draws],
 ) -> MetricSummary:
     """Return a metric over seeds, with an interval for each of the draws that ``_draw`` gives."""
-    drawn = [resample(scores, targets, metric, each, for_differences=False) for each in draws]
-    values = drawn[0].values.tolist() if drawn else [metric(row, targets) for row in scores]
-    clips, videos, *_ = *(each.interval() for each in drawn), None, None
+    drawn = {
+        unit: resample(scores, targets, metric, each, for_differences=False)
+        for unit, each in draws.items()
+    }
+    values = drawn["clip"].values.tolist() if drawn else [metric(row, targets) for row in scores]
+    intervals = {unit: each.interval() for unit, each in drawn.items()}
+    clips, videos, speakers = (intervals.get(unit) for unit in get_args(Unit))
     seeds = summarise_seeds(values)
     return MetricSummary(
         mean=json_number(seeds.mean),
         deviation=json_number(seeds.deviation),
         values=json_numbers(values),
-        low=json_number(clips.low) if clips is not None else None,
-        high=json_number(clips.high) if clips is not None else None,
+        low=_end(clips, "low"),
+        high=_end(clips, "high"),
         num_clips=len(targets),
-        low_videos=json_number(videos.low) if videos is not None else None,
-        high_videos=json_number(videos.high) if videos is not None else None,
+        low_videos=_end(videos, "low"),
+        high_videos=_end(videos, "high"),
         num_videos=videos.num_units if videos is not None else None,
+        low_speakers=_end(speakers, "low"),
+        high_speakers=_end(speakers, "high"),
+        num_speakers=speakers.num_units if speakers is not None else None,
         ensemble=json_number(metric(scores.mean(axis=0), targets)) if len(scores) > 1 else None,
     )
+
+
+def _end(interval: Interval | None, which: Literal["low", "high"]) -> Number | None:
+    return None if interval is None else json_number(getattr(interval, which))
 
 
 def merge_seeds(trees: Sequence[Any]) -> Any:  # noqa: ANN401  # mappings, values and numbers

@@ -57,6 +57,8 @@ class Predictions:
         attention: Weight of every real step of each clip, for the modalities that have weights;
             kept in memory only.
         values: What is predicted of further targets, by name.
+        speakers: Who speaks in each clip, empty where that is not known; none at all where it is
+            known of no clip.
     """
 
     ids: tuple[str, ...]
@@ -65,6 +67,7 @@ class Predictions:
     present: Mapping[Modality, Bool[np.ndarray, "N"]]
     attention: Mapping[Modality, tuple[Float[np.ndarray, "_"], ...]] = field(default_factory=dict)
     values: Mapping[str, TargetPredictions] = field(default_factory=dict)
+    speakers: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -133,12 +136,15 @@ def average_predictions(predictions: Sequence[Predictions]) -> Predictions:
 
 
 def _columns_of(predictions: Predictions) -> dict[str, Shaped[np.ndarray, "N"]]:
+    who = {_SPEAKER: np.array(predictions.speakers, dtype=object)} if predictions.speakers else {}
     parts = (
         ("score", predictions.scores),
         ("target", predictions.targets),
         ("has", predictions.present),
     )
-    columns = {f"{what}_{key}": values for what, table in parts for key, values in table.items()}
+    columns = who | {
+        f"{what}_{key}": values for what, table in parts for key, values in table.items()
+    }
     for each in predictions.values.values():
         for what, tasks in ((_PREDICTED, each.values), (_ANNOTATED, each.truths)):
             for task, values in tasks.items():
@@ -147,6 +153,8 @@ def _columns_of(predictions: Predictions) -> dict[str, Shaped[np.ndarray, "N"]]:
     return columns
 
 
+#: The column of those who speak, where they are known.
+_SPEAKER = "speaker"
 #: What the columns of further targets begin with.
 _PREDICTED, _ANNOTATED = "predicted/", "annotated/"
 
@@ -154,6 +162,7 @@ _PREDICTED, _ANNOTATED = "predicted/", "annotated/"
 def write_predictions(predictions: Predictions, path: Path) -> None:
     """Write scores and targets as CSV: ``id, score_TASK..., target_TASK..., has_MODALITY...``.
 
+    Where speakers are known, their column ``speaker`` follows the ids.
     Each value of a further target has two columns more, ``predicted/NAME/TASK/CLASS`` and
     ``annotated/NAME/TASK/CLASS``; those of a score have no class.
     """
@@ -166,7 +175,9 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
     write_text(path, text.getvalue())
 
 
-def _cell(value: float | bool | np.bool_) -> str:  # noqa: FBT001  # a cell of either kind
+def _cell(value: float | bool | np.bool_ | str) -> str:  # noqa: FBT001  # a cell of any kind
+    if isinstance(value, str):
+        return value
     if isinstance(value, (bool, np.bool_)):
         return str(int(value))
     return "" if np.isnan(value) else repr(float(value))
@@ -189,7 +200,7 @@ def read_predictions(path: Path, targets: Sequence[Target] = ()) -> Predictions:
         values = {
             name: np.array([float(row[name] or "nan") for row in rows])
             for name in columns
-            if name != "id"
+            if name not in ("id", _SPEAKER)
         }
         return Predictions(
             ids=tuple(row["id"] for row in rows),
@@ -205,6 +216,7 @@ def read_predictions(path: Path, targets: Sequence[Target] = ()) -> Predictions:
                 if n[:4] == "has_"
             },
             values={target.name: _read_target(target, values) for target in targets},
+            speakers=tuple(row[_SPEAKER] for row in rows) if _SPEAKER in columns else (),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MetricError(f"{path}: is not a table of predictions ({error})") from error

@@ -204,6 +204,7 @@ class _Scored:
             scores=self.scores,
             targets=_as_numpy(dataset.labels) if self._has_sentiment else {},
             present=self.present,
+            speakers=dataset.who_speaks,
             attention={m: tuple(weights) for m, weights in self.attention.items()},
             values={
                 target.name: TargetPredictions(

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from mien.errors import CheckpointError
-from mien.evaluation.bootstrap import Draws, Resampled, resample
+from mien.evaluation.bootstrap import Draws, Resampled, Unit, resample
 from mien.evaluation.intervals import Comparison
 from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.significance import SeedSummary, holm, summarise_seeds
@@ -17,7 +17,7 @@ from mien.reports.target_results.compared_scores import (
     AlignedRuns,
     SeedScores,
     align_runs,
-    draw_runs,
+    draw_shared,
     read_seeds,
 )
 from mien.reports.target_results.shown_metrics import shown_metrics
@@ -95,9 +95,10 @@ class RunComparison:
         is_synthetic: Whether its clips were made by a program.
         family: Key of ``METRICS``.
         split: Part of the corpus.
-        unit: What is resampled: ``video`` where several clips come from one video, else ``clip``.
+        unit: What is resampled, where not chosen: ``speaker`` where speakers are known who are not
+            the videos, ``video`` where several clips come from one, else ``clip``.
         num_clips: Clips that were compared: of sentiment or, without it, of the first target.
-        num_units: Clips or videos that intervals rest on, of the same.
+        num_units: Clips, videos or speakers that intervals rest on, of the same.
         runs: Name of each run, the first one being the one to compare with.
         num_seeds: Seeds of each run.
         metrics: Per metric one entry for each run, in their order.
@@ -114,7 +115,7 @@ class RunComparison:
     is_synthetic: bool
     family: str
     split: Split
-    unit: Literal["clip", "video"]
+    unit: Unit
     num_clips: int
     num_units: int
     runs: tuple[str, ...]
@@ -234,36 +235,41 @@ def _cells_of(metric: str, run: ComparedRun) -> tuple[str | None, ...]:
     )
 
 
-def compare_runs(runs: Sequence[RunFolder | str | Path], split: Split = "test") -> RunComparison:
+def compare_runs(
+    runs: Sequence[RunFolder | str | Path], split: Split = "test", *, by: Unit | None = None
+) -> RunComparison:
     """Compare every run with the first one, metric by metric, on the same clips.
 
     The difference of two runs is that of their means over seeds. Its interval and p value cover
-    both the clips (whole videos where several clips come from one) and the seeds, as
-    ``mien.evaluation.significance.paired_difference`` says; where a run has one seed only, they
-    hold for these weights alone.
+    clips (whole speakers or videos that have several) and seeds, as ``paired_difference`` of
+    ``mien.evaluation.significance`` says; with one seed they hold for these weights alone.
 
     Args:
         runs: Two runs or their folders, or more, whose trainings have ended.
         split: Part of the corpus on which to compare.
+        by: ``speaker``, ``video`` or ``clip``; None takes the first of these that there is.
 
     Raises:
-        CheckpointError: If there are fewer than two runs, one has no predictions on the split, or
-            they were not made on the same clips with the same annotations.
+        CheckpointError: If there are fewer than two runs, one has no predictions on the split, they
+            were not made on the same clips with the same annotations, or ``by`` is not there.
     """
     if len(runs) < 2:
         raise CheckpointError(f"compare: there is {len(runs)} run, must be at least 2")
     opened = [open_run(run) for run in runs]
-    return compare_aligned(align_runs(opened, [read_seeds(run, split) for run in opened], split))
+    read = [read_seeds(run, split) for run in opened]
+    return compare_aligned(align_runs(opened, read, split), by)
 
 
-def compare_aligned(aligned: AlignedRuns) -> RunComparison:
+def compare_aligned(aligned: AlignedRuns, by: Unit | None = None) -> RunComparison:
     """Compare runs as ``compare_runs`` does, whose predictions are read and aligned.
 
     Args:
         aligned: Two runs or more.
+        by: What is resampled, as ``compare_runs`` has it.
     """
     first = aligned.facts[0]
-    draws = {key: draw_runs(runs_of[0].ids) for key, runs_of in aligned.scores.items()}
+    drawn = {key: draw_shared(runs_of, by) for key, runs_of in aligned.scores.items()}
+    draws = {key: own for key, (_, own) in drawn.items()}
     tables = {"": METRICS[first.family]}
     tables |= {each.name: shown_metrics(each.kind) for each in aligned.targets}
     main = next(iter(aligned.scores))
@@ -272,7 +278,7 @@ def compare_aligned(aligned: AlignedRuns) -> RunComparison:
         is_synthetic=first.is_synthetic,
         family=first.family,
         split=aligned.split,
-        unit="video" if draws[main].num_units < len(draws[main].units) else "clip",
+        unit=drawn[main][0],
         num_clips=len(draws[main].units),
         num_units=draws[main].num_units,
         runs=aligned.names,

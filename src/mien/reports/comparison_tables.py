@@ -45,8 +45,8 @@ __all__ = [
 ComparisonFormat = Literal["text", "markdown", "csv", "json", "latex"]
 
 _INTERVALS: Final = (
-    "Below each mean its 95 % interval over the clips (over videos where several clips come from "
-    "one), for these weights."
+    "Below each mean its 95 % interval over the clips (over videos or speakers where several clips "
+    "come from one), for these weights."
 )
 
 #: The format that the end of a file's name stands for.
@@ -359,7 +359,7 @@ def _describe_shares(comparison: RunComparison, how: str, *, with_zeros: bool = 
 def _count_clips(comparison: RunComparison) -> str:
     """Return on what the first of what is compared rests, and the targets beside it."""
     text = count_words(comparison.num_clips, "clip")
-    if comparison.unit == "video":
+    if comparison.unit != "clip":
         text += f" in {count_words(comparison.num_units, comparison.unit)}"
     if comparison.has_parts:
         numbers = comparison.target_clips.items()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
+from mien.evaluation.bootstrap import Unit
 from mien.evaluation.metrics import Metric
 from mien.evaluation.metrics_file.run_metrics import MetricSummary
 from mien.evaluation.significance import SourceResults
@@ -15,7 +16,6 @@ __all__ = [
     "count_units",
     "difference_cell",
     "has_ensemble",
-    "has_videos",
     "interval_cell",
     "mean_cell",
     "metric_heading",
@@ -53,14 +53,14 @@ class WithInterval(Protocol):
 def count_units(metrics: Mapping[str, MetricSummary]) -> str:
     """Return on what the intervals of a task rest, after a comma; nothing for an older run."""
     first = next(iter(metrics.values()))
-    units = {"clip": first.num_clips, "video": first.num_videos}
+    units = {"clip": first.num_clips, first.widest.unit: first.widest.num_units}
     counts = [describe_units(num, unit) for unit, num in units.items() if num is not None]
     return f", {', '.join(counts)}" if counts else ""
 
 
-def has_videos(metrics: Mapping[str, MetricSummary]) -> bool:
-    """Return whether there are intervals over videos beside those over clips."""
-    return any(metric.num_videos is not None for metric in metrics.values())
+def _find_unit(metrics: Mapping[str, MetricSummary]) -> Unit:
+    """Return over what intervals are beside those over clips; clips where there are no others."""
+    return next(iter(metrics.values())).widest.unit if metrics else "clip"
 
 
 def has_ensemble(metrics: Mapping[str, MetricSummary]) -> bool:
@@ -77,9 +77,9 @@ def metric_heading(
         metrics: The metrics of a task.
         interval: What an interval is called.
     """
-    ensemble, videos = ["ensemble"] * has_ensemble(metrics), has_videos(metrics)
-    units = ["clips", "videos"][: 1 + videos]
-    return ["metric", "mean", "deviation", *ensemble, *(f"{interval}, {unit}" for unit in units)]
+    ensemble = ["ensemble"] * has_ensemble(metrics)
+    units = dict.fromkeys(["clip", _find_unit(metrics)])
+    return ["metric", "mean", "deviation", *ensemble, *(f"{interval}, {unit}s" for unit in units)]
 
 
 def metric_rows(
@@ -88,7 +88,7 @@ def metric_rows(
     """Return a row for each metric: name, mean, deviation, ensemble, intervals.
 
     The metric of the ensemble is there where ``has_ensemble``; intervals are those by clips and,
-    where ``has_videos``, those by videos.
+    where there are such, those by the largest units: speakers or videos.
 
     Args:
         metrics: The metrics of a task.
@@ -103,8 +103,8 @@ def metric_rows(
         if has_ensemble(metrics):
             row.append(format_value(summary.ensemble, metric))
         row.append(format_interval(summary.low, summary.high, metric))
-        if has_videos(metrics):
-            row.append(format_interval(summary.low_videos, summary.high_videos, metric))
+        if _find_unit(metrics) != "clip":
+            row.append(format_interval(summary.widest.low, summary.widest.high, metric))
         rows.append(row)
     return rows
 

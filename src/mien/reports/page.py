@@ -181,8 +181,9 @@ def _main_results(run: FinishedRun) -> str:
     parts.append(
         "Mean, and standard deviation of a sample, over the seeds. "
         f"{ensemble * (len(run.metrics.seeds) > 1)}Intervals are 95 % intervals of "
-        "the mean over the seeds, by clips and, where several clips come from one video, by whole "
-        f"videos: percentiles of a bootstrap, or t intervals below {FEW_UNITS} of them. They say "
+        "the mean over the seeds, by clips and, where several clips come from one, by whole videos "
+        "or, where it is known who speaks, speakers: percentiles of a bootstrap, or t intervals "
+        f"below {FEW_UNITS} of them. They say "
         "how far a number depends on the clips of the split, for these weights; not how far it "
         "depends on the seed. "
         "Columns with % are shares of clips in percent."

@@ -45,9 +45,9 @@ def format_run(values: Mapping[str, Any]) -> str:
     """Return what a run gave on the multimodal task, from what its ``metrics.json`` holds.
 
     For test and valid, as far as there are predictions: mean and deviation over the seeds, the
-    metric of the mean of their scores, and the 95 % interval over clips, and over videos where
-    several clips come from one video; below, how
-    each metric counts. The same for every further target.
+    metric of the mean of their scores, and the 95 % interval over clips and, where several clips
+    come from one, over videos or speakers; below, how each metric counts. The same for every
+    further target.
     """
     run = run_metrics_from_json(values)
     family, corpus = run.family, name_corpus(run.corpus, is_synthetic=run.is_synthetic)
@@ -73,8 +73,8 @@ def format_run(values: Mapping[str, Any]) -> str:
     parts.append(
         wrap(
             f"deviation: standard deviation over the seeds; {ensemble}intervals: 95 %, of the mean "
-            "over the seeds, by clips or whole videos; they hold for these weights, not for other "
-            "seeds"
+            "over the seeds, by clips, and by whole videos or speakers; they hold for these "
+            "weights, not for other seeds"
         )
     )
     if run.has_sentiment:

@@ -3,8 +3,8 @@
 RUN/
     config.toml               the settings, with every default spelled out
     environment.json          versions, device, fingerprints of the store and the text encoder
-    metrics.json              over seeds: mean, deviation, every value, interval over clips; which
-                              seeds diverged, and why
+    metrics.json              over seeds: mean, deviation, every value, intervals over clips, videos
+                              and speakers; which seeds diverged, and why
     report.md  figures/       what people read
     train.log                 the lines that mien train printed
     seed-1111/
@@ -17,7 +17,7 @@ RUN/
                               (1 + 2 M, N, columns), where something is known of a modality alone
         train.json            ids, annotation and known unimodal truth of the train clips; what the
                               label generator estimated; names of the targets in labels/targets.npy
-        predictions-test.csv  scores and annotations, also for valid
+        predictions-test.csv  scores, annotations and who speaks, also for valid
         metrics.json          metrics, agreement of labels and attention of this seed
         examples.json         attention over a few clips, with their words
         failed.json           why the training diverged; then there are no metrics

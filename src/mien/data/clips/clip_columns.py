@@ -80,6 +80,8 @@ class ClipColumns:
         videos: Number of each clip's video among ``video_names``, ``(N,)``.
         video_names: The different videos, in the order in which they come.
         speakers: Number of each clip's speaker, in the order in which they come, ``(N,)``.
+        speaker_names: The different speakers, by these numbers; empty for a video that stands for
+            one.
         ids: Name of each clip.
         transcripts: Transcript of each clip.
         starts: Where each clip begins in its video, in seconds; NaN if that is not known.
@@ -94,6 +96,7 @@ class ClipColumns:
     videos: Int64[np.ndarray, " N"]
     speakers: Int64[np.ndarray, " N"]
     video_names: Texts
+    speaker_names: Texts
     ids: Texts
     transcripts: Texts
     starts: Float64[np.ndarray, " N"]
@@ -149,7 +152,7 @@ class ClipColumns:
 
 
 _PLAIN = ("splits", "labels", "has_moments", "videos", "speakers", "starts", "lines")
-_TEXTS = ("video_names", "ids", "transcripts")
+_TEXTS = ("video_names", "speaker_names", "ids", "transcripts")
 
 
 class _GrowingTexts:
@@ -174,7 +177,8 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
     splits, has_moments = bytearray(), bytearray()
     labels, starts = array("d"), array("d")
     videos, speakers = array("q"), array("q")
-    ids, transcripts, names = _GrowingTexts(), _GrowingTexts(), _GrowingTexts()
+    ids, transcripts = _GrowingTexts(), _GrowingTexts()
+    names, people_names = _GrowingTexts(), _GrowingTexts()
     numbers: dict[str, int] = {}
     people: dict[tuple[bool, str], int] = {}
     targets = GrowingTargets()
@@ -192,7 +196,10 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
             names.append(video)
         videos.append(numbers[video])
         person = clip.speaker is not None, clip.speaker or video
-        speakers.append(people.setdefault(person, len(people)))
+        if person not in people:
+            people[person] = len(people)
+            people_names.append(clip.speaker or "")
+        speakers.append(people[person])
         targets.append(clip.targets)
     return ClipColumns(
         splits=np.frombuffer(splits, np.uint8),
@@ -201,6 +208,7 @@ def gather_columns(clips: Iterable[Clip], lines: Sequence[int] = ()) -> ClipColu
         videos=np.frombuffer(videos, np.int64),
         speakers=np.frombuffer(speakers, np.int64),
         video_names=names.finish(),
+        speaker_names=people_names.finish(),
         ids=ids.finish(),
         transcripts=transcripts.finish(),
         starts=np.frombuffer(starts, np.float64),
@@ -317,6 +325,13 @@ class ClipSequence(Sequence[Clip]):
     def speaker_numbers(self) -> Int64[np.ndarray, " N"]:
         """A number for each clip's speaker, or its video where the speaker is not known."""
         return self._of(self.columns.speakers)
+
+    @cached_property
+    def speakers(self) -> tuple[str, ...]:
+        """Name of each clip's speaker, empty where it is not known; nothing if none is."""
+        names = tuple(self.columns.speaker_names)
+        speakers = tuple(names[number] for number in self.speaker_numbers.tolist())
+        return speakers if any(speakers) else ()
 
     @cached_property
     def video_numbers(self) -> Int64[np.ndarray, " N"]:

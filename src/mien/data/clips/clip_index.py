@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 #: Bytes of a ``clips.jsonl`` from which on its columns are kept: below, reading takes no second.
 LARGE = 1 << 22
 
-_FORMAT = 3  # of the columns; another one is made anew
+_FORMAT = 4  # of the columns; another one is made anew
 _COLUMNS = FolderKind("columns of clips", lambda _: {f"{n}.npy" for n in ClipColumns.names()})
 
 

@@ -5,9 +5,10 @@ None stands for a number that is undefined, as JSON holds it.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mien.data.clips.target_json import targets_from_json, targets_to_json
+from mien.evaluation.bootstrap import Unit
 from mien.files.json_values import Number
 from mien.types import Target, Task
 
@@ -17,6 +18,7 @@ __all__ = [
     "MetricSummary",
     "RunMetrics",
     "SeedValues",
+    "UnitInterval",
     "run_metrics_from_json",
     "run_metrics_to_json",
 ]
@@ -41,6 +43,22 @@ class SeedValues:
     values: tuple[Number | None, ...]
 
 
+class UnitInterval(NamedTuple):
+    """An interval of a mean, and over what it is.
+
+    Attributes:
+        unit: What was resampled.
+        low: Lower end; None for a single unit.
+        high: Upper end.
+        num_units: Units that it rests on; None in the file of an earlier version.
+    """
+
+    unit: Unit
+    low: Number | None
+    high: Number | None
+    num_units: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSummary:
     """A metric over the seeds of a run, with the intervals of its mean.
@@ -55,6 +73,10 @@ class MetricSummary:
         low_videos: The same over videos, where several clips come from one; None for a single one.
         high_videos: Upper end.
         num_videos: Videos that it rests on; None where each clip is a video of its own.
+        low_speakers: The same over speakers, a video standing for one who is not known.
+        high_speakers: Upper end.
+        num_speakers: Speakers that it rests on; None where none is known, each clip has another,
+            or speakers are the videos.
         ensemble: The metric of the mean of the seeds' scores, which is one prediction made by
             several models; None for a single seed, and in the file of an earlier version.
     """
@@ -68,7 +90,20 @@ class MetricSummary:
     low_videos: Number | None = None
     high_videos: Number | None = None
     num_videos: int | None = None
+    low_speakers: Number | None = None
+    high_speakers: Number | None = None
+    num_speakers: int | None = None
     ensemble: Number | None = None
+
+    @property
+    def widest(self) -> "UnitInterval":
+        """The interval over the largest units: speakers where they are known, videos, or clips."""
+        if self.num_speakers is not None:
+            ends = self.low_speakers, self.high_speakers
+            return UnitInterval("speaker", *ends, self.num_speakers)
+        if self.num_videos is not None:
+            return UnitInterval("video", self.low_videos, self.high_videos, self.num_videos)
+        return UnitInterval("clip", self.low, self.high, self.num_clips)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +178,8 @@ class RunMetrics:
 
 #: Fields of a metric that are in the file only where several clips come from one video.
 _OF_VIDEOS: Final = ("low_videos", "high_videos", "num_videos")
+#: Those that are in it only where speakers are known who are not the videos.
+_OF_SPEAKERS: Final = ("low_speakers", "high_speakers", "num_speakers")
 #: Those that are in it only where there are several seeds.
 _OF_SEVERAL: Final = ("ensemble",)
 
@@ -185,6 +222,7 @@ def _tree_to_json(tree: Any) -> Any:  # noqa: ANN401  # mappings down to values 
     if isinstance(tree, MetricSummary):
         left_out = {
             *(_OF_VIDEOS if tree.num_videos is None else ()),
+            *(_OF_SPEAKERS if tree.num_speakers is None else ()),
             *(_OF_SEVERAL if len(tree.values) == 1 else ()),
         }
         values = {key: value for key, value in values.items() if key not in left_out}

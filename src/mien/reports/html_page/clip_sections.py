@@ -45,8 +45,8 @@ def show_errors(runs: PageRuns) -> Section:
         content.append(
             paragraph(
                 "Mean absolute error of sentiment on parts of the clips, the mean over the seeds, "
-                "with 95 % intervals over clips or whole videos. Lower is better; small parts have "
-                "wide intervals."
+                "with 95 % intervals over clips, whole videos or speakers. Lower is better; small "
+                "parts have wide intervals."
             )
         )
         for division in divisions:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from mien.evaluation.bootstrap import resample
 from mien.evaluation.formulas import Scores
 from mien.evaluation.intervals import Interval
 from mien.evaluation.label_agreement import contradicts
 from mien.evaluation.metrics import Metric
-from mien.reports.target_results.compared_scores import SeedScores, draw_runs
+from mien.reports.target_results.compared_scores import SeedScores, draw_shared
 from mien.types import Scale
 
 __all__ = ["ClipBin", "Division", "bin_by_polarity", "divide_clips", "evaluate_bin"]
@@ -133,18 +133,16 @@ def evaluate_bin(
 ) -> list[Interval]:
     """Return a metric of each run on some of the clips: the mean over its seeds, with its interval.
 
-    Videos are resampled where several of these clips come from one, else clips.
+    Speakers or videos are resampled where several of these clips come from one, else clips.
 
     Args:
         runs: What they predict, on the same clips.
         rows: Which clips; at least one.
         metric: The metric.
     """
-    ids: Float[np.ndarray, " _"] = np.array(runs[0].ids)[rows]
-    draws = draw_runs(ids.tolist())
+    chosen = [run.take(np.flatnonzero(rows)) for run in runs]
+    _, draws = draw_shared(chosen)
     return [
-        resample(
-            run.scores[:, rows], run.targets[rows], metric, draws, for_differences=False
-        ).interval()
-        for run in runs
+        resample(run.scores, run.targets, metric, draws, for_differences=False).interval()
+        for run in chosen
     ]

@@ -91,9 +91,7 @@ def _cell(runs: PageRuns, number: int, key: str, name: str, metric: Metric) -> H
         summary = _summary(runs, key, name)
         return _mean_cell(
             (summary.mean, summary.deviation),
-            (summary.low_videos, summary.high_videos)
-            if summary.num_videos is not None
-            else (summary.low, summary.high),
+            (summary.widest.low, summary.widest.high),
             metric,
         )
     full = f"{key}/{name}" if key else name
@@ -193,8 +191,8 @@ def _protocols(runs: PageRuns) -> list[Html]:
 def _explain(runs: PageRuns) -> Html:
     deviation = (
         "Each cell: the mean over the seeds ± their standard deviation; below it the 95 % interval "
-        "of the mean over the clips (over whole videos where several clips come from one), for "
-        "these weights. Arrows show which way is better."
+        "of the mean over the clips (over whole videos or speakers where several clips come from "
+        "one), for these weights. Arrows show which way is better."
     )
     if runs.comparison is None:
         return paragraph(deviation, kind="note")

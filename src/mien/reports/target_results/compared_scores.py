@@ -1,17 +1,17 @@
 """What runs that are compared predict of the same clips: sentiment, and targets they share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mien.errors import CheckpointError
-from mien.evaluation.bootstrap import Draws, come_from_videos, draw_units
+from mien.evaluation.bootstrap import Draws, Unit, draw_units, group_clips
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.evaluation.predictions import Predictions
 from mien.training.run_folder import RunFolder
-from mien.types import Split, Target, Task, video_of
+from mien.types import Split, Target, Task
 
 __all__ = [
     "AlignedRuns",
@@ -19,6 +19,7 @@ __all__ = [
     "align_runs",
     "check_seeds",
     "draw_runs",
+    "draw_shared",
     "read_seeds",
     "stack_seeds",
     "take_annotated",
@@ -34,12 +35,25 @@ class SeedScores:
         ids: Its clips.
         scores: Scores, or K values of each clip.
         targets: What is annotated.
+        speakers: Who speaks in each clip, as ``Predictions.speakers``.
     """
 
     name: str
     ids: tuple[str, ...]
     scores: Float[np.ndarray, "S N *K"]
     targets: Float[np.ndarray, "N *K"]
+    speakers: tuple[str, ...] = ()
+
+    def take(self, rows: Int[np.ndarray, " _"]) -> "SeedScores":
+        """Return some of the clips, in the order of the rows."""
+        chosen = rows.tolist()
+        return SeedScores(
+            name=self.name,
+            ids=tuple(self.ids[row] for row in chosen),
+            scores=self.scores[:, rows],
+            targets=self.targets[rows],
+            speakers=tuple(self.speakers[row] for row in chosen) if self.speakers else (),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +238,14 @@ def stack_seeds(name: str, seeds: Sequence[Predictions], key: str) -> SeedScores
     else:
         scores = [each.scores[Task.FUSION] for each in seeds]
         targets = seeds[0].targets[Task.FUSION]
-    return SeedScores(name=name, ids=seeds[0].ids, scores=np.stack(scores), targets=targets)
+    first = seeds[0]
+    return SeedScores(
+        name=name,
+        ids=first.ids,
+        scores=np.stack(scores),
+        targets=targets,
+        speakers=first.speakers,
+    )
 
 
 def take_annotated(runs: Sequence[SeedScores], split: Split) -> tuple[SeedScores, ...]:
@@ -236,21 +257,37 @@ def take_annotated(runs: Sequence[SeedScores], split: Split) -> tuple[SeedScores
     aligned = [runs[0], *(_align(run, runs[0], split) for run in runs[1:])]
     targets = runs[0].targets
     rows = np.flatnonzero(~np.isnan(targets.reshape(len(targets), -1)).any(axis=1))
-    return tuple(
-        SeedScores(
-            name=run.name,
-            ids=tuple(run.ids[row] for row in rows),
-            scores=run.scores[:, rows],
-            targets=run.targets[rows],
-        )
-        for run in aligned
-    )
+    return tuple(run.take(rows) for run in aligned)
 
 
 def draw_runs(ids: Sequence[str]) -> Draws:
     """Draw videos where several clips come from one, else clips."""
-    videos = np.array([video_of(name) for name in ids])
-    return draw_units(len(videos), videos if come_from_videos(videos) else None)
+    groups = group_clips(ids)
+    return draw_units(len(ids), groups.get("video"))
+
+
+def draw_shared(runs: Sequence[SeedScores], by: Unit | None = None) -> tuple[Unit, Draws]:
+    """Draw what the clips of aligned runs come from, and return what that is.
+
+    Args:
+        runs: The runs, on the same clips; speakers are those of the first that knows them.
+        by: What is drawn; None stands for the largest units that there are: speakers, else videos
+            of which several clips come, else clips.
+
+    Raises:
+        CheckpointError: If there are no such units.
+    """
+    speakers = next((run.speakers for run in runs if run.speakers), ())
+    groups = group_clips(runs[0].ids, speakers)
+    unit = list(groups)[-1] if by is None else by
+    if unit not in groups:
+        known = " or ".join(groups)
+        raise CheckpointError(
+            f"compare by {unit}: these clips are not of several {unit}s of which one has several "
+            f"clips, or each {unit} is a video, or runs were trained before speakers were written "
+            f"beside predictions; compare by {known}"
+        )
+    return unit, draw_units(len(runs[0].ids), groups[unit])
 
 
 def _align(run: SeedScores, first: SeedScores, split: Split) -> SeedScores:
@@ -273,6 +310,4 @@ def _align(run: SeedScores, first: SeedScores, split: Split) -> SeedScores:
             f"{split} clip {first.ids[row]!r}: annotated {targets[row].tolist()!r} in {run.name}, "
             f"{first.targets[row].tolist()!r} in {first.name}; compare runs on the same annotations"
         )
-    return SeedScores(
-        name=run.name, ids=first.ids, scores=run.scores[:, rows], targets=first.targets
-    )
+    return replace(run.take(rows), targets=first.targets)

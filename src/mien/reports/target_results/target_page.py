@@ -27,7 +27,7 @@ __all__ = ["write_targets"]
 _MOST_IN_TABLE: Final = 20
 _NOTE: Final = (
     "Mean, and standard deviation of a sample, over the seeds; 95 % intervals of the mean over the "
-    "seeds, by clips and, where several clips come from one video, by whole videos. "
+    "seeds, by clips and, where several clips come from one, by whole videos or speakers. "
     "`metrics.json` has further metrics, and those of every class."
 )
 

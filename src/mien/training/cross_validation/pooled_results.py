@@ -198,6 +198,8 @@ def pool_predictions(parts: Sequence[Predictions], order: Mapping[str, int]) -> 
         return joined
 
     first = parts[0]
+    who = [part.speakers or ("",) * len(part) for part in parts]
+    speakers = [name for names in who for name in names]
     return Predictions(
         ids=tuple(ids[row] for row in rows),
         scores=join([part.scores for part in parts]),
@@ -211,6 +213,7 @@ def pool_predictions(parts: Sequence[Predictions], order: Mapping[str, int]) -> 
             )
             for name, own in first.values.items()
         },
+        speakers=tuple(speakers[row] for row in rows) if any(speakers) else (),
     )
 
 
