@@ -14,7 +14,7 @@ from mien.evaluation.probabilities.target_calibration import TargetCalibration, 
 from mien.prediction.answer import Answer, ModelFacts, Moment, Score, Steps, Window, WordWeight
 from mien.prediction.result import Prediction
 from mien.prediction.target_answers.answer_targets import answer_targets, describe_targets
-from mien.prediction.target_answers.target_answer import TargetMoment
+from mien.prediction.target_answers.target_answer import TargetMoment, TargetWord
 from mien.training.checkpoints.shipped_models import DEFAULT_MODEL
 from mien.types import Modality, Scale, Target, TargetKind, Task
 
@@ -240,7 +240,13 @@ def add_targets(one, number, *, has_sentiment):
         for i, m in enumerate((Modality.AUDIO, Modality.VIDEO))
         if one.start is not None and m in one.present
     )
-    targets["emotion"] = targets["emotion"].model_copy(update={"moments": moments})
+    said = tuple(
+        TargetWord(text=w.text, start=w.start, end=w.end, effect=math.cos(i) / 5)
+        for i, w in enumerate(one.words)
+    )
+    moments += tuple(TargetMoment(modality=Modality.TEXT, **word.model_dump()) for word in said[:1])
+    own = {"moments": moments, "words": said}
+    targets["emotion"] = targets["emotion"].model_copy(update=own)
     if has_sentiment:
         return one.model_copy(update={"targets": targets})
     words = tuple(word.model_copy(update={"effect": None}) for word in one.words)

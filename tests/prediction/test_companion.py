@@ -100,7 +100,10 @@ def test_a_moment_moved_the_likeliest_class_by_what_its_probability_is_less_with
     assert Prediction.model_validate(json.loads(json.dumps(prediction.to_dict()))) == prediction
     text = format_prediction(prediction)
     assert f"    moved {name} most: " in text
-    assert "moved a class most: its probability minus what it would be without this moment" in text
+    assert (
+        "moved a class most: its probability minus what it would be without this word or moment"
+        in text
+    )
 
 
 def test_a_moment_takes_its_modality_along_and_nothing_is_left_of_a_lone_one(both):

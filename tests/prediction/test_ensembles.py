@@ -116,8 +116,13 @@ def test_answers_and_their_explanations_are_means_too(run, file):
         lambda n: list(n.score_clips([clip])[0].without.values()),
         lambda n: n.score_clips([clip])[0].targets["emotion"][Task.FUSION],
         lambda n: n.score_clips([clip])[0].attention[Modality.TEXT],
-        lambda n: n.score_variants(clip, Modality.TEXT, others, n.score_clips([clip])[0].encoded),
-        lambda n: [v["emotion"] for v in n.target_variants(clip, Modality.TEXT, others)],
+        lambda n: [
+            v.score
+            for v in n.predict_variants(
+                clip, Modality.TEXT, others, n.score_clips([clip])[0].encoded
+            )
+        ],
+        lambda n: [v.targets["emotion"] for v in n.predict_variants(clip, Modality.TEXT, others)],
     ]
     for read in readers:
         joined, *own = collect(read)

@@ -12,7 +12,7 @@ from mien.errors import ConfigError
 from mien.evaluation.conformal import Calibration
 from mien.models import build_model
 from mien.models.multitask import ModelInputs
-from mien.prediction.occlusion import Part, leave_out, measure_effects
+from mien.prediction.occlusion import Part, leave_out, occlude
 from mien.tensors import PaddedSeries, reported_scores
 from mien.types import Modality, Task
 
@@ -101,7 +101,8 @@ def test_a_word_that_was_not_read_has_no_effect(model):
     network = model.network
     series = {TEXT: network.read_text("Not bad.")}
     parts = [Part(begin=0, end=3, steps=(1,)), Part(begin=4, end=8, steps=())]
-    found = measure_effects(network, series, 0.0, transcript="Not bad.", words=parts, times={})
+    left = occlude(network, series, transcript="Not bad.", words=parts, times={})
+    found = left.effects(0.0)
     assert isinstance(found.words[0], float)
     assert found.words[1] is None
 

@@ -16,6 +16,7 @@ from mien.data.store_writer import write_store
 from mien.evaluation.probabilities.target_calibration import TargetCalibration, ValueCalibration
 from mien.models import build_model
 from mien.models.multitask import ModelInputs
+from mien.prediction.explain import UtteranceInput, explain
 from mien.prediction.network import load_network
 from mien.prediction.onnx import export_onnx
 from mien.prediction.predictor import load
@@ -23,11 +24,17 @@ from mien.prediction.presentation.text import format_prediction, to_rows
 from mien.prediction.result import Prediction, PredictionList
 from mien.prediction.spoken.text_input import widen
 from mien.prediction.target_answers.answer_targets import answer_targets, describe_limits
-from mien.prediction.target_answers.target_answer import name_labels, name_set, numbers_of
+from mien.prediction.target_answers.target_answer import (
+    TargetAnswer,
+    name_labels,
+    name_set,
+    numbers_of,
+)
+from mien.prediction.target_answers.target_words import describe_moments
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.checkpoints.header import open_header
 from mien.training.experiment import train
-from mien.types import Modality, Scale, Target, TargetKind, Task
+from mien.types import Modality, Scale, Target, TargetKind, Task, Word
 
 TEXT, AUDIO, VIDEO = Modality
 OLD_FIELDS = (
@@ -278,6 +285,52 @@ def test_onnx_has_the_numbers_of_torch_and_what_sets_need(sharp, name, tmp_path)
                 scaled, possible = shown["read_classes"](target, raw, there)
                 assert scaled == pytest.approx(value.probabilities, abs=1e-5)
                 assert set(possible) == set(value.possible)
+
+
+def test_a_word_moves_the_likeliest_class_by_what_its_probability_is_less_without_it(sharp):
+    given = features()
+    series = {m: (40 if m is TEXT else 5) * given[m] for m in Modality}
+    words = tuple(Word(f"w{step}", step / 2, step / 2 + 0.4) for step in range(6))
+    shown = UtteranceInput(
+        start=0.0, end=3.0, transcript=" ".join(w.text for w in words), words=words,
+        times=given["times"],
+    )  # fmt: skip
+    answers = {}
+    for name, model in sharp.items():
+        network = model.network
+        scores = network.score_clips([series])[0]
+        encoded = []
+
+        def count(_module, given, _states, rows=encoded):
+            rows.append(len(given[0].mask))
+
+        parts = [network.model.encoders[m].standardise for m in (AUDIO, VIDEO)]
+        parts.append(network.model.text_encoder)
+        hooks = [part.register_forward_hook(count) for part in parts]
+        answer = answers[name] = explain(network, scores, shown, series)
+        for hook in hooks:
+            hook.remove()
+        assert sum(encoded) == 6 + 3 + 6  # each variant once: 6 words, 3 s of voice, 6 half seconds
+        emotion = answer.targets["emotion"]
+        own = emotion.overall.probabilities
+        assert [(word.text, word.start) for word in emotion.words] == [w[:2] for w in words]
+        for step, word in enumerate(emotion.words):
+            rest = {**series, TEXT: np.delete(series[TEXT], step, axis=0)}
+            raw = network.score_clips([rest])[0].targets["emotion"][Task.FUSION]
+            flat = dict(zip(EMOTION.classes, np.sqrt(raw) / np.sqrt(raw).sum(), strict=True))
+            loss = own[emotion.overall.name] - flat[emotion.overall.name]
+            assert word.effect == pytest.approx(loss, abs=1e-6)
+        said = [moment for moment in emotion.moments if moment.modality is TEXT]
+        large = [word for word in emotion.words if abs(word.effect) >= 0.01]
+        largest = sorted(large, key=lambda word: -abs(word.effect))[:3]
+        assert [(m.text, m.effect) for m in said] == [(w.text, w.effect) for w in largest]
+        assert f'"{said[0].text}" {said[0].effect:+.2f}' in describe_moments(emotion)
+        assert TargetAnswer.model_validate(json.loads(emotion.model_dump_json())) == emotion
+        assert "words" not in answer.targets["tags"].model_dump()
+    both, alone = answers["both"], answers["alone"]
+    assert all(word.effect is not None for word in both.words)
+    assert all(word.effect is None for word in alone.words)
+    assert both.targets["emotion"].words == alone.targets["emotion"].words
 
 
 def test_text_in_another_language_rules_nothing_out(sharp):

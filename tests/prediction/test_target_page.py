@@ -88,8 +88,16 @@ def test_each_modality_has_its_set_and_probabilities(page, tmp_path):
     assert card.locator("svg[aria-label*='; voice alone 0.']").count() == len(EMOTIONS)
     assert card.locator(".moments h3").inner_text().startswith("What moved “")
     moved = card.locator(".moments button").all_inner_texts()
-    assert [text.split() for text in moved] == [["0:01.2", "+0.12"], ["0:01.2", "−0.08"]]
-    card.locator(".moments button").first.click()
+    said, *shown = [text.split() for text in moved]
+    assert said == ["“And”", "0:00.2", "+0.20"]
+    assert shown == [["0:01.2", "+0.12"], ["0:01.2", "−0.08"]]
+    words = card.locator(".shaded > span")
+    name = card.locator(".moments h3").inner_text().split("“")[1].split("”")[0]
+    assert words.first.inner_text() == "And"
+    assert words.first.get_attribute("title").startswith(f"the probability of “{name}” minus")
+    assert "--raise" in words.first.get_attribute("style")
+    assert "--lower" in words.nth(2).get_attribute("style")
+    card.locator(".moments button").nth(1).click()
     assert page.locator("svg.timeline").get_attribute("aria-valuenow") == "1.2"
     assert page.locator("#what").inner_text() == "Sentiment, emotion, tags, valence, and moods"
     assert page.locator("#card").get_attribute("href") == "/model-card/default"
@@ -105,6 +113,11 @@ def test_a_recording_without_sentiment_shows_emotions_over_time(page, tmp_path):
     assert page.locator("#result .strip").first.locator(".cell").count() == 5 * len(EMOTIONS)
     assert page.locator("#result .strip").first.locator(".cell.open").count() > 5
     assert page.locator("#result .strip").first.locator("text").first.text_content() == "0:00"
+    first = page.locator("#result .answers li").first.locator(".what span").first
+    assert first.get_attribute("title").startswith("the probability of “")
+    assert (
+        "make the likeliest class of emotion more probable" in page.locator("#result").inner_text()
+    )
     page.locator("svg.timeline").focus()
     page.keyboard.press("End")
     assert page.locator("#result .strip .playhead").first.get_attribute("x1") == "100%"

@@ -16,14 +16,15 @@ from mien.prediction.answer import (
     find_conflicts,
     name_sentiment,
 )
+from mien.prediction.answering.target_effects import add_effects
 from mien.prediction.network import ClipScores, ClipSeries, Network
-from mien.prediction.occlusion import Effects, Part, measure_effects
+from mien.prediction.occlusion import Effects, Occlusion, Part, occlude
 from mien.prediction.spoken.transcripts import place_words, split_words
 from mien.prediction.target_answers.answer_targets import answer_targets
 from mien.reports.text import clock_tenths
-from mien.types import MODALITY_NAMES, Modality, Scale, Task, Word
+from mien.types import MODALITY_NAMES, Modality, Scale, TargetKind, Task, Word
 
-__all__ = ["UtteranceInput", "explain"]
+__all__ = ["UtteranceInput", "explain", "find_parts", "occlude_utterance"]
 
 _NUM_MOMENTS = 3
 #: The smallest effect that is a moment of its own: a share of the end of the scale.
@@ -84,8 +85,12 @@ def explain(
         for m in present
         if Task(m) in scores.scores
     }
-    parts = _find_parts(utterance) if Modality.TEXT in present else []
-    effects = _measure(network, scores, utterance, series, parts)
+    parts = find_parts(utterance) if Modality.TEXT in present else []
+    occlusion = occlude_utterance(network, scores, utterance, series, parts)
+    effects = occlusion.effects(fused)
+    targets = answer_targets(
+        network.model.targets, network.target_calibration, scores.targets, present
+    )
     words = _describe_words(scores, parts, effects)
     steps = {
         m: _describe_steps(scores, utterance, effects, m) for m in present if m in utterance.times
@@ -97,9 +102,7 @@ def explain(
         transcript=utterance.transcript,
         score=None if fused is None else _score(network, Task.FUSION, fused, present),
         unimodal=unimodal,
-        targets=answer_targets(
-            network.model.targets, network.target_calibration, scores.targets, present
-        ),
+        targets=add_effects(network, targets, occlusion, [word for word, _ in parts]),
         absent={m: utterance.absent[m] for m in network.modalities if m not in present},
         influence={m: (fused or 0.0) - value for m, value in scores.without.items()},
         conflicts=find_conflicts(unimodal),
@@ -111,20 +114,33 @@ def explain(
     )
 
 
-def _measure(
+def occlude_utterance(
     network: Network,
     scores: ClipScores,
     utterance: UtteranceInput,
     series: ClipSeries,
     parts: Sequence[tuple[WordWeight, Part]],
-) -> Effects:
-    """Return the effects on the multimodal score; there are none where there is no score."""
-    if Task.FUSION not in scores.scores:
-        return Effects(words=(None,) * len(parts))
-    return measure_effects(
+) -> Occlusion:
+    """Return what is predicted of an utterance without each of its words and moments.
+
+    There is nothing where neither sentiment nor classes are predicted.
+
+    Args:
+        network: What predicts.
+        scores: What it returned of the utterance.
+        utterance: What it is: its words and times.
+        series: What the network read of it.
+        parts: Its words, from ``find_parts``; none where the text is not read.
+
+    Raises:
+        ConfigError: If a step has no time.
+    """
+    has_classes = any(target.kind is TargetKind.CLASS for target in network.model.targets)
+    if Task.FUSION not in scores.scores and not has_classes:
+        return Occlusion(words=(None,) * len(parts))
+    return occlude(
         network,
         series,
-        scores.scores[Task.FUSION],
         transcript=utterance.transcript,
         words=[part for _, part in parts],
         context=utterance.context,
@@ -147,7 +163,7 @@ def _relative(weights: Float[np.ndarray, " T"]) -> list[float]:
     return [float(w) * len(weights) / total if total else 0.0 for w in weights]
 
 
-def _find_parts(utterance: UtteranceInput) -> list[tuple[WordWeight, Part]]:
+def find_parts(utterance: UtteranceInput) -> list[tuple[WordWeight, Part]]:
     """Return the words of the transcript, still without a weight, and the steps of each."""
     if utterance.tokens is None:
         return [
@@ -279,6 +295,6 @@ def _name_step(
     if modality in steps and step < len(steps[modality].times):
         return f"moment ({clock_tenths(steps[modality].times[step])})"
     if modality is Modality.TEXT:
-        words = [word.text for word, part in _find_parts(utterance) if step in part.steps]
+        words = [word.text for word, part in find_parts(utterance) if step in part.steps]
         return f'word ("{words[0]}")' if words else ""
     return ""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,12 +45,7 @@ from mien.training.checkpoints.trained_model import build_trained
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
 
-__all__ = [
-    "ClipScores",
-    "ClipSeries",
-    "Network",
-    "load_network",
-]
+__all__ = ["ClipScores", "ClipSeries", "Network", "VariantValues", "load_network"]
 
 #: Variants of a clip that go through the network together.
 _VARIANTS = 16
@@ -81,6 +77,18 @@ class ClipScores:
     without: Mapping[Modality, float]
     encoded: Batch | Encoded
     targets: Mapping[str, Mapping[Task, Float[np.ndarray, " K"]]] = field(default_factory=dict)
+
+
+class VariantValues(NamedTuple):
+    """What is predicted of a variant of a clip from all that it has.
+
+    Attributes:
+        score: The multimodal score; None of a model that predicts no sentiment.
+        targets: The multimodal values of every target, ``(K,)``.
+    """
+
+    score: float | None
+    targets: Mapping[str, Float[np.ndarray, " K"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,14 +237,14 @@ class Network:
         return result
 
     @torch.no_grad()
-    def score_variants(
+    def predict_variants(
         self,
         clip: ClipSeries,
         modality: Modality,
         variants: Sequence[Num[np.ndarray, "_ _"]],
         encoded: Batch | Encoded | None = None,
-    ) -> list[float]:
-        """Return the multimodal score of a clip with other series of one modality.
+    ) -> list[VariantValues]:
+        """Return what is predicted of a clip with other series of one modality.
 
         The other modalities are encoded once, and short and long variants apart.
 
@@ -247,27 +255,14 @@ class Network:
                 remain in every variant.
             encoded: What ``score_clips`` returned of the clip, if it was scored.
         """
-        scores = [0.0] * len(variants)
+        predicted: dict[int, VariantValues] = {}
         for rows, output in self._vary(clip, modality, variants, encoded):
-            for row, score in zip(rows, self._fuse(output), strict=True):
-                scores[row] = score
-        return scores
-
-    @torch.no_grad()
-    def target_variants(
-        self,
-        clip: ClipSeries,
-        modality: Modality,
-        variants: Sequence[Num[np.ndarray, "_ _"]],
-        encoded: Batch | Encoded | None = None,
-    ) -> list[dict[str, Float[np.ndarray, " K"]]]:
-        """Return the multimodal values of every target, of what ``score_variants`` scores."""
-        values: list[dict[str, Float[np.ndarray, " K"]]] = [{} for _ in variants]
-        for rows, output in self._vary(clip, modality, variants, encoded):
-            reported = self._values_of(output).items()
+            fused = self._fuse(output) if self.model.has_sentiment else [None] * len(rows)
+            values = self._values_of(output)
             for place, row in enumerate(rows):
-                values[row] = {name: own[Task.FUSION][place] for name, own in reported}
-        return values
+                own = {name: tasks[Task.FUSION][place] for name, tasks in values.items()}
+                predicted[row] = VariantValues(fused[place], own)
+        return [predicted[row] for row in range(len(variants))]
 
     def _vary(
         self,
@@ -288,8 +283,8 @@ class Network:
 
     def _fuse(self, output: Output) -> list[float]:
         """Return the multimodal scores as they are reported, cut to the scale."""
-        reported = reported_scores(output.scores, output.present)
-        return [self.cut(score) for score in reported[Task.FUSION].tolist()]
+        reported = reported_scores(output.scores, output.present)[Task.FUSION]
+        return [self.cut(score) for score in reported.tolist()]
 
     def cut(self, score: float) -> float:
         """Return a score cut to the scale."""

@@ -1,9 +1,9 @@
-"""What each word, and each moment of voice and face, adds to the multimodal score of an utterance.
+"""What each word, and each moment of voice and face, adds to what is predicted of an utterance.
 
-A part is taken away, the rest is scored again, and the effect is the difference: the multimodal
-score less the score without the part. Effects are exact, not estimated, and need not add up to
-anything, since parts of one message speak together. Attention does not explain a score: a step
-to which a network attends need not move it.
+A part is taken away, the rest is predicted again, and the effect is the difference: the multimodal
+score less the score without the part, and likewise the probability of a class. Effects are exact,
+not estimated, and need not add up to anything, since parts of one message speak together. Attention
+does not explain a score: a step to which a network attends need not move it.
 
 Source: zeiler2014 (parts of a picture), li2016 (words); jain2019 for what attention does not say.
 """
@@ -19,11 +19,19 @@ from jaxtyping import Bool, Float, Num
 from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.errors import ConfigError
 from mien.prediction.answer import Window
-from mien.prediction.network import ClipSeries, Network
+from mien.prediction.network import ClipSeries, Network, VariantValues
 from mien.tensors import Batch, Encoded
 from mien.types import Modality
 
-__all__ = ["Effects", "LeftOut", "Part", "leave_out", "leave_out_windows", "measure_effects"]
+__all__ = [
+    "Effects",
+    "Occlusion",
+    "Part",
+    "Remainder",
+    "WindowRemainder",
+    "leave_out",
+    "occlude",
+]
 
 #: Seconds of a window of the voice and of the face.
 _SECONDS = {Modality.AUDIO: 1.0, Modality.VIDEO: 0.5}
@@ -51,7 +59,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """The effects of the parts of one utterance.
+    """The effects of the parts of one utterance on its score.
 
     Attributes:
         words: Of each word; None for one that was not read, or without which nothing remains.
@@ -62,7 +70,72 @@ class Effects:
     windows: Mapping[Modality, tuple[Window, ...]] = field(default_factory=dict)
 
 
-class LeftOut(NamedTuple):
+class Remainder(NamedTuple):
+    """What is predicted of an utterance without one of its parts.
+
+    Attributes:
+        present: The modalities that remain.
+        values: What is predicted from them.
+    """
+
+    present: tuple[Modality, ...]
+    values: VariantValues
+
+
+class WindowRemainder(NamedTuple):
+    """What is predicted of an utterance without a stretch of its voice or face.
+
+    Attributes:
+        start: When the stretch begins, in seconds.
+        end: When it ends.
+        rest: What is predicted without it.
+    """
+
+    start: float
+    end: float
+    rest: Remainder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occlusion:
+    """What is predicted of one utterance without each of its parts.
+
+    Attributes:
+        words: Without each word; None for one that was not read, or without which nothing remains.
+        windows: Without each stretch of voice and face without which something remains, in the
+            order of time.
+    """
+
+    words: tuple[Remainder | None, ...] = ()
+    windows: Mapping[Modality, tuple[WindowRemainder, ...]] = field(default_factory=dict)
+
+    def effects(self, score: float | None) -> Effects:
+        """Return the effects on the multimodal score.
+
+        Args:
+            score: The score with all parts; None, and no effects, where no sentiment is predicted.
+        """
+        if score is None:
+            return Effects(words=(None,) * len(self.words))
+        return Effects(
+            words=tuple(None if rest is None else _effect(score, rest) for rest in self.words),
+            windows={
+                modality: tuple(
+                    Window(start=own.start, end=own.end, effect=_effect(score, own.rest))
+                    for own in windows
+                )
+                for modality, windows in self.windows.items()
+            },
+        )
+
+
+def _effect(score: float, rest: Remainder) -> float:
+    if rest.values.score is None:
+        raise TypeError("sentiment is predicted with a part, and not without it")
+    return score - rest.values.score
+
+
+class _LeftOut(NamedTuple):
     """A window of a series, and what remains without it.
 
     Attributes:
@@ -76,10 +149,9 @@ class LeftOut(NamedTuple):
     remaining: Values
 
 
-def measure_effects(
+def occlude(
     network: Network,
     series: ClipSeries,
-    score: float,
     *,
     transcript: str = "",
     words: Sequence[Part] = (),
@@ -87,8 +159,8 @@ def measure_effects(
     times: Mapping[Modality, Times],
     span: tuple[float, float] = (0.0, math.inf),
     encoded: Batch | Encoded | None = None,
-) -> Effects:
-    """Take away one part after the other, and score what remains.
+) -> Occlusion:
+    """Take away one part after the other, and predict what remains: once for all that is predicted.
 
     A word goes with the punctuation that is attached to it, and the rest of the transcript is read
     anew; of a series with a step for each word, the step goes. A window goes with its steps. If
@@ -96,9 +168,8 @@ def measure_effects(
     utterance is at most that of its words that are read, and 40 windows each of voice and face.
 
     Args:
-        network: What scored the utterance.
+        network: What predicted the utterance.
         series: What it was shown.
-        score: The multimodal score.
         transcript: What is said.
         words: The words of the transcript.
         context: What is said around it, which stays.
@@ -114,13 +185,12 @@ def measure_effects(
     read = [part if part.steps and has_steps else None for part in words]
     less = _without_words(network, complete, transcript, read, context)
     windows = {
-        m: _measure_windows(network, complete, m, times[m], score, span, encoded)
+        m: _without_windows(network, complete, m, times[m], span, encoded)
         for m in (Modality.AUDIO, Modality.VIDEO)
         if m in times and len(complete.get(m, ()))
     }
-    return Effects(
-        words=tuple(_measure(network, complete, Modality.TEXT, less, score, encoded)),
-        windows=windows,
+    return Occlusion(
+        words=tuple(_predict(network, complete, Modality.TEXT, less, encoded)), windows=windows
     )
 
 
@@ -152,45 +222,47 @@ def _without_words(
     return [None if part is None else next(values) for part in parts]
 
 
-def _measure(
+def _predict(
     network: Network,
     complete: Mapping[Modality, Values],
     modality: Modality,
     variants: Sequence[Values | None],
-    score: float,
     encoded: Batch | Encoded | None,
-) -> Iterator[float | None]:
-    """Give the effect of what each variant lacks; None where nothing remains to be scored."""
-    is_lone = not any(len(values) for m, values in complete.items() if m is not modality)
-    possible = [v if v is not None and (len(v) or not is_lone) else None for v in variants]
-    scored = [v for v in possible if v is not None]
-    scores = iter(network.score_variants(complete, modality, scored, encoded) if scored else ())
+) -> Iterator[Remainder | None]:
+    """Give what is predicted of each variant; None where nothing remains."""
+    others = tuple(m for m, values in complete.items() if m is not modality and len(values))
+    everything = tuple(m for m in complete if m is modality or m in others)
+    possible = [v if v is not None and (len(v) or others) else None for v in variants]
+    given = [v for v in possible if v is not None]
+    values = iter(network.predict_variants(complete, modality, given, encoded) if given else ())
     for variant in possible:
-        yield None if variant is None else score - next(scores)
+        if variant is None:
+            yield None
+        else:
+            yield Remainder(everything if len(variant) else others, next(values))
 
 
-def _measure_windows(
+def _without_windows(
     network: Network,
     complete: Mapping[Modality, Values],
     modality: Modality,
     times: Times,
-    score: float,
     span: tuple[float, float],
     encoded: Batch | Encoded | None,
-) -> tuple[Window, ...]:
-    windows = leave_out_windows(modality, complete[modality], times, span)
+) -> tuple[WindowRemainder, ...]:
+    windows = _leave_out_windows(modality, complete[modality], times, span)
     less = [window.remaining for window in windows]
-    effects = _measure(network, complete, modality, less, score, encoded)
+    remainders = _predict(network, complete, modality, less, encoded)
     return tuple(
-        Window(start=window.start, end=window.end, effect=effect)
-        for window, effect in zip(windows, effects, strict=True)
-        if effect is not None
+        WindowRemainder(window.start, window.end, rest)
+        for window, rest in zip(windows, remainders, strict=True)
+        if rest is not None
     )
 
 
-def leave_out_windows(
+def _leave_out_windows(
     modality: Modality, values: Values, times: Times, span: tuple[float, float]
-) -> list[LeftOut]:
+) -> list[_LeftOut]:
     """Return the windows of a series of voice or face, each with what remains without it.
 
     Args:
@@ -208,7 +280,7 @@ def leave_out_windows(
             "every step in seconds"
         )
     windows = _windows(times[: len(values)], _SECONDS[modality], span)
-    return [LeftOut(start, end, values[~inside]) for start, end, inside in windows]
+    return [_LeftOut(start, end, values[~inside]) for start, end, inside in windows]
 
 
 def _windows(

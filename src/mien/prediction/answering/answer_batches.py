@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from mien.prediction.answer import Answer
 from mien.prediction.answering.companion import Companion
-from mien.prediction.answering.target_effects import add_moments
 from mien.prediction.explain import UtteranceInput, explain
 from mien.prediction.network import ClipSeries, Network
 from mien.prediction.recording import PredictionListener
@@ -57,9 +56,6 @@ def answer_batch(
     answers = []
     for scores, (series, utterance) in zip(scored, batch, strict=True):
         answer = explain(network, scores, utterance, series)
-        if answer.targets:
-            targets = add_moments(network, answer.targets, scores, utterance, series)
-            answer = answer.model_copy(update={"targets": targets})
         if utterance.is_doubtful:
             answer = widen(answer, network.scale, network.model.targets)
         answers.append(answer)

@@ -4,7 +4,7 @@ Both read the same features of a recording, which are therefore made once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Num
 
+from mien.data.context.second_segment import NO_CONTEXT
 from mien.errors import ConfigError
 from mien.prediction.answer import Answer, ModelFacts
-from mien.prediction.answering.target_effects import add_moments
-from mien.prediction.explain import UtteranceInput
+from mien.prediction.answering.target_effects import add_effects
+from mien.prediction.explain import UtteranceInput, find_parts, occlude_utterance
 from mien.prediction.network import ClipScores, ClipSeries, Network, load_network
 from mien.prediction.spoken.text_input import TextRead, read_text
 from mien.prediction.target_answers.answer_targets import answer_targets, widen_targets
@@ -79,7 +80,7 @@ class Companion:
         joined = [_add_notes(answer, [self._abstention]) for answer in answers]
         for row, scores in zip(rows, scored, strict=True):
             is_doubtful = reads[row].is_doubtful or batch[row][1].is_doubtful
-            own = self._explain(scores, batch[row][1], series[row])
+            own = self._explain(scores, batch[row][1], series[row], reads[row])
             if is_doubtful and Modality.TEXT in scores.present:
                 own = widen_targets(own, self.network.model.targets)
             joined[row] = _join(answers[row], own, reads[row])
@@ -107,12 +108,15 @@ class Companion:
         return chosen
 
     def _explain(
-        self, scores: ClipScores, utterance: UtteranceInput, series: ClipSeries
+        self, scores: ClipScores, utterance: UtteranceInput, series: ClipSeries, read: TextRead
     ) -> dict[str, TargetAnswer]:
         network = self.network
         calibration = network.target_calibration
         own = answer_targets(network.model.targets, calibration, scores.targets, scores.present)
-        return add_moments(network, own, scores, utterance, series)
+        given = replace(utterance, tokens=read.tokens, context=NO_CONTEXT)
+        parts = find_parts(given) if Modality.TEXT in scores.present else []
+        occlusion = occlude_utterance(network, scores, given, series, parts)
+        return add_effects(network, own, occlusion, [word for word, _ in parts])
 
     @property
     def _abstention(self) -> str:

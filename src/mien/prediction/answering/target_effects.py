@@ -1,109 +1,111 @@
-"""What each moment of voice and face adds to the probability of the likeliest class of a target.
+"""What each word, and each moment of voice and face, adds to the likeliest class of a target.
 
-As for the score, a stretch is taken away and the rest is predicted again: the effect is the
-difference of probabilities, so that 0.12 is twelve points. Classes that rest on words as well are
-left out, whose effects on them are not measured.
+As for the score, a part is taken away and the rest is predicted again: the effect is the difference
+of probabilities, so that 0.12 is twelve points.
 
-Source: zeiler2014 (parts of a picture).
+Source: zeiler2014 (parts of a picture), li2016 (words).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-from jaxtyping import Float, Num
-
-from mien.prediction.explain import UtteranceInput
-from mien.prediction.network import ClipScores, ClipSeries, Network
-from mien.prediction.occlusion import leave_out_windows
-from mien.prediction.target_answers.target_answer import ClassAnswer, TargetAnswer, TargetMoment
+from mien.prediction.answer import WordWeight
+from mien.prediction.network import Network
+from mien.prediction.occlusion import Occlusion, Remainder
+from mien.prediction.target_answers.target_answer import (
+    ClassAnswer,
+    TargetAnswer,
+    TargetMoment,
+    TargetWord,
+)
 from mien.types import Modality, Target, TargetKind
 
-__all__ = ["add_moments"]
+__all__ = ["add_effects"]
 
 _NUM_MOMENTS = 3
 #: The smallest effect that is a moment of its own.
 _LEAST = 0.01
 
-#: A stretch, the modalities that remain without it, and the values of the targets then.
-_Variant = tuple[TargetMoment, Sequence[Modality], Mapping[str, Float[np.ndarray, " K"]]]
 
-
-def add_moments(
+def add_effects(
     network: Network,
     answers: Mapping[str, TargetAnswer],
-    scores: ClipScores,
-    utterance: UtteranceInput,
-    series: ClipSeries,
+    occlusion: Occlusion,
+    words: Sequence[WordWeight],
 ) -> dict[str, TargetAnswer]:
-    """Return answers with the moments that moved the probability of their likeliest class most.
+    """Return answers with what words and moments add to the probability of their likeliest class.
 
-    Windows are those of ``measure_effects``. If nothing of a modality remains, the modality is
-    taken away, and temperatures are those of what is left.
+    Probabilities without a part have the temperature of the modalities that remain.
 
     Args:
         network: What predicted the targets.
-        answers: What it said of them.
-        scores: What it returned of the utterance.
-        utterance: What the utterance is: its times.
-        series: What the network read of it.
-
-    Raises:
-        ConfigError: If a step has no time.
+        answers: What it said of them; those that are no classes stay as they are.
+        occlusion: What it predicts without each part.
+        words: The words that were left out, in their order.
     """
     classes = [t for t in network.model.targets if t.kind is TargetKind.CLASS]
-    if not classes or Modality.TEXT in scores.present:
-        return dict(answers)
-    complete = network.complete(series)
-    variants = [
-        variant
-        for modality in (Modality.AUDIO, Modality.VIDEO)
-        if modality in scores.present and modality in utterance.times
-        for variant in _leave_out(network, complete, modality, scores, utterance)
-    ]
-    chosen = {target.name: _choose(network, target, answers, variants) for target in classes}
     return {
-        name: answer.model_copy(update={"moments": chosen[name]}) if name in chosen else answer
-        for name, answer in answers.items()
+        **answers,
+        **{t.name: _add(network, t, answers[t.name], occlusion, words) for t in classes},
     }
 
 
-def _leave_out(
-    network: Network,
-    complete: Mapping[Modality, Num[np.ndarray, "_ _"]],
-    modality: Modality,
-    scores: ClipScores,
-    utterance: UtteranceInput,
-) -> Iterator[_Variant]:
-    """Give every stretch of a modality without which something remains to be read."""
-    span = (utterance.start or 0.0, np.inf if utterance.end is None else utterance.end)
-    windows = leave_out_windows(modality, complete[modality], utterance.times[modality], span)
-    others = [m for m in scores.present if m is not modality]
-    windows = [window for window in windows if others or len(window.remaining)]
-    remaining = [window.remaining for window in windows]
-    values = network.target_variants(complete, modality, remaining, scores.encoded)
-    for window, own in zip(windows, values, strict=True):
-        moment = TargetMoment(modality=modality, start=window.start, end=window.end, effect=0.0)
-        yield moment, scores.present if len(window.remaining) else others, own
-
-
-def _choose(
+def _add(
     network: Network,
     target: Target,
-    answers: Mapping[str, TargetAnswer],
-    variants: Sequence[_Variant],
-) -> tuple[TargetMoment, ...]:
-    """Return the moments with the largest effects on a target, at most three of a modality."""
-    overall = answers[target.name].overall
+    answer: TargetAnswer,
+    occlusion: Occlusion,
+    words: Sequence[WordWeight],
+) -> TargetAnswer:
+    measure = _measurer(network, target, answer)
+    of_words = tuple(
+        TargetWord(
+            text=word.text,
+            start=word.start,
+            end=word.end,
+            effect=None if rest is None else measure(rest),
+        )
+        for word, rest in zip(words, occlusion.words, strict=True)
+    )
+    moments = [
+        TargetMoment(modality=modality, start=own.start, end=own.end, effect=measure(own.rest))
+        for modality, windows in occlusion.windows.items()
+        for own in windows
+    ]
+    moments += [
+        TargetMoment(
+            modality=Modality.TEXT,
+            start=word.start,
+            end=word.end,
+            text=word.text,
+            effect=word.effect,
+        )
+        for word in of_words
+        if word.effect is not None
+    ]
+    return answer.model_copy(update={"words": of_words, "moments": _choose(moments)})
+
+
+def _measurer(
+    network: Network, target: Target, answer: TargetAnswer
+) -> Callable[[Remainder], float]:
+    """Return what tells how much less likely the likeliest class is without a part."""
+    overall = answer.overall
     if not isinstance(overall, ClassAnswer):
         raise TypeError(f"{target.name} is a class, and its answer of the kind {overall.kind}")
-    index, calibration = target.classes.index(overall.name), network.target_calibration
-    moments = []
-    for moment, present, values in variants:
-        own = values[target.name]
-        if target.name in calibration:
-            own = calibration[target.name].of(present).scale(target, own)
-        effect = overall.probabilities[overall.name] - float(own[index])
-        moments.append(moment.model_copy(update={"effect": effect}))
+    index = target.classes.index(overall.name)
+    calibration = network.target_calibration.get(target.name)
+
+    def measure(rest: Remainder) -> float:
+        own = rest.values.targets[target.name]
+        if calibration is not None:
+            own = calibration.of(rest.present).scale(target, own)
+        return overall.probabilities[overall.name] - float(own[index])
+
+    return measure
+
+
+def _choose(moments: Sequence[TargetMoment]) -> tuple[TargetMoment, ...]:
+    """Return the moments with the largest effects, at most three of a modality."""
     best: list[TargetMoment] = []
     for modality in Modality:
         large = [m for m in moments if m.modality is modality and abs(m.effect) >= _LEAST]

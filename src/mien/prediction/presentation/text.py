@@ -85,7 +85,7 @@ def format_legend(prediction: Prediction) -> str:
     of_targets = (target for answer in prediction.answers for target in answer.targets.values())
     if any(target.moments for target in of_targets):
         lines.append(
-            "moved a class most: its probability minus what it would be without this moment"
+            "moved a class most: its probability minus what it would be without this word or moment"
         )
     if any(answer.confidence is not None for answer in prediction.answers):
         lines.append("confidence of recognised words: the mean of the recogniser's probabilities")

@@ -22,6 +22,7 @@ __all__ = [
     "TargetFacts",
     "TargetMoment",
     "TargetValue",
+    "TargetWord",
     "is_missing",
     "mean_values",
     "name_labels",
@@ -36,7 +37,7 @@ _MOST_NAMED = 4
 
 def is_missing(value: object) -> bool:
     """Return whether there is nothing, which is then left out of JSON: no score, no targets."""
-    return value is None or value in ((), {})
+    return value is None or value in ((), {}, "")
 
 
 class TargetFacts(Settings):
@@ -150,17 +151,36 @@ class TargetMoment(Settings):
     """A moment that moved the probability of the likeliest class.
 
     Attributes:
-        modality: In which it is: voice or face.
-        start: When it begins, in seconds of the recording.
+        modality: In which it is: a word, a stretch of the voice or of the face.
+        start: When it begins, in seconds of the recording; None for a word without a time.
         end: When it ends.
+        text: The word, for text; else empty, and not in JSON.
         effect: The multimodal probability of the likeliest class less what it would be without
             this moment.
     """
 
     modality: Modality
-    start: float
-    end: float
+    start: float | None = None
+    end: float | None = None
+    text: str = Field(default="", exclude_if=is_missing)
     effect: float
+
+
+class TargetWord(Settings):
+    """A word, and its effect on the probability of the likeliest class.
+
+    Attributes:
+        text: The word with its punctuation.
+        start: When it begins, in seconds of the recording; None if that is not known.
+        end: When it ends.
+        effect: The multimodal probability of the likeliest class less what it would be if the
+            word were not said; None if it was not read, or nothing would remain.
+    """
+
+    text: str
+    start: float | None = None
+    end: float | None = None
+    effect: float | None = None
 
 
 class TargetAnswer(Settings):
@@ -169,13 +189,16 @@ class TargetAnswer(Settings):
     Attributes:
         overall: From all modalities that are present; of one alone, that of the modality itself.
         unimodal: From each modality that is present, by itself.
-        moments: Of classes that are read from voice and face alone, what moved the probability of
-            the likeliest one most: the largest effects first, whatever their sign, at most three
-            of a modality. Not in JSON if there are none.
+        words: Of classes, every word of the transcript with its effect on the probability of the
+            likeliest one. Not in JSON if the text is not read.
+        moments: Of classes, what moved the probability of the likeliest one most: the largest
+            effects first, whatever their sign, at most three of a modality. Not in JSON if there
+            are none.
     """
 
     overall: TargetValue
     unimodal: dict[Modality, TargetValue] = Field(default_factory=dict)
+    words: tuple[TargetWord, ...] = Field(default=(), exclude_if=is_missing)
     moments: tuple[TargetMoment, ...] = Field(default=(), exclude_if=is_missing)
 
 

@@ -10,6 +10,7 @@ from mien.prediction.target_answers.target_answer import (
     ScoreAnswer,
     TargetAnswer,
     TargetFacts,
+    TargetMoment,
     TargetValue,
     numbers_of,
     rank,
@@ -49,11 +50,14 @@ def describe_moments(answer: TargetAnswer) -> str:
     """Return what moved the likeliest class most: ``moved angry most: voice at 0:01.0 +0.21``."""
     if not isinstance(answer.overall, ClassAnswer) or not answer.moments:
         return ""
-    moved = [
-        f"{MODALITY_NAMES[m.modality]} at {clock_tenths(m.start)} {m.effect:+.2f}"
-        for m in answer.moments[:_MOST_MOMENTS]
-    ]
+    moved = [f"{_name_moment(m)} {m.effect:+.2f}" for m in answer.moments[:_MOST_MOMENTS]]
     return f"moved {answer.overall.name} most: {', '.join(moved)}"
+
+
+def _name_moment(moment: TargetMoment) -> str:
+    if moment.modality is Modality.TEXT or moment.start is None:
+        return f'"{moment.text}"'
+    return f"{MODALITY_NAMES[moment.modality]} at {clock_tenths(moment.start)}"
 
 
 def describe_value(facts: TargetFacts, value: TargetValue) -> str:

@@ -127,7 +127,13 @@ def plan_run(request: RunRequest, ranks: Ranks) -> RunPlan:
     clips = choose_clips(store, excluded_videos=request.excluded_videos, aims=aims)
     for split in ("train", "valid"):
         if split not in clips:
-            raise TrainingError(f"{store.path}: has no clips in {split}; training needs both")
+            lack = f"has no clips in {split}"
+            if store.clips.are_in(split).any():
+                lack = f"no clip in {split} is annotated for what is learned and not excluded"
+            raise TrainingError(
+                f"{store.path}: {lack}; training needs some in train, to learn from, and in valid, "
+                "to choose by"
+            )
     check_aims(store, clips["train"], aims)
     check_steps(config.train, len(clips["train"]))
     seeds, run = config.train.seeds, RunFolder(request.out)

@@ -4,7 +4,7 @@ import { Moments, describeWeight } from "./moments.js";
 import { MODALITIES, NAMES, clock, draw, isUncertain, make, nameSentiment, overall, signed } from "./parts.js";
 import { Player } from "./player.js";
 import { dots, gauge } from "./scores.js";
-import { factsOf, headlineOf, restsOn, targetCards, wordsOf } from "./targets.js";
+import { effectOn, factsOf, headlineOf, restsOn, shade, targetCards, wordEffects, wordsOf } from "./targets.js";
 import { Timeline } from "./timeline.js";
 
 let shown = null;
@@ -116,10 +116,13 @@ function describeModel({ model, companion }, loaded) {
   return make("p", { class: "quiet small source" }, `Model: ${model.name}${origin}${licence ? `; for ${licence}` : ""}.`, ...card(model.name), ...beside);
 }
 
-function titleOfWords({ answers, scale }, isTimed) {
+function titleOfWords(prediction, isTimed) {
+  const { answers, scale } = prediction;
   const words = answers.flatMap((one) => one.words);
   const parts = [];
   if (words.some((word) => word.effect !== null)) parts.push("Blue words raise the overall score, red words lower it: the score minus what it would be without them.");
+  const of = scale ? null : answers.map((one) => wordEffects(prediction, one)).find((own) => own);
+  if (of) parts.push(`Blue words make the likeliest class of ${of.target.name} more probable, red words less.`);
   if (words.some((word) => word.weight !== null)) parts.push(`Underlined: attention above the average, which does not explain ${scale ? "a score" : "what is predicted"}.`);
   const timed = answers.some((one) => one.transcript) ? "What is said" : "Piece by piece";
   const title = make("h2", {}, isTimed ? timed : "The words");
@@ -153,7 +156,8 @@ class Utterances {
   constructor(prediction, seek) {
     this.prediction = prediction;
     this.answers = prediction.answers;
-    this.most = Math.max(0.1 * Math.max(...(prediction.scale ?? [1]).map(Math.abs)), ...prediction.answers.flatMap((one) => one.words.map((word) => Math.abs(word.effect ?? 0))));
+    const effects = prediction.answers.flatMap((one) => (one.score ? one.words.map((word) => word.effect) : wordEffects(prediction, one)?.effects ?? []));
+    this.most = Math.max(0.1 * Math.max(...(prediction.scale ?? [1]).map(Math.abs)), ...effects.map((effect) => Math.abs(effect ?? 0)));
     this.words = [];
     this.current = -1;
     this.items = prediction.answers.map((one) => this.#item(one, seek));
@@ -199,10 +203,12 @@ class Utterances {
 
   #shade(one) {
     if (!one.words.length) return [make("span", { class: "quiet" }, one.transcript || "No words.")];
-    return one.words.flatMap((word) => {
-      const span = make("span", { title: describeWeight(word), class: word.weight === null && word.effect === null ? "quiet" : null }, word.text);
-      const strength = Math.abs(word.effect ?? 0) / this.most;
-      if (strength > 0.05) span.style.backgroundColor = `rgba(var(--${word.effect < 0 ? "lower" : "raise"}), ${(0.55 * strength).toFixed(2)})`;
+    const of = one.score ? null : wordEffects(this.prediction, one);
+    return one.words.flatMap((word, i) => {
+      const effect = of ? of.effects[i] : word.effect;
+      const title = of && effect !== null ? effectOn(of.name, effect) : describeWeight(word);
+      const span = make("span", { title, class: word.weight === null && effect === null ? "quiet" : null }, word.text);
+      shade(span, effect, this.most);
       if (word.weight > 1.05) span.classList.add("attended");
       if (word.start !== null) this.words.push({ start: word.start, end: word.end, span });
       return [span, " "];

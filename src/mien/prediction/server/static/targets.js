@@ -53,7 +53,7 @@ export function targetCards(prediction, seek) {
     const only = answers.length === 1 ? answers[0].targets[target.name] : null;
     const parts = only ? [bars(target, only)] : over(prediction, target, seek, strips);
     return make("section", { class: "card target", "aria-label": target.name },
-      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, ...verdictOf(target, only.overall)) : null, ...parts, ...moved(prediction, target, seek),
+      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, ...verdictOf(target, only.overall)) : null, ...parts, ...shaded(only), ...moved(prediction, target, seek),
       make("p", { class: "quiet small" }, loneOf(prediction, only) + explain(target, only)));
   });
   return { elements, move: (seconds) => strips.forEach((strip) => strip(seconds)) };
@@ -81,7 +81,7 @@ function loneOf({ answers }, only) {
   return own.length === 1 && Object.keys(answers[0].unimodal).length > 1 ? `Read from the ${NAMES[own[0]].toLowerCase()} alone. ` : "";
 }
 
-/** The moments of voice and face that moved the probability of the likeliest class most, to go to. */
+/** The words and moments that moved the probability of the likeliest class most, to go to where they have a time. */
 function moved({ answers }, target, seek) {
   const all = answers.flatMap((one) => (one.targets?.[target.name]?.moments ?? []).map((moment) => ({ ...moment, name: one.targets[target.name].overall.name })));
   if (!all.length) return [];
@@ -89,12 +89,48 @@ function moved({ answers }, target, seek) {
   const title = names.size === 1 ? `What moved “${all[0].name}” most` : "What moved the likeliest class most";
   const rows = MODALITIES.map((m) => [m, all.filter(({ modality }) => modality === m).sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, MOST_MOVED)])
     .filter(([, chosen]) => chosen.length)
-    .map(([m, chosen]) => make("div", { class: `row ${m}` }, make("span", {}, NAMES[m]), ...chosen.map(({ start, end, effect, name }) => make("button", {
-      type: "button", title: `${clock(start, 1)} to ${clock(end, 1)}`, onclick: () => seek(start),
-    }, make("span", {}, names.size > 1 ? `${name} ` : "", make("span", { class: "quiet" }, clock(start, 1))),
-      make("span", { class: effect < 0 ? "lower" : "raise" }, signed(effect))))));
+    .map(([m, chosen]) => make("div", { class: `row ${m}` }, make("span", {}, NAMES[m]), ...chosen.map((moment) => pushed(moment, names.size > 1, seek))));
   return [make("div", { class: "moments" }, make("h3", {}, title), ...rows),
-    make("p", { class: "quiet small" }, "Each number is an effect: the overall probability minus what it would be without the moment.")];
+    make("p", { class: "quiet small" }, "Each number is an effect: the overall probability minus what it would be without the word or moment.")];
+}
+
+function pushed({ start, end, text, effect, name }, isNamed, seek) {
+  const isTimed = start !== null;
+  const attributes = isTimed ? { type: "button", title: `${clock(start, 1)} to ${clock(end, 1)}`, onclick: () => seek(start) } : { class: "word" };
+  return make(isTimed ? "button" : "span", attributes,
+    make("span", {}, isNamed ? `${name} ` : "", text ? `“${text}” ` : "", isTimed ? make("span", { class: "quiet" }, clock(start, 1)) : ""),
+    make("span", { class: effect < 0 ? "lower" : "raise" }, signed(effect)));
+}
+
+/** What each word does to the likeliest class of the first target that has such effects; null if none has. */
+export function wordEffects(prediction, one) {
+  const target = (prediction.targets ?? []).find(({ name }) => one.targets?.[name]?.words?.length === one.words.length);
+  const answer = target && one.words.length ? one.targets[target.name] : null;
+  return answer && { target, name: answer.overall.name, effects: answer.words.map(({ effect }) => effect) };
+}
+
+/** The words of an utterance, shaded by what they do to its likeliest class; nothing if that is not known. */
+function shaded(answer) {
+  const words = answer?.words ?? [];
+  if (!words.some(({ effect }) => effect !== null)) return [];
+  const most = Math.max(0.1, ...words.map(({ effect }) => Math.abs(effect ?? 0)));
+  const spans = words.flatMap(({ text, effect }) => {
+    const span = make("span", { class: effect === null ? "quiet" : null, title: effect === null ? "not read by the model" : effectOn(answer.overall.name, effect) }, text);
+    shade(span, effect, most);
+    return [span, " "];
+  });
+  return [make("p", { class: "shaded" }, ...spans),
+    make("p", { class: "quiet small" }, `Blue words make “${answer.overall.name}” more probable, red words less.`)];
+}
+
+export function effectOn(name, effect) {
+  return `the probability of “${name}” minus what it would be without it: ${signed(effect)}`;
+}
+
+/** Colour a word by its effect, as a share of the largest. */
+export function shade(span, effect, most) {
+  const strength = Math.abs(effect ?? 0) / most;
+  if (strength > 0.05) span.style.backgroundColor = `rgba(var(--${effect < 0 ? "lower" : "raise"}), ${(0.55 * strength).toFixed(2)})`;
 }
 
 function explain(target, only) {
