@@ -379,6 +379,32 @@ def test_clips_of_meld_are_found_by_their_folders_and_broken_ones_left_out(meld,
     assert "cannot be used: 'train dia125_utt3'" in caplog.text
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
+def test_tables_are_read_in_the_encodings_that_programs_write(tmp_path, caplog, encoding):
+    said = "我很喜欢这个故事，\n我们都很高兴"
+    label = "name,discrete,valence\n" + "".join(f'c{k},happy,"2"\n' for k in range(6))
+    texts = "name,chinese\n" + "".join(f'c{k},"{said}"\n' for k in range(6))
+    put(tmp_path, **{
+        "train-label.csv": label.encode(encoding), "transcription.csv": texts.encode(encoding),
+    })  # fmt: skip
+    read = read_layout("mer", tmp_path)
+    assert {clip.transcript for clip in read.corpus.clips} == {said}
+    assert ("is read as GB18030" in caplog.text) == (encoding == "gb18030")
+    assert "Windows-1252" not in caplog.text
+
+
+def test_a_damaged_character_does_not_change_how_all_others_are_read(tmp_path, caplog):
+    sound = row("He’s là… “yes”, naïve café", "Zoë", "joy", "positive", 0, 0)
+    sound += row("Ça va déjà, Zoë? Très bien, où ça?", "All", "joy", "positive", 0, 1)
+    table = (MELD + sound).encode().replace(b"na\xc3\xafve", b"na\xefve")
+    clips = read_layout("meld", put(tmp_path, **{"train_sent_emo.csv": table})).corpus.clips
+    assert [clip.transcript for clip in clips] == [
+        "He’s là… “yes”, na\ufffdve café", "Ça va déjà, Zoë? Très bien, où ça?",
+    ]  # fmt: skip
+    assert clips[0].speaker == "Zoë"
+    assert "is damaged (invalid continuation byte, byte 0xef), and is read as UTF-8" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -388,7 +414,8 @@ def test_clips_of_meld_are_found_by_their_folders_and_broken_ones_left_out(meld,
         (row("a", "b", "joy", "good", 0, 0), r"sentiment has names that .*'good' \(1\)"),
         ("1,a,b\n", r"csv:2: has 3 cells, the header has 11"),
         ('1,"a', r"csv:2: is not CSV"),
-        ("\0", r"csv: is not text"),
+        ("\0", r"csv: holds zero bytes, so it is not text"),
+        ("\0".rjust(9999), r"csv: is not text"),
     ],
 )  # fmt: skip
 def test_a_broken_row_of_meld_is_named_with_its_line(tmp_path, rows, message):

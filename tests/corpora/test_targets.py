@@ -181,7 +181,8 @@ def test_a_range_makes_a_score_or_intensities(write):
     ("header", "cell", "stated", "message"),
     [
         ("valence", "6", "valence=1:5", r":2: valence is '6', must be a number from 1 to 5$"),
-        ("valence", "nan", "valence=1:5", r":2: valence is 'nan', must be a number from 1 to 5"),
+        ("valence", "nan", "valence=1:5", r":2: valence is 'nan', must .* 1 to 5; leave the c"),
+        ("valence", "x", "valence=1:5", r":2: valence is 'x', must be a number from 1 to 5$"),
         ("emotion:a,emotion:b", "1,", "", r":2: emotion:b is '', must be .*; leave the cells of a"),
         ("emotion:a,emotion:b", "1,-2", "", r":2: emotion:b is '-2', must be a number from 0$"),
         ("emotion:a,emotion:b", "1,inf", "", r":2: emotion:b is 'inf', must be a number from 0$"),

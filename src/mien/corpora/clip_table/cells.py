@@ -11,6 +11,7 @@ from mien.types import ID_SEPARATOR, SPLITS, Scale, Split, Task
 
 __all__ = [
     "UNIMODAL",
+    "is_mark_of_nothing",
     "is_number",
     "join_id",
     "read_labels",
@@ -46,6 +47,11 @@ def read_number(text: str) -> float:
         return float("nan")
 
 
+def is_mark_of_nothing(cell: str) -> bool:
+    """Return whether a program or a person wrote into a cell that there is no value: ``nan``."""
+    return cell.lower() in _MISSING
+
+
 def read_score(row: Row, column: str, where: str, scale: Scale) -> float:
     """Read a label.
 
@@ -55,7 +61,7 @@ def read_score(row: Row, column: str, where: str, scale: Scale) -> float:
     score = read_number(row[column])
     if not scale.low <= score <= scale.high:
         advice = ""
-        if row[column].lower() in _MISSING:
+        if is_mark_of_nothing(row[column]):
             advice = "; leave it empty where a clip is not annotated"
         elif row[column][1:].isalpha():
             advice = (

@@ -81,19 +81,24 @@ def read_lines(path: Path, encoding: str | None = None) -> Iterator[str]:
             ) from error
 
 
-def find_encoding(path: Path) -> str:
+def find_encoding(path: Path, otherwise: str | None = None) -> str:
     """Return the encoding of a table: by its mark, else UTF-8, else Chinese if it reads as that.
+
+    Args:
+        path: The file.
+        otherwise: The encoding of text that is none of these; None refuses it. With one, UTF-8 of
+            which a few characters are damaged is read as that.
 
     Raises:
         CorpusError: If it is none of these, or no text.
     """
     with open_regular(path, CorpusError) as file:
         head = file.read(4096)
-        for mark, name in _MARKS:
-            if head.startswith(mark):
-                if not name.startswith("utf-8"):
-                    logger.info("%s: is read as %s", path, name.upper())
-                return name
+        marked = next((name for mark, name in _MARKS if head.startswith(mark)), None)
+        if marked is not None:
+            if not marked.startswith("utf-8"):
+                logger.info("%s: is read as %s", path, marked.upper())
+            return marked
         if head.startswith(_WORKBOOKS):
             raise CorpusError(f"{path}: is a workbook, not text; save it as CSV in UTF-8")
         if b"\0" in head:
@@ -101,7 +106,8 @@ def find_encoding(path: Path) -> str:
         error = _find_error(file, "utf-8")
         if error is None:
             return "utf-8"
-        if not _is_mostly_utf8(file) and _find_error(file, _CHINESE) is None and _is_chinese(file):
+        is_damaged = _is_mostly_utf8(file)
+        if not is_damaged and _find_error(file, _CHINESE) is None and _is_chinese(file):
             logger.warning(
                 "%s: is not UTF-8, and is read as %s; if the text is wrong, state its encoding "
                 "(--encoding)",
@@ -109,6 +115,11 @@ def find_encoding(path: Path) -> str:
                 _CHINESE.upper(),
             )
             return _CHINESE
+    if otherwise is not None:
+        lack = f"is damaged ({_explain(error)})" if is_damaged else "is not UTF-8"
+        encoding = "UTF-8" if is_damaged else otherwise
+        logger.warning("%s: %s, and is read as %s", path, lack, encoding)
+        return encoding
     raise CorpusError(
         f"{path}: is not UTF-8 ({_explain(error)}); save it as UTF-8, or state its encoding, for "
         "example --encoding latin-1"

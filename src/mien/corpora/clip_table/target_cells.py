@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.corpora.class_names.naming import Naming, find_naming
-from mien.corpora.clip_table.cells import read_number
+from mien.corpora.clip_table.cells import is_mark_of_nothing, read_number
 from mien.corpora.clip_table.target_headings import TargetColumn, find_target_columns
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
 from mien.errors import CorpusError
@@ -253,5 +253,6 @@ class _TargetReader:
         ends = f"from {bounds.low:g}"
         if bounds.high < float("inf"):
             ends += f" to {bounds.high:g}"
-        advice = "; leave the cells of a clip empty where it is not annotated" if not cell else ""
+        is_nothing = not cell or is_mark_of_nothing(cell)
+        advice = "; leave the cells of a clip empty where it is not annotated" * is_nothing
         raise CorpusError(f"{self._describe_cell(line, at, cell)}, must be a number {ends}{advice}")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mien.corpora.class_names.naming import find_naming
 from mien.corpora.class_names.schemes import SCHEMES
+from mien.corpora.clip_table.encodings import find_encoding
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
 from mien.corpora.recording_folder import walk_recordings
 from mien.corpora.recording_table import RecordedClip
@@ -153,7 +154,7 @@ def find_scale(request: LayoutRequest, name: str, scale: Scale) -> Scale:
 
 
 def read_text(path: Path) -> str:
-    """Read a text of annotations: UTF-8, or Windows-1252 where it is not that.
+    """Read a text of annotations, encoded as ``find_encoding`` finds it, else in Windows-1252.
 
     Characters of Windows-1252 that a program has written as control characters of Unicode are
     read as they were meant: MELD has such apostrophes.
@@ -165,14 +166,10 @@ def read_text(path: Path) -> str:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise CorpusError(f"{path}: is larger than {_LARGEST >> 20} MB; is it the right file?")
-    if b"\0" in data:
+    text = data.decode(find_encoding(path, otherwise="Windows-1252"), "replace")
+    if "\0" in text:
         raise CorpusError(f"{path}: is not text; get it again")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        logger.warning("%s: is not UTF-8, and is read as Windows-1252", path)
-        text = data.decode("cp1252", "replace")
-    return text.translate(_CONTROLS)
+    return text.removeprefix("\ufeff").translate(_CONTROLS)
 
 
 #: What the control characters of Unicode stand for that are characters in Windows-1252.
