@@ -28,6 +28,7 @@ from mien.training.listening import RunListener
 from mien.training.loading import load_model
 from mien.training.objective import make_objective
 from mien.training.preparation import build, prepare
+from mien.training.targets.aims import check_aims, find_aims
 from mien.training.targets.target_losses import make_loss
 from mien.training.targets.target_settings import TargetsConfig, TermSettings
 from mien.types import Modality, Scale, Target, TargetKind, Task
@@ -371,6 +372,17 @@ def test_a_target_without_a_clip_in_train_is_refused(tmp_path):
         train(make_config(labels=COPY), store, tmp_path / "run")
     config = make_config(labels=COPY, targets={"use": ["emotion"]})
     assert train(config, store, tmp_path / "run").seed(1).is_finished
+
+
+def test_classes_that_no_clip_of_train_has_are_named(tmp_path, caplog):
+    """As in a fold, whose clips the import of the whole corpus has not seen apart."""
+    store = write_store(make_targeted(), tmp_path / "store")
+    rows, aims = store.rows("train"), find_aims(store, TargetsConfig())
+    check_aims(store, rows, aims)
+    assert "no clip of train" not in caplog.text
+    values = store.clips.take(rows).target(EMOTION, Task.FUSION)
+    check_aims(store, rows[values[:, 2] != 1], aims)
+    assert f"{store.path}: emotion: no clip of train has the class 'pos'; no model" in caplog.text
 
 
 def test_a_target_without_a_clip_in_valid_is_left_out_of_the_choice(tmp_path):

@@ -3,12 +3,15 @@
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from mien.data.clips.clip_columns import ClipSequence
 from mien.data.store import Store
 from mien.errors import ConfigError, StoreError, name_known
+from mien.files.reading import show
 from mien.training.checkpoints.videos import plain_name
 from mien.training.targets.target_settings import TargetsConfig
 from mien.types import SPLITS, Split, Target, Task
@@ -16,6 +19,9 @@ from mien.types import SPLITS, Split, Target, Task
 __all__ = ["Aims", "check_aims", "choose_clips", "find_aims"]
 
 logger = logging.getLogger(__name__)
+
+#: Classes that a message names.
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,8 @@ def choose_clips(
 def check_aims(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None:
     """Check that all that is predicted can be learned from some clips.
 
+    Classes that no clip of train has are named in a warning.
+
     Args:
         store: The store.
         rows: Rows of the train clips.
@@ -133,6 +141,7 @@ def check_aims(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None:
             f"{store.path}: no clip of train has a multimodal label of sentiment; leave it out "
             "with targets.with_sentiment=false"
         )
+    annotated = {target.name: target for target in store.meta.targets}
     for target in aims.targets:
         if not clips.have_target(target.name, Task.FUSION).any():
             others = [t.name for t in aims.targets if t is not target]
@@ -140,3 +149,20 @@ def check_aims(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None:
                 f"{store.path}: no clip of train is annotated for target {target.name!r}, so that "
                 f"it cannot be learned; leave it out with targets.use={others}"
             )
+        _report_absent(store, clips, annotated[target.name])
+
+
+def _report_absent(store: Store, clips: ClipSequence, target: Target) -> None:
+    """Log which classes no clip of train has."""
+    values = clips.target(target, Task.FUSION)
+    values = values[clips.have_target(target.name, Task.FUSION)]
+    are_there = (values > target.bounds.low).any(axis=0)
+    absent = [
+        name for name, is_there in zip(target.classes, are_there, strict=False) if not is_there
+    ]
+    if absent:
+        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+        logger.warning(
+            "%s: %s: no clip of train has the class %s%s; no model can learn that",
+            store.path, target.name, ", ".join(map(show, absent[:_SHOWN])), more,
+        )  # fmt: skip
