@@ -1,6 +1,7 @@
 """Emotion corpora in folders of their published layouts, made here; real ones where they are."""
 
 import csv
+import io
 import os
 import pickle
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.corpora.emotion_layouts.layout_parts import read_text
 from mien.corpora.emotion_layouts.layout_reader import read_layout
 from mien.errors import ConfigError, CorpusError
 from mien.types import Scale, Task
@@ -393,6 +395,29 @@ def test_tables_are_read_in_the_encodings_that_programs_write(tmp_path, caplog, 
     assert "Windows-1252" not in caplog.text
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_tables_that_a_spreadsheet_has_saved_are_read(meld, separator):
+    wanted = by_id(read_layout("meld", meld))
+    for path in meld.glob("*_sent_emo.csv"):
+        rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+        with path.open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out, delimiter=separator, quoting=csv.QUOTE_ALL).writerows(rows)
+    read = by_id(read_layout("meld", meld))
+    assert list(read) == list(wanted)
+    said = [clip.transcript for clip in read.values()]
+    assert said == [clip.transcript for clip in wanted.values()]
+    assert "He’s lost it, totally" in said
+
+
+def test_two_texts_of_one_clip_are_refused(tmp_path):
+    folder = put(tmp_path, **{
+        "train-label.csv": "name,discrete,valence\na,happy,1\n",
+        "transcription.csv": "name,chinese\na,x\na,x\na,y\n",
+    })  # fmt: skip
+    with pytest.raises(CorpusError, match=r"csv:4: clip 'a' is already there with another text"):
+        read_layout("mer", folder)
+
+
 def test_a_damaged_character_does_not_change_how_all_others_are_read(tmp_path, caplog):
     sound = row("He’s là… “yes”, naïve café", "Zoë", "joy", "positive", 0, 0)
     sound += row("Ça va déjà, Zoë? Très bien, où ça?", "All", "joy", "positive", 0, 1)
@@ -412,7 +437,8 @@ def test_a_damaged_character_does_not_change_how_all_others_are_read(tmp_path, c
         (row("a", "b", "joy", "positive", 0, 0) * 2, r"csv:3: train dia0_utt0 is already in l"),
         (row("a", "b", "jooy", "positive", 0, 0), r"emotion has names that .*'jooy' \(1\); did y"),
         (row("a", "b", "joy", "good", 0, 0), r"sentiment has names that .*'good' \(1\)"),
-        ("1,a,b\n", r"csv:2: has 3 cells, the header has 11"),
+        ("1,a,b\n", r"csv:2: has 3 cells, the header has 11; a text with a comma must stand"),
+        ("", r": no utterance is in its tables; get them again"),
         ('1,"a', r"csv:2: is not CSV"),
         ("\0", r"csv: holds zero bytes, so it is not text"),
         ("\0".rjust(9999), r"csv: is not text"),

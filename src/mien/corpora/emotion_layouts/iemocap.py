@@ -73,7 +73,7 @@ def read_iemocap(request: LayoutRequest) -> LayoutClips:
     """
     folder = request.folder
     sessions = _find_sessions(folder)
-    fold = request.fold or max(sessions)
+    fold = max(sessions) if request.fold is None else request.fold
     if fold not in sessions:
         raise ConfigError(
             f"--fold {fold}: {folder} has no Session{fold}; there are "

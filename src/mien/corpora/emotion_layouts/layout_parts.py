@@ -172,6 +172,8 @@ def read_text(path: Path) -> str:
     return text.removeprefix("\ufeff").translate(_CONTROLS)
 
 
+#: What may separate the cells of a table, and what it is called.
+_SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 #: What the control characters of Unicode stand for that are characters in Windows-1252.
 _CONTROLS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 
@@ -190,7 +192,10 @@ def iterate_recordings(folder: Path) -> Iterator[Path]:
 def iterate_rows(
     path: Path, columns: Mapping[str, Sequence[str]], *, may_be_short: bool = False
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the first line and the cells of every row of a table with commas.
+    """Yield the first line and the cells of every row of a table.
+
+    Cells are separated by commas or, as spreadsheets may save them, by semicolons or tabs: by what
+    gives most of the columns that are needed.
 
     Args:
         path: The table.
@@ -205,7 +210,9 @@ def iterate_rows(
     Raises:
         CorpusError: If it is no CSV, lacks a column, or a row has another number of cells.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    text = read_text(path)
+    separator = _find_separator(text, columns)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         places = {key: _find_column(header, names, path) for key, names in columns.items()}
@@ -217,13 +224,24 @@ def iterate_rows(
                 if len(cells) != len(header):
                     raise CorpusError(
                         f"{path}:{line}: has {len(cells)} cells, the header has {len(header)}; a "
-                        "text with a comma must stand in quotes"
+                        f"text with {_SEPARATORS[separator]} must stand in quotes"
                     )
                 row = dict(zip(header, cells, strict=True))
                 yield line, row | {key: cells[at] for key, at in places.items()}
             line = reader.line_num + 1
     except csv.Error as error:
         raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
+
+
+def _find_separator(text: str, columns: Mapping[str, Sequence[str]]) -> str:
+    """Return what separates the cells of a header."""
+    header = text.partition("\n")[0].lower()
+    names = {name.lower() for names in columns.values() for name in names}
+
+    def count(separator: str) -> int:
+        return len(names & {cell.strip().strip('"') for cell in header.split(separator)})
+
+    return max(_SEPARATORS, key=count)
 
 
 def _find_column(header: Sequence[str], names: Sequence[str], path: Path) -> int:

@@ -69,6 +69,8 @@ def read_meld(request: LayoutRequest) -> LayoutClips:
     if request.fold is not None:
         raise ConfigError("--fold: MELD has a published split; leave it out")
     rows = list(_read_tables(folder))
+    if not rows:
+        raise CorpusError(f"{folder}: no utterance is in its tables; get them again")
     paths = _find_clips(folder)
     if paths:
         broken = [row for row in rows if row.key in _BROKEN]
@@ -154,12 +156,14 @@ def _read_utterance(cells: Mapping[str, str], part: str, where: str) -> _Utteran
     for column in ("Dialogue_ID", "Utterance_ID"):
         cell = cells[column].strip().removesuffix(".0")
         if not _NUMBER.fullmatch(cell):
-            raise CorpusError(f"{where}: {column} is {show(cells[column])}, must be a number")
+            raise CorpusError(
+                f"{where}: {column} is {show(cells[column])}, must be a number of at most 6 digits"
+            )
         numbers.append(int(cell))
     return _Utterance(
         (part, numbers[0], numbers[1]),
         " ".join(cells["Utterance"].split()),
-        cells["Speaker"].strip(),
+        " ".join(cells["Speaker"].split()),
         cells["Emotion"].strip(),
         cells["Sentiment"].strip(),
     )

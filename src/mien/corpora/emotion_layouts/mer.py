@@ -244,7 +244,7 @@ def _make_valid(
         logger.warning("%d clips of train are too few to take valid from", len(train))
         return clips
     folds = make_folds(train, target=target, by="clip", num_folds=_NUM_FOLDS, seed=1)
-    assigned = assign_splits(folds, fold or _NUM_FOLDS)
+    assigned = assign_splits(folds, _NUM_FOLDS if fold is None else fold)
     splits = dict(zip((clip.id for clip in train), assigned, strict=True))
     if there["test"]:
         splits = {key: "valid" if value == "test" else "train" for key, value in splits.items()}
@@ -267,4 +267,11 @@ def _read_texts(folder: Path) -> dict[str, str]:
         logger.info("%s: has no transcription.csv; clips have no transcripts", folder)
         return {}
     rows = iterate_rows(path, {"name": ("name",), "text": _TEXTS}, may_be_short=True)
-    return {cells["name"].strip(): cells["text"].strip() for _, cells in rows}
+    texts: dict[str, str] = {}
+    for line, cells in rows:
+        name, text = cells["name"].strip(), cells["text"].strip()
+        if texts.setdefault(name, text) != text:
+            raise CorpusError(
+                f"{path}:{line}: clip {show(name)} is already there with another text; leave one"
+            )
+    return texts
