@@ -1,8 +1,10 @@
 """The picture of an answer: dots for one utterance, told-apart lines for several."""
 
 import pytest
-from stand_in_models import FACTS, SCALE, answer, score
+from matplotlib.colors import to_hex
+from stand_in_models import FACTS, SCALE, Emotional, add_targets, answer, score
 
+from mien.prediction.presentation.colored_words import LOWERS, RAISES
 from mien.prediction.result import Prediction
 
 
@@ -44,3 +46,28 @@ def test_the_title_says_that_a_score_is_uncertain_only_where_it_is(value, doubt)
     assert len(heads) == 1
     assert ("uncertain" in heads[0]) == (doubt is not None)
     assert doubt is None or heads[0].endswith(doubt)
+
+
+def test_without_sentiment_words_are_coloured_by_what_they_do_to_the_likeliest_class():
+    told = add_targets(answer(0, start=0.0, end=7.6), 0, has_sentiment=False)
+    given = predict(1).model_copy(
+        update={
+            "answers": (told,),
+            "scale": None,
+            "level": None,
+            "targets": Emotional.network.targets,
+        }
+    )
+    figure = given.plot()
+    effects = [word.effect for word in told.targets["emotion"].words]
+    wanted = [RAISES if effect > 0 else LOWERS for effect in effects if abs(effect) > 0.014]
+    written = [axes for axes in figure.axes if len(axes.texts) > 2][-2:]
+    colours = [
+        to_hex(patch.get_facecolor())
+        for axes in written
+        for patch in axes.patches
+        if to_hex(patch.get_facecolor()) in (RAISES, LOWERS)
+    ]
+    assert colours == wanted
+    texts = " ".join(text.get_text() for text in figure.texts)
+    assert "colour of a word: what the probability of the likeliest class would change" in texts

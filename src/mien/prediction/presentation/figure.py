@@ -77,8 +77,9 @@ def draw_timeline(
 
     From top to bottom: frames of the face, scores (over time with the interval of the multimodal
     one as a band; of a single utterance, a dot and an interval for each score), effects of and
-    attention to voice and face over time, and what is said, each word coloured by its effect and
-    underlined by attention.
+    attention to voice and face over time, and what is said, each word coloured by its effect (on
+    the score or, without sentiment, on the likeliest class of a target) and underlined by
+    attention.
 
     Args:
         answers: The answers, in the order of time.
@@ -89,6 +90,8 @@ def draw_timeline(
         frames: Seconds and pictures.
         targets: What is predicted besides; each has its place below the scores.
     """
+    if scale is None:
+        answers = [_with_class_effects(answer) for answer in answers]
     span = seconds if seconds else float(len(answers))
     full = _largest_effect(answers, scale)
     rows = [] if scale is None else [_score_row(answers, scale, span, has_times=bool(seconds))]
@@ -120,12 +123,23 @@ def draw_timeline(
     return figure
 
 
+def _with_class_effects(answer: Answer) -> Answer:
+    """Return an answer whose words have their effects on the first target that has such."""
+    of_targets = (target.words for target in answer.targets.values())
+    effects = next((own for own in of_targets if len(own) == len(answer.words)), ())
+    words = (
+        word.model_copy(update={"effect": own.effect})
+        for word, own in zip(answer.words, effects, strict=bool(effects))
+    )
+    return answer.model_copy(update={"words": tuple(words)}) if effects else answer
+
+
 def _largest_effect(answers: Sequence[Answer], scale: Scale | None) -> float:
     """Return the effect that has the darkest colour, the same in all parts of a figure."""
     effects = [abs(word.effect or 0.0) for answer in answers for word in answer.words]
     series = [steps for answer in answers for steps in answer.steps.values()]
     effects += [abs(window.effect) for steps in series for window in steps.windows]
-    least = 0.0 if scale is None else _FULL * max(abs(scale.low), abs(scale.high))
+    least = _FULL if scale is None else _FULL * max(abs(scale.low), abs(scale.high))
     return max(least, *effects, 1e-6)
 
 
@@ -329,7 +343,9 @@ def _write_key(figure: Figure, written: Sequence[Answer], top: float) -> None:
     words = [word for answer in written for word in answer.words]
     parts = []
     if any(word.effect is not None for word in words):
-        parts.append("colour of a word: what the overall score would change without it")
+        is_class = all(answer.score is None for answer in written)
+        what = "probability of the likeliest class" if is_class else "overall score"
+        parts.append(f"colour of a word: what the {what} would change without it")
     if any(word.weight is not None for word in words):
         parts.append("line below it: attention above the average")
     if parts:
