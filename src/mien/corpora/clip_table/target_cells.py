@@ -129,7 +129,7 @@ class _TargetReader:
             is_emotion=request.name == EMOTION,
         )
         if not self._naming.classes:
-            raise CorpusError(f"{self._path}: {request.name} has no classes; its cells are empty")
+            raise CorpusError(f"{self._path}: {request.name} has no classes; no cell names one")
         kind = TargetKind.CLASS
         if request.scale is not None:
             kind = TargetKind.INTENSITIES
