@@ -269,7 +269,7 @@ def test_a_run_over_folds_goes_on_and_with_jobs_is_the_same(pooled, folds, tmp_p
     assert not (out / "metrics.json").exists()
     with pytest.raises(TrainingError, match="already holds a run; use --resume"):
         train_folds(config_of(), folds, out)
-    monkeypatch.setattr("mien.training.seeds.seed_jobs.side_by_side", in_this_process)
+    monkeypatch.setattr("mien.processes.clusters.side_by_side", in_this_process)
     notes = Notes()
     run = train_folds(config_of(), folds, out, resume=True, jobs=2, listener=notes)
     begun = ["fold-2", (2, 2, 2), "fold-3", (1, 1, 2), (2, 2, 2)]
