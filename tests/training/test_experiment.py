@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -325,8 +326,24 @@ def test_evidence_that_diverges_is_a_seed_that_diverged(tiny_store, tmp_path, mo
     assert list(open_run(tmp_path / "r").failed_seeds) == ["1", "2"]
 
 
+def test_a_split_without_an_annotation_is_told_from_one_without_clips(tmp_path):
+    material = make_material()
+    clips = tuple(replace(c, labels={} if c.split == "valid" else c.labels)
+                  for c in material.corpus.clips)  # fmt: skip
+    store = write_store(
+        replace(material, corpus=replace(material.corpus, clips=clips)), tmp_path / "s"
+    )
+    with pytest.raises(TrainingError, match=r"no clip in valid is annotated for what is learned;"):
+        train(make_config(), store, tmp_path / "r")
+    store = write_store(make_material(num_clips=(20, 0, 8)), tmp_path / "t")
+    with pytest.raises(TrainingError, match=r"has no clips in valid; training needs some"):
+        train(make_config(), store, tmp_path / "r")
+
+
 def test_videos_on_which_weights_will_be_evaluated_can_be_excluded(tiny_store, tmp_path):
-    with pytest.raises(TrainingError, match=r"has no clips in train"):
+    with pytest.raises(
+        TrainingError, match=r"no clip in train is .* in no video that is left out \(--exclude\)"
+    ):
         train(make_config(), tiny_store, tmp_path / "none", exclude=[tiny_store.path])
     half = make_material()
     clips = tuple(c for c in half.corpus.clips if c.video_id in ("v-train-0", "v-valid-0"))

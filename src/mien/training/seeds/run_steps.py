@@ -129,7 +129,9 @@ def plan_run(request: RunRequest, ranks: Ranks) -> RunPlan:
         if split not in clips:
             lack = f"has no clips in {split}"
             if store.clips.are_in(split).any():
-                lack = f"no clip in {split} is annotated for what is learned and not excluded"
+                lack = f"no clip in {split} is annotated for what is learned"
+                if request.excluded_videos:
+                    lack += " and in no video that is left out (--exclude)"
             raise TrainingError(
                 f"{store.path}: {lack}; training needs some in train, to learn from, and in valid, "
                 "to choose by"
