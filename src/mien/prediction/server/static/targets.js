@@ -53,7 +53,7 @@ export function targetCards(prediction, seek) {
     const only = answers.length === 1 ? answers[0].targets[target.name] : null;
     const parts = only ? [bars(target, only)] : over(prediction, target, seek, strips);
     return make("section", { class: "card target", "aria-label": target.name },
-      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, ...verdictOf(target, only.overall)) : null, ...parts, ...shaded(only), ...moved(prediction, target, seek),
+      make("h2", {}, target.name), only ? make("p", { class: "verdict small-verdict" }, ...verdictOf(target, only.overall)) : null, ...parts, ...(areAmongWords(prediction, target) ? [] : shaded(only)), ...moved(prediction, target, seek),
       make("p", { class: "quiet small" }, loneOf(prediction, only) + explain(target, only)));
   });
   return { elements, move: (seconds) => strips.forEach((strip) => strip(seconds)) };
@@ -107,6 +107,12 @@ export function wordEffects(prediction, one) {
   const target = (prediction.targets ?? []).find(({ name }) => one.targets?.[name]?.words?.length === one.words.length);
   const answer = target && one.words.length ? one.targets[target.name] : null;
   return answer && { target, name: answer.overall.name, effects: answer.words.map(({ effect }) => effect) };
+}
+
+/** Whether the words of the answer itself are shaded by what they do to this target: where no sentiment is predicted. */
+function areAmongWords(prediction, target) {
+  const [first] = prediction.answers;
+  return !first.score && wordEffects(prediction, first)?.target === target;
 }
 
 /** The words of an utterance, shaded by what they do to its likeliest class; nothing if that is not known. */
