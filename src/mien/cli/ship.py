@@ -1,8 +1,7 @@
 """Commands that write a trained model for others to use."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,20 +51,18 @@ def pack(
     from mien.prediction.package import pack as pack_run  # takes seconds
     from mien.prediction.package import pack_ensemble
 
-    write: Callable[..., Path | PackedEnsemble] = pack_ensemble if ensemble else pack_run
+    options: dict[str, Any] = {
+        "half": not full_precision,
+        "licence": licence,
+        "name": name,
+        "replace": replace,
+        "store": store,
+    }
     with busy(f"packing {run}"):
-        made = write(
-            run,
-            target,
-            half=not full_precision,
-            licence=licence,
-            name=name,
-            replace=replace,
-            store=store,
-        )
-    path = made if isinstance(made, Path) else made.path
-    if not isinstance(made, Path):
-        print(f"{_describe_ensemble(made)}\n")
+        packed = pack_ensemble(run, target, **options) if ensemble else None
+        path = pack_run(run, target, **options) if packed is None else packed.path
+    if packed is not None:
+        print(f"{_describe_ensemble(packed)}\n")
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

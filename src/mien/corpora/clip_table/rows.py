@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mien.corpora.clip_table.columns import SYNONYMS, Columns, find_columns, normalise
 from mien.corpora.clip_table.encodings import LONGEST_LINE, read_lines
+from mien.corpora.clip_table.separators import SEPARATORS, find_separator
 from mien.corpora.clip_table.target_cells import TargetValues, read_targets
 from mien.corpora.clip_table.target_requests import TargetRequest
 from mien.errors import CorpusError
@@ -21,7 +22,6 @@ __all__ = ["TableRows", "has_labels", "read_header", "read_rows"]
 
 logger = logging.getLogger(__name__)
 
-_SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 #: More clips, and more text, than any corpus of the field has by a factor of twenty.
 _MOST_ROWS = 500_000
 _MOST_CHARACTERS = 200_000_000
@@ -73,7 +73,7 @@ def read_rows(
     """
     names, separator, table = _open_table(path, known, encoding)
     if separator != ",":
-        logger.info("%s: cells are separated by %s", path, _SEPARATORS[separator])
+        logger.info("%s: cells are separated by %s", path, SEPARATORS[separator])
     body = list(_check_rows(table, names, separator, path))
     annotated = read_targets(path, names, body, targets)
     columns = find_columns(
@@ -115,7 +115,8 @@ def _open_table(
         csv.field_size_limit(LONGEST_LINE)
     lines = read_lines(path, encoding)
     first = _skip_blank(lines)
-    separator = _find_separator(first.text, known)
+    names = {other for name in known for other in (normalise(name), *SYNONYMS[name])}
+    separator = find_separator(first.text, lambda column: normalise(column) in names)
     table = _read_cells(itertools.chain([first.text], lines), first.skipped, separator, path)
     _, header = next(table, (1, []))
     return tuple(name.strip() for name in header), separator, table
@@ -170,20 +171,6 @@ def _skip_blank(lines: Iterator[str]) -> _First:
     return _First("", 0)
 
 
-def _find_separator(header: str, known: Sequence[str]) -> str:
-    """Return what gives most columns that are known, and of equals most columns."""
-    names = {other for name in known for other in (normalise(name), *SYNONYMS[name])}
-
-    def count(separator: str) -> tuple[int, int]:
-        try:
-            cells = next(csv.reader([header], delimiter=separator), [])
-        except csv.Error:
-            return 0, 0
-        return sum(normalise(cell) in names for cell in cells), len(cells)
-
-    return max(_SEPARATORS, key=count)
-
-
 def _read_cells(
     lines: Iterable[str], skipped: int, separator: str, path: Path
 ) -> Generator[tuple[int, list[str]]]:
@@ -214,7 +201,7 @@ def _check_rows(
         if len(cells) != len(names):
             raise CorpusError(
                 f"{path}:{line}: has {len(cells)} cells, the header has {len(names)}; "
-                f"a text with {_SEPARATORS[separator]} must stand in quotes"
+                f"a text with {SEPARATORS[separator]} must stand in quotes"
             )
         yield line, cells
 

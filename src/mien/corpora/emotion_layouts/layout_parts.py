@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mien.corpora.class_names.naming import find_naming
 from mien.corpora.class_names.schemes import SCHEMES
 from mien.corpora.clip_table.encodings import find_encoding
+from mien.corpora.clip_table.separators import SEPARATORS, find_separator
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
 from mien.corpora.recording_folder import walk_recordings
 from mien.corpora.recording_table import RecordedClip
@@ -172,8 +173,6 @@ def read_text(path: Path) -> str:
     return text.removeprefix("\ufeff").translate(_CONTROLS)
 
 
-#: What may separate the cells of a table, and what it is called.
-_SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 #: What the control characters of Unicode stand for that are characters in Windows-1252.
 _CONTROLS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 
@@ -211,7 +210,10 @@ def iterate_rows(
         CorpusError: If it is no CSV, lacks a column, or a row has another number of cells.
     """
     text = read_text(path)
-    separator = _find_separator(text, columns)
+    known = {name.lower() for names in columns.values() for name in names}
+    separator = find_separator(
+        text.partition("\n")[0], lambda column: column.strip().lower() in known
+    )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
@@ -224,24 +226,13 @@ def iterate_rows(
                 if len(cells) != len(header):
                     raise CorpusError(
                         f"{path}:{line}: has {len(cells)} cells, the header has {len(header)}; a "
-                        f"text with {_SEPARATORS[separator]} must stand in quotes"
+                        f"text with {SEPARATORS[separator]} must stand in quotes"
                     )
                 row = dict(zip(header, cells, strict=True))
                 yield line, row | {key: cells[at] for key, at in places.items()}
             line = reader.line_num + 1
     except csv.Error as error:
         raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
-
-
-def _find_separator(text: str, columns: Mapping[str, Sequence[str]]) -> str:
-    """Return what separates the cells of a header."""
-    header = text.partition("\n")[0].lower()
-    names = {name.lower() for names in columns.values() for name in names}
-
-    def count(separator: str) -> int:
-        return len(names & {cell.strip().strip('"') for cell in header.split(separator)})
-
-    return max(_SEPARATORS, key=count)
 
 
 def _find_column(header: Sequence[str], names: Sequence[str], path: Path) -> int:

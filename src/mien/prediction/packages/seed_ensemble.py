@@ -16,7 +16,6 @@ from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.predictions import Predictions, average_predictions
 from mien.files.json_values import json_number, json_numbers
 from mien.files.reading import show
-from mien.models.ensemble import Ensemble
 from mien.prediction.packages.valid_comparison import ComparedMetric, compare_members
 from mien.training.checkpoints.calibrated import calibrate_alone, calibrate_model
 from mien.training.checkpoints.checkpoint import (
@@ -26,7 +25,7 @@ from mien.training.checkpoints.checkpoint import (
     split_states,
 )
 from mien.training.checkpoints.header import Header, check_header, complete_settings
-from mien.training.checkpoints.trained_model import join_members
+from mien.training.checkpoints.trained_model import build_from, join_members
 from mien.training.loading import dataset_of, load_trained
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
 from mien.training.settings import ExperimentConfig
@@ -91,7 +90,7 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
     else:
         opened = open_store(store)
         _check_store(run, headers[0], opened)
-        calibrated = _calibrate(seeds, opened, predictions[0].ids)
+        calibrated = _calibrate(run, seeds, tensors, config, opened, predictions[0].ids)
     compared = compare_members(
         predictions, metric_family(facts.corpus, scale), config.train.monitor
     )
@@ -185,13 +184,22 @@ def _check_store(run: RunFolder, header: Mapping[str, Any], store: Store) -> Non
         )
 
 
-def _calibrate(seeds: Sequence[SeedFolder], store: Store, ids: Sequence[str]) -> dict[str, Any]:
+def _calibrate(
+    run: RunFolder,
+    seeds: Sequence[SeedFolder],
+    tensors: Mapping[str, Tensor],
+    config: ExperimentConfig,
+    store: Store,
+    ids: Sequence[str],
+) -> dict[str, Any]:
     """Return what the validation clips say of the answers of the ensemble."""
     split: Split = "valid"
-    trained = [load_trained(seed.path, store, splits=(split,)) for seed in seeds]
-    prepared = trained[0].prepared
+    first = load_trained(seeds[0].path, store, splits=(split,))
+    prepared = first.prepared
+    header = first.header.model_copy(update={"ensemble": tuple(seed.seed for seed in seeds)})
+    encoder = prepared.text.build() if prepared.text is not None else None
+    ensemble = build_from(tensors, run.path, header, config, encoder)
     valid = _choose(dataset_of(prepared, split), ids, store)
-    ensemble = Ensemble([each.model for each in trained]).eval()
     return calibrate_model(ensemble, valid, prepared.scale).facts
 
 

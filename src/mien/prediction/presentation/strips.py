@@ -17,8 +17,6 @@ from mien.types import MODALITY_NAMES, Modality, Task
 
 __all__ = ["DASHES", "draw_attention", "draw_effects", "label_times"]
 
-#: Modalities as people name them.
-
 #: How the line of a modality is broken, so that it is told from others without its colour.
 DASHES: Final[dict[Modality, Literal["-", "--", ":"]]] = {
     Modality.TEXT: "-",

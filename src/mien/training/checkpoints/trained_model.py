@@ -19,7 +19,7 @@ from mien.training.checkpoints.checkpoint import build_with, read_tensors, split
 from mien.training.checkpoints.header import Header
 from mien.training.settings import ExperimentConfig
 
-__all__ = ["build_trained", "join_members", "network_tensors"]
+__all__ = ["build_from", "build_trained", "join_members", "network_tensors"]
 
 _SHARED = "model"
 
@@ -41,7 +41,28 @@ def build_trained(
     Raises:
         CheckpointError: If the file is damaged, or its weights do not fit its settings.
     """
-    tensors = read_tensors(checkpoint)
+    return build_from(read_tensors(checkpoint), checkpoint, header, config, encoder)
+
+
+def build_from(
+    tensors: Mapping[str, Tensor],
+    checkpoint: Path,
+    header: Header,
+    config: ExperimentConfig,
+    encoder: nn.Module | None,
+) -> MultimodalModel:
+    """Build what ``build_trained`` builds, of tensors that were read.
+
+    Args:
+        tensors: What the checkpoint holds.
+        checkpoint: Where they come from, for messages.
+        header: As in ``build_trained``; so are the others.
+        config: As in ``build_trained``.
+        encoder: As in ``build_trained``.
+
+    Raises:
+        CheckpointError: If something is missing, or does not fit the settings.
+    """
     shared = split_states(tensors, _SHARED)
     if not header.ensemble:
         return _build(header, config, encoder, shared, str(checkpoint))
