@@ -22,7 +22,7 @@ from mien.prediction.onnx import export_onnx
 from mien.prediction.package import pack, pack_ensemble
 from mien.training.checkpoints.calibrated import calibrate_model
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
-from mien.training.experiment import train
+from mien.training.experiment import evaluate, train
 from mien.training.loading import dataset_of, load_model, read_start
 from mien.training.run_folder import open_run
 from mien.types import Modality, Task
@@ -97,6 +97,17 @@ def test_it_scores_clips_as_the_mean_of_the_seeds_that_tables_show(run, store, f
     assert read_header(file)["valid_of_members"]["mae"] == pytest.approx(summary.values)
     metrics = run.results().targets["valid"]["emotion"]["fusion"]["log_loss"]
     assert read_header(file)["valid"]["emotion/log_loss"] == pytest.approx(metrics.ensemble)
+
+
+def test_it_is_evaluated_as_the_mean_of_the_seeds(run, store, file):
+    metrics = evaluate(file, store=store, split="valid")
+    assert metrics["model"] == f"{file}, the mean of 2 models"
+    of_run = run.results()
+    for name, own in metrics["splits"]["valid"]["fusion"].items():
+        wanted = of_run.splits["valid"]["fusion"][name].ensemble
+        assert own["mean"] == pytest.approx(wanted, abs=1e-5)
+    found = metrics["targets"]["splits"]["valid"]["emotion"]["fusion"]["accuracy"]["mean"]
+    assert found == of_run.targets["valid"]["emotion"]["fusion"]["accuracy"].ensemble
 
 
 def test_answers_and_their_explanations_are_means_too(run, file):

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from helpers import (
 from mien.data.store_writer import write_store
 from mien.errors import (
     CheckpointError,
+    ConfigError,
     TrainingError,
 )
 from mien.evaluation.predictions import read_predictions
 from mien.evaluation.scoring import predict
+from mien.reports.run_text import format_run
 from mien.training.checkpoints.checkpoint import read_tensors
-from mien.training.experiment import train
+from mien.training.experiment import evaluate, train
 from mien.training.loading import find_checkpoint, load_model
 from mien.types import Corpus, Material, Modality, Task
 
@@ -113,6 +116,55 @@ def test_a_checkpoint_is_not_used_on_features_of_other_sizes(finished, tmp_path)
     store = write_store(Material(corpus=material.corpus, series=narrow, origin={}), tmp_path / "s")
     with pytest.raises(CheckpointError, match=r"was trained on features of sizes \{.*'audio': 4"):
         load_model(finished, store)
+
+
+def _narrowed(names, rename=None):
+    material = make_material()
+    series = tuple(s for s in material.series if s.name in names)
+    if rename is not None:
+        series = tuple(replace(s, name=rename.get(s.name, s.name)) for s in series)
+    return replace(material, series=series)
+
+
+def test_a_model_is_evaluated_on_a_store_without_voice_and_face(finished, tmp_path, caplog):
+    store = write_store(_narrowed(("text",)), tmp_path / "s")
+    with caplog.at_level("WARNING"):
+        model, prepared = load_model(finished, store)
+    assert f"{store.path}: has no audio and no video; its clips are read without" in caplog.text
+    there = predict(model, prepared.datasets["test"])
+    material = make_material()
+    silent = tuple(
+        s if s.name == "text" else replace(s, read=lambda s=s: (a[:0] for a in s.read()))
+        for s in material.series
+    )
+    empty = write_store(replace(material, series=silent), tmp_path / "e")
+    model, prepared = load_model(finished, empty)
+    wanted = predict(model, prepared.datasets["test"])
+    np.testing.assert_array_equal(there.scores[Task.FUSION], wanted.scores[Task.FUSION])
+    assert not there.present[Modality.AUDIO].any()
+
+
+def test_a_voice_under_another_name_is_no_lack_of_one(finished, tmp_path):
+    store = write_store(_narrowed(("text", "audio"), {"audio": "voice"}), tmp_path / "s")
+    with pytest.raises(CheckpointError, match="was trained on features of sizes"):
+        load_model(finished, store)
+
+
+def test_a_model_of_one_file_is_evaluated_on_the_store_that_is_named(
+    finished, tiny_store, tmp_path
+):
+    run = evaluate(finished, store=tiny_store)
+    file = finished / "seed-1" / "best.safetensors"
+    alone = evaluate(file, store=tiny_store, out=tmp_path / "out")
+    assert (alone["model"], alone["seeds"]) == (str(file), [])
+    assert alone["splits"] == run["splits"]
+    assert str(file) in "".join(format_run(alone).split())
+    assert "over the seeds" not in format_run(alone)
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert written == alone
+    assert read_predictions(tmp_path / "out" / "predictions-test.csv").ids
+    with pytest.raises(ConfigError, match=r"is one file, which holds no predictions; give the st"):
+        evaluate(file)
 
 
 def test_a_checkpoint_needs_the_text_encoder_that_it_was_trained_with(

@@ -11,7 +11,6 @@ import typer
 
 from mien.cli.options import (
     AddressOption,
-    RunArgument,
     SetOption,
     StoreOption,
     busy,
@@ -181,7 +180,12 @@ def _read_baseline(given: str | None) -> "BaselineUse | None":
 
 
 def evaluate(
-    run: RunArgument,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="Run folder; or, with --store, a file of a model, default, small."
+        ),
+    ],
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     store: StoreOption = None,
     out: Annotated[
@@ -201,11 +205,13 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Evaluate a run on a split of its store or of another one."""
+    """Evaluate a run on a split of its store or of another one, or a model of one file."""
+    from mien.training.checkpoints.shipped_models import find_shipped
     from mien.training.run_folder import open_run
 
     chosen, use = read_split(split), _read_baseline(baseline)
-    open_run(run)
+    if find_shipped(run) is None and not run.is_file():
+        open_run(run)
     from mien.reports.run_text import format_rounding, format_run
     from mien.training.experiment import evaluate as run_evaluation
     from mien.training.experiment import evaluate_rounding

@@ -142,20 +142,22 @@ def evaluate_run(
     best_epochs: Sequence[int] = (),
     failed_seeds: Mapping[str, str] | None = None,
     baseline: str | None = None,
+    model: str | None = None,
 ) -> RunMetrics:
-    """Return what several seeds gave.
+    """Return what several seeds gave, or a model of one file.
 
     Args:
         family: Metrics that are taken.
         corpus: Name of the corpus.
         is_synthetic: Whether its clips were made by a program.
-        seeds: The seeds.
+        seeds: The seeds; none of a model of one file.
         predictions: Per split those of each seed.
         attention: Of each seed, per split and modality.
         labels: Of each seed, per modality and source of the labels.
         best_epochs: Of each seed the epoch that validation picked.
         failed_seeds: Why seeds diverged, by seed.
         baseline: Against whom clips were read, as in ``RunMetrics``.
+        model: What a model of one file is called.
     """
     there = {split: each for split, each in predictions.items() if each}
     return RunMetrics(
@@ -169,6 +171,7 @@ def evaluate_run(
         attention=merge_seeds(attention),
         failed_seeds=failed_seeds or {},
         baseline=baseline,
+        model=model,
         described=_targets_of(there),
         targets={split: _summarise_targets(each) for split, each in there.items()},
         classes={split: _summarise_classes(each) for split, each in there.items()},

@@ -51,7 +51,8 @@ def format_run(values: Mapping[str, Any]) -> str:
     """
     run = run_metrics_from_json(values)
     family, corpus = run.family, name_corpus(run.corpus, is_synthetic=run.is_synthetic)
-    head = f"{corpus}: {count_words(len(run.seeds), 'seed')} ({', '.join(map(str, run.seeds))})"
+    seeds = f"{count_words(len(run.seeds), 'seed')} ({', '.join(map(str, run.seeds))})"
+    head = f"{corpus}: {run.model or seeds}"
     if run.folds is not None:
         head += f", {len(run.folds.names)} folds, each clip predicted by the model of its fold"
     parts = [wrap(head)]
@@ -70,11 +71,12 @@ def format_run(values: Mapping[str, Any]) -> str:
     parts += _format_agreement(run)
     parts += _format_attention(run)
     ensemble = "ensemble: the metric of the mean of the seeds' scores; " * (len(run.seeds) > 1)
+    means = f"deviation: standard deviation over the seeds; {ensemble}intervals: 95 %, of the mean "
+    over = f"{means}over the seeds, by" if run.model is None else "intervals: 95 %, by"
     parts.append(
         wrap(
-            f"deviation: standard deviation over the seeds; {ensemble}intervals: 95 %, of the mean "
-            "over the seeds, by clips, and by whole videos or speakers; they hold for these "
-            "weights, not for other seeds"
+            f"{over} clips, and by whole videos or speakers; they hold for these weights, not for "
+            "other seeds"
         )
     )
     if run.has_sentiment:
@@ -120,7 +122,8 @@ def _format_unimodal(run: RunMetrics) -> list[str]:
                 means = [format_value(task[name].mean, metric) for task in tasks.values()]
                 rows.append([label_metric(name, run.family), *means])
             corpus = name_corpus(run.corpus, is_synthetic=run.is_synthetic)
-            title = f"{split} of {corpus}, unimodal tasks, mean over the seeds"
+            title = f"{split} of {corpus}, unimodal tasks"
+            title += ", mean over the seeds" if run.model is None else ""
             return [f"{wrap(title)}\n{format_table(['metric', *tasks], rows)}"]
     return []
 

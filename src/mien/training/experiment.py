@@ -1,8 +1,8 @@
 """An experiment: train with every seed, evaluate, and record it all in a run folder."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.models.eight_bits import round_text_encoder
 from mien.processes.clusters import Backend, read_cluster
+from mien.training.checkpoints.header import open_header
+from mien.training.checkpoints.shipped_models import find_shipped
 from mien.training.listening import TrainingListener, join_listeners
 from mien.training.loading import BaselineUse, dataset_of, load_trained, reads_speakers
 from mien.training.optimizer import find_ranks
@@ -123,10 +125,10 @@ def evaluate(
     int8: bool = False,
     baseline: BaselineUse | None = None,
 ) -> dict[str, Any]:
-    """Evaluate every finished seed of a run on one split.
+    """Evaluate every finished seed of a run, or a model of one file, on one split.
 
     Args:
-        run: The run, or its folder.
+        run: The run, or its folder; with a store also the file of a model, or a bundled one's name.
         split: Which clips.
         store: Other data, with series of the same kind; None takes the run's own predictions.
         out: Folder for predictions and ``metrics.json``; None writes nothing.
@@ -197,6 +199,14 @@ def _evaluate_in(
         raise ConfigError(
             "--int8: predictions in 8 bits are made anew; give the store of their clips (--store)"
         )
+    file = _find_file(run)
+    if file is not None:
+        if store is None:
+            raise ConfigError(
+                f"{run}: is one file, which holds no predictions; give the store of the clips to "
+                "evaluate it on (--store)"
+            )
+        return _evaluate_on(ways, open_store(store), _Models.of_file(file), split, baseline)
     run = open_run(run)
     reads_speakers(run.config, run.path, baseline)
     if baseline == "none" and store is None:
@@ -214,7 +224,48 @@ def _evaluate_in(
     if store is None:
         return [_read_evaluation(run, seeds, split)]
     refuse_folds(run)
-    return _evaluate_on(ways, open_store(store), run, seeds, split, baseline)
+    return _evaluate_on(ways, open_store(store), _Models.of_run(run, seeds), split, baseline)
+
+
+def _find_file(run: RunFolder | str | Path) -> Path | None:
+    """Return the file of a model that is one file; None for a run."""
+    if isinstance(run, RunFolder):
+        return None
+    path = find_shipped(run) or Path(run)
+    return path if path.is_file() else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Models:
+    """What is evaluated together: the seeds of a run, or a model of one file.
+
+    Attributes:
+        checkpoints: Where each is.
+        seeds: The seed of each; none of a file.
+        failed_seeds: Why seeds of the run diverged.
+        name: What the file is called; None for a run.
+    """
+
+    checkpoints: tuple[Path, ...]
+    seeds: tuple[int, ...] = ()
+    failed_seeds: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+
+    @classmethod
+    def of_run(cls, run: RunFolder, seeds: Sequence[SeedFolder]) -> "_Models":
+        """Return the seeds of a run that have finished."""
+        return cls(
+            checkpoints=tuple(seed.path for seed in seeds),
+            seeds=tuple(seed.seed for seed in seeds),
+            failed_seeds=run.failed_seeds,
+        )
+
+    @classmethod
+    def of_file(cls, file: Path) -> "_Models":
+        """Return the model of a file, under its name."""
+        header = open_header(file)
+        members = f", the mean of {len(header.ensemble)} models" if header.ensemble else ""
+        return cls(checkpoints=(file,), name=f"{header.name or file}{members}")
 
 
 def _read_evaluation(
@@ -242,18 +293,17 @@ def _read_evaluation(
 def _evaluate_on(
     ways: Sequence[Bits],
     store: Store,
-    run: RunFolder,
-    seeds: Sequence[SeedFolder],
+    models: _Models,
     split: Split,
     baseline: BaselineUse | None,
 ) -> list[_Evaluated]:
-    """Return metrics on one split of a store, and the predictions of every seed."""
+    """Return metrics on one split of a store, and the predictions of every model."""
     require_labels(store)
     predictions: dict[Bits, list[Predictions]] = {bits: [] for bits in ways}
     attention: dict[Bits, list[Any]] = {bits: [] for bits in ways}
     warnings: list[str] = []
-    for seed in seeds:
-        trained = load_trained(seed.path, store, baseline=baseline, splits=(split,))
+    for checkpoint in models.checkpoints:
+        trained = load_trained(checkpoint, store, baseline=baseline, splits=(split,))
         dataset = dataset_of(trained.prepared, split)
         warnings += [*trained.warnings, *trained.warn_of_seen(dataset)]
         for bits in ways:
@@ -269,11 +319,12 @@ def _evaluate_on(
                 trained.prepared.family,
                 store.meta.name,
                 is_synthetic=store.meta.is_synthetic,
-                seeds=[seed.seed for seed in seeds],
+                seeds=models.seeds,
                 predictions={split: predictions[bits]},
                 attention=attention[bits],
-                failed_seeds=run.failed_seeds,
-                baseline=_name_baseline(run, baseline),
+                failed_seeds=models.failed_seeds,
+                baseline=(baseline or "speaker") if trained.knows_baselines else None,
+                model=models.name,
             ),
             predictions[bits],
         )
@@ -282,8 +333,3 @@ def _evaluate_on(
     for warning in dict.fromkeys(warnings):
         logger.warning("%s", warning)
     return evaluated
-
-
-def _name_baseline(run: RunFolder, baseline: BaselineUse | None) -> str | None:
-    """Return against whom clips are read; None for models that know no baselines."""
-    return (baseline or "speaker") if run.config.features.standardise == "speaker" else None

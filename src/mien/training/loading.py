@@ -3,14 +3,15 @@
 import hashlib
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from mien.data.dataset import ClipDataset
-from mien.data.store import Store
+from mien.data.store import Series, Store
 from mien.data.text import check_encoder
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.models.multitask import MultimodalModel, Multitask
@@ -69,12 +70,14 @@ class ModelOnStore:
         model: The network, which does not drop out.
         prepared: The data.
         warnings: A sentence for every series that another extractor made than that of the training.
+        knows_baselines: Whether it was trained to read clips against a baseline of their speaker.
     """
 
     header: Header
     model: MultimodalModel
     prepared: Prepared
     warnings: tuple[str, ...]
+    knows_baselines: bool
 
     def warn_of_seen(self, dataset: ClipDataset) -> Iterator[str]:
         """Yield a sentence if the weights have learned from videos of ``dataset``."""
@@ -158,13 +161,24 @@ def load_trained(
         aims=aims,
         splits=splits,
     )
-    _check_fit(checkpoint, header, prepared)
     warnings = check_data(checkpoint, header, store, config)
+    lacking = _find_absent(header, store, config)
+    if lacking:
+        prepared = _without(prepared, lacking)
+        what = " and no ".join(lacking)
+        warnings.append(f"{store.path}: has no {what}; its clips are read without")
+    _check_fit(checkpoint, header, prepared)
     encoder = prepared.text.build() if prepared.text is not None else None
     model = build_trained(checkpoint, header, config, encoder)
     if is_relative:
         prepared = add_speakers(prepared, config.features, units_of(model))
-    return ModelOnStore(header=header, model=model, prepared=prepared, warnings=tuple(warnings))
+    return ModelOnStore(
+        header=header,
+        model=model,
+        prepared=prepared,
+        warnings=tuple(warnings),
+        knows_baselines=config.features.standardise == "speaker",
+    )
 
 
 def reads_speakers(config: ExperimentConfig, trained: Path, baseline: str | None) -> bool:
@@ -194,8 +208,28 @@ def _check_series(checkpoint: Path, header: Header, store: Store, config: Experi
     now = {
         m: store.meta.series[name].size for m, name in names.items() if name in store.meta.series
     }
-    then: dict[Modality, int] = {m: header.sizes[m] for m in names if m in header.sizes}
+    lacking = _find_absent(header, store, config)
+    then: dict[Modality, int] = {
+        m: header.sizes[m] for m in names if m in header.sizes and m not in lacking
+    }
     _require_sizes(checkpoint, then, now, store)
+
+
+def _find_absent(header: Header, store: Store, config: ExperimentConfig) -> dict[Modality, int]:
+    """Return the sizes of voice and face where the model reads them and the store has neither.
+
+    A store with a series that the model does not read may have them under another name, and a model
+    that reads clips against their speakers has a baseline of each: both are refused by their sizes.
+    """
+    names = {m: str(getattr(config.features, m)) for m in (Modality.AUDIO, Modality.VIDEO)}
+    unread = set(store.meta.series) - {*names.values(), str(Modality.TEXT)}
+    if unread or config.features.standardise == "speaker":
+        return {}
+    return {
+        m: header.sizes[m]
+        for m, name in names.items()
+        if m in header.sizes and name not in store.meta.series
+    }
 
 
 def _require_sizes(
@@ -206,6 +240,17 @@ def _require_sizes(
         raise CheckpointError(
             f"{checkpoint}: was trained on features of sizes {was}, {store.path} has {there}"
         )
+
+
+def _without(prepared: Prepared, lacking: Mapping[Modality, int]) -> Prepared:
+    """Return data in which no clip has some modalities, of which the network knows the sizes."""
+    offsets = np.zeros(len(prepared.store.clips) + 1, np.int64)
+    empty = {m: Series(np.empty((0, size), np.float32), offsets) for m, size in lacking.items()}
+    datasets = {
+        split: replace(dataset, series={**dataset.series, **empty})
+        for split, dataset in prepared.datasets.items()
+    }
+    return replace(prepared, sizes={**prepared.sizes, **lacking}, datasets=datasets)
 
 
 def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:

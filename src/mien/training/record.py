@@ -370,10 +370,10 @@ def _attention_of(
 def write_evaluation(
     out: Path, split: Split, metrics: RunMetrics, predictions: Sequence[Predictions]
 ) -> None:
-    """Write the evaluation of a run on a split: metrics, and the predictions of every seed."""
+    """Write the evaluation of a run or a model on a split: metrics, and all predictions."""
     out.mkdir(parents=True, exist_ok=True)
-    for seed, scored in zip(metrics.seeds, predictions, strict=True):
-        write_predictions(scored, out / f"predictions-{split}-{seed}.csv")
+    for ending, scored in zip([f"-{s}" for s in metrics.seeds] or [""], predictions, strict=True):
+        write_predictions(scored, out / f"predictions-{split}{ending}.csv")
     write_json(out / "metrics.json", run_metrics_to_json(metrics), indent=1)
 
 

@@ -159,10 +159,11 @@ COMMANDS = (
     ),
     Command(
         "evaluate", _TRAIN, "train", "evaluate",
-        "Evaluate a run on a split of its store or of another one.",
+        "Evaluate a run on a split of its store or of another one, or a model of one file.",
         (
             'mien evaluate runs/mosi',
             'mien evaluate runs/mosi --split valid',
+            'mien evaluate default --store stores/mine',
         ),
     ),
     Command(

@@ -126,13 +126,13 @@ class FoldMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMetrics:
-    """What several seeds gave: what a run's ``metrics.json`` holds.
+    """What several seeds gave, or a model of one file: what ``metrics.json`` holds.
 
     Attributes:
         corpus: Name of the corpus.
         is_synthetic: Whether its clips were made by a program.
         family: Key of ``METRICS``.
-        seeds: The seeds that are in the numbers.
+        seeds: The seeds that are in the numbers; none of a model of one file.
         best_epochs: The epoch of each that validation picked, counted from 1; empty if there was
             no training.
         splits: Per split and task every metric.
@@ -142,6 +142,7 @@ class RunMetrics:
         baseline: Of models with baselines, against whom clips were read: ``speaker`` is all other
             clips of their speaker in the split, ``none`` nobody but all of train; None where
             models know no baselines.
+        model: What a model of one file is called; None for seeds of a run.
         described: What is predicted besides sentiment.
         targets: Per split, target and task every metric of ``TARGET_METRICS``. Those of unimodal
             tasks have no intervals.
@@ -161,6 +162,7 @@ class RunMetrics:
     attention: Mapping[str, Mapping[str, Mapping[str, SeedValues]]]
     failed_seeds: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
+    model: str | None = None
     described: tuple[Target, ...] = ()
     targets: Mapping[str, Mapping[str, Mapping[str, Mapping[str, MetricSummary]]]] = field(
         default_factory=dict
@@ -198,6 +200,8 @@ def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
     values["failed_seeds"] = dict(metrics.failed_seeds)
     if metrics.baseline is not None:
         values["baseline"] = metrics.baseline
+    if metrics.model is not None:
+        values["model"] = metrics.model
     if metrics.described:
         values["targets"] = {
             "described": targets_to_json(metrics.described),
@@ -247,6 +251,7 @@ def run_metrics_from_json(values: Mapping[str, Any]) -> RunMetrics:
         attention=_tree_from_json(values["attention"], 3, SeedValues),
         failed_seeds=dict(values.get("failed_seeds", {})),
         baseline=values.get("baseline"),
+        model=values.get("model"),
         described=targets_from_json(targets.get("described", ())),
         targets=_tree_from_json(targets.get("splits", {}), 4, MetricSummary),
         classes=_tree_from_json(targets.get("classes", {}), 4, SeedValues),
