@@ -15,6 +15,7 @@ from mien.data.store import Series, Store
 from mien.data.text import check_encoder
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.models.multitask import MultimodalModel, Multitask
+from mien.training.checkpoints.carried_encoder import PREFIX, carry_encoder
 from mien.training.checkpoints.checkpoint import (
     check_finite,
     fits_in,
@@ -330,16 +331,22 @@ def _refuse_seen(path: Path, header: Header, store: Store) -> None:
         )  # fmt: skip
 
 
-def take_over(model: MultimodalModel, start: Start) -> None:
+def take_over(model: MultimodalModel, start: Start, text_fingerprint: str | None = None) -> None:
     """Load the tensors that fit by name and shape, and log how many did.
 
     The head of a model of one modality is carried over to a model of several: there it reads of
-    the fused vector what it read before.
+    the fused vector what it read before. What a text encoder has learned goes to the same layers,
+    also where others are trained beside them; where it cannot, a warning says why.
+
+    Args:
+        model: The network, as it is before its training.
+        start: The weights.
+        text_fingerprint: SHA-256 of the pretrained weights that its text encoder has.
 
     Raises:
         TrainingError: If none fits.
     """
-    own, tensors = model.state_dict(), start.tensors
+    own, tensors = model.state_dict(), _carry_text(model, start, text_fingerprint)
     modalities = tuple(start.header.sizes)
     if isinstance(model, Multitask) and len(modalities) == 1 < len(model.modalities):
         tensors = {**tensors, **model.widen(tensors, modalities[0])}
@@ -348,3 +355,24 @@ def take_over(model: MultimodalModel, start: Start) -> None:
         raise TrainingError(f"{start.path}: no weight in it fits the model of these settings")
     model.load_state_dict({**own, **fits})
     logger.info("took over %d of %d tensors from %s", len(fits), len(own), start.path)
+
+
+def _carry_text(
+    model: MultimodalModel, start: Start, fingerprint: str | None
+) -> dict[str, torch.Tensor]:
+    """Return the tensors to start from, with those of a text encoder as this model names them."""
+    others = {k: t for k, t in start.tensors.items() if not k.startswith(PREFIX)}
+    trained = {k.removeprefix(PREFIX): t for k, t in start.tensors.items() if k not in others}
+    if not trained or Modality.TEXT not in model.modalities:
+        return others
+    pretrained = start.header.text_encoder_fingerprint
+    try:
+        carried = carry_encoder(model.text_encoder, trained, is_same=fingerprint == pretrained)
+    except ConfigError as error:
+        logger.warning(
+            "%s: what its text encoder has learned is not taken over (%s); this training begins "
+            "with the encoder as it was before, as the settings of text_encoder decide",
+            *(start.path, error),
+        )
+        return others
+    return others | {f"{PREFIX}{key}": tensor for key, tensor in carried.items()}

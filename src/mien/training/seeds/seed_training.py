@@ -100,7 +100,8 @@ def train_seed(
     )
     start_at_constants(model, [term.loss for term in objective.terms])
     if start is not None:
-        take_over(model, start)
+        text = prepared.text
+        take_over(model, start, None if text is None else text.fingerprint)
     if config.model.standardise:
         fit_scales(model, dataset)
     make = FitTrainer if isinstance(model, ClipMeansModel) else Trainer
