@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -234,7 +235,9 @@ def test_a_test_gives_what_the_run_has_and_areas_and_goes_on_where_it_stopped(
 @pytest.mark.usefixtures("quick")
 def test_sets_of_classes_have_coverage_and_size_whatever_is_lost(tmp_path):
     material = make_targeted((EMOTION, TAGS), num_clips=(12, 24, 12), missing=0.0)
-    store = write_store(material, tmp_path / "store")
+    spoken = [replace(c, speaker=f"who{at % 5}") for at, c in enumerate(material.corpus.clips)]
+    corpus = replace(material.corpus, clips=tuple(spoken))
+    store = write_store(replace(material, corpus=corpus), tmp_path / "store")
     fixed = {"labels": {"generator": "copy"}, "train": {"epochs": 1}}
     run = train(make_config(targets={"with_sentiment": False}, **fixed), store, tmp_path / "a")
     out = tmp_path / "out"
@@ -254,7 +257,12 @@ def test_sets_of_classes_have_coverage_and_size_whatever_is_lost(tmp_path):
             )
             assert share == pytest.approx(covered[name].share)
             assert size == pytest.approx(covered[name].size)
+    point = sets.metrics["emotion/accuracy"]["a"].points[sets.points.index("text+audio+video")]
+    accuracy = run.results().targets["test"]["emotion"]["fusion"]["accuracy"]
+    assert (results.unit, results.num_units) == ("speaker", accuracy.num_speakers)
+    assert (point.low, point.high) == (accuracy.low_speakers, accuracy.high_speakers)
     page = (out / "index.md").read_text()
+    assert "12 clips in 5 speakers of test" in page
     assert "| emotion: coverage % |" in page
     assert "Sets of classes were made likewise (90 % for emotion, 90 % for tags)" in page
     assert read_stress_results(out) == results

@@ -1,5 +1,10 @@
+import numpy as np
+
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import MetricResults
+from mien.studies.results.target_measures import units_of
 from mien.studies.tables import count_clips
+from mien.types import Modality
 
 
 def test_a_table_names_on_how_many_videos_it_rests():
@@ -12,3 +17,20 @@ def test_a_table_names_on_how_many_videos_it_rests():
     )
     assert count_clips(single, "test") == "80 clips of test"
     assert count_clips(many, "valid").endswith("videos")
+    people = MetricResults(num_clips=40, num_clusters=31, metrics={}, unit="speaker")
+    assert count_clips(people, "test") == "40 clips of test in 31 speakers"
+
+
+def test_units_of_a_study_are_speakers_where_predictions_know_them():
+    ids = tuple(f"film{film}$_${clip}" for film in range(4) for clip in range(2))
+    present = dict.fromkeys(Modality, np.ones(8, dtype=bool))
+    plain = Predictions(ids=ids, scores={}, targets={}, present=present)
+    unit, names = units_of(plain, np.array([5, 0, 1]))
+    assert (unit, names.tolist()) == ("video", ["film2", "film0", "film0"])
+    people = Predictions(
+        ids=ids, scores={}, targets={}, present=present, speakers=("Ada", "Bo") * 4
+    )
+    unit, names = units_of(people, np.array([5, 0, 1, 3]))
+    assert (unit, names.tolist()) == (
+        "speaker", ["speaker Bo", "speaker Ada", "speaker Bo", "speaker Bo"]
+    )  # fmt: skip

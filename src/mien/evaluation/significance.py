@@ -110,13 +110,15 @@ class MetricResults(StrictValue):
 
     Attributes:
         num_clips: Clips.
-        num_clusters: What is resampled: videos, or clips where each is a video of its own.
+        num_clusters: How many units are resampled; clips where each is a unit of its own.
         metrics: Per metric the result of each source; empty without a clip.
+        unit: What units are, where several clips are one: videos or speakers.
     """
 
     num_clips: int
     num_clusters: int
     metrics: Mapping[str, Mapping[str, SourceResults]]
+    unit: str = "video"
 
 
 def bootstrap_interval(

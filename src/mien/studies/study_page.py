@@ -84,18 +84,28 @@ def _picture(picture: Picture) -> str:
     return f"![{picture.title}]({picture.file})\n\n{picture.caption}"
 
 
+def _units(results: StudyResults) -> Iterator[str]:
+    """Yield what was resampled, for every task and target of every split."""
+    for corpus in results.corpora.values():
+        tables = [*(corpus.scores.splits.values() if corpus.scores is not None else ())]
+        tables += [each.splits for each in (corpus.targets or {}).values()]
+        for table in tables:
+            yield from (metrics.unit for metrics in table.values())
+
+
 def _methods(results: StudyResults) -> str:
     """Return how the numbers came about."""
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     other = results.num_other_code
+    units = "videos or speakers" if "speaker" in set(_units(results)) else "videos"
     lines = [
         f"Written by `{results.command}`; no number was typed by hand. Versions: {versions}; "
         f"code `{results.code}`.",
         "Deviations (±) are over seeds. Intervals of one variant are 95 % intervals of its mean "
-        "over the seeds, resampling videos (clips where each is a video of its own): percentiles "
-        f"of a bootstrap, t intervals below {FEW_UNITS} videos; they hold for these weights. "
+        f"over the seeds, resampling {units} (clips where each is a video of its own): percentiles "
+        f"of a bootstrap, t intervals below {FEW_UNITS} {units}; they hold for these weights. "
         f"Differences are to `{results.baseline}` unless another is named. Their 95 % intervals "
-        "use Student's t and cover both the videos, which are paired, and the seeds, which are "
+        f"use Student's t and cover both the {units}, which are paired, and the seeds, which are "
         "not; `(weights)` marks those of a variant with one seed, which hold for these weights "
         "only. `better`, in bold, or `worse`: the interval excludes 0. Intervals are not "
         "corrected for their number.",

@@ -19,6 +19,7 @@ from mien.reports.metric_cells import difference_cell, interval_cell, mean_cell
 from mien.reports.target_results.shown_metrics import label_shown, shown_metrics
 from mien.reports.text import (
     UNDEFINED,
+    count_words,
     format_value,
     label_metric,
     markdown_table,
@@ -356,9 +357,10 @@ def caption(name: str, corpus: CorpusResults, study: StudyResults, clips: str) -
 
 
 def count_clips(results: MetricResults | AttentionResults, split: str) -> str:
-    """Return on how many clips, and videos of several clips, results rest."""
+    """Return on how many clips, and videos or speakers of several clips, results rest."""
     clips, units = results.num_clips, results.num_clusters or 0
-    inside = "" if units == clips else f" in {units} video{'s' * (units != 1)}"
+    unit = results.unit if isinstance(results, MetricResults) else "video"
+    inside = "" if units == clips else f" in {count_words(units, unit)}"
     return f"{clips} clip{'s' * (clips != 1)} of {split}{inside}{note_on_units(units)}"
 
 

@@ -18,7 +18,6 @@ __all__ = [
     "SeedScores",
     "align_runs",
     "check_seeds",
-    "draw_runs",
     "draw_shared",
     "read_seeds",
     "stack_seeds",
@@ -258,12 +257,6 @@ def take_annotated(runs: Sequence[SeedScores], split: Split) -> tuple[SeedScores
     targets = runs[0].targets
     rows = np.flatnonzero(~np.isnan(targets.reshape(len(targets), -1)).any(axis=1))
     return tuple(run.take(rows) for run in aligned)
-
-
-def draw_runs(ids: Sequence[str]) -> Draws:
-    """Draw videos where several clips come from one, else clips."""
-    groups = group_clips(ids)
-    return draw_units(len(ids), groups.get("video"))
 
 
 def draw_shared(runs: Sequence[SeedScores], by: Unit | None = None) -> tuple[Unit, Draws]:

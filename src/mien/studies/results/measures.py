@@ -32,7 +32,7 @@ from mien.studies.results.label_values import (
     LabelTruthResults,
     LabelVariantResults,
 )
-from mien.studies.results.target_measures import evaluate_study_targets, shared_rows
+from mien.studies.results.target_measures import evaluate_study_targets, shared_rows, units_of
 from mien.studies.results.values import (
     AttentionResults,
     CorpusResults,
@@ -240,10 +240,11 @@ def _evaluate_task(
         name: np.stack([p.scores[task][shared[name]][rows] for p in each])
         for name, each in having.items()
     }
-    clusters = clusters_of(np.array([video_of(first.ids[row]) for row in at])[rows])
+    unit, clusters = units_of(first, at[rows])
     return MetricResults(
         num_clips=int(rows.sum()),
         num_clusters=len(np.unique(clusters)),
+        unit=unit,
         metrics={
             name: compare_sources(
                 scores,

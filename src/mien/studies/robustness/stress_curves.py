@@ -1,9 +1,8 @@
 """Predictions under every condition to curves: points and areas with intervals, and differences."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,7 +26,7 @@ from mien.evaluation.target_metrics.target_values import annotated_rows
 from mien.files.json_values import json_number, json_numbers
 from mien.reports.target_results.compared_scores import (
     SeedScores,
-    draw_runs,
+    draw_shared,
     stack_seeds,
     take_annotated,
 )
@@ -194,7 +193,7 @@ def _resample_all(
     conditions = [(run, c) for run in runs for c in run.predictions]
     stacked = [stack_seeds(run.name, run.predictions[c], key) for run, c in conditions]
     aligned = take_annotated(stacked, split)
-    draws = draw_runs(aligned[0].ids)
+    _, draws = draw_shared(aligned)
     return {
         name: _by_run(
             [
@@ -276,23 +275,29 @@ def _resample_hits(
     """
     parts: list[tuple[str, Condition, tuple[SeedScores, SeedScores]]] = []
     for run in (run for run in runs if run.name in hits):
-        ids = next(iter(run.predictions.values()))[0].ids
+        first = next(iter(run.predictions.values()))[0]
         for condition, own in hits[run.name].items():
             num_without[run.name] = max(num_without.get(run.name, 0), own.num_without)
             inside, sizes = (
-                SeedScores(name=run.name, ids=ids, scores=scores, targets=own.targets)
+                SeedScores(
+                    name=run.name,
+                    ids=first.ids,
+                    scores=scores,
+                    targets=own.targets,
+                    speakers=first.speakers,
+                )
                 for scores in (own.inside, own.sizes)
             )
             parts.append((run.name, condition, (inside, sizes)))
     if not parts:
         return {}
-    draw: Callable[[tuple[str, ...]], Draws] = cache(draw_runs)
     resampled: dict[str, _OfRuns] = {}
     for place, name in enumerate(metrics):
         aligned = take_annotated([scores[place] for _, _, scores in parts], split)
+        _, draws = draw_shared(aligned)
         resampled[name] = _by_run(
             [
-                (run, condition, _resample_known(own, metrics[name], draw(own.ids)))
+                (run, condition, _resample_known(own, metrics[name], draws))
                 for (run, condition, _), own in zip(parts, aligned, strict=True)
             ]
         )

@@ -24,7 +24,7 @@ from mien.studies.robustness.stress_values import RobustnessResults, StressResul
 
 __all__ = ["draw_stresses"]
 
-_NOTE: Final = "bands and bars: 95 % intervals of the mean over seeds, resampling videos"
+_NOTE: Final = "bands and bars: 95 % intervals of the mean over seeds, by video or speaker"
 
 
 def draw_stresses(

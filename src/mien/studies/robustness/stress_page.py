@@ -12,7 +12,7 @@ from mien.files.atomic import write_text
 from mien.files.json_values import write_json
 from mien.reports.finished_run import Picture
 from mien.reports.target_results.shown_metrics import describe_shown
-from mien.reports.text import describe_metrics, name_corpus, note_on_units
+from mien.reports.text import count_words, describe_metrics, name_corpus, note_on_units
 from mien.studies.robustness.conditions import KINDS, PROTOCOLS
 from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH, SET_SIZE
 from mien.studies.robustness.stress_tables import (
@@ -94,7 +94,8 @@ def format_page(results: RobustnessResults, pictures: Mapping[str, Picture]) -> 
 def _facts(results: RobustnessResults) -> Iterator[str]:
     corpus = name_corpus(results.corpus, is_synthetic=results.is_synthetic)
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
-    inside = "" if results.num_units == results.num_clips else f" in {results.num_units} videos"
+    is_each = results.num_units == results.num_clips
+    inside = "" if is_each else f" in {count_words(results.num_units, results.unit)}"
     yield (
         f"Written by `{results.command}`; no number was typed by hand. {results.num_clips} clips"
         f"{inside} of {results.split} of {corpus}{note_on_units(results.num_units)}; store "
@@ -139,8 +140,9 @@ def _explain_overall(results: RobustnessResults) -> str:
         "One number for each curve: its mean height, which is its area by the trapezoidal rule "
         "over its width; of sets of modalities, the average over the sets. Of a clip with one "
         "modality left the score is that of the modality, as `mien predict` reports it. 95 % "
-        "intervals of the mean over the seeds resample videos, or clips where each is a video of "
-        f"its own: percentiles of a bootstrap, t intervals below {FEW_UNITS} of them. Differences "
+        "intervals of the mean over the seeds resample videos (speakers where those are known, "
+        "clips where each is a video of its own): percentiles of a bootstrap, t intervals below "
+        f"{FEW_UNITS} of them. Differences "
         "to the first run are paired and cover the seeds as well; p is corrected by Holm across "
         f"all curves and runs of a metric.{covered}"
     )

@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from mien.corpora import metric_family
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, ConfigError
@@ -24,7 +26,7 @@ from mien.evaluation.predictions import write_predictions
 from mien.evaluation.scoring import SplitScorer
 from mien.files.json_values import write_json
 from mien.files.temporaries import sweep_folder
-from mien.reports.target_results.compared_scores import draw_runs
+from mien.studies.results.target_measures import units_of
 from mien.studies.robustness.stress_curves import RunScores, curves_of
 from mien.studies.robustness.stress_page import write_results
 from mien.studies.robustness.stress_values import RobustnessResults
@@ -220,6 +222,7 @@ def _evaluate(
     calibrations = scores[0].calibrations if has_sentiment else None
     with_sets = {t.name for t in shared if t.has_shares}
     levels = {n: c[0].level for n, c in scores[0].target_calibrations.items() if n in with_sets}
+    unit, units = units_of(first, np.arange(len(first)))
     return RobustnessResults(
         corpus=store.meta.name,
         is_synthetic=store.meta.is_synthetic,
@@ -228,7 +231,8 @@ def _evaluate(
         targets={target.name: str(target.kind) for target in shared},
         split=split,
         num_clips=len(first),
-        num_units=draw_runs(first.ids).num_units,
+        num_units=len(np.unique(units)),
+        unit=unit,
         coverage_level=calibrations[0].level if calibrations else None,
         set_levels=levels,
         num_without_width=num_without,

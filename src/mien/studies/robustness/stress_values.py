@@ -89,10 +89,11 @@ class RobustnessResults(StrictValue):
         targets: Kind of each further target, by its name.
         split: Part of the corpus.
         num_clips: Clips of the split.
-        num_units: What is resampled: videos, or clips where each is a video of its own.
+        num_units: How many units are resampled; clips where each is a unit of its own.
         coverage_level: Share of clips that intervals are made to cover; None without intervals.
         set_levels: Share of clips whose set is to hold the annotated class, by target; earlier
             versions wrote none.
+        unit: What units are: speakers where they are known, else videos, else clips.
         num_without_width: Clips without an interval or a set, the most of any point, by run.
         protocol: What was tested: key of ``PROTOCOLS``.
         seed: Seed of what is drawn.
@@ -119,3 +120,4 @@ class RobustnessResults(StrictValue):
     versions: Mapping[str, str]
     command: str
     set_levels: Mapping[str, Number] = field(default_factory=dict)
+    unit: str = "video"
