@@ -274,7 +274,7 @@ def test_the_store_is_asked_for_where_it_is_needed(run, tmp_path):
 def test_a_store_is_refused_that_is_another_or_of_no_use(run, plain, tmp_path):
     with pytest.raises(CheckpointError, match=r"store: is not the store on which .*r was trained"):
         pack(run, tmp_path / "e", ensemble=True, store=plain[1])
-    with pytest.raises(ConfigError, match="store: is read for an ensemble alone"):
+    with pytest.raises(ConfigError, match="store: is read for an ensemble or a rank"):
         pack(run, tmp_path / "e", store=plain[1])
 
 

@@ -77,3 +77,28 @@ def test_the_encoder_is_moved_and_drops_out_with_the_adapters() -> None:
 def test_a_rank_above_the_sizes_of_a_layer_is_no_more_than_they_are() -> None:
     encoder = adapt(make_backbone(PACKABLE["bert"]), rank=1000)
     assert max(weight.shape[0] for n, weight in encoder.named_parameters() if "down" in n) == 24
+
+
+@pytest.mark.parametrize("rank", [1, 3, 99])
+def test_they_hold_the_part_of_a_change_that_is_nearest(rank: int) -> None:
+    encoder = adapt(make_backbone(_ENCODERS["bert"]), rank)
+    plain = TokenEncoder(make_backbone(_ENCODERS["bert"])).state_dict()
+    drawn = torch.Generator().manual_seed(7)
+    changed = {
+        name: weight + torch.randn(weight.shape, generator=drawn) * 0.01
+        for name, weight in plain.items()
+        if weight.is_floating_point()
+    }
+    share, held, everything = encoder.approximate(changed), 0.0, 0.0
+    merged = encoder.merge().state_dict()
+    for name in encoder.adapters:
+        layer = next(key for key in changed if key.endswith(f"{name.replace('-', '.')}.weight"))
+        change = (changed[layer] - plain[layer]).double()
+        left, values, right = torch.linalg.svd(change, full_matrices=False)
+        nearest = (left[:, :rank] * values[:rank]) @ right[:rank]
+        torch.testing.assert_close(
+            (merged[layer] - plain[layer]).double(), nearest, atol=1e-6, rtol=0
+        )
+        held += float(nearest.square().sum())
+        everything += float(change.square().sum())
+    assert share == pytest.approx(held / everything, rel=1e-5)

@@ -10,6 +10,7 @@ from mien.errors import require
 
 if TYPE_CHECKING:
     from mien.prediction.package import PackedEnsemble
+    from mien.prediction.packages.reduced_encoder import Reduction
 
 __all__ = ["export_onnx", "pack"]
 
@@ -36,7 +37,15 @@ def pack(
         Path | None,
         typer.Option(
             metavar="STORE",
-            help="With --ensemble: store of the training, for intervals of the mean.",
+            help="With --ensemble or --rank: store of the training, for new intervals.",
+        ),
+    ] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Reduce what was learned in a whole text encoder to this rank, such as 16: "
+            "megabytes instead of hundreds. Needs --store.",
         ),
     ] = None,
     replace: ReplaceOption = False,
@@ -44,12 +53,17 @@ def pack(
     """Write what prediction needs of a run as one small file.
 
     With --ensemble it predicts the mean of what the seeds predict. What that gives on validation
-    clips is printed beside single seeds; test is not read.
+    clips, and what --rank costs there, is printed beside what was trained; test is not read.
     """
     target = choose_out(out, out_option)
     require_trained(run)
-    from mien.prediction.package import pack as pack_run  # takes seconds
-    from mien.prediction.package import pack_ensemble
+    from mien.prediction.package import (  # takes seconds
+        PackedEnsemble,
+        PackedReduced,
+        pack_ensemble,
+        pack_reduced,
+    )
+    from mien.prediction.package import pack as pack_run
 
     options: dict[str, Any] = {
         "half": not full_precision,
@@ -58,12 +72,37 @@ def pack(
         "replace": replace,
         "store": store,
     }
+    packed: PackedEnsemble | PackedReduced | None = None
     with busy(f"packing {run}"):
-        packed = pack_ensemble(run, target, **options) if ensemble else None
+        if ensemble:
+            packed = pack_ensemble(run, target, rank=rank, **options)
+        elif rank is not None:
+            packed = pack_reduced(run, target, rank=rank, **options)
         path = pack_run(run, target, **options) if packed is None else packed.path
-    if packed is not None:
+    if packed is not None and packed.reduction is not None:
+        print(f"{_describe_reduction(packed.reduction)}\n")
+    if isinstance(packed, PackedEnsemble):
         print(f"{_describe_ensemble(packed)}\n")
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _describe_reduction(reduction: "Reduction") -> str:
+    """Return what validation clips say of reduced text encoders, and how much is left of them."""
+    from mien.reports.text import format_table, format_value
+
+    rows = [
+        [
+            f"{each.name} %" if each.metric.is_share else each.name,
+            format_value(each.before, each.metric),
+            format_value(each.after, each.metric),
+        ]
+        for each in reduction.metrics
+    ]
+    table = format_table(["valid, multimodal task", "as trained", f"rank {reduction.rank}"], rows)
+    return (
+        f"{table}\n\n{100 * reduction.share:.0f} % of the squared changes of the encoder's linear "
+        "layers are left"
+    )
 
 
 def _describe_ensemble(packed: "PackedEnsemble") -> str:
@@ -74,7 +113,7 @@ def _describe_ensemble(packed: "PackedEnsemble") -> str:
         [
             f"{each.name} %" if each.metric.is_share else each.name,
             format_value(each.mean, each.metric),
-            format_value(each.ensemble, each.metric),
+            format_value(each.made, each.metric),
         ]
         for each in packed.compared
     ]

@@ -1,14 +1,16 @@
 """A checkpoint for prediction alone: the network and its header, small enough to send to others."""
 
 import logging
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mien.data.store import Store
 from mien.errors import CheckpointError, ConfigError
 from mien.files.atomic import refuse_existing
 from mien.prediction.packages.packed_file import write_packed
+from mien.prediction.packages.reduced_encoder import Reduction, reduce_checkpoint, reduce_run
 from mien.prediction.packages.seed_ensemble import gather_seeds
 from mien.prediction.packages.valid_comparison import ComparedMetric
 from mien.training.checkpoints.checkpoint import check_finite, read_header, read_tensors
@@ -20,7 +22,14 @@ from mien.training.run_folder import RunFolder, SeedFolder
 if TYPE_CHECKING:
     from mien.prediction.network import Network
 
-__all__ = ["PackedEnsemble", "pack", "pack_ensemble", "require_plain"]
+__all__ = [
+    "PackedEnsemble",
+    "PackedReduced",
+    "pack",
+    "pack_ensemble",
+    "pack_reduced",
+    "require_plain",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +44,7 @@ def pack(
     replace: bool = False,
     ensemble: bool = False,
     store: Store | str | Path | None = None,
+    rank: int | None = None,
 ) -> Path:
     """Write what prediction needs of a trained model as one file.
 
@@ -43,13 +53,13 @@ def pack(
     Args:
         path: A checkpoint, a seed's folder, or a run or its folder (its first seed).
         out: File to write; its folder is made.
-        half: Whether matrices are written in 16 bits. Vectors stay in 32, for they are small and
-            hold the units of features, as do values that float16 would cut or round to nothing.
+        half: Whether matrices are written in 16 bits, where that keeps their values.
         licence: Under which licence the weights are; shown with every prediction.
         name: What the model is called; empty stands for the name of the file.
         replace: Whether a file that is already there is replaced.
         ensemble: Whether all seeds of a run are written, as ``pack_ensemble`` does.
-        store: Store of the training, for an ensemble.
+        store: Store of the training, for an ensemble and for ``rank``.
+        rank: Rank to which changes of a whole text encoder are reduced, as by ``pack_reduced``.
 
     Returns:
         The file.
@@ -58,14 +68,15 @@ def pack(
         CheckpointError: If there is no sound checkpoint, or no network, or no two like seeds.
         OutputError: If ``out`` exists, or cannot be written.
     """
+    options: dict[str, Any] = {"half": half, "licence": licence, "name": name, "replace": replace}
     if ensemble:
         if isinstance(path, SeedFolder):
             path = path.path
-        return pack_ensemble(
-            path, out, half=half, licence=licence, name=name, replace=replace, store=store
-        ).path
+        return pack_ensemble(path, out, store=store, rank=rank, **options).path
+    if rank is not None:
+        return pack_reduced(path, out, store=store, rank=rank, **options).path
     if store is not None:
-        raise ConfigError("store: is read for an ensemble alone; give --ensemble too")
+        raise ConfigError("store: is read for an ensemble or a rank; give --ensemble or --rank too")
     source, out = find_checkpoint(path), Path(out)
     refuse_existing(out, replace=replace)
     header = read_header(source)
@@ -81,6 +92,80 @@ def pack(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackedReduced:
+    """A model whose text encoder is written as adapters.
+
+    Attributes:
+        path: The file.
+        reduction: What that costs on the validation clips.
+    """
+
+    path: Path
+    reduction: Reduction
+
+
+def pack_reduced(
+    path: RunFolder | SeedFolder | str | Path,
+    out: str | Path,
+    *,
+    rank: int,
+    store: Store | str | Path | None,
+    half: bool = True,
+    licence: str = "",
+    name: str = "",
+    replace: bool = False,
+) -> PackedReduced:
+    """Write a model whose text encoder was trained as a whole, or in its last layers, as adapters.
+
+    What the training changed of every linear layer is reduced to a rank, and all else in the
+    encoder is as before. What that costs is measured on the validation clips, and intervals and
+    sets are measured anew; a warning says if it is more than a hundredth of what picked the epoch.
+
+    Args:
+        path: As in ``pack``; so are the others.
+        out: File to write.
+        rank: Rank of the adapters.
+        store: The store of the training.
+        half: As in ``pack``.
+        licence: As in ``pack``.
+        name: As in ``pack``.
+        replace: As in ``pack``.
+
+    Raises:
+        ConfigError: If there is no store, or no text encoder was trained so.
+        CheckpointError: If there is no sound checkpoint, or the store is another one.
+        OutputError: If ``out`` exists, or cannot be written.
+    """
+    out = Path(out)
+    refuse_existing(out, replace=replace)
+    source = find_checkpoint(path)
+    with tempfile.TemporaryDirectory(prefix="mien-reduced-") as folder:
+        file = Path(folder) / "best.safetensors"
+        reduction = reduce_checkpoint(source, file, rank, _require_store(store))
+        pack(file, out, half=half, licence=licence, name=name, replace=replace)
+    _warn_of_loss(out, reduction)
+    return PackedReduced(path=out, reduction=reduction)
+
+
+def _require_store(store: Store | str | Path | None) -> Store | str | Path:
+    if store is None:
+        raise ConfigError(
+            "rank: what a lower rank costs is measured on validation clips; give the store of the "
+            "training (--store STORE)"
+        )
+    return store
+
+
+def _warn_of_loss(out: Path, reduction: Reduction) -> None:
+    worse = [each.name for each in reduction.metrics if each.is_worse]
+    if worse:
+        logger.warning(
+            "%s: on valid the model is worse than before by more than 1 %%, by %s; a higher rank "
+            "holds more of what was learned", out, ", ".join(worse),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackedEnsemble:
     """All finished seeds of a run in one file.
 
@@ -88,11 +173,13 @@ class PackedEnsemble:
         path: The file.
         seeds: The seeds.
         compared: Metrics of single seeds and of their mean on the validation clips.
+        reduction: What reduced text encoders cost; None where they are whole.
     """
 
     path: Path
     seeds: tuple[int, ...]
     compared: tuple[ComparedMetric, ...]
+    reduction: Reduction | None = None
 
 
 def pack_ensemble(
@@ -104,6 +191,7 @@ def pack_ensemble(
     name: str = "",
     replace: bool = False,
     store: Store | str | Path | None = None,
+    rank: int | None = None,
 ) -> PackedEnsemble:
     """Write all finished seeds of a run as one file, which predicts the mean of what they predict.
 
@@ -118,6 +206,7 @@ def pack_ensemble(
         name: As in ``pack``.
         replace: As in ``pack``.
         store: The store of the training; a model of sentiment that reads one modality needs none.
+        rank: As in ``pack``; the seeds are reduced before their mean is taken.
 
     Raises:
         CheckpointError: If there are fewer than two finished seeds, they differ in more than the
@@ -127,7 +216,12 @@ def pack_ensemble(
     """
     out = Path(out)
     refuse_existing(out, replace=replace)
-    made = gather_seeds(run, store)
+    reduction: Reduction | None = None
+    with tempfile.TemporaryDirectory(prefix="mien-reduced-") as folder:
+        if rank is not None:
+            reduction = reduce_run(run, Path(folder) / "run", rank, _require_store(store))
+            _warn_of_loss(out, reduction)
+        made = gather_seeds(run if reduction is None else reduction.path, store)
     write_packed(out, made.header, made.tensors, half=half, licence=licence, name=name)
     worse = [each.name for each in made.compared if each.picks_epoch and not each.is_better]
     if worse:
@@ -135,7 +229,12 @@ def pack_ensemble(
             "%s: on valid the mean of all seeds is no better than a single seed on average, by %s",
             out, ", ".join(worse),
         )  # fmt: skip
-    return PackedEnsemble(path=out, seeds=tuple(made.header["ensemble"]), compared=made.compared)
+    return PackedEnsemble(
+        path=out,
+        seeds=tuple(made.header["ensemble"]),
+        compared=made.compared,
+        reduction=reduction,
+    )
 
 
 def require_plain(network: "Network") -> "Network":

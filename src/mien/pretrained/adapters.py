@@ -9,7 +9,7 @@ Source: Hu et al. 2022, LoRA, arXiv:2106.09685, with its factor alpha / r at 1.
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +50,28 @@ class _AdaptedLinear(nn.Module):
         return states
 
     @torch.no_grad()
+    def approximate(self, weight: Float[Tensor, "o i"]) -> tuple[float, float]:
+        """Let the adapter be what is nearest to another weight; see ``AdaptedEncoder``.
+
+        Returns:
+            Sum of squares of the difference, and of what the adapter holds of it.
+        """
+        (adapter,) = self._adapter
+        change = weight.double() - self.linear.weight.double()
+        is_wide = change.shape[0] <= change.shape[1]
+        few = change if is_wide else change.T  # rows are as few as the rank can be
+        squares, vectors = torch.linalg.eigh(few @ few.T)  # ascending
+        rank = len(adapter.down)
+        units = squares[-rank:].clamp(min=0).sqrt()
+        roots = units.sqrt()
+        left = vectors[:, -rank:] * roots
+        right = (vectors[:, -rank:].T @ few) / torch.where(roots > 0, roots, 1.0).unsqueeze(1)
+        up, down = (left, right) if is_wide else (right.T, left.T)
+        adapter.up.copy_(up)
+        adapter.down.copy_(down)
+        return float(change.square().sum()), float(units.square().sum())
+
+    @torch.no_grad()
     def merge(self) -> nn.Linear:
         """Return one linear layer that computes the same."""
         (adapter,) = self._adapter
@@ -74,14 +96,39 @@ class AdaptedEncoder(nn.Module):
         super().__init__()
         encoder.requires_grad_(requires_grad=False)
         self.adapters = nn.ModuleDict()
+        self._adapted: dict[str, _AdaptedLinear] = {}  # no parts of this, as the encoder is none
+        stack = next(name for name, module in encoder.named_modules() if module is layers)
         self._by_layer: list[list[nn.Parameter]] = [[] for _ in layers]
         for name, linear in [*layers.named_modules()]:
             if isinstance(linear, nn.Linear):
                 adapter = _Adapter(linear, min(rank, linear.in_features, linear.out_features))
                 self.adapters[name.replace(".", "-")] = adapter
                 self._by_layer[int(name.partition(".")[0])] += adapter.parameters()
-                layers.set_submodule(name, _AdaptedLinear(linear, adapter))
+                adapted = _AdaptedLinear(linear, adapter)
+                self._adapted[f"{stack}.{name}.weight"] = adapted
+                layers.set_submodule(name, adapted)
         self._encoder = (encoder,)
+
+    def approximate(self, weights: Mapping[str, Tensor]) -> float:
+        """Let the adapters be what is nearest to the linear layers of the encoder after a training.
+
+        The change W' - W of a layer becomes its r largest singular values with their vectors: of
+        all products of rank r the one with the smallest sum of squared differences.
+
+        Source: eckart1936.
+
+        Args:
+            weights: Every W' of the adapted layers, by its name in the encoder without adapters.
+
+        Returns:
+            Share of the squared changes of all layers that the adapters hold; 1 without a change.
+
+        Raises:
+            KeyError: If a layer is missing.
+        """
+        sums = [layer.approximate(weights[name]) for name, layer in self._adapted.items()]
+        everything = math.fsum(change for change, _ in sums)
+        return math.fsum(held for _, held in sums) / everything if everything > 0 else 1.0
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""

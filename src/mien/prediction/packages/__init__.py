@@ -1,5 +1,6 @@
 """What ``mien pack`` writes.
 
 ``packed_file`` writes a network for prediction alone, ``seed_ensemble`` makes one of all seeds of a
-run, and ``valid_comparison`` compares it with single seeds.
+run, and ``reduced_encoder`` writes text encoders that were trained as a whole as adapters.
+``valid_comparison`` compares what is made with what was trained, on the clips of ``valid_clips``.
 """

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from mien.corpora import metric_family
-from mien.data.dataset import ClipDataset
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.predictions import Predictions, average_predictions
 from mien.files.json_values import json_number, json_numbers
 from mien.files.reading import show
+from mien.prediction.packages.valid_clips import choose_valid, require_store
 from mien.prediction.packages.valid_comparison import ComparedMetric, compare_members
 from mien.training.checkpoints.calibrated import calibrate_alone, calibrate_model
 from mien.training.checkpoints.checkpoint import (
@@ -26,12 +25,12 @@ from mien.training.checkpoints.checkpoint import (
 )
 from mien.training.checkpoints.header import Header, check_header, complete_settings
 from mien.training.checkpoints.trained_model import build_from, join_members
-from mien.training.loading import dataset_of, load_trained
+from mien.training.loading import load_trained
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
 from mien.training.settings import ExperimentConfig
 from mien.types import Split
 
-__all__ = ["SeedEnsemble", "gather_seeds"]
+__all__ = ["SeedEnsemble", "finished_seeds", "gather_seeds"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
     """
     run = open_run(run)
     refuse_folds(run)
-    seeds = _finished(run)
+    seeds = finished_seeds(run)
     headers = [read_header(seed.best) for seed in seeds]
     facts, *_ = (check_header(own, seed.best) for own, seed in zip(headers, seeds, strict=True))
     _refuse_differences(run, seeds, headers)
@@ -89,7 +88,7 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
         )
     else:
         opened = open_store(store)
-        _check_store(run, headers[0], opened)
+        require_store(run.path, headers[0], opened)
         calibrated = _calibrate(run, seeds, tensors, config, opened, predictions[0].ids)
     compared = compare_members(
         predictions, metric_family(facts.corpus, scale), config.train.monitor
@@ -100,7 +99,7 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
             **header,
             "format": 2,
             "ensemble": [seed.seed for seed in seeds],
-            "valid": {each.name: json_number(each.ensemble) for each in compared},
+            "valid": {each.name: json_number(each.made) for each in compared},
             "valid_of_members": {each.name: json_numbers(each.single) for each in compared},
             **calibrated,
         },
@@ -109,8 +108,12 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
     )
 
 
-def _finished(run: RunFolder) -> list[SeedFolder]:
-    """Return the seeds of an ensemble; which ones are left out is logged."""
+def finished_seeds(run: RunFolder) -> list[SeedFolder]:
+    """Return the seeds of an ensemble; which ones are left out is logged.
+
+    Raises:
+        CheckpointError: If there are fewer than two.
+    """
     seeds = [seed for seed in run.seeds if seed.is_finished]
     if len(seeds) < 2:
         raise CheckpointError(
@@ -174,16 +177,6 @@ def _is_enough(facts: Header, config: ExperimentConfig) -> bool:
     return is_plain and len(facts.sizes) == 1
 
 
-def _check_store(run: RunFolder, header: Mapping[str, Any], store: Store) -> None:
-    """Refuse a store on which the run was not validated."""
-    fingerprint = header.get("store")
-    if fingerprint not in (None, store.meta.fingerprint):
-        raise CheckpointError(
-            f"{store.path}: is not the store on which {run.path} was trained; give that one "
-            "(--store STORE)"
-        )
-
-
 def _calibrate(
     run: RunFolder,
     seeds: Sequence[SeedFolder],
@@ -199,20 +192,8 @@ def _calibrate(
     header = first.header.model_copy(update={"ensemble": tuple(seed.seed for seed in seeds)})
     encoder = prepared.text.build() if prepared.text is not None else None
     ensemble = build_from(tensors, run.path, header, config, encoder)
-    valid = _choose(dataset_of(prepared, split), ids, store)
+    valid = choose_valid(prepared, ids)
     return calibrate_model(ensemble, valid, prepared.scale).facts
-
-
-def _choose(dataset: ClipDataset, ids: Sequence[str], store: Store) -> ClipDataset:
-    """Return the clips of these names: a run may have left some out of valid."""
-    rows = {name: row for row, name in enumerate(dataset.ids)}
-    lacking = [name for name in ids if name not in rows]
-    if lacking:
-        raise CheckpointError(
-            f"{store.path}: lacks clips on which the run was validated, such as "
-            f"{show(lacking[0])}; give the store of the training (--store STORE)"
-        )
-    return dataset.part(np.array([rows[name] for name in ids]))
 
 
 def _join_weights(run: RunFolder, seeds: Sequence[SeedFolder]) -> dict[str, Tensor]:

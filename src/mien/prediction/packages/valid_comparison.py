@@ -1,4 +1,4 @@
-"""Whether the mean of several seeds is better than a single one, by the validation clips."""
+"""Whether what is made of trained models is better than they are, by the validation clips."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from mien.evaluation.predictions import Predictions, average_predictions
 from mien.reports.target_results.shown_metrics import shown_metrics
 from mien.types import Target, TargetKind, Task
 
-__all__ = ["ComparedMetric", "compare_members"]
+__all__ = ["ComparedMetric", "compare_made", "compare_members"]
 
 #: The metric of a target that stands for its loss.
 _LOSSES: Final = {
@@ -33,8 +33,9 @@ class ComparedMetric:
     Attributes:
         name: Its name; that of a target has the target before it, as in ``emotion/uar``.
         metric: The metric.
-        single: Of each seed; NaN where it is undefined.
-        ensemble: Of the mean of their scores and probabilities.
+        single: Of each model; NaN where it is undefined.
+        made: Of what is made of them: the mean of their scores and probabilities, or a model that
+            is written in another form.
         picks_epoch: Whether the training picked its best epoch by it; with targets, by the sum of
             all that are marked so, each relative to the best constant.
     """
@@ -42,18 +43,18 @@ class ComparedMetric:
     name: str
     metric: Metric
     single: tuple[float, ...]
-    ensemble: float
+    made: float
     picks_epoch: bool
 
     @property
     def mean(self) -> float:
-        """Mean over the single seeds; NaN if it is undefined of one."""
+        """Mean over the single models; NaN if it is undefined of one."""
         return math.fsum(self.single) / len(self.single)
 
     @property
     def is_better(self) -> bool:
-        """Whether the ensemble is better than a single seed on average."""
-        gain = self.ensemble - self.mean
+        """Whether what is made is better than a single model on average."""
+        gain = self.made - self.mean
         return gain > 0 if self.metric.higher_is_better else gain < 0
 
 
@@ -67,16 +68,29 @@ def compare_members(
         family: The metrics of sentiment.
         monitor: The setting ``train.monitor``.
     """
-    joined = average_predictions(predictions)
+    return compare_made(predictions, average_predictions(predictions), family, monitor)
+
+
+def compare_made(
+    predictions: Sequence[Predictions], made: Predictions, family: MetricFamily, monitor: str
+) -> tuple[ComparedMetric, ...]:
+    """Compare what is made of models with them, by their predictions of the same clips.
+
+    Args:
+        predictions: Those of each model.
+        made: Those of what is made.
+        family: As in ``compare_members``; so is the next.
+        monitor: As there.
+    """
     first, compared = predictions[0], []
     if first.scores:
-        scores = [each.scores[Task.FUSION] for each in (*predictions, joined)]
+        scores = [each.scores[Task.FUSION] for each in (*predictions, made)]
         rows = evaluated_rows(first, Task.FUSION)
         truths = first.targets[Task.FUSION]
         picks = {name: name == monitor for name in METRICS[family]}
         compared += list(_compare(scores, truths, rows, METRICS[family], picks))
     for name, own in first.values.items():
-        values = [each.values[name].values[Task.FUSION] for each in (*predictions, joined)]
+        values = [each.values[name].values[Task.FUSION] for each in (*predictions, made)]
         rows = evaluated_rows(first, Task.FUSION, name)
         truths = own.truths.get(Task.FUSION, np.full_like(values[0], np.nan))
         compared += list(_compare_target(own.target, values, truths, rows))
@@ -102,15 +116,15 @@ def _compare(
     metrics: Mapping[str, Metric],
     picks: Mapping[str, bool],
 ) -> Iterator[ComparedMetric]:
-    """Yield every metric; none where no clip is annotated. The last values are the ensemble's."""
+    """Yield every metric; none where no clip is annotated. The last values are of what is made."""
     if not rows.any():
         return
     for name, metric in metrics.items():
-        *single, ensemble = (metric(own[rows], truths[rows]) for own in values)
+        *single, made = (metric(own[rows], truths[rows]) for own in values)
         yield ComparedMetric(
             name=name,
             metric=metric,
             single=tuple(single),
-            ensemble=ensemble,
+            made=made,
             picks_epoch=picks[name],
         )
