@@ -22,7 +22,11 @@ from mien.reports.label_tables import (
     rows_of_run,
 )
 from mien.reports.metric_cells import count_units, metric_heading, metric_rows
-from mien.reports.target_results.shown_metrics import describe_shown
+from mien.reports.target_results.shown_metrics import (
+    describe_shown,
+    label_shown,
+    shown_metrics,
+)
 from mien.reports.target_results.target_text import format_targets
 from mien.reports.text import (
     SOMEWHAT_FEW,
@@ -85,7 +89,7 @@ def format_run(values: Mapping[str, Any]) -> str:
 
 
 def format_rounding(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Return what 8 bits cost on the multimodal task, metric by metric.
+    """Return what 8 bits cost on the multimodal task, metric by metric, of targets as well.
 
     Args:
         before: What ``metrics.json`` holds of predictions in 32 bits.
@@ -94,15 +98,27 @@ def format_rounding(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     exact, rounded = run_metrics_from_json(before), run_metrics_from_json(after)
     rows = []
     for split, tasks in rounded.splits.items():
-        if str(Task.FUSION) not in tasks:
-            continue
-        known = exact.splits[split][str(Task.FUSION)]
-        for name, summary in tasks[str(Task.FUSION)].items():
-            metric, own, other = METRICS[exact.family][name], summary.mean, known[name].mean
-            apart = None if own is None or other is None else own - other
-            values = [format_value(value, metric) for value in (other, own, apart)]
-            rows.append([label_metric(name, exact.family), *values])
+        summaries = tasks.get(str(Task.FUSION), {})
+        for name in summaries:
+            both = exact.splits[split][str(Task.FUSION)][name], summaries[name]
+            label = label_metric(name, exact.family)
+            rows.append(_rounded_row(label, METRICS[exact.family][name], *both))
+    for split, targets in rounded.targets.items():
+        for target in rounded.described:
+            summaries = targets.get(target.name, {}).get(str(Task.FUSION), {})
+            for name, metric in shown_metrics(target.kind).items() if summaries else ():
+                known = exact.targets[split][target.name][str(Task.FUSION)][name]
+                label = f"{target.name}: {label_shown(name, target.kind)}"
+                rows.append(_rounded_row(label, metric, known, summaries[name]))
     return format_table(["multimodal task", "32 bits", "8 bits", "difference"], rows)
+
+
+def _rounded_row(
+    label: str, metric: Metric, exact: MetricSummary, rounded: MetricSummary
+) -> list[str]:
+    other, own = exact.mean, rounded.mean
+    apart = None if own is None or other is None else own - other
+    return [label, *(format_value(value, metric) for value in (other, own, apart))]
 
 
 def _format_metrics(metrics: Mapping[str, MetricSummary], family: str) -> str:

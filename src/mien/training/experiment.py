@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.evaluate import evaluate_attention, evaluate_run
@@ -131,7 +133,7 @@ def evaluate(
         run: The run, or its folder; with a store also the file of a model, or a bundled one's name.
         split: Which clips.
         store: Other data, with series of the same kind; None takes the run's own predictions.
-        out: Folder for predictions and ``metrics.json``; None writes nothing.
+        out: Folder for predictions and ``metrics.json``, no run or store; None writes nothing.
         int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
         baseline: For models that were trained with ``features.standardise=speaker``. ``speaker``,
             which None stands for: every clip is read against all other clips of its speaker in the
@@ -143,8 +145,9 @@ def evaluate(
 
     Raises:
         CheckpointError: If no seed has finished, or the data do not fit.
-        ConfigError: If ``int8`` or ``baseline`` does not suit the model, or lacks a store.
+        ConfigError: If ``int8``, ``baseline`` or ``out`` does not fit, or a store is needed.
     """
+    _refuse_out(out)
     ways: tuple[Bits, ...] = (8,) if int8 else (32,)
     ((metrics, predictions),) = _evaluate_in(ways, run, split, store, baseline)
     if out is not None:
@@ -176,6 +179,7 @@ def evaluate_rounding(
         CheckpointError: As ``evaluate`` does.
         ConfigError: So, too.
     """
+    _refuse_out(out)
     exact, rounded = _evaluate_in((32, 8), run, split, store, baseline)
     if out is not None:
         write_evaluation(Path(out), split, *rounded)
@@ -225,6 +229,20 @@ def _evaluate_in(
         return [_read_evaluation(run, seeds, split)]
     refuse_folds(run)
     return _evaluate_on(ways, open_store(store), _Models.of_run(run, seeds), split, baseline)
+
+
+def _refuse_out(out: str | Path | None) -> None:
+    """Refuse to write an evaluation over a file, or over the results of a run."""
+    if out is None:
+        return
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--out {out}: is a file; name a folder")
+    is_seed = path.name.startswith("seed-") and (path.parent / "config.toml").is_file()
+    is_run = is_seed or any((path / name).is_file() for name in ("config.toml", "train.json"))
+    if is_run or (path / "meta.json").is_file():
+        what = "of a run, whose own results would be lost" if is_run else "a store"
+        raise ConfigError(f"--out {out}: is {what}; name another folder")
 
 
 def _find_file(run: RunFolder | str | Path) -> Path | None:
@@ -311,6 +329,7 @@ def _evaluate_on(
                 round_text_encoder(trained.model)
             scored = predict(trained.model, dataset)
             attended = evaluate_attention(scored, dataset.clips, trained.prepared.tokens)
+            warnings += _check_present(scored, store, split)
             predictions[bits].append(scored)
             attention[bits].append({split: attended})
     evaluated = [
@@ -333,3 +352,21 @@ def _evaluate_on(
     for warning in dict.fromkeys(warnings):
         logger.warning("%s", warning)
     return evaluated
+
+
+def _check_present(scored: Predictions, store: Store, split: Split) -> list[str]:
+    """Return a sentence if some clips have nothing that a model reads.
+
+    Raises:
+        CheckpointError: If that is all of them.
+    """
+    num_blank = int((~np.any(list(scored.present.values()), axis=0)).sum())
+    read = f"nothing of what the model reads ({', '.join(scored.present)})"
+    if num_blank == len(scored):
+        raise CheckpointError(f"{store.path}: the clips of {split} have {read}; take another store")
+    if num_blank == 0:
+        return []
+    return [
+        f"{store.path}: {num_blank} of {len(scored)} clips of {split} have {read}, so that all of "
+        "these are predicted alike"
+    ]

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,12 @@ from mien.training.checkpoints.checkpoint import (
     split_states,
 )
 from mien.training.checkpoints.header import Header, open_header
-from mien.training.checkpoints.matching import check_data, check_targets
+from mien.training.checkpoints.matching import (
+    check_annotated,
+    check_data,
+    check_targets,
+    find_absent,
+)
 from mien.training.checkpoints.trained_model import build_trained
 from mien.training.checkpoints.videos import knows_all_videos, videos_seen
 from mien.training.preparation import Prepared, add_speakers, check_settings, prepare, units_of
@@ -49,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 #: Whether the clips of a store are read against the other clips of their speakers.
 BaselineUse = Literal["none", "speaker"]
+_Value = TypeVar("_Value")
 
 
 def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:
@@ -151,8 +157,12 @@ def load_trained(
     is_relative = reads_speakers(config, checkpoint, baseline)
     aims = Aims(has_sentiment=header.has_sentiment, targets=header.targets)
     check_targets(checkpoint, aims.targets, store)
+    if not with_unlabelled:
+        check_annotated(checkpoint, header, store)
     check_settings(store, config, aims)
-    _check_series(checkpoint, header, store, config)
+    lacking = find_absent(checkpoint, header, store, config)
+    _check_series(checkpoint, header, store, config, lacking)
+    warnings = check_data(checkpoint, header, store, config)
     prepared = prepare(
         store,
         config,
@@ -162,8 +172,6 @@ def load_trained(
         aims=aims,
         splits=splits,
     )
-    warnings = check_data(checkpoint, header, store, config)
-    lacking = _find_absent(header, store, config)
     if lacking:
         prepared = _without(prepared, lacking)
         what = " and no ".join(lacking)
@@ -203,34 +211,22 @@ def reads_speakers(config: ExperimentConfig, trained: Path, baseline: str | None
     return False
 
 
-def _check_series(checkpoint: Path, header: Header, store: Store, config: ExperimentConfig) -> None:
+def _check_series(
+    checkpoint: Path,
+    header: Header,
+    store: Store,
+    config: ExperimentConfig,
+    lacking: Collection[Modality],
+) -> None:
     """Check the sizes of audio and video, before anything is computed of the text."""
     names = {m: getattr(config.features, m) for m in (Modality.AUDIO, Modality.VIDEO)}
     now = {
         m: store.meta.series[name].size for m, name in names.items() if name in store.meta.series
     }
-    lacking = _find_absent(header, store, config)
     then: dict[Modality, int] = {
         m: header.sizes[m] for m in names if m in header.sizes and m not in lacking
     }
     _require_sizes(checkpoint, then, now, store)
-
-
-def _find_absent(header: Header, store: Store, config: ExperimentConfig) -> dict[Modality, int]:
-    """Return the sizes of voice and face where the model reads them and the store has neither.
-
-    A store with a series that the model does not read may have them under another name, and a model
-    that reads clips against their speakers has a baseline of each: both are refused by their sizes.
-    """
-    names = {m: str(getattr(config.features, m)) for m in (Modality.AUDIO, Modality.VIDEO)}
-    unread = set(store.meta.series) - {*names.values(), str(Modality.TEXT)}
-    if unread or config.features.standardise == "speaker":
-        return {}
-    return {
-        m: header.sizes[m]
-        for m, name in names.items()
-        if m in header.sizes and name not in store.meta.series
-    }
 
 
 def _require_sizes(
@@ -248,10 +244,15 @@ def _without(prepared: Prepared, lacking: Mapping[Modality, int]) -> Prepared:
     offsets = np.zeros(len(prepared.store.clips) + 1, np.int64)
     empty = {m: Series(np.empty((0, size), np.float32), offsets) for m, size in lacking.items()}
     datasets = {
-        split: replace(dataset, series={**dataset.series, **empty})
+        split: replace(dataset, series=_in_order({**dataset.series, **empty}))
         for split, dataset in prepared.datasets.items()
     }
-    return replace(prepared, sizes={**prepared.sizes, **lacking}, datasets=datasets)
+    sizes = _in_order({**prepared.sizes, **lacking})
+    return replace(prepared, sizes=sizes, datasets=datasets)
+
+
+def _in_order(values: Mapping[Modality, _Value]) -> dict[Modality, _Value]:
+    return {modality: values[modality] for modality in Modality if modality in values}
 
 
 def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:

@@ -186,14 +186,14 @@ def prepare(
     """
     check_settings(store, config, aims)
     aims = aims or find_aims(store, config.targets)
-    chosen = choose_clips(
+    rows = choose_clips(
         store,
         excluded_videos=excluded_videos,
         with_unlabelled=with_unlabelled,
         level=logging.INFO,
         aims=aims,
+        splits=splits,
     )
-    rows = {split: own for split, own in chosen.items() if split in splits}
     read = None if set(splits) == set(SPLITS) else np.concatenate([*rows.values(), _NO_ROWS])
     text = prepare_text(store, config.text_encoder, online=online, rows=read)
     if text is not None and text.num_truncated:

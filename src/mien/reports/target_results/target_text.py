@@ -20,7 +20,7 @@ def format_targets(run: RunMetrics) -> list[str]:
     """Return the tables of every target, each with what its metrics say below it.
 
     For test and valid the multimodal task, with intervals; for the first of them that there is the
-    unimodal tasks as well, means over the seeds.
+    unimodal tasks as well, means over the seeds of a run.
     """
     return [part for target in run.described for part in _format_target(run, target)]
 
@@ -37,7 +37,8 @@ def _format_target(run: RunMetrics, target: Target) -> list[str]:
     for split, tasks in known.items():
         alone = {task: each for task, each in tasks.items() if task != Task.FUSION}
         if alone:
-            title = f"{split} of {corpus}, {target.name}, unimodal tasks, mean over the seeds"
+            title = f"{split} of {corpus}, {target.name}, unimodal tasks"
+            title += ", mean over the seeds" if run.model is None else ""
             parts.append(f"{wrap(title)}\n{_unimodal_table(alone, target)}")
             break
     if parts:

@@ -1,4 +1,4 @@
-"""Whether data are of the kind on which a checkpoint was trained: scale, features, their makers."""
+"""Whether data are of the kind on which a checkpoint was trained: labels, features, language."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from mien.training.checkpoints.header import Header, SeriesFacts
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Target, TargetKind
 
-__all__ = ["check_data", "check_targets"]
+__all__ = ["check_annotated", "check_data", "check_targets", "find_absent"]
 
 
 class _Pair(NamedTuple):
@@ -40,14 +40,15 @@ def check_data(
         config: The settings with which the data are read.
 
     Returns:
-        A sentence for every series that something else made, so that its values may be others.
+        A sentence for every series that something else made, so that its values may be others, and
+        for transcripts in another language.
 
     Raises:
         CheckpointError: If the labels of the store are on another scale, or a series has other
             features or has them in another order.
     """
     _check_scale(checkpoint, header, store)
-    warnings = []
+    warnings = _compare_languages(header, store)
     for pair in _pairs(header, store, config):
         _check_names(checkpoint, pair, store)
         warnings += _compare_makers(pair, store)
@@ -64,6 +65,33 @@ def _check_scale(checkpoint: Path, header: Header, store: Store) -> None:
             f"{checkpoint}: was trained on labels from {low:g} to {high:g}, those of {store.path} "
             f"go from {store.scale.low:g} to {store.scale.high:g}; take a model and a store of one "
             "scale"
+        )
+
+
+def _compare_languages(header: Header, store: Store) -> list[str]:
+    """Return a sentence if transcripts that are read are in another language."""
+    then, now = header.language, store.meta.language
+    if Modality.TEXT not in header.sizes or then == now:
+        return []
+    return [
+        f"{store.path}: its transcripts are in language {now!r}, those of the training were in "
+        f"{then!r}; unless the text encoder knows both, the model cannot read them"
+    ]
+
+
+def check_annotated(checkpoint: Path, header: Header, store: Store) -> None:
+    """Check that something is annotated of what a checkpoint predicts.
+
+    Raises:
+        CheckpointError: If all that is annotated is something else.
+    """
+    predicted = ["sentiment"] * header.has_sentiment + [t.name for t in header.targets]
+    annotated = ["sentiment"] * store.meta.has_sentiment + [t.name for t in store.meta.targets]
+    if annotated and not set(predicted) & set(annotated):
+        raise CheckpointError(
+            f"{checkpoint}: predicts {', '.join(map(show, predicted))}, and the clips of "
+            f"{store.path} are annotated for {', '.join(map(show, annotated))} alone; take a model "
+            "and a store that have something in common"
         )
 
 
@@ -97,6 +125,34 @@ def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> 
                 f"{show(unknown[0])}, which the model does not know; it knows "
                 f"{', '.join(then.classes)}"
             )
+
+
+def find_absent(
+    checkpoint: Path, header: Header, store: Store, config: ExperimentConfig
+) -> dict[Modality, int]:
+    """Return the sizes of voice and face where the model reads them and the store has neither.
+
+    A store with a series that the model does not read may have them under another name, and a model
+    that reads clips against their speakers has a baseline of each: both are refused by their sizes.
+
+    Raises:
+        CheckpointError: If the model reads nothing else.
+    """
+    names = {m: str(getattr(config.features, m)) for m in (Modality.AUDIO, Modality.VIDEO)}
+    unread = set(store.meta.series) - {*names.values(), str(Modality.TEXT)}
+    if unread or config.features.standardise == "speaker":
+        return {}
+    lacking = {
+        m: header.sizes[m]
+        for m, name in names.items()
+        if m in header.sizes and name not in store.meta.series
+    }
+    if lacking.keys() == header.sizes.keys():
+        raise CheckpointError(
+            f"{checkpoint}: reads {' and '.join(lacking)} alone, and {store.path} has no "
+            f"{' and no '.join(lacking)}; take a store that has them, or another model"
+        )
+    return lacking
 
 
 def _pairs(header: Header, store: Store, config: ExperimentConfig) -> Iterator[_Pair]:

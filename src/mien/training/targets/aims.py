@@ -90,6 +90,7 @@ def choose_clips(
     with_unlabelled: bool = False,
     level: int = logging.DEBUG,
     aims: Aims | None = None,
+    splits: Collection[Split] = SPLITS,
 ) -> dict[Split, Int[np.ndarray, " _"]]:
     """Return the rows of the clips of each split that a run uses; no array of the store is read.
 
@@ -99,11 +100,12 @@ def choose_clips(
         with_unlabelled: Whether clips without a multimodal label stay in an annotated store.
         level: Level at which it is logged how many of them are left out.
         aims: For what clips must be annotated; None for anything that the store has.
+        splits: Those that are chosen from; others are absent.
     """
     if aims is None:
         aims = Aims(has_sentiment=store.meta.has_sentiment, targets=store.meta.targets)
     chosen = {}
-    for split in SPLITS:
+    for split in (each for each in SPLITS if each in splits):
         rows = store.rows(split)
         if split != "test" and excluded_videos:
             clips = store.clips.take(rows)

@@ -1,0 +1,150 @@
+"""Models evaluated on stores that do not fit them, or not quite, and where the results go."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from helpers import make_config, make_material
+from targeted import EMOTION, make_targeted
+
+from mien.data.store_writer import write_store
+from mien.errors import CheckpointError, ConfigError
+from mien.reports.run_text import format_rounding, format_run
+from mien.training.experiment import evaluate, evaluate_rounding, train
+from mien.training.loading import load_model
+from mien.training.run_folder import open_run
+from mien.types import Task
+
+
+@pytest.fixture(scope="module")
+def of_voices(tmp_path_factory):
+    """A run that predicts emotions from voice and face alone, and its store; do not alter."""
+    folder = tmp_path_factory.mktemp("voices")
+    store = write_store(make_targeted((EMOTION,), sentiment=0), folder / "store")
+    config = make_config(labels={"generator": "copy"}, text_encoder={"input": "none"})
+    return train(config, store, folder / "run"), store
+
+
+def _without_steps(material, names, is_lost):
+    """Return series of some names without the steps of the clips whose place is lost."""
+    series = tuple(
+        replace(s, read=lambda s=s: (a[:0] if is_lost(i) else a for i, a in enumerate(s.read())))
+        if s.name in names
+        else s
+        for s in material.series
+    )
+    return replace(material, series=series)
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ("run", "is of a run, whose own results would be lost"),
+        ("run/seed-1", "is of a run, whose own results would be lost"),
+        ("store", "is a store; name another folder"),
+        ("file", "is a file; name a folder"),
+    ],
+)
+def test_an_evaluation_is_not_written_over_anything_else(
+    finished, tiny_store, tmp_path, place, what
+):
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.copytree(tiny_store.path, tmp_path / "store")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    for command in (evaluate, evaluate_rounding):
+        with pytest.raises(ConfigError, match=f"--out .*{place}: {what}"):
+            command(finished, split="valid", store=tiny_store, out=tmp_path / place)
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+    assert evaluate(finished, split="valid", out=tmp_path / "run" / "valid")["splits"]["valid"]
+    assert open_run(tmp_path / "run").results().seeds == (1,)
+
+
+def test_another_scale_is_refused_before_anything_is_prepared(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("mien.training.loading.prepare", lambda *_, **__: pytest.fail("prepared"))
+    material = make_material()
+    corpus = replace(
+        material.corpus,
+        scale=type(material.corpus.scale)(-1, 1),
+        clips=tuple(replace(c, labels={Task.FUSION: 0.0}) for c in material.corpus.clips),
+    )
+    store = write_store(replace(material, corpus=corpus), tmp_path / "s")
+    with pytest.raises(CheckpointError, match=r"was trained on labels from -3 to 3, those of"):
+        load_model(finished, store)
+
+
+def test_transcripts_in_another_language_are_told_of(finished, of_voices, tmp_path, caplog):
+    material = make_material()
+    chinese = replace(material, corpus=replace(material.corpus, language="zh"))
+    with caplog.at_level("WARNING"):
+        load_model(finished, write_store(chinese, tmp_path / "s"))
+    assert "its transcripts are in language 'zh', those of the training were in 'en'" in caplog.text
+    caplog.clear()
+    run, _ = of_voices
+    material = make_targeted((EMOTION,), sentiment=0)
+    chinese = replace(material, corpus=replace(material.corpus, language="zh"))
+    load_model(run.path, write_store(chinese, tmp_path / "t"))
+    assert "language" not in caplog.text  # nothing of it is read
+
+
+def test_a_store_that_is_annotated_for_other_things_alone_is_refused(
+    finished, of_voices, tiny_store
+):
+    run, store = of_voices
+    with pytest.raises(CheckpointError, match=r"predicts 'sentiment', and .*for 'emotion' alone"):
+        evaluate(finished, store=store)
+    with pytest.raises(CheckpointError, match=r"predicts 'emotion', and .* for 'sentiment' alone"):
+        evaluate(run, store=tiny_store)
+
+
+def test_clips_without_all_that_a_model_reads_are_no_evaluation(of_voices, tmp_path, caplog):
+    run, _ = of_voices
+    material = make_targeted((EMOTION,), sentiment=0)
+    words = replace(material, series=tuple(s for s in material.series if s.name == "text"))
+    with pytest.raises(CheckpointError, match=r"reads audio and video alone, and .* has no audio"):
+        evaluate(run, store=write_store(words, tmp_path / "words"))
+    silent = _without_steps(material, ("audio", "video"), lambda _: True)
+    store = write_store(silent, tmp_path / "silent")
+    with pytest.raises(CheckpointError, match=r"test have nothing of what the model reads \(audio"):
+        evaluate(run, store=store)
+    clips = [c for c in material.corpus.clips if c.split == "test"]
+    lost = {material.corpus.clips.index(c) for c in clips if c.targets}
+    lost = set(sorted(lost)[:3])
+    some = write_store(
+        _without_steps(material, ("audio", "video"), lost.__contains__), tmp_path / "some"
+    )
+    with caplog.at_level("WARNING"):
+        evaluate(run, store=some)
+    assert "3 of" in caplog.text
+    assert "so that all of these are predicted alike" in caplog.text
+
+
+def test_only_the_split_that_is_evaluated_is_spoken_of(of_voices, caplog):
+    run, store = of_voices
+    with caplog.at_level("INFO"):
+        evaluate(run, store=store, split="train")
+    assert "clips of train that have no multimodal label" in caplog.text
+    assert "clips of test" not in caplog.text
+
+
+def test_tables_of_one_file_say_nothing_of_seeds(of_voices):
+    run, store = of_voices
+    alone = evaluate(run.seeds[0].best, store=store)
+    assert "emotion, unimodal tasks\n" in format_run(alone)
+    assert "over the seeds" not in format_run(alone)
+    assert "unimodal tasks, mean over the seeds\n" in format_run(evaluate(run, store=store))
+
+
+def test_what_8_bits_cost_is_shown_of_targets_too(of_voices):
+    before = evaluate(of_voices[0])
+    after = json.loads(json.dumps(before))
+    after["targets"]["splits"]["test"]["emotion"]["fusion"]["uar"]["mean"] += 0.25
+    lines = format_rounding(before, after).splitlines()
+    assert [line.split()[1] for line in lines[2:]] == [
+        "accuracy", "uar", "f1_weighted", "f1_macro", "log_loss"
+    ]  # fmt: skip
+    uar = before["targets"]["splits"]["test"]["emotion"]["fusion"]["uar"]["mean"]
+    assert lines[3].split() == [
+        "emotion:", "uar", "(UA)", "%", f"{100 * uar:.2f}", f"{100 * uar + 25:.2f}", "25.00"
+    ]  # fmt: skip
