@@ -153,6 +153,13 @@ def test_the_votes_of_cremad_are_shares_for_voice_face_and_both(tmp_path, caplog
     assert four.corpus.clips[0].targets["emotion"][Task.FUSION] == (1, 0, 0, 0)
 
 
+def test_votes_of_cremad_may_have_been_through_a_program_that_writes_points(tmp_path):
+    row = '"100001",3.0,1.0,0.0,0.0,0.0,0.0,"1001_DFA_ANG_XX",4,4,"A"\n'
+    read = read_layout("cremad", put(tmp_path, **{"tabulatedVotes.csv": VOTES + row}))
+    shares = by_id(read)["1001$_$1001_DFA_ANG_XX"].targets["emotion"][Task.AUDIO]
+    assert shares == (0.75, 0.25, 0, 0, 0, 0)
+
+
 def test_the_summary_of_cremad_has_the_most_frequent_answers(tmp_path):
     table = (
         '"","FileName","VoiceVote","VoiceLevel","FaceVote","FaceLevel","MultiModalVote",'
@@ -168,6 +175,7 @@ def test_the_summary_of_cremad_has_the_most_frequent_answers(tmp_path):
     [
         ('"100001",1,x,0,0,0,0,"1001_DFA_ANG_XX",1,1,"A"', r"csv:2: D is 'x', must be a number of"),
         ('"100001",1,-1,0,0,0,0,"1001_DFA_ANG_XX",1,1,"A"', r"csv:2: D is '-1'"),
+        ('"100001",1,1.5,0,0,0,0,"1001_DFA_ANG_XX",1,1,"A"', r"csv:2: D is '1.5'"),
         ('"900001",1,0,0,0,0,0,"1001_DFA_ANG_XX",1,1,"A"', r"csv:2: the row is called '900001'"),
         ('"100001",1,0,0,0,0,0,"../../x",1,1,"A"', r"csv:2: the clip is '../../x', must be such"),
         ('"100001",1', r"csv:2: has 2 cells, the header has 11"),
@@ -477,6 +485,13 @@ def test_mer_has_classes_and_valence_and_a_fifth_of_train_as_valid(tmp_path):
     assert sum(clip.split == "test" for clip in clips.values()) == 2
     other = read_layout("mer", tmp_path, fold=1).corpus.clips
     assert {clip.id for clip in other if clip.split == "valid"}.isdisjoint(c.id for c in valid)
+
+
+def test_valence_of_mer_is_read_as_spreadsheets_and_programs_write_it(tmp_path):
+    table = "name;discrete;valence\na;happy;2,5\nb;sad;-1\nc;sad;NaN\nd;;\ne;sad;None\n"
+    read = read_layout("mer", put(tmp_path, **{"train-label.csv": table}))
+    valences = [clip.targets.get("valence") for clip in by_id(read).values()]
+    assert valences == [{Task.FUSION: (2.5,)}, {Task.FUSION: (-1.0,)}, None, None, None]
 
 
 def test_of_too_few_clips_of_mer_no_fold_is_taken(tmp_path, caplog):

@@ -132,18 +132,46 @@ def test_numbers_called_emotion_are_classes_where_that_is_stated(write):
     with pytest.raises(CorpusError, match=r"give their range .*state the target \(--target emotio"):
         read(path)
     assert values(read(path, "emotion=0,1,2")) == [(0, 0, 1), (1, 0, 0)]
+    floats = write("emotion", *rows("2.0", "0.0", ""))  # as programs write them beside empty cells
+    assert values(read(floats, "emotion=0,1,2")) == [(0, 0, 1), (1, 0, 0), None]
+
+
+def test_numbers_called_emotion_beside_a_label_are_not_passed_over_in_silence(write, caplog):
+    corpus = read(write("label,Emotion", *rows("1,2", "0,0")), scale=Scale(-3, 3))
+    assert corpus.targets == ()
+    assert "not used: Emotion; if the numbers in 'Emotion' are classes, state them" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "first"),
+    [("angry,Sadness", "angry"), ("emotion_joy,emotion_sad", "happy"), ("emo.a,emotion.Fear", "")],
+)
+def test_columns_that_are_called_as_emotions_are_recognised(write, header, first):
+    path = write(header, *rows("1,0", "0,1"))
+    if not first:  # a single one may be anything
+        with pytest.raises(CorpusError, match="column 'label' is missing; needed are: video_id"):
+            read(path)
+        return
+    with pytest.raises(CorpusError, match=rf"column 'label' is .*, call them emotion:{first} and"):
+        read(path)
 
 
 # --- several classes, votes, scores
 
 
-def test_several_classes_are_labels_and_a_mark_alone_says_none_is_there(write):
+def test_several_classes_are_labels_and_a_mark_alone_says_none_is_there(write, caplog):
+    caplog.set_level("INFO")
     corpus = read(write("emotion", *rows("happy|Sad", "sad", "|", "")))
     assert (corpus.targets[0].kind, corpus.targets[0].classes) == ("labels", ("happy", "sad"))
     assert values(corpus) == [(1, 1), (0, 1), (0, 0), None]
     stated = read(write("emotion", *rows("happy", "sad")), "emotion=happy|sad|angry")
     assert stated.targets[0].kind is TargetKind.LABELS
     assert values(read(write("emotion", *rows('"joy, fear"', "joy")))) == [(1, 1), (1, 0)]
+    told = "emotion: every class is a label of its own, since 1 of 2 cells have ',' between"
+    assert f"{told} classes, such as 'joy, fear'; --target emotion=CLASS,CLASS,..." in caplog.text
+    caplog.clear()
+    read(write("emotion", *rows("happy|Sad")), "emotion=happy|sad|angry")
+    assert "label of its own" not in caplog.text
     with pytest.raises(CorpusError, match=r":2: emotion is 'a\|b', must be one class; where sev"):
         read(write("emotion", *rows("a|b")), "emotion=a,b")
 
@@ -158,6 +186,14 @@ def test_votes_are_shares_and_a_clip_without_them_has_its_class(write):
         write("emotion:hap,emotion:exc,emotion:fru", *rows("1,2,5", "0,0,2")), "emotion=iemocap4"
     )
     assert values(joined) == [(0, 1, 0, 0), None]
+
+
+def test_true_and_false_say_whether_a_class_is_there(write):
+    path = write("emotion:angry,emotion:hap", *rows("True,False", "FALSE,true", ","))
+    assert values(read(path, "emotion=angry|happy")) == [(1, 0), (0, 1), None]
+    assert values(read(path)) == [(1, 0), (0, 1), None]
+    with pytest.raises(CorpusError, match=r"emotion:angry is 'True', must be a number from 0 to"):
+        read(path, "emotion=0:3")
 
 
 def test_a_range_makes_a_score_or_intensities(write):
@@ -190,6 +226,8 @@ def test_a_range_makes_a_score_or_intensities(write):
         ("emotion:a,emotion:b", "1,2", "emotion=a|b", r":2: emotion:b is '2', must .* 0 to 1$"),
         ("emotion:a,emotion", "1,x", "emotion=0:1", r":2: emotion is .* its own column must be"),
         ("Emo,Emotions", "a,b", "", r":1: columns 'Emo' and 'Emotions' mean the same; take one"),
+        ("emotion,emotion", "a,b", "", r":1: column 'emotion' occurs twice; take one out"),
+        ("emotion:a,emotion:a", "1,2", "", r":1: column 'emotion:a' occurs twice; take one out"),
         ("emotion", "a" * 101, "", r": emotion has the class 'aaa.*at most 100 printable"),
         ("emotion", "a\x1b[2J", "", r": emotion has the class 'a\\x1b\[2J'; a class has a name"),
         ("mood", "1", "arousal=1:5", r":1: has no column for the target 'arousal'; there are: vid"),

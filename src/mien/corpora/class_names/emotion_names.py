@@ -8,18 +8,22 @@ from types import MappingProxyType
 __all__ = ["EMOTIONS", "NO_EMOTION", "NO_SENTIMENT", "SENTIMENTS", "fold_name"]
 
 _JOINED = re.compile(r"(?<=\w)[\s_\-]+(?=\w)")
+#: A number of a class as programs write it beside empty cells: ``1.0``.
+_INTEGER = re.compile(r"([+-]?[0-9]+)\.0+")
 
 
 def fold_name(text: str) -> str:
     """Return a name without case, spaces around it, and with one space between its words.
 
     A name with an underscore or a hyphen between its words is the same; a sign before a number
-    stays.
+    stays, and a whole number is the same with a point and zeros behind it.
 
-    >>> fold_name(" Angry"), fold_name("very_happy"), fold_name("-1")
-    ('angry', 'very happy', '-1')
+    >>> fold_name(" Angry"), fold_name("very_happy"), fold_name("-1"), fold_name("2.0")
+    ('angry', 'very happy', '-1', '2')
     """
-    return _JOINED.sub(" ", unicodedata.normalize("NFKC", text).strip()).casefold()
+    plain = unicodedata.normalize("NFKC", text).strip()
+    number = _INTEGER.fullmatch(plain)
+    return number[1] if number else _JOINED.sub(" ", plain).casefold()
 
 
 def _invert(names: Mapping[str, str]) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from mien.corpora.class_names.emotion_names import EMOTIONS, fold_name
 from mien.corpora.clip_table.cells import is_number
 from mien.errors import CorpusError
 from mien.files.reading import show
@@ -60,6 +61,8 @@ _BY_CELLS: Mapping[str, tuple[str, str]] = MappingProxyType(
 _LETTERS = frozenset({"t", "a", "v"})
 _UNIT = re.compile(r"[(\[]\s*(?:s|secs?|seconds?)\s*[)\]]\s*$", re.IGNORECASE)
 _FILE = re.compile(r"[/\\]|\.[A-Za-z0-9]{2,5}$")
+#: Columns of emotions, as ``normalise`` writes them, whose numbers may be classes.
+_EMOTION = frozenset({"emotion", "emotions", "emotionlabel", "emotionclass"})
 #: How alike two names must be for one to be taken for a slip of the other.
 _ALIKE = 0.75
 _MOST_NAMES = 20
@@ -218,12 +221,29 @@ def _explain_missing(
             f"{path}:1: {columns.classes}; expected a column label with numbers, or classes in a "
             "column emotion, or under another name that --target NAME=CLASS,CLASS states"
         )
+    emotions = _name_emotions(header) if name == "label" else {}
+    if len(emotions) > 1:
+        first = next(iter(emotions.values()))
+        return (
+            f"{path}:1: column {name!r} is missing; if {list_names(list(emotions))} say for each "
+            f"emotion whether, or how much of it, is there, call them emotion:{first} and so on"
+        )
     slips = [title for title, meant in near.items() if meant == name]
     hint = f"did you mean {name} by {show(slips[0])}? " if slips else ""
     return (
         f"{path}:1: column {name!r} is missing; {hint}needed are: {', '.join(required)}; "
         f"there are: {list_names(header)}"
     )
+
+
+def _name_emotions(header: Sequence[str]) -> dict[str, str]:
+    """Return columns that are called as emotions, with ``emotion`` before it or without.
+
+    >>> _name_emotions(["text", "Anger", "emotion_sad"])
+    {'Anger': 'angry', 'emotion_sad': 'sad'}
+    """
+    names = {title: fold_name(title.replace(".", " ")).removeprefix("emotion ") for title in header}
+    return {title: EMOTIONS[name] for title, name in names.items() if name in EMOTIONS}
 
 
 def list_names(names: Sequence[str]) -> str:
@@ -245,6 +265,11 @@ def _report(path: Path, columns: Columns, unused: Sequence[str], near: Mapping[s
         )  # fmt: skip
     if unused:
         hints = [f"did you mean {name} by {show(title)}?" for title, name in near.items()]
+        hints += [
+            f"if the numbers in {show(title)} are classes, state them: --target emotion=0,1,..."
+            for title in unused
+            if normalise(title) in _EMOTION
+        ]
         logger.log(
             logging.WARNING if hints else logging.INFO,
             "%s: columns that are not used: %s%s",

@@ -23,6 +23,8 @@ _SEPARATORS = ("|", ";", ",")
 #: Where a label, a number of votes, and a score without a range lie.
 _SHARE, _AMOUNT = Scale(0, 1), Scale(0, float("inf"))
 _ANY = Scale(-float("inf"), float("inf"))
+#: What programs write for whether a class is there.
+_TRUTHS = {"true": "1", "false": "0"}
 
 Rows = Sequence[tuple[int, Sequence[str]]]
 #: Values of a clip, by target and task.
@@ -135,6 +137,7 @@ class _TargetReader:
             kind = TargetKind.INTENSITIES
         elif request.are_labels or (self._separator and not request.classes):
             kind = TargetKind.LABELS
+            self._report_several()
         return Target(
             name=request.name,
             kind=kind,
@@ -149,6 +152,18 @@ class _TargetReader:
         cells = [cells[at] for _, cells in self._rows for at in self._single.values()]
         there = (sign for sign in _SEPARATORS if any(sign in cell for cell in cells))
         return next(there, "")
+
+    def _report_several(self) -> None:
+        """Log in how many cells several classes stand, where nobody has stated that they may."""
+        cells = [cells[at] for _, cells in self._rows for at in self._single.values()]
+        joined = [cell for cell in cells if self._separator and self._separator in cell]
+        if joined and not self._request.are_labels:
+            logger.info(
+                "%s: %s: every class is a label of its own, since %d of %d cells have %s between "
+                "classes, such as %s; --target %s=CLASS,CLASS,... states one class a clip",
+                self._path, self._request.name, len(joined), sum(map(bool, cells)),
+                show(self._separator), show(joined[0]), self._request.name,
+            )  # fmt: skip
 
     def _count_names(self) -> Counter[str]:
         counts: Counter[str] = Counter()
@@ -211,7 +226,10 @@ class _TargetReader:
         sums = dict.fromkeys(self._naming.classes, 0.0)
         is_cut = False
         for name, at in by_name.items():
-            value = self._read_value(line, at, cells[at].strip(), bounds)
+            cell = cells[at].strip()
+            if self._request.scale is None:
+                cell = _TRUTHS.get(cell.lower(), cell)
+            value = self._read_value(line, at, cell, bounds)
             meant = self._naming.names[name]
             if meant is not None:
                 is_cut |= not bounds.low <= value <= bounds.high

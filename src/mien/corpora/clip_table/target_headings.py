@@ -84,6 +84,8 @@ def find_target_columns(
             continue
         other = columns.setdefault(column[1:], column)
         if other is not column:
+            if title == header[other.at]:
+                raise CorpusError(f"{path}:1: column {show(title)} occurs twice; take one out")
             if column.target not in (title, header[other.at]):
                 raise CorpusError(
                     f"{path}:1: columns {show(header[other.at])} and {show(title)} mean the same; "

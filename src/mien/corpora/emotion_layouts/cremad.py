@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mien.corpora.class_names.schemes import SCHEMES
+from mien.corpora.clip_table.cells import read_number
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
 from mien.corpora.emotion_layouts.layout_parts import (
     LayoutClips,
@@ -52,6 +53,7 @@ LETTERS = {
 _TASKS = {"1": Task.AUDIO, "2": Task.VIDEO, "3": Task.FUSION}
 _SUMMARY = {"VoiceVote": Task.AUDIO, "FaceVote": Task.VIDEO, "MultiModalVote": Task.FUSION}
 _TABULATED = ("", *LETTERS, "fileName")
+_MOST_VOTES = 1_000_000
 _FIRST_ACTOR, _LAST_ACTOR = 1001, 1091
 #: Of so many actors in order, one is not in train.
 _EVERY = 8
@@ -182,10 +184,12 @@ def _read_tabulated(path: Path) -> Iterator[tuple[str, Task, dict[str, int]]]:
             )
         counts = {}
         for letter, emotion in LETTERS.items():
-            cell = row[letter]
-            if not (cell.isascii() and cell.isdecimal() and len(cell) < 7):
-                raise CorpusError(f"{where}: {letter} is {show(cell)}, must be a number of votes")
-            counts[emotion] = int(cell)
+            votes = read_number(row[letter].strip())
+            if not (0 <= votes < _MOST_VOTES and votes.is_integer()):
+                raise CorpusError(
+                    f"{where}: {letter} is {show(row[letter])}, must be a number of votes"
+                )
+            counts[emotion] = int(votes)
         yield _check_clip(row["fileName"], where), task, counts
 
 

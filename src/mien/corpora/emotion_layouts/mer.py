@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from mien.corpora.clip_table.cells import is_mark_of_nothing, read_number
 from mien.corpora.clip_table.splits import find_split
 from mien.corpora.emotion_layouts.label_file import read_label_file
 from mien.corpora.emotion_layouts.layout_parts import (
@@ -194,10 +195,9 @@ def _check_name(name: str, where: str) -> str:
 def _read_valence(cell: str, where: str) -> float | None:
     if not cell:
         return None
-    try:
-        value = float(cell)
-    except ValueError:
-        raise CorpusError(f"{where}: valence is {show(cell)}, must be a number") from None
+    value = read_number(cell)
+    if math.isnan(value) and not is_mark_of_nothing(cell):
+        raise CorpusError(f"{where}: valence is {show(cell)}, must be a number")
     return None if value == _NO_VALENCE or math.isnan(value) else value
 
 
