@@ -8,6 +8,7 @@ import pytest
 from helpers import make_config, make_material
 
 from mien.data.store_writer import write_store
+from mien.errors import TrainingError
 from mien.reports.comparison import compare_runs
 from mien.reports.labels import format_label_report, report_labels
 from mien.reports.page import write_report
@@ -76,6 +77,15 @@ def test_what_a_store_lacks_is_said_before_training(runs):
         assert f"{store}: {split} has 1 clip: no interval can be given, and no correlation" in (
             records
         )
+
+
+@pytest.mark.parametrize("generator", ["latent", "oof"])
+def test_one_clip_of_train_holds_nothing_out_to_make_evidence_of(tmp_path, generator):
+    store = write_store(make_material(num_clips=(1, 1, 1), missing=0.0), tmp_path / "store")
+    with pytest.raises(TrainingError, match=rf"train has 1 clip, .* than '{generator}' \(labels"):
+        train(make_config(labels={"generator": generator}), store, tmp_path / "run")
+    run = train(make_config(labels={"generator": "copy"}), store, tmp_path / "copy")
+    assert run.metrics()["splits"]["test"]["fusion"]["mae"]["mean"] is not None
 
 
 def test_a_modality_annotated_in_one_clip_has_no_interval(tmp_path, caplog):

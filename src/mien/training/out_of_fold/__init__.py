@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float
 
 from mien.data.dataset import ClipDataset
-from mien.errors import DivergenceError
+from mien.errors import DivergenceError, TrainingError
 from mien.labels.generator import Evidence, TargetEvidence
 from mien.labels.latent import EvidenceConfig, latent_labels
 from mien.labels.target_labels import latent_target_labels
@@ -131,9 +131,16 @@ def cross_fit(
         on_step: Is called as the training goes on.
 
     Raises:
-        TrainingError: If the models diverge.
+        TrainingError: If the models diverge, or train has one clip, so that nothing can be held
+            out.
     """
     settings = evidence_settings(config)
+    if len(prepared.datasets["train"]) < 2:
+        raise TrainingError(
+            f"{prepared.store.path}: train has 1 clip, and evidence comes from models that have "
+            f"not seen the clip; take another generator than {config.labels.generator!r} "
+            "(labels.generator=copy)"
+        )
     dataset, sizes, text = with_frozen_text(prepared, settings)
     key = evidence_key(prepared, settings, dataset, text, seed)
     plan = _plan(dataset, sizes, prepared, settings, seed)
