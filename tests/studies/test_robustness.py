@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import AUDIO, SIZES, make_config, make_model, make_split, write_tiny_store
+from helpers import (
+    AUDIO,
+    SIZES,
+    make_config,
+    make_material,
+    make_model,
+    make_split,
+    write_tiny_store,
+)
 from targeted import EMOTION, TAGS, make_targeted
 
 from mien.cli import main
@@ -279,6 +287,30 @@ def test_what_cannot_be_tested_is_refused_in_one_sentence(base, tmp_path, finish
         )
     with pytest.raises(ConfigError, match="two runs are called 'a'"):
         evaluate_robustness([base / "a", base / "a"], base / "store", tmp_path / "out")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("how", ["no series", "no steps"])
+def test_a_voice_that_no_clip_has_is_not_lost(base, tmp_path, how):
+    material = make_material(num_clips=(12, 24, 9), missing=0.0)
+    series = (
+        tuple(s for s in material.series if s.name != "audio")
+        if how == "no series"
+        else tuple(
+            replace(s, read=lambda s=s: (a[:0] for a in s.read())) if s.name == "audio" else s
+            for s in material.series
+        )
+    )
+    store = write_store(replace(material, series=series), tmp_path / "store")
+    report = evaluate_robustness(
+        [base / "a"], store, tmp_path / "out", split="valid", kinds=["sets", "noise"], levels=[1.0]
+    )
+    conditions = sorted(path.stem for path in (tmp_path / "out/predictions/a/0").iterdir())
+    assert conditions == ["intact", "noise-video-1", "sets-text", "sets-video"]
+    left_out = {"noise-audio": "no clip of valid has audio"}
+    left_out["noise-audio+video"] = left_out["noise-audio"]
+    assert report.results.runs["a"].left_out == left_out
+    assert "`noise-audio` was left out: no clip of valid has audio." in report.page.read_text()
 
 
 @pytest.fixture

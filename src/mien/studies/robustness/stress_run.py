@@ -95,7 +95,7 @@ def evaluate_robustness(
     """
     store, out = open_store(store), Path(out)
     require_labels(store)
-    tested = [open_tested(Path(run), out, protocol, kinds, levels) for run in runs]
+    tested = [open_tested(Path(run), out, store, split, protocol, kinds, levels) for run in runs]
     _check_names(tested)
     if not any(run.stresses for run in tested):
         reasons = [r for run in tested for r in run.facts.left_out.values()]

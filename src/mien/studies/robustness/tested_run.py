@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.data.store import Store
 from mien.errors import CheckpointError
 from mien.evaluation.conformal import Calibration
 from mien.evaluation.predictions import Predictions, read_predictions
@@ -13,9 +14,10 @@ from mien.studies.robustness.conditions import Condition, Stress, plan_stresses
 from mien.studies.robustness.stress_values import RunFacts
 from mien.studies.robustness.stressed_split import reads_words
 from mien.training.checkpoints.header import Header, open_header
+from mien.training.checkpoints.matching import find_absent
 from mien.training.run_folder import find_checkpoint, open_run
 from mien.training.settings import ExperimentConfig
-from mien.types import Modality
+from mien.types import Modality, Split
 
 __all__ = ["TestedRun", "open_tested"]
 
@@ -80,13 +82,23 @@ class TestedRun:
 
 
 def open_tested(
-    path: Path, out: Path, protocol: str, kinds: Sequence[str], levels: Sequence[float]
+    path: Path,
+    out: Path,
+    store: Store,
+    split: Split,
+    protocol: str,
+    kinds: Sequence[str],
+    levels: Sequence[float],
 ) -> TestedRun:
     """Read what a run is, and plan how it is tested.
+
+    Voice or face that no clip of the split has cannot be lost, and is left out.
 
     Args:
         path: Its folder, or a checkpoint.
         out: Folder of the test.
+        store: The clips.
+        split: Which of them.
         protocol: As in ``plan_stresses``.
         kinds: As in ``plan_stresses``.
         levels: As in ``plan_stresses``.
@@ -103,8 +115,16 @@ def open_tested(
     headers = tuple(map(open_header, checkpoints))
     config = headers[0].read_config(checkpoints[0])
     modalities = tuple(m for m in Modality if m in headers[0].sizes)
-    planned = plan_stresses(modalities, protocol, kinds=kinds, levels=levels)
-    left_out = {} if reads_words(config) else {
+    lacking = _find_lacking(checkpoints[0], headers[0], config, store, split)
+    there = [m for m in modalities if m not in lacking]
+    planned = plan_stresses(there, protocol, kinds=kinds, levels=levels)
+    tested = {stress.name for stress in planned}
+    without = {
+        stress.name: f"no clip of {split} has {' or '.join(lacking)}"
+        for stress in plan_stresses(modalities, protocol, kinds=kinds, levels=levels)
+        if stress.name not in tested
+    }
+    left_out = without if reads_words(config) else without | {
         stress.name: f"{path.name} reads texts as states that the store gives, not as words"
         for stress in planned if stress.kind.startswith("words")
     }  # fmt: skip
@@ -124,6 +144,19 @@ def open_tested(
         stresses=tuple(stress for stress in planned if stress.name not in left_out),
         folder=out / "predictions" / path.name,
     )
+
+
+def _find_lacking(
+    checkpoint: Path, header: Header, config: ExperimentConfig, store: Store, split: Split
+) -> list[Modality]:
+    """Return voice and face where the model reads them and no clip of a split has them."""
+    lacking = set(find_absent(checkpoint, header, store, config))
+    for modality in (Modality.AUDIO, Modality.VIDEO):
+        name = str(getattr(config.features, modality))
+        is_there = modality in header.sizes and name in store.meta.series
+        if is_there and not store.series(name).lengths[store.rows(split)].any():
+            lacking.add(modality)
+    return [modality for modality in Modality if modality in lacking]
 
 
 def _loss_in_training(config: ExperimentConfig) -> dict[str, float]:
