@@ -30,7 +30,11 @@ from mien.prediction.target_answers.target_answer import (
     name_set,
     numbers_of,
 )
-from mien.prediction.target_answers.target_words import describe_moments
+from mien.prediction.target_answers.target_words import (
+    describe_moments,
+    name_columns,
+    to_columns,
+)
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.checkpoints.header import open_header
 from mien.training.experiment import train
@@ -325,6 +329,11 @@ def test_a_word_moves_the_likeliest_class_by_what_its_probability_is_less_withou
         largest = sorted(large, key=lambda word: -abs(word.effect))[:3]
         assert [(m.text, m.effect) for m in said] == [(w.text, w.effect) for w in largest]
         assert f'"{said[0].text}" {said[0].effect:+.2f}' in describe_moments(emotion)
+        cells = to_columns(network.targets, answer.targets)
+        assert cells["strongest_words/emotion/fusion"] == "; ".join(
+            f"{word.text} {word.effect:+.2f}" for word in largest
+        )
+        assert set(cells) <= set(name_columns(network.targets))
         assert TargetAnswer.model_validate(json.loads(emotion.model_dump_json())) == emotion
         assert "words" not in answer.targets["tags"].model_dump()
     both, alone = answers["both"], answers["alone"]

@@ -37,6 +37,8 @@ _MOST_SHOWN = 4
 _MOST_MOMENTS = 5
 #: What stands between the classes of a set in a cell, as in tables of annotations.
 _BETWEEN = "|"
+#: What the column of the words begins with that moved the likeliest class most.
+_STRONGEST = "strongest_words"
 
 
 def describe_target(facts: TargetFacts, answer: TargetAnswer) -> Iterator[str]:
@@ -141,8 +143,9 @@ def explain_target(facts: TargetFacts) -> str:
 def name_columns(targets: Sequence[TargetFacts]) -> list[str]:
     """Return the columns of targets in a table: ``emotion/fusion``, ``emotion/fusion/angry``, ...
 
-    ``set/emotion/fusion`` has the classes that cannot be ruled out, ``certain/`` and ``possible/``
-    the labels that are there and those that may be; ``low/`` and ``high/`` are ends of intervals.
+    ``set/emotion/fusion`` has the classes that cannot be ruled out, ``strongest_words/`` the words
+    with the largest effects on the likeliest; ``certain/`` and ``possible/`` the labels that are
+    there and those that may be; ``low/`` and ``high/`` are ends of intervals.
     """
     return [name for facts in targets for task in Task for name in _columns_of(facts, task)]
 
@@ -150,7 +153,8 @@ def name_columns(targets: Sequence[TargetFacts]) -> list[str]:
 def _columns_of(facts: TargetFacts, task: Task) -> list[str]:
     stem, own = f"{facts.name}/{task}", facts.target.columns(task)
     if facts.kind is TargetKind.CLASS:
-        return [stem, f"set/{stem}", *own]
+        words = [f"{_STRONGEST}/{stem}"] * (task is Task.FUSION)
+        return [stem, f"set/{stem}", *words, *own]
     if facts.kind is TargetKind.LABELS:
         return [f"certain/{stem}", f"possible/{stem}", *own]
     return [each for name in own for each in (name, f"low/{name}", f"high/{name}")]
@@ -170,6 +174,11 @@ def to_columns(
             value = value or answer.unimodal.get(Modality(task))
             if value is not None:
                 cells |= _cells_of(facts, task, value)
+        if isinstance(answer.overall, ClassAnswer):
+            words = [m for m in answer.moments if m.modality is Modality.TEXT]
+            cells[f"{_STRONGEST}/{facts.name}/{Task.FUSION}"] = "; ".join(
+                f"{word.text} {word.effect:+.2f}" for word in words
+            )
     return cells
 
 
