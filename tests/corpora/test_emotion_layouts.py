@@ -153,6 +153,18 @@ def test_the_votes_of_cremad_are_shares_for_voice_face_and_both(tmp_path, caplog
     assert four.corpus.clips[0].targets["emotion"][Task.FUSION] == (1, 0, 0, 0)
 
 
+def test_a_clip_of_cremad_has_one_row_of_votes(tmp_path):
+    row = '"100001",3,1,0,0,0,0,"1001_DFA_ANG_XX",4,4,"A"\n'
+    other = row.replace("3,1", "1,3")
+    put(tmp_path, **{"tabulatedVotes.csv": VOTES + row * 2})
+    assert len(read_layout("cremad", tmp_path).corpus.clips) == 1
+    put(tmp_path, **{"tabulatedVotes.csv": VOTES + row + other})
+    with pytest.raises(
+        CorpusError, match="two rows with other votes of audio for clip '1001_DFA_A"
+    ):
+        read_layout("cremad", tmp_path)
+
+
 def test_votes_of_cremad_may_have_been_through_a_program_that_writes_points(tmp_path):
     row = '"100001",3.0,1.0,0.0,0.0,0.0,0.0,"1001_DFA_ANG_XX",4,4,"A"\n'
     read = read_layout("cremad", put(tmp_path, **{"tabulatedVotes.csv": VOTES + row}))
@@ -314,6 +326,14 @@ def test_a_broken_line_of_iemocap_is_named(tmp_path, line, message):
     path = "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
     with pytest.raises(CorpusError, match=message):
         read_layout("iemocap", put(tmp_path, **{path: line}), fold=1)
+
+
+def test_a_dialogue_in_the_folder_of_another_session_is_refused(tmp_path):
+    name = "dialog/EmoEvaluation/Ses01F_impro01.txt"  # it would be in train and in test
+    text = EVALUATION.format(n=1, other="sad")
+    put(tmp_path, **{f"Session1/{name}": text, f"Session2/{name}": text})
+    with pytest.raises(CorpusError, match=r"impro01.txt: is of another session .*, Session2; put"):
+        read_layout("iemocap", tmp_path)
 
 
 def test_a_folder_that_is_not_iemocap_is_refused(tmp_path):
@@ -492,6 +512,17 @@ def test_valence_of_mer_is_read_as_spreadsheets_and_programs_write_it(tmp_path):
     read = read_layout("mer", put(tmp_path, **{"train-label.csv": table}))
     valences = [clip.targets.get("valence") for clip in by_id(read).values()]
     assert valences == [{Task.FUSION: (2.5,)}, {Task.FUSION: (-1.0,)}, None, None, None]
+
+
+def test_clips_of_mer_may_be_called_as_their_files(tmp_path):
+    put(tmp_path, **{
+        "Train_Label.CSV": "Name,Discrete\na.mp4,happy\nb.1,sad\n",
+        "transcription.csv": "name,sentence\na.mp4,so\n",
+        "train/a.mp4": b"",
+    })  # fmt: skip
+    read = read_layout("mer", tmp_path)
+    assert list(by_id(read)) == ["a$_$1", "b.1$_$1"]
+    assert (read.paths[0], read.corpus.clips[0].transcript) == (tmp_path / "train/a.mp4", "so")
 
 
 def test_of_too_few_clips_of_mer_no_fold_is_taken(tmp_path, caplog):

@@ -167,7 +167,11 @@ def _read_votes(folder: Path) -> dict[str, dict[Task, dict[str, int]]]:
             if path.is_file():
                 votes: dict[str, dict[Task, dict[str, int]]] = {}
                 for clip, task, counts in read(path):
-                    votes.setdefault(clip, {})[task] = counts
+                    if votes.setdefault(clip, {}).setdefault(task, counts) != counts:
+                        raise CorpusError(
+                            f"{path}: has two rows with other votes of {task} for clip "
+                            f"{show(clip)}; leave one of them"
+                        )
                 logger.info("%s: has votes for %d clips", path, len(votes))
                 return votes
     return {}

@@ -134,6 +134,11 @@ def _list_texts(folder: Path) -> Iterator[Path]:
 
 def _read_turns(session: int, folder: Path) -> Iterator[_Turn]:
     for path in _list_texts(folder / "dialog" / "EmoEvaluation"):
+        if not path.stem.startswith(f"Ses0{session}"):
+            raise CorpusError(
+                f"{path}: is of another session than its folder, Session{session}; put it into its "
+                "own, or take it out"
+            )
         lines: dict[str, int] = {}
         turns = []
         for number, line in enumerate(read_text(path).splitlines(), 1):

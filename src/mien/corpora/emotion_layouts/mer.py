@@ -27,7 +27,7 @@ from mien.corpora.emotion_layouts.layout_parts import (
     make_classes,
 )
 from mien.corpora.group_folds import assign_splits, make_folds
-from mien.corpora.recording_table import RecordedClip
+from mien.corpora.recording_table import SUFFIXES, RecordedClip
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR, Clip, Scale, Split, Target, TargetKind, Task
@@ -116,8 +116,9 @@ def _choose_scheme(rows: list[_Row]) -> str:
 def _read_rows(folder: Path) -> Iterator[_Row]:
     if not folder.is_dir():
         raise CorpusError(f"{folder}: is not a folder; give the folder with train-label.csv")
-    tables = sorted(path for path in folder.glob("*label*.csv") if not path.name.startswith("."))
-    files = sorted(path for path in folder.glob("*label*.npz") if not path.name.startswith("."))
+    labels = [p for p in sorted(folder.iterdir()) if "label" in p.name.lower()]
+    labels = [path for path in labels if not path.name.startswith(".")]
+    tables, files = ([p for p in labels if p.suffix.lower() == end] for end in (".csv", ".npz"))
     if not tables and len(files) > 1:
         names = ", ".join(path.name for path in files)
         raise CorpusError(f"{folder}: has {names}; leave one of them")
@@ -143,11 +144,17 @@ def _read_table(path: Path) -> Iterator[tuple[str, _Row]]:
     for line, cells in iterate_rows(path, {"name": ("name",), "emotion": _EMOTION}):
         where = f"{path}:{line}"
         valence = next((cells[name] for name in _VALENCE if name in cells), "")
-        name = _check_name(cells["name"].strip(), where)
+        name = _check_name(_drop_suffix(cells["name"].strip()), where)
         yield (
             where,
             _Row(name, part, cells["emotion"].strip(), _read_valence(valence.strip(), where)),
         )
+
+
+def _drop_suffix(name: str) -> str:
+    """Return a name of a clip without that of its kind of file, as tables may have it."""
+    stem, point, suffix = name.rpartition(".")
+    return stem if point and f".{suffix.lower()}" in SUFFIXES else name
 
 
 def _read_npz(path: Path) -> Iterator[tuple[str, _Row]]:
@@ -269,7 +276,7 @@ def _read_texts(folder: Path) -> dict[str, str]:
     rows = iterate_rows(path, {"name": ("name",), "text": _TEXTS}, may_be_short=True)
     texts: dict[str, str] = {}
     for line, cells in rows:
-        name, text = cells["name"].strip(), cells["text"].strip()
+        name, text = _drop_suffix(cells["name"].strip()), cells["text"].strip()
         if texts.setdefault(name, text) != text:
             raise CorpusError(
                 f"{path}:{line}: clip {show(name)} is already there with another text; leave one"
