@@ -208,6 +208,8 @@ def test_sets_and_intervals_hold_what_those_of_each_fold_hold_in_its_clips(poole
 
 def test_what_reads_runs_reads_runs_over_folds(pooled, folds, tmp_path):
     assert set(evaluate(pooled, out=tmp_path / "evaluated")["splits"]) == {"test"}
+    with pytest.raises(CheckpointError, match=r"no predictions on valid; .* such as .*fold-1$"):
+        evaluate(pooled, split="valid")
     assert (tmp_path / "evaluated" / "predictions-test-2.csv").is_file()
     text = format_run(pooled.metrics())
     assert "2 seeds (1, 2), 3 folds, each clip" in text

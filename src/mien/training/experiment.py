@@ -294,9 +294,10 @@ def _read_evaluation(
     for seed in seeds:
         scored = seed.predictions(split)
         if scored is None:
-            raise CheckpointError(
-                f"{run.path}: has no predictions on {split}; give its store (--store)"
-            )
+            advice = "give its store (--store)"
+            if run.folds:
+                advice = f"over folds every clip is tested; see a fold, such as {run.folds[0].path}"
+            raise CheckpointError(f"{run.path}: has no predictions on {split}; {advice}")
         predictions.append(scored)
     metrics = run.results()
     return replace(
