@@ -152,6 +152,12 @@ def test_what_cannot_be_reduced_is_a_sentence(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_rank_below_one_is_refused(runs, store, tmp_path):
+    with pytest.raises(ConfigError, match="rank"):
+        mien.pack(runs["finetune"], tmp_path / "r", rank=0, store=store)
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_store_than_that_of_the_training_is_refused(runs, tmp_path):
     other = write_tiny_store(tmp_path / "s", seed=9, num_clips=(12, 24, 6))
     with pytest.raises(CheckpointError, match=r"is not the store on which .* was trained"):

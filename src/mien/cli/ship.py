@@ -1,5 +1,6 @@
 """Commands that write a trained model for others to use."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ from mien.cli.options import OutOption, ReplaceOption, busy, choose_out, require
 from mien.errors import require
 
 if TYPE_CHECKING:
+    from mien.evaluation.metrics import Metric
     from mien.prediction.package import PackedEnsemble
     from mien.prediction.packages.reduced_encoder import Reduction
 
@@ -88,37 +90,30 @@ def pack(
 
 def _describe_reduction(reduction: "Reduction") -> str:
     """Return what validation clips say of reduced text encoders, and how much is left of them."""
-    from mien.reports.text import format_table, format_value
-
-    rows = [
-        [
-            f"{each.name} %" if each.metric.is_share else each.name,
-            format_value(each.before, each.metric),
-            format_value(each.after, each.metric),
-        ]
-        for each in reduction.metrics
-    ]
-    table = format_table(["valid, multimodal task", "as trained", f"rank {reduction.rank}"], rows)
-    return (
-        f"{table}\n\n{100 * reduction.share:.0f} % of the squared changes of the encoder's linear "
-        "layers are left"
-    )
+    rows = [(each.name, each.metric, each.before, each.after) for each in reduction.metrics]
+    table = _format_valid(("as trained", f"rank {reduction.rank}"), rows)
+    share = f"{100 * reduction.share:.0f} % of the squared changes of the encoder's linear layers"
+    return f"{table}\n\n{share} are left"
 
 
 def _describe_ensemble(packed: "PackedEnsemble") -> str:
     """Return what validation clips say of an ensemble, and which seeds are in it."""
+    rows = [(each.name, each.metric, each.mean, each.made) for each in packed.compared]
+    table = _format_valid(("single seed, mean", "ensemble"), rows)
+    return f"{table}\n\nseeds {', '.join(map(str, packed.seeds))}"
+
+
+def _format_valid(
+    heading: tuple[str, str], rows: Iterable[tuple[str, "Metric", float, float]]
+) -> str:
+    """Return a table of a metric a row, before and after something was made."""
     from mien.reports.text import format_table, format_value
 
-    rows = [
-        [
-            f"{each.name} %" if each.metric.is_share else each.name,
-            format_value(each.mean, each.metric),
-            format_value(each.made, each.metric),
-        ]
-        for each in packed.compared
+    cells = [
+        [f"{name} %" if metric.is_share else name, *(format_value(v, metric) for v in values)]
+        for name, metric, *values in rows
     ]
-    table = format_table(["valid, multimodal task", "single seed, mean", "ensemble"], rows)
-    return f"{table}\n\nseeds {', '.join(map(str, packed.seeds))}"
+    return format_table(["valid, multimodal task", *heading], cells)
 
 
 def export_onnx(

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from torch import Tensor
 
+from mien.config import read_settings
 from mien.data.store import Store, open_store
 from mien.data.text import check_encoder
 from mien.data.text_reader import TextReader
@@ -180,7 +181,8 @@ def _approximate(
             "(text_encoder.mode=finetune or last-k), so nothing can be reduced; leave --rank out"
         )
     mode = "lora" if then.mode == "finetune" else then.mode.replace("last", "lora")
-    now = then.model_copy(update={"mode": mode, "rank": rank})
+    changes = {"mode": mode, "rank": rank}
+    now = read_settings(type(then), {**then.model_dump(), **changes}, "text_encoder")
     reader = TextReader(now, facts.language, online=False)
     check_encoder(source, facts.given(), reader)
     encoder = cast("AdaptedEncoder", reader.build())
@@ -190,7 +192,6 @@ def _approximate(
         )
     except KeyError as error:
         raise CheckpointError(f"{source}: lacks {error.args[0]!r} of its text encoder") from error
-    changes = {"mode": mode, "rank": rank}
     settings = {**header["config"], "text_encoder": {**header["config"]["text_encoder"], **changes}}
     text = {f"{_TEXT}{key}": tensor for key, tensor in encoder.state_dict().items()}
     return {**header, "config": settings}, text, share
