@@ -2,7 +2,7 @@ import numpy as np
 
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import MetricResults
-from mien.studies.results.target_measures import units_of
+from mien.reports.target_results.compared_scores import units_of
 from mien.studies.tables import count_clips
 from mien.types import Modality
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from mien.errors import CheckpointError
 from mien.evaluation.bootstrap import Draws, Unit, draw_units, group_clips
@@ -22,6 +22,7 @@ __all__ = [
     "read_seeds",
     "stack_seeds",
     "take_annotated",
+    "units_of",
 ]
 
 
@@ -257,6 +258,16 @@ def take_annotated(runs: Sequence[SeedScores], split: Split) -> tuple[SeedScores
     targets = runs[0].targets
     rows = np.flatnonzero(~np.isnan(targets.reshape(len(targets), -1)).any(axis=1))
     return tuple(run.take(rows) for run in aligned)
+
+
+def units_of(
+    predictions: Predictions, rows: Int[np.ndarray, " R"]
+) -> tuple[Unit, Shaped[np.ndarray, " R"]]:
+    """Return the largest units that some clips are of, and the name of each clip's unit."""
+    ids, who = [predictions.ids[row] for row in rows], predictions.speakers
+    groups = group_clips(ids, [who[row] for row in rows] if who else ())
+    unit, names = list(groups.items())[-1]
+    return unit, np.arange(len(ids)).astype(str) if names is None else names
 
 
 def draw_shared(runs: Sequence[SeedScores], by: Unit | None = None) -> tuple[Unit, Draws]:

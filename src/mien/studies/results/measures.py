@@ -23,6 +23,7 @@ from mien.reports.label_trajectories import (
     evaluate_trajectories,
     read_label_rows,
 )
+from mien.reports.target_results.compared_scores import units_of
 from mien.studies.baselines import fit_reference
 from mien.studies.corpora import PreparedCorpus
 from mien.studies.plan import Study
@@ -32,7 +33,7 @@ from mien.studies.results.label_values import (
     LabelTruthResults,
     LabelVariantResults,
 )
-from mien.studies.results.target_measures import evaluate_study_targets, shared_rows, units_of
+from mien.studies.results.target_measures import evaluate_study_targets, shared_rows
 from mien.studies.results.values import (
     AttentionResults,
     CorpusResults,

@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 
-from mien.evaluation.bootstrap import Unit, group_clips
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.significance import MetricResults, compare_sources
 from mien.evaluation.target_metrics.target_values import annotated_rows
+from mien.reports.target_results.compared_scores import units_of
 from mien.reports.target_results.shown_metrics import shown_metrics
 from mien.studies.results.values import TargetResults
 from mien.types import Split, Target, Task
 
-__all__ = ["PredictionsOfVariants", "evaluate_study_targets", "shared_rows", "units_of"]
+__all__ = ["PredictionsOfVariants", "evaluate_study_targets", "shared_rows"]
 
 #: What the seeds of each variant predict of a split.
 PredictionsOfVariants = Mapping[str, Sequence[Predictions]]
@@ -37,16 +37,6 @@ def shared_rows(predictions: PredictionsOfVariants) -> dict[str, Int[np.ndarray,
         name: np.array([rows[clip] for clip in shared], dtype=np.int64)
         for name, rows in rows_of.items()
     }
-
-
-def units_of(
-    predictions: Predictions, rows: Int[np.ndarray, " R"]
-) -> tuple[Unit, Shaped[np.ndarray, " R"]]:
-    """Return the largest units that some clips are of, and the name of each clip's unit."""
-    ids, who = [predictions.ids[row] for row in rows], predictions.speakers
-    groups = group_clips(ids, [who[row] for row in rows] if who else ())
-    unit, names = list(groups.items())[-1]
-    return unit, np.arange(len(ids)).astype(str) if names is None else names
 
 
 def evaluate_study_targets(

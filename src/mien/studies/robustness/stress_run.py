@@ -26,7 +26,7 @@ from mien.evaluation.predictions import write_predictions
 from mien.evaluation.scoring import SplitScorer
 from mien.files.json_values import write_json
 from mien.files.temporaries import sweep_folder
-from mien.studies.results.target_measures import units_of
+from mien.reports.target_results.compared_scores import units_of
 from mien.studies.robustness.stress_curves import RunScores, curves_of
 from mien.studies.robustness.stress_page import write_results
 from mien.studies.robustness.stress_values import RobustnessResults
