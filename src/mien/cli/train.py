@@ -205,7 +205,7 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Evaluate a run on a split of its store or of another one, or a model of one file."""
+    """Evaluate a run, or a model of one file, on a split of a store."""
     from mien.training.checkpoints.shipped_models import find_shipped
     from mien.training.run_folder import open_run
 

@@ -159,7 +159,7 @@ COMMANDS = (
     ),
     Command(
         "evaluate", _TRAIN, "train", "evaluate",
-        "Evaluate a run on a split of its store or of another one, or a model of one file.",
+        "Evaluate a run, or a model of one file, on a split of a store.",
         (
             'mien evaluate runs/mosi',
             'mien evaluate runs/mosi --split valid',
