@@ -291,17 +291,20 @@ def _resample_hits(
             parts.append((run.name, condition, (inside, sizes)))
     if not parts:
         return {}
-    resampled: dict[str, _OfRuns] = {}
-    for place, name in enumerate(metrics):
-        aligned = take_annotated([scores[place] for _, _, scores in parts], split)
-        _, draws = draw_shared(aligned)
-        resampled[name] = _by_run(
+    aligned = [
+        take_annotated([scores[place] for _, _, scores in parts], split)
+        for place in range(len(metrics))
+    ]
+    _, draws = draw_shared(aligned[0])  # all are of the same clips
+    return {
+        name: _by_run(
             [
-                (run, condition, _resample_known(own, metrics[name], draws))
-                for (run, condition, _), own in zip(parts, aligned, strict=True)
+                (run, condition, _resample_known(own, metric, draws))
+                for (run, condition, _), own in zip(parts, scores, strict=True)
             ]
         )
-    return resampled
+        for (name, metric), scores in zip(metrics.items(), aligned, strict=True)
+    }
 
 
 def _resample_known(scores: SeedScores, metric: Metric, draws: Draws) -> Resampled:

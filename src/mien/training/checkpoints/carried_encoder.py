@@ -82,14 +82,14 @@ def _carry_adapters(encoder: _Trainable, trained: _Tensors) -> dict[str, Tensor]
         if match := _ADAPTER.fullmatch(name):
             pairs.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor
     shift = _count_below(encoder, [layer for layer, _ in pairs])
-    own = encoder.state_dict()
-    carried: dict[str, Tensor] = {}
+    own, carried = encoder.state_dict(), dict[str, Tensor]()
+    stack = None if isinstance(encoder, AdaptedEncoder) else _find_stack(encoder)
     for (layer, linear), pair in pairs.items():
         place = f"{layer + shift}-{linear}"
-        if isinstance(encoder, AdaptedEncoder):
+        if stack is None:
             carried |= _fill_up(own, f"adapters.{place}", pair)
         else:
-            name = f"{_find_stack(encoder)}{place.replace('-', '.')}.weight"
+            name = f"{stack}{place.replace('-', '.')}.weight"
             if name not in own:
                 raise ConfigError(f"adapters were trained of {linear}, which is not here")
             up, down = pair["up"].float(), pair["down"].float()
