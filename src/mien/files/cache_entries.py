@@ -35,6 +35,7 @@ CACHE_KINDS = {
     "tokens": "token ids of transcripts",
     "states": "states of text encoders",
     "evidence": "evidence for labels",
+    "languages": "tables that tell languages apart",
     "stores": "planted corpora of studies",
     "runs": "trainings of studies",
 }

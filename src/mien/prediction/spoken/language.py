@@ -1,19 +1,13 @@
 """Texts that a model cannot read, or reads badly: no words, other letters, another language."""
 
 import math
-import tempfile
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mien.errors import ConfigError
-from mien.files.atomic import output_error
+from mien.prediction.spoken.language_identifier import load_identifier
 from mien.prediction.spoken.transcripts import split_words
-
-if TYPE_CHECKING:
-    from py3langid.langid import LanguageIdentifier
 
 __all__ = ["Doubt", "find_doubt", "name_language", "require_language"]
 
@@ -230,7 +224,7 @@ def _describe(words: list[str], wanted: list[str]) -> str:
     """Return the language of the words in other letters, or which letters those are."""
     text = " ".join(word for word in words if not _has_letters(word, wanted))
     letters = _letters_of(next(char for char in text if char.isalpha()))
-    (best, score), (_, next_score) = _identifier().rank(text.lower())[:2]
+    (best, score), (_, next_score) = load_identifier(tuple(_NAMES)).rank(text.lower())[:2]
     if letters in _LETTERS.get(best, ["LATIN"]) and score - next_score >= _NAMED:
         return name_language(best)
     return "in Chinese characters" if letters == "CJK" else f"in {letters.capitalize()} letters"
@@ -265,21 +259,8 @@ def _likelier_language(text: str, language: str, margin: float) -> str:
     """Return the name of a language that is far likelier than the model's; else nothing."""
     if math.isinf(margin):
         return ""
-    scores = dict(_identifier().rank(unicodedata.normalize("NFKC", text).lower()))
+    scores = dict(load_identifier(tuple(_NAMES)).rank(unicodedata.normalize("NFKC", text).lower()))
     if language not in scores:
         return ""
     best = max(scores, key=lambda code: scores[code])
     return name_language(best) if scores[best] - scores[language] >= margin else ""
-
-
-@cache
-def _identifier() -> "LanguageIdentifier":
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    folder = Path(tempfile.gettempdir())
-    try:
-        identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    except OSError as error:  # it unpacks its model there
-        raise output_error(folder, error) from error
-    identifier.set_languages([code for code in _NAMES if code in identifier.labels])
-    return identifier
