@@ -47,7 +47,7 @@ def main() -> None:
         made = export_onnx(checkpoint, Path(folder) / "m.onnx", int8=True)
         sizes = [made.path.stat().st_size, made.int8.stat().st_size]
         graph, rounded = OnnxNetwork(network), OnnxNetwork(load_network(checkpoint))
-        round_linear_layers(rounded.text_encoder)
+        round_linear_layers(rounded.model.text_encoder)
         clips = [make_inputs(graph, network.text.tokenise([row["text"]])[0]) for row in rows]
         ways = {
             "torch": run_torch(graph),

@@ -1,5 +1,7 @@
 """Emotions and further scales in the columns of a user's table, through both of its readers."""
 
+import re
+
 import pytest
 
 from mien.corpora.clip_table.target_requests import read_target_requests
@@ -174,6 +176,16 @@ def test_several_classes_are_labels_and_a_mark_alone_says_none_is_there(write, c
     assert "label of its own" not in caplog.text
     with pytest.raises(CorpusError, match=r":2: emotion is 'a\|b', must be one class; where sev"):
         read(write("emotion", *rows("a|b")), "emotion=a,b")
+
+
+def test_two_signs_between_classes_are_refused_unless_classes_are_listed(write):
+    cells = ["happy; sad", '"happy, angry"', "sad"]
+    told = "emotion has ';' in 'happy; sad' and ',' in 'happy, angry'; write the same sign"
+    with pytest.raises(CorpusError, match=re.escape(told)):
+        read(write("emotion", *rows(*cells)))
+    names = ["happy; sad", '"calm, at rest"']
+    with pytest.raises(CorpusError, match="'calm, at rest' is not listed|calm, at rest"):
+        read(write("emotion", *rows(*names)), "emotion=happy|sad")
 
 
 def test_votes_are_shares_and_a_clip_without_them_has_its_class(write):

@@ -150,8 +150,16 @@ class _TargetReader:
         if self._request.scale is not None:
             return ""
         cells = [cells[at] for _, cells in self._rows for at in self._single.values()]
-        there = (sign for sign in _SEPARATORS if any(sign in cell for cell in cells))
-        return next(there, "")
+        there = [sign for sign in _SEPARATORS if any(sign in cell for cell in cells)]
+        if len(there) > 1 and not self._request.classes:
+            first = next(cell for cell in cells if there[0] in cell)
+            other = next(cell for cell in cells if there[1] in cell)
+            raise CorpusError(
+                f"{self._path}: {self._request.name} has {show(there[0])} in {show(first)} and "
+                f"{show(there[1])} in {show(other)}; write the same sign between classes "
+                f"everywhere, or list the classes, as --target '{self._request.name}=A|B|C'"
+            )
+        return next(iter(there), "")
 
     def _report_several(self) -> None:
         """Log in how many cells several classes stand, where nobody has stated that they may."""
