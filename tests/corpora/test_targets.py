@@ -184,7 +184,7 @@ def test_two_signs_between_classes_are_refused_unless_classes_are_listed(write):
     with pytest.raises(CorpusError, match=re.escape(told)):
         read(write("emotion", *rows(*cells)))
     names = ["happy; sad", '"calm, at rest"']
-    with pytest.raises(CorpusError, match="'calm, at rest' is not listed|calm, at rest"):
+    with pytest.raises(CorpusError, match="'calm, at rest'"):
         read(write("emotion", *rows(*names)), "emotion=happy|sad")
 
 
