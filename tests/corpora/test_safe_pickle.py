@@ -614,7 +614,13 @@ BOMBS = {
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-@pytest.mark.parametrize(("name", "megabytes"), [*((name, 25) for name in BOMBS), ("memo", 400)])
+@pytest.mark.parametrize(
+    ("name", "megabytes"),
+    [
+        *((name, 25) for name in BOMBS),
+        pytest.param("memo", 400, marks=pytest.mark.extended),
+    ],
+)
 def test_a_bomb_costs_little_time_and_memory(tmp_path, name, megabytes):
     """Where that many megabytes may be filled, 400 as shipped.
 

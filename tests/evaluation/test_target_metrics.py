@@ -23,7 +23,9 @@ from mien.types import Scale, Target, TargetKind
 
 EXACT = {"abs": 1e-12, "rel": 1e-12, "nan_ok": True}
 #: Seeds of random cases.
-CASES = range(20)
+of_cases = pytest.mark.parametrize(
+    "seeds", [range(8), pytest.param(range(8, 200), marks=pytest.mark.extended)], ids=len
+)
 
 
 def target(kind, size):
@@ -49,8 +51,9 @@ def one_hot(classes, size):
     return np.eye(size)[classes]
 
 
-def test_metrics_of_classes_are_those_of_scikit_learn():
-    for seed in CASES:
+@of_cases
+def test_metrics_of_classes_are_those_of_scikit_learn(seeds):
+    for seed in seeds:
         values, classes = draw_classes(seed)
         size = values.shape[1]
         labels, predicted, truths = range(size), values.argmax(axis=1), one_hot(classes, size)
@@ -72,8 +75,9 @@ def test_metrics_of_classes_are_those_of_scikit_learn():
         assert count_confusion(values, truths).tolist() == confusion.tolist()
 
 
-def test_metrics_of_one_class_are_those_of_scikit_learn():
-    for seed in CASES:
+@of_cases
+def test_metrics_of_one_class_are_those_of_scikit_learn(seeds):
+    for seed in seeds:
         values, classes = draw_classes(seed)
         size = values.shape[1]
         results = evaluate_classes(target(TargetKind.CLASS, size), values, one_hot(classes, size))
@@ -122,8 +126,9 @@ def of_presence(values, truths, predicted):
     }
 
 
-def test_metrics_of_labels_are_those_of_scikit_learn():
-    for seed in CASES:
+@of_cases
+def test_metrics_of_labels_are_those_of_scikit_learn(seeds):
+    for seed in seeds:
         values, truths = draw_labels(seed)
         size, predicted = values.shape[1], values >= 0.5
         result = evaluate_target(target(TargetKind.LABELS, size), values, truths)
@@ -155,8 +160,9 @@ def test_metrics_of_labels_are_those_of_scikit_learn():
         assert {name: result[name] for name in expected} == pytest.approx(expected, **EXACT), seed
 
 
-def test_metrics_of_intensities_are_those_of_scikit_learn():
-    for seed in CASES:
+@of_cases
+def test_metrics_of_intensities_are_those_of_scikit_learn(seeds):
+    for seed in seeds:
         values, truths = draw_labels(seed)
         values, truths = np.maximum(values - 0.4, 0), truths * np.round(1 + 2 * values) / 3
         size = values.shape[1]
@@ -176,8 +182,9 @@ def test_metrics_of_intensities_are_those_of_scikit_learn():
         assert result == pytest.approx(expected, **EXACT), seed
 
 
-def test_metrics_of_scores():
-    for seed in CASES:
+@of_cases
+def test_metrics_of_scores(seeds):
+    for seed in seeds:
         generator = np.random.default_rng(seed)
         truths = generator.normal(100, 2, size=(int(generator.integers(2, 50)), 1))
         values = truths * generator.random() + generator.normal(size=truths.shape)

@@ -204,7 +204,7 @@ def write_checked(graph, path):
 
 
 #: Those of them that take longest to be refused.
-LONG = ("mult", "tetfn", "tfr_net")
+LONG = ("almt", "graph_mfn", "mfn", "mult", "tetfn", "tfr_net")
 
 
 @pytest.mark.parametrize(
