@@ -225,20 +225,20 @@ def test_whisper_goes_on_after_its_window_of_30_seconds(whisper):
 
 
 def test_short_windows_are_filled_up_to_a_multiple_of_5_seconds(whisper, monkeypatch):
-    from faster_whisper import WhisperModel
+    from mien.extraction.extractors.whisper import SoundEncoder
 
-    frames, encode = [], WhisperModel.encode
+    sizes, encode = [], SoundEncoder.encode_sound
 
-    def count(model, features):
-        frames.append(features.shape[-1])
-        return encode(model, features)
+    def count(model, samples, size):
+        sizes.append(size)
+        return encode(model, samples, size)
 
-    monkeypatch.setattr(WhisperModel, "encode", count)
+    monkeypatch.setattr(SoundEncoder, "encode_sound", count)
     short = WhisperEncoder("whisper-tiny-en", "short")
-    for seconds, filled in ((1.25, 500), (4.75, 1000), (29.75, 3000)):
+    for seconds, filled in ((1.25, 5), (4.75, 10), (29.75, 30)):
         samples = np.tile(make_voice(1.0, 16000), 30)[: int(seconds * 16000)]
         found = extract(short, samples)
-        assert frames[-1] == filled
+        assert sizes[-1] == filled * 16000
         assert found.values.shape == (-(-samples.size // 320), 384)
     np.testing.assert_array_equal(found.values, extract(whisper, samples).values)
 

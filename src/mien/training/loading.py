@@ -235,9 +235,9 @@ def _require_sizes(
     if now != then:
         was, there = ({str(m): size for m, size in sizes.items()} for sizes in (then, now))
         raise CheckpointError(
-            f"{checkpoint}: was trained on features of sizes {was}, {store.path} has {there}; use a "
-            "store with such features, or one without audio and video, whose clips are then read "
-            "without"
+            f"{checkpoint}: was trained on features of sizes {was}, {store.path} has {there}; "
+            "use a store with such features, or one without audio and video, whose clips are then "
+            "read without"
         )
 
 

@@ -63,16 +63,16 @@ class WhisperEncoder:
     def __init__(self, asset: str, windows: Literal["full", "short"] = "full") -> None:
         require("faster_whisper", extra="extract")
         folder = find_asset(asset)
-        from mien.extraction.extractors.whisper import Whisper
+        from mien.extraction.extractors.whisper import SoundEncoder
 
-        self._model = Whisper(folder, "float32")
+        self._model = SoundEncoder(folder)
         is_short = windows == "short"
         self.name = f"{asset}-short/1" if is_short else f"{asset}/1"
         self.asset = "" if is_short else asset
         self._multiple = _SHORT if is_short else WINDOW_SECONDS * self.rate_hertz
         self._sound: Float32[np.ndarray, " _"] | None = None
         self._encoded: Any = None
-        states = self._model.encode_sound(np.zeros(320, np.float32), _SHORT)  # for their size
+        states = self._model.encode_sound(np.zeros(320, np.float32), 320)  # for their size
         self.feature_names = _name_states(np.asarray(states).shape[2])
 
     def begin(self, source: Source) -> WindowStream:
