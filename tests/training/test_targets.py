@@ -30,7 +30,7 @@ from mien.training.objective import make_objective
 from mien.training.preparation import build, prepare
 from mien.training.targets.aims import check_aims, find_aims
 from mien.training.targets.target_losses import make_loss
-from mien.training.targets.target_settings import TargetsConfig, TermSettings
+from mien.training.targets.target_settings import LossSettings, TargetsConfig, TermSettings
 from mien.types import Modality, Scale, Target, TargetKind, Task
 
 COPY = {"generator": "copy"}
@@ -284,7 +284,7 @@ def test_the_loss_of_classes_is_weighted_cross_entropy():
     plain = make_loss(EMOTION, TermSettings(), labels)
     mean = float(plain(raw, labels).mean()) * plain.divisor
     assert mean == pytest.approx(log_loss(kinds, chances), rel=1e-5)
-    balanced = make_loss(EMOTION, TermSettings(is_balanced=True), labels)
+    balanced = make_loss(EMOTION, TermSettings(balance=1.0), labels)
     weights = compute_class_weight("balanced", classes=np.arange(3), y=kinds)
     np.testing.assert_allclose(balanced.weights, weights, rtol=1e-6)
     weighted = log_loss(kinds, chances, sample_weight=weights[kinds])
@@ -297,12 +297,12 @@ def test_the_loss_of_classes_is_weighted_cross_entropy():
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.kind)
 @pytest.mark.parametrize("focusing", [0.0, 2.0])
-@pytest.mark.parametrize("is_balanced", [False, True])
-def test_the_constant_predictor_has_a_loss_of_one(target, focusing, is_balanced):
+@pytest.mark.parametrize("balance", [0.0, 0.4, 1.0])
+def test_the_constant_predictor_has_a_loss_of_one(target, focusing, balance):
     random = np.random.default_rng(1)
     values = [values_of(float(y))[target.name] for y in random.uniform(-3, 3, 60)]
     labels = torch.tensor(values)
-    given = TermSettings(1.0, is_balanced, focusing) if target.has_shares else TermSettings()
+    given = TermSettings(1.0, balance, focusing) if target.has_shares else TermSettings()
     loss = make_loss(target, given, labels)
     constant = loss.constant.expand_as(labels)
     assert float(loss(constant, labels).mean()) == pytest.approx(1, rel=1e-4)
@@ -341,8 +341,19 @@ def test_the_settings_of_a_name_come_before_those_of_its_kind():
         kinds={"class": {"weight": 3, "class_weights": "balanced"}},
         named={"emotion": {"weight": 2}},
     )
-    assert config.of(EMOTION) == TermSettings(2.0, True, 0.0)
+    assert config.of(EMOTION) == TermSettings(2.0, 1.0, 0.0)
     assert config.of(TAGS) == TermSettings()
+
+
+def test_classes_may_count_between_their_frequency_and_alike():
+    labels = torch.eye(3)[[0, 0, 0, 0, 1, 1, 2]]
+    given = [TargetsConfig(kinds={"class": {"class_weights": w}}) for w in ("balanced", 0.5, 0)]
+    full, half, none = (make_loss(EMOTION, one.of(EMOTION), labels).weights for one in given)
+    torch.testing.assert_close(half, full**0.5)
+    torch.testing.assert_close(none, torch.ones(3))
+    for wrong in (1.5, -0.1, "some", True):
+        with pytest.raises(ConfigError, match="class_weights"):
+            LossSettings(class_weights=wrong)
     with pytest.raises(ConfigError, match=r"no setting kinds.class.wieght; did you mean"):
         TargetsConfig(kinds={"class": {"wieght": 1}})
 

@@ -100,12 +100,12 @@ def make_loss(target: Target, settings: TermSettings, labels: Float[Tensor, "n K
     num, counts = len(labels), labels.double().sum(dim=0)
     ones = torch.ones_like(counts)
     weights, others = ones, ones
-    if settings.is_balanced and target.kind is TargetKind.CLASS:
+    if settings.balance and target.kind is TargetKind.CLASS:
         num_there = int((counts > 0).sum())
-        weights = torch.where(counts > 0, num / (num_there * counts), 1.0)
-    elif settings.is_balanced:
-        weights = torch.where(counts > 0, num / (2 * counts), 1.0)
-        others = torch.where(counts < num, num / (2 * (num - counts)), 1.0)
+        weights = torch.where(counts > 0, num / (num_there * counts), 1.0) ** settings.balance
+    elif settings.balance:
+        weights = torch.where(counts > 0, num / (2 * counts), 1.0) ** settings.balance
+        others = torch.where(counts < num, num / (2 * (num - counts)), 1.0) ** settings.balance
     loss = TargetLoss(
         target=target,
         settings=settings,

@@ -1,6 +1,6 @@
 """The settings of further targets: which are learned, with what loss, and how much each counts."""
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -18,13 +18,16 @@ class LossSettings(Settings):
         weight: How much it counts beside sentiment and the other targets; 1 if it is not set.
         class_weights: ``balanced`` lets every class count alike, however rare it is, as
             scikit-learn does; of labels, that a class is there and that it is not. ``none``, if it
-            is not set. For classes and labels.
+            is not set, is by frequency; a number from 0 to 1 is in between: the exponent of the
+            weights of ``balanced``. For classes and labels.
         focusing: Exponent of the focal loss, by which clips that are predicted well count less; 0,
             if it is not set, is cross-entropy. For classes and labels.
     """
 
     weight: float | None = Field(None, gt=0, le=1e6)
-    class_weights: Literal["none", "balanced"] | None = None
+    class_weights: (
+        Literal["none", "balanced"] | Annotated[float, Field(ge=0, le=1, strict=True)] | None
+    ) = None
     focusing: float | None = Field(None, ge=0, le=100)
 
 
@@ -73,9 +76,10 @@ class TargetsConfig(Settings):
             values = (getattr(named, name), getattr(kind, name), default)
             return next(value for value in values if value is not None)
 
+        weights = first("class_weights", "none")
         return TermSettings(
             weight=float(first("weight", 1.0)),
-            is_balanced=first("class_weights", "none") == "balanced",
+            balance=float({"none": 0.0, "balanced": 1.0}.get(str(weights), weights)),
             focusing=float(first("focusing", 0.0)),
         )
 
@@ -85,10 +89,10 @@ class TermSettings(NamedTuple):
 
     Attributes:
         weight: How much it counts.
-        is_balanced: Whether every class counts alike.
+        balance: Exponent of weights with which every class counts alike: 1 if it does.
         focusing: Exponent of the focal loss.
     """
 
     weight: float = 1.0
-    is_balanced: bool = False
+    balance: float = 0.0
     focusing: float = 0.0
