@@ -3,7 +3,8 @@
     python recipes/results.py docs/results.toml RUNS docs/results.md [--section TITLE]
 
 ``docs/results.toml`` names the sections, the commands, the runs (folders under RUNS) and the tables
-that other recipes wrote (Markdown files under RUNS) to show. With ``--section``, which can be
+that other recipes wrote (Markdown files under RUNS) to show; a section with ``target`` shows how
+well that target is predicted, and not sentiment. With ``--section``, which can be
 repeated, only these sections are written, and the others stay as they are on the page: their runs
 need not be there.
 """
@@ -17,8 +18,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mien.evaluation.metrics import METRICS
+from mien.evaluation.metrics import METRICS, Metric
 from mien.files.atomic import write_text
+from mien.reports.target_results.shown_metrics import describe_shown, label_shown, shown_metrics
 from mien.reports.text import (
     describe_metrics,
     format_interval,
@@ -27,6 +29,7 @@ from mien.reports.text import (
     markdown_table,
 )
 from mien.training.run_folder import RunFolder, open_run
+from mien.types import TargetKind
 
 
 def write_results(plan: Path, runs: Path, out: Path, only: Collection[str] = ()) -> None:
@@ -68,7 +71,9 @@ def _section(section: dict[str, Any], runs: Path) -> str:
     opened = [(row["name"], open_run(runs / row["run"])) for row in section.get("runs", [])]
     rows = [(row["name"], _read_metrics(row, runs)) for row in section.get("runs", [])]
     split = section.get("split", "test")
-    if rows:
+    if rows and "target" in section:
+        parts += _target_tables(rows, split, section["target"])
+    elif rows:
         parts.append(_metric_table(rows, split, section.get("reference", [])))
     tasks = [t for t in ("text", "audio", "video") if any(_has(m, split, t) for _, m in rows)]
     if tasks:
@@ -109,21 +114,7 @@ def _metric_table(
     heading = ["", "seeds", *(label_metric(name, family) for name in names)]
     table = []
     for title, metrics in rows:
-        judged = metrics["splits"][split]["fusion"]
-        mark = " (synthetic)" if metrics["is_synthetic"] else ""
-        cells = [_spread(judged[name], family, name) for name in names]
-        table.append([title + mark, str(len(metrics["seeds"])), *cells])
-        ends = [
-            format_interval(judged[n]["low"], judged[n]["high"], METRICS[family][n]) for n in names
-        ]
-        table.append(["95 % over clips", "", *ends])
-        joined = [judged[name].get("ensemble") for name in names]
-        if any(value is not None for value in joined):
-            values = [
-                format_value(value, METRICS[family][name])
-                for name, value in zip(names, joined, strict=True)
-            ]
-            table.append(["mean of the seeds' scores", "", *values])
+        table += _rows_of(title, metrics, metrics["splits"][split]["fusion"], METRICS[family])
     for row in reference:
         cells = [str(row.get(name, "")) for name in names]
         table.append([row["name"], str(row.get("seeds", "")), *cells])
@@ -131,8 +122,51 @@ def _metric_table(
     return markdown_table(heading, table) + f"\n\n{zeros}."
 
 
-def _spread(one: dict[str, Any], family: str, name: str) -> str:
-    metric = METRICS[family][name]
+def _rows_of(
+    title: str, metrics: dict[str, Any], judged: dict[str, Any], shown: dict[str, Metric]
+) -> list[list[str]]:
+    """Return the rows of a run: mean and deviation, interval, and the mean of seeds if known."""
+    mark = " (synthetic)" if metrics["is_synthetic"] else ""
+    cells = [_spread(judged[name], metric) for name, metric in shown.items()]
+    ends = [format_interval(judged[n]["low"], judged[n]["high"], m) for n, m in shown.items()]
+    table = [
+        [title + mark, str(len(metrics["seeds"])), *cells],
+        ["95 % over clips", "", *ends],
+    ]
+    joined = [judged[name].get("ensemble") for name in shown]
+    if any(value is not None for value in joined):
+        values = [format_value(v, m) for v, m in zip(joined, shown.values(), strict=True)]
+        table.append(["mean of the seeds' scores", "", *values])
+    return table
+
+
+def _target_tables(rows: list[tuple[str, dict[str, Any]]], split: str, target: str) -> list[str]:
+    """Return how well a target is predicted, and how many clips of each class are recognised."""
+    described = {one["name"]: one for one in rows[0][1]["targets"]["described"]}[target]
+    kind = TargetKind(described["kind"])
+    shown = shown_metrics(kind)
+    heading = ["", "seeds", *(label_shown(name, kind) for name in shown)]
+    table = []
+    for title, metrics in rows:
+        judged = metrics["targets"]["splits"][split][target]["fusion"]
+        table += _rows_of(title, metrics, judged, shown)
+    parts = [f"{markdown_table(heading, table)}\n\n{'; '.join(describe_shown(kind))}."]
+    if kind is TargetKind.CLASS:
+        recalls = [
+            [title, *(_recall(metrics, split, target, name) for name in described["classes"])]
+            for title, metrics in rows
+        ]
+        parts.append("Share of the clips of each class that are recognised, in percent:")
+        parts.append(markdown_table(["", *described["classes"]], recalls))
+    return parts
+
+
+def _recall(metrics: dict[str, Any], split: str, target: str, name: str) -> str:
+    recall = metrics["targets"]["classes"][split][target][name]["recall"]["mean"]
+    return "" if recall is None else f"{100 * recall:.0f}"
+
+
+def _spread(one: dict[str, Any], metric: Metric) -> str:
     mean = format_value(one["mean"], metric)
     if len(one["values"]) < 2:
         return mean
@@ -145,7 +179,7 @@ def _task_table(rows: list[tuple[str, dict[str, Any]]], split: str, tasks: list[
     for title, metrics in rows:
         judged = metrics["splits"][split]
         cells = [
-            _spread(judged[task][name], metrics["family"], name) if task in judged else ""
+            _spread(judged[task][name], METRICS[metrics["family"]][name]) if task in judged else ""
             for task in tasks
             for name in ("mae", "corr")
         ]

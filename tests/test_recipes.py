@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,26 @@ def write(plan, *only, runs="runs"):
 def test_a_table_of_another_recipe_stands_in_its_section(plan):
     page = write(plan)
     assert "| speed |\n| ---: |\n| 2.0 |" in page.partition("## Second")[2]
+
+
+def test_a_section_may_show_a_target_in_the_place_of_sentiment(plan):
+    path = plan.parent / "runs" / "first" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    half = {"mean": 0.5, "deviation": None, "values": [0.5], "low": 0.4, "high": 0.6}
+    names = ("accuracy", "uar", "f1_weighted", "f1_macro", "log_loss")
+    recalls = {"calm": {"recall": {"mean": 0.25}}, "glad": {"recall": {"mean": None}}}
+    metrics["targets"] = {
+        "described": [{"name": "mood", "kind": "class", "classes": [*recalls], "scale": None}],
+        "splits": {"test": {"mood": {"fusion": dict.fromkeys(names, half)}}},
+        "classes": {"test": {"mood": recalls}},
+    }
+    path.write_text(json.dumps(metrics))
+    plan.write_text(PLAN.replace("runs = [", 'target = "mood"\nruns = ['))
+    page = write(plan).partition("## Second")[0]
+    assert "| TAM-ULAG (synthetic) | 2 | 50.00 | 50.00 | 50.00 | 50.00 | 0.500 |" in page
+    assert "| [40.00, 60.00] | [40.00, 60.00] |" in page
+    assert "|  | calm | glad |\n| :--- | ---: | ---: |\n| TAM-ULAG | 25 |  |" in page
+    assert "acc2" not in page
 
 
 def test_one_section_is_written_without_the_runs_of_the_others(plan):

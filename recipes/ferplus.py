@@ -1,0 +1,57 @@
+"""Make a table and a feature file from blendshapes of FER+'s photographs, for ``mien import``.
+
+    python recipes/ferplus.py DATA/face OUT
+    mien import OUT/clips.csv --corpus ferplus --features video=OUT/video.npz --out stores/ferplus
+
+DATA/face holds ``ferplus.npz``: 52 blendshapes of each photograph in which a face was found, and
+the votes of ten raters (FER+, Barsoum et al. 2016). A photograph becomes a series of one step, the
+votes for the eight emotions its annotation; votes for "unknown" and "not a face" are left out, and
+so are photographs that have no others. The official split, where valid and test hold only
+photographs with a clear majority: at least half of the raters chose one emotion. Nothing names the
+people, so that an interval over photographs is all that can be had.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+CLASSES = ("neutral", "happy", "surprised", "sad", "angry", "disgust", "fearful", "contempt")
+#: Share of all raters that makes a majority clear.
+MAJORITY = 0.5
+
+
+def make(data: Path, out: Path) -> None:
+    """Write ``clips.csv`` and ``video.npz``."""
+    out.mkdir(parents=True, exist_ok=True)
+    with np.load(data / "ferplus.npz", allow_pickle=False) as file:
+        names = file["vote_names"].tolist()
+        cast, found, splits = file["votes"], file["found"], file["split"]
+        images, shapes = file["image"], file["blendshapes"].astype(np.float32)
+        features = file["names"]
+    votes = cast[:, [names.index(name) for name in CLASSES]]
+    is_clear = votes.max(axis=1) >= MAJORITY * cast.sum(axis=1)
+    is_used = found & votes.any(axis=1) & (is_clear | (splits == "train"))
+    rows = np.flatnonzero(is_used)
+    videos = [Path(str(images[row])).stem for row in rows]
+    with (out / "clips.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video_id", "clip_id", "mode", *(f"emotion:{name}" for name in CLASSES)])
+        for row, video in zip(rows.tolist(), videos, strict=True):
+            writer.writerow([video, "1", splits[row], *votes[row].tolist()])
+    np.savez(
+        out / "video.npz",
+        id=[f"{video}$_$1" for video in videos],
+        values=shapes[rows],
+        length=np.ones(len(rows), np.int64),
+        names=features,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    make(arguments.data, arguments.out)
