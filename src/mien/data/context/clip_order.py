@@ -18,8 +18,9 @@ def order_clips(
 ) -> Int[np.ndarray, " N"] | None:
     """Return the places of the clips of one video in the order of time; None if it is unknown.
 
-    Start times decide if all are known and no two are equal. Else the numbers in the names do,
-    ``2`` before ``10``, if the names are alike in all else. Names such as ``82_7645`` are seconds
+    Start times decide if all are known; of clips that begin at one time, and where some times are
+    not known, the numbers in the names do, ``2`` before ``10``, if the names are alike in all else.
+    Names such as ``82_7645`` are seconds
     with decimals, as CMU-MOSEI has them, unless one of them ends in a needless zero: then they are
     two numbers, and ``1_9`` comes before ``1_10``.
 
@@ -30,12 +31,16 @@ def order_clips(
     >>> order_clips(["10", "2"], np.full(2, np.nan)).tolist()
     [1, 0]
     """
-    if np.isfinite(starts).all() and len(np.unique(starts)) == len(starts):
-        return np.argsort(starts)
+    times = starts if np.isfinite(starts).all() else np.zeros(len(starts))
+    if len(np.unique(times)) == len(times):
+        return np.argsort(times)
     keys = _read_seconds(names) or _read_numbers(names)
-    if keys is None or len(set(keys)) < len(names):
+    if keys is None:
         return None
-    return np.array(sorted(range(len(names)), key=keys.__getitem__), dtype=np.int64)
+    pairs = list(zip(times.tolist(), keys, strict=True))
+    if len(set(pairs)) < len(names):
+        return None
+    return np.array(sorted(range(len(names)), key=pairs.__getitem__), dtype=np.int64)
 
 
 def _read_seconds(names: Sequence[str]) -> list[tuple[_Number, str]] | None:
