@@ -1,11 +1,16 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import talking
 
 import mien
 from mien.errors import ConfigError, MediaError
+from mien.prediction.answering.person_baseline import PersonFinder
+from mien.prediction.explain import UtteranceInput
 from mien.prediction.presentation.text import format_prediction
+from mien.prediction.recording import RecordingReader
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.checkpoints.shipped_models import SHIPPED_MODELS
 from mien.types import Modality
@@ -75,6 +80,43 @@ def test_a_single_utterance_has_nobody_to_be_compared_with(relative, faces):
     assert [a.score.value for a in prediction] == [
         a.score.value for a in mien.load("small").predict(faces[1])
     ]
+
+
+def read_voices(network, *num_steps):
+    """Read a recording of so many utterances, of a second each, with so many steps of voice."""
+    drawn = np.random.default_rng(0)
+    size = network.sizes[Modality.AUDIO]
+    inputs = [
+        ({Modality.AUDIO: drawn.normal(size=(n, size)).astype(np.float32)}, UtteranceInput(
+            start=float(number), end=number + 1.0
+        ))
+        for number, n in enumerate(num_steps)
+    ]  # fmt: skip
+    person, read = PersonFinder(RecordingReader(network), network, None).read(iter(inputs))
+    pairs = zip(inputs, read, strict=True)
+    is_same = all(np.array_equal(*(own[0][Modality.AUDIO] for own in pair)) for pair in pairs)
+    return person, is_same
+
+
+def test_a_voice_that_one_utterance_alone_has_is_no_baseline(relative):
+    network = mien.load(relative).network
+    person, is_same = read_voices(network, 50, 0, 0, 0)
+    assert person.facts.kind == "none"
+    assert is_same
+    assert person.calibrate(network).calibration == network.calibration_alone
+    person, is_same = read_voices(network, 50, 0, 50)
+    assert person.facts.kind == "recording"
+    assert not is_same
+    assert person.calibrate(network) is network
+
+
+def test_a_person_counts_as_long_as_what_is_read_as_in_training(relative):
+    network = mien.load(relative).network
+    settings = network.config.features.model_copy(update={"max_steps": 10})
+    network = replace(network, config=network.config.model_copy(update={"features": settings}))
+    person, _ = read_voices(network, 50, 50)
+    seconds = 20 * network.step_seconds[Modality.AUDIO]
+    assert person.facts.seconds == {Modality.AUDIO: pytest.approx(seconds)}
 
 
 def test_a_text_is_read_without_a_person(relative):

@@ -24,6 +24,7 @@ from mien.prediction.network_parts.feature_makers import (
     name_makers,
     read_extraction,
     read_names,
+    read_steps,
 )
 from mien.prediction.target_answers.answer_targets import describe_limits, describe_targets
 from mien.prediction.target_answers.target_answer import TargetFacts
@@ -102,6 +103,7 @@ class Network:
         model: The network, with its weights.
         sizes: Size of an input feature of each modality; for text, of a state.
         feature_names: Name of each value of the modalities where they are known.
+        step_seconds: Time from one step to the next of those whose steps are evenly spaced.
         text: Makes token ids or states of a text; None if it reads no text, or states that come
             with the features.
         scale: Range of its scores.
@@ -122,6 +124,7 @@ class Network:
     model: MultimodalModel
     sizes: Mapping[Modality, int]
     feature_names: Mapping[Modality, tuple[str, ...]]
+    step_seconds: Mapping[Modality, float]
     text: TextReader | None
     scale: Scale
     language: str
@@ -362,6 +365,7 @@ def load_network(checkpoint: Path, device: str = "cpu", *, int8: bool = False) -
         model=model,
         sizes=sizes,
         feature_names=read_names(header, config),
+        step_seconds=read_steps(header, config),
         text=text,
         scale=scale,
         language=header.language,

@@ -43,10 +43,13 @@ class Person:
     Attributes:
         facts: Who that is.
         baselines: Of each modality, that of every utterance.
+        share: How much of it is the person's own, where there is most: in voice or in face, the
+            mean over the utterances that have it.
     """
 
     facts: PersonFacts
     baselines: Mapping[Modality, Baseline]
+    share: float = 0.0
 
     def read(self, inputs: _Inputs) -> list[tuple[ClipSeries, UtteranceInput]]:
         """Return the utterances as the network is to read them."""
@@ -65,8 +68,7 @@ class Person:
 
         Those of clips by themselves hold while the training counts more than the person.
         """
-        shares = [baseline.shares.mean() for baseline in self.baselines.values()]
-        if max(shares, default=0.0) >= 0.5:
+        if self.share >= 0.5:
             return network
         return replace(
             network,
@@ -76,13 +78,18 @@ class Person:
 
 
 def _measure(network: Network, inputs: _Inputs) -> dict[Modality, Moments]:
-    """Return what there is of voice and face in every utterance, up to what the network reads."""
+    """Return what there is of voice and face in every utterance, up to what the network reads.
+
+    How long it is, is counted as ``clip_seconds`` does in training.
+    """
     moments = {}
     most = network.config.features.max_steps or None
     for modality, units in units_of(network.model).items():
         empty = np.zeros((0, len(units.mean)), np.float32)
         values = [series.get(modality, empty)[:most] for series, _ in inputs]
-        seconds = [(u.end or 0.0) - (u.start or 0.0) for _, u in inputs]
+        step = network.step_seconds.get(modality)
+        lengths = ((u.end or 0.0) - (u.start or 0.0) for _, u in inputs)
+        seconds = lengths if step is None else (len(own) * step for own in values)
         moments[modality] = measure(values, seconds, units)
     return moments
 
@@ -107,9 +114,6 @@ def read_choice(
 def _from_recording(network: Network, moments: Mapping[Modality, Moments]) -> Person:
     """Return the person of a recording: each utterance is read against all the others."""
     num = max((len(own.counts) for own in moments.values()), default=0)
-    seconds = _seconds_of(moments) if num > 1 else {}
-    if not seconds:
-        return Person(facts=_NOBODY, baselines={})
     speakers = SpeakerMoments(
         speakers=np.zeros(num, dtype=np.int64),
         moments=moments,
@@ -117,8 +121,17 @@ def _from_recording(network: Network, moments: Mapping[Modality, Moments]) -> Pe
         half_seconds=network.config.features.baseline_seconds,
         rows=np.arange(num),
     )
-    facts = PersonFacts(kind="recording", seconds=seconds)
-    return Person(facts=facts, baselines=speakers.all_others())
+    baselines = speakers.all_others()
+    shares = {m: baselines[m].shares[own.counts > 0] for m, own in moments.items()}
+    known = [m for m, own in shares.items() if own.any()]  # in more than one utterance
+    if not known:
+        return Person(facts=_NOBODY, baselines={})
+    seconds = _seconds_of({m: moments[m] for m in known})
+    return Person(
+        facts=PersonFacts(kind="recording", seconds=seconds),
+        baselines=baselines,
+        share=max(float(shares[m].mean()) for m in known),
+    )
 
 
 def _from_other(
@@ -128,9 +141,11 @@ def _from_other(
     units, half = units_of(network.model), network.config.features.baseline_seconds
     rows = np.zeros(num_utterances, dtype=np.int64)
     facts = PersonFacts(kind="clip", source=name, seconds=_seconds_of(other))
+    alone = {m: shrink(own.total(), units[m], half) for m, own in other.items()}
     return Person(
         facts=facts,
-        baselines={m: shrink(own.total(), units[m], half).take(rows) for m, own in other.items()},
+        baselines={m: own.take(rows) for m, own in alone.items()},
+        share=max(float(own.shares[0]) for own in alone.values()),
     )
 
 

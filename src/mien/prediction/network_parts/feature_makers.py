@@ -13,7 +13,7 @@ from mien.training.checkpoints.header import Header, SeriesFacts
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality
 
-__all__ = ["check_extractors", "name_makers", "read_extraction", "read_names"]
+__all__ = ["check_extractors", "name_makers", "read_extraction", "read_names", "read_steps"]
 
 
 def read_extraction(checkpoint: Path, header: Header) -> ExtractionSettings | None:
@@ -54,6 +54,12 @@ def read_names(header: Header, config: ExperimentConfig) -> dict[Modality, tuple
     """Return the name of each value of the modalities where they are known."""
     named = {m: series.feature_names for m, series in _series_of(header, config).items()}
     return {m: names for m, names in named.items() if names is not None}
+
+
+def read_steps(header: Header, config: ExperimentConfig) -> dict[Modality, float]:
+    """Return the seconds from one step to the next, of modalities whose steps are evenly spaced."""
+    steps = {m: series.step_seconds for m, series in _series_of(header, config).items()}
+    return {m: step for m, step in steps.items() if step is not None}
 
 
 def name_makers(header: Header, config: ExperimentConfig) -> dict[Modality, str]:
