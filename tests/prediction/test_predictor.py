@@ -35,7 +35,7 @@ from mien.prediction.result import Prediction
 from mien.prediction.spoken.transcripts import place_words, read_transcript
 from mien.prediction.spoken.utterances import LONGEST, SILENT_PIECE, cut
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
-from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, SHIPPED_MODELS
+from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, SHIPPED_MODELS, name_weights
 from mien.training.experiment import train
 from mien.training.loading import load_model
 from mien.types import Modality, Scale, Task, Word
@@ -128,6 +128,7 @@ def test_a_text_of_several_that_cannot_be_read_is_named(model):
         model.predict_text(["Not bad.", " "])
     with pytest.raises(ConfigError, match=r"^text 1: .*; give a text in English$"):
         model.predict_text(["这部电影很好看", "Not bad."])
+
 
 
 def test_several_recordings_give_a_list(model, face, seen):
@@ -471,7 +472,7 @@ def test_text_for_a_terminal_says_score_interval_and_what_is_missing(seen):
     text = format_prediction(seen)
     assert "absent: no sound track" in text
     assert "[" in text
-    assert "model: default" in text
+    assert "model: small" in text
     assert all(len(line) <= 110 for line in text.splitlines())
 
 
@@ -783,6 +784,7 @@ def test_a_checkpoint_of_other_extractors_says_so(tmp_path):
 def test_the_models_that_ship_are_small_and_say_what_they_may_be_used_for(name):
     assert SHIPPED_MODELS[name].stat().st_size < 12_000_000
     assert "non-commercial" in read_header(SHIPPED_MODELS[name])["licence"]
+    assert name_weights(SHIPPED_MODELS[name], "default") == name
 
 
 def test_the_default_model_is_the_one_of_base_size_and_a_file_of_the_name_of_another_comes_first(

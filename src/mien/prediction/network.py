@@ -42,6 +42,7 @@ from mien.tensors import (
     reported_values,
 )
 from mien.training.checkpoints.header import Header, open_header
+from mien.training.checkpoints.shipped_models import name_weights
 from mien.training.checkpoints.trained_model import build_trained
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Scale, Task
@@ -356,7 +357,7 @@ def load_network(checkpoint: Path, device: str = "cpu", *, int8: bool = False) -
     return Network(
         checkpoint=checkpoint,
         facts=ModelFacts(
-            name=header.name or checkpoint.name,
+            name=name_weights(checkpoint, header.name),
             sha256=hash_file(checkpoint, CheckpointError),
             corpus=header.corpus,
             licence=header.licence,

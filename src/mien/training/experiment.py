@@ -17,7 +17,7 @@ from mien.evaluation.scoring import predict
 from mien.models.eight_bits import round_text_encoder
 from mien.processes.clusters import Backend, read_cluster
 from mien.training.checkpoints.header import open_header
-from mien.training.checkpoints.shipped_models import find_shipped
+from mien.training.checkpoints.shipped_models import find_shipped, name_weights
 from mien.training.listening import TrainingListener, join_listeners
 from mien.training.loading import BaselineUse, dataset_of, load_trained, reads_speakers
 from mien.training.optimizer import find_ranks
@@ -283,7 +283,9 @@ class _Models:
         """Return the model of a file, under its name."""
         header = open_header(file)
         members = f", the mean of {len(header.ensemble)} models" if header.ensemble else ""
-        return cls(checkpoints=(file,), name=f"{header.name or file}{members}")
+        return cls(
+            checkpoints=(file,), name=f"{name_weights(file, header.name or str(file))}{members}"
+        )
 
 
 def _read_evaluation(

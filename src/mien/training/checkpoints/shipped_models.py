@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DEFAULT_MODEL", "SHIPPED_MODELS", "companion_of", "find_card", "find_shipped"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "SHIPPED_MODELS",
+    "companion_of",
+    "find_card",
+    "find_shipped",
+    "name_weights",
+]
 
 _WEIGHTS: Final = Path(__file__).parents[2] / "weights"
 
@@ -24,6 +31,17 @@ def find_shipped(name: str | Path) -> Path | None:
     What lies in the folder under such a name comes first, as for any other path.
     """
     return None if Path(name).exists() else SHIPPED_MODELS.get(str(name))
+
+
+def name_weights(weights: Path, stated: str) -> str:
+    """Return what weights are called in answers.
+
+    Args:
+        weights: A checkpoint.
+        stated: What its header calls it, which may be of before it came with the package.
+    """
+    shipped = (name for name, path in SHIPPED_MODELS.items() if path == weights)
+    return next(shipped, None) or stated or weights.name
 
 
 def companion_of(weights: Path) -> Path | None:
