@@ -159,7 +159,7 @@ def test_words_are_read_without_pauses_by_either_name_of_a_clip(tmp_path):
     path.write_text(
         json.dumps(
             {
-                "v_1": [["her", -0.0, 0.8], ["sp", 0.8, 1.6], ["hm", 1.6, 1.6]],
+                "v_1": [["her", -0.0, 0.8], ["sp", 0.8, 1.6], ["hm\ud800", 1.6, 1.6]],
                 "w$_$2": [["so", 0, 1]],
                 "other": "ignored",
             }
@@ -167,7 +167,7 @@ def test_words_are_read_without_pauses_by_either_name_of_a_clip(tmp_path):
     )
     words = read_words(path, ["v$_$1", "w$_$2", "x$_$3"])
     assert words == {
-        "v$_$1": (Word("her", 0.0, 0.8), Word("hm", 1.6, 1.6)),
+        "v$_$1": (Word("her", 0.0, 0.8), Word("hm�", 1.6, 1.6)),
         "w$_$2": (Word("so", 0.0, 1.0),),
     }
 

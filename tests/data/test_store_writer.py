@@ -1,6 +1,7 @@
 """What a store is when it is written: its fingerprint, what is refused, whole or not at all."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,10 @@ def plain_clip(name="a", labels=None):
         ((plain_clip(labels={Task.TEXT: 0.0}),), "corpus 'own': no clip has a multimodal label"),
         ((plain_clip(labels={Task.FUSION: 1.5}),), r"label of fusion is 1\.5, .* from -1 to 1"),
         ((plain_clip(labels={Task.FUSION: 0.0, Task.TEXT: float("nan")}),), "label of text is nan"),
+        (
+            (replace(plain_clip(), transcript="so \ud800"),),
+            r"'a': .* half of a character \('.ud800'",
+        ),
     ],
 )
 def test_clips_that_are_not_as_they_should_be_are_refused(tmp_path, clips, message):

@@ -130,6 +130,18 @@ def test_a_text_of_several_that_cannot_be_read_is_named(model):
         model.predict_text(["这部电影很好看", "Not bad."])
 
 
+def test_half_of_a_character_is_refused_wherever_words_are_given(model):
+    """What a terminal in Latin-1 hands on comes as such halves; it ended in a traceback."""
+    half = "so caf\udce9"
+    with pytest.raises(ConfigError, match=r"the text holds half of a character at place 7 \('.ud"):
+        model.predict_text(half)
+    with pytest.raises(ConfigError, match=r"^text 2 holds half .*; give it in UTF-8$"):
+        model.predict_text(["Not bad.", half])
+    with pytest.raises(ConfigError, match="transcript holds half of a character"):
+        model.predict_features(transcript=half)
+    with pytest.raises(ConfigError, match="transcript holds half of a character"):
+        read_transcript(half)
+
 
 def test_several_recordings_give_a_list(model, face, seen):
     assert model.predict([str(face), face]) == [seen, seen]

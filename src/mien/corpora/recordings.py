@@ -25,7 +25,7 @@ from mien.corpora.recording_table import (
 from mien.corpora.unlabelled import Unlabelled, choose_clips, is_annotated
 from mien.errors import ConfigError, CorpusError
 from mien.files.hashing import hash_file
-from mien.files.reading import parse_json, read_limited, show
+from mien.files.reading import parse_json, read_limited, replace_halves, show
 from mien.types import ID_SEPARATOR, Clip, Corpus, Scale, Target, Word
 
 __all__ = ["SUFFIXES", "Recordings", "read_recordings", "read_words"]
@@ -219,7 +219,7 @@ def _read_clip_words(values: object, where: str) -> Iterator[Word]:
             )
         last = start
         if text.strip().lower() not in _PAUSES:
-            yield Word(text.strip(), start, end)
+            yield Word(replace_halves(text.strip()), start, end)
 
 
 def _as_seconds(value: int | float) -> float:

@@ -14,6 +14,7 @@ from mien.data.store import STORE_FORMAT, SeriesMeta, Store, StoreMeta, open_sto
 from mien.errors import CorpusError, FeatureError, StoreError
 from mien.files.folders import FolderKind, staged
 from mien.files.npy import append_array, save_array, write_header
+from mien.files.reading import show
 from mien.types import SPLITS, Clip, Corpus, Material, SeriesSource, Split, Task
 
 __all__ = ["STORE", "write_clips", "write_meta", "write_store"]
@@ -71,7 +72,15 @@ def write_store(
 def write_clips(folder: Path, clips: Iterable[Clip]) -> None:
     """Write the clips of a store into its folder, in the order of the series."""
     with (folder / "clips.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(map(clip_to_line, clips))
+        for clip in clips:
+            try:
+                file.write(clip_to_line(clip))
+            except UnicodeEncodeError as error:
+                raise CorpusError(
+                    f"clip {show(clip.id)}: its id, its text, or the name of its file holds half "
+                    f"of a character ({error.object[error.start]!a}), which UTF-8 cannot hold; "
+                    "mend it"
+                ) from None
 
 
 def write_meta(folder: Path, meta: StoreMeta) -> None:

@@ -23,7 +23,9 @@ __all__ = [
     "parse_json",
     "parse_toml",
     "read_limited",
+    "replace_halves",
     "require_regular",
+    "require_whole",
     "show",
 ]
 
@@ -140,6 +142,38 @@ def read_limited(path: Path, error: type[MienError], *, most: int) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as caught:
         raise error(f"{path}: is not text in UTF-8 ({caught}); save it as UTF-8") from caught
+
+
+def replace_halves(text: str) -> str:
+    r"""Replace halves of characters (lone surrogates), as UTF-8 has none; pairs are joined.
+
+    >>> replace_halves("a\ud83d\ude00"), replace_halves("a\ud800b")
+    ('a😀', 'a�b')
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def require_whole(text: str, what: str, error: type[MienError]) -> None:
+    """Refuse a text with half of a character, which is what bytes of another coding come as.
+
+    Args:
+        text: The text.
+        what: What it is, for the message.
+        error: What is raised.
+
+    Raises:
+        MienError: Of the kind ``error``, if it cannot be written in UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as caught:
+        half = ascii(text[caught.start])
+        raise error(
+            f"{what} holds half of a character at place {caught.start + 1} ({half}): it was not in "
+            "UTF-8; give it in UTF-8"
+        ) from None
 
 
 def parse_json(text: str, where: object, error: type[MienError]) -> Any:  # noqa: ANN401  # any JSON

@@ -14,7 +14,7 @@ from mien.data.store import Store, open_store
 from mien.errors import ConfigError, MediaError, MienError
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict as predict_split
-from mien.files.reading import open_regular
+from mien.files.reading import open_regular, require_whole
 from mien.prediction.answering.answer_batches import BATCH, answer_batch, answer_utterances
 from mien.prediction.answering.companion import Companion, find_companion
 from mien.prediction.answering.described_answers import describe_answers
@@ -320,6 +320,7 @@ class TrainedModel:
                 that it can read.
         """
         pairs = ((Modality.TEXT, text), (Modality.AUDIO, audio), (Modality.VIDEO, video))
+        require_whole(transcript, "transcript", ConfigError)
         given = {m: np.asarray(values) for m, values in pairs if values is not None}
         if unknown := [m for m in given if m not in self.network.modalities]:
             raise ConfigError(f"{unknown[0]}: {self.checkpoint} was trained without this modality")

@@ -11,6 +11,7 @@ from jaxtyping import Shaped, UInt8
 from mien.corpora.safe_pickle.feature_file import FeatureFile
 from mien.corpora.safe_pickle.names import Opaque
 from mien.errors import CorpusError
+from mien.files.reading import replace_halves
 
 __all__ = [
     "BLOCK",
@@ -26,7 +27,6 @@ __all__ = [
     "PickledArray",
     "decode_fixed",
     "decode_text",
-    "replace_halves",
     "text_of",
 ]
 
@@ -267,17 +267,6 @@ def decode_text(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode("latin-1")
-
-
-def replace_halves(text: str) -> str:
-    r"""Replace halves of characters (lone surrogates), as UTF-8 has none; pairs are joined.
-
-    >>> replace_halves("a\ud83d\ude00"), replace_halves("a\ud800b")
-    ('a😀', 'a�b')
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def decode_fixed(data: bytes, dtype: np.dtype) -> str | None:

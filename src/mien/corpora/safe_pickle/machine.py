@@ -15,12 +15,13 @@ from collections.abc import Callable
 
 from mien.corpora.safe_pickle.descriptions import PickledSet, describe
 from mien.corpora.safe_pickle.feature_file import FeatureFile
-from mien.corpora.safe_pickle.lazy_array import FileBytes, LongText, decode_text, replace_halves
+from mien.corpora.safe_pickle.lazy_array import FileBytes, LongText, decode_text
 from mien.corpora.safe_pickle.names import GLOBALS, Known, Opaque, OpaqueName, is_attack
 from mien.corpora.safe_pickle.numpy_objects import NUMPY_CALLS, set_state
 from mien.corpora.safe_pickle.plain_objects import PLAIN_CALLS, put_items
 from mien.corpora.safe_pickle.reading_context import PickleContext
 from mien.errors import CorpusError
+from mien.files.reading import replace_halves
 
 __all__ = ["load_closed"]
 

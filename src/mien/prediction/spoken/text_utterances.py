@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.errors import CheckpointError, ConfigError
+from mien.files.reading import require_whole
 from mien.prediction.explain import UtteranceInput
 from mien.prediction.network import ClipSeries, Network
 from mien.prediction.spoken.language import name_language
@@ -37,14 +38,14 @@ def read_whole_text(network: Network, text: str, source: str) -> Unscored:
     """Read a text; one that is too long is cut into parts.
 
     Raises:
-        ConfigError: If the text is empty, or none that the model can read: without words, or
-            in letters of another language.
+        ConfigError: If the text is empty, or none that the model can read: without words, in
+            letters of another language, or with half of a character.
         CheckpointError: If the model reads no text.
     """
-    text = " ".join(text.split())
+    text, which = " ".join(text.split()), "the text" if source == "text" else source
     if not text:
-        which = "the text" if source == "text" else source
         raise ConfigError(f"{which} is empty; give a sentence")
+    require_whole(text, which, ConfigError)
     reader = network.text
     if Modality.TEXT not in network.modalities or reader is None:
         raise CheckpointError(f"{network.checkpoint}: reads no text; give it a recording")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.errors import ConfigError
-from mien.files.reading import read_limited
+from mien.files.reading import read_limited, require_whole
 from mien.types import Word
 
 __all__ = [
@@ -77,7 +77,7 @@ def read_transcript(given: str | Path) -> Given:
             file; a ``Path`` is a file (.txt, .srt, .vtt).
 
     Raises:
-        ConfigError: If the file is not there, is not text, or has no cue.
+        ConfigError: If the file is not there, is not text, or has no cue, or words are not whole.
     """
     if isinstance(given, Path):
         return _read_file(given)
@@ -87,6 +87,7 @@ def read_transcript(given: str | Path) -> Given:
         raise ConfigError(f"transcript: has {len(given)} characters, must be at most {_LARGEST}")
     if not given.strip():
         raise ConfigError("transcript: is empty; say none to leave the words out")
+    require_whole(given, "transcript", ConfigError)
     return Given(kind="text", text=" ".join(given.split()))
 
 
