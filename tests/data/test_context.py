@@ -11,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoModel, AutoTokenizer
 
 from mien.data.clips.clip_columns import as_clips
-from mien.data.context.clip_order import order_clips
+from mien.data.context.clip_order import are_seconds, order_clips
 from mien.data.context.neighbours import find_neighbours
 from mien.data.context.second_segment import Context, SegmentMarks, add_segment
 from mien.data.store_writer import write_store
@@ -110,7 +110,7 @@ def by_hand(tiny_bert):
 )
 def test_clips_are_ordered_by_times_or_the_numbers_in_their_names(names, starts, expected):
     times = np.full(len(names), np.nan) if starts is None else np.array(starts)
-    order = order_clips(names, times)
+    order = order_clips(names, times, with_seconds=are_seconds(names))
     assert (None if order is None else [names[place] for place in order]) == expected
 
 
@@ -146,6 +146,15 @@ def test_no_neighbour_ever_crosses_a_video_or_a_split(before, after):
         expected += [number, *sorted(n for n in same if n > number)[:after]]
         assert [int(clips[r].id[4:]) for r in around.rows[first:end]] == expected
         assert around.rows[place] == row
+
+
+def test_whether_names_are_seconds_is_the_same_for_all_videos():
+    """A video whose every scene had fewer than ten utterances was read as seconds."""
+    names = ["v$_$1_9", "v$_$1_11", "v$_$2_1", "w$_$1_1"]
+    for more, expected in (("w$_$1_10", names[:3]), ("w$_$1_101", [names[1], names[0], names[2]])):
+        clips = as_clips([make_clip(name, "good") for name in (*names, more)])
+        around = find_neighbours(clips, np.ones(5, bool), before=1, after=0)
+        assert [clips[row].id for row in around.rows[:3]] == expected
 
 
 def test_clips_in_no_known_order_are_refused():

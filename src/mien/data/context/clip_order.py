@@ -1,32 +1,46 @@
 """The order of the clips of a video: by start times, else by the numbers in their names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float64, Int
 
-__all__ = ["order_clips"]
+__all__ = ["are_seconds", "order_clips"]
 
 _Number = tuple[int, str]
 _DECIMAL = re.compile(r"[0-9]+_[0-9]+")
+_PADDED = re.compile(r"[0-9]+_[0-9]+0")
 _DIGITS = re.compile(r"([0-9]+)")
 
 
+def are_seconds(names: Iterable[str]) -> bool:
+    """Return whether names such as ``82_7645`` are seconds with decimals, as CMU-MOSEI has them.
+
+    They are not if one ends in a needless zero: ``1_10`` is two numbers, and comes after ``1_9``.
+    Where no video had ten of anything nothing would tell, so that all names of a corpus are asked.
+
+    Args:
+        names: Name of every clip of a corpus in its video.
+
+    >>> are_seconds(["82_7645", "4_84"]), are_seconds(["1_9", "1_10"])
+    (True, False)
+    """
+    return not any(_PADDED.fullmatch(name) for name in names)
+
+
 def order_clips(
-    names: Sequence[str], starts: Float64[np.ndarray, " N"]
+    names: Sequence[str], starts: Float64[np.ndarray, " N"], *, with_seconds: bool = True
 ) -> Int[np.ndarray, " N"] | None:
     """Return the places of the clips of one video in the order of time; None if it is unknown.
 
     Start times decide if all are known; of clips that begin at one time, and where some times are
     not known, the numbers in the names do, ``2`` before ``10``, if the names are alike in all else.
-    Names such as ``82_7645`` are seconds
-    with decimals, as CMU-MOSEI has them, unless one of them ends in a needless zero: then they are
-    two numbers, and ``1_9`` comes before ``1_10``.
 
     Args:
         names: Name of each clip in its video.
         starts: Where each begins, in seconds; NaN if that is not known.
+        with_seconds: Whether names of two numbers may be seconds with decimals (``are_seconds``).
 
     >>> order_clips(["10", "2"], np.full(2, np.nan)).tolist()
     [1, 0]
@@ -34,7 +48,7 @@ def order_clips(
     times = starts if np.isfinite(starts).all() else np.zeros(len(starts))
     if len(np.unique(times)) == len(times):
         return np.argsort(times)
-    keys = _read_seconds(names) or _read_numbers(names)
+    keys = (_read_seconds(names) if with_seconds else None) or _read_numbers(names)
     if keys is None:
         return None
     pairs = list(zip(times.tolist(), keys, strict=True))
@@ -48,8 +62,6 @@ def _read_seconds(names: Sequence[str]) -> list[tuple[_Number, str]] | None:
     if not all(_DECIMAL.fullmatch(name) for name in names):
         return None
     pairs = [name.split("_") for name in names]
-    if any(len(decimals) > 1 and decimals.endswith("0") for _, decimals in pairs):
-        return None
     return [(_number(seconds), decimals.rstrip("0")) for seconds, decimals in pairs]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from mien.data.clips.clip_columns import ClipSequence
-from mien.data.context.clip_order import order_clips
+from mien.data.context.clip_order import are_seconds, order_clips
 from mien.errors import ConfigError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR
@@ -72,16 +72,17 @@ def _place(
 ) -> Int64[np.ndarray, " N"]:
     """Return the place of every clip in its video; 0 where nothing of it depends on that."""
     places = np.zeros(len(clips), dtype=np.int64)
-    starts, ids = clips.starts, clips.ids
+    starts, names = clips.starts, [name.partition(ID_SEPARATOR)[2] for name in clips.ids]
+    with_seconds = are_seconds(names)
     by_video = np.argsort(videos, kind="stable")
     for rows in np.split(by_video, np.flatnonzero(np.diff(videos[by_video])) + 1):
         _, counts = np.unique(splits[rows[has_text[rows]]], return_counts=True)
         if counts.max(initial=0) < 2:
             continue
-        names = [ids[row].partition(ID_SEPARATOR)[2] for row in rows.tolist()]
-        order = order_clips(names, starts[rows])
+        own = [names[row] for row in rows.tolist()]
+        order = order_clips(own, starts[rows], with_seconds=with_seconds)
         if order is None:
-            raise _unknown_order(clips, rows, names)
+            raise _unknown_order(clips, rows, own)
         places[rows[order]] = np.arange(len(rows))
     return places
 
