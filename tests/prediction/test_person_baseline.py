@@ -131,6 +131,11 @@ def test_a_model_that_knows_no_people_takes_no_baseline():
         mien.load("small", baseline="none")
 
 
+def test_clips_of_a_store_are_not_read_against_a_recording(relative, faces, tiny_store):
+    with pytest.raises(ConfigError, match=r"1\.0\.mp4 is a recording of one person, and the clips"):
+        mien.load(relative, baseline=faces[1]).score_store(tiny_store)
+
+
 def test_another_recording_must_be_there_and_hold_somebody(relative, faces, tmp_path):
     with pytest.raises(MediaError, match="nowhere"):
         mien.load(relative, baseline=tmp_path / "nowhere.mp4")

@@ -37,7 +37,7 @@ from mien.tensors import find_device, move_to
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.header import check_header
 from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, find_card
-from mien.training.loading import BaselineUse, dataset_of, find_checkpoint, load_model
+from mien.training.loading import dataset_of, find_checkpoint, load_model
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.types import Modality, Split
@@ -340,8 +340,9 @@ class TrainedModel:
 
         Raises:
             CheckpointError: If the store has no clip in the split, or does not fit the model.
+            ConfigError: If voice and face are to be read against another recording.
         """
-        use: BaselineUse | None = "none" if self.baseline == "none" else None
+        use = PersonFinder.choose_for_store(self.baseline)
         opened = open_store(store)
         model, prepared = load_model(
             self.checkpoint, opened, with_unlabelled=True, baseline=use, splits=(split,)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.data.speakers.speaker_baseline import Baseline, Moments, measure, shrink
 from mien.data.speakers.speaker_moments import SpeakerMoments
-from mien.errors import MediaError
+from mien.errors import ConfigError, MediaError
 from mien.files.reading import open_regular
 from mien.prediction.answer import PersonFacts
 from mien.prediction.explain import UtteranceInput
@@ -18,7 +18,7 @@ from mien.prediction.first_pass import explain_emptiness
 from mien.prediction.network import ClipSeries, Network
 from mien.prediction.recording import RecordingReader
 from mien.prediction.spoken.transcripts import read_transcript
-from mien.training.loading import reads_speakers
+from mien.training.loading import BaselineUse, reads_speakers
 from mien.training.preparation import units_of
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality
@@ -172,6 +172,20 @@ class PersonFinder:
     ) -> None:
         self._reader, self._network, self._choice = reader, network, choice
         self.nobody = Person(facts=_NOBODY, baselines={})
+
+    @staticmethod
+    def choose_for_store(choice: BaselineChoice | Path | None) -> BaselineUse | None:
+        """Return against whom the clips of a store are read, by what is chosen for recordings.
+
+        Raises:
+            ConfigError: If it is another recording: the clips have speakers of their own.
+        """
+        if isinstance(choice, Path):
+            raise ConfigError(
+                f"baseline: {choice} is a recording of one person, and the clips of a store are "
+                "read against their own speakers; open the model without a baseline, or with none"
+            )
+        return "none" if choice == "none" else None
 
     def read(
         self, inputs: Iterator[tuple[ClipSeries, UtteranceInput]]
