@@ -384,6 +384,20 @@ def test_features_of_another_size_are_refused(model):
         model.predict_features(audio=np.zeros((4, 3), np.float32))
 
 
+@pytest.mark.parametrize(
+    ("value", "times", "message"),
+    [
+        (1e300, [0.0, 1.0], "values that are not finite, or too large for 32 bits"),
+        (1j, [0.0, 1.0], "values of type complex128, must be real numbers"),
+        (1.0, [0.0, math.nan], "times that are not finite"),
+    ],
+)
+def test_features_that_would_become_other_numbers_are_refused(model, value, times, message):
+    audio = np.full((2, model.network.sizes[AUDIO]), value)
+    with pytest.raises(ConfigError, match=f"audio: h[a-z]+ {message}"):
+        model.predict_features(audio=audio, times={AUDIO: np.array(times)})
+
+
 def test_a_recording_with_nothing_to_judge_is_refused_with_a_reason(model, tmp_path):
     path = tmp_path / "quiet.wav"
     with wave.open(str(path), "wb") as file:

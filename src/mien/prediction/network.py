@@ -309,10 +309,8 @@ class Network:
                 raise ConfigError(
                     f"{modality}: has the shape {values.shape}, the model wants (steps, {width})"
                 )
-            elif not np.isfinite(values).all():
-                raise ConfigError(f"{modality}: holds values that are not finite")
             cut = values if modality is Modality.TEXT else values[:most]
-            result[modality] = cut.astype(kind, copy=False)
+            result[modality] = _cast(modality, cut, kind)
         return result
 
     def _batch(self, clips: Sequence[Mapping[Modality, Num[np.ndarray, "_ _"]]]) -> Batch:
@@ -325,6 +323,19 @@ class Network:
             [torch.from_numpy(np.ascontiguousarray(values)) for values in series],
             has_context=text is not None and text.has_context,
         )
+
+
+def _cast(
+    modality: Modality, values: Num[np.ndarray, "T D"], kind: type[np.generic]
+) -> Num[np.ndarray, "T D"]:
+    """Return a series as a network computes with it; refuse what it would make other numbers of."""
+    if values.dtype.kind not in "biuf":
+        raise ConfigError(f"{modality}: holds values of type {values.dtype}, must be real numbers")
+    with np.errstate(over="ignore"):
+        cast: np.ndarray = values.astype(kind, copy=False)
+    if not np.isfinite(cast).all():
+        raise ConfigError(f"{modality}: holds values that are not finite, or too large for 32 bits")
+    return cast
 
 
 def load_network(checkpoint: Path, device: str = "cpu", *, int8: bool = False) -> Network:

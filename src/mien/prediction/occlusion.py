@@ -272,13 +272,15 @@ def _leave_out_windows(
         span: Where the utterance begins and ends, in seconds; no window reaches beyond.
 
     Raises:
-        ConfigError: If a step has no time.
+        ConfigError: If a step has no time, or none that is finite.
     """
     if len(times) < len(values):
         raise ConfigError(
             f"{modality}: has {len(values)} steps, but times of {len(times)}; give the centre of "
             "every step in seconds"
         )
+    if not np.isfinite(times).all():
+        raise ConfigError(f"{modality}: has times that are not finite; give them in seconds")
     windows = _windows(times[: len(values)], _SECONDS[modality], span)
     return [_LeftOut(start, end, values[~inside]) for start, end, inside in windows]
 
