@@ -331,8 +331,10 @@ def _cast(
     """Return a series as a network computes with it; refuse what it would make other numbers of."""
     if values.dtype.kind not in "biuf":
         raise ConfigError(f"{modality}: holds values of type {values.dtype}, must be real numbers")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         cast: np.ndarray = values.astype(kind, copy=False)
+    if np.issubdtype(kind, np.integer) and not np.array_equal(cast, values):
+        raise ConfigError(f"{modality}: holds values that are no token ids")
     if not np.isfinite(cast).all():
         raise ConfigError(f"{modality}: holds values that are not finite, or too large for 32 bits")
     return cast

@@ -236,8 +236,8 @@ def _require_sizes(
         was, there = ({str(m): size for m, size in sizes.items()} for sizes in (then, now))
         raise CheckpointError(
             f"{checkpoint}: was trained on features of sizes {was}, {store.path} has {there}; "
-            "take a store with the same series, or one without audio and video, whose clips are then "
-            "read without"
+            "take a store with the same series, or one without audio and video, whose clips are "
+            "then read without"
         )
 
 
