@@ -79,7 +79,7 @@ def write_clips(folder: Path, clips: Iterable[Clip]) -> None:
                 raise CorpusError(
                     f"clip {show(clip.id)}: its id, its text, or the name of its file holds half "
                     f"of a character ({error.object[error.start]!a}), which UTF-8 cannot hold; "
-                    "mend it"
+                    "repair it"
                 ) from None
 
 
