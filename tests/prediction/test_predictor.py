@@ -865,6 +865,22 @@ def test_the_command_wants_recordings_or_a_sentence(capsys):
     assert "give recordings, or a sentence" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--transcript", "so good"],
+        ["--recogniser", "whisper-base"],
+        ["--baseline", "rest.mp4"],
+        ["--resume"],
+        ["--replace"],
+    ],
+    ids=lambda given: given[0],
+)
+def test_what_is_for_recordings_is_refused_with_a_sentence(given, capsys):
+    assert main(["predict", "--text", "So good.", *given]) == 2
+    assert f"{given[0]}: is for recordings, and --text is none; leave it" in capsys.readouterr().err
+
+
 def test_a_name_with_signs_of_an_address_is_a_name(model, face, tmp_path):
     odd = tmp_path / "a%20b?#.mp4"
     odd.symlink_to(face)

@@ -150,6 +150,14 @@ def predict(
     paths = list(recordings or [])
     if (text is None) == (not paths):
         raise ConfigError("give recordings, or a sentence with --text")
+    if text is not None:
+        _refuse_for_text(
+            transcript=transcript != "auto",
+            recogniser=recogniser != "auto",
+            baseline=baseline not in (None, "none"),
+            resume=resume,
+            replace=replace,
+        )
     if resume and replace:
         raise ConfigError("--resume goes on, --replace begins again; give one of them")
     if len(paths) == 1 and not paths[0].is_dir():
@@ -183,6 +191,13 @@ def predict(
     else:
         many = _ManyRecordings(predictor, source, num_jobs, paths, outputs)
         many.run(fetch=fetch, resume=resume, replace=replace)
+
+
+def _refuse_for_text(**given: bool) -> None:
+    """Refuse options that say how recordings are read, where a sentence is predicted."""
+    for option, is_given in given.items():
+        if is_given:
+            raise ConfigError(f"--{option}: is for recordings, and --text is none; leave it out")
 
 
 def name_transcript(text: str) -> str | Path:
