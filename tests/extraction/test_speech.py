@@ -161,18 +161,18 @@ def test_words_after_minutes_of_silence_have_their_times(recogniser):
 def test_words_and_states_of_the_same_sound_come_of_one_pass_of_the_encoder(
     recogniser, monkeypatch
 ):
-    from faster_whisper import WhisperModel
+    from ctranslate2.models import Whisper
 
     encoder = WhisperEncoder(recogniser.name)
     sharing = SpeechRecogniser(encoder=encoder)
     samples = hear(CLIPS / "mosi" / "03bSnISJMiM_1.wav")
-    passes, encode = [], WhisperModel.encode
+    passes, encode = [], Whisper.encode
 
-    def count(model, features):
+    def count(model, features, **options):
         passes.append(features.shape)
-        return encode(model, features)
+        return encode(model, features, **options)
 
-    monkeypatch.setattr(WhisperModel, "encode", count)
+    monkeypatch.setattr(Whisper, "encode", count)
     found = sharing.recognise(samples)
     stream = encoder.begin(Source(path=Path("clip.wav")))
     stream.feed(samples)

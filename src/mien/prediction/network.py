@@ -49,8 +49,7 @@ from mien.types import Modality, Scale, Task
 
 __all__ = ["ClipScores", "ClipSeries", "Network", "VariantValues", "load_network"]
 
-#: Variants of a clip that go through the network together.
-_VARIANTS = 16
+_VARIANTS = 16  # of a clip, that go through the network together
 
 #: Series of one clip: values of each modality that it has, ``(T, D)``.
 ClipSeries = Mapping[Modality, Num[np.ndarray, "_ _"]]
