@@ -7,8 +7,9 @@ DATA/face holds ``ferplus.npz``: 52 blendshapes of each photograph in which a fa
 the votes of ten raters (FER+, Barsoum et al. 2016). A photograph becomes a series of one step, the
 votes for the eight emotions its annotation; votes for "unknown" and "not a face" are left out, and
 so are photographs that have no others. The official split, where valid and test hold only
-photographs with a clear majority: at least half of the raters chose one emotion. Nothing names the
-people, so that an interval over photographs is all that can be had.
+photographs with a clear majority: at least half of the raters chose one emotion. FER+ has some
+photographs twice, across its splits: one that is in two is left out of the earlier. Nothing names
+the people, so that an interval over photographs is all that can be had.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 CLASSES = ("neutral", "happy", "surprised", "sad", "angry", "disgust", "fearful", "contempt")
+SPLITS = ("train", "valid", "test")
 #: Share of all raters that makes a majority clear.
 MAJORITY = 0.5
 
@@ -33,6 +35,7 @@ def make(data: Path, out: Path) -> None:
     votes = cast[:, [names.index(name) for name in CLASSES]]
     is_clear = votes.max(axis=1) >= MAJORITY * cast.sum(axis=1)
     is_used = found & votes.any(axis=1) & (is_clear | (splits == "train"))
+    is_used &= ~find_twins(shapes, [SPLITS.index(split) for split in splits.tolist()])
     rows = np.flatnonzero(is_used)
     videos = [Path(str(images[row])).stem for row in rows]
     with (out / "clips.csv").open("w", encoding="utf-8", newline="") as file:
@@ -47,6 +50,15 @@ def make(data: Path, out: Path) -> None:
         length=np.ones(len(rows), np.int64),
         names=features,
     )
+
+
+def find_twins(shapes: np.ndarray, splits: list[int]) -> np.ndarray:
+    """Return which photographs are in a later split as well, by the bytes of their blendshapes."""
+    keys = [row.tobytes() for row in shapes]
+    last: dict[bytes, int] = {}
+    for key, split in zip(keys, splits, strict=True):
+        last[key] = max(split, last.get(key, split))
+    return np.array([last[key] > split for key, split in zip(keys, splits, strict=True)])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fake_runs import write_run
@@ -114,6 +115,13 @@ def test_the_share_of_an_annotation_that_comes_back_is_a_slope():
     noise = torch.tensor([1.0, 2.0, 0.0, 9.0])
     change = torch.tensor([1.0, 2.0, 1.0, torch.nan])
     assert load("evidence").fit_slope(noise, change) == "1.000 ± 0.258"  # sqrt(1 / 3) / sqrt(5)
+
+
+def test_a_photograph_of_two_splits_is_left_out_of_the_earlier():
+    shapes = np.array([[1], [2], [3], [1], [2], [2]], dtype=np.float32)
+    splits = [0, 0, 0, 2, 1, 2]
+    twins = load("ferplus").find_twins(shapes, splits)
+    assert twins.tolist() == [True, True, False, False, True, False]
 
 
 def test_every_recipe_finds_what_it_imports():
