@@ -12,7 +12,7 @@ from faster_whisper.transcribe import get_ctranslate2_storage
 from jaxtyping import Float32
 
 from mien.errors import AssetError
-from mien.files.reading import parse_json
+from mien.files.reading import parse_json, read_limited
 
 __all__ = ["WINDOW", "SoundEncoder", "Whisper"]
 
@@ -20,6 +20,7 @@ __all__ = ["WINDOW", "SoundEncoder", "Whisper"]
 WINDOW = 480_000
 #: Samples from one frame of the spectrum to the next.
 _HOP = 160
+_LARGEST_SETTINGS = 1 << 20  # bytes
 
 
 class SoundEncoder:
@@ -52,7 +53,8 @@ def _read_spectrum(folder: Path) -> dict[str, Any]:
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return {}
-    settings = parse_json(path.read_text("utf-8", "replace"), path, AssetError)
+    text = read_limited(path, AssetError, most=_LARGEST_SETTINGS)
+    settings = parse_json(text, path, AssetError)
     if not isinstance(settings, dict):
         raise AssetError(f"{path}: must be a mapping; get the model again")
     known = inspect.signature(FeatureExtractor.__init__).parameters.keys()
@@ -80,13 +82,9 @@ class Whisper(WhisperModel):  # type: ignore[misc]  # faster-whisper has no type
         )
         self._handed: Any = None
 
-    def encode_sound(
-        self,
-        samples: Float32[np.ndarray, " S"],
-        size: int = WINDOW,
-    ) -> Any:  # noqa: ANN401
-        """Return the states of at most 30 seconds, filled up with silence to so many samples."""
-        return super().encode(_spectrum(self.feature_extractor, samples, size))
+    def encode_sound(self, samples: Float32[np.ndarray, " S"]) -> Any:  # noqa: ANN401
+        """Return the states of at most 30 seconds, filled up with silence to as many."""
+        return super().encode(_spectrum(self.feature_extractor, samples, WINDOW))
 
     def encode(self, features: Float32[np.ndarray, "_ _"]) -> Any:  # noqa: ANN401
         """Return the states of a spectrum; of the first of a transcription, those handed to it."""
