@@ -43,18 +43,11 @@ def load_identifier(languages: tuple[str, ...]) -> "LanguageIdentifier":
     """
     key = hash_json({"languages": languages, "versions": versions_of("py3langid", "numpy")})
     path = cache_folder() / "languages" / f"{key}.safetensors"
-    unpacked: list[LanguageIdentifier] = []
-
-    def make() -> "LanguageIdentifier":
-        unpacked.append(_unpack(languages))
-        _write(unpacked[0], path)
-        return unpacked[0]
-
     try:
-        return read_or_make(path, lambda: _read(path), make)
+        return read_or_make(path, lambda: _read(path), lambda: _keep(_unpack(languages), path))
     except (OSError, OutputError) as error:
         logger.debug("%s: not kept (%s)", path, error)
-        return unpacked[0] if unpacked else _unpack(languages)
+        return _unpack(languages)
 
 
 def _unpack(languages: tuple[str, ...]) -> "LanguageIdentifier":
@@ -70,7 +63,8 @@ def _unpack(languages: tuple[str, ...]) -> "LanguageIdentifier":
     return identifier
 
 
-def _write(identifier: "LanguageIdentifier", path: Path) -> None:
+def _keep(identifier: "LanguageIdentifier", path: Path) -> "LanguageIdentifier":
+    """Write an identifier, and return it."""
     tables = {
         "features_by_class": identifier.nb_ptc,
         "classes": identifier.nb_pc,
@@ -81,6 +75,7 @@ def _write(identifier: "LanguageIdentifier", path: Path) -> None:
     codes = {_CODES: json.dumps(identifier.nb_classes)}
     with written_beside(path) as file:
         save_file({name: np.ascontiguousarray(t) for name, t in tables.items()}, file, codes)
+    return identifier
 
 
 def _read(path: Path) -> "LanguageIdentifier | None":
@@ -89,7 +84,7 @@ def _read(path: Path) -> "LanguageIdentifier | None":
 
     try:
         with safe_open(path, framework="numpy") as file:
-            codes = json.loads((file.metadata() or {}).get(_CODES, "null"))
+            codes = json.loads((file.metadata() or {})[_CODES])
             tables = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         next_states, rows = tables["next_states"], tables["rows"]
         return LanguageIdentifier(

@@ -102,10 +102,11 @@ def make_loss(target: Target, settings: TermSettings, labels: Float[Tensor, "n K
     weights, others = ones, ones
     if settings.balance and target.kind is TargetKind.CLASS:
         num_there = int((counts > 0).sum())
-        weights = torch.where(counts > 0, num / (num_there * counts), 1.0) ** settings.balance
+        weights = torch.where(counts > 0, num / (num_there * counts), 1.0)
     elif settings.balance:
-        weights = torch.where(counts > 0, num / (2 * counts), 1.0) ** settings.balance
-        others = torch.where(counts < num, num / (2 * (num - counts)), 1.0) ** settings.balance
+        weights = torch.where(counts > 0, num / (2 * counts), 1.0)
+        others = torch.where(counts < num, num / (2 * (num - counts)), 1.0)
+    weights, others = weights**settings.balance, others**settings.balance
     loss = TargetLoss(
         target=target,
         settings=settings,

@@ -10,6 +10,8 @@ from mien.types import Target, TargetKind
 
 __all__ = ["LossSettings", "TargetsConfig", "TermSettings"]
 
+_BALANCES: dict[float | str, float] = {"none": 0.0, "balanced": 1.0}
+
 
 class LossSettings(Settings):
     """The loss of a target, or of all targets of a kind; what is not set is as for the kind.
@@ -79,7 +81,7 @@ class TargetsConfig(Settings):
         weights = first("class_weights", "none")
         return TermSettings(
             weight=float(first("weight", 1.0)),
-            balance=float({"none": 0.0, "balanced": 1.0}.get(str(weights), weights)),
+            balance=float(_BALANCES.get(weights, weights)),
             focusing=float(first("focusing", 0.0)),
         )
 
