@@ -34,6 +34,7 @@ from mien.training.out_of_fold import (
 )
 from mien.training.out_of_fold.evidence_cache import evidence_key
 from mien.training.out_of_fold.evidence_settings import evidence_settings, with_frozen_text
+from mien.training.out_of_fold.feedback import Feedback
 from mien.training.out_of_fold.fold_team import LabelsOfFolds
 from mien.training.out_of_fold.folds import FoldPlan
 from mien.training.preparation import prepare
@@ -126,6 +127,40 @@ def test_in_the_first_epoch_evidence_of_a_clip_knows_nothing_of_its_annotation(t
         others = found[1][name]
         assert scores[4] == others[4]
         assert not torch.equal(scores.nan_to_num(9), others.nan_to_num(9))
+
+
+def test_only_what_has_shown_something_learns_from_labels_of_evidence():
+    """By hand: of 100 clips a correlation of .25 is beyond chance, and stays so."""
+    annotated = torch.linspace(-3, 3, 100)
+    signs = torch.tensor([1.0, -1.0, -1.0, 1.0]).repeat(25)  # what goes with no straight line
+    faint = signs + 0.25 * annotated
+    assert 0.25 < torch.corrcoef(torch.stack([faint, annotated]))[0, 1] < 0.45
+    weights = {TEXT: 0.5, AUDIO: 0.25, VIDEO: 0.25}
+    scores = {TEXT: faint, AUDIO: signs, VIDEO: -annotated}
+    feedback = Feedback("significant", annotated, 1.0)
+    evidence = Evidence(scores=scores, weights=weights)
+    made = feedback.make_labels(evidence)
+    everything = Feedback("all", annotated, 1.0).make_labels(evidence)
+    assert torch.equal(made[TEXT], everything[TEXT])
+    assert not torch.equal(made[TEXT], annotated)
+    for modality in (AUDIO, VIDEO):
+        assert torch.equal(made[modality], annotated)
+        assert not torch.equal(everything[modality], annotated)
+    later = Evidence(scores={**scores, TEXT: signs}, weights=weights)
+    everything = Feedback("all", annotated, 1.0).make_labels(later)
+    assert torch.equal(feedback.make_labels(later)[TEXT], everything[TEXT])
+
+
+def test_clips_without_annotation_or_modality_say_nothing_of_significance():
+    annotated = torch.tensor([-2.0, 2.0, torch.nan, -1.0, 1.0, torch.nan, 3.0])
+    nothing = torch.full_like(annotated, torch.nan)
+    scores = {TEXT: annotated.nan_to_num(9.0), AUDIO: nothing, VIDEO: torch.ones(7)}
+    scores[TEXT][6] = torch.nan
+    feedback = Feedback("significant", annotated, 1.0)
+    made = feedback.make_labels(Evidence(scores=scores, weights=dict.fromkeys(scores, 1 / 3)))
+    for modality in (AUDIO, VIDEO):
+        assert torch.equal(made[modality].nan_to_num(9.0), annotated.nan_to_num(9.0))
+    assert made[TEXT].isnan().tolist() == annotated.isnan().tolist()
 
 
 SAID = "evidence: mean absolute error on held-out clips"

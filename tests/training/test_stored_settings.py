@@ -23,13 +23,22 @@ def test_stored_settings_keep_what_the_generator_uses_and_no_more(name):
     used = GENERATORS[name].config.model_fields
     later = {"evidence", "common_size"} & set(used)
     assert dict(config.labels) == {
-        key: used[key].default if key in later else labels[key] for key in used
+        key: used[key].default if key in later else {"feedback": "all", **labels}[key]
+        for key in used
     }
 
 
 def test_a_stored_run_of_latent_keeps_its_late_fusion_models():
     config = read_stored_config({"labels": {"generator": "latent", **OLD}})
     assert config.labels.evidence == "late"
+
+
+def test_a_stored_run_of_posterior_keeps_the_feedback_of_its_time():
+    labels = {"generator": "posterior"}
+    assert read_stored_config({"labels": labels}).labels.feedback == "all"
+    assert read_settings(ExperimentConfig, {"labels": labels}).labels.feedback == "significant"
+    config = read_stored_config({"labels": {**labels, "feedback": "significant"}})
+    assert config.labels.feedback == "significant"
 
 
 @every_generator

@@ -273,7 +273,7 @@ def read_config(
     values = _choose_corpus(values, overrides)
     labels = values.get("labels")
     if isinstance(labels, Mapping) and set(labels) >= _SETTINGS_OF_LABELS:
-        values = _without_unused(values)  # the config.toml of a run of an earlier version
+        values = _read_earlier_labels(values)  # the config.toml of a run of an earlier version
     return read_settings(ExperimentConfig, apply_overrides(values, overrides))
 
 
@@ -338,20 +338,22 @@ def read_stored_config(values: Mapping[str, Any]) -> ExperimentConfig:
     """Read settings that a run folder or a checkpoint holds, of this version or an earlier one.
 
     Earlier versions wrote the settings of all label generators, whichever was used; those that the
-    generator does not have are left out.
+    generator does not have are left out. Before there was ``labels.feedback``, it was ``all``.
 
     Raises:
         ConfigError: If a setting is wrong.
     """
-    return read_settings(ExperimentConfig, _without_unused(values))
+    return read_settings(ExperimentConfig, _read_earlier_labels(values))
 
 
-def _without_unused(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out settings of the labels that only other generators than the chosen one have."""
+def _read_earlier_labels(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out settings that only other generators have, and add what was not a setting yet."""
     labels = values.get("labels")
     entry = GENERATORS.get(str(labels.get("generator"))) if isinstance(labels, Mapping) else None
     if not isinstance(labels, Mapping) or entry is None:
         return values
     others = _SETTINGS_OF_LABELS - set(entry.config.model_fields)
     used = {name: value for name, value in labels.items() if name not in others}
+    if "feedback" in entry.config.model_fields:
+        used.setdefault("feedback", "all")
     return {**values, "labels": used}

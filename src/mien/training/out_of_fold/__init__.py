@@ -14,8 +14,9 @@ every epoch; docs/labels.md reports how much was measured.
 A ridge regression learns from annotations alone, so that there is no such way.
 
 ``evidence_settings`` are those that matter, ``folds`` the late-fusion models, which ``fold_team``
-trains here or in processes, each a ``fold_process``. ``held_out_loss`` says how well they do,
-``clip_vectors`` is what a regression reads, and ``evidence_cache`` keeps what all gave.
+trains here or in processes, each a ``fold_process``. ``feedback`` makes the labels from which they
+learn, ``held_out_loss`` says how well they do, ``clip_vectors`` is what a regression reads, and
+``evidence_cache`` keeps what all gave.
 """
 
 import logging
@@ -30,7 +31,7 @@ from jaxtyping import Float
 from mien.data.dataset import ClipDataset
 from mien.errors import DivergenceError, TrainingError
 from mien.labels.generator import Evidence, TargetEvidence
-from mien.labels.latent import EvidenceConfig, latent_labels
+from mien.labels.latent import EvidenceConfig
 from mien.labels.target_labels import latent_target_labels
 from mien.models.late_fusion import LateFusion
 from mien.processes.threads import one_thread
@@ -40,6 +41,7 @@ from mien.training.out_of_fold.evidence_settings import (
     evidence_settings,
     with_frozen_text,
 )
+from mien.training.out_of_fold.feedback import Feedback
 from mien.training.out_of_fold.fold_team import (
     FoldTeam,
     LabelsOfFolds,
@@ -245,7 +247,7 @@ def best_evidence(epochs: Iterator[EvidenceEpoch], config: EvidenceConfig) -> Ev
 def _epochs(plan: FoldPlan, team: FoldTeam, on_step: OnStep | None) -> Iterator[EvidenceEpoch]:
     dataset, aims, settings = plan.dataset, plan.aims, plan.settings
     scale, rest, folds = plan.scale, settings.labels.rest, team.folds
-    annotated = dataset.labels[Task.FUSION]
+    feedback = Feedback(settings.labels.feedback, dataset.labels[Task.FUSION], rest)
     judge = HeldOutLoss(dataset, scale, settings.targets, aims)
     mean: HeldOut = {}
     labels = LabelsOfFolds()
@@ -265,7 +267,7 @@ def _epochs(plan: FoldPlan, team: FoldTeam, on_step: OnStep | None) -> Iterator[
             models=tuple(fold.model for fold in folds),
         )
         labels = LabelsOfFolds(
-            sentiment=_latent_everywhere(evidence, annotated, rest) if aims.has_sentiment else {},
+            sentiment=feedback.make_labels(evidence) if aims.has_sentiment else {},
             targets={
                 target.name: latent_target_labels(
                     target,
@@ -276,19 +278,6 @@ def _epochs(plan: FoldPlan, team: FoldTeam, on_step: OnStep | None) -> Iterator[
                 for target in aims.targets
             },
         )
-
-
-def _latent_everywhere(
-    evidence: Evidence, annotated: Float[torch.Tensor, " N"], rest: float
-) -> dict[Modality, Float[torch.Tensor, " N"]]:
-    """Return the labels of all clips; NaN for those that are not annotated."""
-    known = ~annotated.isnan()
-    if known.all():
-        return latent_labels(evidence, annotated, rest=rest)
-    spread = {m: torch.full_like(annotated, torch.nan) for m in evidence.scores}
-    for modality, own in latent_labels(evidence.take(known), annotated[known], rest=rest).items():
-        spread[modality][known] = own
-    return spread
 
 
 def _to_evidence(mean: HeldOut, folds: list[Fold], dataset: ClipDataset, aims: Aims) -> Evidence:
