@@ -28,29 +28,46 @@ def begin_test():
     _Test.number += 1
 
 
+class _Calls:
+    """How many calls are left to check, in the test of a number."""
+
+    def __init__(self):
+        self.number, self.num_left = -1, 0
+
+
+#: Of the code of each function: one that is defined in another is made anew at each of its calls.
+_calls = {}
+
+
 def check_first_calls(function, *, typechecker):
-    """Return a function that is checked at its first calls in each test; a class likewise."""
+    """Return a function that is checked at its first calls in each test; a class likewise.
+
+    What checks it is made when it is first called: most functions are not, in most processes.
+    """
     if inspect.isclass(function):
-        before = vars(function).get("__init__")
-        checked = _check_always(function, typechecker=typechecker)
-        if dataclasses.is_dataclass(checked) and vars(checked).get("__init__") is not before:
-            checked.__init__ = _alternate(checked.__init__, before)
-        return checked
-    checked = _check_always(function, typechecker=typechecker)
-    return _alternate(checked, function) if inspect.isfunction(function) else checked
+        made = vars(function).get("__init__")
+        if dataclasses.is_dataclass(function) and made and not hasattr(made, "__wrapped__"):
+            function.__init__ = check_first_calls(made, typechecker=typechecker)
+        return function
+    if not inspect.isfunction(function):
+        return _check_always(function, typechecker=typechecker)
+    return _alternate(function, typechecker)
 
 
-def _alternate(checked, plain):
-    number, num_left = -1, 0
+def _alternate(plain, typechecker):
+    code, checked = plain.__code__, None
+    calls, _ = _calls.setdefault(id(code), (_Calls(), code))
 
     @functools.wraps(plain)
     def call(*args, **kwargs):
-        nonlocal number, num_left
-        if number != _Test.number:
-            number, num_left = _Test.number, CHECKED_CALLS
-        if not num_left:
+        nonlocal checked
+        if calls.number != _Test.number:
+            calls.number, calls.num_left = _Test.number, CHECKED_CALLS
+        if not calls.num_left:
             return plain(*args, **kwargs)
-        num_left -= 1
+        calls.num_left -= 1
+        if checked is None:
+            checked = _check_always(plain, typechecker=typechecker)
         return checked(*args, **kwargs)
 
     return call
