@@ -14,8 +14,9 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no
 # Each worker starts mien many times: what it compiles of mien is kept, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Which tests, as pytest's -m takes it.
+# Which tests, as pytest's -m takes it, and the profile that says how many examples of properties.
 TESTS := not extended
+EXAMPLES := quick
 
 .PHONY: demo test test-all check format lint types layers site clean
 
@@ -52,10 +53,12 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev $(VENV)/.compiled
 	if command -v ldconfig > /dev/null; then .ci/system; fi
 	$(BIN)/mien assets get minilm mpnet face-landmarker expression whisper-tiny-en silero-vad
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal -m "$(TESTS)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal -m "$(TESTS)" \
+		--hypothesis-profile $(EXAMPLES)
 
 # the tests that make test leaves out to be done in time, too: on a Ray cluster, and a few others
 test-all: TESTS :=
+test-all: EXAMPLES := mien
 test-all: test
 
 # mypy takes longer than all the others, and one core: make --jobs 2 check

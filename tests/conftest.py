@@ -5,6 +5,7 @@ import shape_checks  # before anything of mien
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches a model hub
 
+import cases
 import helpers
 import pytest
 import torch
@@ -17,7 +18,8 @@ from mien.reports.figures import style
 RENDER, RESAMPLES = style.render_figure, bootstrap.RESAMPLES
 torch.set_num_threads(1)
 os.fsync = lambda _: None  # files survive the end of a process without it, not that of the machine
-settings.register_profile("mien", deadline=None)
+settings.register_profile("mien", deadline=None, max_examples=cases.ALL)
+settings.register_profile("quick", deadline=None, max_examples=40)  # of make test
 settings.load_profile("mien")
 
 

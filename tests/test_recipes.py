@@ -3,7 +3,7 @@
 import csv
 import importlib.util
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -124,17 +124,18 @@ def test_a_photograph_of_two_splits_is_left_out_of_the_earlier():
     assert twins.tolist() == [True, True, False, False, True, False]
 
 
-def test_every_recipe_finds_what_it_imports():
+def test_every_recipe_finds_what_it_imports(monkeypatch):
     """Nothing else imports them: a module that moved away was missed by nobody."""
-    code = (
-        "import runpy, sys; from pathlib import Path\n"
-        "for name in sys.argv[1:]:\n"
-        "    sys.path[0] = str(Path(name).parent)\n"
-        "    runpy.run_path(name, run_name='recipe')"
-    )
-    recipes = sorted(str(path) for path in RECIPES.rglob("*.py"))
+    recipes = sorted(RECIPES.rglob("*.py"))
     assert recipes
-    subprocess.run([sys.executable, "-c", code, *recipes], check=True)
+    before = set(sys.modules)
+    for path in recipes:
+        monkeypatch.syspath_prepend(path.parent)
+        runpy.run_path(str(path), run_name="recipe")
+        for name in set(sys.modules) - before:  # other recipes have modules of the same names
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(RECIPES):
+                del sys.modules[name]
+        sys.path.remove(str(path.parent))
 
 
 def test_every_model_is_trained_with_the_same_budget_and_ranked(tiny_store, tmp_path):

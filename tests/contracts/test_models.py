@@ -5,6 +5,7 @@ from itertools import combinations
 
 import pytest
 import torch
+from cases import examples, with_extended
 from helpers import (
     AUDIO,
     SIZES,
@@ -17,7 +18,7 @@ from helpers import (
     make_model,
     open_up,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import ConfigError
@@ -166,7 +167,7 @@ def test_a_corpus_may_have_any_of_the_modalities(name, switch, subset):
     video=st.integers(1, 4),
     longer=st.integers(1, 8),
 )
-@settings(max_examples=8)
+@examples(8)
 def test_a_clip_scores_the_same_whatever_it_is_batched_with(
     name, switch, seed, text, audio, video, longer
 ):
@@ -357,7 +358,7 @@ def test_a_clip_without_any_modality_gets_a_score(name, switch):
 
 @pytest.mark.parametrize("name", [*OWN, "ef_lstm"])  # what draws it is one part of all models
 @given(seed=st.integers(0, 999), share=st.sampled_from([0.3, 0.9, 0.999]))
-@settings(max_examples=25)
+@examples(25)
 def test_modality_dropout_never_takes_the_last_modality(name, seed, share):
     model = make_model(name, modality_dropout=share).train()
     only_audio = make_clip(1, 2, text=0, video=0)
@@ -394,10 +395,14 @@ SWITCHED_LEARNERS = {
             ("softmax", "dimension"),
             ("gated", "rank_one"),
             ("none", "concat"),
-            *((name, "concat") for name in ("signed", "mean", "max", "self")),
+            ("signed", "concat"),
         ]
     ]
 }
+#: What has a relative among them, and learns in the same time.
+MORE_LEARNERS = [
+    ("tam_ulag", {"attention": name, "fusion": "concat"}) for name in ("mean", "max", "self")
+]
 #: What learners are made larger by: in narrow states a clip can be lost to units that never fire.
 WIDE = {"state_size": dict.fromkeys(Task, 32)}
 BROAD = {"hidden_size": dict.fromkeys(("text", "audio", "video"), 32)}
@@ -415,7 +420,9 @@ WIDE_OF = {
 LEARNERS = [(name, switch) for name in MODELS for switch in SWITCHED_LEARNERS.get(name, [{}])]
 
 
-@pytest.mark.parametrize(("name", "switch"), LEARNERS, ids=name_variant)
+@pytest.mark.parametrize(
+    ("name", "switch"), with_extended(LEARNERS, MORE_LEARNERS), ids=name_variant
+)
 def test_a_batch_can_be_learned_by_heart(name, switch):
     model = make_model(name, **WIDE_OF.get(name, {}), **switch).train()
     batch = make_batch(*(make_clip(seed, 1 + seed % 3) for seed in range(4)))

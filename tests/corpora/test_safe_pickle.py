@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from cases import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.corpora.safe_pickle import lazy_array
@@ -78,7 +79,7 @@ PLAIN = st.recursive(
 
 
 @given(value=PLAIN, protocol=st.sampled_from(PROTOCOLS))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_plain_values_are_read_as_pickle_reads_them(tmp_path_factory, value, protocol):
     assert load(tmp_path_factory.getbasetemp(), pickle.dumps(value, protocol)) == value
 
@@ -742,7 +743,7 @@ def test_damaged_bytes_of_protocol_2_are_an_error(tmp_path, monkeypatch):
 
 
 @given(data=st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_random_bytes_give_a_value_or_a_sentence(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "random.pkl"
     path.write_bytes(START + data)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from cases import examples
 from helpers import AUDIO, TEXT, VIDEO, make_material, make_series, make_split, write_tiny_store
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
@@ -23,7 +24,7 @@ def make_dataset_of(lengths, labels=None, **options):
 
 
 @given(lengths=st.lists(st.integers(0, 6), min_size=1, max_size=5))
-@settings(max_examples=40)
+@examples(40)
 def test_padding_is_zero_at_the_end_and_the_mask_says_where(lengths):
     values, mask = pad([torch.full((n, 2), 7.0) for n in lengths])
     assert values.shape == (len(lengths), max(1, *lengths), 2)
@@ -112,7 +113,7 @@ sizes = st.integers(1, 7)
 
 
 @given(num=st.integers(1, 40), batch_size=sizes, accumulate=sizes, is_sorted=st.booleans())
-@settings(max_examples=60)
+@examples(60)
 def test_every_clip_is_seen_once_an_epoch_in_windows_of_the_stated_size(
     num, batch_size, accumulate, is_sorted
 ):
@@ -146,7 +147,7 @@ def test_every_clip_is_seen_once_an_epoch_in_windows_of_the_stated_size(
 
 
 @given(lengths=st.lists(st.integers(0, 6), min_size=1, max_size=12), batch_size=st.integers(1, 5))
-@settings(max_examples=20)
+@examples(20)
 def test_in_evaluation_every_clip_is_given_once_with_its_row(lengths, batch_size):
     dataset = make_dataset_of(lengths)
     rows = []

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cases import examples
 from helpers import AUDIO, VIDEO, make_config, make_material
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.data.clips.clip_columns import gather_columns
@@ -50,7 +51,7 @@ def test_a_speaker_is_not_a_video_of_the_same_name():
 
 
 @given(lengths=st.lists(st.integers(0, 4), min_size=1, max_size=6), half=st.floats(0.1, 100))
-@settings(max_examples=30)
+@examples(30)
 def test_own_moments_are_mixed_with_those_of_train(lengths, half):
     series = draw_series(len(lengths), lengths)
     moments = measure(series, [4.0] * len(series), UNITS).total()

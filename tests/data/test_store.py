@@ -3,7 +3,8 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from cases import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from stored import CLIPS, VALUES, material, source, times_of, write_stored
@@ -89,7 +90,7 @@ def test_a_store_without_series_holds_its_clips(tmp_path):
     hnp.arrays(np.float32, (6, 3), elements=st.floats(-(2.0**100), 2.0**100, width=32)),
     st.lists(st.integers(0, 6), min_size=2, max_size=2).map(sorted),
 )
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_any_finite_values_come_back_bit_by_bit(tmp_path_factory, values, cuts):
     parts = np.split(values, cuts)
     store = write_store(material(source(parts, size=3)), tmp_path_factory.mktemp("s") / "s")

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import oracles
 import pytest
+from cases import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_pairs import array, make_sources, pairs, tenths
@@ -100,7 +101,7 @@ def test_the_monotone_map_is_quick_on_the_largest_split():
 
 
 @given(seed=st.integers(0, 200), num=st.integers(3, 30))
-@settings(max_examples=40)
+@examples(40)
 def test_the_rank_correlation_of_a_resample_ranks_its_clips_anew(seed, num):
     random = np.random.default_rng(seed)
     generated, truth = random.integers(-3, 4, size=(2, num)) / 2

@@ -8,6 +8,7 @@ import jaxtyping
 import numpy as np
 import oracles
 import pytest
+from cases import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_pairs import array, pairs, tenths, values
@@ -125,7 +126,7 @@ def test_general_reads_both_kinds_of_two_classes_and_no_fixed_classes():
 
 @pytest.mark.parametrize("family", METRICS)
 @given(pair=pairs())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_every_metric_equals_its_definition(family, pair):
     expected = oracles.evaluate_all(*pair, family)
     assert evaluate_all(*pair, family) == pytest.approx(expected, abs=1e-6, nan_ok=True)
@@ -133,7 +134,7 @@ def test_every_metric_equals_its_definition(family, pair):
 
 @pytest.mark.parametrize("neutral", NEUTRALS)
 @given(pair=pairs(elements=tenths))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_f1_equals_scikit_learn(neutral, pair):
     labels = oracles.polarity_pairs(*pair, neutral)
     if labels:
@@ -144,7 +145,7 @@ def test_f1_equals_scikit_learn(neutral, pair):
 
 @pytest.mark.parametrize(("family", "name"), ENTRIES)
 @given(pair=pairs(smallest=2), data=st.data())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_sums_over_resampled_clips_give_the_metric_of_those_clips(family, name, pair, data):
     scores, targets = pair
     metric, size = METRICS[family][name], len(scores)
@@ -180,7 +181,7 @@ def test_sums_keep_the_correlation_of_scores_far_from_zero():
 
 @pytest.mark.parametrize(("family", "name"), ENTRIES)
 @given(pair=pairs(), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_the_order_of_clips_does_not_matter(family, name, pair, seed):
     order = np.random.default_rng(seed).permutation(len(pair[0]))
     metric = METRICS[family][name]
@@ -190,7 +191,7 @@ def test_the_order_of_clips_does_not_matter(family, name, pair, seed):
 
 @pytest.mark.parametrize(("family", "name"), ENTRIES)
 @given(pair=pairs())
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_metrics_stay_in_their_range(family, name, pair):
     value = METRICS[family][name](*pair)
     if not math.isnan(value):
@@ -200,7 +201,7 @@ def test_metrics_stay_in_their_range(family, name, pair):
 
 @pytest.mark.parametrize(("family", "name"), ENTRIES)
 @given(targets=pairs(smallest=2).map(lambda pair: pair[0]))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_the_annotation_itself_is_the_best_prediction(family, name, targets):
     metric = METRICS[family][name]
     value = metric(targets.copy(), targets)

@@ -8,7 +8,8 @@ import numpy as np
 import oracles
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from cases import examples, with_extended
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import MetricError
@@ -195,7 +196,7 @@ def test_a_plain_function_is_a_metric_too():
 
 
 @given(seed=st.integers(0, 999), size=st.integers(2, 40), entry=st.sampled_from(ENTRIES))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_intervals_are_in_order_and_in_the_range_of_the_metric(seed, size, entry):
     scores, targets = make_scores(seed, size)
     metric = METRICS[entry[0]][entry[1]]
@@ -223,7 +224,7 @@ def test_the_interval_of_a_correlation_is_close_to_that_of_bca():
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
 
 
-@pytest.mark.parametrize("name", ["mae", "corr", "acc2_has0"])
+@pytest.mark.parametrize("name", with_extended(["corr"], ["mae", "acc2_has0"]))
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(name):
     """400 splits of 150 clips; 95 % of 400 has a standard deviation of 1.1 points."""
     rho = 0.75
@@ -413,7 +414,7 @@ def test_the_p_value_is_below_five_percent_where_the_interval_leaves_zero_out():
             assert result.p_value >= 0.05
 
 
-@pytest.mark.parametrize("name", ["mae", "corr", "acc2_has0"])
+@pytest.mark.parametrize("name", with_extended(["mae"], ["corr", "acc2_has0"]))
 def test_p_values_of_equally_good_models_are_about_uniform(name):
     """400 pairs of models with the same kind of error; 5 % of 400 has a deviation of 1.1 points."""
     generator, p_values = np.random.default_rng(20), []

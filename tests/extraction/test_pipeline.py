@@ -11,6 +11,7 @@ from pathlib import Path
 import fake_extractors
 import numpy as np
 import pytest
+from cases import with_extended
 from extracting import HEARD, bytes_of, run, write_folder, write_sound
 from helpers import limit_files
 
@@ -381,7 +382,7 @@ def children_of(pid):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", with_extended([2], [1]))
 def test_killed_again_and_again_and_resumed_the_store_is_the_same_bytes(tmp_path, jobs):
     source = write_folder(tmp_path / "raw", *(f"clip{n}" for n in range(6)), "nan")
     run(source, tmp_path / "whole", max_skipped=1)

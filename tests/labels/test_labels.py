@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 import torch
+from cases import examples
 from helpers import (
     AUDIO,
     SCALE,
@@ -15,7 +16,7 @@ from helpers import (
     make_generator,
     make_output,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -88,7 +89,7 @@ class SlowLabels:
     zeros=st.sampled_from(["positive", "excluded"]),
     batch_size=st.integers(1, 12),
 )
-@settings(max_examples=15)
+@examples(15)
 def test_labels_and_centres_agree_with_their_exact_recomputation(seed, zeros, batch_size):
     annotated = make_annotation(seed, 12)
     labels = make_generator("distance", annotated, zeros=zeros)
@@ -113,7 +114,7 @@ def test_labels_and_centres_agree_with_their_exact_recomputation(seed, zeros, ba
 
 
 @given(seed=st.integers(0, 10_000), steps=st.integers(1, 40), rebuild=st.booleans())
-@settings(max_examples=20)
+@examples(20)
 def test_running_centres_agree_with_the_mean_over_the_clips_that_were_seen(seed, steps, rebuild):
     drawn = generator(seed)
     centres = Centroids(15, {Task.AUDIO: 3}, "positive")
@@ -275,7 +276,7 @@ def test_zeros_are_positive_or_excluded_as_the_setting_says():
 
 
 @given(y=st.floats(-3, 3, width=32), own=numbers, fused=numbers)
-@settings(max_examples=200)
+@examples(200)
 def test_proposals_are_finite_whatever_the_distances(y, own, fused):
     proposal = propose_by_distance(*(torch.tensor([v]) for v in (y, own, fused)))
     assert torch.isfinite(proposal).all()
@@ -372,7 +373,7 @@ def likeness_inputs(confidence):
 
 
 @given(seed=st.integers(0, 999), factor=st.sampled_from([0.5, 2.0, 1000.0]))
-@settings(max_examples=20)
+@examples(20)
 def test_doubling_the_states_does_not_change_what_the_judges_see(seed, factor):
     confidence = make_confidence(seed)
     seen = likeness_inputs(confidence)
@@ -386,7 +387,7 @@ def test_doubling_the_states_does_not_change_what_the_judges_see(seed, factor):
 
 
 @given(seed=st.integers(0, 999), factor=st.sampled_from([2.0, 100.0]))
-@settings(max_examples=20)
+@examples(20)
 def test_doubling_the_experts_leaves_similarities_bounded_and_equal(seed, factor):
     confidence = make_confidence(seed)
     seen = likeness_inputs(confidence)
@@ -430,7 +431,7 @@ def test_the_confidence_of_a_clip_does_not_depend_on_its_company():
 
 
 @given(seed=st.integers(0, 999))
-@settings(max_examples=10)
+@examples(10)
 def test_a_proposal_lies_between_the_annotation_and_the_evidence(seed):
     """Also for a clip annotated 0, of which the released form can only say 0."""
     annotated = make_annotation(seed, 24)
@@ -503,7 +504,7 @@ def test_a_modality_that_tells_the_opposite_is_trusted_less():
 
 
 @given(seed=st.integers(0, 999))
-@settings(max_examples=10)
+@examples(10)
 def test_evidence_is_judged_on_clips_that_its_judge_has_not_seen(seed):
     """States that say nothing, however many, predict nothing; a judge that saw them would."""
     drawn = generator(seed)
@@ -593,7 +594,7 @@ def snapshot(labels):
 
 
 @given(seed=st.integers(0, 99), epoch=st.integers(2, 5), dropped=st.sampled_from([TEXT, AUDIO]))
-@settings(max_examples=6)
+@examples(6)
 @pytest.mark.parametrize("name", ["ulag", "distance", "latent", "posterior", "ulag_released"])
 def test_a_modality_that_is_taken_away_for_a_step_keeps_its_labels_and_its_place(
     name, seed, epoch, dropped

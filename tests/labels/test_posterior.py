@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cases import examples
 from helpers import AUDIO, SCALE, STATE_SIZES, TEXT, VIDEO, make_generator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.labels import build_labels
@@ -208,7 +209,7 @@ def test_clips_count_by_what_their_label_explains():
 
 
 @given(scale=st.sampled_from([-1.0, 0.1, 30.0]), shift=st.sampled_from([0.0, 5.0]))
-@settings(max_examples=3)
+@examples(3)
 def test_labels_follow_the_unit_of_the_annotation(scale, shift):
     _, annotated, vectors = draw(num=120)
     evidence = gather(annotated, vectors)

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from cases import examples
 from helpers import generator, make_states, open_up
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.models.attention import (
@@ -96,7 +97,7 @@ def test_every_attention_that_weighs_has_a_second_implementation():
 
 @pytest.mark.parametrize("kind", SLOW)
 @given(seed=st.integers(0, 99), lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3))
-@settings(max_examples=15)
+@examples(15)
 def test_attention_follows_its_formula(kind, seed, lengths):
     layer = open_up(kind(3), seed)
     states, mask = make_states(seed, lengths)
@@ -140,7 +141,7 @@ def test_gates_may_be_negative_and_need_not_sum_to_one():
 
 @pytest.mark.parametrize("name", ["softmax", "mean", "max", "self"])
 @given(seed=st.integers(0, 99), lengths=st.lists(st.integers(1, 6), min_size=1, max_size=3))
-@settings(max_examples=10)
+@examples(10)
 def test_weights_that_are_shares_sum_to_one(name, seed, lengths):
     layer = open_up(make_attention(name, 3, recurrent=True), seed)
     states, mask = make_states(seed, lengths)
@@ -150,7 +151,7 @@ def test_weights_that_are_shares_sum_to_one(name, seed, lengths):
 
 
 @given(seed=st.integers(0, 99), size=st.sampled_from([1.0, 10.0, 1e3]))
-@settings(max_examples=20)
+@examples(20)
 def test_signed_weights_are_bounded_however_large_states_and_parameters_grow(seed, size):
     layer = open_up(SignedAttention(3), seed)
     with torch.no_grad():

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from cases import examples
 from helpers import generator, make_states, open_up
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -24,7 +25,7 @@ from mien.tensors import PaddedSeries, pad
 
 
 @given(seed=st.integers(0, 99), lengths=st.lists(st.integers(0, 6), min_size=1, max_size=4))
-@settings(max_examples=30)
+@examples(30)
 def test_the_last_step_is_the_last_real_one_and_zero_where_there_is_none(seed, lengths):
     states, mask = make_states(seed, lengths)
     found = last_step(states, mask)
@@ -34,7 +35,7 @@ def test_the_last_step_is_the_last_real_one_and_zero_where_there_is_none(seed, l
 
 
 @given(seed=st.integers(0, 99), lengths=st.lists(st.integers(0, 6), min_size=1, max_size=4))
-@settings(max_examples=30)
+@examples(30)
 def test_the_mean_step_is_of_the_real_ones_and_zero_where_there_is_none(seed, lengths):
     states, mask = make_states(seed, lengths)
     found = mean_step(states, mask)
@@ -47,7 +48,7 @@ def test_the_mean_step_is_of_the_real_ones_and_zero_where_there_is_none(seed, le
 
 
 @given(seed=st.integers(0, 999), offset=st.sampled_from([0.0, -5.0, 1e4]))
-@settings(max_examples=20)
+@examples(20)
 def test_features_have_mean_0_and_deviation_1_in_standard_units(seed, offset):
     sequence = make_states(seed, [7, 3, 1])
     real = sequence.values[sequence.mask] * 3 + offset
@@ -108,7 +109,7 @@ def test_shares_are_read_by_their_log_odds(Encoder):  # noqa: N803  # a class
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4),
     num_layers=st.integers(1, 3),
 )
-@settings(max_examples=20)
+@examples(20)
 def test_the_padded_recurrence_is_the_packed_one(seed, lengths, num_layers):
     torch.manual_seed(seed)
     encoder = SeriesEncoder(

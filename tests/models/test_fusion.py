@@ -1,7 +1,8 @@
 import pytest
 import torch
+from cases import examples
 from helpers import AUDIO, TEXT, VIDEO, generator, open_up
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.models.fusion import FUSIONS, ConflictFusion, DimensionFusion, RankOneFusion
@@ -57,7 +58,7 @@ SLOW = {DimensionFusion: slow_dimension_fusion, ConflictFusion: slow_conflict_fu
 
 @pytest.mark.parametrize("kind", SLOW)
 @given(seed=st.integers(0, 999))
-@settings(max_examples=15)
+@examples(15)
 def test_fusion_in_a_shared_space_follows_its_formula(kind, seed):
     layer = open_up(kind(VECTORS, 5), seed)
     vectors = make_vectors(seed)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from cases import pair_up, with_extended
 from helpers import SIZES, limit_files, make_config, make_model, open_up, write_tiny_store
 from tokenizers import Tokenizer
 
@@ -168,15 +169,25 @@ def make_network(reads_text):
     return make
 
 
+#: Each attention with a fusion, until each of both was there; and each beside what is usual.
+PAIRED = [
+    {"attention": attention, "fusion": fusion}
+    for attention, fusion in pair_up(list(ATTENTIONS), list(FUSIONS))
+]
+ALONE = [
+    *({"attention": name} for name in ATTENTIONS),
+    *({"fusion": name} for name in FUSIONS),
+]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
-        *({"attention": name} for name in ATTENTIONS),
-        *({"fusion": name} for name in FUSIONS),
-        {"encoder": "steps"},
+        *PAIRED,
         {"encoder": "steps", "log_odds": ("video",)},
         {"num_layers": 2},
         {"name": "self_mm"},
+        *with_extended([], [*ALONE, {"encoder": "steps"}]),
     ],
     ids=lambda one: "-".join(map(str, one.values())),
 )
@@ -236,7 +247,7 @@ def test_a_model_has_inputs_for_its_own_modalities(modalities, make_network, tmp
     assert inputs == [name for m in modalities for name in (str(m), f"{m}_mask")]
 
 
-@pytest.mark.parametrize("mode", ["finetune", "frozen", "lora-1"])
+@pytest.mark.parametrize("mode", with_extended(["frozen", "lora-1"], ["finetune"]))
 def test_the_whole_text_encoder_is_inside(mode, trained, tiny_bert, tmp_path):
     text = {"input": "transcript", "name": str(tiny_bert), "mode": mode}
     made = export_onnx(trained(text_encoder=text), tmp_path / "m.onnx")

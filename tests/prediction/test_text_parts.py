@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from cases import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import ConfigError
@@ -58,7 +59,7 @@ def test_chinese_is_cut_after_its_sentences():
 
 
 @given(text=st.text(alphabet="ab. ,!好。"), most=st.integers(1, 12))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_nothing_of_a_text_is_lost_and_every_part_fits(text, most):
     said = " ".join(text.split())
     parts = cut_text(said, lambda text: len(text) <= most)

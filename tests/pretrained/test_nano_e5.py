@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from cases import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import AssetError
@@ -253,7 +254,7 @@ def test_a_file_that_is_not_there_or_empty_is_named(tmp_path, content):
         convert_nano_e5(tmp_path / "x", tmp_path / "out")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_file_that_was_cut_short_is_refused_and_nothing_is_left(share, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cut")
@@ -264,7 +265,7 @@ def test_a_file_that_was_cut_short_is_refused_and_nothing_is_left(share, tmp_pat
     assert [p.name for p in folder.iterdir()] == ["e5.bin"]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(position=st.integers(8, 500), value=st.integers(0, 255))
 def test_any_byte_of_the_front_may_be_wrong(position, value, tmp_path_factory):
     """Whatever a number in front says, the result is a model or a sentence."""

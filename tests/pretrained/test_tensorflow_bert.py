@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cases import examples
 from helpers import limit_files
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.cli import main
@@ -429,7 +430,7 @@ def test_a_weight_that_is_not_finite_is_named(tmp_path, out):
 FEW = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b/c": np.ones((), np.float64)}
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(names=st.sets(st.text("ab/", min_size=1, max_size=9), max_size=20), size=st.integers(1, 9))
 def test_whatever_was_written_is_read(names, size, tmp_path_factory):
     prefix = tmp_path_factory.mktemp("bundle") / "model"
@@ -574,7 +575,7 @@ def test_one_block_is_not_read_over_and_over(tmp_path):
         TensorBundle(tmp_path / "m").read("a")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_any_bit_of_the_index_may_be_wrong(where, bit, tmp_path_factory):
     prefix = tmp_path_factory.mktemp("flip") / "m"

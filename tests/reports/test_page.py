@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from cases import with_extended
 from fake_runs import CHINESE, EMOTION, write_run
 
 from mien.errors import CheckpointError
@@ -174,13 +175,22 @@ def test_the_environment_and_the_command_to_repeat_are_there(reported):
     assert str(run.path) not in text
 
 
+#: A run with few figures, and one with all.
+FEW = {"seeds": (1111,), "modalities": (Modality.AUDIO,), "has_truth": False}
+
+
 @pytest.mark.drawn
-def test_the_report_is_made_from_the_files_alone_and_is_the_same_every_time(tmp_path, copied):
+@pytest.mark.parametrize("options", with_extended([FEW], [{}]))
+def test_the_report_is_made_from_the_files_alone_and_is_the_same_every_time(tmp_path, options):
     """By a process that needs neither torch nor pyplot for it."""
-    run = write_run(tmp_path / "other", clips_per_video=5, num_epochs=3)
+    run, copied = (
+        write_run(tmp_path / name, clips_per_video=5, num_epochs=3, **options)
+        for name in ("other", "run")
+    )
     text = write_report(run).read_text(encoding="utf-8")
     (copied.path / "report.md").write_text("old")
-    (copied.path / "figures" / "scores.png").unlink()
+    (copied.path / "figures").mkdir()
+    (copied.path / "figures" / "scores.png").write_bytes(b"old")
     code = (
         "import sys; from mien.reports.page import write_report;"
         "from mien.training.run_folder import open_run;"
@@ -190,6 +200,7 @@ def test_the_report_is_made_from_the_files_alone_and_is_the_same_every_time(tmp_
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
     assert (copied.path / "report.md").read_text(encoding="utf-8") == text
+    assert (run.path / "figures" / "attention.png").is_file()
     for file in (run.path / "figures").iterdir():
         assert (copied.path / "figures" / file.name).read_bytes() == file.read_bytes()
     left = [p.name for p in copied.path.rglob("*") if p.name.startswith(".")]

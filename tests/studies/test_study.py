@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import with_extended
 from helpers import write_tiny_store
 
 import mien.studies.runner
@@ -509,7 +510,7 @@ def test_code_is_known_by_what_a_training_imports_and_not_by_its_pages():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("num_workers", with_extended([2], [1]))
 def test_work_is_begun_in_its_order_and_no_more_than_there_are_workers(num_workers):
     begun, done, most = [], {}, 0
     for item, result in side_by_side(abs, [-1, -2, -3, -4], num_workers, begun.append):

@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from cases import examples
 from helpers import TEXT, make_config, make_model
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -83,7 +84,7 @@ def test_the_gradient_of_the_generator_does_not_depend_on_how_a_step_is_cut(tmp_
 
 
 @given(batch_size=st.integers(1, 5), accumulate=st.integers(1, 4))
-@settings(max_examples=8)
+@examples(8)
 def test_an_epoch_takes_one_step_per_window_the_last_one_included(
     tmp_path_factory, batch_size, accumulate
 ):

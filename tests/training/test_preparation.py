@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from cases import examples
 from helpers import (
     AUDIO,
     TEXT,
@@ -8,7 +9,7 @@ from helpers import (
     make_config,
     make_split,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import (
@@ -27,7 +28,7 @@ from mien.types import Task
     offset=st.sampled_from([0.0, 1e3, -1e6]),
     lengths=st.lists(st.integers(0, 5), min_size=2, max_size=8),
 )
-@settings(max_examples=25)
+@examples(25)
 def test_moments_are_those_of_all_real_steps_in_one_pass(seed, offset, lengths):
     random = np.random.default_rng(seed)
     arrays = [(random.normal(size=(n, 3)) + offset).astype(np.float32) for n in lengths]
