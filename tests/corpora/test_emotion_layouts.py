@@ -165,6 +165,14 @@ def test_a_clip_of_cremad_has_one_row_of_votes(tmp_path):
         read_layout("cremad", tmp_path)
 
 
+def test_votes_of_cremad_may_have_been_through_pandas(tmp_path):
+    table = VOTES.replace('""', '"Unnamed: 0"', 1) + (
+        "100062.0,6,2,0,0,1,1,1001_DFA_ANG_XX.wav,10,0.6,A\n"
+    )
+    read = read_layout("cremad", put(tmp_path, **{"tabulatedVotes.csv": table}))
+    assert values(read, task=Task.AUDIO) == [(0.6, 0.2, 0.0, 0.0, 0.1, 0.1)]
+
+
 def test_votes_of_cremad_may_have_been_through_a_program_that_writes_points(tmp_path):
     row = '"100001",3.0,1.0,0.0,0.0,0.0,0.0,"1001_DFA_ANG_XX",4,4,"A"\n'
     read = read_layout("cremad", put(tmp_path, **{"tabulatedVotes.csv": VOTES + row}))
@@ -275,6 +283,7 @@ def test_iemocap_leaves_one_session_out(iemocap, caplog):
     assert class_of(read, "Ses01F_impro01$_$M000") == "happy"  # exc
     assert "emotion" not in clips["Ses05F_impro01$_$M000"].targets  # fru is none of the four
     assert "not annotated for it: 'fru' (1), 'xxx' (1)" in caplog.text
+    assert "dominance: 5 turns have values off 1 to 5; they are cut" in caplog.text
     assert "is read as Windows-1252" in caplog.text
 
 
@@ -437,6 +446,36 @@ def test_tables_that_a_spreadsheet_has_saved_are_read(meld, separator):
     assert "He’s lost it, totally" in said
 
 
+def test_what_spreadsheets_put_around_a_table_is_left_out(meld):
+    wanted = by_id(read_layout("meld", meld))
+    for path in meld.glob("*_sent_emo.csv"):
+        path.write_text(f"\n  \nsep=,\n{read_text(path)}  \n{', ' * 10}\n", encoding="utf-8")
+    assert by_id(read_layout("meld", meld)) == wanted
+
+
+def test_a_column_that_occurs_twice_is_refused_where_it_is_read(tmp_path):
+    table = MELD.replace("Sr No.", "Emotion") + row("Hey", "All", "joy", "positive", 0, 0)
+    put(tmp_path, **{"dev_sent_emo.csv": table})
+    with pytest.raises(CorpusError, match=r"dev_sent_emo\.csv:1: column 'Emotion' occurs twice"):
+        read_layout("meld", tmp_path)
+    put(tmp_path, **{"dev_sent_emo.csv": table.replace("Emotion", "Season", 1)})
+    assert len(read_layout("meld", tmp_path).corpus.clips) == 1
+
+
+def test_of_several_recordings_of_a_clip_that_with_a_picture_is_taken(tmp_path):
+    meld, mer, ravdess = (tmp_path / name for name in ("meld", "mer", "ravdess"))
+    put(meld, **{"train_sent_emo.csv": MELD + row("Hey", "All", "joy", "positive", 0, 0)})
+    touch(meld, "a/train/dia0_utt0.wav", "train_splits/dia0_utt0.mp4", "train_wav/dia0_utt0.wav")
+    put(mer, **{"train-label.csv": "name,discrete\ns1,happy\n"})
+    touch(mer, "audio/s1.wav", "video/s1.mp4", "wav/s1.wav")
+    touch(ravdess, "A/01-01-05-02-01-01-01.wav", "B/01-01-05-02-01-01-01.mp4")
+    read = [read_layout(path.name, path).paths[0] for path in (meld, mer, ravdess)]
+    assert [str(path.relative_to(tmp_path)) for path in read] == [
+        "meld/train_splits/dia0_utt0.mp4", "mer/video/s1.mp4",
+        "ravdess/B/01-01-05-02-01-01-01.mp4",
+    ]  # fmt: skip
+
+
 def test_two_texts_of_one_clip_are_refused(tmp_path):
     folder = put(tmp_path, **{
         "train-label.csv": "name,discrete,valence\na,happy,1\n",
@@ -512,6 +551,20 @@ def test_valence_of_mer_is_read_as_spreadsheets_and_programs_write_it(tmp_path):
     read = read_layout("mer", put(tmp_path, **{"train-label.csv": table}))
     valences = [clip.targets.get("valence") for clip in by_id(read).values()]
     assert valences == [{Task.FUSION: (2.5,)}, {Task.FUSION: (-1.0,)}, None, None, None]
+
+
+@pytest.mark.parametrize(("name", "split"), [
+    ("Train_Label.csv", "train"), ("label.csv", "train"), ("label-disdim.csv", "train"),
+    ("MER2023_test1_label.csv", "test"), ("reference-semi-label.csv", "test"),
+    ("track1_val-label.csv", "valid"), ("label_devset.csv", "valid"),
+    ("testdata-valence-label.csv", "test"), ("mine-label.csv", "train"),
+])  # fmt: skip
+def test_a_part_of_mer_is_the_split_that_a_word_of_its_name_says(tmp_path, caplog, name, split):
+    put(tmp_path, **{name: "name,discrete\na,happy\n"})
+    assert read_layout("mer", tmp_path).corpus.clips[0].split == split
+    assert ("are those of no split, and they are read as train: 'mine'" in caplog.text) == (
+        name == "mine-label.csv"
+    )
 
 
 def test_clips_of_mer_may_be_called_as_their_files(tmp_path):

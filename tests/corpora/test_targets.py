@@ -161,6 +161,20 @@ def test_columns_that_are_called_as_emotions_are_recognised(write, header, first
 # --- several classes, votes, scores
 
 
+def test_several_classes_may_stand_as_the_lists_that_programs_write(write):
+    cells = ["\"['angry', 'sad']\"", "['sad']", "[]", '"[""joy""]"', ""]
+    corpus = read(write("emotion", *rows(*cells)))
+    (target,) = corpus.targets
+    assert (target.kind, target.classes) == (TargetKind.LABELS, ("angry", "happy", "sad"))
+    assert values(corpus) == [(1.0, 0.0, 1.0), (0.0, 0.0, 1.0), (0.0,) * 3, (0.0, 1.0, 0.0), None]
+
+
+def test_two_columns_with_the_intensity_of_one_class_are_refused(write):
+    path = write("emotion:joy,emotion:sad,emotion:happy", *rows("1,0,2"))
+    with pytest.raises(CorpusError, match="'emotion:joy' and 'emotion:happy' are both the inte"):
+        read(path, "emotion=0:3")
+
+
 def test_several_classes_are_labels_and_a_mark_alone_says_none_is_there(write, caplog):
     caplog.set_level("INFO")
     corpus = read(write("emotion", *rows("happy|Sad", "sad", "|", "")))

@@ -18,7 +18,7 @@ from mien.errors import CorpusError
 from mien.files.reading import show
 from mien.types import Scale, Target
 
-__all__ = ["TableRows", "has_labels", "read_header", "read_rows"]
+__all__ = ["TableRows", "has_labels", "read_cells", "read_header", "read_rows", "skip_blank"]
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +114,10 @@ def _open_table(
     if csv.field_size_limit() < LONGEST_LINE:
         csv.field_size_limit(LONGEST_LINE)
     lines = read_lines(path, encoding)
-    first = _skip_blank(lines)
+    first = skip_blank(lines)
     names = {other for name in known for other in (normalise(name), *SYNONYMS[name])}
     separator = find_separator(first.text, lambda column: normalise(column) in names)
-    table = _read_cells(itertools.chain([first.text], lines), first.skipped, separator, path)
+    table = read_cells(itertools.chain([first.text], lines), first.skipped, separator, path)
     _, header = next(table, (1, []))
     return tuple(name.strip() for name in header), separator, table
 
@@ -163,7 +163,7 @@ class _First(NamedTuple):
     skipped: int
 
 
-def _skip_blank(lines: Iterator[str]) -> _First:
+def skip_blank(lines: Iterator[str]) -> _First:
     """Find the header; Excel may say the separator in a line before it."""
     for number, line in enumerate(lines):
         if line.strip() and not line.strip().lower().startswith("sep="):
@@ -171,15 +171,25 @@ def _skip_blank(lines: Iterator[str]) -> _First:
     return _First("", 0)
 
 
-def _read_cells(
+def read_cells(
     lines: Iterable[str], skipped: int, separator: str, path: Path
 ) -> Generator[tuple[int, list[str]]]:
-    """Yield the first line and the cells of every row that has any text."""
+    """Yield the first line and the cells of every row that has any text, the header's first.
+
+    Args:
+        lines: The lines, from the header.
+        skipped: How many lines are before that.
+        separator: What separates cells.
+        path: The table, for messages.
+
+    Raises:
+        CorpusError: If they are no CSV.
+    """
     reader = csv.reader(lines, delimiter=separator, strict=True)
     line = skipped + 1
     try:
         for cells in reader:
-            if len(cells) == 1 or any(cell.strip() for cell in cells):
+            if cells == [""] or any(cell.strip() for cell in cells):
                 yield line, cells
             line = skipped + reader.line_num + 1
     except csv.Error as error:

@@ -1,6 +1,7 @@
 """The targets of a table: their kinds and classes, and the values of every row."""
 
 import logging
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 #: What may stand between several classes in one cell; the first that a table has, and no other.
 _SEPARATORS = ("|", ";", ",")
+#: A list of names as Python and JSON write it, and a name in it.
+_LIST = re.compile(r"\[\s*((?:(?:'[^']*'|\"[^\"]*\")[\s,]*)*)\]")
+_ITEM = re.compile(r"(['\"])(.*?)\1")
 #: Where a label, a number of votes, and a score without a range lie.
 _SHARE, _AMOUNT = Scale(0, 1), Scale(0, float("inf"))
 _ANY = Scale(-float("inf"), float("inf"))
@@ -53,8 +57,9 @@ def read_targets(
     A target has one column, ``emotion``, and may have one per modality, ``emotion_audio``. With a
     column per class, ``emotion:angry``, these hold votes or shares; intensities, if a range is
     stated; or 0 and 1, if labels are. A clip without votes has the class of the column ``emotion``,
-    if there is one. Several classes in a cell stand with ``|`` between them; ``|`` alone says that
-    none is there. An empty cell is one that nobody annotated.
+    if there is one. Several classes in a cell stand with ``|`` between them, or as a list
+    (``['angry', 'sad']``); ``|`` or ``[]`` alone says that none is there. An empty cell is one that
+    nobody annotated.
 
     Args:
         path: The table, for messages.
@@ -130,6 +135,8 @@ class _TargetReader:
             scheme=request.scheme,
             is_emotion=request.name == EMOTION,
         )
+        if request.scale is not None:
+            self._check_intensities()
         if not self._naming.classes:
             raise CorpusError(f"{self._path}: {request.name} has no classes; no cell names one")
         kind = TargetKind.CLASS
@@ -145,11 +152,28 @@ class _TargetReader:
             scale=request.scale if kind is TargetKind.INTENSITIES else None,
         )
 
+    def _check_intensities(self) -> None:
+        """Refuse two columns with the intensity of one class: their sum would say nothing."""
+        for by_name in self._by_class.values():
+            titles: dict[str, str] = {}
+            for name, at in by_name.items():
+                meant = self._naming.names[name]
+                if meant is None:
+                    continue
+                if meant in titles:
+                    raise CorpusError(
+                        f"{self._path}:1: columns {show(titles[meant])} and "
+                        f"{show(self._header[at])} are both the intensity of {meant}; take one out"
+                    )
+                titles[meant] = self._header[at]
+
     def _find_separator(self) -> str:
         """Return what stands between several classes in a cell; empty if no cell has several."""
         if self._request.scale is not None:
             return ""
         cells = [cells[at] for _, cells in self._rows for at in self._single.values()]
+        if any(_LIST.fullmatch(cell.strip()) for cell in cells):
+            return ","
         there = [sign for sign in _SEPARATORS if any(sign in cell for cell in cells)]
         if len(there) > 1 and not self._request.classes:
             first = next(cell for cell in cells if there[0] in cell)
@@ -185,6 +209,9 @@ class _TargetReader:
         return counts
 
     def _split(self, cell: str) -> list[str]:
+        inner = _LIST.fullmatch(cell.strip())
+        if inner is not None:
+            return [part.strip() for _, part in _ITEM.findall(inner[1]) if part.strip()]
         parts = cell.split(self._separator) if self._separator else [cell]
         return [part.strip() for part in parts if part.strip()]
 

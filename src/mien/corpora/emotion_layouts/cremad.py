@@ -13,12 +13,13 @@ from mien.corpora.emotion_layouts.layout_parts import (
     LayoutClips,
     LayoutRequest,
     describe_names,
+    drop_suffix,
     iterate_recordings,
     iterate_rows,
     make_classes,
     name_class,
 )
-from mien.corpora.recording_table import SUFFIXES, RecordedClip
+from mien.corpora.recording_table import RecordedClip
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR, Clip, Split, Task
@@ -52,7 +53,8 @@ LETTERS = {
 #: ``summaryTable.csv``.
 _TASKS = {"1": Task.AUDIO, "2": Task.VIDEO, "3": Task.FUSION}
 _SUMMARY = {"VoiceVote": Task.AUDIO, "FaceVote": Task.VIDEO, "MultiModalVote": Task.FUSION}
-_TABULATED = ("", *LETTERS, "fileName")
+#: The column of rows' numbers has no name; pandas gives it one.
+_TABULATED = {"": ("", "Unnamed: 0"), **{name: (name,) for name in (*LETTERS, "fileName")}}
 _MOST_VOTES = 1_000_000
 _FIRST_ACTOR, _LAST_ACTOR = 1001, 1091
 #: Of so many actors in order, one is not in train.
@@ -132,8 +134,8 @@ def _find_recordings(folder: Path) -> dict[str, Path]:
     for path in iterate_recordings(folder):
         if not _is_name(path.stem):
             others.append(path.name)
-        elif path.stem not in paths or _rank(path) < _rank(paths[path.stem]):
-            paths[path.stem] = path
+        else:
+            paths.setdefault(path.stem, path)
     if others and paths:
         logger.warning(
             "%s: %d recordings are left out that are not named as those of CREMA-D: %s",
@@ -147,10 +149,6 @@ def _is_name(name: str) -> bool:
     return (
         match is not None and _FIRST_ACTOR <= int(match[1]) <= _LAST_ACTOR and match[2] in SENTENCES
     )
-
-
-def _rank(path: Path) -> int:
-    return SUFFIXES.index(path.suffix.lower())
 
 
 def _find_split(actor: int) -> Split:
@@ -178,9 +176,10 @@ def _read_votes(folder: Path) -> dict[str, dict[Task, dict[str, int]]]:
 
 
 def _read_tabulated(path: Path) -> Iterator[tuple[str, Task, dict[str, int]]]:
-    for line, row in iterate_rows(path, {name: (name,) for name in _TABULATED}):
+    for line, row in iterate_rows(path, _TABULATED):
         where = f"{path}:{line}"
-        task = _TASKS.get(row[""][:1]) if len(row[""]) == 6 else None
+        number = row[""].strip().removesuffix(".0")
+        task = _TASKS.get(number[:1]) if len(number) == 6 else None
         if task is None:
             raise CorpusError(
                 f"{where}: the row is called {show(row[''])}, must be a number of six digits that "
@@ -202,7 +201,7 @@ def _read_summary(path: Path) -> Iterator[tuple[str, Task, dict[str, int]]]:
         where = f"{path}:{line}"
         clip = _check_clip(row["FileName"], where)
         for column, task in _SUMMARY.items():
-            letters = row[column].split(":")
+            letters = row[column].strip().split(":")
             unknown = [letter for letter in letters if letter not in LETTERS]
             if unknown:
                 raise CorpusError(
@@ -213,9 +212,10 @@ def _read_summary(path: Path) -> Iterator[tuple[str, Task, dict[str, int]]]:
 
 
 def _check_clip(name: str, where: str) -> str:
-    if not _is_name(name):
+    clip = drop_suffix(name.strip())
+    if not _is_name(clip):
         raise CorpusError(f"{where}: the clip is {show(name)}, must be such as 1001_DFA_ANG_XX")
-    return name
+    return clip
 
 
 def _share(

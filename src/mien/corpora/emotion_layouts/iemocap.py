@@ -7,7 +7,7 @@ SessionN/sentences/wav/DIALOGUE/TURN.wav         the turn alone
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,6 +107,7 @@ def read_iemocap(request: LayoutRequest) -> LayoutClips:
         )
         clips.append(RecordedClip(clip, folder / media))
     _report_transcripts(folder, clips)
+    _report_cut(folder, turns, scales)
     scores = tuple(
         Target(name=name, kind=TargetKind.SCORE, scale=scale) for name, scale in scales.items()
     )
@@ -203,6 +204,19 @@ def _report_transcripts(folder: Path, clips: list[RecordedClip]) -> None:
     without = sum(not each.clip.transcript for each in clips)
     if without:
         logger.warning("%s: %d of %d turns have no transcript", folder, without, len(clips))
+
+
+def _report_cut(folder: Path, turns: Sequence[_Turn], scales: Mapping[str, Scale]) -> None:
+    for name, scores in zip(
+        _SCORES, zip(*(turn.scores for turn in turns), strict=True), strict=True
+    ):
+        low, high = scales[name]
+        num_cut = sum(not low <= score <= high for score in scores)
+        if num_cut:
+            logger.warning(
+                "%s: %s: %d turns have values off %g to %g; they are cut",
+                folder, name, num_cut, low, high,
+            )  # fmt: skip
 
 
 def _find_recording(folder: Path, turn: _Turn, *, are_cut: bool) -> Path:

@@ -1,21 +1,23 @@
 """What readers of emotion corpora share: what is asked of them, what they return, and files."""
 
-import csv
 import io
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mien.corpora.class_names.naming import find_naming
 from mien.corpora.class_names.schemes import SCHEMES
 from mien.corpora.clip_table.encodings import find_encoding
+from mien.corpora.clip_table.rows import read_cells, skip_blank
 from mien.corpora.clip_table.separators import SEPARATORS, find_separator
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
 from mien.corpora.recording_folder import walk_recordings
-from mien.corpora.recording_table import RecordedClip
+from mien.corpora.recording_table import SUFFIXES, RecordedClip
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import open_regular, show
 from mien.types import Scale, Target, TargetKind
@@ -25,6 +27,7 @@ __all__ = [
     "LayoutClips",
     "LayoutRequest",
     "describe_names",
+    "drop_suffix",
     "find_scale",
     "iterate_recordings",
     "iterate_rows",
@@ -178,70 +181,86 @@ _CONTROLS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x
 
 
 def iterate_recordings(folder: Path) -> Iterator[Path]:
-    """Yield the recordings below a folder by name, relative to it; hidden files are left out.
+    """Yield the recordings below a folder, relative to it; hidden files are left out.
+
+    Pictures with sound come before sound, whatever folders they lie in, so that of several
+    recordings of a clip the first is the one to take; those alike in that come by name.
 
     Raises:
         CorpusError: If there is no such folder, or it holds too many files.
     """
     if not folder.is_dir():
         raise CorpusError(f"{folder}: is not a folder; give the folder of the corpus")
-    yield from walk_recordings(folder, most=_MOST_FILES)
+    paths = walk_recordings(folder, most=_MOST_FILES)
+    yield from sorted(paths, key=lambda path: SUFFIXES.index(path.suffix.lower()))
+
+
+def drop_suffix(name: str) -> str:
+    """Return a name of a clip without that of its kind of file, as tables may have it."""
+    stem, point, suffix = name.rpartition(".")
+    return stem if point and f".{suffix.lower()}" in SUFFIXES else name
 
 
 def iterate_rows(
-    path: Path, columns: Mapping[str, Sequence[str]], *, may_be_short: bool = False
+    path: Path,
+    columns: Mapping[str, Sequence[str]],
+    *,
+    optional: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    may_be_short: bool = False,
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the first line and the cells of every row of a table.
+    """Yield the first line and the cells of every row of a table that has any text.
 
     Cells are separated by commas or, as spreadsheets may save them, by semicolons or tabs: by what
-    gives most of the columns that are needed.
+    gives most of the columns that are read.
 
     Args:
         path: The table.
         columns: What each column that is needed may be called, whatever the case of its letters;
             the first name that is there is meant.
+        optional: The same of columns that need not be there; their cells are empty then.
         may_be_short: Whether cells may lack at the end of a row; they are empty then.
 
     Yields:
-        The line, and the cells: under their names in ``columns``, and under their own in small
-        letters.
+        The line, and the cells by their names in ``columns`` and ``optional``.
 
     Raises:
-        CorpusError: If it is no CSV, lacks a column, or a row has another number of cells.
+        CorpusError: If it is no CSV, lacks a column or has one twice, or a row has another number
+            of cells.
     """
-    text = read_text(path)
-    known = {name.lower() for names in columns.values() for name in names}
-    separator = find_separator(
-        text.partition("\n")[0], lambda column: column.strip().lower() in known
-    )
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        places = {key: _find_column(header, names, path) for key, names in columns.items()}
-        line = reader.line_num + 1
-        for cells in reader:
-            if may_be_short and any(cells):
-                cells += [""] * (len(header) - len(cells))
-            if any(cells):
-                if len(cells) != len(header):
-                    raise CorpusError(
-                        f"{path}:{line}: has {len(cells)} cells, the header has {len(header)}; a "
-                        f"text with {SEPARATORS[separator]} must stand in quotes"
-                    )
-                row = dict(zip(header, cells, strict=True))
-                yield line, row | {key: cells[at] for key, at in places.items()}
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: is not CSV ({error})") from error
+    wanted = {**columns, **optional}
+    known = {name.lower() for names in wanted.values() for name in names}
+    lines = iter(io.StringIO(read_text(path), newline=""))
+    first = skip_blank(lines)
+    separator = find_separator(first.text, lambda column: column.strip().lower() in known)
+    table = read_cells(itertools.chain([first.text], lines), first.skipped, separator, path)
+    top, titles = next(table, (1, []))
+    header = [name.strip().lower() for name in titles]
+    places = {key: _find_column(header, names, f"{path}:{top}") for key, names in wanted.items()}
+    for key, names in columns.items():
+        if places[key] is None:
+            raise CorpusError(
+                f"{path}:{top}: has no column {names[0]!r}; there are: "
+                f"{', '.join(map(show, header[:12]))}"
+            )
+    for line, cells in table:
+        if may_be_short:
+            cells += [""] * (len(header) - len(cells))
+        if len(cells) != len(header):
+            raise CorpusError(
+                f"{path}:{line}: has {len(cells)} cells, the header has {len(header)}; a "
+                f"text with {SEPARATORS[separator]} must stand in quotes"
+            )
+        yield line, {key: "" if at is None else cells[at] for key, at in places.items()}
 
 
-def _find_column(header: Sequence[str], names: Sequence[str], path: Path) -> int:
-    for name in names:
-        if name.lower() in header:
-            return header.index(name.lower())
-    raise CorpusError(
-        f"{path}:1: has no column {names[0]!r}; there are: {', '.join(map(show, header[:12]))}"
-    )
+def _find_column(header: Sequence[str], names: Sequence[str], where: str) -> int | None:
+    """Return the place of a column; None if there is none."""
+    there = next((name for name in names if name.lower() in header), None)
+    if there is None:
+        return None
+    if header.count(there.lower()) > 1:
+        raise CorpusError(f"{where}: column {show(there)} occurs twice; take one out")
+    return header.index(there.lower())
 
 
 def describe_names(names: Sequence[str]) -> str:

@@ -181,7 +181,7 @@ def _find_clips(folder: Path) -> dict[Key, Path]:
         match = _CLIP.fullmatch(path.stem)
         part = _find_part(path)
         if match is not None and part is not None:
-            paths.setdefault((part, int(match[1]), int(match[2])), path)
+            paths.setdefault((part, int(match[1]), int(match[2])), path)  # pictures come first
     return paths
 
 

@@ -8,8 +8,9 @@ train/, test1/, video/, subvideo/            NAME.mp4
 
 import logging
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,13 +22,14 @@ from mien.corpora.emotion_layouts.layout_parts import (
     LayoutClips,
     LayoutRequest,
     describe_names,
+    drop_suffix,
     find_scale,
     iterate_recordings,
     iterate_rows,
     make_classes,
 )
 from mien.corpora.group_folds import assign_splits, make_folds
-from mien.corpora.recording_table import SUFFIXES, RecordedClip
+from mien.corpora.recording_table import RecordedClip
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR, Clip, Scale, Split, Target, TargetKind, Task
@@ -45,6 +47,13 @@ _TEXTS = ("sentence", "text", "chinese", "english", "transcription")
 #: What stands in label files where valence was not annotated.
 _NO_VALENCE = -10.0
 _LONGEST_NAME = 200
+_WORDS = re.compile(r"[a-z]+")
+#: What words begin with that say a split: MER2024 tests on a part called ``semi``.
+_BEGIN: Mapping[str, Split] = {
+    "train": "train", "valid": "valid", "test": "test", "semi": "test",
+}  # fmt: skip
+#: Parts that are train without a word of it: MERTools' IEMOCAP, and the labels of MER2024.
+_TRAIN = ("whole", "disdim")
 
 
 class _Row(NamedTuple):
@@ -59,12 +68,13 @@ class _Row(NamedTuple):
 def read_mer(request: LayoutRequest) -> LayoutClips:
     """Read the folder of a challenge, or one that MERTools has prepared.
 
-    Parts whose name begins with ``train`` are train, ``val`` or ``dev`` valid, ``test`` and
-    ``semi`` test. Where no part is valid, five folds of train are made, with alike shares of the
-    classes, and the one that ``fold`` says is valid, the fifth without it: the published code
-    leaves out each of five in turn, drawn at random. In MERTools' files of IEMOCAP, which have one
-    part, a fold is test and the one before it valid. Targets are ``emotion``, six classes, and
-    ``valence``, from -5 to 5, where it is annotated.
+    Parts with ``train`` in their name are train, with ``val`` or ``dev`` valid, with ``test`` or
+    ``semi`` test: the first such word counts, and a part without one is train. Where no part is
+    valid, five folds of train are made, with alike shares of the classes, and the one that ``fold``
+    says is valid, the fifth without it: the published code leaves out each of five in turn, drawn
+    at random. In MERTools' files of IEMOCAP, which have one part, a fold is test and the one before
+    it valid. Targets are ``emotion``, six classes, and ``valence``, from -5 to 5, where it is
+    annotated.
 
     MERTools' files of CMU-MOSI, CMU-MOSEI and CH-SIMS have no emotions: their ``valence`` is
     sentiment, whose range is stated (``valence=-3:3``).
@@ -79,8 +89,11 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
         request.emotion(_choose_scheme(rows)), [row.emotion for row in rows], folder
     )
     scale = find_scale(request, "valence", _SCALE)
-    paths = {path.stem: path for path in iterate_recordings(folder)}
+    paths: dict[str, Path] = {}
+    for path in iterate_recordings(folder):
+        paths.setdefault(path.stem, path)
     texts = _read_texts(folder)
+    splits = _find_splits(rows, folder)
     clips = []
     for row, values in zip(rows, emotion.values, strict=True):
         targets: dict[str, dict[Task, tuple[float, ...]]] = {}
@@ -91,7 +104,7 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
         media = paths.get(row.name, Path(row.part, f"{row.name}.mp4"))
         clip = Clip(
             id=f"{row.name}{ID_SEPARATOR}1",
-            split=_find_split(row.part),
+            split=splits[row.part],
             transcript=texts.get(row.name, ""),
             labels={},
             media=media,
@@ -141,20 +154,14 @@ def _read_rows(folder: Path) -> Iterator[_Row]:
 
 def _read_table(path: Path) -> Iterator[tuple[str, _Row]]:
     part = path.stem.lower().replace("label", "").strip("-_ ") or "train"
-    for line, cells in iterate_rows(path, {"name": ("name",), "emotion": _EMOTION}):
+    rows = iterate_rows(
+        path, {"name": ("name",), "emotion": _EMOTION}, optional={"valence": _VALENCE}
+    )
+    for line, cells in rows:
         where = f"{path}:{line}"
-        valence = next((cells[name] for name in _VALENCE if name in cells), "")
-        name = _check_name(_drop_suffix(cells["name"].strip()), where)
-        yield (
-            where,
-            _Row(name, part, cells["emotion"].strip(), _read_valence(valence.strip(), where)),
-        )
-
-
-def _drop_suffix(name: str) -> str:
-    """Return a name of a clip without that of its kind of file, as tables may have it."""
-    stem, point, suffix = name.rpartition(".")
-    return stem if point and f".{suffix.lower()}" in SUFFIXES else name
+        name = _check_name(drop_suffix(cells["name"].strip()), where)
+        valence = _read_valence(cells["valence"].strip(), where)
+        yield where, _Row(name, part, cells["emotion"].strip(), valence)
 
 
 def _read_npz(path: Path) -> Iterator[tuple[str, _Row]]:
@@ -218,14 +225,30 @@ def _check_valence(row: _Row, scale: Scale, folder: Path) -> float:
     return value
 
 
-def _find_split(part: str) -> Split:
-    """Return the split of a part by what its name begins with."""
-    letters = part.lower().strip("-_ 0123456789")
-    for length in range(len(letters), 1, -1):
-        split = find_split(letters[:length])
+def _find_splits(rows: Sequence[_Row], folder: Path) -> dict[str, Split]:
+    """Return the split of every part; one that is not named for any is train, which is logged."""
+    found = {row.part: _find_split(row.part) for row in rows}
+    unnamed = [part for part, split in found.items() if split is None and part not in _TRAIN]
+    if unnamed:
+        logger.warning(
+            "%s: the names of these parts are those of no split, and they are read as train: %s",
+            folder, describe_names(unnamed),
+        )  # fmt: skip
+    return {part: split or "train" for part, split in found.items()}
+
+
+def _find_split(part: str) -> Split | None:
+    """Return the split of a part by the first of its words that says one; None if none does.
+
+    >>> _find_split("MER2023_test1"), _find_split("reference-semi"), _find_split("disdim")
+    ('test', 'test', None)
+    """
+    for word in _WORDS.findall(part.lower()):
+        begun = (split for begin, split in _BEGIN.items() if word.startswith(begin))
+        split = find_split(word.removesuffix("set")) or next(begun, None)
         if split is not None:
             return split
-    return "test" if letters.startswith("semi") else "train"
+    return None
 
 
 def _make_valid(
@@ -276,7 +299,7 @@ def _read_texts(folder: Path) -> dict[str, str]:
     rows = iterate_rows(path, {"name": ("name",), "text": _TEXTS}, may_be_short=True)
     texts: dict[str, str] = {}
     for line, cells in rows:
-        name, text = _drop_suffix(cells["name"].strip()), cells["text"].strip()
+        name, text = drop_suffix(cells["name"].strip()), cells["text"].strip()
         if texts.setdefault(name, text) != text:
             raise CorpusError(
                 f"{path}:{line}: clip {show(name)} is already there with another text; leave one"
