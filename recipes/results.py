@@ -1,12 +1,12 @@
-"""Write docs/results.md from run folders: every number on that page comes from here.
+"""Write a page of results from run folders: every number on docs/results.md comes from here.
 
     python recipes/results.py docs/results.toml RUNS docs/results.md [--section TITLE]
 
-``docs/results.toml`` names the sections, the commands, the runs (folders under RUNS) and the tables
-that other recipes wrote (Markdown files under RUNS) to show; a section with ``target`` shows how
-well that target is predicted, and not sentiment. With ``--section``, which can be
-repeated, only these sections are written, and the others stay as they are on the page: their runs
-need not be there.
+``docs/results.toml`` names the title (Results if it names none), the sections, the commands, the
+runs (folders under RUNS) and the tables that other recipes wrote (Markdown files under RUNS) to
+show; a section with ``target`` shows how well that target is predicted, and not sentiment. With
+``--section``, which can be repeated, only these sections are written, and the others stay as they
+are on the page: their runs need not be there.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def write_results(plan: Path, runs: Path, out: Path, only: Collection[str] = ())
         if title not in titles:
             raise ValueError(f"{plan}: has no section {title!r}; it has: {', '.join(titles)}")
     kept = _read_sections(out) if only else {}
-    parts = ["# Results", settings["introduction"].strip()]
+    parts = [f"# {settings.get('title', 'Results')}", settings["introduction"].strip()]
     for section in settings["section"]:
         if not only or section["title"] in only:
             parts.append(_section(section, runs))

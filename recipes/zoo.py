@@ -11,7 +11,9 @@ Trials, seeds, epochs and patience are the same for all.
 Runs are kept in RUNS/STORE-MODEL: one that is there is not trained again, and one that was stopped
 goes on. OUT.md gets a table for each store: metrics on test with their deviation over the seeds,
 the p value of the difference to the first model with Holm's correction, parameters that are
-trained, and the time of an epoch; and the mean rank of every model.
+trained, and the time of an epoch; and which settings the tuning changed. Of several stores it gets
+an overview first: error and rank of every model on each, and the mean rank of those that can be
+trained on all. ``--overview FILE`` writes the overview alone into a file of its own as well.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.cli.options import read_seeds
+from mien.config import flatten_settings
 from mien.data.store import Store, open_store
 from mien.errors import ConfigError, MienError
 from mien.evaluation.metrics import METRICS, Metric
@@ -48,7 +51,31 @@ MODELS = (
 )
 #: Settings for any corpus, of models whose own are for one.
 _ANY_CORPUS = {"self_mm": "self_mm-planted", "tam_ulag": "tam_ulag-planted"}
-_RANKED = "mae"
+_RANKED, _SIGNIFICANT = "mae", 0.05
+
+
+class Measured(NamedTuple):
+    """The models of a store, by name.
+
+    Attributes:
+        title: Name of the corpus.
+        means: Mean absolute error on test, the mean over the seeds.
+        deviations: Its standard deviation over the seeds.
+        p_values: Of the difference to the first model, corrected; that of the first is 1.
+    """
+
+    title: str
+    means: Mapping[str, float]
+    deviations: Mapping[str, float]
+    p_values: Mapping[str, float]
+
+    @property
+    def places(self) -> dict[str, int]:
+        """The place of each model by its mean absolute error, from 1."""
+        return {
+            model: place
+            for place, model in enumerate(sorted(self.means, key=self.means.__getitem__), 1)
+        }
 
 
 class Budget(NamedTuple):
@@ -139,17 +166,23 @@ def epoch_seconds(run: RunFolder) -> float:
     return sum(times) / len(times)
 
 
-def rank_models(compared: RunComparison, models: Sequence[str]) -> dict[str, int]:
-    """Return the place of each model by its mean absolute error on test, from 1."""
-    means = {m: c.seeds.mean for m, c in zip(models, compared.metrics[_RANKED], strict=True)}
-    return {model: place for place, model in enumerate(sorted(means, key=means.__getitem__), 1)}
+def read_measured(compared: RunComparison, models: Sequence[str]) -> Measured:
+    """Return what a comparison of the models says about their mean absolute error."""
+    rows = dict(zip(models, compared.metrics[_RANKED], strict=True))
+    return Measured(
+        title=name_corpus(compared.corpus, is_synthetic=compared.is_synthetic),
+        means={model: row.seeds.mean for model, row in rows.items()},
+        deviations={model: row.seeds.deviation for model, row in rows.items()},
+        p_values={m: 1.0 if m == models[0] else row.p_corrected for m, row in rows.items()},
+    )
 
 
-def store_table(store: Store, runs: Mapping[str, RunFolder]) -> tuple[str, dict[str, int]]:
-    """Return the table of a store, and the place of each model."""
+def store_table(store: Store, runs: Mapping[str, RunFolder]) -> tuple[str, Measured]:
+    """Return the table of a store, and what it says about the errors of the models."""
     models = list(runs)
     compared = compare_runs([run.path for run in runs.values()])
-    places, metrics = rank_models(compared, models), METRICS[compared.family]
+    measured, metrics = read_measured(compared, models), METRICS[compared.family]
+    places = measured.places
     heading = [
         "",
         *(label_metric(name, compared.family) for name in metrics),
@@ -161,14 +194,57 @@ def store_table(store: Store, runs: Mapping[str, RunFolder]) -> tuple[str, dict[
     rows = []
     for place, (model, run) in enumerate(runs.items()):
         cells = [_spread(compared.metrics[name][place].seeds, metrics[name]) for name in metrics]
-        p_value = compared.metrics[_RANKED][place].p_corrected
         rows.append([
-            model, *cells, "" if place == 0 else f"{p_value:.3f}", str(places[model]),
-            f"{count_trained(run, store):,}", f"{epoch_seconds(run):.2f}",
+            model, *cells, "" if place == 0 else f"{measured.p_values[model]:.3f}",
+            str(places[model]), f"{count_trained(run, store):,}", f"{epoch_seconds(run):.2f}",
         ])  # fmt: skip
-    name = name_corpus(compared.corpus, is_synthetic=compared.is_synthetic)
-    title = f"**{name}**, test, {compared.num_clips} clips, {compared.num_seeds[0]} seeds:"
-    return f"{title}\n\n{markdown_table(heading, rows)}", places
+    seeds = compared.num_seeds[0]
+    title = f"**{measured.title}**, test, {compared.num_clips} clips, {seeds} seeds:"
+    return f"{title}\n\n{markdown_table(heading, rows)}", measured
+
+
+def settings_table(store: Store, runs: Mapping[str, RunFolder], budget: Budget) -> str:
+    """Return which settings of each model the tuning changed, and to what."""
+    rows = []
+    for model, run in runs.items():
+        given = dict(flatten_settings(choose_settings(model, store.meta.name, budget).model_dump()))
+        tuned = dict(flatten_settings(run.config.model_dump()))
+        changed = [f"`{n}={value}`" for n, value in tuned.items() if value != given.get(n)]
+        rows.append([model, ", ".join(changed) or "none"])
+    return markdown_table(
+        ["", "settings that were chosen on validation, others as they come"], rows
+    )
+
+
+def overview(stores: Sequence[Measured], models: Sequence[str]) -> str:
+    """Return error and rank of every model on each store, and the mean rank of those on all."""
+    everywhere = [model for model in models if all(model in one.means for one in stores)]
+    among = [
+        one._replace(means={model: one.means[model] for model in everywhere}).places
+        for one in stores
+    ]
+    mean_ranks = {m: f"{sum(places[m] for places in among) / len(among):.1f}" for m in everywhere}
+    rows = [
+        [model, *(_place_cell(one, model) for one in stores), mean_ranks.get(model, "")]
+        for model in models
+        if any(model in one.means for one in stores)
+    ]
+    heading = ["", *(f"{one.title}, {len(one.means)} models" for one in stores), "mean rank"]
+    return (
+        "Mean absolute error on test, mean ± deviation over the seeds; in brackets the rank on the "
+        f"corpus; \\*: differs from {models[0]} with a corrected p below {_SIGNIFICANT}. The mean "
+        f"rank is among the {len(everywhere)} models that can be trained on every corpus."
+        f"\n\n{markdown_table(heading, rows)}"
+    )
+
+
+def _place_cell(measured: Measured, model: str) -> str:
+    if model not in measured.means:
+        return ""
+    mark = " \\*" if measured.p_values[model] < _SIGNIFICANT else ""
+    error, spread = measured.means[model], measured.deviations[model]
+    shown = f"{error:.3f}" if math.isnan(spread) else f"{error:.3f} ± {spread:.3f}"
+    return f"{shown} ({measured.places[model]}){mark}"
 
 
 def _spread(seeds: SeedSummary, metric: Metric) -> str:
@@ -179,25 +255,41 @@ def _spread(seeds: SeedSummary, metric: Metric) -> str:
 
 
 def write_tables(
-    runs: Path, out: Path, stores: Sequence[Store], models: Sequence[str], budget: Budget
+    runs: Path,
+    out: Path,
+    stores: Sequence[Store],
+    models: Sequence[str],
+    budget: Budget,
+    alone: Path | None = None,
 ) -> None:
-    """Train what is not trained yet, and write the tables of all stores and the mean ranks."""
+    """Train what is not trained yet, and write the tables of all stores and the overview.
+
+    Args:
+        runs: Folder of the runs.
+        out: The file that is written.
+        stores: What is trained on.
+        models: Their names; what cannot be trained on a store is left out there.
+        budget: What is the same for every model.
+        alone: A further file, with the overview alone.
+    """
+    tables: list[str] = []
+    measured: list[Measured] = []
+    for store in stores:
+        made = train_models(runs, store, models, budget)
+        table, errors = store_table(store, made)
+        tables.append(table)
+        measured.append(errors)
+        if budget.trials:
+            tables.append(settings_table(store, made, budget))
     parts = [
         f"{budget.describe()} The rank is by mean absolute error; p is that of its "
         f"difference to {models[0]}, paired over clips or videos and seeds, with Holm's correction."
     ]
-    ranks: dict[str, list[int]] = {}
-    for store in stores:
-        table, places = store_table(store, train_models(runs, store, models, budget))
-        parts.append(table)
-        for model, place in places.items():
-            ranks.setdefault(model, []).append(place)
     if len(stores) > 1:
-        means = {m: sum(p) / len(p) for m, p in ranks.items() if len(p) == len(stores)}
-        rows = [[m, f"{means[m]:.2f}"] for m in sorted(means, key=means.__getitem__)]
-        parts.append("Mean rank of those that can be trained on all:")
-        parts.append(markdown_table(["", "mean rank"], rows))
-    write_text(out, "\n\n".join(parts) + "\n")
+        parts.append(overview(measured, models))
+    write_text(out, "\n\n".join([*parts, *tables]) + "\n")
+    if alone is not None:
+        write_text(alone, "\n\n".join([budget.describe(), overview(measured, models)]) + "\n")
 
 
 def main() -> None:
@@ -213,6 +305,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--patience", type=int, default=8)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--overview", type=Path)
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     budget = Budget(
@@ -221,7 +314,8 @@ def main() -> None:
     )
     stores = [open_store(path) for path in given.store]
     try:
-        write_tables(given.runs, given.out, stores, given.model or MODELS, budget)
+        models = given.model or MODELS
+        write_tables(given.runs, given.out, stores, models, budget, given.overview)
     except MienError as error:
         sys.exit(str(error))
 

@@ -18,9 +18,7 @@ from mien.cli.root.application import app
 
 DOCS = ROOT / "docs"
 CARDS = ROOT / "src" / "mien" / "weights"
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *CARDS.glob("*.md"), DOCS / "results.toml"]
-)
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *CARDS.glob("*.md"), *DOCS.glob("*.toml")])
 #: Pages that name options of other programs too.
 OF_OTHERS = {
     "coming-from-mertools.md",
@@ -185,9 +183,10 @@ def test_figures_of_a_summary_stand_on_a_page_of_results(name):
     assert figures - known == set()
 
 
-def test_the_sections_of_the_results_are_those_of_their_plan():
-    plan = tomllib.loads((DOCS / "results.toml").read_text(encoding="utf-8"))
-    page = (DOCS / "results.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["results", "model-zoo"])
+def test_the_sections_of_the_results_are_those_of_their_plan(name):
+    plan = tomllib.loads((DOCS / f"{name}.toml").read_text(encoding="utf-8"))
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     for section in plan["section"]:
         for part in ("text", "commands", "reading"):
             assert section.get(part, "").strip() in page

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import math
 import runpy
 import sys
 from pathlib import Path
@@ -171,6 +172,30 @@ def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(tiny_sto
     assert config.model.fusion_size == int(expected)
     page = (tmp_path / "zoo.md").read_text(encoding="utf-8")
     assert "the best of 2 settings on validation (one seed each)" in page
+    _, changed = (line for line in page.splitlines() if line.startswith("| lf_dnn |"))
+    assert (f"`model.fusion_size={expected}`" in changed) == is_better
+
+
+def test_the_overview_has_ranks_on_each_corpus_and_among_the_models_of_all():
+    zoo = load("zoo")
+    first = zoo.Measured(
+        "CMU-MOSI",
+        {"ridge": 0.9, "tfn": 0.5, "almt": 0.7},
+        {"ridge": 0.0, "tfn": 0.01, "almt": 0.02},
+        {"ridge": 1.0, "tfn": 0.04, "almt": 0.06},
+    )
+    second = zoo.Measured(
+        *("MMMO", {"ridge": 1.1, "tfn": 1.2}),
+        *({"ridge": math.nan, "tfn": math.nan}, {"ridge": 1.0, "tfn": 1.0}),
+    )
+    lines = zoo.overview([first, second], zoo.MODELS).splitlines()
+    assert "among the 2 models that can be trained on every corpus" in lines[0]
+    assert lines[2] == "|  | CMU-MOSI, 3 models | MMMO, 2 models | mean rank |"
+    assert lines[4:] == [
+        "| ridge | 0.900 ± 0.000 (3) | 1.100 (1) | 1.5 |",
+        "| tfn | 0.500 ± 0.010 (1) \\* | 1.200 (2) | 1.5 |",
+        "| almt | 0.700 ± 0.020 (2) |  |  |",
+    ]
 
 
 def test_settings_of_the_bench_are_those_of_the_corpus_where_there_are_some():
