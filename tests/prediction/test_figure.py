@@ -1,11 +1,14 @@
 """The picture of an answer: dots for one utterance, told-apart lines for several."""
 
+import json
+
 import pytest
 from matplotlib.colors import to_hex
 from stand_in_models import FACTS, SCALE, Emotional, add_targets, answer, score
 
 from mien.prediction.presentation.colored_words import LOWERS, RAISES
 from mien.prediction.result import Prediction
+from mien.reports.figures.style import render_png
 
 
 def predict(count, **changes):
@@ -71,3 +74,15 @@ def test_without_sentiment_words_are_coloured_by_what_they_do_to_the_likeliest_c
     assert colours == wanted
     texts = " ".join(text.get_text() for text in figure.texts)
     assert "colour of a word: what the probability of the likeliest class would change" in texts
+
+
+@pytest.mark.drawn
+def test_no_name_of_a_class_is_read_as_a_formula():
+    told = add_targets(answer(0, start=0.0, end=7.6), 0, has_sentiment=True)
+    given = predict(1).model_copy(update={"answers": (told,), "targets": Emotional.network.targets})
+    name = Emotional.network.targets[0].classes[0]
+    text = given.model_dump_json().replace(json.dumps(name), json.dumps(r"$\frac$"))
+    figure = Prediction.model_validate_json(text).plot()
+    render_png(figure)
+    labels = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+    assert r"$\frac$" in labels

@@ -8,7 +8,9 @@ from mien.cli.progress import format_epoch, format_epoch_heading
 from mien.evaluation.metrics import METRICS
 from mien.reports.text import (
     describe_metrics,
+    escape_markdown,
     format_interval,
+    format_p,
     format_table,
     format_value,
     label_metric,
@@ -73,6 +75,17 @@ def test_a_bar_in_a_cell_does_not_end_the_cell():
     line = markdown_table(["a", "b"], [["x|y", "1"]]).splitlines()[-1]
     assert line.count("|") == 3
     assert "x&#124;y" in line
+    names = [escape_markdown(name) for name in ("x|y", "\\|")]
+    (cells,) = markdown_table(["a", "b"], [names]).splitlines()[2:]
+    assert cells == r"| x&#124;y | \\&#124; |"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (1.0, "1.000"), (math.nan, "-")],
+)
+def test_no_p_value_is_written_as_0(p, text):
+    assert format_p(p) == text
 
 
 def test_every_metric_of_a_family_has_its_sentence():

@@ -330,13 +330,18 @@ def finished_embeddings(base, tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_the_command_writes_the_page_and_says_what_it_tested(base, tmp_path, capsys):
     out = tmp_path / "page"
-    given = [str(base / "a"), "--store", str(base / "store"), "--out", str(out)]
+    run = shutil.copytree(base / "a", tmp_path / "a <b>|`c")
+    given = [str(run), "--store", str(base / "store"), "--out", str(out)]
     assert main(["robustness", *given, "--protocol", "lnln", "--levels", "0.4"]) == 0
     printed = capsys.readouterr().out
     assert "blanks-text+audio+video" in printed
     assert str(out / "index.md") in printed
     values = json.loads((out / "results.json").read_text())
     assert list(values["stresses"]) == ["blanks-text+audio+video"]
-    assert "mien robustness a --store STORE --protocol lnln" in values["command"]
+    command = "mien robustness 'a <b>|`c' --store STORE --protocol lnln"
+    assert command in values["command"]
+    page = (out / "index.md").read_text()
+    assert r"# Robustness of a \<b\>\|\`c" in page
+    assert f"Written by `` {command}" in page
     assert main(["robustness", *given, "--protocol", "none"]) == 2
     assert "--protocol 'none'" in capsys.readouterr().err

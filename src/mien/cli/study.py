@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -283,7 +284,9 @@ def robustness(
             levels=numbers,
             seed=seed,
             figures=figures,
-            command=" ".join(["mien robustness", *(r.name for r in runs), "--store STORE", *words]),
+            command=" ".join(
+                ["mien robustness", *(quote(r.name) for r in runs), "--store STORE", *words]
+            ),
             listener=progress,
         )
     print(format_overall(report.results))

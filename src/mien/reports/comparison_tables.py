@@ -25,6 +25,7 @@ from mien.reports.text import (
     count_words,
     escape_markdown,
     format_interval,
+    format_p,
     format_value,
     markdown_table,
     name_corpus,
@@ -304,8 +305,8 @@ def _difference_rows(comparison: RunComparison) -> list[list[str]]:
                         run.name,
                         format_value(less.difference, kind),
                         format_interval(less.low, less.high, kind),
-                        format_value(less.p_value),
-                        format_value(run.p_corrected),
+                        format_p(less.p_value),
+                        format_p(run.p_corrected),
                     ]
                 )
     return rows

@@ -34,6 +34,7 @@ from mien.reports.text import (
     describe_baseline,
     describe_metrics,
     format_interval,
+    format_p,
     format_table,
     format_value,
     label_metric,
@@ -243,8 +244,8 @@ def _compare_row(name: str, letter: str, run: ComparedRun, metric: Metric) -> li
         *row,
         format_value(difference.difference, metric),
         format_interval(difference.low, difference.high, metric),
-        format_value(difference.p_value),
-        format_value(run.p_corrected),
+        format_p(difference.p_value),
+        format_p(run.p_corrected),
     ]
 
 

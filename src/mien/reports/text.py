@@ -1,6 +1,7 @@
 """Results to plain text: tables of 80 columns for the terminal, and the cells of all tables."""
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -13,12 +14,14 @@ __all__ = [
     "UNDEFINED",
     "clock",
     "clock_tenths",
+    "code_span",
     "count_words",
     "describe_baseline",
     "describe_metrics",
     "describe_units",
     "escape_markdown",
     "format_interval",
+    "format_p",
     "format_table",
     "format_value",
     "label_metric",
@@ -33,6 +36,10 @@ __all__ = [
 UNDEFINED: Final = "-"
 
 _WIDTH: Final = 80
+#: Pairs of back-slashes, which stand for one, and a bar with or without one of its own.
+_BAR: Final = re.compile(r"((?:\\\\)*)\\?\|")
+#: A p value below this one is said to be so.
+_SMALLEST_P: Final = 0.001
 #: Names of metrics in papers, without the number of classes.
 _PAPER_NAMES: Final = {"mae": "MAE", "corr": "Corr", "acc": "Acc", "f": "F"}
 #: Units below which percentile intervals are somewhat too narrow.
@@ -49,6 +56,17 @@ def format_value(value: float | None, metric: Metric | None = None) -> str:
         return UNDEFINED
     text = f"{100 * value:.2f}" if metric is not None and metric.is_share else f"{value:.3f}"
     return text.removeprefix("-") if float(text) == 0 else text  # no minus before a zero
+
+
+def format_p(value: float | None) -> str:
+    """Return a p value for a table; a small one is not written as 0, which no p value is.
+
+    >>> format_p(0.0437), format_p(0.0004)
+    ('0.044', '<0.001')
+    """
+    if value is not None and value < _SMALLEST_P:
+        return f"<{_SMALLEST_P:g}"
+    return format_value(value)
 
 
 def format_interval(low: float | None, high: float | None, metric: Metric | None = None) -> str:
@@ -170,7 +188,12 @@ def markdown_table(
     """
     marks = [":---" if column < num_words else "---:" for column in range(len(heading))]
     lines = [heading, marks, *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in c)} |" for c in lines)
+    return "\n".join(f"| {' | '.join(map(_keep_bars, cells))} |" for cells in lines)
+
+
+def _keep_bars(cell: str) -> str:
+    """Return a cell in which no bar ends it, be it escaped or not."""
+    return _BAR.sub(lambda found: f"{found[1]}&#124;", cell)
 
 
 def escape_markdown(text: str) -> str:
@@ -181,6 +204,18 @@ def escape_markdown(text: str) -> str:
     """
     marked = "".join(f"\\{c}" if c in "\\`*_[]#<>|$" else c for c in text)
     return " ".join(marked.split())
+
+
+def code_span(text: str) -> str:
+    """Return text as Markdown's code, on one line, between more marks than follow each other in it.
+
+    >>> code_span("mien train"), code_span("a`b")
+    ('`mien train`', '`` a`b ``')
+    """
+    plain = " ".join(text.split())
+    longest = max((len(run) for run in re.findall("`+", plain)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {plain} {fence}" if longest else f"{fence}{plain}{fence}"
 
 
 def count_words(number: int, what: str) -> str:

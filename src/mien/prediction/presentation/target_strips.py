@@ -158,6 +158,8 @@ def _draw_bars(
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), [_shorten(name) for name in names])
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 

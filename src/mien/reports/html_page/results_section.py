@@ -28,6 +28,7 @@ from mien.reports.text import (
     UNDEFINED,
     count_words,
     format_interval,
+    format_p,
     format_value,
     name_metric,
 )
@@ -217,8 +218,8 @@ def show_differences(runs: PageRuns) -> tuple[Section, list[DrawnFigure]]:
             run.name,
             format_value(run.to_first.difference, metric),
             format_interval(run.to_first.low, run.to_first.high, metric),
-            format_value(run.to_first.p_value),
-            format_value(run.p_corrected),
+            format_p(run.to_first.p_value),
+            format_p(run.p_corrected),
         ]
         for name, compared in comparison.metrics.items()
         for metric in [comparison.metric(name)]

@@ -12,7 +12,14 @@ from mien.files.atomic import write_text
 from mien.files.json_values import write_json
 from mien.reports.finished_run import Picture
 from mien.reports.target_results.shown_metrics import describe_shown
-from mien.reports.text import count_words, describe_metrics, name_corpus, note_on_units
+from mien.reports.text import (
+    code_span,
+    count_words,
+    describe_metrics,
+    escape_markdown,
+    name_corpus,
+    note_on_units,
+)
 from mien.studies.robustness.conditions import KINDS, PROTOCOLS
 from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH, SET_SIZE
 from mien.studies.robustness.stress_tables import (
@@ -74,7 +81,7 @@ def format_page(results: RobustnessResults, pictures: Mapping[str, Picture]) -> 
         results: The results.
         pictures: The figure of each kind of stress.
     """
-    parts = [f"# Robustness of {', '.join(results.runs)}", *_facts(results)]
+    parts = [f"# Robustness of {', '.join(map(escape_markdown, results.runs))}", *_facts(results)]
     parts += ["## Overall", _explain_overall(results), overall_table(results)]
     for kind, known in KINDS.items():
         stresses = {n: each for n, each in results.stresses.items() if each.kind == kind}
@@ -92,15 +99,16 @@ def format_page(results: RobustnessResults, pictures: Mapping[str, Picture]) -> 
 
 
 def _facts(results: RobustnessResults) -> Iterator[str]:
-    corpus = name_corpus(results.corpus, is_synthetic=results.is_synthetic)
+    corpus = escape_markdown(name_corpus(results.corpus, is_synthetic=results.is_synthetic))
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     is_each = results.num_units == results.num_clips
     inside = "" if is_each else f" in {count_words(results.num_units, results.unit)}"
     yield (
-        f"Written by `{results.command}`; no number was typed by hand. {results.num_clips} clips"
-        f"{inside} of {results.split} of {corpus}{note_on_units(results.num_units)}; store "
-        f"fingerprint `{results.fingerprint[:16]}`; seed of what is drawn {results.seed}; "
-        f"{versions}. All numbers are in `results.csv` and, unrounded, in `results.json`."
+        f"Written by {code_span(results.command)}; no number was typed by hand. "
+        f"{results.num_clips} clips{inside} of {results.split} of {corpus}"
+        f"{note_on_units(results.num_units)}; store fingerprint `{results.fingerprint[:16]}`; seed "
+        f"of what is drawn {results.seed}; {versions}. All numbers are in `results.csv` and, "
+        "unrounded, in `results.json`."
     )
     meaning = PROTOCOLS[results.protocol].meaning
     yield f"Protocol `{results.protocol}`. {meaning}"
@@ -108,7 +116,7 @@ def _facts(results: RobustnessResults) -> Iterator[str]:
         seeds = f"seeds {', '.join(map(str, run.seeds))}" if run.seeds else "one checkpoint"
         loss = ", ".join(f"`{key}={share:g}`" for key, share in run.trained_on_loss.items())
         trained = f"trained with {loss}" if loss else "its training knew nothing of loss"
-        lines = [f"- `{name}`: {run.model}, {seeds}; {trained}."]
+        lines = [f"- {escape_markdown(name)}: {run.model}, {seeds}; {trained}."]
         lines += [f"  `{kind}` was left out: {why}." for kind, why in run.left_out.items()]
         num = results.num_without_width.get(name, 0)
         if num:

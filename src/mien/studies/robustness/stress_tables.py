@@ -10,7 +10,7 @@ from mien.evaluation.significance import SourceResults
 from mien.files.json_values import Number
 from mien.reports.metric_cells import difference_cell, interval_cell
 from mien.reports.target_results.shown_metrics import shown_metrics
-from mien.reports.text import format_table, format_value, markdown_table
+from mien.reports.text import escape_markdown, format_table, format_value, markdown_table
 from mien.studies.robustness.stress_curves import COVERAGE, HALF_WIDTH, SET_SIZE, metric_of
 from mien.studies.robustness.stress_values import (
     CurveResults,
@@ -74,10 +74,10 @@ def overall_table(results: RobustnessResults) -> str:
     heading = ["stress", *(["run"] if has_others else [])]
     for name in metrics:
         heading += [_label(results, name), "95 %"]
-        heading += [f"minus {first}", "p"] if has_others else []
+        heading += [f"minus {escape_markdown(first)}", "p"] if has_others else []
     rows = []
     for name, stress, run in _curves(results):
-        cells = [name, *([run] if has_others else [])]
+        cells = [name, *([escape_markdown(run)] if has_others else [])]
         for metric in metrics:
             curve = stress.metrics.get(metric, {}).get(run)
             cells += _overall_cells(curve, find_metric(results, metric), first, others=has_others)
@@ -106,7 +106,7 @@ def point_table(results: RobustnessResults, stress: StressResults) -> str:
     for name in main_metrics(results):
         metric = find_metric(results, name)
         for run, curve in stress.metrics.get(name, {}).items():
-            cells = [_label(results, name), *([run] if has_others else [])]
+            cells = [_label(results, name), *([escape_markdown(run)] if has_others else [])]
             every = [*curve.points, curve.average, *([] if curve.area is None else [curve.area])]
             cells += [
                 f"{format_value(each.mean, metric)} {interval_cell(each, metric)}" for each in every
