@@ -32,7 +32,7 @@ from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.significance import SeedSummary
 from mien.files.atomic import write_text
 from mien.reports.comparison import RunComparison, compare_runs
-from mien.reports.text import format_value, label_metric, markdown_table, name_corpus
+from mien.reports.text import format_p, format_value, label_metric, markdown_table, name_corpus
 from mien.training.experiment import train
 from mien.training.loading import load_model
 from mien.training.run_folder import RunFolder, open_run
@@ -195,7 +195,7 @@ def store_table(store: Store, runs: Mapping[str, RunFolder]) -> tuple[str, Measu
     for place, (model, run) in enumerate(runs.items()):
         cells = [_spread(compared.metrics[name][place].seeds, metrics[name]) for name in metrics]
         rows.append([
-            model, *cells, "" if place == 0 else f"{measured.p_values[model]:.3f}",
+            model, *cells, "" if place == 0 else format_p(measured.p_values[model]),
             str(places[model]), f"{count_trained(run, store):,}", f"{epoch_seconds(run):.2f}",
         ])  # fmt: skip
     seeds = compared.num_seeds[0]
