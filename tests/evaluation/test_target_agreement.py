@@ -24,6 +24,15 @@ def test_what_contradicts_the_clip_depends_on_the_kind_of_target():
     assert contradicts_target(VALENCE, scores, of_clips).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("target", [EMOTION, MOODS], ids=lambda target: str(target.kind))
+def test_a_class_that_ties_for_the_first_place_does_not_contradict(target):
+    annotated = np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.0, 0.6, 0.4], [1 / 3] * 3])
+    truth = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    wanted = [False, True, False, False]
+    assert contradicts_target(target, truth, annotated).tolist() == wanted
+    assert contradicts_target(target, annotated, truth).tolist() == wanted
+
+
 def test_labels_are_compared_with_the_truth_over_all_and_over_contradicting_clips():
     random = np.random.default_rng(1)
     truth = np.eye(3)[random.integers(3, size=40)]

@@ -26,6 +26,7 @@ from mien.tuning.space import default_space, read_space
         ('"train.batch_size" = { low = 9, high = 2 }', "low is 9, must be below high, 2"),
         ('"train.batch_size" = { low = 1.5, high = 3 }', "setting train.batch_size is 1.5"),
         ('"train.batch_size" = { low = 1, high = 9, step = 0.5 }', "step is 0.5, must be a whole"),
+        ('"train.batch_size" = { low = 1, high = 4, step = 10 }', "step is 10, must be at most 3"),
         ('"train.batch_size" = { low = 1, hihg = 9 }', "did you mean train.batch_size.high?"),
         ('"train.clip_norm" = { low = 0, high = 3, log = true }', "log cannot go with low at 0"),
         ('"train.clip_norm" = { low = 1, high = 3, log = true, step = 1 }', "go with a step"),

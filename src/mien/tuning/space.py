@@ -242,6 +242,10 @@ def _read_range(name: str, value: object, config: ExperimentConfig) -> SearchRan
     if step:
         if is_whole and step != int(step):
             raise ConfigError(f"{name}: step is {step:g}, must be a whole number")
+        if step > (high - low) * (1 + 1e-9):
+            raise ConfigError(
+                f"{name}: step is {step:g}, must be at most {high - low:g}, from low to high"
+            )
         high = low + math.floor((high - low) / step + 1e-9) * step
     return SearchRange(
         name=name,

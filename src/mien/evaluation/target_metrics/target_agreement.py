@@ -1,9 +1,9 @@
 """How well generated labels of targets agree with what is known of a modality alone.
 
 As for sentiment, over all clips whose truth is known, and over those in which the modality
-contradicts the clip: of classes and intensities another one is first, of labels one that is there
-in one is not in the other, and scores lie on other sides of the mean of the annotated ones. Copies
-of the annotation fail on the second.
+contradicts the clip: of classes and intensities none that is first in one is first in the other (of
+several that tie each is first), of labels one that is there in one is not in the other, and scores
+lie on other sides of the mean of the annotated ones. Copies of the annotation fail on the second.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,12 @@ from mien.evaluation.significance import MetricResults
 from mien.evaluation.target_metrics.class_metrics import CLASS_METRICS
 from mien.evaluation.target_metrics.column_metrics import metric_of_sums
 from mien.evaluation.target_metrics.scale_metrics import INTENSITY_METRICS
-from mien.evaluation.target_metrics.target_values import PRESENT, annotated_rows, check_values
+from mien.evaluation.target_metrics.target_values import (
+    PRESENT,
+    annotated_rows,
+    check_values,
+    leading_classes,
+)
 from mien.types import Target, TargetKind
 
 __all__ = ["TARGET_AGREEMENT", "contradicts_target", "evaluate_target_agreement"]
@@ -79,7 +84,7 @@ def contradicts_target(target: Target, truth: Values, annotated: Values) -> Bool
     elif target.kind is TargetKind.LABELS:
         differs = ((own >= PRESENT) != (of_clip >= PRESENT)).any(axis=1)
     else:
-        differs = own.argmax(axis=1) != of_clip.argmax(axis=1)
+        differs = ~(leading_classes(own) & leading_classes(of_clip)).any(axis=1)
     contradicting = np.zeros(len(truth), dtype=bool)
     contradicting[known] = differs
     return contradicting

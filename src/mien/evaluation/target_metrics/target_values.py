@@ -15,6 +15,7 @@ __all__ = [
     "check_probabilities",
     "check_shares",
     "check_values",
+    "leading_classes",
     "predicted_classes",
 ]
 
@@ -107,3 +108,9 @@ def annotated_classes(
         return classes, np.ones(len(truths), bool)
     second, first = np.moveaxis(np.partition(truths, -2, axis=1)[:, -2:], 1, 0)
     return classes, first - second > _ROUNDING
+
+
+def leading_classes(values: Float[np.ndarray, "N K"]) -> Bool[np.ndarray, "N K"]:
+    """Return which classes of each clip have its largest value: several where they tie."""
+    leading: Bool[np.ndarray, "N K"] = values >= values.max(axis=1, keepdims=True) - _ROUNDING
+    return leading
