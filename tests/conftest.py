@@ -104,6 +104,17 @@ def shipped():
     return mien.load("small")
 
 
+@pytest.fixture(
+    params=[
+        "titles",
+        pytest.param("whole", marks=[pytest.mark.drawn, pytest.mark.extended]),
+    ]
+)
+def drawing(request):
+    """How much is drawn of figures that others test: in make test their titles alone."""
+    return request.param
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave the figures of a report out, which take seconds to draw and are tested elsewhere."""

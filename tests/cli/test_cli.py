@@ -127,7 +127,8 @@ def test_info_describes_a_store_and_verify_finds_damage(planted, capsys):
 
 
 def test_train_evaluate_compare_and_report_work_one_after_the_other(planted, capsys, request):
-    assert main(["train", "tam_ulag-planted", *QUICK, "--out", "runs/a"]) == 0
+    words = ["--set", "labels.evidence_epochs=2", "--set", "labels.folds=2", "--out", "runs/a"]
+    assert main(["train", "tam_ulag-planted", *QUICK, *words]) == 0
     assert list(planted.parents[1].glob("runs/a/figures/*.png"))
     first = said(capsys)[1].splitlines()
     assert first[0] == "tam_ulag-planted: model tam_ulag, labels latent, no text, on cpu"

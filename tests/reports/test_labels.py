@@ -88,7 +88,7 @@ def test_a_truth_that_is_partly_known_is_judged_where_it_is(run):
     assert report_labels(run).agreement["text"]["everywhere"].num_clips == 40
 
 
-@pytest.mark.drawn
+@pytest.mark.usefixtures("drawing")
 def test_figures_are_written_over_older_ones_and_other_files_stay(run):
     (run.path / "figures").mkdir()
     (run.path / "figures" / "labels-epochs.png").write_bytes(b"old")

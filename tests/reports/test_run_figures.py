@@ -73,6 +73,7 @@ def test_labels_that_no_longer_change_are_drawn_once_with_intervals(run, monkeyp
     assert "no longer changed" in captions["Agreement with truth"]
 
 
+@pytest.mark.usefixtures("drawing")
 def test_figures_are_also_written_in_another_format_and_kept_up_to_date(tmp_path):
     run = write_run(
         tmp_path / "run", seeds=(1,), num_epochs=2, has_truth=False, has_attention=False
@@ -88,6 +89,7 @@ def test_figures_are_also_written_in_another_format_and_kept_up_to_date(tmp_path
     assert not list(figures.glob("*.pdf"))
 
 
+@pytest.mark.usefixtures("drawing")
 def test_targets_have_a_confusion_and_a_reliability_curve(tmp_path):
     run = write_run(tmp_path / "run", seeds=(1,), num_epochs=2, target=EMOTION)
     drawn = {one.file: one for one in draw_figures(read_run(run))}

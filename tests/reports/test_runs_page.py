@@ -124,7 +124,7 @@ def test_published_shares_and_columns_are_those_of_the_metrics():
             assert known or row.model == "TAM-ULAG"
 
 
-@pytest.mark.drawn
+@pytest.mark.usefixtures("drawing")
 def test_a_run_alone_has_a_page_without_comparisons(made, tmp_path, capsys):
     first = shutil.copytree(made[0][0].path, tmp_path / "first")
     out = tmp_path / "new" / "page"
