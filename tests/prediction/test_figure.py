@@ -4,7 +4,8 @@ import json
 
 import pytest
 from matplotlib.colors import to_hex
-from stand_in_models import FACTS, SCALE, Emotional, add_targets, answer, score
+from stand_in_emotions import Emotional, add_targets
+from stand_in_models import FACTS, SCALE, answer, score
 
 from mien.prediction.presentation.colored_words import LOWERS, RAISES
 from mien.prediction.result import Prediction

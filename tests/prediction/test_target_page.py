@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from served import served
-from stand_in_models import EMOTIONS
+from stand_in_emotions import EMOTIONS
 
 pytest.importorskip("playwright", reason="needs the package playwright")
 CHROMIUM = shutil.which("chromium")
@@ -14,7 +14,7 @@ CHROMIUM = shutil.which("chromium")
 
 @pytest.fixture(scope="module")
 def server():
-    with served(loader="stand_in_models:load_emotional", max_upload_mb=5.0) as running:
+    with served(loader="stand_in_emotions:load_emotional", max_upload_mb=5.0) as running:
         yield running
 
 
