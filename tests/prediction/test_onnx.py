@@ -214,14 +214,17 @@ def write_checked(graph, path):
     check_difference(compare_with_torch(graph, path).largest, CLOSE, "a score")
 
 
-#: Those of them that take longest to be refused.
-LONG = ("almt", "graph_mfn", "mfn", "mult", "tetfn", "tfr_net")
+#: Those that take longest to be refused, and those with a quicker relative.
+LATER = {
+    *("almt", "graph_mfn", "mfn", "mult", "tetfn", "tfr_net", "misa", "bert_mag"),
+    *("mlf_dnn", "mtfn", "mlmf"),
+}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.extended if name in LONG else ())
+        pytest.param(name, marks=pytest.mark.extended if name in LATER else ())
         for name in MODELS
         if name not in ("tam_ulag", "self_mm")
     ],
