@@ -15,6 +15,7 @@ the people, so that an interval over photographs is all that can be had.
 import argparse
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,31 +25,57 @@ SPLITS = ("train", "valid", "test")
 MAJORITY = 0.5
 
 
-def make(data: Path, out: Path) -> None:
-    """Write ``clips.csv`` and ``video.npz``."""
-    out.mkdir(parents=True, exist_ok=True)
+class Photographs(NamedTuple):
+    """Photographs in which a face was found, with the votes for an emotion.
+
+    Attributes:
+        videos: Name of each photograph.
+        splits: Its split.
+        shapes: Blendshapes, ``(N, 52)`` within 0 to 1.
+        names: Their names.
+        votes: How many raters chose each of ``CLASSES``, ``(N, 8)``.
+        poses: Pitch, yaw and roll of the head in degrees, ``(N, 3)``.
+    """
+
+    videos: list[str]
+    splits: np.ndarray
+    shapes: np.ndarray
+    names: np.ndarray
+    votes: np.ndarray
+    poses: np.ndarray
+
+
+def read(data: Path) -> Photographs:
+    """Read the photographs that are used, in the order of the file."""
     with np.load(data / "ferplus.npz", allow_pickle=False) as file:
         names = file["vote_names"].tolist()
         cast, found, splits = file["votes"], file["found"], file["split"]
         images, shapes = file["image"], file["blendshapes"].astype(np.float32)
-        features = file["names"]
+        features, poses = file["names"], file["pose"][:, :3]
     votes = cast[:, [names.index(name) for name in CLASSES]]
     is_clear = votes.max(axis=1) >= MAJORITY * cast.sum(axis=1)
     is_used = found & votes.any(axis=1) & (is_clear | (splits == "train"))
     is_used &= ~find_twins(shapes, [SPLITS.index(split) for split in splits.tolist()])
     rows = np.flatnonzero(is_used)
     videos = [Path(str(images[row])).stem for row in rows]
+    return Photographs(videos, splits[rows], shapes[rows], features, votes[rows], poses[rows])
+
+
+def make(data: Path, out: Path) -> None:
+    """Write ``clips.csv`` and ``video.npz``."""
+    out.mkdir(parents=True, exist_ok=True)
+    used = read(data)
     with (out / "clips.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["video_id", "clip_id", "mode", *(f"emotion:{name}" for name in CLASSES)])
-        for row, video in zip(rows.tolist(), videos, strict=True):
-            writer.writerow([video, "1", splits[row], *votes[row].tolist()])
+        for video, split, votes in zip(used.videos, used.splits, used.votes, strict=True):
+            writer.writerow([video, "1", split, *votes.tolist()])
     np.savez(
         out / "video.npz",
-        id=[f"{video}$_$1" for video in videos],
-        values=shapes[rows],
-        length=np.ones(len(rows), np.int64),
-        names=features,
+        id=[f"{video}$_$1" for video in used.videos],
+        values=used.shapes,
+        length=np.ones(len(used.videos), np.int64),
+        names=used.names,
     )
 
 

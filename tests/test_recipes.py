@@ -13,7 +13,9 @@ import pytest
 import torch
 from fake_runs import write_run
 
+from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.training.settings import read_config
+from mien.types import Target, TargetKind, Task
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -123,6 +125,47 @@ def test_a_photograph_of_two_splits_is_left_out_of_the_earlier():
     splits = [0, 0, 0, 2, 1, 2]
     twins = load("ferplus").find_twins(shapes, splits)
     assert twins.tolist() == [True, True, False, False, True, False]
+
+
+def test_photographs_are_told_by_how_near_train_has_them(monkeypatch):
+    """By hand, of one feature whose log odds have mean 0 and deviation 1 in train, -1, 0 and 1.
+
+    Of what is asked about, the first is the second of train; the second is 2.6 from the third, of
+    whose votes those of the first are 1 / e^4 and the second 1 / e^2; the last is at 5.
+    """
+    monkeypatch.syspath_prepend(str(RECIPES))
+    copies = load("ferplus_copies")
+    odds = torch.tensor([-1, 0, 1, 0, 3.6, 9])
+    photographs = copies.Photographs(
+        videos=list("abcdef"),
+        splits=np.array(["train"] * 3 + ["valid"] * 3),
+        shapes=odds.sigmoid().unsqueeze(1).numpy(),
+        names=np.array(["jawOpen"]),
+        votes=np.eye(8, dtype=np.int64)[[1, 5, 1, 5, 5, 1]] * 10,  # happy or disgust
+        poses=np.array([[0, 0, 0], [0, 0, 0], [0, 0, 0], [2, -2, 1], [0, 0, 3], [0, 4, 0]]),
+    )
+    emotion = Target(name="emotion", kind=TargetKind.CLASS, classes=("disgusted", "happy"))
+    told = TargetPredictions(
+        target=emotion,
+        values={Task.FUSION: np.array([[0.4, 0.6], [0.9, 0.1], [0.9, 0.1]])},
+        truths={Task.FUSION: np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])},
+    )
+    predictions = Predictions(
+        ids=("d$_$1", "e$_$1", "f$_$1"), scores={}, targets={}, present={}, values={"emotion": told}
+    )
+    assert copies.measure_copies(photographs, predictions).splitlines()[2:] == [
+        "| 0 to 1.5 | 1 | 100.0 | 0.00 | 100.00 | 100.00 |",
+        "| 2.5 to 3 | 1 | 0.0 | 100.00 | 0.00 | 100.00 |",
+        "| from 3 | 1 | 0.0 | 0.00 | 100.00 | 0.00 |",
+        "| any | 3 | 33.3 | 33.33 | 66.67 | 66.67 |",
+        "| two at random |  | 33.3 |  |  |  |",
+    ]
+    near = copies.find_neighbours(photographs.shapes[:3], np.eye(3), photographs.shapes[3:])
+    near_shares = np.exp([-4, -2, 0]) / np.exp([-4, -2, 0]).sum()
+    np.testing.assert_allclose(near.shares[1:], [near_shares] * 2, rtol=1e-5)
+    np.testing.assert_allclose(near.distances, [0, 2.6, 4], atol=1e-5)
+    with pytest.raises(ValueError, match="is none of the photographs; make store"):
+        copies.measure_copies(copies.Photographs(list("abcxyz"), *photographs[1:]), predictions)
 
 
 def test_every_recipe_finds_what_it_imports(monkeypatch):
