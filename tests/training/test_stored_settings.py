@@ -36,9 +36,9 @@ def test_a_stored_run_of_latent_keeps_its_late_fusion_models():
 def test_a_stored_run_of_posterior_keeps_the_feedback_of_its_time():
     labels = {"generator": "posterior"}
     assert read_stored_config({"labels": labels}).labels.feedback == "all"
-    assert read_settings(ExperimentConfig, {"labels": labels}).labels.feedback == "significant"
-    config = read_stored_config({"labels": {**labels, "feedback": "significant"}})
-    assert config.labels.feedback == "significant"
+    assert read_settings(ExperimentConfig, {"labels": labels}).labels.feedback == "correlated"
+    config = read_stored_config({"labels": {**labels, "feedback": "correlated"}})
+    assert config.labels.feedback == "correlated"
 
 
 @every_generator

@@ -82,9 +82,9 @@ class EvidenceConfig(Settings):
         evidence_patience: Epochs without better scores before they are trained no further.
         feedback: Which unimodal tasks of the late-fusion models learn from labels that evidence
             makes, from the second epoch on; the others learn from copies. ``all``, or those that
-            are ``significant``: whose scores out of fold were once correlated with the annotation
-            beyond chance. Feedback finds better what a modality says by itself, and makes evidence
-            that says nothing look as if it did.
+            are ``correlated``: whose scores out of fold once had a correlation with the annotation
+            of more than its standard error. Feedback finds better what a modality says by itself,
+            and makes evidence that says nothing look as if it did.
     """
 
     evidence: EvidenceSource = "late"
@@ -92,7 +92,7 @@ class EvidenceConfig(Settings):
     rest: float = Field(1.0, ge=0)
     evidence_epochs: int = Field(20, ge=1)
     evidence_patience: int = Field(3, ge=1)
-    feedback: Literal["all", "significant"] = "all"
+    feedback: Literal["all", "correlated"] = "all"
 
 
 class EvidenceLabelsConfig(EvidenceConfig, GeneratorConfig):
@@ -123,13 +123,13 @@ class PosteriorConfig(EvidenceLabelsConfig):
         weight: As in ``GeneratorConfig``; or ``deviation``: the share of the variance of what the
             modality expresses that its label of the clip explains.
         evidence: As in ``EvidenceConfig``; ``both`` by default.
-        feedback: As in ``EvidenceConfig``; ``significant`` by default.
+        feedback: As in ``EvidenceConfig``; ``correlated`` by default.
     """
 
     generator: Literal["posterior"] = "posterior"
     weight: Literal["difference", "one", "deviation"] = "one"  # type: ignore[assignment]  # wider
     evidence: EvidenceSource = "both"
-    feedback: Literal["all", "significant"] = "significant"
+    feedback: Literal["all", "correlated"] = "correlated"
 
 
 class OutOfFoldConfig(EvidenceLabelsConfig):

@@ -12,8 +12,8 @@ from mien.types import Modality
 
 __all__ = ["Feedback"]
 
-#: A correlation of N clips is beyond chance from this over the square root of N on.
-_BEYOND_CHANCE = 2.5
+#: Standard errors, 1 / sqrt(N) of N clips, above which scores are correlated with the annotation.
+_STANDARD_ERRORS = 1.0
 
 
 class Feedback:
@@ -31,7 +31,7 @@ class Feedback:
 
     def __init__(
         self,
-        which: Literal["all", "significant"],
+        which: Literal["all", "correlated"],
         annotated: Float[torch.Tensor, " N"],
         rest: float,
     ) -> None:
@@ -48,16 +48,16 @@ class Feedback:
         made = self._latent_everywhere(evidence)
         if self._which == "all":
             return made
-        self._shown |= {m for m, scores in evidence.scores.items() if self._is_significant(scores)}
+        self._shown |= {m for m, scores in evidence.scores.items() if self._is_correlated(scores)}
         return {m: own if m in self._shown else self._annotated for m, own in made.items()}
 
-    def _is_significant(self, scores: Float[torch.Tensor, " N"]) -> bool:
+    def _is_correlated(self, scores: Float[torch.Tensor, " N"]) -> bool:
         both = self._known & ~scores.isnan()
         if int(both.sum()) < 2:
             return False
         pair = torch.stack([scores[both], self._annotated[both]]).double()
         correlation = float(torch.corrcoef(pair)[0, 1])  # NaN of constants is not above anything
-        return correlation * math.sqrt(int(both.sum())) > _BEYOND_CHANCE
+        return correlation * math.sqrt(int(both.sum())) > _STANDARD_ERRORS
 
     def _latent_everywhere(self, evidence: Evidence) -> dict[Modality, Float[torch.Tensor, " N"]]:
         annotated, known = self._annotated, self._known
