@@ -744,6 +744,8 @@ def test_mosei_has_intensities_by_the_start_of_each_segment(tmp_path, caplog):
         ConfigError, match="'calm' is none of the emotions of CMU-MOSEI, happy, sad"
     ):
         read_layout("mosei-emotions", tmp_path, targets=["emotion=calm|joy"])
+    with pytest.raises(ConfigError, match="happy is listed twice, the second time as 'happiness'"):
+        read_layout("mosei-emotions", tmp_path, targets=["emotion=joy|happiness"])
 
 
 def test_a_table_of_mosei_may_hold_the_intensities_itself(tmp_path, caplog):

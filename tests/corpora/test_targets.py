@@ -271,6 +271,7 @@ def test_a_wrong_cell_is_named_with_its_line(write, header, cell, stated, messag
         ("emotion", r"--target 'emotion': must be NAME=LOW:HIGH for a scale"),
         ("emotion=iemocap", r"no scheme is called 'iemocap', .*; did you mean 'iemocap6'\?"),
         ("emotion=a,a", r"a is listed twice"),
+        ("emotion=Sad, sad ", r"sad is listed twice"),
         ("label=a,b", r"the column label means something else"),
         ("1st=a,b", r"a target has a name of letters"),
         ("valence=5:1", r"LOW must be below HIGH"),

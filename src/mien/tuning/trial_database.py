@@ -1,6 +1,7 @@
 """Where trials are kept: a database that this or many machines write to, by way of Optuna."""
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
@@ -17,7 +18,7 @@ from optuna.study import Study as TrialStudy
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from mien.errors import ConfigError
 
@@ -32,6 +33,7 @@ __all__ = [
     "Claim",
     "TrialDatabase",
     "default_url",
+    "tell_of_database",
 ]
 
 #: What a database keeps of a tuning and of a trial beyond what Optuna does itself.
@@ -45,6 +47,9 @@ VALUES: Final = "values"
 SURPLUS: Final = "surplus"
 
 _PATIENCE = 120  # seconds to wait for a database of one file that others write to
+#: How often a database is opened whose tables another process makes at the same time, and the
+#: seconds between.
+_OPENINGS, _BETWEEN = 20, 0.5
 
 
 def default_url(out: Path) -> str:
@@ -103,9 +108,10 @@ class TrialDatabase:
             except DuplicatedStudyError:
                 number = self._storage.get_study_id_from_name(self.name)
             before = self._storage.get_study_user_attrs(number).get(DESCRIBED)
-            if before is None:
+            if before is None:  # another process may have begun it at the same time
                 self._storage.set_study_user_attr(number, DESCRIBED, dict(described))
-            elif changed := [k for k in described if before.get(k) != described[k]]:
+                before = self._storage.get_study_user_attrs(number)[DESCRIBED]
+            if changed := [k for k in described if before.get(k) != described[k]]:
                 raise ConfigError(
                     f"the tuning {self.name!r} in {_shown(self.url)} was begun with another "
                     f"{changed[0]}; go on with what it was begun with, or give another --out or "
@@ -194,7 +200,34 @@ def _open_storage(url: str) -> BaseStorage:
     with _explained(url), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        for _ in range(_OPENINGS - 1):
+            try:
+                return RDBStorage(url, engine_kwargs=options)
+            except DBAPIError as error:  # what two processes that make its tables do to each other
+                if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                    raise
+                time.sleep(_BETWEEN)
         return RDBStorage(url, engine_kwargs=options)
+
+
+@contextmanager
+def tell_of_database(url: str) -> Iterator[None]:
+    """Raise what a database does not do any more as one sentence.
+
+    Args:
+        url: Its address.
+
+    Raises:
+        ConfigError: If it cannot be reached, read or written.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ConfigError(
+            f"--storage {_shown(url)}: cannot be used any more ({reason}); the trials that have "
+            "ended are kept, and the same command goes on once it can"
+        ) from error
 
 
 @contextmanager
@@ -202,7 +235,7 @@ def _explained(url: str) -> Iterator[None]:
     """Raise what a database cannot do as one sentence."""
     try:
         yield
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise ConfigError(
             f"--storage {_shown(url)}: cannot be used ({reason}); check the address, and that "

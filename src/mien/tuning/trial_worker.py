@@ -16,7 +16,15 @@ from mien.tuning.development import make_views
 from mien.tuning.outcome.trial_records import GIVEN, TrialOutcome
 from mien.tuning.sampling import TrialSampler, draw, make_pruner
 from mien.tuning.space import SearchSpace
-from mien.tuning.trial_database import ENDED, REASON, SPENT, VALUES, Claim, TrialDatabase
+from mien.tuning.trial_database import (
+    ENDED,
+    REASON,
+    SPENT,
+    VALUES,
+    Claim,
+    TrialDatabase,
+    tell_of_database,
+)
 from mien.tuning.trial_training import Goal, TrialTrainer, remove_weights
 from mien.tuning.tune_settings import Budget
 
@@ -69,7 +77,10 @@ def make_trials(work: TrialWork, on_change: Callable[[], None] | None = None) ->
     sampler = TrialSampler(work.space, work.budget)
     study = database.study(sampler, make_pruner(work.budget, work.config))
     count = 0
-    with _hushed():  # whoever began this has logged the same of the settings as they were given
+    with (
+        _hushed(),
+        tell_of_database(work.url),
+    ):  # whoever began this has logged the same of the settings as they were given
         views = make_views(work.store, work.budget.folds)
         trainer = TrialTrainer(views, work.budget.seeds, work.goal)
         while True:

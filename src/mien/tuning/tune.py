@@ -48,7 +48,7 @@ from mien.tuning.outcome.trial_records import (
     write_tuned,
 )
 from mien.tuning.space import SearchSpace
-from mien.tuning.trial_database import TrialDatabase, default_url
+from mien.tuning.trial_database import TrialDatabase, default_url, tell_of_database
 from mien.tuning.trial_training import Goal, find_goal
 from mien.tuning.trial_worker import TrialWork, make_trials
 from mien.tuning.tune_settings import Budget, check_budget
@@ -203,8 +203,9 @@ def tune(
             )
             for number in range(1, jobs + 1)
         ]
-        _make(plan, database, work, budget, cluster, out, listener or _SilentTuning())
-        tuned.append(_collect(plan, database, budget))
+        with tell_of_database(url):
+            _make(plan, database, work, budget, cluster, out, listener or _SilentTuning())
+            tuned.append(_collect(plan, database, budget))
         write_tuned(tuned[-1])
     page = write_page(tuned, out / "index.html", views[0].meta)
     return TuneReport(models=tuple(tuned), page=page)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mien.corpora.class_names.emotion_names import fold_name
 from mien.corpora.class_names.schemes import SCHEMES, Scheme
 from mien.errors import ConfigError, name_known
 from mien.files.reading import show
@@ -93,7 +94,8 @@ def _read_request(text: str) -> TargetRequest:
             f"{name_known(stated, SCHEMES)}"
         )
     classes = tuple(part.strip() for part in stated.split(separator) if part.strip())
-    twice = [each for at, each in enumerate(classes) if each in classes[:at]]
+    folded = [fold_name(each) for each in classes]  # names that tables do not tell apart
+    twice = [each for at, each in enumerate(classes) if folded[at] in folded[:at]]
     if not classes or twice:
         raise ConfigError(f"{where}: {f'{twice[0]} is listed twice' if twice else _FORM}")
     return TargetRequest(name=name, classes=classes, are_labels=separator == "|")

@@ -144,13 +144,17 @@ def _make_labels(
     """Return the clips with labels in place of intensities, if they are stated."""
     if stated is None:
         return clips, (target,)
-    places = []
+    places: list[int] = []
     for name in stated.classes:
         meant = SCHEMES["mosei6"].find(fold_name(name))
         if meant is None:
             raise ConfigError(
                 f"--target emotion=...: {show(name)} is none of the emotions of CMU-MOSEI, "
                 f"{', '.join(_CLASSES)}"
+            )
+        if _CLASSES.index(meant) in places:
+            raise ConfigError(
+                f"--target emotion=...: {meant} is listed twice, the second time as {show(name)}"
             )
         places.append(_CLASSES.index(meant))
     labels = Target(name=EMOTION, kind=TargetKind.LABELS, classes=stated.classes)
