@@ -164,6 +164,13 @@ def scores_of(scores, targets):
     return SeedScores(name="a", ids=ids, scores=np.array([scores]), targets=np.array(targets))
 
 
+def test_a_clip_at_the_end_of_a_part_is_in_no_other():
+    annotated = np.array([1 / 3, -2 / 3, 1.0, 0.0], dtype=np.float32).astype(float)
+    (_, intensity) = divide_clips(annotated, Scale(-1, 1), truths={})
+    assert np.sum([part.rows for part in intensity.bins], axis=0).tolist() == [1, 1, 1, 1]
+    assert [np.flatnonzero(part.rows).tolist() for part in intensity.bins] == [[3], [0], [1], [2]]
+
+
 def test_clips_are_parted_by_polarity_intensity_length_and_contradiction():
     annotated = np.array([-3.0, -0.5, 0.0, 1.0, 1.2, 3.0])
     words = np.array([0, 1, 2, 3, 4, 9])

@@ -167,7 +167,7 @@ def check_labels(run):
                 assert abs(sources["generated"].less["copy"].difference) < 1e-6  # they are copies
     text = format_label_report(report)
     assert max(map(len, text.splitlines())) <= 80
-    for words in ("emotion, labels of the best epoch", "misplaced %", "another class has the larg"):
+    for words in ("emotion, labels of the best epoch", "misplaced %", "no class that has the larg"):
         assert words in text
     file = run.seed(1).path / "labels" / "targets.npy"
     good = file.read_bytes()

@@ -25,6 +25,8 @@ __all__ = ["ClipBin", "Division", "bin_by_polarity", "divide_clips", "evaluate_b
 _NUM_LENGTHS = 3
 #: Parts by intensity, beside the clips annotated exactly 0.
 _NUM_INTENSITIES = 3
+#: How far above the end of a part an annotation may lie that is in it, as it is stored.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ def _bin_by_intensity(annotated: Scores, scale: Scale) -> tuple[ClipBin, ...]:
     parts: dict[str, Bool[np.ndarray, " N"]] = {"0": size == 0}
     for low, high in pairwise(ends.round(6).tolist()):
         name = f"above {low:.3g} to {high:.3g}"
-        parts[name] = (size > low) & (size <= high + 1e-6)
+        parts[name] = (size > (low + _ROUNDING if low else 0)) & (size <= high + _ROUNDING)
     return _keep(parts)
 
 

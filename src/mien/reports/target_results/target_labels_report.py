@@ -22,8 +22,8 @@ from mien.types import Modality, Target, TargetKind, video_of
 __all__ = ["TargetLabelResults", "format_target_labels", "measure_target_labels"]
 
 _CONTRADICTING = {
-    TargetKind.CLASS: "another class has the largest share than in the annotation",
-    TargetKind.INTENSITIES: "another class is the strongest than in the annotation",
+    TargetKind.CLASS: "no class that has the largest share has it in the annotation",
+    TargetKind.INTENSITIES: "no class that is the strongest is so in the annotation",
     TargetKind.LABELS: "a class is there that is not in the annotation, or the other way round",
     TargetKind.SCORE: "it and the annotation lie on other sides of the mean of train",
 }
