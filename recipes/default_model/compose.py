@@ -258,7 +258,10 @@ def make_material(
 
     A still in train or in a made pair becomes a series; alone in valid or test it stays one step.
     """
-    clips = tuple(_to_clip(one, weights) for one in joined)
+    speakers = name_speakers(joined)
+    clips = tuple(
+        _to_clip(one, weights, speaker) for one, speaker in zip(joined, speakers, strict=True)
+    )
     emotion = Target(name="emotion", kind=TargetKind.CLASS, classes=EMOTIONS)
     corpus = Corpus(name=name, language="en", scale=SCALE, clips=clips, targets=(emotion,))
 
@@ -308,11 +311,30 @@ def groups_of(joined: Iterable[Joined]) -> set[str]:
     return {item.group for one in joined for item in one.items.values()}
 
 
-def _to_clip(joined: Joined, weights: Weights) -> Clip:
+def name_speakers(joined: Sequence[Joined]) -> list[str]:
+    """Return whose baseline each clip may be read against: that of one person seen or heard in it.
+
+    A voice or a face that is drawn several times is each time with another speaker of that person,
+    so that no clip is read against its twin. Speakers with lower numbers have more clips, and clips
+    of a voice or a face alone are with the first. A clip with a voice and a face of two people, a
+    picture of which nobody knows whom it shows, and words alone are speakers of their own.
+    """
+    names = [name_clip(one) for one in joined]
+    times: Counter[str] = Counter()
+    for place in sorted(range(len(joined)), key=lambda place: len(joined[place].items)):
+        persons = [item for item in (joined[place].voice, joined[place].look) if item is not None]
+        if len(persons) == 1 and persons[0].source != "ferplus":
+            times[persons[0].name] += 1
+            names[place] = f"{persons[0].group}-{times[persons[0].name]}"
+    return names
+
+
+def _to_clip(joined: Joined, weights: Weights, speaker: str) -> Clip:
     shares = joined.shares(weights)
     return Clip(
         id=name_clip(joined),
         split=split_of(joined),
+        speaker=speaker,
         transcript=joined.text.words if joined.text is not None else "",
         labels=joined.labels(weights),
         targets={"emotion": shares} if shares else {},

@@ -36,7 +36,7 @@ from mien.data.store import Store
 from mien.extraction.clip import ExtractionSettings
 from mien.extraction.extractors import EXTRACTORS
 from mien.extraction.request import make_settings
-from mien.types import SPLITS, Modality, Split
+from mien.types import SPLITS, Material, Modality, Split
 
 SEED = 1111
 _MOTION = Motion()
@@ -127,14 +127,37 @@ def write_corpus(
     corpus: str = "default-model",
     motion: Motion = _MOTION,
 ) -> Store:
-    """Write composed clips as the store ``out/name``.
+    """Write composed clips as the store ``out/name``; the arguments are those of ``make_corpus``.
+
+    Args:
+        items: All items.
+        joined: The clips to write.
+        data: Folder with the sources.
+        out: Folder of all that is made.
+        name: Of the store.
+        corpus: Name of the corpus.
+        motion: How stills become series.
+    """
+    material = make_corpus(items, joined, data, out, corpus=corpus, motion=motion)
+    return mien.write_store(material, out / name, replace=(out / name).exists())
+
+
+def make_corpus(
+    items: Items,
+    joined: Sequence[Joined],
+    data: Path,
+    out: Path,
+    *,
+    corpus: str = "default-model",
+    motion: Motion = _MOTION,
+) -> Material:
+    """Make a corpus of composed clips, to be written as a store.
 
     Args:
         items: All items; clips in which a face moves take its rest from them.
-        joined: The clips to write.
+        joined: The clips.
         data: Folder with the sources.
         out: Folder of all that is made; holds the store ``faces``.
-        name: Of the store.
         corpus: Name of the corpus.
         motion: How stills become series.
     """
@@ -151,8 +174,7 @@ def write_corpus(
         ),
     }
     weights, settings = weigh_votes(data), _choose_extraction()
-    material = make_material(joined, animator, weights, made_by, settings, name=corpus, seed=SEED)
-    return mien.write_store(material, out / name, replace=(out / name).exists())
+    return make_material(joined, animator, weights, made_by, settings, name=corpus, seed=SEED)
 
 
 def _choose_extraction() -> ExtractionSettings:

@@ -188,7 +188,7 @@ def test_models_that_do_not_go_together_are_refused(runs, tmp_path):
         mien.load(said, companion=other)
     spoken = {**header["config"], "features": {"standardise": "speaker"}}
     write_tensors(other, read_tensors(shown), {**header, "config": spoken})
-    with pytest.raises(ConfigError, match="which models side by side cannot share"):
+    with pytest.raises(ConfigError, match=r"made for \S+ alone; give a companion with"):
         mien.load(said, companion=other)
 
 

@@ -391,3 +391,18 @@ def test_difference_is_worst_and_mean(reads_text, exported, monkeypatch):
     found = compare_with_torch(graph, exported.path)
     with pytest.raises(CheckpointError, match="differs from torch by nan"):
         check_difference(found.largest, 1.0, "x")
+
+
+def test_a_model_that_knows_people_is_written_as_it_reads_clips_without_one(
+    trained, tmp_path, caplog
+):
+    run = trained(features={"standardise": "speaker"}, text_encoder={"input": "none"})
+    made = export_onnx(run, tmp_path / "m.onnx")
+    assert "what is written reads them without one" in caplog.text
+    network = load_network(run / "seed-1" / "best.safetensors")
+    alone = network.calibration_alone.settle().model_dump(mode="json")
+    assert about(made.path)["calibration"] == alone
+    clip = {m: values for m, values in draw(3, 1, 4, 6).items() if m is not TEXT}
+    [score] = open_session(made.path).run(["score_fusion"], feed([clip], (AUDIO, VIDEO)))
+    [scores] = network.score_clips([clip])
+    assert score == pytest.approx([scores.scores[Task.FUSION]], abs=1e-4)

@@ -74,6 +74,13 @@ def test_the_person_comes_from_the_recording_from_another_one_or_from_nowhere(re
     assert not any("baseline" in warning for warning in train.warnings)
 
 
+def test_a_companion_reads_the_face_as_it_is(relative, faces):
+    own = mien.load(relative, companion="emotions").predict(faces[0])
+    plain = mien.load("small").predict(faces[0])
+    assert [a.targets for a in own] == [a.targets for a in plain]
+    assert [a.score for a in own] != [a.score for a in plain]
+
+
 def test_a_single_utterance_has_nobody_to_be_compared_with(relative, faces):
     prediction = mien.load(relative).predict(faces[1])
     assert prediction.baseline.kind == "none"
@@ -92,9 +99,13 @@ def read_voices(network, *num_steps):
         ))
         for number, n in enumerate(num_steps)
     ]  # fmt: skip
-    person, read = PersonFinder(RecordingReader(network), network, None).read(iter(inputs))
-    pairs = zip(inputs, read, strict=True)
-    is_same = all(np.array_equal(*(own[0][Modality.AUDIO] for own in pair)) for pair in pairs)
+    finder = PersonFinder(RecordingReader(network), network, None)
+    person, same = finder.find(iter(inputs), len(inputs))
+    assert list(same) == inputs
+    is_same = all(
+        np.array_equal(person.read(series, row)[Modality.AUDIO], series[Modality.AUDIO])
+        for row, (series, _) in enumerate(inputs)
+    )
     return person, is_same
 
 

@@ -25,7 +25,7 @@ from mien.errors import CheckpointError, require
 from mien.files.atomic import refuse_existing, written_beside
 from mien.prediction.network import Network, load_network
 from mien.prediction.network_parts.onnx_network import OnnxNetwork
-from mien.prediction.package import require_plain
+from mien.prediction.package import require_single
 from mien.prediction.target_answers.target_answer import TargetFacts
 from mien.training.loading import find_checkpoint
 from mien.training.run_folder import RunFolder, SeedFolder
@@ -101,6 +101,10 @@ def export_onnx(
 ) -> Exported:  # fmt: skip
     """Write a trained network as ONNX, check it against torch, and write its tokenizer beside.
 
+    Who reads the file makes its input. One that was trained to read voice and face against a
+    baseline of the speaker reads them without one there, with the intervals of that, unless the
+    program that runs it applies ``mien.data.speakers.speaker_baseline`` to the features.
+
     Nothing is written under its final name before it was checked on random inputs of several
     lengths, with missing modalities among them.
 
@@ -120,7 +124,7 @@ def export_onnx(
     """
     require("onnx", "onnxruntime", extra="onnx")
     source, out = find_checkpoint(path), Path(out)
-    graph = OnnxNetwork(network := require_plain(load_network(source)))
+    graph = OnnxNetwork(network := require_single(load_network(source)))
     tokenizer = network.text.tokenizer_json() if network.text is not None else None
     beside = {
         ".onnx": out,
@@ -130,6 +134,11 @@ def export_onnx(
     for file in beside.values():
         refuse_existing(file, replace=replace)
     out.parent.mkdir(parents=True, exist_ok=True)
+    if network.config.features.standardise == "speaker":
+        logger.warning(
+            "%s: reads voice and face against a baseline of the speaker, which a file of ONNX "
+            "cannot make; what is written reads them without one", source,
+        )  # fmt: skip
     about = _describe(network, graph)
     with ExitStack() as stack:
         made = {name: stack.enter_context(written_beside(file)) for name, file in beside.items()}
@@ -170,8 +179,9 @@ def _describe(network: Network, graph: OnnxNetwork) -> dict[str, Any]:
     }
     if network.model.targets:
         about["targets"] = [_describe_target(network, facts) for facts in network.targets]
-    if network.calibration is not None:
-        about["calibration"] = network.calibration.settle().model_dump(mode="json")
+    calibration = network.calibration_alone or network.calibration
+    if calibration is not None:
+        about["calibration"] = calibration.settle().model_dump(mode="json")
     for modality in network.modalities:
         entry: dict[str, Any] = {"made_by": network.made_by.get(modality, "")}
         if modality is Modality.TEXT and network.text is not None:
@@ -189,10 +199,9 @@ def _describe_target(network: Network, facts: TargetFacts) -> dict[str, Any]:
     index = [target.name for target in network.model.targets].index(facts.name)
     about = facts.model_dump(mode="json", exclude={"level"}, exclude_defaults=True)
     about["outputs"] = {str(task): f"target_{index}_{task}" for task in network.model.tasks}
-    if facts.name in network.target_calibration:
-        about["calibration"] = network.target_calibration[facts.name].model_dump(
-            mode="json", exclude_defaults=True
-        )
+    known = network.target_calibration_alone or network.target_calibration
+    if facts.name in known:
+        about["calibration"] = known[facts.name].model_dump(mode="json", exclude_defaults=True)
     return about
 
 

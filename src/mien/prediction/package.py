@@ -28,7 +28,7 @@ __all__ = [
     "pack",
     "pack_ensemble",
     "pack_reduced",
-    "require_plain",
+    "require_single",
 ]
 
 logger = logging.getLogger(__name__)
@@ -237,22 +237,16 @@ def pack_ensemble(
     )
 
 
-def require_plain(network: "Network") -> "Network":
-    """Return a single network that reads every clip by itself.
+def require_single(network: "Network") -> "Network":
+    """Return a network that is no ensemble.
 
     Raises:
-        CheckpointError: If it is an ensemble, or was trained to read clips against a baseline of
-            their speaker.
+        CheckpointError: If it is one.
     """
     num = len(network.model.networks)
     if num > 1:
         raise CheckpointError(
             f"{network.checkpoint}: is an ensemble of {num} models, and a file of ONNX holds one; "
             "write those of its seeds, RUN/seed-1111 and so on, or use mien predict"
-        )
-    if network.config.features.standardise == "speaker":
-        raise CheckpointError(
-            f"{network.checkpoint}: reads voice and face against a baseline of the speaker, which "
-            "a file of ONNX cannot make; use mien predict, or train with features.standardise=train"
         )
     return network

@@ -21,7 +21,7 @@ from mien.prediction.answering.described_answers import describe_answers
 from mien.prediction.answering.person_baseline import BaselineChoice, PersonFinder, read_choice
 from mien.prediction.first_pass import explain_emptiness, warn_of_loss
 from mien.prediction.network import Network, load_network
-from mien.prediction.recording import PredictionListener, RecordingReader
+from mien.prediction.recording import PredictionListener, RecordingReader, report
 from mien.prediction.result import FailedPrediction, Prediction, PredictionList, attempt
 from mien.prediction.spoken.language import require_language
 from mien.prediction.spoken.text_input import count_notes, read_text
@@ -361,14 +361,14 @@ class TrainedModel:
         if listener is not None:
             listener.on_cut(len(utterances), first_pass.seconds)
         num_jobs = num_processors() if jobs is None else jobs
-        inputs = reader.extract(path, utterances, first_pass, given, jobs=num_jobs)
-        network, person, read = self.network, None, inputs
+        made = reader.extract(path, utterances, first_pass, given, jobs=num_jobs)
+        inputs, num = report(made, listener), len(utterances)
+        network, person, beside = self.network, None, self.companion
         if self._people is not None:
-            person, read = self._people.read(inputs)
+            person, inputs = self._people.find(inputs, num)
             network, warnings = person.calibrate(network), (*warnings, str(person.facts))
-        beside = self.companion
-        answers, notes = answer_utterances(network, read, len(utterances), listener, beside)
-        num_lost = len(utterances) - len(answers)
+        answers, notes = answer_utterances(network, inputs, num, beside, person)
+        num_lost = num - len(answers)
         warnings = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
             why = "; ".join([explain_emptiness(first_pass, self.network.modalities), *warnings])

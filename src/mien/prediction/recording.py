@@ -24,7 +24,7 @@ from mien.prediction.spoken.transcripts import Given, place_cues, place_words, s
 from mien.prediction.spoken.utterances import Utterance, cut
 from mien.types import Modality
 
-__all__ = ["Cuts", "PredictionListener", "RecordingReader"]
+__all__ = ["Cuts", "PredictionListener", "RecordingReader", "report"]
 
 Values = Num[np.ndarray, "_ _"]
 Times = Float[np.ndarray, " _"]
@@ -57,6 +57,16 @@ class PredictionListener(Protocol):
     def on_answer(self, number: int, seconds: float) -> None:
         """Take how many utterances are done, and up to which second."""
         ...
+
+
+def report(
+    inputs: Iterable[tuple[ClipSeries, UtteranceInput]], listener: PredictionListener | None
+) -> Iterator[tuple[ClipSeries, UtteranceInput]]:
+    """Yield utterances, and tell of each once the next is asked for."""
+    for number, (series, utterance) in enumerate(inputs, start=1):
+        yield series, utterance
+        if listener is not None:
+            listener.on_answer(number, utterance.end or 0.0)
 
 
 class Cuts(NamedTuple):

@@ -179,14 +179,12 @@ def _compare_targets(checkpoint: Path, facts: Header, path: str | Path, own: Hea
 
 def _compare_features(checkpoint: Path, facts: Header, path: str | Path, own: Header) -> None:
     """Refuse a companion that does not read what is made for the other model."""
-    for name, each in ((checkpoint, facts), (path, own)):
-        config = each.read_config(Path(name))
-        if config.features.standardise == "speaker":
-            raise ConfigError(
-                f"{name}: reads voice and face against a baseline of the speaker, which models "
-                "side by side cannot share; give models with features.standardise=train"
-            )
     config = own.read_config(Path(path))
+    if config.features.standardise == "speaker":
+        raise ConfigError(
+            f"{path}: reads voice and face against a baseline of the speaker, which is made for "
+            f"{checkpoint} alone; give a companion with features.standardise=train"
+        )
     if Modality.TEXT in own.sizes and (
         config.text_encoder.input == "embeddings"
         or config.text_encoder.context

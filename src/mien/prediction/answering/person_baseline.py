@@ -51,17 +51,13 @@ class Person:
     baselines: Mapping[Modality, Baseline]
     share: float = 0.0
 
-    def read(self, inputs: _Inputs) -> list[tuple[ClipSeries, UtteranceInput]]:
-        """Return the utterances as the network is to read them."""
-        result: list[tuple[ClipSeries, UtteranceInput]] = []
-        for row, (series, utterance) in enumerate(inputs):
-            read = dict(series)
-            for modality, baseline in self.baselines.items():
-                if modality in read and len(read[modality]):
-                    values = read[modality].astype(np.float32)
-                    read[modality] = baseline.apply(values, row)
-            result.append((read, utterance))
-        return result
+    def read(self, series: ClipSeries, row: int) -> ClipSeries:
+        """Return the features of an utterance, the ``row``-th of all, as the network reads them."""
+        read = dict(series)
+        for modality, baseline in self.baselines.items():
+            if modality in read and len(read[modality]):
+                read[modality] = baseline.apply(read[modality].astype(np.float32), row)
+        return read
 
     def calibrate(self, network: Network) -> Network:
         """Return the network with the intervals of what it knows of the person.
@@ -187,25 +183,28 @@ class PersonFinder:
             )
         return "none" if choice == "none" else None
 
-    def read(
-        self, inputs: Iterator[tuple[ClipSeries, UtteranceInput]]
+    def find(
+        self, inputs: Iterator[tuple[ClipSeries, UtteranceInput]], num_utterances: int
     ) -> tuple[Person, Iterator[tuple[ClipSeries, UtteranceInput]]]:
-        """Return the person, and the utterances as the network is to read them.
+        """Return the person, and the utterances as they came.
 
-        The features of all utterances are kept meanwhile, unless nobody is to be known: what comes
-        last tells of the person as well.
+        Where the person is known from them, the features of all are kept meanwhile: what comes last
+        tells of the person as well.
+
+        Args:
+            inputs: The utterances of a recording.
+            num_utterances: How many there are.
 
         Raises:
             MediaError: If the other recording cannot be read, or has nothing of a person.
         """
         if self._choice == "none":
             return self.nobody, inputs
-        utterances = list(inputs)
         if isinstance(self._choice, Path):
-            person = _from_other(self._network, self._other, self._choice.name, len(utterances))
-        else:
-            person = _from_recording(self._network, _measure(self._network, utterances))
-        return person, iter(person.read(utterances))
+            other = _from_other(self._network, self._other, self._choice.name, num_utterances)
+            return other, inputs
+        utterances = list(inputs)
+        return _from_recording(self._network, _measure(self._network, utterances)), iter(utterances)
 
     @cached_property
     def _other(self) -> dict[Modality, Moments]:
