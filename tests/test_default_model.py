@@ -18,7 +18,19 @@ from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSo
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "default_model"
 DATA = Path(__file__).parents[2] / "shared" / "data"
-NAMES = ("faces", "items", "compose", "corpus", "widths", "tables", "measure", "train", "header")
+NAMES = (
+    "faces",
+    "items",
+    "compose",
+    "corpus",
+    "widths",
+    "tables",
+    "baselines",
+    "measure",
+    "persons",
+    "train",
+    "header",
+)
 TEXT, AUDIO, VIDEO = Modality
 
 needs_data = pytest.mark.skipif(

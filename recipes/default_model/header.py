@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from corpus import compose_all, groups_learned, read_items
-from measure import score
+from measure import score, write_held_out
 from train import videos_read
 from widths import calibrate_alone
 
@@ -27,7 +27,7 @@ def main(model: Path, data: Path, out: Path) -> Path:
     sources = read_items(data, out)
     joined = compose_all(sources)  # as it was done then: in the splits of the sources
     videos = groups_learned(sources, joined) | videos_read(sources.texts)
-    valid = score(model, sources, data, out)["valid"]
+    valid = score(model, *write_held_out(sources, data, out))["valid"]
     widths = calibrate_alone(valid.found, valid.clips, without=sources.trained)
     completed = out / "completed.safetensors"
     shutil.copyfile(model, completed)

@@ -9,10 +9,12 @@ have been trained on other splits: the first table says what it has learned from
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from baselines import KINDS, compare_baselines
 from compose import Joined, name_clip, split_of, weigh_votes
 from corpus import Items, compose_all, read_items, write_corpus
 from tables import (
@@ -28,6 +30,7 @@ from tables import (
 from widths import rows_by_modalities
 
 import mien
+from mien.data.store import Store
 from mien.errors import MienError
 from mien.evaluation.conformal import LEVEL, Calibration, half_width
 from mien.evaluation.scoring import predict
@@ -35,7 +38,7 @@ from mien.prediction.answer import Score
 from mien.prediction.predictor import DEFAULT_MODEL
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.videos import videos_seen
-from mien.training.loading import load_model
+from mien.training.loading import BaselineUse, load_model
 from mien.types import SPLITS, Modality, Scale, Split, Task
 
 #: Rows of the table of accuracy with one item each, by its source.
@@ -46,13 +49,19 @@ _ALONE = {
     "FER+, official test": "ferplus",
     "RAVDESS, faces of actor 1": "actor01",
 }
+#: Sources with several clips of a person.
+_KNOWN = ("ravdess", "taiwan", "actor01")
 
 
 def measure(model: Path, data: Path, out: Path) -> Path:
     """Write the numbers of a model's card as ``out/card.md``."""
     sources = read_items(data, out)
-    scored = score(model, sources, data, out)
-    header, valid, test = read_header(model), scored["valid"], scored["test"]
+    store, joined = write_held_out(sources, data, out)
+    header = read_header(model)
+    knows = header["config"].get("features", {}).get("standardise") == "speaker"
+    scored = score(model, store, joined, "none" if knows else None)
+    known = score(model, store, joined, "speaker", _KNOWN) if knows else None
+    valid, test = scored["valid"], scored["test"]
     shown = ("*source", "*shown", "n", "label", "score", "deviation")
     widths = ("*present", "*head", "n", "half width", "of the fusion head")
     voices = ("*actor", "n", "inside %", "width")
@@ -63,16 +72,27 @@ def measure(model: Path, data: Path, out: Path) -> Path:
         ),
         "Labels of composed clips": f"{weigh_votes(data)}\n",
         "Test": table(ACCURACY, _accuracies(test, sources.trained)),
-        "By what is shown": table(shown, by_shown(test, ("ravdess", "taiwan", "actor01"))),
+        "By what is shown": table(shown, by_shown(test, _KNOWN)),
         "Intervals": table(widths, half_widths(valid, sources.trained)),
         "Inside, by actor": table(
             voices, [*by_group(valid, "ravdess"), *by_group(test, "ravdess")]
         ),
         "Intervals with CMU-MOSEI": _with_easy(valid),
-        "Real clips": table(
-            ("*clip", "*overall", *(f"*{m}" for m in Modality)), _real(model, data / "clips")
-        ),
     }
+    if known is not None:
+        valid, test = known["valid"], known["test"]
+        parts |= {
+            "Test, with a baseline": table(ACCURACY, _accuracies_of_known(test)),
+            "By what is shown, with a baseline": table(shown, by_shown(test, _KNOWN)),
+            "Intervals, with a baseline": table(widths, half_widths(valid, sources.trained)),
+            "Inside, by actor, with a baseline": table(
+                voices, [*by_group(valid, "ravdess"), *by_group(test, "ravdess")]
+            ),
+            "Kinds of baselines, on valid": table(KINDS, compare_baselines(model, store, joined)),
+        }
+    parts["Real clips"] = table(
+        ("*clip", "*overall", *(f"*{m}" for m in Modality)), _real(model, data / "clips")
+    )
     path = out / "card.md"
     path.write_text(
         "\n".join(f"## {title}\n\n{part}" for title, part in parts.items()), encoding="utf-8"
@@ -80,21 +100,44 @@ def measure(model: Path, data: Path, out: Path) -> Path:
     return path
 
 
-def score(model: Path, sources: Items, data: Path, out: Path) -> dict[Split, Scored]:
-    """Score the clips of valid and test, each item of which is in one split."""
+def write_held_out(sources: Items, data: Path, out: Path) -> tuple[Store, list[Joined]]:
+    """Compose the clips of valid and test, each item of which is in one split."""
     items = sources.apart()
     joined = [one for one in compose_all(items) if split_of(one) != "train"]
-    store = write_corpus(items, joined, data, out, "held-out")
-    network, prepared = load_model(model, store)
+    return write_corpus(items, joined, data, out, "held-out"), joined
+
+
+def score(
+    model: Path,
+    store: Store,
+    joined: Sequence[Joined],
+    baseline: BaselineUse | None = None,
+    kinds: Collection[str] | None = None,
+) -> dict[Split, Scored]:
+    """Score the clips of valid and test.
+
+    Args:
+        model: The weights.
+        store: The clips.
+        joined: What they are composed of.
+        baseline: Whether they are read against their speakers; None as the model was trained.
+        kinds: What the clips are made of that are scored; None for all.
+    """
+    network, prepared = load_model(model, store, baseline=baseline)
     header = read_header(model)
+    widths = header.get("calibration_alone") if baseline == "none" else None
     by_name = {name_clip(one): one for one in joined}
     result: dict[Split, Scored] = {}
     for split in SPLITS[1:]:
-        found = predict(network, prepared.datasets[split])
+        dataset = prepared.datasets[split]
+        if kinds is not None:
+            chosen = [by_name[name].kind in kinds for name in dataset.ids]
+            dataset = dataset.part(np.flatnonzero(chosen))
+        found = predict(network, dataset)
         result[split] = Scored(
             found=found,
             clips=[by_name[name] for name in found.ids],
-            calibration=Calibration.model_validate(header["calibration"]),
+            calibration=Calibration.model_validate(widths or header["calibration"]),
             scale=Scale(*header["scale"]),
         )
     return result
@@ -131,6 +174,14 @@ def _accuracies(test: Scored, trained: set[str]) -> Iterator[list[str]]:
     for present, rows in rows_by_modalities(test.found, test.clips, trained).items():
         if len(present) > 1:
             yield accuracy(test, f"composed, {' + '.join(present)}", Task.FUSION, rows)
+
+
+def _accuracies_of_known(test: Scored) -> Iterator[list[str]]:
+    """Return the rows of the table of accuracy of those of whom there are several clips."""
+    for name, source in _ALONE.items():
+        if source in _KNOWN:
+            for task in (HEADS[source], Task.FUSION):
+                yield accuracy(test, name, task, test.alone(source))
 
 
 def _has_group(one: Joined, groups: set[str]) -> bool:

@@ -3,9 +3,14 @@
     python recipes/default_model/persons.py DATA OUT --model FILE
 
 DATA and OUT are those of ``train.py``, which does this with its own weights in the end. Written are
-a run, ``OUT/persons``, and ``OUT/default.safetensors``: FILE with other weights in all but the text
-encoder. States of the text are computed once, by the adapters of FILE, so that an epoch takes
-seconds and no adapter moves; what is written has the adapters.
+a run, ``OUT/persons``, and ``OUT/default.safetensors``: FILE with other weights for voice, face and
+fusion. States of the text are computed once, by the adapters of FILE, so that no adapter moves and
+an epoch is quick. What is written has all that reads words alone from FILE: adapters, attention and
+head, so that the score of words is what it was.
+
+A recording is read against nobody unless a baseline is chosen. Validation clips that are read
+against others of the same emotion, as those of a recording in one mood would be, are scored far
+worse than by themselves (docs/decisions.md).
 """
 
 import argparse
@@ -33,7 +38,7 @@ from mien.types import Modality, SeriesSource, Task
 HERE = Path(__file__).parent
 LICENCE = "research and other non-commercial use, share alike"
 _BATCH = 32
-_ADAPTERS = "model/text_encoder."
+_WORDS = ("model/text_encoder.", "model/summarise.", "model/heads.text.")
 
 
 def main(model: Path, data: Path, out: Path, seeds: Sequence[int]) -> Path:
@@ -75,11 +80,27 @@ def learn_persons(
         (seed for seed in run.seeds if seed.is_finished),
         key=lambda seed: seed.results().splits["valid"][Task.FUSION]["mae"],
     )
+    return complete(best.best, model, store, items, joined, out)
+
+
+def complete(
+    trained: Path, words: Path, store: Store, items: Items, joined: Sequence[Joined], out: Path
+) -> Path:
+    """Write what was trained with the words of another model, measure its intervals, and pack it.
+
+    Args:
+        trained: Checkpoint that was trained on states of words.
+        words: The model whose states they are.
+        store: The composed clips.
+        items: All items.
+        joined: What the clips are composed of.
+        out: Folder of all that is made.
+    """
     joint = out / "persons.safetensors"
-    join_words(best.best, model, joint)
+    join_words(trained, words, joint)
     facts = read_header(joint)
     known = groups_learned(items, joined).union(facts.get("videos", []))
-    facts |= {"videos": sorted(known), "videos_of_init": True}
+    facts |= {"videos": sorted(known), "videos_of_init": True, "usual_baseline": "none"}
     write_tensors(joint, read_tensors(joint), facts | measure_widths(joint, store, joined))
     packed = out / "default.safetensors"
     pack(joint, packed, licence=LICENCE, name="default", replace=True)
@@ -122,9 +143,9 @@ def read_words(model: Path, store: Store) -> Iterator[tuple[str, Float32[np.ndar
 
 
 def join_words(trained: Path, words: Path, out: Path) -> None:
-    """Write a model that was trained on states of words, with the text encoder that made them."""
+    """Write a model that was trained on states of words, with what reads words as it was before."""
     header, before = read_header(trained), read_header(words)
-    own = {name: one for name, one in read_tensors(words).items() if name.startswith(_ADAPTERS)}
+    own = {name: one for name, one in read_tensors(words).items() if name.startswith(_WORDS)}
     config = {**header["config"], "text_encoder": before["config"]["text_encoder"]}
     facts = {name: before[name] for name in before if name.startswith("text_")}
     series = {name: one for name, one in header["series"].items() if name != "text"}

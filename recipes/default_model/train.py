@@ -1,5 +1,9 @@
 """Train the model that comes with the package: compose clips, train, calibrate, pack, measure.
 
+It is trained in three stages: on transcripts alone (``text.toml``), on composed clips
+(``settings.toml``), and, with its words as they are then, on the same clips, whose voices and faces
+are read against the person (``persons.toml``).
+
     python recipes/ravdess.py DATA/ravdess OUT/ravdess
     mien extract OUT/ravdess/recordings.csv --corpus ravdess --scale -1,1 --audio whisper-tiny-en \
         --rate audio=10 --video none --text none --out OUT/voices
@@ -20,19 +24,18 @@ from compose import Joined
 from corpus import compose_all, groups_learned, read_items, write_corpus
 from items import SCALE, Text
 from measure import measure
+from persons import learn_persons
 from widths import calibrate_alone
 
 import mien
 from mien.data.store import Store
 from mien.evaluation.scoring import predict
-from mien.prediction.package import pack
 from mien.training.checkpoints.checkpoint import add_to_header, read_header
 from mien.training.loading import load_model
 from mien.training.run_folder import SeedFolder
 from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Task
 
 HERE = Path(__file__).parent
-LICENCE = "research and other non-commercial use, share alike"
 
 
 def main(data: Path, out: Path, seeds: tuple[int, ...], read: Path | None) -> None:
@@ -49,9 +52,7 @@ def main(data: Path, out: Path, seeds: tuple[int, ...], read: Path | None) -> No
     )
     videos = groups_learned(items, joined) | videos_read(items.texts)
     complete_header(best, store, joined, videos)
-    packed = out / "default.safetensors"
-    pack(best.path, packed, licence=LICENCE, name="default", replace=True)
-    measure(packed, data, out)
+    measure(learn_persons(best.best, store, items, joined, data, out, seeds), data, out)
 
 
 def complete_header(

@@ -74,6 +74,14 @@ def test_the_person_comes_from_the_recording_from_another_one_or_from_nowhere(re
     assert not any("baseline" in warning for warning in train.warnings)
 
 
+def test_a_model_may_say_that_a_recording_is_read_against_nobody(relative, faces, tmp_path):
+    path = tmp_path / "usual.safetensors"
+    header = {**read_header(relative), "usual_baseline": "none"}
+    write_tensors(path, read_tensors(relative), header)
+    assert mien.load(path).predict(faces[0]).baseline.kind == "none"
+    assert mien.load(path, baseline="recording").predict(faces[0]).baseline.kind == "recording"
+
+
 def test_a_companion_reads_the_face_as_it_is(relative, faces):
     own = mien.load(relative, companion="emotions").predict(faces[0])
     plain = mien.load("small").predict(faces[0])
@@ -99,7 +107,7 @@ def read_voices(network, *num_steps):
         ))
         for number, n in enumerate(num_steps)
     ]  # fmt: skip
-    finder = PersonFinder(RecordingReader(network), network, None)
+    finder = PersonFinder(RecordingReader(network), network, "recording")
     person, same = finder.find(iter(inputs), len(inputs))
     assert list(same) == inputs
     is_same = all(

@@ -65,9 +65,9 @@ DeviceOption = Annotated[
 BaselineOption = Annotated[
     str | None,
     typer.Option(
-        metavar="CLIP|none",
-        help="Another recording of the same person, to read voice and face against; none; "
-        "recording: the other utterances, as by default.",
+        metavar="CLIP|recording|none",
+        help="Another recording of the same person, to read voice and face against; recording: the "
+        "other utterances; none. By default as the model has it: none for the bundled one.",
     ),
 ]
 CompanionOption = Annotated[

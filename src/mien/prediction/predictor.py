@@ -66,7 +66,7 @@ def load(
             the language; a name that ``mien assets`` lists; a folder with a Whisper model.
         language: ISO 639-1 code of what is said; by default it is detected where that can be done.
         baseline: Of a model with ``features.standardise=speaker``, against whom voice and face are
-            read: ``recording`` or None, each utterance against the others; ``none``; a recording.
+            read: ``recording``, its own utterances; ``none``; another file; None: the model's way.
         companion: A second model, a run or a checkpoint that reads the same features, whose
             targets are answered too; ``auto``: ``emotions``, beside ``default`` and ``small``.
         int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
@@ -186,7 +186,7 @@ class TrainedModel:
 
         A recording of up to 15 seconds in which somebody speaks is one utterance; longer ones, and
         those in which more is said than the model reads at a time, are cut at sentences and pauses,
-        silence into pieces of at most 3 seconds. Memory does not grow with the length.
+        silence into pieces of at most 3 seconds. Memory grows with the length by features alone.
 
         Args:
             recording: Any file with sound or a moving picture; or several, for a list of
@@ -383,17 +383,17 @@ class TrainedModel:
         """What finds the person of a recording; None if the model knows no baselines."""
         if self.network.config.features.standardise == "train":
             return None
-        return PersonFinder(self.recording_reader, self.network, self.baseline)
+        choice = self.baseline or check_header(self.header, self.checkpoint).usual_baseline
+        return PersonFinder(self.recording_reader, self.network, choice)
 
     def _predict_inputs(self, inputs: Sequence[Unscored]) -> PredictionList:
         """Predict what comes from no recording, in batches across the inputs."""
         waiting = [utterance for given in inputs for utterance in given.utterances]
         batches = (waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH))
-        person = None if self._people is None else self._people.nobody
+        person, beside = None if self._people is None else self._people.nobody, self.companion
         network = self.network if person is None else person.calibrate(self.network)
-        beside = self.companion
         answers = iter([own for batch in batches for own in answer_batch(network, batch, beside)])
-        complete = partial(describe_answers, self.network, self.companion, person)
+        complete = partial(describe_answers, self.network, beside, person)
         return PredictionList(
             complete(islice(answers, len(given.utterances)), given.warnings, source=given.source)
             for given in inputs

@@ -157,14 +157,14 @@ class PersonFinder:
     Args:
         reader: Makes the features of the other recording.
         network: The network.
-        choice: Where the person is known from; None for the recording itself.
+        choice: Where the person is known from.
 
     Attributes:
         nobody: The choice of no baseline: everybody is read alike.
     """
 
     def __init__(
-        self, reader: RecordingReader, network: Network, choice: BaselineChoice | Path | None
+        self, reader: RecordingReader, network: Network, choice: BaselineChoice | Path
     ) -> None:
         self._reader, self._network, self._choice = reader, network, choice
         self.nobody = Person(facts=_NOBODY, baselines={})

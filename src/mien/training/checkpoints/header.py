@@ -115,6 +115,8 @@ class Header(_Facts):
         target_calibration: What validation clips say of each target, by its name; none in headers
             of the time before sets of classes.
         target_calibration_alone: As ``calibration_alone``.
+        usual_baseline: Against whom a model that was trained with baselines reads a recording if
+            nothing is chosen: its utterances against each other, or nobody.
         targets: What the model predicts besides sentiment.
         has_sentiment: Whether it predicts sentiment.
         ensemble: Seeds of the networks of an ensemble; none of a single network.
@@ -142,6 +144,7 @@ class Header(_Facts):
     calibration_alone: Calibration | None = None
     target_calibration: dict[str, TargetCalibration] = {}
     target_calibration_alone: dict[str, TargetCalibration] = {}
+    usual_baseline: Literal["recording", "none"] = "recording"
     targets: tuple[Target, ...] = ()
     has_sentiment: bool = True
     ensemble: Annotated[tuple[_Seed, ...], Field(max_length=_MOST_MEMBERS)] = ()
