@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mien.training.loading import load_model
 from mien.types import Modality, SeriesSource, Task
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "default_model"
-NAMES = ("faces", "items", "compose", "corpus", "widths", "persons")
+NAMES = ("faces", "items", "compose", "corpus", "widths", "persons", "tables", "baselines")
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +68,16 @@ def test_no_clip_is_read_against_its_twin_or_against_two_people(recipe):
     assert all(len(set(names)) == len(names) for names in heard.values())
 
 
-def test_the_model_that_is_written_reads_words_as_before_and_is_the_one_that_was_trained(
-    recipe, tiny_bert, tmp_path
-):
+@pytest.fixture(scope="module")
+def models(recipe, tiny_bert, tmp_path_factory):
+    """A model that reads words by adapters, one trained on its states, stores; do not alter."""
+    folder = tmp_path_factory.mktemp("stages")
     material = make_material()
-    store = write_store(material, tmp_path / "store")
+    store = write_store(material, folder / "store")
     fixed = {"train": {"epochs": 1}, "labels": {"generator": "copy"}}
     adapted = {"input": "transcript", "name": str(tiny_bert), "mode": "lora", "rank": 2}
-    words = train(make_config(text_encoder=adapted, **fixed), store, tmp_path / "words")
-    before = words.seed(1).best
-    states = dict(recipe.persons.read_words(before, store))
+    words = train(make_config(text_encoder=adapted, **fixed), store, folder / "words").seed(1).best
+    states = dict(recipe.persons.read_words(words, store))
     nothing = np.empty((0, 16), np.float32)
     said = SeriesSource(
         name="text",
@@ -86,27 +87,44 @@ def test_the_model_that_is_written_reads_words_as_before_and_is_the_one_that_was
         read=lambda: (states.get(clip.id, nothing) for clip in material.corpus.clips),
     )
     others = [one for one in material.series if one.name != "text"]
-    read = write_store(replace(material, series=(said, *others)), tmp_path / "read")
+    read = write_store(replace(material, series=(said, *others)), folder / "read")
     config = make_config(features={"standardise": "speaker"}, **fixed)
-    trained = train(config, read, tmp_path / "persons", init=before).seed(1).best
+    trained = train(config, read, folder / "persons", init=words).seed(1).best
+    return SimpleNamespace(words=words, store=store, trained=trained, read=read)
+
+
+def test_the_model_that_is_written_reads_words_as_before_and_the_rest_as_trained(
+    recipe, models, tmp_path
+):
     joint = tmp_path / "joint.safetensors"
-    recipe.persons.join_words(trained, before, joint)
-    own, of_states, as_before = (
+    recipe.persons.join_words(models.trained, models.words, joint)
+    own, as_trained, as_before = (
         predict(model, prepared.datasets["valid"])
         for model, prepared in (
-            load_model(joint, store),
-            load_model(trained, read),
-            load_model(before, store),
+            load_model(joint, models.store),
+            load_model(models.trained, models.read),
+            load_model(models.words, models.store),
         )
     )
     for task in (Task.AUDIO, Task.VIDEO):
-        np.testing.assert_allclose(own.scores[task], of_states.scores[task], atol=1e-5)
+        np.testing.assert_allclose(own.scores[task], as_trained.scores[task], atol=1e-5)
     np.testing.assert_allclose(own.scores[Task.TEXT], as_before.scores[Task.TEXT], atol=1e-5)
-    alike = [
-        np.abs(own.scores[Task.FUSION] - o.scores[Task.FUSION]) for o in (of_states, as_before)
-    ]
-    assert alike[0].max() < alike[1].max()  # but for the attention to words, what was trained
+    far = [np.abs(own.scores[Task.FUSION] - o.scores[Task.FUSION]) for o in (as_trained, as_before)]
+    assert far[0].max() < far[1].max()  # but for the attention to words, what was trained
     header = read_header(joint)
-    assert header["config"]["text_encoder"] == read_header(before)["config"]["text_encoder"]
+    assert header["config"]["text_encoder"] == read_header(models.words)["config"]["text_encoder"]
     assert header["config"]["features"]["standardise"] == "speaker"
     assert Modality.TEXT not in header["series"]
+
+
+def test_all_other_clips_of_a_person_are_the_baseline_of_an_evaluation(recipe, models):
+    dataset = load_model(models.trained, models.read)[1].datasets["valid"]
+    persons = [name.split("$_$")[0] for name in dataset.ids]
+    read_against = recipe.baselines.read_against
+    every = read_against(dataset, persons, persons, lambda _clip, _other: True).baselines
+    nobody = read_against(dataset, persons, persons, lambda _clip, _other: False).baselines
+    for modality, known in dataset.baselines.items():
+        assert known.shares.any()
+        np.testing.assert_allclose(every[modality].shares, known.shares)
+        np.testing.assert_allclose(every[modality].centres, known.centres, rtol=1e-5, atol=1e-6)
+        assert not nobody[modality].shares.any()

@@ -47,7 +47,7 @@ def compare_baselines(
     shown = [next(iter(clips[row].items.values())).emotion for row in lone]
     persons = [next(iter(clips[row].items.values())).group for row in lone]
     for name, choice in _CHOICES.items():
-        found = predict(network, _read_against(alone, persons, shown, choice))
+        found = predict(network, read_against(alone, persons, shown, choice))
         for source in _SOURCES:
             rows = [row for row, kind in enumerate(kinds) if kind == source]
             scores, targets = found.scores[HEADS[source]][rows], found.targets[HEADS[source]][rows]
@@ -60,13 +60,20 @@ def compare_baselines(
             )
 
 
-def _read_against(
+def read_against(
     dataset: ClipDataset,
     persons: Sequence[str],
     shown: Sequence[str],
     choice: Callable[[str, str], bool],
 ) -> ClipDataset:
-    """Return clips, each of which is read against chosen others of the same person."""
+    """Return clips, each of which is read against chosen others of the same person.
+
+    Args:
+        dataset: The clips.
+        persons: Who each shows.
+        shown: Which emotion.
+        choice: Whether another clip is part of the baseline, by the emotions of clip and other.
+    """
     speakers = dataset.speakers
     if speakers is None:
         raise ValueError("the clips have no speakers")

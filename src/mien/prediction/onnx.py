@@ -101,10 +101,6 @@ def export_onnx(
 ) -> Exported:  # fmt: skip
     """Write a trained network as ONNX, check it against torch, and write its tokenizer beside.
 
-    Who reads the file makes its input. One that was trained to read voice and face against a
-    baseline of the speaker reads them without one there, with the intervals of that, unless the
-    program that runs it applies ``mien.data.speakers.speaker_baseline`` to the features.
-
     Nothing is written under its final name before it was checked on random inputs of several
     lengths, with missing modalities among them.
 

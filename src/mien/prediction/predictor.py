@@ -25,12 +25,7 @@ from mien.prediction.recording import PredictionListener, RecordingReader, repor
 from mien.prediction.result import FailedPrediction, Prediction, PredictionList, attempt
 from mien.prediction.spoken.language import require_language
 from mien.prediction.spoken.text_input import count_notes, read_text
-from mien.prediction.spoken.text_utterances import (
-    Unscored,
-    decline,
-    describe_text,
-    read_whole_text,
-)
+from mien.prediction.spoken.text_utterances import Unscored, decline, describe_text, read_whole_text
 from mien.prediction.spoken.transcripts import Given, read_transcript
 from mien.processes import num_processors
 from mien.tensors import find_device, move_to
@@ -366,14 +361,15 @@ class TrainedModel:
         network, person, beside = self.network, None, self.companion
         if self._people is not None:
             person, inputs = self._people.find(inputs, num)
-            network, warnings = person.calibrate(network), (*warnings, str(person.facts))
+            network = person.calibrate(network)
         answers, notes = answer_utterances(network, inputs, num, beside, person)
         num_lost = num - len(answers)
         warnings = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
             why = "; ".join([explain_emptiness(first_pass, self.network.modalities), *warnings])
             raise MediaError(f"{path}: holds nothing to judge: {why}")
-        warnings = (*warn_of_loss(first_pass, num_lost), *warnings)
+        known = () if person is None else (str(person.facts),)
+        warnings = (*warn_of_loss(first_pass, num_lost), *known, *warnings)
         complete = partial(describe_answers, self.network, beside, person, answers, warnings)
         speech = reader.describe_speech(first_pass, given)
         return complete(source=path.name, seconds=first_pass.seconds, speech=speech)
