@@ -30,7 +30,7 @@ def test_two_processes_may_make_the_tables_of_a_database_at_the_same_time(
         return RDBStorage(url, **options)
 
     monkeypatch.setattr(trial_database, "RDBStorage", open_beside_another)
-    monkeypatch.setattr(trial_database, "_BETWEEN", 0.0)
+    monkeypatch.setattr(trial_database.time, "sleep", lambda _: None)
     database = TrialDatabase(default_url(tmp_path), "mine")
     database.begin({"seed": 1}, is_maximised=False)
     assert len(openings) == 3
@@ -53,13 +53,12 @@ def test_a_database_that_cannot_be_opened_is_not_waited_for(tmp_path, monkeypatc
 def test_what_another_has_begun_at_the_same_time_is_compared(tmp_path, monkeypatch):
     first, second = (TrialDatabase(default_url(tmp_path), "mine") for _ in range(2))
     first.begin({"seed": 1}, is_maximised=False)
-    storage = type(second._storage)
-    known = storage.get_study_user_attrs
+    known = RDBStorage.get_study_user_attrs
     answers = iter([{}])
     monkeypatch.setattr(
-        storage, "get_study_user_attrs", lambda *given: next(answers, None) or known(*given)
+        RDBStorage, "get_study_user_attrs", lambda *given: next(answers, None) or known(*given)
     )
-    monkeypatch.setattr(storage, "set_study_user_attr", lambda *_: None)  # the other was later
+    monkeypatch.setattr(RDBStorage, "set_study_user_attr", lambda *_: None)  # the other was later
     with pytest.raises(ConfigError, match="was begun with another seed"):
         second.begin({"seed": 2}, is_maximised=False)
 

@@ -193,7 +193,7 @@ def markdown_table(
 
 def _keep_bars(cell: str) -> str:
     """Return a cell in which no bar ends it, be it escaped or not."""
-    return _BAR.sub(lambda found: f"{found[1]}&#124;", cell)
+    return _BAR.sub(lambda bar: f"{bar[1]}&#124;", cell)
 
 
 def escape_markdown(text: str) -> str:

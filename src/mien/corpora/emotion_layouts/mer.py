@@ -227,14 +227,14 @@ def _check_valence(row: _Row, scale: Scale, folder: Path) -> float:
 
 def _find_splits(rows: Sequence[_Row], folder: Path) -> dict[str, Split]:
     """Return the split of every part; one that is not named for any is train, which is logged."""
-    found = {row.part: _find_split(row.part) for row in rows}
-    unnamed = [part for part, split in found.items() if split is None and part not in _TRAIN]
+    splits = {row.part: _find_split(row.part) for row in rows}
+    unnamed = [part for part, split in splits.items() if split is None and part not in _TRAIN]
     if unnamed:
         logger.warning(
             "%s: the names of these parts are those of no split, and they are read as train: %s",
             folder, describe_names(unnamed),
         )  # fmt: skip
-    return {part: split or "train" for part, split in found.items()}
+    return {part: split or "train" for part, split in splits.items()}
 
 
 def _find_split(part: str) -> Split | None:
