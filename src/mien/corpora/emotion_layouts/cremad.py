@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mien.corpora.class_names.schemes import SCHEMES
@@ -54,7 +54,10 @@ LETTERS = {
 _TASKS = {"1": Task.AUDIO, "2": Task.VIDEO, "3": Task.FUSION}
 _SUMMARY = {"VoiceVote": Task.AUDIO, "FaceVote": Task.VIDEO, "MultiModalVote": Task.FUSION}
 #: The column of rows' numbers has no name; pandas gives it one.
-_TABULATED = {"": ("", "Unnamed: 0"), **{name: (name,) for name in (*LETTERS, "fileName")}}
+_TABULATED: Mapping[str, Sequence[str]] = {
+    "": ("", "Unnamed: 0"),
+    **{name: (name,) for name in (*LETTERS, "fileName")},
+}
 _MOST_VOTES = 1_000_000
 _FIRST_ACTOR, _LAST_ACTOR = 1001, 1091
 #: Of so many actors in order, one is not in train.
