@@ -11,7 +11,7 @@ from helpers import make_config, make_material, recipe_modules
 
 from mien.data.store_writer import write_store
 from mien.evaluation.scoring import predict
-from mien.training.checkpoints.checkpoint import read_header
+from mien.training.checkpoints.checkpoint import add_to_header, read_header
 from mien.training.experiment import train
 from mien.training.loading import load_model
 from mien.types import Modality, SeriesSource, Task
@@ -115,6 +115,9 @@ def test_the_model_that_is_written_reads_words_as_before_and_the_rest_as_trained
     assert header["config"]["text_encoder"] == read_header(models.words)["config"]["text_encoder"]
     assert header["config"]["features"]["standardise"] == "speaker"
     assert Modality.TEXT not in header["series"]
+    add_to_header(joint, {"usual_baseline": "none"})  # as of what ships
+    assert load_model(joint, models.store)[1].datasets["valid"].baselines == {}
+    assert load_model(joint, models.store, baseline="speaker")[1].datasets["valid"].baselines
 
 
 def test_all_other_clips_of_a_person_are_the_baseline_of_an_evaluation(recipe, models):

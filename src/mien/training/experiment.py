@@ -345,7 +345,7 @@ def _evaluate_on(
                 predictions={split: predictions[bits]},
                 attention=attention[bits],
                 failed_seeds=models.failed_seeds,
-                baseline=(baseline or "speaker") if trained.knows_baselines else None,
+                baseline=trained.baseline,
                 model=models.name,
             ),
             predictions[bits],

@@ -77,14 +77,15 @@ class ModelOnStore:
         model: The network, which does not drop out.
         prepared: The data.
         warnings: A sentence for every series that another extractor made than that of the training.
-        knows_baselines: Whether it was trained to read clips against a baseline of their speaker.
+        baseline: Whether clips are read against their speakers; None if it was trained without
+            baselines.
     """
 
     header: Header
     model: MultimodalModel
     prepared: Prepared
     warnings: tuple[str, ...]
-    knows_baselines: bool
+    baseline: BaselineUse | None
 
     def warn_of_seen(self, dataset: ClipDataset) -> Iterator[str]:
         """Yield a sentence if the weights have learned from videos of ``dataset``."""
@@ -114,7 +115,8 @@ def load_model(
         path: A checkpoint, a seed's folder, or a run folder (its first seed that did not diverge).
         store: Data with the series that the model was trained on.
         with_unlabelled: Whether clips without a multimodal label stay, to be scored.
-        baseline: Whether clips are read against their speakers; None as the model was trained.
+        baseline: Whether clips are read against their speakers; None as the model was trained,
+            unless it says that it reads against nobody as a rule.
         splits: Those whose clips are read; nothing is computed for others.
 
     Raises:
@@ -154,7 +156,9 @@ def load_trained(
     checkpoint = find_checkpoint(path)
     header = open_header(checkpoint)
     config = header.read_config(checkpoint, corpus=store.meta.name)
-    is_relative = reads_speakers(config, checkpoint, baseline)
+    usual: BaselineUse | None = "none" if header.usual_baseline == "none" else None
+    is_relative = reads_speakers(config, checkpoint, baseline or usual)
+    use: BaselineUse = "speaker" if is_relative else "none"
     aims = Aims(has_sentiment=header.has_sentiment, targets=header.targets)
     check_targets(checkpoint, aims.targets, store)
     if not with_unlabelled:
@@ -186,7 +190,7 @@ def load_trained(
         model=model,
         prepared=prepared,
         warnings=tuple(warnings),
-        knows_baselines=config.features.standardise == "speaker",
+        baseline=use if config.features.standardise == "speaker" else None,
     )
 
 

@@ -115,8 +115,9 @@ class Header(_Facts):
         target_calibration: What validation clips say of each target, by its name; none in headers
             of the time before sets of classes.
         target_calibration_alone: As ``calibration_alone``.
-        usual_baseline: Against whom a model that was trained with baselines reads a recording if
-            nothing is chosen: its utterances against each other, or nobody.
+        usual_baseline: Against whom a model that was trained with baselines reads if nothing is
+            chosen: utterances of a recording against each other, clips against their speakers'; or
+            nobody.
         targets: What the model predicts besides sentiment.
         has_sentiment: Whether it predicts sentiment.
         ensemble: Seeds of the networks of an ensemble; none of a single network.
