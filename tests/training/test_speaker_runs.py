@@ -3,9 +3,7 @@ import json
 import pytest
 from helpers import make_config
 
-import mien
-from mien.errors import CheckpointError, ConfigError
-from mien.prediction.onnx import export_onnx
+from mien.errors import ConfigError
 from mien.reports.run_text import format_run
 from mien.training.checkpoints.header import open_header
 from mien.training.experiment import evaluate, train
@@ -54,10 +52,3 @@ def test_both_ways_of_reading_have_widths_of_their_own(relative):
     assert header.calibration is not None
     assert header.calibration_alone is not None
     assert header.config["features"]["standardise"] == "speaker"
-
-
-def test_a_baseline_is_not_exported(relative, tmp_path):
-    pytest.importorskip("onnxruntime")
-    with pytest.raises(CheckpointError, match="mien predict"):
-        export_onnx(relative, tmp_path / "model.onnx")
-    assert mien.load(relative).config.features.standardise == "speaker"
