@@ -7,6 +7,7 @@ from fake_runs import EMOTION, write_run
 from mien.evaluation.metrics import METRICS
 from mien.reports.comparison import compare_runs
 from mien.reports.run_text import format_comparison, format_rounding, format_run
+from mien.reports.text import format_p
 from mien.training.run_folder import open_run
 from mien.types import Modality, Scale
 
@@ -100,7 +101,7 @@ def test_a_comparison_shows_the_difference_and_its_corrected_p_value(runs):
     run = comparison.metrics["mae"][1]
     assert run.to_first is not None
     assert f"{run.to_first.difference:.3f}" in line
-    assert line.split()[-1] == f"{run.p_corrected:.3f}"
+    assert line.split()[-1] == format_p(run.p_corrected)
     assert run.to_first.difference > 0.3
     assert "lower is better for mae, higher for the others" in " ".join(
         format_comparison(comparison).split()
