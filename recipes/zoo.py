@@ -209,11 +209,16 @@ def settings_table(store: Store, runs: Mapping[str, RunFolder], budget: Budget) 
     for model, run in runs.items():
         given = dict(flatten_settings(choose_settings(model, store.meta.name, budget).model_dump()))
         tuned = dict(flatten_settings(run.config.model_dump()))
-        changed = [f"`{n}={value}`" for n, value in tuned.items() if value != given.get(n)]
+        changed = [f"{n} {_show(value)}" for n, value in tuned.items() if value != given.get(n)]
         rows.append([model, ", ".join(changed) or "none"])
-    return markdown_table(
-        ["", "settings that were chosen on validation, others as they come"], rows
-    )
+    heading = ["", "settings that were chosen on validation, others as they come"]
+    return markdown_table(heading, rows, num_words=2)
+
+
+def _show(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def overview(stores: Sequence[Measured], models: Sequence[str]) -> str:

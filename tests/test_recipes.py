@@ -216,7 +216,7 @@ def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(tiny_sto
     page = (tmp_path / "zoo.md").read_text(encoding="utf-8")
     assert "the best of 2 settings on validation (one seed each)" in page
     _, changed = (line for line in page.splitlines() if line.startswith("| lf_dnn |"))
-    assert (f"`model.fusion_size={expected}`" in changed) == is_better
+    assert (f"model.fusion_size {expected}" in changed) == is_better
 
 
 def test_the_overview_has_ranks_on_each_corpus_and_among_the_models_of_all():
