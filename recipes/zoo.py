@@ -59,23 +59,19 @@ class Measured(NamedTuple):
 
     Attributes:
         title: Name of the corpus.
-        means: Mean absolute error on test, the mean over the seeds.
-        deviations: Its standard deviation over the seeds.
+        errors: Mean absolute error on test, over the seeds.
         p_values: Of the difference to the first model, corrected; that of the first is 1.
     """
 
     title: str
-    means: Mapping[str, float]
-    deviations: Mapping[str, float]
+    errors: Mapping[str, SeedSummary]
     p_values: Mapping[str, float]
 
     @property
     def places(self) -> dict[str, int]:
         """The place of each model by its mean absolute error, from 1."""
-        return {
-            model: place
-            for place, model in enumerate(sorted(self.means, key=self.means.__getitem__), 1)
-        }
+        by_error = sorted(self.errors, key=lambda model: self.errors[model].mean)
+        return {model: place for place, model in enumerate(by_error, 1)}
 
 
 class Budget(NamedTuple):
@@ -171,8 +167,7 @@ def read_measured(compared: RunComparison, models: Sequence[str]) -> Measured:
     rows = dict(zip(models, compared.metrics[_RANKED], strict=True))
     return Measured(
         title=name_corpus(compared.corpus, is_synthetic=compared.is_synthetic),
-        means={model: row.seeds.mean for model, row in rows.items()},
-        deviations={model: row.seeds.deviation for model, row in rows.items()},
+        errors={model: row.seeds for model, row in rows.items()},
         p_values={m: 1.0 if m == models[0] else row.p_corrected for m, row in rows.items()},
     )
 
@@ -223,18 +218,18 @@ def _show(value: object) -> str:
 
 def overview(stores: Sequence[Measured], models: Sequence[str]) -> str:
     """Return error and rank of every model on each store, and the mean rank of those on all."""
-    everywhere = [model for model in models if all(model in one.means for one in stores)]
+    everywhere = [model for model in models if all(model in one.errors for one in stores)]
     among = [
-        one._replace(means={model: one.means[model] for model in everywhere}).places
+        one._replace(errors={model: one.errors[model] for model in everywhere}).places
         for one in stores
     ]
     mean_ranks = {m: f"{sum(places[m] for places in among) / len(among):.1f}" for m in everywhere}
     rows = [
         [model, *(_place_cell(one, model) for one in stores), mean_ranks.get(model, "")]
         for model in models
-        if any(model in one.means for one in stores)
+        if any(model in one.errors for one in stores)
     ]
-    heading = ["", *(f"{one.title}, {len(one.means)} models" for one in stores), "mean rank"]
+    heading = ["", *(f"{one.title}, {len(one.errors)} models" for one in stores), "mean rank"]
     return (
         "Mean absolute error on test, mean ± deviation over the seeds; in brackets the rank on the "
         f"corpus; \\*: differs from {models[0]} with a corrected p below {_SIGNIFICANT}. The mean "
@@ -244,15 +239,13 @@ def overview(stores: Sequence[Measured], models: Sequence[str]) -> str:
 
 
 def _place_cell(measured: Measured, model: str) -> str:
-    if model not in measured.means:
+    if model not in measured.errors:
         return ""
     mark = " \\*" if measured.p_values[model] < _SIGNIFICANT else ""
-    error, spread = measured.means[model], measured.deviations[model]
-    shown = f"{error:.3f}" if math.isnan(spread) else f"{error:.3f} ± {spread:.3f}"
-    return f"{shown} ({measured.places[model]}){mark}"
+    return f"{_spread(measured.errors[model])} ({measured.places[model]}){mark}"
 
 
-def _spread(seeds: SeedSummary, metric: Metric) -> str:
+def _spread(seeds: SeedSummary, metric: Metric | None = None) -> str:
     mean = format_value(seeds.mean, metric)
     if math.isnan(seeds.deviation):
         return mean
@@ -290,11 +283,12 @@ def write_tables(
         f"{budget.describe()} The rank is by mean absolute error; p is that of its "
         f"difference to {models[0]}, paired over clips or videos and seeds, with Holm's correction."
     ]
+    ranks = overview(measured, models)
     if len(stores) > 1:
-        parts.append(overview(measured, models))
+        parts.append(ranks)
     write_text(out, "\n\n".join([*parts, *tables]) + "\n")
     if alone is not None:
-        write_text(alone, "\n\n".join([budget.describe(), overview(measured, models)]) + "\n")
+        write_text(alone, f"{budget.describe()}\n\n{ranks}\n")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import torch
 from fake_runs import write_run
 
 from mien.evaluation.predictions import Predictions, TargetPredictions
+from mien.evaluation.significance import SeedSummary
 from mien.training.settings import read_config
 from mien.types import Target, TargetKind, Task
 
@@ -219,17 +220,25 @@ def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(tiny_sto
     assert (f"model.fusion_size {expected}" in changed) == is_better
 
 
+def over_seeds(mean, deviation):
+    return SeedSummary(mean=mean, deviation=deviation, num_seeds=5)
+
+
 def test_the_overview_has_ranks_on_each_corpus_and_among_the_models_of_all():
     zoo = load("zoo")
     first = zoo.Measured(
         "CMU-MOSI",
-        {"ridge": 0.9, "tfn": 0.5, "almt": 0.7},
-        {"ridge": 0.0, "tfn": 0.01, "almt": 0.02},
+        {
+            "ridge": over_seeds(0.9, 0.0),
+            "tfn": over_seeds(0.5, 0.01),
+            "almt": over_seeds(0.7, 0.02),
+        },
         {"ridge": 1.0, "tfn": 0.04, "almt": 0.06},
     )
     second = zoo.Measured(
-        *("MMMO", {"ridge": 1.1, "tfn": 1.2}),
-        *({"ridge": math.nan, "tfn": math.nan}, {"ridge": 1.0, "tfn": 1.0}),
+        "MMMO",
+        {"ridge": over_seeds(1.1, math.nan), "tfn": over_seeds(1.2, math.nan)},
+        {"ridge": 1.0, "tfn": 1.0},
     )
     lines = zoo.overview([first, second], zoo.MODELS).splitlines()
     assert "among the 2 models that can be trained on every corpus" in lines[0]

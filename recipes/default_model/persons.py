@@ -33,6 +33,7 @@ from mien.prediction.package import pack
 from mien.tensors import inferring
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.loading import load_model
+from mien.training.run_folder import RunFolder, SeedFolder
 from mien.types import Modality, SeriesSource, Task
 
 HERE = Path(__file__).parent
@@ -76,11 +77,15 @@ def learn_persons(
     settings["train"]["seeds"] = list(seeds)
     config = mien.ExperimentConfig.model_validate(settings)
     run = mien.train(config, read, out / "persons", init=model, resume=True)
-    best = min(
+    return complete(best_on_valid(run).best, model, store, items, joined, out)
+
+
+def best_on_valid(run: RunFolder) -> SeedFolder:
+    """Return the finished seed of a run with the least mean absolute error on valid."""
+    return min(
         (seed for seed in run.seeds if seed.is_finished),
         key=lambda seed: seed.results().splits["valid"][Task.FUSION]["mae"],
     )
-    return complete(best.best, model, store, items, joined, out)
 
 
 def complete(

@@ -24,7 +24,7 @@ from compose import Joined
 from corpus import compose_all, groups_learned, read_items, write_corpus
 from items import SCALE, Text
 from measure import measure
-from persons import learn_persons
+from persons import best_on_valid, learn_persons
 from widths import calibrate_alone
 
 import mien
@@ -46,10 +46,7 @@ def main(data: Path, out: Path, seeds: tuple[int, ...], read: Path | None) -> No
     read = read or learn_to_read(items.texts, out)
     config = mien.read_config(HERE / "settings.toml", [f"train.seeds={list(seeds)}"])
     run = mien.train(config, store, out / "run", init=read, resume=True)
-    best = min(
-        (seed for seed in run.seeds if seed.is_finished),
-        key=lambda seed: seed.results().splits["valid"][Task.FUSION]["mae"],
-    )
+    best = best_on_valid(run)
     videos = groups_learned(items, joined) | videos_read(items.texts)
     complete_header(best, store, joined, videos)
     measure(learn_persons(best.best, store, items, joined, data, out, seeds), data, out)

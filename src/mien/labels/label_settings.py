@@ -11,6 +11,7 @@ __all__ = [
     "CopyConfig",
     "DistanceConfig",
     "EvidenceConfig",
+    "EvidenceFeedback",
     "EvidenceLabelsConfig",
     "EvidenceSource",
     "GeneratorConfig",
@@ -64,6 +65,8 @@ class DistanceConfig(CentroidConfig):
 
 #: What makes out-of-fold scores: see ``EvidenceConfig``.
 EvidenceSource = Literal["auto", "ridge", "late", "both"]
+#: What learns from labels that evidence makes: see ``EvidenceConfig``.
+EvidenceFeedback = Literal["all", "correlated"]
 
 
 class EvidenceConfig(Settings):
@@ -92,7 +95,7 @@ class EvidenceConfig(Settings):
     rest: float = Field(1.0, ge=0)
     evidence_epochs: int = Field(20, ge=1)
     evidence_patience: int = Field(3, ge=1)
-    feedback: Literal["all", "correlated"] = "all"
+    feedback: EvidenceFeedback = "all"
 
 
 class EvidenceLabelsConfig(EvidenceConfig, GeneratorConfig):
@@ -129,7 +132,7 @@ class PosteriorConfig(EvidenceLabelsConfig):
     generator: Literal["posterior"] = "posterior"
     weight: Literal["difference", "one", "deviation"] = "one"  # type: ignore[assignment]  # wider
     evidence: EvidenceSource = "both"
-    feedback: Literal["all", "correlated"] = "correlated"
+    feedback: EvidenceFeedback = "correlated"
 
 
 class OutOfFoldConfig(EvidenceLabelsConfig):

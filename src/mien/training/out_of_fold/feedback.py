@@ -1,12 +1,13 @@
 """From what unimodal tasks of late-fusion models learn: labels that their evidence makes."""
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 
+from mien.evaluation.formulas import corr
 from mien.labels.generator import Evidence
+from mien.labels.label_settings import EvidenceFeedback
 from mien.labels.latent import latent_labels
 from mien.types import Modality
 
@@ -31,7 +32,7 @@ class Feedback:
 
     def __init__(
         self,
-        which: Literal["all", "correlated"],
+        which: EvidenceFeedback,
         annotated: Float[torch.Tensor, " N"],
         rest: float,
     ) -> None:
@@ -53,11 +54,13 @@ class Feedback:
 
     def _is_correlated(self, scores: Float[torch.Tensor, " N"]) -> bool:
         both = self._known & ~scores.isnan()
-        if int(both.sum()) < 2:
+        if not both.any():
             return False
-        pair = torch.stack([scores[both], self._annotated[both]]).double()
-        correlation = float(torch.corrcoef(pair)[0, 1])  # NaN of constants is not above anything
-        return correlation * math.sqrt(int(both.sum())) > _STANDARD_ERRORS
+        predicted, annotated = (
+            values[both].double().numpy() for values in (scores, self._annotated)
+        )
+        # NaN, of what is all the same, is not above anything
+        return corr(predicted, annotated) * math.sqrt(len(predicted)) > _STANDARD_ERRORS
 
     def _latent_everywhere(self, evidence: Evidence) -> dict[Modality, Float[torch.Tensor, " N"]]:
         annotated, known = self._annotated, self._known
