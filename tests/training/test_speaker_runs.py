@@ -1,13 +1,19 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from helpers import make_config
+from helpers import make_config, make_material
 
+from mien.data.store_writer import write_store
 from mien.errors import ConfigError
+from mien.evaluation.scoring import predict
 from mien.reports.run_text import format_run
 from mien.training.checkpoints.header import open_header
 from mien.training.experiment import evaluate, train
+from mien.training.loading import load_model
 from mien.training.run_folder import find_checkpoint
+from mien.types import Modality, Task
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +58,26 @@ def test_both_ways_of_reading_have_widths_of_their_own(relative):
     assert header.calibration is not None
     assert header.calibration_alone is not None
     assert header.config["features"]["standardise"] == "speaker"
+
+
+def test_a_store_without_voice_and_face_is_read_without_baselines(relative, tmp_path, caplog):
+    material = make_material()
+    words = tuple(each for each in material.series if each.name == "text")
+    store = write_store(replace(material, series=words), tmp_path / "s")
+    with pytest.raises(ConfigError, match=r"has no audio and no video.*--baseline none"):
+        load_model(relative, store)
+    with caplog.at_level("WARNING"):
+        model, prepared = load_model(relative, store, baseline="none")
+    assert f"{store.path}: has no audio and no video; its clips are read without" in caplog.text
+    scores = predict(model, prepared.datasets["test"])
+    assert not scores.present[Modality.VIDEO].any()
+    silent = tuple(
+        each
+        if each.name == "text"
+        else replace(each, read=lambda each=each: (steps[:0] for steps in each.read()))
+        for each in material.series
+    )
+    empty = write_store(replace(material, series=silent), tmp_path / "e")
+    model, prepared = load_model(relative, empty, baseline="none")
+    expected = predict(model, prepared.datasets["test"])
+    np.testing.assert_array_equal(scores.scores[Task.FUSION], expected.scores[Task.FUSION])

@@ -163,13 +163,21 @@ def load_trained(
     check_targets(checkpoint, aims.targets, store)
     if not with_unlabelled:
         check_annotated(checkpoint, header, store)
-    check_settings(store, config, aims)
-    lacking = find_absent(checkpoint, header, store, config)
-    _check_series(checkpoint, header, store, config, lacking)
+    alone = _without_baselines(config)
+    lacking = find_absent(checkpoint, header, store, alone)
+    if is_relative and lacking:
+        raise ConfigError(
+            f"{store.path}: has no {' and no '.join(lacking)}, of which {checkpoint} needs a "
+            "baseline of each speaker; choose --baseline none (baseline='none' in Python), with "
+            "which its clips are read without"
+        )
+    read_as = config if is_relative else alone
+    check_settings(store, read_as, aims)
+    _check_series(checkpoint, header, store, read_as, lacking)
     warnings = check_data(checkpoint, header, store, config)
     prepared = prepare(
         store,
-        config,
+        read_as,
         online=False,
         with_unlabelled=with_unlabelled,
         with_speakers=False,
@@ -213,6 +221,12 @@ def reads_speakers(config: ExperimentConfig, trained: Path, baseline: str | None
             "and reads everybody alike; leave --baseline out"
         )
     return False
+
+
+def _without_baselines(config: ExperimentConfig) -> ExperimentConfig:
+    """Return settings by which everybody is read alike."""
+    features = config.features.model_copy(update={"standardise": "train"})
+    return config.model_copy(update={"features": features})
 
 
 def _check_series(

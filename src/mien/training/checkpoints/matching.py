@@ -132,15 +132,15 @@ def find_absent(
 ) -> dict[Modality, int]:
     """Return the sizes of voice and face where the model reads them and the store has neither.
 
-    A store with a series that the model does not read may have them under another name, and a model
-    that reads clips against their speakers has a baseline of each: both are refused by their sizes.
+    A store with a series that the model does not read may have them under another name, and is
+    refused by its sizes.
 
     Raises:
         CheckpointError: If the model reads nothing else.
     """
     names = {m: str(getattr(config.features, m)) for m in (Modality.AUDIO, Modality.VIDEO)}
     unread = set(store.meta.series) - {*names.values(), str(Modality.TEXT)}
-    if unread or config.features.standardise == "speaker":
+    if unread:
         return {}
     lacking = {
         m: header.sizes[m]
