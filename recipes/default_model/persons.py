@@ -24,6 +24,7 @@ from compose import Joined, name_clip, split_of
 from corpus import Items, compose_all, groups_learned, make_corpus, read_items, write_corpus
 from jaxtyping import Float32
 from widths import calibrate_alone
+from words import WORDS
 
 import mien
 from mien.data.dataset import batches
@@ -39,7 +40,6 @@ from mien.types import Modality, SeriesSource, Task
 HERE = Path(__file__).parent
 LICENCE = "research and other non-commercial use, share alike"
 _BATCH = 32
-_WORDS = ("model/text_encoder.", "model/summarise.", "model/heads.text.")
 
 
 def main(model: Path, data: Path, out: Path, seeds: Sequence[int]) -> Path:
@@ -150,7 +150,7 @@ def read_words(model: Path, store: Store) -> Iterator[tuple[str, Float32[np.ndar
 def join_words(trained: Path, words: Path, out: Path) -> None:
     """Write a model that was trained on states of words, with what reads words as it was before."""
     header, before = read_header(trained), read_header(words)
-    own = {name: one for name, one in read_tensors(words).items() if name.startswith(_WORDS)}
+    own = {name: one for name, one in read_tensors(words).items() if name.startswith(WORDS)}
     config = {**header["config"], "text_encoder": before["config"]["text_encoder"]}
     facts = {name: before[name] for name in before if name.startswith("text_")}
     series = {name: one for name, one in header["series"].items() if name != "text"}

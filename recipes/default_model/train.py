@@ -1,8 +1,10 @@
 """Train the model that comes with the package: compose clips, train, calibrate, pack, measure.
 
-It is trained in three stages: on transcripts alone (``text.toml``), on composed clips
-(``settings.toml``), and, with its words as they are then, on the same clips, whose voices and faces
-are read against the person (``persons.toml``).
+It is trained in four stages: on transcripts of CMU-MOSEI (``text.toml``); on composed clips
+(``settings.toml``) and, apart from that, on transcripts of CMU-MOSI (``words.toml``); then its
+words are read by a mean of the weights of both, as adapters (``words.py``); and with its words as
+they are then it is trained on the composed clips again, whose voices and faces are read against the
+person (``persons.toml``).
 
     python recipes/ravdess.py DATA/ravdess OUT/ravdess
     mien extract OUT/ravdess/recordings.csv --corpus ravdess --scale -1,1 --audio whisper-tiny-en \
@@ -22,23 +24,25 @@ from pathlib import Path
 
 from compose import Joined
 from corpus import compose_all, groups_learned, read_items, write_corpus
-from items import SCALE, Text
+from items import Text
 from measure import measure
 from persons import best_on_valid, learn_persons
 from widths import calibrate_alone
+from words import learn_words, tune_words, write_texts
 
 import mien
 from mien.data.store import Store
 from mien.evaluation.scoring import predict
 from mien.training.checkpoints.checkpoint import add_to_header, read_header
 from mien.training.loading import load_model
-from mien.training.run_folder import SeedFolder
-from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Task
+from mien.training.run_folder import RunFolder, SeedFolder
 
 HERE = Path(__file__).parent
 
 
-def main(data: Path, out: Path, seeds: tuple[int, ...], read: Path | None) -> None:
+def main(
+    data: Path, out: Path, seeds: tuple[int, ...], read: Path | None, tuned: Path | None
+) -> None:
     """Do all of it."""
     items = read_items(data, out).apart()
     joined = compose_all(items)
@@ -49,7 +53,9 @@ def main(data: Path, out: Path, seeds: tuple[int, ...], read: Path | None) -> No
     best = best_on_valid(run)
     videos = groups_learned(items, joined) | videos_read(items.texts)
     complete_header(best, store, joined, videos)
-    measure(learn_persons(best.best, store, items, joined, data, out, seeds), data, out)
+    runs = tune_words(items.texts, read, out) if tuned is None else RunFolder(tuned)
+    words = learn_words(best.best, runs, store, out)
+    measure(learn_persons(words, store, items, joined, data, out, seeds), data, out)
 
 
 def complete_header(
@@ -73,20 +79,7 @@ def videos_read(texts: Sequence[Text]) -> set[str]:
 
 def learn_to_read(texts: Sequence[Text], out: Path) -> Path:
     """Train on the transcripts of CMU-MOSEI alone."""
-    clips = tuple(
-        Clip(
-            id=f"{one.group}{ID_SEPARATOR}{one.name.removeprefix(f'{one.group}-')}",
-            split=one.split,
-            transcript=one.words,
-            labels={Task.FUSION: one.label},
-        )
-        for one in texts
-        if one.source == "mosei"
-    )
-    corpus = Corpus(name="text", language="en", scale=SCALE, clips=clips)
-    material = Material(corpus=corpus, series=(), origin={"recipe": "recipes/default_model"})
-    place = out / "text-store"
-    store = mien.write_store(material, place, replace=place.exists())
+    store = write_texts((one for one in texts if one.source == "mosei"), out / "text-store")
     mien.train(mien.read_config(HERE / "text.toml"), store, out / "text-run", resume=True)
     return out / "text-run"
 
@@ -97,6 +90,7 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path, help="Folder for all that is made.")
     parser.add_argument("--seeds", default="1111", help="Seeds, separated by commas.")
     parser.add_argument("--read", type=Path, help="Run of the first stage, if it is there already.")
+    parser.add_argument("--tuned", type=Path, help="Run on CMU-MOSI, if it is there already.")
     given = parser.parse_args()
     seeds = tuple(int(seed) for seed in given.seeds.split(","))
-    main(given.data, given.out, seeds, given.read)
+    main(given.data, given.out, seeds, given.read, given.tuned)
