@@ -7,6 +7,7 @@ CMU-MOSI's alone (``words.toml``). How much counts the first was chosen on valid
 (docs/decisions.md). The change of every linear layer is then written at a low rank.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,8 @@ from mien.training.run_folder import RunFolder
 from mien.types import ID_SEPARATOR, Clip, Corpus, Material, Task
 
 __all__ = ["WORDS", "learn_words", "tune_words", "write_texts"]
+
+logger = logging.getLogger("words")
 
 HERE = Path(__file__).parent
 #: What begins the names of all tensors that read words alone.
@@ -59,9 +62,9 @@ def learn_words(composed: Path, tuned: RunFolder, store: Store, out: Path) -> Pa
     joint, reduced = place / "mean.safetensors", place / "reduced.safetensors"
     average_words(composed, [seed.best for seed in tuned.seeds if seed.is_finished], joint)
     reduction = reduce_checkpoint(joint, reduced, RANK, store)
-    print(f"adapters of rank {RANK} hold {reduction.share:.2f} of the squared changes")
+    logger.info("adapters of rank %d hold %.2f of the squared changes", RANK, reduction.share)
     for each in reduction.metrics:
-        print(f"  {each.name}, valid: {each.before:.4f} before, {each.after:.4f} after")
+        logger.info("%s, valid: %.4f before, %.4f after", each.name, each.before, each.after)
     return reduced
 
 

@@ -227,8 +227,8 @@ def test_only_the_seeds_that_have_finished_are_in_it(copied, tmp_path, caplog):
     (copied.path / "seed-4" / "failed.json").write_text('{"reason": "its loss is NaN"}')
     made = pack_ensemble(copied, tmp_path / "e")
     assert made.seeds == SEEDS
-    assert "seed 3 is left out of the ensemble: its training has not ended" in caplog.text
-    assert "seed 4 is left out of the ensemble: its loss is NaN" in caplog.text
+    assert "seed 3 is left out: its training has not ended" in caplog.text
+    assert "seed 4 is left out: its loss is NaN" in caplog.text
 
 
 # --- what is printed ------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def test_the_store_is_asked_for_where_it_is_needed(run, tmp_path):
 def test_a_store_is_refused_that_is_another_or_of_no_use(run, plain, tmp_path):
     with pytest.raises(CheckpointError, match=r"store: is not the store on which .*r was trained"):
         pack(run, tmp_path / "e", ensemble=True, store=plain[1])
-    with pytest.raises(ConfigError, match="store: is read for an ensemble or a rank"):
+    with pytest.raises(ConfigError, match="store: is read for an ensemble, an average or a rank"):
         pack(run, tmp_path / "e", store=plain[1])
 
 
@@ -293,7 +293,10 @@ def test_an_ensemble_is_of_the_seeds_of_a_run(copied, tmp_path, what):
             path, sentence = run.seeds[0].path, r"seed-1: is the folder of one seed; give its run"
         case "one seed":
             (run.seeds[0].path / "metrics.json").unlink()
-            path, sentence = run.path, r"copy: has 1 finished seed, and an ensemble needs two; trai"
+            path, sentence = (
+                run.path,
+                r"copy: has 1 finished seed, and a mean of several needs two; trai",
+            )
         case "no folder":
             path, sentence = run.seeds[0].best, r"best\.safetensors: is not a run folder"
     with pytest.raises(CheckpointError, match=sentence):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.options import OutOption, ReplaceOption, busy, choose_out, require_trained
-from mien.errors import require
+from mien.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from mien.evaluation.metrics import Metric
-    from mien.prediction.package import PackedEnsemble
+    from mien.prediction.package import PackedAverage, PackedEnsemble
     from mien.prediction.packages.reduced_encoder import Reduction
 
 __all__ = ["export_onnx", "pack"]
@@ -35,11 +35,19 @@ def pack(
         bool,
         typer.Option("--ensemble", help="Write all seeds of a run, whose mean is predicted."),
     ] = False,
+    average: Annotated[
+        bool,
+        typer.Option(
+            "--average",
+            help="Write the mean of the weights of all seeds of a run that was trained with "
+            "--init, as one model. Needs --store.",
+        ),
+    ] = False,
     store: Annotated[
         Path | None,
         typer.Option(
             metavar="STORE",
-            help="With --ensemble or --rank: store of the training, for new intervals.",
+            help="With --ensemble, --average or --rank: store of the training, for new intervals.",
         ),
     ] = None,
     rank: Annotated[
@@ -54,14 +62,17 @@ def pack(
 ) -> None:
     """Write what prediction needs of a run as one small file.
 
-    With --ensemble it predicts the mean of what the seeds predict. What that gives on validation
-    clips, and what --rank costs there, is printed beside what was trained; test is not read.
+    With --ensemble it predicts the mean of what the seeds predict, with --average it has the mean
+    of their weights. What that gives on validation clips, and what --rank costs there, is printed
+    beside what was trained; test is not read.
     """
     target = choose_out(out, out_option)
     require_trained(run)
     from mien.prediction.package import (  # takes seconds
+        PackedAverage,
         PackedEnsemble,
         PackedReduced,
+        pack_average,
         pack_ensemble,
         pack_reduced,
     )
@@ -74,17 +85,22 @@ def pack(
         "replace": replace,
         "store": store,
     }
-    packed: PackedEnsemble | PackedReduced | None = None
+    if ensemble and average:
+        raise ConfigError("--ensemble and --average exclude each other; choose one")
+    packed: PackedEnsemble | PackedAverage | PackedReduced | None = None
     with busy(f"packing {run}"):
         if ensemble:
             packed = pack_ensemble(run, target, rank=rank, **options)
+        elif average:
+            packed = pack_average(run, target, rank=rank, **options)
         elif rank is not None:
             packed = pack_reduced(run, target, rank=rank, **options)
         path = pack_run(run, target, **options) if packed is None else packed.path
     if packed is not None and packed.reduction is not None:
         print(f"{_describe_reduction(packed.reduction)}\n")
-    if isinstance(packed, PackedEnsemble):
-        print(f"{_describe_ensemble(packed)}\n")
+    if isinstance(packed, PackedEnsemble | PackedAverage):
+        made = "ensemble" if isinstance(packed, PackedEnsemble) else "mean of weights"
+        print(f"{_describe_seeds(packed, made)}\n")
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -96,10 +112,10 @@ def _describe_reduction(reduction: "Reduction") -> str:
     return f"{table}\n\n{share} are left"
 
 
-def _describe_ensemble(packed: "PackedEnsemble") -> str:
-    """Return what validation clips say of an ensemble, and which seeds are in it."""
+def _describe_seeds(packed: "PackedEnsemble | PackedAverage", made: str) -> str:
+    """Return what validation clips say of what is made of several seeds, and which they are."""
     rows = [(each.name, each.metric, each.mean, each.made) for each in packed.compared]
-    table = _format_valid(("single seed, mean", "ensemble"), rows)
+    table = _format_valid(("single seed, mean", made), rows)
     return f"{table}\n\nseeds {', '.join(map(str, packed.seeds))}"
 
 

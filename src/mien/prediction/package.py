@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mien.data.store import Store
 from mien.errors import CheckpointError, ConfigError
 from mien.files.atomic import refuse_existing
+from mien.prediction.packages.averaged_seeds import average_seeds
 from mien.prediction.packages.packed_file import write_packed
 from mien.prediction.packages.reduced_encoder import Reduction, reduce_checkpoint, reduce_run
 from mien.prediction.packages.seed_ensemble import gather_seeds
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     from mien.prediction.network import Network
 
 __all__ = [
+    "PackedAverage",
     "PackedEnsemble",
     "PackedReduced",
     "pack",
+    "pack_average",
     "pack_ensemble",
     "pack_reduced",
     "require_single",
@@ -43,6 +47,7 @@ def pack(
     name: str = "",
     replace: bool = False,
     ensemble: bool = False,
+    average: bool = False,
     store: Store | str | Path | None = None,
     rank: int | None = None,
 ) -> Path:
@@ -58,7 +63,8 @@ def pack(
         name: What the model is called; empty stands for the name of the file.
         replace: Whether a file that is already there is replaced.
         ensemble: Whether all seeds of a run are written, as ``pack_ensemble`` does.
-        store: Store of the training, for an ensemble and for ``rank``.
+        average: Whether the mean of their weights is written, as ``pack_average`` does.
+        store: Store of the training, for an ensemble, an average and ``rank``.
         rank: Rank to which changes of a whole text encoder are reduced, as by ``pack_reduced``.
 
     Returns:
@@ -66,17 +72,27 @@ def pack(
 
     Raises:
         CheckpointError: If there is no sound checkpoint, or no network, or no two like seeds.
+        ConfigError: If choices do not go together, or the store is needed.
         OutputError: If ``out`` exists, or cannot be written.
     """
     options: dict[str, Any] = {"half": half, "licence": licence, "name": name, "replace": replace}
-    if ensemble:
-        if isinstance(path, SeedFolder):
-            path = path.path
-        return pack_ensemble(path, out, store=store, rank=rank, **options).path
+    if ensemble and average:
+        raise ConfigError(
+            "average: an ensemble is the mean of what seeds predict, an average that of their "
+            "weights; choose one (--ensemble or --average)"
+        )
+    if ensemble or average:
+        run = path.path if isinstance(path, SeedFolder) else path
+        if ensemble:
+            return pack_ensemble(run, out, store=store, rank=rank, **options).path
+        return pack_average(run, out, store=store, rank=rank, **options).path
     if rank is not None:
         return pack_reduced(path, out, store=store, rank=rank, **options).path
     if store is not None:
-        raise ConfigError("store: is read for an ensemble or a rank; give --ensemble or --rank too")
+        raise ConfigError(
+            "store: is read for an ensemble, an average or a rank; give --ensemble, --average or "
+            "--rank too"
+        )
     source, out = find_checkpoint(path), Path(out)
     refuse_existing(out, replace=replace)
     header = read_header(source)
@@ -147,10 +163,11 @@ def pack_reduced(
     return PackedReduced(path=out, reduction=reduction)
 
 
-def _require_store(store: Store | str | Path | None) -> Store | str | Path:
+def _require_store(store: Store | str | Path | None, name: str = "rank") -> Store | str | Path:
     if store is None:
+        what = "a lower rank costs" if name == "rank" else "a mean of weights gives"
         raise ConfigError(
-            "rank: what a lower rank costs is measured on validation clips; give the store of the "
+            f"{name}: what {what} is measured on validation clips; give the store of the "
             "training (--store STORE)"
         )
     return store
@@ -223,18 +240,86 @@ def pack_ensemble(
             _warn_of_loss(out, reduction)
         made = gather_seeds(run if reduction is None else reduction.path, store)
     write_packed(out, made.header, made.tensors, half=half, licence=licence, name=name)
-    worse = [each.name for each in made.compared if each.picks_epoch and not each.is_better]
-    if worse:
-        logger.warning(
-            "%s: on valid the mean of all seeds is no better than a single seed on average, by %s",
-            out, ", ".join(worse),
-        )  # fmt: skip
+    _warn_if_no_better(out, made.compared, "the mean of all seeds")
     return PackedEnsemble(
         path=out,
         seeds=tuple(made.header["ensemble"]),
         compared=made.compared,
         reduction=reduction,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedAverage:
+    """The mean of the weights of all finished seeds of a run.
+
+    Attributes:
+        path: The file.
+        seeds: The seeds.
+        compared: Metrics of single seeds and of the mean on the validation clips.
+        reduction: What a reduced text encoder costs; None where it is whole.
+    """
+
+    path: Path
+    seeds: tuple[int, ...]
+    compared: tuple[ComparedMetric, ...]
+    reduction: Reduction | None = None
+
+
+def pack_average(
+    run: RunFolder | str | Path,
+    out: str | Path,
+    *,
+    store: Store | str | Path | None,
+    half: bool = True,
+    licence: str = "",
+    name: str = "",
+    replace: bool = False,
+    rank: int | None = None,
+) -> PackedAverage:
+    """Write the mean of the weights of all finished seeds of a run, which costs what one costs.
+
+    The seeds must have started from the same weights (``init``). Intervals and sets are measured
+    anew on the validation clips; a warning says if the mean is no better there than a single seed.
+
+    Args:
+        run: The run, or its folder.
+        out: As in ``pack``; so are the following ones.
+        store: The store of the training.
+        half: As in ``pack``.
+        licence: As in ``pack``.
+        name: As in ``pack``.
+        replace: As in ``pack``.
+        rank: As in ``pack``; the mean is reduced.
+
+    Raises:
+        CheckpointError: If there are fewer than two finished seeds, they differ in more than the
+            seed or not at all, a checkpoint is damaged, or the store is another one.
+        ConfigError: If there is no store, or the seeds did not start from the same weights.
+        OutputError: If ``out`` exists, or cannot be written.
+    """
+    out, store = Path(out), _require_store(store, "average")
+    refuse_existing(out, replace=replace)
+    reduction: Reduction | None = None
+    with tempfile.TemporaryDirectory(prefix="mien-averaged-") as folder:
+        file = Path(folder) / "best.safetensors"
+        made = average_seeds(run, file, store)
+        if rank is not None:
+            reduction = reduce_checkpoint(file, Path(folder) / "reduced.safetensors", rank, store)
+            _warn_of_loss(out, reduction)
+        source = file if reduction is None else reduction.path
+        pack(source, out, half=half, licence=licence, name=name, replace=replace)
+    _warn_if_no_better(out, made.compared, "the mean of the weights of all seeds")
+    return PackedAverage(path=out, seeds=made.seeds, compared=made.compared, reduction=reduction)
+
+
+def _warn_if_no_better(out: Path, compared: Sequence[ComparedMetric], what: str) -> None:
+    worse = [each.name for each in compared if each.picks_epoch and not each.is_better]
+    if worse:
+        logger.warning(
+            "%s: on valid %s is no better than a single seed on average, by %s",
+            out, what, ", ".join(worse),
+        )  # fmt: skip
 
 
 def require_single(network: "Network") -> "Network":

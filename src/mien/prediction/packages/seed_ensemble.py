@@ -30,12 +30,19 @@ from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_fol
 from mien.training.settings import ExperimentConfig
 from mien.types import Split
 
-__all__ = ["SeedEnsemble", "finished_seeds", "gather_seeds"]
+__all__ = [
+    "OF_SEED",
+    "SeedEnsemble",
+    "finished_seeds",
+    "gather_seeds",
+    "read_valid",
+    "refuse_differences",
+]
 
 logger = logging.getLogger(__name__)
 
 #: What headers of the seeds of a run have that differs from seed to seed.
-_OF_SEED = ("seed", "epoch", "valid", "calibration", "calibration_alone", "target_calibration",
+OF_SEED = ("seed", "epoch", "valid", "calibration", "calibration_alone", "target_calibration",
             "target_calibration_alone")  # fmt: skip
 
 
@@ -75,9 +82,9 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
     seeds = finished_seeds(run)
     headers = [read_header(seed.best) for seed in seeds]
     facts, *_ = (check_header(own, seed.best) for own, seed in zip(headers, seeds, strict=True))
-    _refuse_differences(run, seeds, headers)
+    refuse_differences(run, seeds, headers)
     config, scale = facts.read_config(seeds[0].best), facts.read_scale(seeds[0].best)
-    predictions, tensors = [_read_valid(seed) for seed in seeds], _join_weights(run, seeds)
+    predictions, tensors = [read_valid(seed) for seed in seeds], _join_weights(run, seeds)
     if _is_enough(facts, config):
         modality, *_ = facts.sizes
         calibrated = calibrate_alone(average_predictions(predictions), modality, scale)
@@ -93,7 +100,7 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
     compared = compare_members(
         predictions, metric_family(facts.corpus, scale), config.train.monitor
     )
-    header = {key: value for key, value in headers[0].items() if key not in _OF_SEED}
+    header = {key: value for key, value in headers[0].items() if key not in OF_SEED}
     return SeedEnsemble(
         header={
             **header,
@@ -109,7 +116,7 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
 
 
 def finished_seeds(run: RunFolder) -> list[SeedFolder]:
-    """Return the seeds of an ensemble; which ones are left out is logged.
+    """Return the seeds of which a mean is taken; which ones are left out is logged.
 
     Raises:
         CheckpointError: If there are fewer than two.
@@ -117,20 +124,29 @@ def finished_seeds(run: RunFolder) -> list[SeedFolder]:
     seeds = [seed for seed in run.seeds if seed.is_finished]
     if len(seeds) < 2:
         raise CheckpointError(
-            f"{run.path}: has {len(seeds)} finished seed{'s' * (len(seeds) != 1)}, and an ensemble "
-            "needs two; train more of them with mien train ... --seeds 1111-1115 --resume"
+            f"{run.path}: has {len(seeds)} finished seed{'s' * (len(seeds) != 1)}, and a mean of "
+            "several needs two; train more of them with mien train ... --seeds 1111-1115 --resume"
         )
     for seed in run.seeds:
         if seed not in seeds:
             why = seed.failure or "its training has not ended"
-            logger.warning("seed %d is left out of the ensemble: %s", seed.seed, why)
+            logger.warning("seed %d is left out: %s", seed.seed, why)
     return seeds
 
 
-def _refuse_differences(
+def refuse_differences(
     run: RunFolder, seeds: Sequence[SeedFolder], headers: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Refuse seeds that were trained in another way."""
+    """Refuse seeds that were trained in another way.
+
+    Args:
+        run: Their run.
+        seeds: The seeds.
+        headers: The headers of their checkpoints.
+
+    Raises:
+        CheckpointError: If their settings or data differ.
+    """
     first, *others = (_describe_training(header) for header in headers)
     for seed, other in zip(seeds[1:], others, strict=True):
         difference = _find_difference(first, other)
@@ -139,12 +155,12 @@ def _refuse_differences(
             raise CheckpointError(
                 f"{run.path}: seeds {seeds[0].seed} and {seed.seed} differ in more than the seed: "
                 f"{name.removeprefix('config.')} is {show(mine)} in one and {show(theirs)} in the "
-                "other; an ensemble is of trainings with the same settings on the same data"
+                "other; a mean is of trainings with the same settings on the same data"
             )
 
 
 def _describe_training(header: Mapping[str, Any]) -> dict[str, Any]:
-    own = {key: value for key, value in header.items() if key not in _OF_SEED}
+    own = {key: value for key, value in header.items() if key not in OF_SEED}
     return {**own, "config": complete_settings(header["config"])}
 
 
@@ -162,7 +178,12 @@ def _find_difference(
     return None
 
 
-def _read_valid(seed: SeedFolder) -> Predictions:
+def read_valid(seed: SeedFolder) -> Predictions:
+    """Return what a seed predicts of the validation clips.
+
+    Raises:
+        CheckpointError: If it is not there.
+    """
     predictions = seed.predictions("valid")
     if predictions is None:
         raise CheckpointError(
