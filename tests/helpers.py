@@ -179,14 +179,15 @@ def make_batch(*clips, index=None):
     return Batch(index=rows, sequences={m: pad([clip[m] for clip in clips]) for m in clips[0]})
 
 
-def make_model(name="tam_ulag", *, seed=1, sizes=SIZES, text_encoder=None, **settings):
+def make_model(
+    name="tam_ulag", *, seed=1, sizes=SIZES, text_encoder=None, summary="cls", **settings
+):
     """A tiny model with random weights; ``settings`` go to its config."""
     kind, _ = MODELS[name]
     tiny = TINY_OF.get(name, TINY)
     torch.manual_seed(seed)
-    return build_model(
-        kind(**{**tiny, **settings}), ModelInputs(sizes=sizes, text_encoder=text_encoder)
-    )
+    inputs = ModelInputs(sizes=sizes, text_encoder=text_encoder, summary=summary)
+    return build_model(kind(**{**tiny, **settings}), inputs)
 
 
 def open_up(model, seed=1):

@@ -46,6 +46,8 @@ def has_layers(name):
 VARIANTS = [(name, switch) for name in MODELS for switch in SWITCHES.get(name, [{}])]
 #: Without the released attention, which breaks these promises: tests/test_differences.py shows how.
 SOUND = [(n, s) for n, s in VARIANTS if s.get("attention") != "released"]
+#: Without trees, which read nothing before they are fitted.
+UNFITTED = [(n, s) for n, s in VARIANTS if n != "trees"]
 #: Attentions whose weights are at least 0 and sum to one.
 SHARES = ("softmax", "mean", "max", "self")
 SUBSETS = [subset for num in (1, 2, 3) for subset in combinations(Modality, num)]
@@ -190,6 +192,18 @@ def check_company(name, switch, seed, text, audio, video, longer, **tolerance):
     for modality, weights in alone.attention.items():
         found = together.attention[modality][1, : weights.shape[1]]
         torch.testing.assert_close(found, weights[0])
+
+
+@pytest.mark.parametrize(("name", "switch"), UNFITTED, ids=name_variant)
+@pytest.mark.parametrize("summary", ["cls", "mean"])
+def test_settings_tell_which_models_read_the_summary_of_a_text_alone(name, switch, summary):
+    clips = [make_clip(seed, 3) for seed in range(4)]
+    others = [c | {TEXT: torch.cat([c[TEXT][:1], c[TEXT][1:].flip(0, 1) + 0.5])} for c in clips]
+    model = make_eval_model(name, switch, summary=summary)
+    before, after = (model(make_batch(*each)).scores[Task.FUSION] for each in (clips, others))
+    settings = MODELS[name].config(name=name, **switch)
+    reads_first_alone = settings.reads_summary_alone and summary == "cls"
+    assert torch.equal(before, after) == reads_first_alone
 
 
 @every_sound_variant

@@ -27,6 +27,7 @@ __all__ = [
     "TargetHeads",
     "last_step",
     "mean_step",
+    "summarise_steps",
 ]
 
 
@@ -54,6 +55,13 @@ def mean_step(states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]) -> Floa
     """
     count = mask.sum(dim=1, keepdim=True).clamp(min=1)
     return torch.einsum("bt,bth->bh", mask.to(states.dtype) / count, states)
+
+
+def summarise_steps(
+    states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"], summary: Literal["cls", "mean"]
+) -> Float[Tensor, "B H"]:
+    """Return a text encoder's own summary of each clip: its first state, or the mean of all."""
+    return states[:, 0] if summary == "cls" else mean_step(states, mask)
 
 
 class EncodedSteps(NamedTuple):
@@ -234,8 +242,7 @@ class Summarise(nn.Module):
 
     def encode(self, states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]) -> EncodedSteps:
         """Return the states beside the encoder's own summary of them."""
-        summary = states[:, 0] if self.summary == "cls" else mean_step(states, mask)
-        return EncodedSteps(states, summary, mask)
+        return EncodedSteps(states, summarise_steps(states, mask, self.summary), mask)
 
     def attend(
         self, steps: EncodedSteps

@@ -130,6 +130,11 @@ class NetworkConfig(Settings):
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     standardise: bool = True
 
+    @property
+    def reads_summary_alone(self) -> bool:
+        """Whether all that is read of a text is the encoder's summary of it."""
+        return False
+
 
 class MultitaskConfig(PartsConfig, NetworkConfig):
     """What the settings have of every model that is made of the package's own parts.
@@ -150,6 +155,11 @@ class SelfMMConfig(MultitaskConfig):
 
     name: Literal["self_mm"] = "self_mm"
 
+    @property
+    def reads_summary_alone(self) -> bool:
+        """Whether all that is read of a text is the encoder's summary of it: it is."""
+        return True
+
 
 class TamUlagConfig(MultitaskConfig):
     """Settings of TAM-ULAG.
@@ -169,3 +179,8 @@ class TamUlagConfig(MultitaskConfig):
     name: Literal["tam_ulag"] = "tam_ulag"
     attention: AttentionName = "softmax"
     fusion: FusionName = "dimension"
+
+    @property
+    def reads_summary_alone(self) -> bool:
+        """Whether all that is read of a text is the encoder's summary of it."""
+        return self.attention in ("none", "released")

@@ -63,13 +63,14 @@ class AdaptationGate(nn.Module):
 
 
 class BertMag(InjectedModel):
-    """Shift what goes into the text encoder's layers, and score its first state.
+    """Shift what goes into the text encoder's layers, and score its summary of the text.
 
-        state = tanh(W first state),   score = w·dropout(state)
+        state = tanh(W summary),   score = w·dropout(state)
 
     What is shifted is what goes into the layers that are trained: embeddings where the encoder is
     trained in full, states of the layer below them where the last layers are, and the states that
-    it gives where it is frozen. Audio and video of other lengths are brought to the tokens.
+    it gives where it is frozen. Audio and video of other lengths are brought to the tokens. The
+    summary is the first state, as published, or the mean of all (``text_encoder.summary``).
 
     Source: rahman2020.
 
@@ -99,7 +100,7 @@ class BertMag(InjectedModel):
             shifted: Tensor = self.gate(states, steps)
             return shifted
 
-        states = self.encode_injected(text, present[Modality.TEXT], shift)
-        state = torch.tanh(self.pool(states[:, 0]))
+        summary = self.encode_injected(text, present[Modality.TEXT], shift)
+        state = torch.tanh(self.pool(summary))
         score = self.leave(self.dropout(state)).squeeze(-1)
         return self.answer(state, score, present)

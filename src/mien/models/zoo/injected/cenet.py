@@ -69,15 +69,16 @@ class CrossmodalEnhancement(nn.Module):
 
 
 class Cenet(InjectedModel):
-    """Enhance what the first layer of the text encoder gives, and score its first state.
+    """Enhance what the first layer of the text encoder gives, and score its summary of the text.
 
-        state = tanh(W dropout(first state)),   score = w·dropout(state)
+        state = tanh(W dropout(summary)),   score = w·dropout(state)
 
     Where the last layers alone are trained, it is the first of those; where the encoder is frozen,
-    what it gives. The published program reads the padding of audio and video as frames, and
-    multiplies products of queries and keys by 8 where others divide by the root of their size. The
-    authors' own puts frames into words by k-means and knows the polarity of words; neither is in
-    the published program, nor here.
+    what it gives. The summary is the first state, as published, or the mean of all
+    (``text_encoder.summary``). The published program reads the padding of audio and video as
+    frames, and multiplies products of queries and keys by 8 where others divide by the root of
+    their size. The authors' own puts frames into words by k-means and knows the polarity of words;
+    neither is in the published program, nor here.
 
     Source: wang2022.
 
@@ -104,7 +105,7 @@ class Cenet(InjectedModel):
             return enhanced
 
         text = self.complete_text(batch, present)
-        states = self.encode_injected(text, present[Modality.TEXT], enhance, after=1)
-        state = torch.tanh(self.pool(self.dropout(states[:, 0])))
+        summary = self.encode_injected(text, present[Modality.TEXT], enhance, after=1)
+        state = torch.tanh(self.pool(self.dropout(summary)))
         score = self.leave(self.dropout(state)).squeeze(-1)
         return self.answer(state, score, present)

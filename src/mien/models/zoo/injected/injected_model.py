@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mien.models.encoders import summarise_steps
+from mien.models.model_settings import NetworkConfig
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.series_model import SeriesModel
 from mien.pretrained.encoder_cut import encode_changed
@@ -18,19 +20,28 @@ _SOURCES: tuple[Modality, ...] = (Modality.VIDEO, Modality.AUDIO)
 
 
 class InjectedModel(SeriesModel):
-    """Score the first state of a text encoder whose states are changed on their way.
+    """Score what sums up the states of a text encoder, which are changed on their way.
 
-    A model makes what changes them, calls ``add_head``, and adds ``forward``.
+    That is its first state, or with ``text_encoder.summary=mean`` the mean of all. A model makes
+    what changes them, calls ``add_head``, and adds ``forward``.
+
+    Args:
+        config: Settings.
+        inputs: What the model reads.
     """
 
     needs_text = True
+
+    def __init__(self, config: NetworkConfig, inputs: ModelInputs) -> None:
+        super().__init__(config, inputs)
+        self.summary = inputs.summary
 
     def source_sizes(self, inputs: ModelInputs) -> dict[str, int]:
         """Return the size of a step of each modality by which states of the text are changed."""
         return {m: inputs.sizes[m] for m in _SOURCES if m in self.series}
 
     def add_head(self, size: int, dropout: float) -> None:
-        """Make what scores a state of the text, of a size."""
+        """Make what scores a summary of the text, of a size."""
         self.pool = nn.Linear(size, size)
         self.dropout = nn.Dropout(dropout)
         self.leave = nn.Linear(size, 1)
@@ -53,8 +64,8 @@ class InjectedModel(SeriesModel):
         change: Callable[[Float[Tensor, "B T d"]], Float[Tensor, "B T d"]],
         *,
         after: int = 0,
-    ) -> Float[Tensor, "B T d"]:
-        """Return the states of a text, changed after some of the layers.
+    ) -> Float[Tensor, "B d"]:
+        """Return a summary of the states of a text, which are changed after some of the layers.
 
         Args:
             text: What ``complete_text`` returns.
@@ -66,4 +77,5 @@ class InjectedModel(SeriesModel):
         def complete(states: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
             return change(self.absent[Modality.TEXT](PaddedSeries(states, text.mask), is_there)[0])
 
-        return encode_changed(self.text_encoder, text, complete, after=after)
+        states = encode_changed(self.text_encoder, text, complete, after=after)
+        return summarise_steps(states, text.mask, self.summary)

@@ -22,6 +22,11 @@ class BertMagConfig(SeriesModelConfig):
     shift_limit: float = Field(1.0, gt=0)
     dropout: Share = 0.0
 
+    @property
+    def reads_summary_alone(self) -> bool:
+        """Whether all that is read of a text is the encoder's summary of it: it is."""
+        return True
+
 
 class CenetConfig(SeriesModelConfig):
     """Settings of CENET.
@@ -33,3 +38,8 @@ class CenetConfig(SeriesModelConfig):
 
     name: Literal["cenet"] = "cenet"
     dropout: Share = 0.1
+
+    @property
+    def reads_summary_alone(self) -> bool:
+        """Whether all that is read of a text is the encoder's summary of it: it is."""
+        return True

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from mien.models.encoders import mean_step
+from mien.models.encoders import summarise_steps
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.series_model import SeriesModel, lengths_of
 from mien.models.zoo.subspaces.subspace_settings import MmimConfig
@@ -141,10 +141,8 @@ class Mmim(SeriesModel):
         for m, own in series.items():
             if m is not Modality.TEXT:
                 vectors[m] = self.encoders[m].network(own)  # type: ignore[operator]
-            elif self.summary == "cls":
-                vectors[m] = own.values[:, 0]
             else:
-                vectors[m] = mean_step(*own)
+                vectors[m] = summarise_steps(*own, self.summary)
         joined = self.dropout(torch.cat(list(vectors.values()), dim=1))
         state = torch.tanh(self.second(torch.tanh(self.first(joined))))
         score = self.leave(state).squeeze(-1)

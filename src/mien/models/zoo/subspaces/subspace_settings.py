@@ -61,3 +61,8 @@ class MmimConfig(SeriesModelConfig):
     video_audio_bound: bool = False
     bound_weight: float = Field(0.1, ge=0)
     contrast_weight: float = Field(0.1, ge=0)
+
+    @property
+    def reads_summary_alone(self) -> bool:
+        """Whether all that is read of a text is the encoder's summary of it: it is."""
+        return True
