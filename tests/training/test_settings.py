@@ -5,7 +5,8 @@ from mien.config import apply_overrides, read_settings
 from mien.errors import (
     ConfigError,
 )
-from mien.training.settings import ExperimentConfig, read_config
+from mien.training.settings import ExperimentConfig, describe_doubts, read_config
+from mien.types import Modality
 
 
 def read_overridden(*overrides):
@@ -99,3 +100,33 @@ def test_every_default_model_has_its_own_settings():
     assert read_overridden("model.name=self_mm").model.name == "self_mm"
     with pytest.raises(ConfigError, match=r"there is no setting model\.attention"):
         read_overridden("model.name=self_mm", "model.attention=gated")
+
+
+FROZEN, FIRST = "text_encoder.mode=frozen", "text_encoder.summary=cls"
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "is_doubtful"),
+    [
+        ("self_mm-mosi", (FROZEN,), True),
+        ("self_mm-mosi", ("text_encoder.input=embeddings",), True),
+        ("self_mm-mosi", (FROZEN, "text_encoder.summary=mean"), False),
+        ("self_mm-mosi", (), False),
+        ("self_mm-mosi", ("text_encoder.mode=last-1",), False),
+        ("tam_ulag-mosi", (FROZEN,), False),
+        ("tam_ulag-mosi", (FROZEN, "model.attention=none"), True),
+        ("mmim", (FROZEN,), True),
+        ("bert_mag", (FROZEN,), True),
+        ("cenet", (FROZEN,), True),
+        ("mtfn", (FROZEN, FIRST), False),
+        ("ridge", (FROZEN, FIRST), False),
+    ],
+)
+def test_a_first_state_that_nothing_trains_is_doubtful_where_nothing_else_is_read(
+    name, overrides, is_doubtful
+):
+    config = read_config(name, overrides)
+    sentences = list(describe_doubts(config, [Modality.TEXT, Modality.AUDIO]))
+    assert len(sentences) == is_doubtful
+    assert all("text_encoder.summary=mean reads all states" in each for each in sentences)
+    assert not list(describe_doubts(config, [Modality.AUDIO]))

@@ -69,7 +69,7 @@ class Plan(RunListener):
     [("all", "ulag", "tam_ulag"), ("some", "distance", "mlf_dnn"), ("none", "latent", "self_mm")],
 )  # fmt: skip
 def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
-    stores, tmp_path, name, generator, model
+    stores, tmp_path, caplog, name, generator, model
 ):
     store = stores[name]
     config = make_config(
@@ -80,6 +80,8 @@ def test_a_run_predicts_all_targets_and_can_be_evaluated_and_loaded(
     plan = Plan()
     run = train(config, store, tmp_path / "run", listener=plan)
     assert (plan.seen.has_sentiment, plan.seen.targets) == (name != "none", TARGETS)
+    warning = "model self_mm reads of each text the first state alone"
+    assert (warning in caplog.text) == (model == "self_mm")
     seed = run.seed(1)
     for epoch in seed.epochs():
         assert all(math.isfinite(loss) for loss in epoch["losses"].values())

@@ -5,7 +5,7 @@ and joined here: ``[model]`` by the models, ``[labels]`` by the labels, ``[text_
 data. ``ExperimentConfig`` lists where each is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from mien.errors import ConfigError, name_known
 from mien.labels import GENERATORS, LabelsConfig
 from mien.labels.label_settings import LatentConfig
 from mien.models import ModelConfig
-from mien.models.model_settings import TamUlagConfig
+from mien.models.model_settings import NetworkConfig, TamUlagConfig
 from mien.training.targets.target_settings import TargetsConfig
 from mien.types import Modality
 
@@ -32,6 +32,7 @@ __all__ = [
     "TrainConfig",
     "WeightDecays",
     "describe_configs",
+    "describe_doubts",
     "list_configs",
     "read_config",
     "read_recipe",
@@ -275,6 +276,27 @@ def read_config(
     if isinstance(labels, Mapping) and set(labels) >= _SETTINGS_OF_LABELS:
         values = _read_earlier_labels(values)  # the config.toml of a run of an earlier version
     return read_settings(ExperimentConfig, apply_overrides(values, overrides))
+
+
+def describe_doubts(config: ExperimentConfig, modalities: Container[Modality]) -> Iterator[str]:
+    """Yield a sentence for each combination of settings that is seldom meant.
+
+    It is that the first state is all that is read of a text, while nothing trains it: it sums up a
+    text where the encoder was trained for that, as most sentence encoders were not.
+
+    Args:
+        config: The settings.
+        modalities: Those that are read.
+    """
+    text, model = config.text_encoder, config.model
+    is_untrained = text.input == "embeddings" or text.trained_layers == 0
+    is_first = Modality.TEXT in modalities and text.summary == "cls"
+    if is_untrained and is_first and isinstance(model, NetworkConfig) and model.reads_summary_alone:
+        yield (
+            f"model {model.name} reads of each text the first state alone "
+            "(text_encoder.summary=cls), and nothing trains it to sum up the text; where the "
+            "encoder does not come trained for that, text_encoder.summary=mean reads all states"
+        )
 
 
 def read_recipe(source: str | Path) -> PublishedRecipe | None:

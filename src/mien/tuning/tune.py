@@ -36,7 +36,7 @@ from mien.training.preparation import build, prepare, require_labels
 from mien.training.record import require_writable
 from mien.training.run_folder import read_json
 from mien.training.seeds.fitting import check_fitted
-from mien.training.settings import ExperimentConfig
+from mien.training.settings import ExperimentConfig, describe_doubts
 from mien.training.targets.aims import check_aims
 from mien.tuning.development import DevelopmentStore, make_views
 from mien.tuning.outcome.trial_records import (
@@ -254,6 +254,8 @@ def _plan(
         check_fitted(config, prepared.aims, is_begun=False)
         check_aims(view, prepared.datasets["train"].rows, prepared.aims)
         check_steps(config.train, len(prepared.datasets["train"]))
+    for sentence in describe_doubts(config, prepared.sizes):
+        logger.warning("%s", sentence)
     build(prepared, config)
     goal = find_goal(prepared, config)
     text = prepared.text.fingerprint if prepared.text else None

@@ -29,7 +29,7 @@ from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.seeds.fitting import check_fitted
 from mien.training.seeds.seed_jobs import SeedData, SeedWork
 from mien.training.seeds.seed_training import has_ended, train_and_record
-from mien.training.settings import ExperimentConfig, TrainConfig
+from mien.training.settings import ExperimentConfig, TrainConfig, describe_doubts
 from mien.training.targets.aims import check_aims, find_aims
 
 __all__ = [
@@ -200,7 +200,7 @@ def begin_run(
     listener.on_begin(plan)
     listener.on_stage("loading the data")
     prepared = prepare(store, config, excluded_videos=request.excluded_videos)
-    for sentence in describe_lacks(prepared):
+    for sentence in chain(describe_lacks(prepared), describe_doubts(config, prepared.sizes)):
         logger.warning("%s", sentence)
     num_left_out = sum(len(store.rows(s)) - plan.num_clips[s] for s in ("train", "valid"))
     if request.excluded_videos:
