@@ -4,9 +4,10 @@
         [--trials 0] [--jobs 1] [--epochs 40] [--patience 8] [--set SECTION.SETTING=VALUE ...]
 
 Every model has the settings that come with it for the corpus, and if there are none, those for any
-corpus; the text encoder is frozen, so that its states are computed once. With ``--trials N`` they
-are tuned first, as ``mien tune`` does: N trials of each model on validation, with the first seed.
-Trials, seeds, epochs and patience are the same for all.
+corpus. The text encoder is frozen, so that its states are computed once, and their mean is its
+summary of a text: nothing trains the first state to be one. With ``--trials N`` settings are tuned
+first, as ``mien tune`` does: N trials of each model on validation, with the first seed. Trials,
+seeds, epochs and patience are the same for all.
 
 Runs are kept in RUNS/STORE-MODEL: one that is there is not trained again, and one that was stopped
 goes on. OUT.md gets a table for each store: metrics on test with their deviation over the seeds,
@@ -35,6 +36,7 @@ from mien.reports.comparison import RunComparison, compare_runs
 from mien.reports.text import format_p, format_value, label_metric, markdown_table, name_corpus
 from mien.training.experiment import train
 from mien.training.loading import load_model
+from mien.training.preparation import build, prepare
 from mien.training.run_folder import RunFolder, open_run
 from mien.training.settings import ExperimentConfig, list_configs, read_config
 from mien.tuning.space import default_space
@@ -109,7 +111,8 @@ def choose_settings(model: str, corpus: str, budget: Budget) -> ExperimentConfig
     names = (f"{model}-{corpus}", model, _ANY_CORPUS.get(model, model))
     name = next(one for one in names if one in list_configs())
     common = [
-        *(f"corpus={corpus}", "text_encoder.mode=frozen", "targets.use=[]"),
+        *("text_encoder.mode=frozen", "text_encoder.summary=mean"),
+        *(f"corpus={corpus}", "targets.use=[]"),
         *(f"train.seeds={list(budget.seeds)}", f"train.patience={budget.patience}"),
         *([] if model in ("ridge", "trees") else [f"train.epochs={budget.epochs}"]),
     ]
@@ -130,7 +133,12 @@ def tune_settings(
 def train_models(
     runs: Path, store: Store, models: Sequence[str], budget: Budget
 ) -> dict[str, RunFolder]:
-    """Return a finished run of every model that can be trained on a store."""
+    """Return a finished run of every model that can be trained on a store.
+
+    Raises:
+        ConfigError: If a tuning that is there was begun with other settings.
+        CheckpointError: If a run that was stopped was.
+    """
     made = {}
     for model in models:
         config = choose_settings(model, store.meta.name, budget)
@@ -138,16 +146,45 @@ def train_models(
         if (folder / "metrics.json").is_file():
             run = open_run(folder)
             if {seed.seed for seed in run.seeds} >= set(budget.seeds):
+                warn_of_others(run, config)
                 made[model] = run
                 continue
         try:
-            if budget.trials:
-                tuning = folder.with_name(f"{folder.name}-tuning")
-                config = tune_settings(config, model, store, tuning, budget)
-            made[model] = train(config, store, folder, resume=folder.exists(), jobs=budget.jobs)
+            build(prepare(store, config), config)
         except ConfigError as error:  # it has no use for what the store has
             logger.warning("%s on %s is left out: %s", model, store.path, error)
+            continue
+        if budget.trials:
+            tuning = folder.with_name(f"{folder.name}-tuning")
+            config = tune_settings(config, model, store, tuning, budget)
+        made[model] = train(config, store, folder, resume=folder.exists(), jobs=budget.jobs)
     return made
+
+
+def list_chosen(run: RunFolder, config: ExperimentConfig) -> tuple[list[str], list[str]]:
+    """Return how a run's settings differ from others: in what is tuned of its model, and beyond."""
+    ranges = default_space(config).ranges
+    tuned = {name for each in ranges for name in (each.name, *each.also)}
+    given = dict(flatten_settings(config.model_dump()))
+    changed = {
+        name: f"{name} {_show(value)}"
+        for name, value in flatten_settings(run.config.model_dump())
+        if value != given.get(name) and name != "train.seeds"
+    }
+    return (
+        [text for name, text in changed.items() if name in tuned],
+        [text for name, text in changed.items() if name not in tuned],
+    )
+
+
+def warn_of_others(run: RunFolder, config: ExperimentConfig) -> None:
+    """Log which settings of a run that is there are others than it would be trained with now."""
+    _, others = list_chosen(run, config)
+    if others:
+        logger.warning(
+            "%s was trained with %s, which is otherwise now; remove it and its tuning to train it "
+            "anew", run.path, ", ".join(others),
+        )  # fmt: skip
 
 
 def count_trained(run: RunFolder, store: Store) -> int:
@@ -202,10 +239,8 @@ def settings_table(store: Store, runs: Mapping[str, RunFolder], budget: Budget) 
     """Return which settings of each model the tuning changed, and to what."""
     rows = []
     for model, run in runs.items():
-        given = dict(flatten_settings(choose_settings(model, store.meta.name, budget).model_dump()))
-        tuned = dict(flatten_settings(run.config.model_dump()))
-        changed = [f"{n} {_show(value)}" for n, value in tuned.items() if value != given.get(n)]
-        rows.append([model, ", ".join(changed) or "none"])
+        chosen, _ = list_chosen(run, choose_settings(model, store.meta.name, budget))
+        rows.append([model, ", ".join(chosen) or "none"])
     heading = ["", "settings that were chosen on validation, others as they come"]
     return markdown_table(heading, rows, num_words=2)
 

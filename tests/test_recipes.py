@@ -5,6 +5,7 @@ import importlib.util
 import json
 import math
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from fake_runs import write_run
 
+from mien.errors import ConfigError
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.significance import SeedSummary
 from mien.training.settings import read_config
@@ -202,7 +204,9 @@ def test_every_model_is_trained_with_the_same_budget_and_ranked(tiny_store, tmp_
     assert (made["tiny-ridge"] / "metrics.json").stat().st_mtime_ns == before
 
 
-def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(tiny_store, tmp_path):
+def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(
+    tiny_store, tmp_path, caplog
+):
     zoo, runs = load("zoo"), tmp_path / "runs"
     overrides = ("text_encoder.input=embeddings", "train.device=cpu")
     budget = zoo.Budget([1], 1, 1, overrides, trials=2)
@@ -218,6 +222,20 @@ def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(tiny_sto
     assert "the best of 2 settings on validation (one seed each)" in page
     _, changed = (line for line in page.splitlines() if line.startswith("| lf_dnn |"))
     assert (f"model.fusion_size {expected}" in changed) == is_better
+    other = zoo.Budget([1], 1, 1, (*overrides, "train.ema_decay=0.5"), trials=2)
+    zoo.train_models(runs, tiny_store, ["lf_dnn"], other)
+    assert "lf_dnn was trained with train.ema_decay 0, which is otherwise now" in caplog.text
+    shutil.rmtree(runs / "tiny-lf_dnn")
+    with pytest.raises(ConfigError, match="begun with another set of settings"):
+        zoo.train_models(runs, tiny_store, ["lf_dnn"], other)
+
+
+def test_a_model_that_has_no_use_for_a_store_is_left_out_of_the_bench(tiny_store, tmp_path, caplog):
+    zoo = load("zoo")
+    budget = zoo.Budget([1], 1, 1, ("text_encoder.input=none",), trials=2)
+    assert zoo.train_models(tmp_path, tiny_store, ["bert_mag"], budget) == {}
+    assert "bert_mag on " in caplog.text
+    assert "is left out: setting model.name is 'bert_mag', a model that is led by" in caplog.text
 
 
 def over_seeds(mean, deviation):
@@ -257,4 +275,5 @@ def test_settings_of_the_bench_are_those_of_the_corpus_where_there_are_some():
     for model in zoo.MODELS:
         config = zoo.choose_settings(model, "elsewhere", budget)
         assert (config.corpus, config.text_encoder.mode) == ("elsewhere", "frozen")
+        assert config.text_encoder.summary == "mean"
         assert config.train.epochs == (1 if model in ("ridge", "trees") else 3)
