@@ -11,10 +11,11 @@ seeds, epochs and patience are the same for all.
 
 Runs are kept in RUNS/STORE-MODEL: one that is there is not trained again, and one that was stopped
 goes on. OUT.md gets a table for each store: metrics on test with their deviation over the seeds,
-the p value of the difference to the first model with Holm's correction, parameters that are
-trained, and the time of an epoch; and which settings the tuning changed. Of several stores it gets
-an overview first: error and rank of every model on each, and the mean rank of those that can be
-trained on all. ``--overview FILE`` writes the overview alone into a file of its own as well.
+beside them the error of the median of train, the p value of the difference to the first model with
+Holm's correction, parameters that are trained, and the time of an epoch; and which settings the
+tuning changed. Of several stores it gets an overview first: error and rank of every model on each,
+and the mean rank of those that can be trained on all. ``--overview FILE`` writes the overview alone
+into a file of its own as well.
 """
 
 import argparse
@@ -24,6 +25,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from mien.cli.options import read_seeds
 from mien.config import flatten_settings
@@ -42,6 +45,7 @@ from mien.training.settings import ExperimentConfig, list_configs, read_config
 from mien.tuning.space import default_space
 from mien.tuning.tune import tune
 from mien.tuning.tune_settings import Budget as TrialBudget
+from mien.types import Task
 
 logger = logging.getLogger("zoo")
 
@@ -193,6 +197,13 @@ def count_trained(run: RunFolder, store: Store) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def constant_error(store: Store) -> float:
+    """Return the mean absolute error on test of the median of train, said of every clip."""
+    labels = store.clips.labels(Task.FUSION)
+    median = np.nanmedian(labels[store.rows("train")])
+    return float(np.nanmean(np.abs(labels[store.rows("test")] - median)))
+
+
 def epoch_seconds(run: RunFolder) -> float:
     """Return the mean time of an epoch of a run."""
     times = [record["seconds"] for seed in run.seeds for record in seed.epochs()]
@@ -230,8 +241,11 @@ def store_table(store: Store, runs: Mapping[str, RunFolder]) -> tuple[str, Measu
             model, *cells, "" if place == 0 else format_p(measured.p_values[model]),
             str(places[model]), f"{count_trained(run, store):,}", f"{epoch_seconds(run):.2f}",
         ])  # fmt: skip
-    seeds = compared.num_seeds[0]
-    title = f"**{measured.title}**, test, {compared.num_clips} clips, {seeds} seeds:"
+    seeds, constant = compared.num_seeds[0], format_value(constant_error(store), None)
+    title = (
+        f"**{measured.title}**, test, {compared.num_clips} clips, {seeds} seeds; the median of "
+        f"train, said of every clip, has a mae of {constant}:"
+    )
     return f"{title}\n\n{markdown_table(heading, rows)}", measured
 
 

@@ -20,6 +20,7 @@ from mien.evaluation.significance import SeedSummary
 from mien.training.settings import read_config
 from mien.types import Target, TargetKind, Task
 
+SPLITS = ("train", "test")
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 PLAN = """
@@ -194,6 +195,9 @@ def test_every_model_is_trained_with_the_same_budget_and_ranked(tiny_store, tmp_
     made = {path.name: path for path in runs.iterdir()}
     assert set(made) == {"tiny-ridge", "tiny-lf_dnn"}
     assert "at most 1 epochs, patience 1" in page
+    train, test = (tiny_store.clips.labels(Task.FUSION)[tiny_store.rows(s)] for s in SPLITS)
+    constant = float(np.abs(test - np.median(train)).mean())
+    assert f"the median of train, said of every clip, has a mae of {constant:.3f}:" in page
     rows = [line for line in page.splitlines() if line.startswith(("| ridge", "| lf_dnn"))]
     assert sorted(row.split("|")[-4].strip() for row in rows) == ["1", "2"]
     assert rows[0].split("|")[-5].strip() == ""  # what all are compared with
