@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 WORDS: Final = ("model/text_encoder.", "model/summarise.", "model/heads.text.")
 #: Weight of the training on composed clips in the mean; the others share the rest.
 SHARE: Final = 0.67
-RANK: Final = 16
+RANK: Final = 24
 SEEDS: Final = (1111, 1112, 1113, 1114, 1115)
 
 

@@ -206,6 +206,18 @@ def test_settings_tell_which_models_read_the_summary_of_a_text_alone(name, switc
     assert torch.equal(before, after) == reads_first_alone
 
 
+@pytest.mark.parametrize("name", ["bert_mag", "cenet"])
+def test_the_first_state_is_scored_where_the_settings_say_so(name):
+    batch = make_batch(make_clip(1, 3), make_clip(2, 5))
+
+    def score(**settings):
+        return make_eval_model(name, {}, **settings)(batch).scores[Task.FUSION]
+
+    first = score(summary="cls")
+    assert torch.equal(score(summary="mean", scored="first"), first)
+    assert not torch.equal(score(summary="mean"), first)
+
+
 @every_sound_variant
 def test_what_stands_at_padding_changes_nothing(name, switch):
     model = make_eval_model(name, switch)
@@ -527,7 +539,9 @@ WITHOUT_EFFECT = {
     # how a fit is made: tests/models/test_clip_means.py
     "ridge": {"penalties"},
     "trees": {"rate", "clip_share", "feature_share", "fewest"},
-    "bert_mag": {"published"},  # here the published program does what the paper means
+    # here the published program does what the paper means, and the summary is the first state
+    "bert_mag": {"published", "scored"},
+    "cenet": {"scored"},
     # weights act on the losses, and the published program differs where lengths do
     "misa": {"difference_weight", "similarity_weight", "reconstruction_weight", "published"},
     "tfr_net": {"reconstruction_weight", "moment_weight", "gate_dropout"},

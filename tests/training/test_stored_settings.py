@@ -86,3 +86,12 @@ def test_a_generator_that_there_is_not_is_an_error_that_lists_those_there_are():
         read_settings(ExperimentConfig, {"labels": {"generator": "nonsense"}})
     with pytest.raises(ConfigError, match=message):
         read_stored_config({"labels": {"generator": "nonsense", **OLD}})
+
+
+@pytest.mark.parametrize("name", ["bert_mag", "cenet"])
+def test_a_stored_run_of_an_encoder_that_is_changed_scores_what_it_scored_in_its_time(name):
+    values = {"model": {"name": name}, "text_encoder": {"input": "transcript", "summary": "mean"}}
+    assert read_stored_config(values).model.scored == "first"
+    assert read_settings(ExperimentConfig, values).model.scored == "summary"
+    chosen = {"model": {"name": name, "scored": "summary"}}
+    assert read_stored_config(chosen).model.scored == "summary"

@@ -360,12 +360,13 @@ def read_stored_config(values: Mapping[str, Any]) -> ExperimentConfig:
     """Read settings that a run folder or a checkpoint holds, of this version or an earlier one.
 
     Earlier versions wrote the settings of all label generators, whichever was used; those that the
-    generator does not have are left out. Before there was ``labels.feedback``, it was ``all``.
+    generator does not have are left out. Before there was ``labels.feedback``, it was ``all``;
+    before ``model.scored``, ``first``.
 
     Raises:
         ConfigError: If a setting is wrong.
     """
-    return read_settings(ExperimentConfig, _read_earlier_labels(values))
+    return read_settings(ExperimentConfig, _read_earlier_model(_read_earlier_labels(values)))
 
 
 def _read_earlier_labels(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -379,3 +380,11 @@ def _read_earlier_labels(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if "feedback" in entry.config.model_fields:
         used.setdefault("feedback", "all")
     return {**values, "labels": used}
+
+
+def _read_earlier_model(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add what was not a setting of a model yet."""
+    model = values.get("model")
+    if not isinstance(model, Mapping) or model.get("name") not in ("bert_mag", "cenet"):
+        return values
+    return {**values, "model": {"scored": "first", **model}}

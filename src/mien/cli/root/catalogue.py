@@ -73,6 +73,7 @@ COMMANDS = (
         (
             'mien pack runs/mosi mosi.safetensors --licence MIT',
             'mien pack runs/mosi mosi.safetensors --ensemble --store stores/mosi',
+            'mien pack runs/tuned tuned.safetensors --average --store stores/mosi',
         ),
     ),
     Command(

@@ -1,7 +1,7 @@
 """The mean of the weights of all seeds of a run, as one network: the cost of a single seed.
 
 Trainings that start from the same weights and differ in the seed end where the mean of their
-weights is a good network, often a better one ([wortsman2022](docs/papers.md)). Trainings that start
+weights is a good network, often a better one (wortsman2022). Trainings that start
 from different random weights have no such mean: their units are not the same ones.
 """
 

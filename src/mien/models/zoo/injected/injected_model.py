@@ -6,8 +6,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mien.models.encoders import summarise_steps
-from mien.models.model_settings import NetworkConfig
 from mien.models.multitask import ModelInputs
+from mien.models.zoo.injected.injected_settings import InjectedConfig
 from mien.models.zoo.series_model import SeriesModel
 from mien.pretrained.encoder_cut import encode_changed
 from mien.tensors import Batch, PaddedSeries
@@ -32,9 +32,9 @@ class InjectedModel(SeriesModel):
 
     needs_text = True
 
-    def __init__(self, config: NetworkConfig, inputs: ModelInputs) -> None:
+    def __init__(self, config: InjectedConfig, inputs: ModelInputs) -> None:
         super().__init__(config, inputs)
-        self.summary = inputs.summary
+        self.summary = inputs.summary if config.scored == "summary" else "cls"
 
     def source_sizes(self, inputs: ModelInputs) -> dict[str, int]:
         """Return the size of a step of each modality by which states of the text are changed."""

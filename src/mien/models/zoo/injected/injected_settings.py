@@ -6,10 +6,26 @@ from pydantic import Field
 
 from mien.models.zoo.zoo_settings import SeriesModelConfig, Share
 
-__all__ = ["BertMagConfig", "CenetConfig"]
+__all__ = ["BertMagConfig", "CenetConfig", "InjectedConfig"]
 
 
-class BertMagConfig(SeriesModelConfig):
+class InjectedConfig(SeriesModelConfig):
+    """What the settings of these models have in common.
+
+    Attributes:
+        scored: What is scored of the states: ``summary``, what ``text_encoder.summary`` says, or
+            the ``first``, whatever that says, as in trainings from before there was a choice.
+    """
+
+    scored: Literal["summary", "first"] = "summary"
+
+    @property
+    def reads_summary_alone(self) -> bool:
+        """Whether all that is read of a text is the encoder's summary of it: it is."""
+        return True
+
+
+class BertMagConfig(InjectedConfig):
     """Settings of MAG-BERT.
 
     Attributes:
@@ -22,13 +38,8 @@ class BertMagConfig(SeriesModelConfig):
     shift_limit: float = Field(1.0, gt=0)
     dropout: Share = 0.0
 
-    @property
-    def reads_summary_alone(self) -> bool:
-        """Whether all that is read of a text is the encoder's summary of it: it is."""
-        return True
 
-
-class CenetConfig(SeriesModelConfig):
+class CenetConfig(InjectedConfig):
     """Settings of CENET.
 
     Attributes:
@@ -38,8 +49,3 @@ class CenetConfig(SeriesModelConfig):
 
     name: Literal["cenet"] = "cenet"
     dropout: Share = 0.1
-
-    @property
-    def reads_summary_alone(self) -> bool:
-        """Whether all that is read of a text is the encoder's summary of it: it is."""
-        return True
