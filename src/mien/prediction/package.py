@@ -51,7 +51,7 @@ def pack(
     store: Store | str | Path | None = None,
     rank: int | None = None,
 ) -> Path:
-    """Write what prediction needs of a trained model as one file.
+    """Write what prediction needs of a trained model as one file, and return the file.
 
     What only training needs is left out. The header stays, by which the file is checked.
 
@@ -66,9 +66,6 @@ def pack(
         average: Whether the mean of their weights is written, as ``pack_average`` does.
         store: Store of the training, for an ensemble, an average and ``rank``.
         rank: Rank to which changes of a whole text encoder are reduced, as by ``pack_reduced``.
-
-    Returns:
-        The file.
 
     Raises:
         CheckpointError: If there is no sound checkpoint, or no network, or no two like seeds.
