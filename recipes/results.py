@@ -130,7 +130,7 @@ def _rows_of(
     cells = [_spread(judged[name], metric) for name, metric in shown.items()]
     ends = [format_interval(judged[n]["low"], judged[n]["high"], m) for n, m in shown.items()]
     table = [
-        [title + mark, str(len(metrics["seeds"])), *cells],
+        [title + mark, str(len(metrics["seeds"]) or ""), *cells],
         ["95 % over clips", "", *ends],
     ]
     joined = [judged[name].get("ensemble") for name in shown]

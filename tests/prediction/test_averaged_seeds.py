@@ -13,7 +13,7 @@ from mien.evaluation.scoring import predict
 from mien.prediction.package import pack, pack_average
 from mien.training.checkpoints.calibrated import calibrate_model
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
-from mien.training.experiment import train
+from mien.training.experiment import evaluate, train
 from mien.training.loading import dataset_of, load_model
 from mien.training.run_folder import open_run
 from mien.types import Task
@@ -74,6 +74,9 @@ def test_it_has_the_mean_of_the_weights_and_widths_of_its_own(runs, store, tmp_p
     assert header["valid"]["mae"] == pytest.approx(mae)
     assert header["valid_of_members"]["mae"] == pytest.approx(single)
     assert header["format"] == 1
+    evaluated = evaluate(made.path, store=store, split="valid")
+    assert evaluated["model"] == f"{made.path}, the mean of the weights of 2 seeds"
+    assert evaluated["splits"]["valid"]["fusion"]["mae"]["mean"] == pytest.approx(mae)
     wanted = calibrate_model(model, valid, prepared.scale).facts["calibration"]
     assert header["calibration"] == wanted
 

@@ -283,6 +283,8 @@ class _Models:
         """Return the model of a file, under its name."""
         header = open_header(file)
         members = f", the mean of {len(header.ensemble)} models" if header.ensemble else ""
+        if header.averaged:
+            members = f", the mean of the weights of {len(header.averaged)} seeds"
         return cls(
             checkpoints=(file,), name=f"{name_weights(file, header.name or str(file))}{members}"
         )

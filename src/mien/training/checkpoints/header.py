@@ -121,6 +121,7 @@ class Header(_Facts):
         targets: What the model predicts besides sentiment.
         has_sentiment: Whether it predicts sentiment.
         ensemble: Seeds of the networks of an ensemble; none of a single network.
+        averaged: Seeds of the networks whose mean of weights it is; none of a single training.
         name: What the model is called; empty stands for the name of the file.
         licence: Under which licence the weights are.
     """
@@ -149,6 +150,7 @@ class Header(_Facts):
     targets: tuple[Target, ...] = ()
     has_sentiment: bool = True
     ensemble: Annotated[tuple[_Seed, ...], Field(max_length=_MOST_MEMBERS)] = ()
+    averaged: Annotated[tuple[_Seed, ...], Field(max_length=_MOST_MEMBERS)] = ()
     name: _Name = ""
     licence: _Text = ""
 
