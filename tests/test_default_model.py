@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers import recipe_modules
 
 from mien.data.store_writer import write_store
 from mien.evaluation.conformal import Calibration
 from mien.evaluation.predictions import Predictions
-from mien.training.checkpoints.checkpoint import read_header
+from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, SHIPPED_MODELS
 from mien.training.checkpoints.videos import videos_seen
 from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
@@ -27,6 +28,7 @@ NAMES = (
     "tables",
     "baselines",
     "measure",
+    "words",
     "persons",
     "train",
     "header",
@@ -417,6 +419,33 @@ def test_only_the_head_that_is_shown_has_an_interval(recipe, scored):
 def test_coverage_is_counted_by_actor(recipe, scored):
     rows = list(recipe.tables.by_group(scored, "ravdess"))
     assert rows == [["actor01", "3", "66.7", "2.83"]]
+
+
+def test_words_are_a_mean_of_weights_and_all_else_is_that_of_the_composed_clips(recipe, tmp_path):
+    words, voice = "model/heads.text.enter.weight", "model/heads.audio.enter.weight"
+    values = {"composed": 1.0, "first": 4.0, "second": 8.0}
+    files = {name: tmp_path / f"{name}.safetensors" for name in values}
+    for name, value in values.items():
+        tensors = {words: torch.full((2, 2), value), voice: torch.full((2,), value)}
+        counted = {"model/text_encoder.places": torch.tensor([int(value)])}
+        write_tensors(files[name], {**tensors, **counted}, {"name": name})
+    out = tmp_path / "mean.safetensors"
+    recipe.words.average_words(files["composed"], [files["first"], files["second"]], out)
+    mean = read_tensors(out)
+    assert mean[words].tolist() == pytest.approx(np.full((2, 2), 0.67 * 1 + 0.33 * 6))
+    assert mean[voice].tolist() == [1.0, 1.0]
+    assert mean["model/text_encoder.places"].tolist() == [1]
+    assert read_header(out)["name"] == "composed"
+
+
+def test_transcripts_are_written_with_the_ids_of_their_videos(recipe, sources, tmp_path):
+    texts = [one for one in sources.texts if one.source == "mosei"]
+    store = recipe.words.write_texts(texts, tmp_path / "s")
+    assert len(store.clips) == len(texts)
+    assert set(store.clips.videos) == {one.group for one in texts}
+    assert {clip.split for clip in store.clips} <= set(SPLITS)
+    said = sorted(clip.transcript for clip in store.clips)
+    assert said == sorted(one.words for one in texts)
 
 
 def test_learned_items_are_counted_by_source_and_split(recipe, sources):
