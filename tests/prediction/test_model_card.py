@@ -8,6 +8,7 @@ import pytest
 import mien
 from mien.cli import main
 from mien.prediction.presentation.model_card import CARD, render_card
+from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.shipped_models import DEFAULT_MODEL
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,6 +36,20 @@ def test_the_bundled_model_knows_where_its_card_and_licence_are(tmp_path):
     assert CARD.with_name("LICENSE").is_file()
     shutil.copy(DEFAULT_MODEL, tmp_path)
     assert mien.load(tmp_path / DEFAULT_MODEL.name).card is None
+
+
+def test_pages_have_the_widths_and_the_size_of_the_weights_that_ship():
+    widths = read_header(DEFAULT_MODEL)["calibration_alone"]["unimodal"]
+    faq = " ".join((DOCS / "faq.md").read_text().split())
+    said = f"half width is {widths['text']:.2f} on a scale from -3 to 3, with a voice alone"
+    assert f"{said} {widths['audio']:.2f}" in faq
+    card = CARD.read_text()
+    intervals = card[card.index("## Intervals") :]
+    for modality in ("text", "audio", "video"):
+        start = f"| {modality} | {modality} |"
+        row = next(line for line in intervals.splitlines() if line.startswith(start))
+        assert f"| {widths[modality]:.2f} |" in row
+    assert f"of {DEFAULT_MODEL.stat().st_size / 1e6:.1f} MB" in card
 
 
 @pytest.mark.slow
