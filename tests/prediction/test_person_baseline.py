@@ -6,6 +6,8 @@ import pytest
 import talking
 
 import mien
+from mien.cli import main
+from mien.data.store_writer import write_store
 from mien.errors import ConfigError, MediaError
 from mien.prediction.answering.person_baseline import PersonFinder
 from mien.prediction.explain import UtteranceInput
@@ -13,7 +15,7 @@ from mien.prediction.presentation.text import format_prediction
 from mien.prediction.recording import RecordingReader
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.checkpoints.shipped_models import SHIPPED_MODELS
-from mien.types import Modality
+from mien.types import Clip, Corpus, Material, Modality, Scale, SeriesSource, Task
 
 _SECONDS = 1e-3  # of a person that count as much as train, so that a little of one shows
 
@@ -60,7 +62,7 @@ def test_the_person_comes_from_the_recording_from_another_one_or_from_nowhere(re
     scores = [[answer.score.value for answer in p] for p in (own, none, other, train)]
     assert scores[1] == scores[3]  # without a person everybody is read as in training
     assert scores[0] != scores[1] != scores[2] != scores[0]
-    assert none.level == own.level
+    assert [own.level, none.level] == [0.9, 0.5]  # of the widths that are shown
     for prediction, words in (
         (own, "the utterances of this recording"),
         (none, "baseline: none"),
@@ -82,6 +84,68 @@ def test_a_model_may_say_that_a_recording_is_read_against_nobody(relative, faces
     assert mien.load(path, baseline="recording").predict(faces[0]).baseline.kind == "recording"
 
 
+def test_clips_of_a_store_are_read_against_their_speakers_if_that_is_chosen(tmp_path):
+    header = read_header(SMALL)
+    features = {**header["config"]["features"], "standardise": "speaker"}
+    config = {**header["config"], "features": features}
+    path = tmp_path / "usual.safetensors"
+    write_tensors(path, read_tensors(SMALL), {**header, "config": config, "usual_baseline": "none"})
+    drawn = np.random.default_rng(1)
+    sizes = {m: size for m, size in header["sizes"].items() if m != "text"}
+    steps = {m: [drawn.normal(size=(3, size)) for _ in range(4)] for m, size in sizes.items()}
+    clips = tuple(
+        Clip(id=f"v$_${n}", split="test", transcript="so good", labels={Task.FUSION: 1.0})
+        for n in range(4)
+    )
+    series = tuple(
+        SeriesSource(
+            name=m, size=size, dtype="float32", extractor="made/1",
+            read=lambda m=m: iter(values.astype(np.float32) for values in steps[m]),
+        )
+        for m, size in sizes.items()
+    )  # fmt: skip
+    corpus = Corpus(name="made", language="en", scale=Scale(-3, 3), clips=clips)
+    store = write_store(Material(corpus=corpus, series=series, origin={}), tmp_path / "s")
+
+    def score(baseline):
+        return mien.load(path, baseline=baseline).score_store(store).scores[Task.FUSION].tolist()
+
+    assert score(None) == score("none") != score("recording")
+
+
+def test_features_are_read_against_another_recording(relative, faces):
+    drawn = np.random.default_rng(1)
+    none, other = (mien.load(relative, baseline=b, companion="none") for b in ("none", faces[1]))
+    face = drawn.random((9, other.network.sizes[Modality.VIDEO]), np.float32)
+    read = other.predict_features(transcript="so good", video=face)
+    assert read.baseline.source == "1.0.mp4"
+    assert none.predict_features(transcript="so good", video=face).answers != read.answers
+    network = other.network
+    person, _ = PersonFinder(RecordingReader(network), network, faces[1]).find(iter([]), 1)
+    expected = none.predict_features(
+        transcript="so good", video=person.read({Modality.VIDEO: face}, 0)[Modality.VIDEO]
+    )
+    assert [a.score.value for a in read] == [a.score.value for a in expected]
+    assert other.predict_text("so good").baseline.kind == "none"
+    with pytest.raises(ConfigError, match=r"video: has the shape \(9, 2\)"):
+        other.predict_features(video=face[:, :2])
+
+
+def test_a_recording_is_no_baseline_of_itself(relative, faces):
+    itself = mien.load(relative, baseline=faces[0]).predict(faces[0])
+    assert itself.baseline.kind == "recording"
+
+
+def test_the_recording_of_a_baseline_is_read_before_all_others(relative, faces, tmp_path, capsys):
+    broken = tmp_path / "notes.txt"
+    broken.write_text("no recording")
+    with pytest.raises(MediaError, match=r"notes\.txt"):
+        mien.load(relative, baseline=broken).make_ready()
+    given = ["--model", str(relative), "--baseline", str(broken)]
+    assert main(["predict", *map(str, faces), *given]) == 2
+    assert "could not be predicted" not in capsys.readouterr().err
+
+
 def test_a_companion_reads_the_face_as_it_is(relative, faces):
     own = mien.load(relative, companion="emotions").predict(faces[0])
     plain = mien.load("small").predict(faces[0])
@@ -92,6 +156,7 @@ def test_a_companion_reads_the_face_as_it_is(relative, faces):
 def test_a_single_utterance_has_nobody_to_be_compared_with(relative, faces):
     prediction = mien.load(relative).predict(faces[1])
     assert prediction.baseline.kind == "none"
+    assert "of whom no two utterances" in prediction.warnings[0]
     assert [a.score.value for a in prediction] == [
         a.score.value for a in mien.load("small").predict(faces[1])
     ]

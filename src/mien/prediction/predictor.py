@@ -15,7 +15,7 @@ from mien.errors import ConfigError, MediaError, MienError
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict as predict_split
 from mien.files.reading import open_regular, require_whole
-from mien.prediction.answering.answer_batches import BATCH, answer_batch, answer_utterances
+from mien.prediction.answering.answer_batches import answer_utterances
 from mien.prediction.answering.companion import Companion, find_companion
 from mien.prediction.answering.described_answers import describe_answers
 from mien.prediction.answering.person_baseline import BaselineChoice, PersonFinder, read_choice
@@ -145,11 +145,14 @@ class TrainedModel:
             AssetError: If a pretrained model is missing; ``missing`` names it.
             ConfigError: If a package is missing.
             CheckpointError: If the model does not fit what is installed.
+            MediaError: If the recording of the baseline cannot be read, or holds nobody.
         """
         if self.recording_reader.must_recognise(read_transcript(transcript)):
             _ = self.recording_reader.recogniser
         if self.companion is not None:
             _ = self.companion.network
+        if self._people is not None:
+            self._people.make_ready()
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a text is one path, not one of each letter
@@ -327,20 +330,22 @@ class TrainedModel:
             if read.unreadable:
                 raise decline(self.network, read)
             raise ConfigError("nothing was given to judge; give a text, or features with steps")
+        self.network.complete(given)  # refuses what has another size
         utterance = describe_text(transcript, read, absent, times or {})
         return self._predict_inputs([Unscored("features", [(given, utterance)], read.notes)])[0]
 
     def score_store(self, store: Store | str | Path, split: Split = "test") -> Predictions:
         """Score every clip of a split of any store that has the series it was trained on.
 
+        With the baseline ``recording`` each is read against the other clips of its speaker.
+
         Raises:
             CheckpointError: If the store has no clip in the split, or does not fit the model.
             ConfigError: If voice and face are to be read against another recording.
         """
         use = PersonFinder.choose_for_store(self.baseline)
-        opened = open_store(store)
         model, prepared = load_model(
-            self.checkpoint, opened, with_unlabelled=True, baseline=use, splits=(split,)
+            self.checkpoint, open_store(store), with_unlabelled=True, baseline=use, splits=(split,)
         )
         move_to(model, find_device(self.device, "device"))
         return predict_split(model, dataset_of(prepared, split))
@@ -360,17 +365,16 @@ class TrainedModel:
         inputs, num = report(made, listener), len(utterances)
         network, person, beside = self.network, None, self.companion
         if self._people is not None:
-            person, inputs = self._people.find(inputs, num)
+            person, inputs = self._people.find(inputs, num, path)
             network = person.calibrate(network)
         answers, notes = answer_utterances(network, inputs, num, beside, person)
-        num_lost = num - len(answers)
         warnings = (*warnings, *count_notes(notes, "utterances"))
         if not answers:
             why = "; ".join([explain_emptiness(first_pass, self.network.modalities), *warnings])
             raise MediaError(f"{path}: holds nothing to judge: {why}")
-        known = () if person is None else (str(person.facts),)
-        warnings = (*warn_of_loss(first_pass, num_lost), *known, *warnings)
-        complete = partial(describe_answers, self.network, beside, person, answers, warnings)
+        known = () if person is None else (f"{person.facts}{person.reason}",)
+        warnings = (*warn_of_loss(first_pass, num - len(answers)), *known, *warnings)
+        complete = partial(describe_answers, network, beside, person, answers, warnings)
         speech = reader.describe_speech(first_pass, given)
         return complete(source=path.name, seconds=first_pass.seconds, speech=speech)
 
@@ -379,17 +383,17 @@ class TrainedModel:
         """What finds the person of a recording; None if the model knows no baselines."""
         if self.network.config.features.standardise == "train":
             return None
-        choice = self.baseline or check_header(self.header, self.checkpoint).usual_baseline
-        return PersonFinder(self.recording_reader, self.network, choice)
+        usual = check_header(self.header, self.checkpoint).usual_baseline
+        return PersonFinder(self.recording_reader, self.network, self.baseline or usual)
 
     def _predict_inputs(self, inputs: Sequence[Unscored]) -> PredictionList:
         """Predict what comes from no recording, in batches across the inputs."""
         waiting = [utterance for given in inputs for utterance in given.utterances]
-        batches = (waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH))
-        person, beside = None if self._people is None else self._people.nobody, self.companion
+        person = None if self._people is None else self._people.find_apart(waiting)
         network = self.network if person is None else person.calibrate(self.network)
-        answers = iter([own for batch in batches for own in answer_batch(network, batch, beside)])
-        complete = partial(describe_answers, self.network, beside, person)
+        beside = self.companion
+        answers = iter(answer_utterances(network, waiting, len(waiting), beside, person)[0])
+        complete = partial(describe_answers, network, beside, person)
         return PredictionList(
             complete(islice(answers, len(given.utterances)), given.warnings, source=given.source)
             for given in inputs

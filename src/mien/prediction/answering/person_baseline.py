@@ -29,11 +29,15 @@ __all__ = ["BaselineChoice", "Person", "PersonFinder", "read_choice"]
 BaselineChoice = Literal["recording", "none"]
 _NAMED: dict[str, BaselineChoice] = {"recording": "recording", "none": "none"}
 
+#: Against whom clips of a store are read, by the same names: a clip's recordings are its speaker's.
+_OF_STORE: dict[BaselineChoice, BaselineUse] = {"recording": "speaker", "none": "none"}
+
 _Inputs = Sequence[tuple[ClipSeries, UtteranceInput]]
 
 
 #: Of whom nothing is known.
 _NOBODY = PersonFacts(kind="none")
+_UNKNOWN = ", of whom no two utterances of the recording have a voice, or a face"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +49,13 @@ class Person:
         baselines: Of each modality, that of every utterance.
         share: How much of it is the person's own, where there is most: in voice or in face, the
             mean over the utterances that have it.
+        reason: Why nothing is known of somebody who should be; begins with a comma.
     """
 
     facts: PersonFacts
     baselines: Mapping[Modality, Baseline]
     share: float = 0.0
+    reason: str = ""
 
     def read(self, series: ClipSeries, row: int) -> ClipSeries:
         """Return the features of an utterance, the ``row``-th of all, as the network reads them."""
@@ -121,7 +127,7 @@ def _from_recording(network: Network, moments: Mapping[Modality, Moments]) -> Pe
     shares = {m: baselines[m].shares[own.counts > 0] for m, own in moments.items()}
     known = [m for m, own in shares.items() if own.any()]  # in more than one utterance
     if not known:
-        return Person(facts=_NOBODY, baselines={})
+        return Person(facts=_NOBODY, baselines={}, reason=_UNKNOWN)
     seconds = _seconds_of({m: moments[m] for m in known})
     return Person(
         facts=PersonFacts(kind="recording", seconds=seconds),
@@ -151,6 +157,11 @@ def _seconds_of(moments: Mapping[Modality, Moments]) -> dict[Modality, float]:
     return {m: value for m, value in seconds.items() if value > 0}
 
 
+def _is_same(other: Path, recording: Path | None) -> bool:
+    """Return whether both are one file."""
+    return recording is not None and recording.exists() and other.samefile(recording)
+
+
 class PersonFinder:
     """Finds the person of a recording for a network that reads voice and face against one.
 
@@ -173,6 +184,9 @@ class PersonFinder:
     def choose_for_store(choice: BaselineChoice | Path | None) -> BaselineUse | None:
         """Return against whom the clips of a store are read, by what is chosen for recordings.
 
+        The other utterances of a recording are the other clips of a speaker; None is the way of the
+        model here as there.
+
         Raises:
             ConfigError: If it is another recording: the clips have speakers of their own.
         """
@@ -181,26 +195,55 @@ class PersonFinder:
                 f"baseline: {choice} is a recording of one person, and the clips of a store are "
                 "read against their own speakers; open the model without a baseline, or with none"
             )
-        return "none" if choice == "none" else None
+        return None if choice is None else _OF_STORE[choice]
+
+    def make_ready(self) -> None:
+        """Read another recording, if the person is known from one.
+
+        Raises:
+            MediaError: If it cannot be read, or has nothing of a person.
+        """
+        if isinstance(self._choice, Path):
+            _ = self._other
+
+    def find_apart(self, inputs: _Inputs) -> Person:
+        """Return the person of clips that come from no recording: another one, if it is chosen.
+
+        Texts have neither voice nor face, and are read alike whoever says them.
+
+        Raises:
+            MediaError: As ``make_ready``.
+        """
+        has_person = any(
+            len(values) for own, _ in inputs for m, values in own.items() if m is not Modality.TEXT
+        )
+        if not (isinstance(self._choice, Path) and has_person):
+            return self.nobody
+        return _from_other(self._network, self._other, self._choice.name, len(inputs))
 
     def find(
-        self, inputs: Iterator[tuple[ClipSeries, UtteranceInput]], num_utterances: int
+        self,
+        inputs: Iterator[tuple[ClipSeries, UtteranceInput]],
+        num_utterances: int,
+        recording: Path | None = None,
     ) -> tuple[Person, Iterator[tuple[ClipSeries, UtteranceInput]]]:
         """Return the person, and the utterances as they came.
 
         Where the person is known from them, the features of all are kept meanwhile: what comes last
-        tells of the person as well.
+        tells of the person as well. So it is too if the other recording is the same: an utterance
+        is never part of its own baseline.
 
         Args:
             inputs: The utterances of a recording.
             num_utterances: How many there are.
+            recording: Its file, where there is one.
 
         Raises:
             MediaError: If the other recording cannot be read, or has nothing of a person.
         """
         if self._choice == "none":
             return self.nobody, inputs
-        if isinstance(self._choice, Path):
+        if isinstance(self._choice, Path) and not _is_same(self._choice, recording):
             other = _from_other(self._network, self._other, self._choice.name, num_utterances)
             return other, inputs
         utterances = list(inputs)
