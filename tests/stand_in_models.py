@@ -91,6 +91,7 @@ class StandIn:
     checkpoint = DEFAULT_MODEL  # whose card is shown
     recogniser = "auto"
     baseline = None
+    int8 = False
     companion = None
     card = None
 

@@ -16,7 +16,9 @@ from helpers import write_tiny_store
 
 import mien
 from mien.cli import main
-from mien.errors import MediaError
+from mien.errors import ConfigError, MediaError
+from mien.prediction.output_files.outputs import OutputPaths
+from mien.prediction.output_files.prediction_run import open_answers
 from mien.prediction.predictor import TrainedModel
 from mien.prediction.result import Prediction
 
@@ -480,3 +482,25 @@ class _Silent:
 
     def on_cut(self, num_utterances, seconds):
         pass
+
+
+def test_a_run_goes_on_with_the_same_baseline_and_precision_only(tmp_path):
+    clip = tmp_path / "calm.mp4"
+    outputs = OutputPaths(json=tmp_path / "o.jsonl")
+
+    def begin(**options):
+        return open_answers(outputs, "0", "auto", [], **options)
+
+    clip.write_text("calm")
+    with begin(baseline=clip) as files:
+        files.begin_again(replace=False)
+        files.begin()
+    with begin(baseline=clip) as files:
+        files.go_on()
+    clip.write_text("angry")
+    for options in ({"baseline": clip}, {"int8": True}, {}):
+        with (
+            begin(**options) as files,
+            pytest.raises(ConfigError, match="was begun with"),
+        ):
+            files.go_on()

@@ -302,7 +302,6 @@ class _ManyRecordings:
 
         if self._outputs.progress is None and resume:
             raise ConfigError("--resume goes on with the files of --json, --csv and --plot")
-        baseline = self._model.baseline
         if self._outputs.progress is not None:
             self._files = open_answers(
                 self._outputs,
@@ -310,7 +309,8 @@ class _ManyRecordings:
                 self._transcript,
                 self._paths,
                 recogniser=self._model.recogniser,
-                baseline=None if baseline is None else str(baseline),
+                baseline=self._model.baseline,
+                int8=self._model.int8,
             )
         nothing: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         with (

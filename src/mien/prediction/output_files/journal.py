@@ -21,7 +21,7 @@ __all__ = [
     "RecordingFile",
     "format_journal",
     "format_line",
-    "identify_transcript",
+    "identify_input",
     "read_journal",
 ]
 
@@ -161,16 +161,16 @@ def _damaged(path: Path, number: int) -> ConfigError:
     )
 
 
-def identify_transcript(transcript: str | Path) -> str:
-    """Return what tells a transcript from another: of a file, its name and its content."""
-    if not isinstance(transcript, Path):
-        if len(transcript) <= _SHORT:
-            return transcript
-        return f"{transcript[:_SHORT]}... {hashlib.sha256(transcript.encode()).hexdigest()}"
+def identify_input(given: str | Path) -> str:
+    """Return what tells a transcript, or a file, from another: of a file, its name and content."""
+    if not isinstance(given, Path):
+        if len(given) <= _SHORT:
+            return given
+        return f"{given[:_SHORT]}... {hashlib.sha256(given.encode()).hexdigest()}"
     try:
-        return f"{transcript} {hash_file(transcript, ConfigError)}"
+        return f"{given} {hash_file(given, ConfigError)}"
     except (ConfigError, OSError):
-        return str(transcript)  # what is wrong with it is said when it is read
+        return str(given)  # what is wrong with it is said when it is read
 
 
 def format_line(values: Settings | Mapping[str, object]) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mien.errors import MienError
-from mien.prediction.output_files.journal import RecordingFile, identify_transcript
+from mien.prediction.output_files.journal import RecordingFile, identify_input
 from mien.prediction.output_files.outputs import AnswerFiles, OutputPaths
 from mien.prediction.result import RECORDING_ERRORS, Prediction
 
@@ -25,7 +25,8 @@ def open_answers(
     paths: Sequence[Path],
     *,
     recogniser: str = "auto",
-    baseline: str | None = None,
+    baseline: str | Path | None = None,
+    int8: bool = False,
 ) -> AnswerFiles:
     """Return what writes the answers about recordings; no file is opened yet.
 
@@ -37,12 +38,15 @@ def open_answers(
         recogniser: What recognises speech, as in ``mien.load``; answers by another one are not
             continued.
         baseline: Against whom voice and face are read, as in ``mien.load``; likewise.
+        int8: Whether the text encoder multiplies in 8 bits; likewise.
     """
-    words = identify_transcript(transcript)
+    words = identify_input(transcript)
     if recogniser != "auto":
         words = f"{words} by {recogniser}"
     if baseline is not None:
-        words = f"{words} against {baseline}"
+        words = f"{words} against {identify_input(baseline)}"
+    if int8:
+        words = f"{words} in 8 bits"
     return AnswerFiles(
         outputs,
         model=model,
