@@ -36,9 +36,10 @@ from mien.evaluation.conformal import LEVEL, Calibration, half_width
 from mien.evaluation.scoring import predict
 from mien.prediction.answer import Score
 from mien.prediction.predictor import DEFAULT_MODEL
+from mien.training.checkpoints.baseline_use import BaselineUse
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.videos import videos_seen
-from mien.training.loading import BaselineUse, load_model
+from mien.training.loading import load_model
 from mien.types import SPLITS, Modality, Scale, Split, Task
 
 #: Rows of the table of accuracy with one item each, by its source.

@@ -32,10 +32,12 @@ from mien.studies.robustness.corruption import (
     lose_modalities,
     slip,
 )
+from mien.studies.robustness.stress_curves import HALF_WIDTH
 from mien.studies.robustness.stress_page import read_stress_results
 from mien.studies.robustness.stress_run import evaluate_robustness
 from mien.studies.robustness.stressed_split import StressedSplit, score_changed
 from mien.studies.robustness.word_errors import WordErrors, group_words
+from mien.training.checkpoints.checkpoint import add_to_header, read_header
 from mien.training.checkpoints.header import open_header
 from mien.training.experiment import train
 from mien.training.preparation import prepare
@@ -313,12 +315,50 @@ def test_a_voice_that_no_clip_has_is_not_lost(base, tmp_path, how):
     assert "`noise-audio` was left out: no clip of valid has audio." in report.page.read_text()
 
 
+@pytest.mark.usefixtures("quick")
+def test_intervals_are_of_clips_that_are_read_in_the_same_way(base, tmp_path):
+    config = make_config(
+        features={"standardise": "speaker", "baseline_seconds": 4.0},
+        labels={"generator": "copy"},
+        train={"epochs": 1},
+    )
+    train(config, base / "store", tmp_path / "b")
+    best = tmp_path / "b" / "seed-1" / "best.safetensors"
+    alone = {"fusion": dict.fromkeys(open_header(best).calibration.fusion, 5.0)}
+    alone["unimodal"] = dict.fromkeys(open_header(best).calibration.unimodal, 5.0)
+    calibration = {**open_header(best).calibration.model_dump(mode="json"), **alone}
+    add_to_header(best, {"calibration_alone": calibration})
+
+    def test(out, **options):
+        report = evaluate_robustness(
+            [best], base / "store", tmp_path / out, kinds=["noise"], levels=[1.0], **options
+        )
+        metrics = report.results.stresses["noise-audio"].metrics
+        (run,) = report.results.runs.values()
+        shown = {name: metrics[name][best.name].points[0].mean for name in ("mae", HALF_WIDTH)}
+        return run.baseline, shown, report.page.read_text()
+
+    use, own, page = test("speaker")
+    assert use == "speaker"
+    assert own[HALF_WIDTH] < 5
+    assert "Baseline speaker: every clip is read against" in page
+    use, read_alone, page = test("none", baseline="none")
+    assert use == "none"
+    assert read_alone[HALF_WIDTH] == 5
+    assert read_alone["mae"] != own["mae"]
+    assert "Baseline none" in page
+    add_to_header(best, {"usual_baseline": "none"})
+    assert test("usual") == ("none", read_alone, page)
+    with pytest.raises(CheckpointError, match="of other weights, clips, baselines"):
+        test("usual", baseline="speaker")
+    with pytest.raises(ConfigError, match="leave --baseline out"):
+        evaluate_robustness([base / "a"], base / "store", tmp_path / "x", baseline="none")
+
+
 @pytest.fixture
 def finished_embeddings(base, tmp_path):
     """The run, as if its text were given as states."""
     shutil.copytree(base / "a", tmp_path / "states")
-    from mien.training.checkpoints.checkpoint import add_to_header, read_header
-
     best = tmp_path / "states" / "seed-1" / "best.safetensors"
     config = read_header(best)["config"]
     config["text_encoder"]["input"] = "embeddings"

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from mien.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mien.training.checkpoints.baseline_use import BaselineUse
     from mien.types import Scale, Split
 
 __all__ = [
     "AddressOption",
+    "BaselineUseOption",
     "CorpusOption",
     "EncodingOption",
     "FoldOption",
@@ -37,6 +39,7 @@ __all__ = [
     "choose_out",
     "default_store",
     "is_quiet",
+    "read_baseline",
     "read_numbers",
     "read_scale",
     "read_seeds",
@@ -72,6 +75,14 @@ CorpusOption = Annotated[
 ]
 AddressOption = Annotated[
     str | None, typer.Option(help="Address of the Dask scheduler or the Ray cluster.")
+]
+BaselineUseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="none|speaker",
+        help="Read clips by themselves, or against the other clips of their speaker.",
+    ),
 ]
 ScaleOption = Annotated[
     str | None, typer.Option(metavar="LOW,HIGH", help="Range of the labels of your own corpus.")
@@ -224,6 +235,16 @@ def default_store(corpus: str | None) -> Path:
             f"{how} --out stores/{name}"
         )
     return path
+
+
+def read_baseline(given: str | None) -> "BaselineUse | None":
+    """Return against whom the clips of a store are read."""
+    if given not in (None, "none", "speaker"):
+        raise ConfigError(
+            f"--baseline is {given!r}, must be none or speaker; another recording of the same "
+            "person is for mien predict"
+        )
+    return cast("BaselineUse | None", given)
 
 
 def read_split(text: str) -> "Split":

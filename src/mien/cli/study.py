@@ -9,8 +9,10 @@ import typer
 
 from mien.cli.options import (
     AddressOption,
+    BaselineUseOption,
     SetOption,
     default_store,
+    read_baseline,
     read_numbers,
     read_seeds,
     read_split,
@@ -246,6 +248,7 @@ def robustness(
         typer.Option(metavar="0.1,0.5", help="Levels in the place of those of every kind."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what is lost or added.")] = 1111,
+    baseline: BaselineUseOption = None,
     figures: Annotated[
         Literal["png", "pdf", "svg"],
         typer.Option(help="Write figures in this format too; png always."),
@@ -259,6 +262,7 @@ def robustness(
     for run in runs:
         require_trained(run)
     chosen, numbers = read_split(split), read_numbers("--levels", levels)
+    use = read_baseline(baseline)
     from mien.cli.progress import StudyProgress  # takes seconds, and all above may be refused
     from mien.studies.robustness.stress_run import evaluate_robustness
     from mien.studies.robustness.stress_tables import format_overall
@@ -270,6 +274,7 @@ def robustness(
     words = [f"{option} {value}" for option, value, usual in given if value != usual]
     words += [f"--only {kind}" for kind in only or []]
     words += [] if levels is None else [f"--levels {levels}"]
+    words += [] if use is None else [f"--baseline {use}"]
     with (
         stoppable(lambda: "what is done is kept; the same command goes on"),
         StudyProgress() as progress,
@@ -283,6 +288,7 @@ def robustness(
             kinds=only or [],
             levels=numbers,
             seed=seed,
+            baseline=use,
             figures=figures,
             command=" ".join(
                 ["mien robustness", *(quote(r.name) for r in runs), "--store STORE", *words]

@@ -5,16 +5,18 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import typer
 
 from mien.cli.options import (
     AddressOption,
+    BaselineUseOption,
     SetOption,
     StoreOption,
     busy,
     default_store,
+    read_baseline,
     read_seeds,
     read_split,
     set_quiet,
@@ -22,9 +24,6 @@ from mien.cli.options import (
 )
 from mien.cli.root.catalogue import describe_settings
 from mien.errors import ConfigError, MienError, require
-
-if TYPE_CHECKING:
-    from mien.training.loading import BaselineUse
 
 __all__ = ["configs", "evaluate", "train", "tune"]
 
@@ -170,15 +169,6 @@ def _silent() -> Iterator[None]:
         raise typer.Exit(_MISUSED) from error
 
 
-def _read_baseline(given: str | None) -> "BaselineUse | None":
-    if given not in (None, "none", "speaker"):
-        raise ConfigError(
-            f"--baseline is {given!r}, must be none or speaker; another recording of the same "
-            "person is for mien predict"
-        )
-    return cast("BaselineUse | None", given)
-
-
 def evaluate(
     run: Annotated[
         Path,
@@ -197,19 +187,13 @@ def evaluate(
         bool,
         typer.Option("--int8", help="Compute the text encoder in 8 bits; print what it costs."),
     ] = False,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="none|speaker",
-            help="Read clips by themselves, or against the other clips of their speaker.",
-        ),
-    ] = None,
+    baseline: BaselineUseOption = None,
 ) -> None:
     """Evaluate a run, or a model of one file, on a split of a store."""
     from mien.training.checkpoints.shipped_models import find_shipped
     from mien.training.run_folder import open_run
 
-    chosen, use = read_split(split), _read_baseline(baseline)
+    chosen, use = read_split(split), read_baseline(baseline)
     if find_shipped(run) is None and not run.is_file():
         open_run(run)
     from mien.reports.run_text import format_rounding, format_run

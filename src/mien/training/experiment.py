@@ -16,10 +16,11 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
 from mien.models.eight_bits import round_text_encoder
 from mien.processes.clusters import Backend, read_cluster
+from mien.training.checkpoints.baseline_use import BaselineUse, reads_speakers
 from mien.training.checkpoints.header import open_header
 from mien.training.checkpoints.shipped_models import find_shipped, name_weights
 from mien.training.listening import TrainingListener, join_listeners
-from mien.training.loading import BaselineUse, dataset_of, load_trained, reads_speakers
+from mien.training.loading import dataset_of, load_trained
 from mien.training.optimizer import find_ranks
 from mien.training.preparation import require_labels
 from mien.training.record import write_evaluation

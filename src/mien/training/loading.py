@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from mien.data.store import Series, Store
 from mien.data.text import check_encoder
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.models.multitask import MultimodalModel, Multitask
+from mien.training.checkpoints.baseline_use import BaselineUse, find_use, without_baselines
 from mien.training.checkpoints.carried_encoder import PREFIX, carry_encoder
 from mien.training.checkpoints.checkpoint import (
     check_finite,
@@ -38,7 +39,6 @@ from mien.training.targets.aims import Aims
 from mien.types import EVALUATED_SPLITS, SPLITS, Modality, Split
 
 __all__ = [
-    "BaselineUse",
     "ModelOnStore",
     "Start",
     "dataset_of",
@@ -46,14 +46,11 @@ __all__ = [
     "load_model",
     "load_trained",
     "read_start",
-    "reads_speakers",
     "take_over",
 ]
 
 logger = logging.getLogger(__name__)
 
-#: Whether the clips of a store are read against the other clips of their speakers.
-BaselineUse = Literal["none", "speaker"]
 _Value = TypeVar("_Value")
 
 
@@ -156,22 +153,20 @@ def load_trained(
     checkpoint = find_checkpoint(path)
     header = open_header(checkpoint)
     config = header.read_config(checkpoint, corpus=store.meta.name)
-    usual: BaselineUse | None = "none" if header.usual_baseline == "none" else None
-    is_relative = reads_speakers(config, checkpoint, baseline or usual)
-    use: BaselineUse = "speaker" if is_relative else "none"
+    use = find_use(checkpoint, header, config, baseline)
+    is_relative = use == "speaker"
     aims = Aims(has_sentiment=header.has_sentiment, targets=header.targets)
     check_targets(checkpoint, aims.targets, store)
     if not with_unlabelled:
         check_annotated(checkpoint, header, store)
-    alone = _without_baselines(config)
-    lacking = find_absent(checkpoint, header, store, alone)
+    lacking = find_absent(checkpoint, header, store, config)
     if is_relative and lacking:
         raise ConfigError(
             f"{store.path}: has no {' and no '.join(lacking)}, of which {checkpoint} needs a "
             "baseline of each speaker; choose --baseline none (baseline='none' in Python), with "
             "which its clips are read without"
         )
-    read_as = config if is_relative else alone
+    read_as = config if is_relative else without_baselines(config)
     check_settings(store, read_as, aims)
     _check_series(checkpoint, header, store, read_as, lacking)
     warnings = check_data(checkpoint, header, store, config)
@@ -198,35 +193,8 @@ def load_trained(
         model=model,
         prepared=prepared,
         warnings=tuple(warnings),
-        baseline=use if config.features.standardise == "speaker" else None,
+        baseline=use,
     )
-
-
-def reads_speakers(config: ExperimentConfig, trained: Path, baseline: str | None) -> bool:
-    """Return whether clips are read against a baseline of their speakers.
-
-    Args:
-        config: The settings of the training.
-        trained: The model, for the message.
-        baseline: What was chosen: ``none``, another choice, or None for that of the training.
-
-    Raises:
-        ConfigError: If something is chosen for a model that was trained without baselines.
-    """
-    if config.features.standardise == "speaker":
-        return baseline != "none"
-    if baseline is not None:
-        raise ConfigError(
-            f"{trained}: was trained without baselines of speakers (features.standardise=train) "
-            "and reads everybody alike; leave --baseline out"
-        )
-    return False
-
-
-def _without_baselines(config: ExperimentConfig) -> ExperimentConfig:
-    """Return settings by which everybody is read alike."""
-    features = config.features.model_copy(update={"standardise": "train"})
-    return config.model_copy(update={"features": features})
 
 
 def _check_series(

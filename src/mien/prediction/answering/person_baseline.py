@@ -18,7 +18,7 @@ from mien.prediction.first_pass import explain_emptiness
 from mien.prediction.network import ClipSeries, Network
 from mien.prediction.recording import RecordingReader
 from mien.prediction.spoken.transcripts import read_transcript
-from mien.training.loading import BaselineUse, reads_speakers
+from mien.training.checkpoints.baseline_use import BaselineUse, reads_speakers
 from mien.training.preparation import units_of
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality

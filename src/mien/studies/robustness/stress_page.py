@@ -15,6 +15,7 @@ from mien.reports.target_results.shown_metrics import describe_shown
 from mien.reports.text import (
     code_span,
     count_words,
+    describe_baseline,
     describe_metrics,
     escape_markdown,
     name_corpus,
@@ -117,6 +118,7 @@ def _facts(results: RobustnessResults) -> Iterator[str]:
         loss = ", ".join(f"`{key}={share:g}`" for key, share in run.trained_on_loss.items())
         trained = f"trained with {loss}" if loss else "its training knew nothing of loss"
         lines = [f"- {escape_markdown(name)}: {run.model}, {seeds}; {trained}."]
+        lines += [] if run.baseline is None else [f"  {describe_baseline(run.baseline)}"]
         lines += [f"  `{kind}` was left out: {why}." for kind, why in run.left_out.items()]
         num = results.num_without_width.get(name, 0)
         if num:

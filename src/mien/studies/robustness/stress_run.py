@@ -33,6 +33,7 @@ from mien.studies.robustness.stress_values import RobustnessResults
 from mien.studies.robustness.stressed_split import StressedSplit, score_changed
 from mien.studies.robustness.tested_run import TestedRun, open_tested
 from mien.studies.study_listener import StudyListener
+from mien.training.checkpoints.baseline_use import BaselineUse, reads_speakers
 from mien.training.loading import ModelOnStore, dataset_of, load_trained
 from mien.training.preparation import require_labels
 from mien.training.run_folder import read_json
@@ -66,6 +67,7 @@ def evaluate_robustness(
     kinds: Sequence[str] = (),
     levels: Sequence[float] = (),
     seed: int = 1111,
+    baseline: BaselineUse | None = None,
     figures: Literal["png", "pdf", "svg"] = "png",
     command: str = "mien robustness",
     listener: StudyListener | None = None,
@@ -84,6 +86,8 @@ def evaluate_robustness(
         kinds: Keys of ``KINDS`` to keep; all of the protocol if empty.
         levels: Levels in the place of those of every kind.
         seed: Seed of what is drawn: the same clips lose the same, whatever model is tested.
+        baseline: Whether models that were trained with baselines read clips against the other
+            clips of their speakers, which lose nothing; None for what they do as a rule.
         figures: Format in which figures are written too; PNG always.
         command: The command that repeats it, for the page.
         listener: Follows how it goes on.
@@ -95,7 +99,11 @@ def evaluate_robustness(
     """
     store, out = open_store(store), Path(out)
     require_labels(store)
-    tested = [open_tested(Path(run), out, store, split, protocol, kinds, levels) for run in runs]
+    tested = [
+        open_tested(Path(run), out, store, split, protocol, kinds, levels, baseline) for run in runs
+    ]
+    if all(run.baseline is None for run in tested):
+        reads_speakers(tested[0].config, tested[0].checkpoints[0], baseline)
     _check_names(tested)
     if not any(run.stresses for run in tested):
         reasons = [r for run in tested for r in run.facts.left_out.values()]
@@ -133,18 +141,22 @@ def _begin(out: Path, tested: Sequence[TestedRun], store: Store, split: Split, s
     checkpoints = {run.name: list(run.facts.checkpoints) for run in tested}
     path = out / "state.json"
     before: dict[str, Any] = read_json(path) if path.is_file() else {}
-    known = dict(before.get("runs", {}))
+    known, uses = dict(before.get("runs", {})), dict(before.get("baselines", {}))
+    chosen = {run.name: run.baseline for run in tested if run.baseline is not None}
     is_other = any(before.get(key, value) != value for key, value in state.items())
-    if is_other or any(known.get(name, own) != own for name, own in checkpoints.items()):
+    is_other |= any(known.get(name, own) != own for name, own in checkpoints.items())
+    if is_other or any(uses.get(name, own) != own for name, own in chosen.items()):
         raise CheckpointError(
-            f"{path}: belongs to a test of other weights, clips, seed or version; give another "
-            "--out, or remove the folder"
+            f"{path}: belongs to a test of other weights, clips, baselines, seed or version; give "
+            "another --out, or remove the folder"
         )
     if not before and out.exists() and any(out.iterdir()):
         raise CheckpointError(f"{out}: holds something else than such a test; give another --out")
     out.mkdir(parents=True, exist_ok=True)
     sweep_folder(out)
-    write_json(path, {**state, "runs": {**known, **checkpoints}}, indent=1)
+    uses |= chosen
+    others = {"baselines": uses} if uses else {}
+    write_json(path, {**state, "runs": {**known, **checkpoints}, **others}, indent=1)
 
 
 def _score(
@@ -156,7 +168,9 @@ def _score(
         listener.on_stage(f"{run.name}: conditions", len(waiting))
     if not waiting:
         return
-    trained = [load_trained(checkpoint, store) for checkpoint in run.checkpoints]
+    trained = [
+        load_trained(checkpoint, store, baseline=run.baseline) for checkpoint in run.checkpoints
+    ]
     _warn(trained, split)
     scorers = [SplitScorer(each.model, dataset_of(each.prepared, split)) for each in trained]
     stressed = StressedSplit(trained[0].prepared, split, run.config, seed)

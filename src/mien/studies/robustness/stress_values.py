@@ -24,6 +24,7 @@ class RunFacts(StrictValue):
         trained_on_loss: Settings by which its training lost modalities or steps; none if it knew
             nothing of loss.
         left_out: Why kinds of stress do not fit it, by their names.
+        baseline: Against whom clips were read, as in ``RunMetrics``.
     """
 
     path: str
@@ -32,6 +33,7 @@ class RunFacts(StrictValue):
     checkpoints: tuple[str, ...]
     trained_on_loss: Mapping[str, Number]
     left_out: Mapping[str, str]
+    baseline: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

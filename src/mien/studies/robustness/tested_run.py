@@ -13,6 +13,7 @@ from mien.files.hashing import hash_file
 from mien.studies.robustness.conditions import Condition, Stress, plan_stresses
 from mien.studies.robustness.stress_values import RunFacts
 from mien.studies.robustness.stressed_split import reads_words
+from mien.training.checkpoints.baseline_use import BaselineUse, find_use
 from mien.training.checkpoints.header import Header, open_header
 from mien.training.checkpoints.matching import find_absent
 from mien.training.run_folder import find_checkpoint, open_run
@@ -34,6 +35,7 @@ class TestedRun:
         config: The settings of its training.
         stresses: How it is tested.
         folder: Where its predictions lie.
+        baseline: Whether clips are read against their speakers; None if the models know none.
     """
 
     name: str
@@ -43,6 +45,7 @@ class TestedRun:
     config: ExperimentConfig
     stresses: tuple[Stress, ...]
     folder: Path
+    baseline: BaselineUse | None = None
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -66,14 +69,21 @@ class TestedRun:
 
     @property
     def calibrations(self) -> list[Calibration] | None:
-        """Widths of the intervals of every checkpoint; None if one has none."""
-        known = [each.calibration for each in self.headers if each.calibration is not None]
-        return known if len(known) == len(self.headers) else None
+        """Widths of the intervals of every checkpoint, as clips are read; None if one has none."""
+        of_each = [
+            (self.baseline == "none" and each.calibration_alone) or each.calibration
+            for each in self.headers
+        ]
+        known = [widths for widths in of_each if widths is not None]
+        return known if len(known) == len(of_each) else None
 
     @property
     def target_calibrations(self) -> dict[str, list[TargetCalibration]]:
         """By target, what validation said of it in every checkpoint, where each has that."""
-        of_each = [each.target_calibration for each in self.headers]
+        of_each = [
+            (self.baseline == "none" and each.target_calibration_alone) or each.target_calibration
+            for each in self.headers
+        ]
         return {
             name: [known[name] for known in of_each]
             for name in of_each[0]
@@ -89,6 +99,7 @@ def open_tested(
     protocol: str,
     kinds: Sequence[str],
     levels: Sequence[float],
+    baseline: BaselineUse | None = None,
 ) -> TestedRun:
     """Read what a run is, and plan how it is tested.
 
@@ -102,6 +113,7 @@ def open_tested(
         protocol: As in ``plan_stresses``.
         kinds: As in ``plan_stresses``.
         levels: As in ``plan_stresses``.
+        baseline: As in ``evaluate_robustness``; a model that knows none reads everybody alike.
 
     Raises:
         ConfigError: As ``plan_stresses``.
@@ -114,6 +126,8 @@ def open_tested(
     checkpoints = tuple(seed.best for seed in seeds) or (find_checkpoint(path),)
     headers = tuple(map(open_header, checkpoints))
     config = headers[0].read_config(checkpoints[0])
+    chosen = None if config.features.standardise == "train" else baseline
+    use = find_use(checkpoints[0], headers[0], config, chosen)
     modalities = tuple(m for m in Modality if m in headers[0].sizes)
     lacking = _find_lacking(checkpoints[0], headers[0], config, store, split)
     there = [m for m in modalities if m not in lacking]
@@ -137,12 +151,14 @@ def open_tested(
             checkpoints=tuple(hash_file(checkpoint, CheckpointError) for checkpoint in checkpoints),
             trained_on_loss=_loss_in_training(config),
             left_out=left_out,
+            baseline=use,
         ),
         checkpoints=checkpoints,
         headers=headers,
         config=config,
         stresses=tuple(stress for stress in planned if stress.name not in left_out),
         folder=out / "predictions" / path.name,
+        baseline=use,
     )
 
 
