@@ -81,3 +81,18 @@ def test_a_store_without_voice_and_face_is_read_without_baselines(relative, tmp_
     model, prepared = load_model(relative, empty, baseline="none")
     expected = predict(model, prepared.datasets["test"])
     np.testing.assert_array_equal(scores.scores[Task.FUSION], expected.scores[Task.FUSION])
+
+
+def test_what_a_store_has_of_voice_and_face_is_read_against_speakers(relative, tmp_path):
+    material = make_material(missing=0.0)
+    heard = tuple(each for each in material.series if each.name != "video")
+    store = write_store(replace(material, series=heard), tmp_path / "s")
+    model, prepared = load_model(relative, store, baseline="speaker")
+    scores = predict(model, prepared.datasets["test"])
+    assert list(prepared.datasets["test"].baselines) == [Modality.AUDIO]
+    assert not scores.present[Modality.VIDEO].any()
+    _, complete = load_model(relative, write_store(material, tmp_path / "c"), baseline="speaker")
+    np.testing.assert_array_equal(
+        prepared.datasets["test"].read(Modality.AUDIO, 0),
+        complete.datasets["test"].read(Modality.AUDIO, 0),
+    )

@@ -160,7 +160,7 @@ def load_trained(
     if not with_unlabelled:
         check_annotated(checkpoint, header, store)
     lacking = find_absent(checkpoint, header, store, config)
-    if is_relative and lacking:
+    if is_relative and lacking and lacking.keys() == header.sizes.keys() - {Modality.TEXT}:
         raise ConfigError(
             f"{store.path}: has no {' and no '.join(lacking)}, of which {checkpoint} needs a "
             "baseline of each speaker; choose --baseline none (baseline='none' in Python), with "
