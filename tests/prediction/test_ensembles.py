@@ -21,7 +21,12 @@ from mien.prediction.network import load_network
 from mien.prediction.onnx import export_onnx
 from mien.prediction.package import pack, pack_ensemble
 from mien.training.checkpoints.calibrated import calibrate_model
-from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.checkpoints.checkpoint import (
+    add_to_header,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 from mien.training.experiment import evaluate, train
 from mien.training.loading import dataset_of, load_model, read_start
 from mien.training.run_folder import open_run
@@ -179,6 +184,17 @@ def test_it_is_calibrated_on_the_validation_clips(run, store, file):
     name = "text+audio+video"
     assert header["calibration"]["fusion"][name] == pytest.approx(half_width(errors, 0.9), abs=1e-6)
     assert header["target_calibration"].keys() == {"emotion", "valence"}
+
+
+def test_what_is_done_as_a_rule_changes_no_interval(run, store, file, tmp_path):
+    shutil.copytree(run.path, tmp_path / "usual")
+    usual = open_run(tmp_path / "usual")
+    for seed in usual.seeds:
+        add_to_header(seed.best, {"usual_baseline": "none"})
+    packed = read_header(pack(usual, tmp_path / "e.safetensors", ensemble=True, store=store))
+    expected = read_header(file)
+    assert packed["usual_baseline"] == "none"
+    assert [packed[name] for name in CALIBRATIONS] == [expected[name] for name in CALIBRATIONS]
 
 
 def test_what_a_run_keeps_is_enough_for_sentiment_of_one_modality(plain, tmp_path):

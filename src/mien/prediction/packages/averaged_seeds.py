@@ -21,7 +21,7 @@ from mien.prediction.packages.seed_ensemble import (
     read_valid,
     refuse_differences,
 )
-from mien.prediction.packages.valid_clips import choose_valid, require_store
+from mien.prediction.packages.valid_clips import choose_valid, load_valid, require_store
 from mien.prediction.packages.valid_comparison import ComparedMetric, compare_made
 from mien.training.checkpoints.calibrated import calibrate_model
 from mien.training.checkpoints.checkpoint import (
@@ -32,9 +32,7 @@ from mien.training.checkpoints.checkpoint import (
     split_states,
     write_tensors,
 )
-from mien.training.loading import load_trained
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
-from mien.types import Split
 
 __all__ = ["AveragedSeeds", "average_seeds"]
 
@@ -87,8 +85,7 @@ def average_seeds(
     header = {key: value for key, value in headers[0].items() if key not in OF_SEED}
     write_tensors(out, _average(run, seeds), header)
     predictions = [read_valid(seed) for seed in seeds]
-    split: Split = "valid"
-    made = load_trained(out, store, splits=(split,))
+    made = load_valid(out, store)
     valid = choose_valid(made.prepared, predictions[0].ids)
     calibrated = calibrate_model(made.model, valid, made.prepared.scale)
     write_predictions(calibrated.predictions, out.with_name("predictions-valid.csv"))

@@ -24,7 +24,7 @@ from mien.evaluation.predictions import write_predictions
 from mien.evaluation.scoring import predict
 from mien.files.json_values import json_number
 from mien.prediction.packages.seed_ensemble import finished_seeds
-from mien.prediction.packages.valid_clips import choose_valid, require_store
+from mien.prediction.packages.valid_clips import choose_valid, load_valid, require_store
 from mien.prediction.packages.valid_comparison import ComparedMetric, compare_made
 from mien.pretrained.adapters import AdaptedEncoder
 from mien.training.checkpoints.calibrated import calibrate_model
@@ -36,9 +36,9 @@ from mien.training.checkpoints.checkpoint import (
     write_tensors,
 )
 from mien.training.checkpoints.header import check_header
-from mien.training.loading import dataset_of, load_trained
+from mien.training.loading import dataset_of
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
-from mien.types import Modality, Split
+from mien.types import Modality
 
 __all__ = ["MOST_LOSS", "ReducedMetric", "Reduction", "reduce_checkpoint", "reduce_run"]
 
@@ -146,8 +146,7 @@ def _reduce(source: Path, out: Path, rank: int, store: Store) -> _Reduced:
     changed, text, share = _approximate(header, tensors, source, rank)
     others = {key: tensor for key, tensor in tensors.items() if not key.startswith(_TEXT)}
     write_tensors(out, {**others, **text}, changed)
-    split: Split = "valid"
-    before, after = (load_trained(path, store, splits=(split,)) for path in (source, out))
+    before, after = (load_valid(path, store) for path in (source, out))
     is_of_run = source.name == "best.safetensors"
     known = SeedFolder(source.parent).predictions("valid") if is_of_run else None
     full, reduced = (

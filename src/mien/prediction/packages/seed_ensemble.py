@@ -14,7 +14,7 @@ from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.predictions import Predictions, average_predictions
 from mien.files.json_values import json_number, json_numbers
 from mien.files.reading import show
-from mien.prediction.packages.valid_clips import choose_valid, require_store
+from mien.prediction.packages.valid_clips import choose_valid, load_valid, require_store
 from mien.prediction.packages.valid_comparison import ComparedMetric, compare_members
 from mien.training.checkpoints.calibrated import calibrate_alone, calibrate_model
 from mien.training.checkpoints.checkpoint import (
@@ -25,10 +25,8 @@ from mien.training.checkpoints.checkpoint import (
 )
 from mien.training.checkpoints.header import Header, check_header, complete_settings
 from mien.training.checkpoints.trained_model import build_from, join_members
-from mien.training.loading import load_trained
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
 from mien.training.settings import ExperimentConfig
-from mien.types import Split
 
 __all__ = [
     "OF_SEED",
@@ -207,8 +205,7 @@ def _calibrate(
     ids: Sequence[str],
 ) -> dict[str, Any]:
     """Return what the validation clips say of the answers of the ensemble."""
-    split: Split = "valid"
-    first = load_trained(seeds[0].path, store, splits=(split,))
+    first = load_valid(seeds[0].best, store)
     prepared = first.prepared
     header = first.header.model_copy(update={"ensemble": tuple(seed.seed for seed in seeds)})
     encoder = prepared.text.build() if prepared.text is not None else None

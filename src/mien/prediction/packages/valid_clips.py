@@ -10,10 +10,13 @@ from mien.data.dataset import ClipDataset
 from mien.data.store import Store
 from mien.errors import CheckpointError
 from mien.files.reading import show
-from mien.training.loading import dataset_of
+from mien.training.checkpoints.baseline_use import BaselineUse
+from mien.training.checkpoints.header import open_header
+from mien.training.loading import ModelOnStore, dataset_of, load_trained
 from mien.training.preparation import Prepared
+from mien.types import Split
 
-__all__ = ["choose_valid", "require_store"]
+__all__ = ["choose_valid", "load_valid", "require_store"]
 
 
 def require_store(trained: Path, header: Mapping[str, Any], store: Store) -> None:
@@ -32,6 +35,23 @@ def require_store(trained: Path, header: Mapping[str, Any], store: Store) -> Non
             f"{store.path}: is not the store on which {trained} was trained; give that one "
             "(--store STORE)"
         )
+
+
+def load_valid(checkpoint: Path, store: Store) -> ModelOnStore:
+    """Load a model for the validation clips, read against their speakers if it can read them so.
+
+    So they were read in its training, whatever it does as a rule: intervals of clips by themselves
+    are measured beside.
+
+    Args:
+        checkpoint: Its file.
+        store: The store of its training.
+    """
+    config = open_header(checkpoint).read_config(checkpoint)
+    is_relative = config.features.standardise == "speaker"
+    use: BaselineUse | None = "speaker" if is_relative else None
+    split: Split = "valid"
+    return load_trained(checkpoint, store, baseline=use, splits=(split,))
 
 
 def choose_valid(prepared: Prepared, ids: Sequence[str]) -> ClipDataset:
