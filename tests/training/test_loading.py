@@ -144,6 +144,38 @@ def test_a_model_is_evaluated_on_a_store_without_voice_and_face(finished, tmp_pa
     assert not there.present[Modality.AUDIO].any()
 
 
+def test_a_model_is_evaluated_on_a_store_without_transcripts(tiny_bert, tmp_path, caplog):
+    text = {"input": "transcript", "name": str(tiny_bert), "mode": "last-1"}
+    material = make_material()
+    config = make_config(
+        text_encoder=text,
+        train={"epochs": 1},
+        features={"audio": "none"},
+        labels={"generator": "copy"},
+    )
+    run = train(config, write_store(material, tmp_path / "s"), tmp_path / "r")
+
+    def predict_without(number, *, folder, series=("video",)):
+        clips = tuple(
+            replace(clip, transcript=clip.transcript if row < number else " ")
+            for row, clip in enumerate(material.corpus.clips)
+        )
+        kept = tuple(s for s in material.series if s.name in series)
+        corpus = replace(material.corpus, clips=clips, language="fr" if not number else "en")
+        store = write_store(Material(corpus=corpus, series=kept, origin={}), tmp_path / folder)
+        model, prepared = load_model(run.path, store)
+        return store, predict(model, prepared.datasets["test"])
+
+    with caplog.at_level("WARNING"):
+        store, without = predict_without(0, folder="none")
+    assert caplog.messages == [f"{store.path}: has no transcripts; its clips are read without"]
+    _, silent = predict_without(1, folder="one")  # a train clip has words, so the store has some
+    np.testing.assert_array_equal(without.scores[Task.FUSION], silent.scores[Task.FUSION])
+    assert not without.present[Modality.TEXT].any()
+    with pytest.raises(CheckpointError, match=r"reads text and video alone, and .* has no text"):
+        predict_without(0, folder="empty", series=("tokens",))
+
+
 def test_a_voice_under_another_name_is_no_lack_of_one(finished, tmp_path):
     store = write_store(_narrowed(("text", "audio"), {"audio": "voice"}), tmp_path / "s")
     with pytest.raises(CheckpointError, match=r"was trained on features of sizes .*; take a store"):

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Int
 from torch import nn
 
-from mien.data.clips.clip_columns import Texts
 from mien.data.context.stored_context import add_context
 from mien.data.store import Series, Store
 from mien.data.text_cache import cached_states
@@ -25,7 +24,7 @@ from mien.pretrained.encoder_source import (
 from mien.pretrained.text_encoder import GivenStates
 from mien.types import Clip
 
-__all__ = ["TextInput", "check_encoder", "check_text", "prepare_text"]
+__all__ = ["TextInput", "check_encoder", "check_text", "has_transcripts", "prepare_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,15 +129,16 @@ def check_text(store: Store, config: TextEncoderConfig) -> str | None:
             "setting text_encoder.input is 'tokens', but the store has no published token ids; "
             "use text_encoder.input=transcript"
         )
-    if config.input == "transcript" and not _has_text(store.clips.transcripts):
+    if config.input == "transcript" and not has_transcripts(store):
         return None
     name = default_text_encoder(store.meta.language) if config.name == "auto" else config.name
     find_text_encoder(name)
     return name
 
 
-def _has_text(transcripts: Texts) -> bool:
-    """Return whether a transcript has more than spaces."""
+def has_transcripts(store: Store) -> bool:
+    """Return whether a transcript of a store has more than spaces."""
+    transcripts = store.clips.transcripts
     filled = transcripts.take(np.flatnonzero(transcripts.num_bytes))
     return any(transcript.strip() for transcript in filled)
 

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Num
 
 from mien.data.context.second_segment import NO_CONTEXT, Context, surround
-from mien.data.text import check_encoder
 from mien.data.text_reader import TextReader
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
@@ -41,7 +40,8 @@ from mien.tensors import (
     reported_scores,
     reported_values,
 )
-from mien.training.checkpoints.header import Header, open_header
+from mien.training.checkpoints.absent_series import open_text
+from mien.training.checkpoints.header import open_header
 from mien.training.checkpoints.shipped_models import name_weights
 from mien.training.checkpoints.trained_model import build_trained
 from mien.training.settings import ExperimentConfig
@@ -358,7 +358,7 @@ def load_network(checkpoint: Path, device: str = "cpu", *, int8: bool = False) -
     config, scale = header.read_config(checkpoint), header.read_scale(checkpoint)
     sizes = header.sizes
     extraction = read_extraction(checkpoint, header)
-    text = _open_text(checkpoint, header, config) if Modality.TEXT in sizes else None
+    text = open_text(checkpoint, header, config) if Modality.TEXT in sizes else None
     encoder = text.build() if text is not None else None
     if text is not None:
         text.device = place
@@ -389,12 +389,3 @@ def load_network(checkpoint: Path, device: str = "cpu", *, int8: bool = False) -
         target_calibration=header.target_calibration,
         target_calibration_alone=header.target_calibration_alone,
     )
-
-
-def _open_text(checkpoint: Path, header: Header, config: ExperimentConfig) -> TextReader | None:
-    if config.text_encoder.input == "embeddings":
-        return None
-    named = config.text_encoder.model_copy(update={"name": header.text_encoder})
-    text = TextReader(named, header.language, online=False)
-    check_encoder(checkpoint, header.given(), text)
-    return text

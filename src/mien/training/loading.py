@@ -3,18 +3,18 @@
 import hashlib
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import torch
 
 from mien.data.dataset import ClipDataset
-from mien.data.store import Series, Store
-from mien.data.text import check_encoder
+from mien.data.store import Store
+from mien.data.text import TextInput, check_encoder
+from mien.data.text_reader import TextReader
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.models.multitask import MultimodalModel, Multitask
+from mien.training.checkpoints.absent_series import add_absent, open_text
 from mien.training.checkpoints.baseline_use import BaselineUse, find_use, without_baselines
 from mien.training.checkpoints.carried_encoder import PREFIX, carry_encoder
 from mien.training.checkpoints.checkpoint import (
@@ -51,7 +51,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_Value = TypeVar("_Value")
+#: What a store lacks, where that is not called as the modality.
+_WORDS = {Modality.TEXT: "transcripts"}
 
 
 def dataset_of(prepared: Prepared, split: Split) -> ClipDataset:
@@ -160,10 +161,11 @@ def load_trained(
     if not with_unlabelled:
         check_annotated(checkpoint, header, store)
     lacking = find_absent(checkpoint, header, store, config)
-    if is_relative and lacking and lacking.keys() == header.sizes.keys() - {Modality.TEXT}:
+    persons = header.sizes.keys() - {Modality.TEXT}
+    if is_relative and persons <= lacking.keys():
         raise ConfigError(
-            f"{store.path}: has no {' and no '.join(lacking)}, of which {checkpoint} needs a "
-            "baseline of each speaker; choose --baseline none (baseline='none' in Python), with "
+            f"{store.path}: has no {' and no '.join(sorted(persons))}, of which {checkpoint} needs "
+            "a baseline of each speaker; choose --baseline none (baseline='none' in Python), with "
             "which its clips are read without"
         )
     read_as = config if is_relative else without_baselines(config)
@@ -179,12 +181,16 @@ def load_trained(
         aims=aims,
         splits=splits,
     )
+    text: TextInput | TextReader | None = prepared.text
     if lacking:
-        prepared = _without(prepared, lacking)
-        what = " and no ".join(lacking)
+        reader = open_text(checkpoint, header, config) if Modality.TEXT in lacking else None
+        text = text or reader
+        prepared = add_absent(prepared, lacking, reader)
+        what = " and no ".join(_WORDS.get(m, str(m)) for m in lacking)
         warnings.append(f"{store.path}: has no {what}; its clips are read without")
-    _check_fit(checkpoint, header, prepared)
-    encoder = prepared.text.build() if prepared.text is not None else None
+    _require_sizes(checkpoint, header.sizes, dict(prepared.sizes), store)
+    check_encoder(checkpoint, header.given(), text)
+    encoder = text.build() if text is not None else None
     model = build_trained(checkpoint, header, config, encoder)
     if is_relative:
         prepared = add_speakers(prepared, config.features, units_of(model))
@@ -225,27 +231,6 @@ def _require_sizes(
             "take a store with the same series, or one without audio and video, whose clips are "
             "then read without"
         )
-
-
-def _without(prepared: Prepared, lacking: Mapping[Modality, int]) -> Prepared:
-    """Return data in which no clip has some modalities, of which the network knows the sizes."""
-    offsets = np.zeros(len(prepared.store.clips) + 1, np.int64)
-    empty = {m: Series(np.empty((0, size), np.float32), offsets) for m, size in lacking.items()}
-    datasets = {
-        split: replace(dataset, series=_in_order({**dataset.series, **empty}))
-        for split, dataset in prepared.datasets.items()
-    }
-    sizes = _in_order({**prepared.sizes, **lacking})
-    return replace(prepared, sizes=sizes, datasets=datasets)
-
-
-def _in_order(values: Mapping[Modality, _Value]) -> dict[Modality, _Value]:
-    return {modality: values[modality] for modality in Modality if modality in values}
-
-
-def _check_fit(checkpoint: Path, header: Header, prepared: Prepared) -> None:
-    _require_sizes(checkpoint, header.sizes, dict(prepared.sizes), prepared.store)
-    check_encoder(checkpoint, header.given(), prepared.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.data.store import SeriesMeta, Store
+from mien.data.text import has_transcripts
 from mien.errors import CheckpointError
 from mien.files.reading import show
 from mien.training.checkpoints.header import Header, SeriesFacts
@@ -71,12 +72,16 @@ def _check_scale(checkpoint: Path, header: Header, store: Store) -> None:
 def _compare_languages(header: Header, store: Store) -> list[str]:
     """Return a sentence if transcripts that are read are in another language."""
     then, now = header.language, store.meta.language
-    if Modality.TEXT not in header.sizes or then == now:
+    if Modality.TEXT not in header.sizes or then == now or not _has_texts(header, store):
         return []
     return [
         f"{store.path}: its transcripts are in language {now!r}, those of the training were in "
         f"{then!r}; unless the text encoder knows both, the model cannot read them"
     ]
+
+
+def _has_texts(header: Header, store: Store) -> bool:
+    return header.read.text_encoder.input != "transcript" or has_transcripts(store)
 
 
 def check_annotated(checkpoint: Path, header: Header, store: Store) -> None:
@@ -130,23 +135,21 @@ def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> 
 def find_absent(
     checkpoint: Path, header: Header, store: Store, config: ExperimentConfig
 ) -> dict[Modality, int]:
-    """Return the sizes of voice and face where the model reads them and the store has neither.
+    """Return the sizes of what the model reads and the store has of no clip.
 
-    A store with a series that the model does not read may have them under another name, and is
-    refused by its sizes.
+    Of voice and face those count that the store has no series of; a store with a series that the
+    model does not read may have them under another name, and is refused by its sizes. Of the text
+    it counts where no clip has a transcript.
 
     Raises:
         CheckpointError: If the model reads nothing else.
     """
     names = {m: str(getattr(config.features, m)) for m in (Modality.AUDIO, Modality.VIDEO)}
     unread = set(store.meta.series) - {*names.values(), str(Modality.TEXT)}
-    if unread:
-        return {}
-    lacking = {
-        m: header.sizes[m]
-        for m, name in names.items()
-        if m in header.sizes and name not in store.meta.series
-    }
+    absent = [m for m, name in names.items() if not unread and name not in store.meta.series]
+    if config.text_encoder.input == "transcript" and not has_transcripts(store):
+        absent = [Modality.TEXT, *absent]
+    lacking = {m: header.sizes[m] for m in absent if m in header.sizes}
     if lacking.keys() == header.sizes.keys():
         raise CheckpointError(
             f"{checkpoint}: reads {' and '.join(lacking)} alone, and {store.path} has no "
