@@ -32,6 +32,21 @@ def test_a_linear_layer_in_8_bits_is_within_its_rounding():
     assert (worst > 0).all()
 
 
+def test_a_feature_that_is_far_larger_than_others_does_not_coarsen_them():
+    torch.manual_seed(1)
+    linear = nn.Linear(32, 4)
+    values = torch.randn(5, 7, 32)
+    values[2, 3, 9] = 5000.0
+    rounded = nn.Sequential(linear)
+    expected = rounded(values)
+    round_linear_layers(rounded)
+    differences = (rounded(values) - expected).abs()
+    assert differences[2, 3].max() / 5000 < 1e-3  # a rounded weight
+    differences[2, 3] = 0
+    assert differences.max() < 0.2
+    assert rounded(values[:0]).shape == (0, 7, 4)
+
+
 @pytest.mark.parametrize("attention", ["softmax", "none"])
 def test_scores_in_8_bits_are_near_and_nothing_else_is_rounded(attention):
     torch.manual_seed(1)

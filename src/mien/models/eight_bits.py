@@ -1,15 +1,18 @@
 """Text encoders whose linear layers multiply in 8 bits, for inference on a CPU.
 
 Weights are rounded once, with a scale for each output; values are rounded at every call, with one
-scale for all of them. Sums are exact, biases and everything else stay in float32.
+scale for all of them but for features that are far larger than most, which some encoders have: with
+these the others would be rounded to nothing, so they are multiplied apart, in float32. Sums are
+exact, biases and everything else stay in float32.
 
-Source: jacob2018 has the scheme; the products are those of torch's FBGEMM.
+Source: jacob2018 has the scheme, dettmers2022 the part of large features; the products are those of
+torch's FBGEMM.
 """
 
 import warnings
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mien.errors import ConfigError
@@ -19,6 +22,7 @@ from mien.pretrained.adapters import AdaptedEncoder
 __all__ = ["Int8Linear", "round_linear_layers", "round_text_encoder"]
 
 _LARGEST = 127  # of a weight in 8 bits
+_FAR = 12.0  # times the mean of the largest values of all features: more are multiplied apart
 
 
 class Int8Linear(nn.Module):
@@ -38,13 +42,29 @@ class Int8Linear(nn.Module):
             warnings.filterwarnings("ignore", ".*quantize", UserWarning)  # of tensors' older kind
             rounded = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
         self._packed = torch.ops.quantized.linear_prepack(rounded, bias)
+        self._integers, self._scales = rounded.int_repr().T.contiguous(), scales
 
     def forward(self, values: Float[Tensor, "*B i"]) -> Float[Tensor, "*B o"]:
         """Return the products; values have 7 bits, else sums overflow on older processors."""
+        large = _find_large(values)
+        if not len(large):
+            return self._multiply(values)
+        apart = values[..., large] @ self._integers[large].float()
+        return self._multiply(values.index_fill(-1, large, 0.0)).addcmul_(apart, self._scales)
+
+    def _multiply(self, values: Float[Tensor, "*B i"]) -> Float[Tensor, "*B o"]:
         multiplied: Tensor = torch.ops.quantized.linear_dynamic(
             values.contiguous(), self._packed, reduce_range=True
         )
         return multiplied
+
+
+def _find_large(values: Float[Tensor, "*B i"]) -> Int[Tensor, " _"]:
+    """Return the features whose largest value is far above that of most."""
+    if not values.numel():
+        return torch.zeros(0, dtype=torch.int64)
+    largest = values.flatten(0, -2).abs().amax(dim=0)
+    return (largest > _FAR * largest.mean()).nonzero().squeeze(1)
 
 
 def round_linear_layers(module: nn.Module) -> int:
