@@ -184,6 +184,8 @@ def list_chosen(run: RunFolder, config: ExperimentConfig) -> tuple[list[str], li
 def warn_of_others(run: RunFolder, config: ExperimentConfig) -> None:
     """Log which settings of a run that is there are others than it would be trained with now."""
     _, others = list_chosen(run, config)
+    if config.text_encoder.input == "none":
+        others = [text for text in others if not text.startswith("text_encoder.")]
     if others:
         logger.warning(
             "%s was trained with %s, which is otherwise now; remove it and its tuning to train it "

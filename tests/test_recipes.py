@@ -17,6 +17,7 @@ from fake_runs import write_run
 from mien.errors import ConfigError
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.significance import SeedSummary
+from mien.training.run_folder import open_run
 from mien.training.settings import read_config
 from mien.types import Target, TargetKind, Task
 
@@ -229,6 +230,12 @@ def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(
     other = zoo.Budget([1], 1, 1, (*overrides, "train.ema_decay=0.5"), trials=2)
     zoo.train_models(runs, tiny_store, ["lf_dnn"], other)
     assert "lf_dnn was trained with train.ema_decay 0, which is otherwise now" in caplog.text
+    caplog.clear()
+    run, silent = open_run(runs / "tiny-lf_dnn"), "text_encoder.input=none"
+    for summary in ("cls", "mean"):
+        options = [silent, f"text_encoder.summary={summary}"]
+        zoo.warn_of_others(run, read_config(run.path / "config.toml", options))
+    assert caplog.text == ""  # no text is read
     shutil.rmtree(runs / "tiny-lf_dnn")
     with pytest.raises(ConfigError, match="begun with another set of settings"):
         zoo.train_models(runs, tiny_store, ["lf_dnn"], other)
