@@ -87,3 +87,19 @@ def test_no_name_of_a_class_is_read_as_a_formula():
     render_png(figure)
     labels = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
     assert r"$\frac$" in labels
+
+
+@pytest.mark.parametrize("has_sentiment", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+def test_no_part_ends_below_the_picture(count, has_sentiment):
+    told = [
+        add_targets(answer(i, start=8.0 * i, end=8.0 * i + 7.6), i, has_sentiment=has_sentiment)
+        for i in range(count)
+    ]
+    changes = {"answers": tuple(told), "targets": Emotional.network.targets}
+    if not has_sentiment:
+        changes |= {"scale": None, "level": None}
+    for given in (predict(count), predict(count).model_copy(update=changes)):
+        figure = given.plot()
+        lowest = min(axes.get_position().y0 for axes in figure.axes) * figure.get_figheight()
+        assert 0.05 <= lowest <= 0.3  # inches: as near as the margins are, and inside

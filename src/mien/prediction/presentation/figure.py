@@ -37,6 +37,9 @@ _SCORES: Final = 2.6
 _ROW: Final = 0.36  # of a score of the only utterance
 _STRIP: Final = 0.36
 _GAP: Final = 0.12
+_TICKS: Final = 0.25  # below a row whose axis is not that of time
+_ABOVE_WORDS: Final = 0.2
+_KEY: Final = 0.25
 _FRAMES: Final = 1.15
 #: Words are written out for so many utterances; more would not be read.
 _MOST_WRITTEN: Final = 14
@@ -61,6 +64,11 @@ class _Row:
     has_times: bool = True
     title: str = ""
     title_height: float = 0.0
+
+    @property
+    def room(self) -> float:
+        """The height that it takes with its title, and what is below it up to the next row."""
+        return self.title_height + self.height + _GAP + (0.0 if self.has_times else _TICKS)
 
 
 def draw_timeline(
@@ -102,7 +110,8 @@ def draw_timeline(
     wrapped = [wrap_words(answer, measure, _WIDTH - 2 * _MARGIN - 0.4) for answer in written]
     top = 0.95 + _FRAMES * bool(frames)
     words_height = sum(len(lines) * LINE + 0.32 for lines in wrapped)
-    height = top + sum(row.title_height + row.height + _GAP for row in rows) + 0.7 + words_height
+    below = _ABOVE_WORDS + _KEY + words_height + _GAP
+    height = top + sum(row.room for row in rows) + below
     figure = make_figure("", _WIDTH, height)
     figure.set_layout_engine("none")
     _draw_head(figure, answers, title, level)
@@ -110,7 +119,7 @@ def draw_timeline(
         _draw_frames(figure, frames, span, height - 0.95)
     at = _draw_rows(figure, rows, height - top)
     _write_key(figure, written, at)
-    at -= 0.25
+    at -= _KEY
     for number, (answer, lines) in enumerate(zip(written, wrapped, strict=True), start=1):
         _write_head(figure, answer, at, number if len(answers) > 1 else None, targets)
         at -= 0.24
@@ -181,8 +190,8 @@ def _draw_rows(figure: Figure, rows: Sequence[_Row], top: float) -> float:
     """Draw one row below the other, with times under the lowest, and return where they end."""
     timed = [index for index, row in enumerate(rows) if row.has_times]
     for index, row in enumerate(rows):
-        top -= row.title_height
-        axes = _add_axes(figure, _LABELS, top, _WIDTH - _LABELS - _MARGIN, row.height)
+        place = top - row.title_height
+        axes = _add_axes(figure, _LABELS, place, _WIDTH - _LABELS - _MARGIN, row.height)
         row.draw(axes)
         if row.title:
             axes.set_title(
@@ -190,8 +199,8 @@ def _draw_rows(figure: Figure, rows: Sequence[_Row], top: float) -> float:
             )
         if timed and index == timed[-1]:
             axes.tick_params(labelbottom=True)
-        top -= row.height + _GAP + (0.25 if not row.has_times else 0.0)
-    return top - 0.2
+        top -= row.room
+    return top - _ABOVE_WORDS
 
 
 def _add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
