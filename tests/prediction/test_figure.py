@@ -10,6 +10,7 @@ from stand_in_models import FACTS, SCALE, answer, score
 from mien.prediction.presentation.colored_words import LOWERS, RAISES
 from mien.prediction.result import Prediction
 from mien.reports.figures.style import render_png
+from mien.types import Modality
 
 
 def predict(count, **changes):
@@ -33,6 +34,15 @@ def test_a_single_utterance_is_four_dots_each_with_its_interval():
     for dot, interval in zip(dots, intervals, strict=True):
         low, high = interval.get_xdata()
         assert low < float(dot.get_xdata()[0]) < high
+
+
+def test_the_legend_has_what_is_drawn():
+    def keys(given):
+        return [text.get_text() for text in given.plot().legends[0].get_texts()]
+
+    assert keys(predict(1))[:2] == ["overall", "text alone"]
+    silent = {"unimodal": {Modality.TEXT: score(1.0)}, "steps": {}}
+    assert keys(predict(1, **silent))[0] == "text alone"
 
 
 def test_lines_over_time_are_told_apart_without_their_colour():

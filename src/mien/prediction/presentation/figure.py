@@ -217,7 +217,9 @@ def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: flo
         _MARGIN / _WIDTH, 1 - 0.16 / height, _fit_title(title), va="top", fontsize=12,
         fontweight="bold", color=INK, parse_math=False,
     )  # fmt: skip
-    keys: list[Any] = [Patch(color=COLOURS[Task.FUSION], label="overall")]
+    has_overall = len(answers) > 1 or Task.FUSION in _tasks_of(answers[0])
+    overall = Patch(color=COLOURS[Task.FUSION], label="overall")
+    keys: list[Any] = [overall] if has_overall else []
     there = [m for m in Modality if any(m in answer.present for answer in answers)]
     keys += [_key_of(m, is_line=len(answers) > 1) for m in there]
     if level is not None:
