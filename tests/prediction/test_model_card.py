@@ -13,6 +13,8 @@ from mien.training.checkpoints.shipped_models import DEFAULT_MODEL
 
 DOCS = Path(__file__).parents[2] / "docs"
 SOURCE = CARD.parents[3]
+#: Sources of voices and of faces in the table of baselines.
+_SOURCES = (["ravdess"], ["taiwan"])
 
 
 def test_the_card_beside_the_weights_is_the_one_of_the_documentation():
@@ -50,6 +52,24 @@ def test_pages_have_the_widths_and_the_size_of_the_weights_that_ship():
         row = next(line for line in intervals.splitlines() if line.startswith(start))
         assert f"| {widths[modality]:.2f} |" in row
     assert f"of {DEFAULT_MODEL.stat().st_size / 1e6:.1f} MB" in card
+
+
+def test_the_guide_has_the_errors_against_baselines_that_the_card_has():
+    guide = " ".join((DOCS / "howto" / "predict.md").read_text().split())
+    rows = [[cell.strip() for cell in line.split("|")] for line in CARD.read_text().splitlines()]
+    errors = {
+        tuple(row[1:3]): f"{float(row[4]):.2f}"
+        for row in rows
+        if row[2:3] in _SOURCES and len(row) == 7
+    }
+    kinds = ("nobody", "neutral clips", "those of the same emotion")
+    face, voice = (
+        [errors[kind, source].removeprefix("0") for kind in kinds]
+        for source in ("taiwan", "ravdess")
+    )
+    assert f"error of the face is {face[0]} without a baseline, {face[1]} with" in guide
+    assert f"and {face[2]} with those that show the same emotion" in guide
+    assert f"of the voice {voice[0]}, {voice[1]} and {voice[2]}." in guide
 
 
 @pytest.mark.slow
