@@ -114,6 +114,25 @@ def test_seeds_from_different_random_weights_have_no_mean(runs, store, tmp_path)
     assert not (tmp_path / "m.safetensors").exists()
 
 
+def test_a_rank_that_nothing_can_be_reduced_to_is_refused_by_the_name_of_the_run(
+    copied, store, tmp_path
+):
+    for seed in copied.seeds:
+        header = read_header(seed.best)
+        header["config"]["text_encoder"]["mode"] = "frozen"
+        write_tensors(seed.best, read_tensors(seed.best), header)
+    with pytest.raises(ConfigError, match=f"rank: {copied.seeds[0].best} has no text encoder"):
+        pack_average(copied, tmp_path / "m.safetensors", store=store, rank=1)
+
+
+def test_equal_seeds_of_any_start_are_not_told_to_start_elsewhere(runs, store, tmp_path):
+    shutil.copytree(runs["first"].path, tmp_path / "copy")
+    copied = open_run(tmp_path / "copy")
+    shutil.copy(copied.seeds[0].best, copied.seeds[1].best)
+    with pytest.raises(CheckpointError, match="all seeds have the same weights"):
+        pack_average(copied, tmp_path / "m.safetensors", store=store)
+
+
 def test_seeds_with_the_same_weights_are_refused(copied, store, tmp_path):
     for seed in copied.seeds[1:]:
         shutil.copy(copied.seeds[0].best, seed.best)

@@ -12,7 +12,12 @@ from mien.errors import CheckpointError, ConfigError
 from mien.files.atomic import refuse_existing
 from mien.prediction.packages.averaged_seeds import average_seeds
 from mien.prediction.packages.packed_file import write_packed
-from mien.prediction.packages.reduced_encoder import Reduction, reduce_checkpoint, reduce_run
+from mien.prediction.packages.reduced_encoder import (
+    Reduction,
+    reduce_checkpoint,
+    reduce_run,
+    require_reducible,
+)
 from mien.prediction.packages.seed_ensemble import gather_seeds
 from mien.prediction.packages.valid_comparison import ComparedMetric
 from mien.training.checkpoints.checkpoint import check_finite, read_header, read_tensors
@@ -292,11 +297,15 @@ def pack_average(
     Raises:
         CheckpointError: If there are fewer than two finished seeds, they differ in more than the
             seed or not at all, a checkpoint is damaged, or the store is another one.
-        ConfigError: If there is no store, or the seeds did not start from the same weights.
+        ConfigError: If there is no store, the seeds did not start from the same weights, or a rank
+            is given and no text encoder was trained so.
         OutputError: If ``out`` exists, or cannot be written.
     """
     out, store = Path(out), _require_store(store, "average")
     refuse_existing(out, replace=replace)
+    if rank is not None:
+        first = find_checkpoint(run)
+        require_reducible(read_header(first), first)
     reduction: Reduction | None = None
     with tempfile.TemporaryDirectory(prefix="mien-averaged-") as folder:
         file = Path(folder) / "best.safetensors"

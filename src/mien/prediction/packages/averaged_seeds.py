@@ -75,6 +75,7 @@ def average_seeds(
     seeds = finished_seeds(run)
     headers = [read_header(seed.best) for seed in seeds]
     refuse_differences(run, seeds, headers)
+    tensors = _average(run, seeds)  # refuses equal seeds, which have no start to be told of
     if headers[0].get("init") is None:
         raise ConfigError(
             f"{run.path}: its seeds start from different random weights, which have no mean that "
@@ -83,7 +84,7 @@ def average_seeds(
         )
     require_store(run.path, headers[0], store)
     header = {key: value for key, value in headers[0].items() if key not in OF_SEED}
-    write_tensors(out, _average(run, seeds), header)
+    write_tensors(out, tensors, header)
     predictions = [read_valid(seed) for seed in seeds]
     made = load_valid(out, store)
     valid = choose_valid(made.prepared, predictions[0].ids)

@@ -35,12 +35,19 @@ from mien.training.checkpoints.checkpoint import (
     read_tensors,
     write_tensors,
 )
-from mien.training.checkpoints.header import check_header
+from mien.training.checkpoints.header import Header, check_header
 from mien.training.loading import dataset_of
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
 from mien.types import Modality
 
-__all__ = ["MOST_LOSS", "ReducedMetric", "Reduction", "reduce_checkpoint", "reduce_run"]
+__all__ = [
+    "MOST_LOSS",
+    "ReducedMetric",
+    "Reduction",
+    "reduce_checkpoint",
+    "reduce_run",
+    "require_reducible",
+]
 
 _TEXT: Final = f"model/{PREFIX}"
 #: Share of a metric that a reduction may cost without a warning.
@@ -166,19 +173,34 @@ def _reduce(source: Path, out: Path, rank: int, store: Store) -> _Reduced:
     return _Reduced(share=share, compared=compared)
 
 
-def _approximate(
-    header: Mapping[str, Any], tensors: Mapping[str, Tensor], source: Path, rank: int
-) -> tuple[dict[str, Any], dict[str, Tensor], float]:
-    """Return header and tensors with adapters, and the share of the changes that they hold."""
+def require_reducible(header: Mapping[str, Any], source: Path) -> Header:
+    """Return the facts of a model whose text encoder can be written as adapters.
+
+    Args:
+        header: The header of its checkpoint.
+        source: The checkpoint.
+
+    Raises:
+        ConfigError: If no text encoder was trained as a whole, or in its last layers.
+        CheckpointError: If the header is none.
+    """
     facts = check_header(header, source)
-    config = facts.read_config(source)
-    then = config.text_encoder
+    then = facts.read_config(source).text_encoder
     is_whole = Modality.TEXT in facts.sizes and then.input != "embeddings"
     if facts.ensemble or not is_whole or then.mode == "frozen" or then.has_adapters:
         raise ConfigError(
             f"rank: {source} has no text encoder that was trained as a whole or in its last layers "
             "(text_encoder.mode=finetune or last-k), so nothing can be reduced; leave --rank out"
         )
+    return facts
+
+
+def _approximate(
+    header: Mapping[str, Any], tensors: Mapping[str, Tensor], source: Path, rank: int
+) -> tuple[dict[str, Any], dict[str, Tensor], float]:
+    """Return header and tensors with adapters, and the share of the changes that they hold."""
+    facts = require_reducible(header, source)
+    then = facts.read_config(source).text_encoder
     mode = "lora" if then.mode == "finetune" else then.mode.replace("last", "lora")
     changes = {"mode": mode, "rank": rank}
     now = read_settings(type(then), {**then.model_dump(), **changes}, "text_encoder")
