@@ -66,7 +66,7 @@ class _Row:
     title_height: float = 0.0
 
     @property
-    def room(self) -> float:
+    def full_height(self) -> float:
         """The height that it takes with its title, and what is below it up to the next row."""
         return self.title_height + self.height + _GAP + (0.0 if self.has_times else _TICKS)
 
@@ -111,7 +111,7 @@ def draw_timeline(
     top = 0.95 + _FRAMES * bool(frames)
     words_height = sum(len(lines) * LINE + 0.32 for lines in wrapped)
     below = _ABOVE_WORDS + _KEY + words_height + _GAP
-    height = top + sum(row.room for row in rows) + below
+    height = top + sum(row.full_height for row in rows) + below
     figure = make_figure("", _WIDTH, height)
     figure.set_layout_engine("none")
     _draw_head(figure, answers, title, level)
@@ -199,7 +199,7 @@ def _draw_rows(figure: Figure, rows: Sequence[_Row], top: float) -> float:
             )
         if timed and index == timed[-1]:
             axes.tick_params(labelbottom=True)
-        top -= row.room
+        top -= row.full_height
     return top - _ABOVE_WORDS
 
 
