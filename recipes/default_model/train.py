@@ -35,7 +35,7 @@ from mien.data.store import Store
 from mien.evaluation.scoring import predict
 from mien.training.checkpoints.checkpoint import add_to_header, read_header
 from mien.training.loading import load_model
-from mien.training.run_folder import RunFolder, SeedFolder
+from mien.training.run_folder import SeedFolder, open_run
 
 HERE = Path(__file__).parent
 
@@ -53,7 +53,7 @@ def main(
     best = best_on_valid(run)
     videos = groups_learned(items, joined) | videos_read(items.texts)
     complete_header(best, store, joined, videos)
-    runs = tune_words(items.texts, read, out) if tuned is None else RunFolder(tuned)
+    runs = tune_words(items.texts, read, out) if tuned is None else open_run(tuned)
     words = learn_words(best.best, runs, store, out)
     measure(learn_persons(words, store, items, joined, data, out, seeds), data, out)
 

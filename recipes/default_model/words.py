@@ -9,14 +9,15 @@ CMU-MOSI's alone (``words.toml``). How much counts the first was chosen on valid
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-import torch
 from items import SCALE, Text
 
 import mien
 from mien.data.store import Store
+from mien.prediction.packages.averaged_seeds import average_tensors
 from mien.prediction.packages.reduced_encoder import reduce_checkpoint
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.run_folder import RunFolder
@@ -77,13 +78,10 @@ def average_words(composed: Path, tuned: Sequence[Path], out: Path) -> None:
         out: File to write.
     """
     tensors = read_tensors(composed)
-    names = [name for name in tensors if name.startswith(WORDS)]
-    sums = {name: SHARE * tensors[name].double() for name in names if _is_weight(tensors[name])}
-    for path in tuned:
-        own = read_tensors(path)
-        for name in sums:
-            sums[name] += (1 - SHARE) / len(tuned) * own[name]
-    means = {name: mean.to(tensors[name].dtype) for name, mean in sums.items()}
+    words = {name: tensor for name, tensor in tensors.items() if name.startswith(WORDS)}
+    share = (1 - SHARE) / len(tuned)
+    others = ((share, read_tensors(path)) for path in tuned)
+    means = average_tensors(chain([(SHARE, words)], others))
     write_tensors(out, {**tensors, **means}, read_header(composed))
 
 
@@ -101,7 +99,3 @@ def write_texts(texts: Iterable[Text], place: Path) -> Store:
     corpus = Corpus(name="text", language="en", scale=SCALE, clips=clips)
     material = Material(corpus=corpus, series=(), origin={"recipe": "recipes/default_model"})
     return mien.write_store(material, place, replace=place.exists())
-
-
-def _is_weight(tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point()

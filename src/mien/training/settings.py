@@ -17,7 +17,7 @@ from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError, name_known
 from mien.labels import GENERATORS, LabelsConfig
 from mien.labels.label_settings import LatentConfig
-from mien.models import ModelConfig
+from mien.models import MODELS, ModelConfig
 from mien.models.model_settings import NetworkConfig, TamUlagConfig
 from mien.training.targets.target_settings import TargetsConfig
 from mien.types import Modality
@@ -385,6 +385,7 @@ def _read_earlier_labels(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _read_earlier_model(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Add what was not a setting of a model yet."""
     model = values.get("model")
-    if not isinstance(model, Mapping) or model.get("name") not in ("bert_mag", "cenet"):
+    entry = MODELS.get(str(model.get("name"))) if isinstance(model, Mapping) else None
+    if not isinstance(model, Mapping) or entry is None or "scored" not in entry.config.model_fields:
         return values
     return {**values, "model": {"scored": "first", **model}}

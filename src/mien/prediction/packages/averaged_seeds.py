@@ -5,7 +5,7 @@ weights is a good network, often a better one (wortsman2022). Trainings that sta
 from different random weights have no such mean: their units are not the same ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,27 +14,28 @@ from torch import Tensor
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.predictions import write_predictions
-from mien.files.json_values import json_number, json_numbers
 from mien.prediction.packages.seed_ensemble import (
     OF_SEED,
     finished_seeds,
+    read_networks,
     read_valid,
     refuse_differences,
 )
 from mien.prediction.packages.valid_clips import choose_valid, load_valid, require_store
-from mien.prediction.packages.valid_comparison import ComparedMetric, compare_made
+from mien.prediction.packages.valid_comparison import (
+    ComparedMetric,
+    compare_made,
+    describe_compared,
+)
 from mien.training.checkpoints.calibrated import calibrate_model
 from mien.training.checkpoints.checkpoint import (
     add_to_header,
-    check_finite,
     read_header,
-    read_tensors,
-    split_states,
     write_tensors,
 )
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
 
-__all__ = ["AveragedSeeds", "average_seeds"]
+__all__ = ["AveragedSeeds", "average_seeds", "average_tensors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ def average_seeds(
     seeds = finished_seeds(run)
     headers = [read_header(seed.best) for seed in seeds]
     refuse_differences(run, seeds, headers)
+    require_store(run.path, headers[0], store)
     tensors = _average(run, seeds)  # refuses equal seeds, which have no start to be told of
     if headers[0].get("init") is None:
         raise ConfigError(
@@ -82,7 +84,6 @@ def average_seeds(
             "is a model; train them from the same weights (mien train ... --init RUN), or take the "
             "mean of what they predict (--ensemble)"
         )
-    require_store(run.path, headers[0], store)
     header = {key: value for key, value in headers[0].items() if key not in OF_SEED}
     write_tensors(out, tensors, header)
     predictions = [read_valid(seed) for seed in seeds]
@@ -92,45 +93,41 @@ def average_seeds(
     write_predictions(calibrated.predictions, out.with_name("predictions-valid.csv"))
     monitor = made.header.read_config(out).train.monitor
     compared = compare_made(predictions, calibrated.predictions, made.prepared.family, monitor)
-    facts = {
-        **calibrated.facts,
-        "averaged": [seed.seed for seed in seeds],
-        "valid": {each.name: json_number(each.made) for each in compared},
-        "valid_of_members": {each.name: json_numbers(each.single) for each in compared},
-    }
+    numbers = tuple(seed.seed for seed in seeds)
+    facts = {**calibrated.facts, **describe_compared(compared), "averaged": list(numbers)}
     add_to_header(out, facts)
-    return AveragedSeeds(
-        path=out, seeds=tuple(seed.seed for seed in seeds), compared=tuple(compared)
-    )
+    return AveragedSeeds(path=out, seeds=numbers, compared=compared)
+
+
+def average_tensors(
+    parts: Iterable[tuple[float, Mapping[str, Tensor]]],
+) -> dict[str, Tensor]:
+    """Return weighted means of weights; what is counted, as it is in the first part.
+
+    Args:
+        parts: The share of each network, and its tensors; names are those of the first. They are
+            read one after the other.
+    """
+    first: Mapping[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}
+    for share, own in parts:
+        first = first or own
+        for name, tensor in first.items():
+            if tensor.is_floating_point():
+                added = share * own[name].double()
+                sums[name] = sums[name].add_(added) if name in sums else added
+    means = {name: total.to(first[name].dtype) for name, total in sums.items()}
+    return {**first, **means}
 
 
 def _average(run: RunFolder, seeds: Sequence[SeedFolder]) -> dict[str, Tensor]:
-    """Return the means of weights; what is counted, as it is in the first seed."""
-    first = _read_network(seeds[0])
-    sums = {name: own.double() for name, own in first.items() if own.is_floating_point()}
-    differs = False
-    for seed in seeds[1:]:
-        other = _read_network(seed)
-        if other.keys() != first.keys() or any(
-            other[name].shape != own.shape for name, own in first.items()
-        ):
-            raise CheckpointError(
-                f"{run.path}: its seeds hold other networks; restore their checkpoints, or train "
-                "the run again"
-            )
-        for name, total in sums.items():
-            differs = differs or not other[name].equal(first[name])
-            total += other[name]
-    if not differs:
+    """Return the means of the weights of all seeds."""
+    networks = list(read_networks(run, seeds))
+    first, *others = networks
+    if all(own[name].equal(tensor) for own in others for name, tensor in first.items()):
         raise CheckpointError(
             f"{run.path}: all seeds have the same weights, so that their mean is each of them; "
             "pack one of them (leave --average out)"
         )
-    means = {name: (total / len(seeds)).to(first[name].dtype) for name, total in sums.items()}
-    return {f"model/{name}": tensor for name, tensor in {**first, **means}.items()}
-
-
-def _read_network(seed: SeedFolder) -> dict[str, Tensor]:
-    own = split_states(read_tensors(seed.best), "model")
-    check_finite(own, str(seed.best))
-    return own
+    means = average_tensors((1 / len(seeds), own) for own in networks)
+    return {f"model/{name}": tensor for name, tensor in means.items()}

@@ -1,21 +1,25 @@
 """All finished seeds of a run as one checkpoint, calibrated anew on the validation clips."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mien.corpora import metric_family
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.predictions import Predictions, average_predictions
-from mien.files.json_values import json_number, json_numbers
 from mien.files.reading import show
 from mien.prediction.packages.valid_clips import choose_valid, load_valid, require_store
-from mien.prediction.packages.valid_comparison import ComparedMetric, compare_members
+from mien.prediction.packages.valid_comparison import (
+    ComparedMetric,
+    compare_members,
+    describe_compared,
+)
 from mien.training.checkpoints.calibrated import calibrate_alone, calibrate_model
 from mien.training.checkpoints.checkpoint import (
     check_finite,
@@ -33,6 +37,7 @@ __all__ = [
     "SeedEnsemble",
     "finished_seeds",
     "gather_seeds",
+    "read_networks",
     "read_valid",
     "refuse_differences",
 ]
@@ -104,8 +109,7 @@ def gather_seeds(run: RunFolder | str | Path, store: Store | str | Path | None) 
             **header,
             "format": 2,
             "ensemble": [seed.seed for seed in seeds],
-            "valid": {each.name: json_number(each.made) for each in compared},
-            "valid_of_members": {each.name: json_numbers(each.single) for each in compared},
+            **describe_compared(compared),
             **calibrated,
         },
         tensors=tensors,
@@ -214,19 +218,31 @@ def _calibrate(
     return calibrate_model(ensemble, valid, prepared.scale).facts
 
 
-def _join_weights(run: RunFolder, seeds: Sequence[SeedFolder]) -> dict[str, Tensor]:
-    states = {}
+def read_networks(run: RunFolder, seeds: Sequence[SeedFolder]) -> Iterator[dict[str, Tensor]]:
+    """Yield the weights of every seed, which are those of one network.
+
+    Raises:
+        CheckpointError: If a checkpoint is damaged, or its network is another one.
+    """
+    shapes: dict[str, torch.Size] | None = None
     for seed in seeds:
-        states[seed.seed] = split_states(read_tensors(seed.best), "model")
-        check_finite(states[seed.seed], str(seed.best))
-    first, *others = states.values()
-    if not first or any(first.keys() != own.keys() for own in others):
-        raise CheckpointError(
-            f"{run.path}: its seeds hold other networks; restore their checkpoints, or train the "
-            "run again"
-        )
+        own = split_states(read_tensors(seed.best), "model")
+        check_finite(own, str(seed.best))
+        present = {name: tensor.shape for name, tensor in own.items()}
+        if not present or present != (shapes or present):
+            raise CheckpointError(
+                f"{run.path}: its seeds hold other networks; restore their checkpoints, or train "
+                "the run again"
+            )
+        shapes = present
+        yield own
+
+
+def _join_weights(run: RunFolder, seeds: Sequence[SeedFolder]) -> dict[str, Tensor]:
+    numbers = [seed.seed for seed in seeds]
+    states = dict(zip(numbers, read_networks(run, seeds), strict=True))
     joined = join_members(states)
-    if len(joined) == len(first):
+    if len(joined) == len(states[numbers[0]]):
         raise CheckpointError(
             f"{run.path}: all seeds have the same weights, so that their mean is what each of them "
             "says; pack one of them (leave --ensemble out)"

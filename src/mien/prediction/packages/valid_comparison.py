@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,10 +12,11 @@ from mien.corpora import MetricFamily
 from mien.evaluation.evaluate import evaluated_rows
 from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.predictions import Predictions, average_predictions
+from mien.files.json_values import json_number, json_numbers
 from mien.reports.target_results.shown_metrics import shown_metrics
 from mien.types import Target, TargetKind, Task
 
-__all__ = ["ComparedMetric", "compare_made", "compare_members"]
+__all__ = ["ComparedMetric", "compare_made", "compare_members", "describe_compared"]
 
 #: The metric of a target that stands for its loss.
 _LOSSES: Final = {
@@ -95,6 +96,14 @@ def compare_made(
         truths = own.truths.get(Task.FUSION, np.full_like(values[0], np.nan))
         compared += list(_compare_target(own.target, values, truths, rows))
     return tuple(compared)
+
+
+def describe_compared(compared: Sequence[ComparedMetric]) -> dict[str, Any]:
+    """Return what a header says of a comparison: of what is made, and of each model."""
+    return {
+        "valid": {each.name: json_number(each.made) for each in compared},
+        "valid_of_members": {each.name: json_numbers(each.single) for each in compared},
+    }
 
 
 def _compare_target(
