@@ -93,7 +93,11 @@ class TwoLayers(nn.Module):
 
     def forward(self, vectors: Float[Tensor, "*B _"]) -> Float[Tensor, "*B _"]:
         """Return the result."""
-        made: Tensor = self.leave(self.dropout(F.relu(self.enter(vectors))))
+        return self.finish(self.enter(vectors))
+
+    def finish(self, entered: Float[Tensor, "*B _"]) -> Float[Tensor, "*B _"]:
+        """Return the result of what the first layer made."""
+        made: Tensor = self.leave(self.dropout(F.relu(entered)))
         return made
 
 

@@ -1,11 +1,12 @@
 """A memory of what the modalities did together, and what the models that have one share."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mien.models.encoders import last_step
 from mien.models.multitask import ModelInputs
+from mien.models.zoo.recurrent.packed_steps import PackedSteps
 from mien.models.zoo.recurrent.recurrent_settings import LayersConfig, MemoryConfig
 from mien.models.zoo.series_model import SeriesModel, TwoLayers
 from mien.models.zoo.step_alignment import align, align_as_published
@@ -25,7 +26,7 @@ class GatedMemory(nn.Module):
 
         u <- sigmoid(K [e; u]) * u + sigmoid(W [e; u]) * tanh(C c)
 
-    K, W and C are two layers each. Padding changes nothing.
+    K, W and C are two layers each. What K and W see of the steps is computed for all steps at once.
 
     Source: zadeh2018a, multi-view gated memory.
 
@@ -42,18 +43,31 @@ class GatedMemory(nn.Module):
         self.keep_gate = make_layers(config.keep_gate, size + self.size, self.size)
         self.write_gate = make_layers(config.write_gate, size + self.size, self.size)
 
-    def forward(
-        self, steps: Float[Tensor, "B T _"], mask: Bool[Tensor, "B T"]
-    ) -> Float[Tensor, "B _"]:
-        """Return the memory after the last real step."""
-        written = torch.tanh(self.candidate(steps))
-        memory = steps.new_zeros(len(steps), self.size)
-        for step in range(mask.shape[1]):
-            seen = torch.cat([steps[:, step], memory], dim=-1)
-            old = torch.sigmoid(self.keep_gate(seen)) * memory
-            new = old + torch.sigmoid(self.write_gate(seen)) * written[:, step]
-            memory = torch.where(mask[:, step, None], new, memory)
-        return memory
+    def forward(self, seen: Float[Tensor, "N _"], packed: PackedSteps) -> Float[Tensor, "B _"]:
+        """Return the memory after each clip's last step.
+
+        Args:
+            seen: What the gates see of each step.
+            packed: Which rows are which steps.
+        """
+        written = torch.tanh(self.candidate(seen))
+        gates = (self.keep_gate, self.write_gate)
+        enters = [gate.enter for gate in gates]
+        size = seen.shape[1]
+        of_steps = torch.cat([F.linear(seen, e.weight[:, :size], e.bias) for e in enters], dim=1)
+        of_memory = torch.cat([enter.weight[:, size:] for enter in enters]).T
+        widths = [enter.out_features for enter in enters]
+        memory = seen.new_zeros(packed.counts[0], self.size)
+        memories = []
+        for entered, new in zip(packed.steps(of_steps), packed.steps(written), strict=True):
+            memory = memory[: len(new)]
+            parts = torch.split(torch.addmm(entered, memory, of_memory), widths, dim=1)
+            keep, write = (
+                torch.sigmoid(gate.finish(part)) for gate, part in zip(gates, parts, strict=True)
+            )
+            memory = keep * memory + write * new
+            memories.append(memory)
+        return packed.join_last(memories)
 
 
 class MemoryModel(SeriesModel):
@@ -78,8 +92,8 @@ class MemoryModel(SeriesModel):
         self.state_sizes = {Task.FUSION: state_size}
 
     def run(
-        self, series: dict[Modality, PaddedSeries], mask: Bool[Tensor, "B T"]
-    ) -> tuple[dict[Modality, Float[Tensor, "B T _"]], Float[Tensor, "B T _"]]:
+        self, series: dict[Modality, PaddedSeries], packed: PackedSteps
+    ) -> tuple[dict[Modality, Float[Tensor, "N _"]], Float[Tensor, "N _"]]:
         """Return the states of every modality at every step, and what the memory sees of it."""
         raise NotImplementedError
 
@@ -102,8 +116,8 @@ class MemoryModel(SeriesModel):
         """Return score and state of every clip; there are no weights of steps."""
         series, present = self.read(batch, with_padding=self.published)
         aligned = self.align(series, present)
-        mask = aligned[self.modalities[0]].mask
-        states, seen = self.run(aligned, mask)
-        last = [last_step(of_modality, mask) for of_modality in states.values()]
-        state = torch.cat([*last, self.memory(seen, mask)], dim=-1)
+        packed = PackedSteps(aligned[self.modalities[0]].mask)
+        states, seen = self.run(aligned, packed)
+        last = [packed.last(of_modality) for of_modality in states.values()]
+        state = torch.cat([*last, self.memory(seen, packed)], dim=-1)
         return self.answer(state, self.output(state).squeeze(-1), present)

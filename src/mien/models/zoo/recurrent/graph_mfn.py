@@ -3,11 +3,12 @@
 from itertools import combinations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.recurrent.gated_memory import MemoryModel
+from mien.models.zoo.recurrent.packed_steps import PackedSteps, run_lstm
 from mien.models.zoo.recurrent.recurrent_settings import GraphMfnConfig
 from mien.tensors import PaddedSeries
 from mien.types import Modality
@@ -69,13 +70,13 @@ class DynamicFusionGraph(nn.Module):
         )
 
     def forward(
-        self, singles: dict[Modality, Float[Tensor, "B T _"]]
-    ) -> tuple[Float[Tensor, "B T _"], Float[Tensor, "B T _"]]:
+        self, singles: dict[Modality, Float[Tensor, "N _"]]
+    ) -> tuple[Float[Tensor, "N _"], Float[Tensor, "N _"]]:
         """Return the output of every step, and the efficacy of every edge."""
         efficacies = self.efficacy(torch.cat(list(singles.values()), dim=-1))
         if not self.is_linear:
             efficacies = torch.sigmoid(efficacies)
-        edges = iter(efficacies.unsqueeze(-2).unbind(dim=-1))  # (B, T, 1) each
+        edges = iter(efficacies.unsqueeze(-2).unbind(dim=-1))  # (N, 1) each
         vertices: dict[tuple[Modality, ...], Tensor] = {(m,): s for m, s in singles.items()}
         for subset in self.sets:
             parts = [next(edges) * vertices[s] for s in self.inside[subset]]
@@ -124,15 +125,15 @@ class GraphMfn(MemoryModel):
             self.graph.nodes.requires_grad_(False)  # noqa: FBT003  # torch's
 
     def run(
-        self, series: dict[Modality, PaddedSeries], mask: Bool[Tensor, "B T"]
-    ) -> tuple[dict[Modality, Float[Tensor, "B T _"]], Float[Tensor, "B T _"]]:
+        self, series: dict[Modality, PaddedSeries], packed: PackedSteps
+    ) -> tuple[dict[Modality, Float[Tensor, "N _"]], Float[Tensor, "N _"]]:
         """Return the states of every modality at every step, and the output of the graph."""
         hidden, singles = {}, {}
         for modality, of_modality in series.items():
-            states, _ = self.rnns[modality](of_modality.values)
-            before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], dim=1)
-            pairs = torch.cat([before, states], dim=-1)
+            values = packed.pack(of_modality.values)
+            states, _ = run_lstm(values, self.rnns[modality], packed)
+            pairs = torch.cat([packed.before(states), states], dim=-1)
             singles[modality] = torch.relu(self.transforms[modality](pairs))
             hidden[modality] = states
         seen, _ = self.graph(singles)
-        return hidden, seen * mask.unsqueeze(-1)
+        return hidden, seen

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from mien.models.encoders import mean_step
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.recurrent.gated_memory import MemoryModel, make_layers
+from mien.models.zoo.recurrent.packed_steps import PackedSteps, run_lstm
 from mien.models.zoo.recurrent.recurrent_settings import MfnConfig
 from mien.tensors import PaddedSeries
 from mien.types import Modality
@@ -54,31 +55,15 @@ class Mfn(MemoryModel):
         return super().align(series, present)
 
     def run(
-        self,
-        series: dict[Modality, PaddedSeries],
-        mask: Bool[Tensor, "B T"],
-    ) -> tuple[dict[Modality, Float[Tensor, "B T _"]], Float[Tensor, "B T _"]]:
+        self, series: dict[Modality, PaddedSeries], packed: PackedSteps
+    ) -> tuple[dict[Modality, Float[Tensor, "N _"]], Float[Tensor, "N _"]]:
         """Return the states of every modality at every step, and the weighed cells of two."""
         hidden, cells = {}, []
         for modality, of_modality in series.items():
-            states = self._run_cell(modality, of_modality.values)
-            hidden[modality] = states[0]
-            cells.append(states[1])
-        now = torch.cat(cells, dim=-1)  # (B, T, H)
-        before = torch.cat([torch.zeros_like(now[:, :1]), now[:, :-1]], dim=1)
-        windows = torch.cat([before, now], dim=-1)
+            values = packed.pack(of_modality.values)
+            hidden[modality], of_modality_cells = run_lstm(values, self.cells[modality], packed)
+            cells.append(of_modality_cells)
+        now = torch.cat(cells, dim=-1)
+        windows = torch.cat([packed.before(now), now], dim=-1)
         weights = torch.softmax(self.attention(windows), dim=-1)
-        return hidden, weights * windows * mask.unsqueeze(-1)
-
-    def _run_cell(
-        self, modality: Modality, values: Float[Tensor, "B T _"]
-    ) -> tuple[Float[Tensor, "B T _"], Float[Tensor, "B T _"]]:
-        """Return the hidden states and the cells of an LSTM; ``nn.LSTM`` gives the former alone."""
-        cell = self.cells[modality]
-        hidden = memory = values.new_zeros(len(values), self.hidden_sizes[modality])
-        steps = []
-        for step in values.unbind(dim=1):
-            hidden, memory = cell(step, (hidden, memory))
-            steps.append((hidden, memory))
-        all_hidden, all_cells = zip(*steps, strict=True)
-        return torch.stack(all_hidden, dim=1), torch.stack(all_cells, dim=1)
+        return hidden, weights * windows

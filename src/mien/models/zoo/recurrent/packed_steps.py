@@ -1,0 +1,90 @@
+"""The real steps of a batch, end to end, so that a recurrence computes nothing for padding."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+__all__ = ["PackedSteps", "run_lstm"]
+
+
+class PackedSteps:
+    """Where the real steps of padded series lie when those of all clips follow one another.
+
+    The first steps of all clips come first, then the second ones, and so on; within a step the
+    longest clips come first. So the clips that have a next step are always the first rows of those
+    that have this one.
+
+    >>> packed = PackedSteps(torch.tensor([[True, False], [True, True]]))
+    >>> packed.pack(torch.tensor([[[1.0], [0.0]], [[2.0], [3.0]]])).flatten()
+    tensor([2., 1., 3.])
+
+    Args:
+        mask: Which steps are real: in every clip the first ones, and at least one.
+    """
+
+    def __init__(self, mask: Bool[Tensor, "B T"]) -> None:
+        lengths = mask.sum(dim=1)
+        order = torch.argsort(lengths, descending=True, stable=True)
+        steps, ranks = mask[order].T.nonzero(as_tuple=True)
+        self._rows = order[ranks] * mask.shape[1] + steps  # of a series, flattened
+        #: Clips that have each step.
+        self.counts: list[int] = [count for count in mask.sum(dim=0).tolist() if count]
+        self._places = torch.argsort(order)  # of the clips, in that order
+        self._before = torch.arange(len(steps), device=mask.device) - mask.sum(dim=0)[steps - 1]
+        begins = mask.sum(dim=0).cumsum(dim=0) - mask.sum(dim=0)
+        self._last = begins[lengths - 1] + self._places
+
+    def pack(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "N D"]:
+        """Return the real steps of padded series."""
+        return values.flatten(0, 1).index_select(0, self._rows)
+
+    def before(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        """Return for each step the row of the step before, zeros for first ones."""
+        first = self.counts[0]
+        later = rows.index_select(0, self._before[first:])
+        return torch.cat([torch.zeros_like(rows[:first]), later])
+
+    def last(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "B D"]:
+        """Return each clip's last row."""
+        return rows.index_select(0, self._last)
+
+    def steps(self, rows: Float[Tensor, "N D"]) -> Iterator[Float[Tensor, "_ D"]]:
+        """Yield the rows of one step after the other."""
+        yield from torch.split(rows, self.counts)
+
+    def join_last(self, states: Sequence[Float[Tensor, "_ H"]]) -> Float[Tensor, "B H"]:
+        """Return each clip's state after its last step, of the states after every step."""
+        following = [*self.counts[1:], 0]
+        ended = [state[n:] for state, n in zip(states, following, strict=True)]
+        return torch.cat(ended[::-1]).index_select(0, self._places)
+
+
+def run_lstm(
+    values: Float[Tensor, "N D"], rnn: nn.Module, packed: PackedSteps
+) -> tuple[Float[Tensor, "N H"], Float[Tensor, "N H"]]:
+    """Return the hidden states and the cells of an LSTM at every step.
+
+    ``nn.LSTM`` has no cells but the last ones, and where most clips are much shorter than the
+    longest its padded steps take most of the time (``benchmarks/recurrent.py``).
+
+    Args:
+        values: What it reads.
+        rnn: An ``nn.LSTMCell``, or an ``nn.LSTM`` of one layer in one direction.
+        packed: Which rows are which steps.
+    """
+    of_values, of_hidden, one_bias, other_bias = rnn.parameters()
+    entered = F.linear(values, of_values, one_bias + other_bias)
+    hidden = cells = values.new_zeros(packed.counts[0], of_hidden.shape[1])
+    steps = []
+    for rows in packed.steps(entered):
+        gates = torch.addmm(rows, hidden[: len(rows)], of_hidden.T)
+        write, keep, new, show = gates.chunk(4, dim=1)
+        keep, write = torch.sigmoid(keep), torch.sigmoid(write)
+        cells = keep * cells[: len(rows)] + write * torch.tanh(new)
+        hidden = torch.sigmoid(show) * torch.tanh(cells)
+        steps.append((hidden, cells))
+    all_hidden, all_cells = zip(*steps, strict=True)
+    return torch.cat(all_hidden), torch.cat(all_cells)
