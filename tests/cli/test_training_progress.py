@@ -11,9 +11,10 @@ from targeted import EMOTION, VALENCE
 
 from mien.cli.progress import TrainingProgress
 from mien.cli.progress.pace import EpochPace
+from mien.cli.progress.plan_lines import format_bound
 from mien.pretrained.registry import known_assets
 from mien.training.listening import EpochRecord, RunPlan
-from mien.training.settings import list_configs, read_config, read_recipe
+from mien.training.settings import TrainConfig, list_configs, read_config, read_recipe
 
 VALID = {"mae": 0.9, "corr": 0.5}
 
@@ -181,6 +182,19 @@ def test_the_time_is_said_once_enough_steps_were_measured(capsys, clock, tmp_pat
                 ]
             else:
                 assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("num_left", "patience", "expected"),
+    [
+        (1, 1, "at most 1 more epoch, so at most 0:02; stops early after 1 epoch without"),
+        (2, 3, "at most 2 more epochs, so at most 0:02; stops early after 3 epochs without"),
+    ],
+)
+def test_one_epoch_is_no_epochs(num_left, patience, expected):
+    config = TrainConfig(epochs=10, patience=patience)
+    times = {"epoch_seconds": 2.0, "run_seconds": 2.0, "num_seeds": 1}
+    assert expected in format_bound(config, num_left=num_left, **times)
 
 
 @pytest.mark.usefixtures("clock")

@@ -233,20 +233,39 @@ def planted(
 
 
 def info(
-    store: Annotated[Path, typer.Argument(help="Store to describe.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE|RUN|MODEL",
+            help="Store, run folder, file of a model, or the name of one that comes with mien.",
+        ),
+    ],
     *,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read everything and check the fingerprint.")
+        bool,
+        typer.Option("--verify", help="Read all of a store and check the fingerprint."),
     ] = False,
 ) -> None:
-    """Show what is in a store."""
+    """Show what is in a store, how far a run is, or what a model is."""
     from mien.data.store import open_store
     from mien.data.summary import verify as verify_store
+    from mien.prediction.presentation.model_summary import describe_model, describe_run, is_model
 
-    print_summary(store)
+    path = Path(what)
+    is_run = not (path / "meta.json").is_file() and (path / "config.toml").is_file()
+    if verify and (is_run or is_model(what)):
+        raise ConfigError(f"--verify checks a store, and {what} is none")
+    if is_model(what):
+        print(describe_model(what))
+    elif is_run:
+        print(describe_run(path))
+    elif path.is_dir() and not (path / "meta.json").is_file():
+        raise ConfigError(f"{path}: is neither a store nor a run folder")
+    else:
+        print_summary(path)
     if verify:
         with busy("verifying"):
-            verify_store(open_store(store))
+            verify_store(open_store(path))
         print("fingerprint: checked, nothing is damaged")
 
 

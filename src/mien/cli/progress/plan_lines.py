@@ -1,6 +1,6 @@
 """What a training is going to do, in a few lines: settings, encoder, device, clips, seeds, time."""
 
-from mien.reports.text import clock
+from mien.reports.text import clock, count_words
 from mien.training.listening import RunPlan
 from mien.training.settings import PublishedRecipe, TrainConfig
 
@@ -109,9 +109,9 @@ def format_bound(
     seeds = "" if num_seeds == 1 else f" for {num_seeds} seeds"
     more = "" if num_left == config.epochs else "more "
     text = (
-        f"about {each} s an epoch; at most {num_left} {more}epochs, so at most "
+        f"about {each} s an epoch; at most {count_words(num_left, f'{more}epoch')}, so at most "
         f"{clock(run_seconds)}{seeds}"
     )
     if config.patience < config.epochs:
-        text += f"; stops early after {config.patience} epochs without improvement"
+        text += f"; stops early after {count_words(config.patience, 'epoch')} without improvement"
     return text

@@ -119,10 +119,12 @@ COMMANDS = (
     ),
     Command(
         "info", _DATA, "data", "info",
-        "Show what is in a store.",
+        "Show what is in a store, how far a run is, or what a model is.",
         (
             'mien info stores/planted',
             'mien info stores/planted --verify',
+            'mien info runs/first',
+            'mien info default',
         ),
     ),
     Command(
