@@ -13,7 +13,13 @@ __all__ = ["compare", "labels", "report"]
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is the baseline.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders, or those of mien evaluate --out; the first is the baseline.",
+        ),
+    ],
     split: Annotated[str, typer.Option(help="valid or test.")] = "test",
     kind: Annotated[
         str | None,

@@ -15,13 +15,14 @@ from mien.evaluation.target_metrics.target_table import TARGET_METRICS
 from mien.notebooks import html_table, make_frame
 from mien.reports.target_results.compared_scores import (
     AlignedRuns,
+    ComparedFolder,
     SeedScores,
     align_runs,
     draw_shared,
+    open_compared,
     read_seeds,
 )
 from mien.reports.target_results.shown_metrics import shown_metrics
-from mien.training.run_folder import RunFolder, open_run
 from mien.types import Split, Target
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class RunComparison:
         metrics: Per metric one entry for each run, in their order.
         failed_seeds: Seeds that diverged and are left out, by the name of their run; runs
             without one are absent.
+        models: What each model of one file is called, by the name of its evaluation.
         baselines: Against whom clips were read, as ``RunMetrics.baseline``, by the name of the run;
             runs of models that know no baselines are absent.
         targets: What all of them predict besides sentiment, or in its place. The metrics of a
@@ -122,6 +124,7 @@ class RunComparison:
     num_seeds: tuple[int, ...]
     metrics: dict[str, tuple[ComparedRun, ...]]
     failed_seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
     baselines: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[Target, ...] = ()
     target_clips: Mapping[str, int] = field(default_factory=dict)
@@ -213,6 +216,7 @@ class RunComparison:
         rows = (_cells_of(metric, run) for metric, runs in self.metrics.items() for run in runs)
         notes = [f"95 % intervals over {self.num_units} {self.unit}s; p is corrected by Holm"]
         notes += ["synthetic: its clips were made by a program"] * self.is_synthetic
+        notes += [f"{run} is one model: {model}" for run, model in self.models.items()]
         notes += [
             f"{run}: seed {seed} failed and is left out of all numbers"
             for run, seeds in self.failed_seeds.items()
@@ -236,7 +240,7 @@ def _cells_of(metric: str, run: ComparedRun) -> tuple[str | None, ...]:
 
 
 def compare_runs(
-    runs: Sequence[RunFolder | str | Path], split: Split = "test", *, by: Unit | None = None
+    runs: Sequence[ComparedFolder | str | Path], split: Split = "test", *, by: Unit | None = None
 ) -> RunComparison:
     """Compare every run with the first one, metric by metric, on the same clips.
 
@@ -245,7 +249,8 @@ def compare_runs(
     ``mien.evaluation.significance`` says; with one seed they hold for these weights alone.
 
     Args:
-        runs: Two runs or their folders, or more, whose trainings have ended.
+        runs: Two or more: runs whose trainings have ended, or their folders, or folders that
+            ``mien evaluate --out`` wrote: of a run on another store, or of a model of one file.
         split: Part of the corpus on which to compare.
         by: ``speaker``, ``video`` or ``clip``; None takes the first of these that there is.
 
@@ -255,7 +260,7 @@ def compare_runs(
     """
     if len(runs) < 2:
         raise CheckpointError(f"compare: there is {len(runs)} run, must be at least 2")
-    opened = [open_run(run) for run in runs]
+    opened = [open_compared(run) for run in runs]
     read = [read_seeds(run, split) for run in opened]
     return compare_aligned(align_runs(opened, read, split), by)
 
@@ -292,6 +297,11 @@ def compare_aligned(aligned: AlignedRuns, by: Unit | None = None) -> RunComparis
             name: tuple(run.failed_seeds)
             for name, run in zip(aligned.names, aligned.runs, strict=True)
             if run.failed_seeds
+        },
+        models={
+            name: run.model
+            for name, run in zip(aligned.names, aligned.facts, strict=True)
+            if run.model is not None
         },
         baselines={
             name: run.baseline

@@ -9,26 +9,27 @@ from typing import Any, Final, Literal, get_args
 
 from mien.data.clips.target_json import targets_to_json
 from mien.errors import ConfigError
-from mien.evaluation.metrics import METRICS
 from mien.files.json_values import json_number
 from mien.reports.comparison import (
-    LEVEL,
     MARK,
     RunComparison,
     is_marked,
     is_significant,
 )
 from mien.reports.latex import escape_latex, latex_number, latex_table, small_latex
-from mien.reports.run_text import describe_pairing, format_comparison
+from mien.reports.run_text import format_comparison
+from mien.reports.target_results.compared_captions import (
+    describe_marks,
+    write_caption,
+    write_difference_caption,
+)
 from mien.reports.text import (
     UNDEFINED,
-    count_words,
     escape_markdown,
     format_interval,
     format_p,
     format_value,
     markdown_table,
-    name_corpus,
     name_metric,
 )
 
@@ -37,7 +38,6 @@ __all__ = [
     "choose_format",
     "comparison_rows",
     "comparison_to_dict",
-    "describe_marks",
     "format_comparison_as",
     "is_marked",
 ]
@@ -82,22 +82,6 @@ def format_comparison_as(comparison: RunComparison, kind: ComparisonFormat) -> s
     return _FORMATS[kind](comparison)
 
 
-def describe_marks(comparison: RunComparison) -> str:
-    """Return what a bold mean says, and what the star behind one."""
-    first = comparison.runs[0]
-    return (
-        f"{_describe_bold(comparison)} {MARK}: differs from {first} with p < {LEVEL:g}, two-sided "
-        f"by Student's t, corrected by Holm for the number of runs compared with {first}."
-    )
-
-
-def _describe_bold(comparison: RunComparison) -> str:
-    return (
-        f"Bold: the best mean, where the 95 % interval of its difference to {comparison.runs[0]}, "
-        "over clips and seeds, excludes 0."
-    )
-
-
 def comparison_to_dict(comparison: RunComparison) -> dict[str, Any]:
     """Return a comparison as JSON holds it: unrounded, None for what is undefined."""
     runs = zip(comparison.runs, comparison.num_seeds, strict=True)
@@ -115,6 +99,7 @@ def comparison_to_dict(comparison: RunComparison) -> dict[str, Any]:
                 "num_seeds": num,
                 "failed_seeds": list(comparison.failed_seeds.get(name, ())),
                 "baseline": comparison.baselines.get(name),
+                "model": comparison.models.get(name),
             }
             for name, num in runs
         ],
@@ -162,6 +147,7 @@ def comparison_rows(comparison: RunComparison) -> list[dict[str, Any]]:
             "run": run.name,
             "baseline": comparison.runs[0],
             "num_seeds": comparison.num_seeds[number],
+            "model": comparison.models.get(run.name),
         }
         | _numbers(comparison, metric, number)
         | rests_on
@@ -186,10 +172,9 @@ def _json(comparison: RunComparison) -> str:
 def _markdown(comparison: RunComparison) -> str:
     heading = ["run", "seeds", *map(_with_arrow, comparison.metrics, _better(comparison))]
     rows = [
-        [escape_markdown(name), str(num), *_means(comparison, number, _markdown_mean)]
-        for number, (name, num) in enumerate(
-            zip(comparison.runs, comparison.num_seeds, strict=True)
-        )
+        [escape_markdown(name), _seeds_of(comparison, number), *cells]
+        for number, name in enumerate(comparison.runs)
+        for cells in [_means(comparison, number, _markdown_mean)]
     ]
     differences = markdown_table(
         ["metric", "run", "difference", "95 % interval", "p", "p, Holm"],
@@ -199,7 +184,10 @@ def _markdown(comparison: RunComparison) -> str:
         ],
         num_words=2,
     )
-    captions = [escape_markdown(text) for text in (_caption(comparison), _difference(comparison))]
+    captions = [
+        escape_markdown(text)
+        for text in (write_caption(comparison), write_difference_caption(comparison))
+    ]
     return "\n\n".join([captions[0], markdown_table(heading, rows), captions[1], differences])
 
 
@@ -209,7 +197,7 @@ def _latex(comparison: RunComparison) -> str:
     for place, metric in enumerate(comparison.metrics):
         target, slash, _ = metric.partition("/")
         places.setdefault(target if slash else "", []).append(place)
-    full = f"{_caption(comparison, marks=describe_marks(comparison))} {_INTERVALS}"
+    full = f"{write_caption(comparison, marks=describe_marks(comparison))} {_INTERVALS}"
     results = [
         _latex_results(
             comparison,
@@ -226,7 +214,7 @@ def _latex(comparison: RunComparison) -> str:
             [escape_latex(metric), escape_latex(run), *map(latex_number, numbers_of_row)]
             for metric, run, *numbers_of_row in _difference_rows(comparison)
         ],
-        caption=_difference(comparison),
+        caption=write_difference_caption(comparison),
         label="tab:comparison-differences",
         num_words=2,
     )
@@ -243,11 +231,17 @@ def _latex_results(
     for number, name in enumerate(comparison.runs):
         means = _means(comparison, number, _latex_mean)
         intervals = [small_latex(cell) for cell in _intervals(comparison, number)]
-        seeds = str(comparison.num_seeds[number])
+        seeds = _seeds_of(comparison, number)
         rows.append([escape_latex(name), seeds, *(means[column] for column in columns)])
         rows.append(["", "", *(intervals[column] for column in columns)])
     named = [headings[column].removeprefix(f"{target}: ") for column in columns]
     return latex_table(["Run", "Seeds", *named], rows, caption=caption, label=label)
+
+
+def _seeds_of(comparison: RunComparison, number: int) -> str:
+    """Return how many seeds a run has; a model of one file has none."""
+    is_model = comparison.runs[number] in comparison.models
+    return UNDEFINED if is_model else str(comparison.num_seeds[number])
 
 
 def _better(comparison: RunComparison) -> list[bool]:
@@ -310,83 +304,6 @@ def _difference_rows(comparison: RunComparison) -> list[list[str]]:
                     ]
                 )
     return rows
-
-
-def _caption(comparison: RunComparison, marks: str = "") -> str:
-    """Return what stands above the results: data, clips, seeds, and what is bold or ``marks``."""
-    corpus = name_corpus(comparison.corpus, is_synthetic=comparison.is_synthetic)
-    sentences = [
-        f"Multimodal task on {comparison.split} of {corpus}, {_count_clips(comparison)}.",
-        f"Mean ± standard deviation over the seeds ({_count_seeds(comparison)}).",
-        *_describe_shares(comparison, "in percent"),
-        marks or _describe_bold(comparison),
-    ]
-    sentences += [
-        f"Seed {seed} of {name} diverged and is left out of all numbers."
-        for name, seeds in comparison.failed_seeds.items()
-        for seed in seeds
-    ]
-    sentences += [
-        f"{name} reads every clip against the other clips of its speaker."
-        for name, baseline in comparison.baselines.items()
-        if baseline == "speaker"
-    ]
-    return " ".join(sentences)
-
-
-def _difference(comparison: RunComparison) -> str:
-    """Return what stands above the differences."""
-    return (
-        f"Differences of the means to {comparison.runs[0]} on {comparison.split}, with 95 % "
-        "intervals and two-sided p values by Student's t, "
-        f"{describe_pairing(comparison)}; "
-        f"Holm: corrected for the number of runs compared with {comparison.runs[0]}. "
-        f"{' '.join(_describe_shares(comparison, 'in percentage points', with_zeros=False))}"
-    ).rstrip()
-
-
-def _describe_shares(comparison: RunComparison, how: str, *, with_zeros: bool = True) -> list[str]:
-    """Return a sentence for sentiment and each target: which metrics are shares, shown so."""
-    zeros = _describe_zeros(comparison) if with_zeros else ""
-    sentences = [f"Acc and F1 {how}{zeros}."] * comparison.has_sentiment
-    for target in comparison.targets:
-        own = [name for name in comparison.metrics if name.rpartition("/")[0] == target.name]
-        shares = [n.rpartition("/")[2] for n in own if comparison.metric(n).is_share]
-        if shares:
-            sentences.append(f"Of {target.name}, {', '.join(shares)} {how}.")
-    return sentences
-
-
-def _count_clips(comparison: RunComparison) -> str:
-    """Return on what the first of what is compared rests, and the targets beside it."""
-    text = count_words(comparison.num_clips, "clip")
-    if comparison.unit != "clip":
-        text += f" in {count_words(comparison.num_units, comparison.unit)}"
-    if comparison.has_parts:
-        numbers = comparison.target_clips.items()
-        text += "".join(f"; {name}: {count_words(num, 'clip')}" for name, num in numbers)
-    return text
-
-
-def _count_seeds(comparison: RunComparison) -> str:
-    numbers = set(comparison.num_seeds)
-    if len(numbers) == 1:
-        return f"{numbers.pop()} of each run"
-    pairs = zip(comparison.runs, comparison.num_seeds, strict=True)
-    return ", ".join(f"{name}: {num}" for name, num in pairs)
-
-
-def _describe_zeros(comparison: RunComparison) -> str:
-    """Return how the two-class metrics count clips annotated 0, in brackets."""
-    if not comparison.has_sentiment:
-        return ""
-    readings: dict[str, list[str]] = {}
-    for name, metric in METRICS[comparison.family].items():
-        if name.startswith(("acc2", "f1")):
-            _, _, zeros = metric.description.rpartition("; ")
-            readings.setdefault(zeros, []).append(name_metric(name))
-    parts = [f"{' and '.join(names)}: {zeros}" for zeros, names in readings.items()]
-    return f" ({'; '.join(parts)})"
 
 
 _FORMATS: Final[Mapping[ComparisonFormat, Callable[[RunComparison], str]]] = {

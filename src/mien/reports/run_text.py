@@ -197,7 +197,9 @@ def format_comparison(comparison: RunComparison) -> str:
         wrap(f"{comparison.split} of {corpus}: {count_words(comparison.num_clips, 'clip')}")
     ]
     for letter, name, num in zip(letters, comparison.runs, comparison.num_seeds, strict=True):
-        lines_of_runs.append(wrap(f"{letter}: {name} ({count_words(num, 'seed')})", indent="   "))
+        model = comparison.models.get(name)
+        what = count_words(num, "seed") if model is None else f"one model: {model}"
+        lines_of_runs.append(wrap(f"{letter}: {name} ({what})", indent="   "))
         failed = comparison.failed_seeds.get(name, ())
         lines_of_runs += [
             f"   seed {seed} diverged and is left out of all numbers" for seed in failed

@@ -11,6 +11,7 @@ import numpy as np
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.evaluate import evaluate_attention, evaluate_run
+from mien.evaluation.metrics_file.evaluation_folder import write_evaluation
 from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
@@ -23,7 +24,6 @@ from mien.training.listening import TrainingListener, join_listeners
 from mien.training.loading import dataset_of, load_trained
 from mien.training.optimizer import find_ranks
 from mien.training.preparation import require_labels
-from mien.training.record import write_evaluation
 from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
 from mien.training.seeds.run_steps import (
     RunRequest,

@@ -23,7 +23,7 @@ from mien.evaluation.evaluate import (
     evaluate_scores,
     evaluate_targets,
 )
-from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
+from mien.evaluation.metrics_file.run_metrics import run_metrics_to_json
 from mien.evaluation.metrics_file.seed_metrics import (
     Coverage,
     SeedMetrics,
@@ -61,7 +61,6 @@ __all__ = [
     "record_seed",
     "require_writable",
     "summarise_run",
-    "write_evaluation",
 ]
 
 _NUM_EXAMPLES = 6
@@ -365,16 +364,6 @@ def _attention_of(
         values["moment"] = list(moment) if moment else None
         attention[str(modality)] = values
     return attention
-
-
-def write_evaluation(
-    out: Path, split: Split, metrics: RunMetrics, predictions: Sequence[Predictions]
-) -> None:
-    """Write the evaluation of a run or a model on a split: metrics, and all predictions."""
-    out.mkdir(parents=True, exist_ok=True)
-    for ending, scored in zip([f"-{s}" for s in metrics.seeds] or [""], predictions, strict=True):
-        write_predictions(scored, out / f"predictions-{split}{ending}.csv")
-    write_json(out / "metrics.json", run_metrics_to_json(metrics), indent=1)
 
 
 def summarise_run(run: RunFolder, family: MetricFamily, corpus: str, *, is_synthetic: bool) -> None:

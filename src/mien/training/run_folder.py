@@ -39,6 +39,7 @@ from jaxtyping import Float
 
 from mien.config import read_toml
 from mien.errors import CheckpointError
+from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
 from mien.evaluation.metrics_file.run_metrics import (
     MetricSummary,
     RunMetrics,
@@ -362,6 +363,8 @@ def _explain_lack(path: Path) -> str:
         return f"is the folder of one seed; give its run, {path.parent}"
     if (path / "meta.json").is_file():
         return "is a store, not a run folder; mien train makes a run from it"
+    if EvaluationFolder.find(path) is not None:
+        return "is an evaluation, which mien compare takes; give the run that was evaluated"
     beside = path.parent.iterdir() if path.parent.is_dir() else ()
     runs = sorted(folder.name for folder in beside if (folder / "config.toml").is_file())
     close = get_close_matches(path.name, runs, n=1)

@@ -166,7 +166,7 @@ COMMANDS = (
         (
             'mien evaluate runs/mosi',
             'mien evaluate runs/mosi --split valid',
-            'mien evaluate default --store stores/mine',
+            'mien evaluate default --store stores/mine --out evaluations/default',
         ),
     ),
     Command(
@@ -174,6 +174,7 @@ COMMANDS = (
         "Compare runs on the same clips, with intervals and p values.",
         (
             'mien compare runs/a runs/b',
+            'mien compare runs/a evaluations/default',
             'mien compare runs/a runs/b --out table.tex --plot differences.pdf',
         ),
     ),

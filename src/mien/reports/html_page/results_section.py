@@ -3,7 +3,6 @@
 from mien.evaluation.metrics import METRICS, Metric
 from mien.evaluation.metrics_file.run_metrics import MetricSummary
 from mien.reports.comparison import MARK, is_marked, is_significant
-from mien.reports.comparison_tables import describe_marks
 from mien.reports.figures.forest_plot import draw_differences
 from mien.reports.html_page.html_parts import (
     Content,
@@ -23,6 +22,7 @@ from mien.reports.html_page.published_rows import (
     read_published_rows,
 )
 from mien.reports.run_text import describe_pairing
+from mien.reports.target_results.compared_captions import describe_marks
 from mien.reports.target_results.shown_metrics import pick_shown, shown_metrics
 from mien.reports.text import (
     UNDEFINED,

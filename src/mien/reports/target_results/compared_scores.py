@@ -2,28 +2,36 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from mien.errors import CheckpointError
 from mien.evaluation.bootstrap import Draws, Unit, draw_units, group_clips
+from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.evaluation.predictions import Predictions
-from mien.training.run_folder import RunFolder
+from mien.training.run_folder import RunFolder, open_run
 from mien.types import Split, Target, Task
 
 __all__ = [
     "AlignedRuns",
+    "ComparedFolder",
     "SeedScores",
     "align_runs",
     "check_seeds",
     "draw_shared",
+    "open_compared",
     "read_seeds",
     "stack_seeds",
     "take_annotated",
     "units_of",
 ]
+
+
+#: What can be compared: a run on its own store, or a run or model evaluated on any.
+ComparedFolder = RunFolder | EvaluationFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +69,7 @@ class AlignedRuns:
     """What several runs predict of the same clips of a split.
 
     Attributes:
-        runs: Their folders.
+        runs: Their folders, of runs or evaluations.
         facts: What the ``metrics.json`` of each holds.
         names: What they are called: by their folders, or by their paths if two folders have one
             name.
@@ -72,7 +80,7 @@ class AlignedRuns:
             names; on the clips that are annotated for it, in the order of the first run.
     """
 
-    runs: tuple[RunFolder, ...]
+    runs: tuple[ComparedFolder, ...]
     facts: tuple[RunMetrics, ...]
     names: tuple[str, ...]
     split: Split
@@ -86,14 +94,27 @@ class AlignedRuns:
         return "" in self.scores
 
 
-def read_seeds(run: RunFolder, split: Split) -> list[Predictions]:
-    """Read the predictions of every seed of a run.
+def open_compared(folder: ComparedFolder | str | Path) -> ComparedFolder:
+    """Open a run, or what ``mien evaluate --out`` wrote; what is open is given back.
+
+    Raises:
+        CheckpointError: If neither is at that path.
+    """
+    if isinstance(folder, RunFolder | EvaluationFolder):
+        return folder
+    return EvaluationFolder.find(Path(folder)) or open_run(folder)
+
+
+def read_seeds(folder: ComparedFolder, split: Split) -> list[Predictions]:
+    """Read the predictions of every seed of a run or an evaluation.
 
     Raises:
         CheckpointError: If there are none, or seeds predict other clips.
     """
-    seeds = run.results().seeds
-    return check_seeds(run, split, [run.seed(seed).predictions(split) for seed in seeds])
+    if isinstance(folder, EvaluationFolder):
+        return folder.predictions(split)
+    seeds = folder.results().seeds
+    return check_seeds(folder, split, [folder.seed(seed).predictions(split) for seed in seeds])
 
 
 def check_seeds(
@@ -127,12 +148,12 @@ def check_seeds(
 
 
 def align_runs(
-    runs: Sequence[RunFolder], read: Sequence[Sequence[Predictions]], split: Split
+    runs: Sequence[ComparedFolder], read: Sequence[Sequence[Predictions]], split: Split
 ) -> AlignedRuns:
     """Return what runs predict of the same clips.
 
     Args:
-        runs: One run or more.
+        runs: One run or evaluation, or more.
         read: What the seeds of each predict of the split, from ``read_seeds``.
         split: Part of the corpus.
 
@@ -163,7 +184,7 @@ def align_runs(
     )
 
 
-def _check_same(runs: Sequence[RunFolder], what: str, values: Sequence[str]) -> None:
+def _check_same(runs: Sequence[ComparedFolder], what: str, values: Sequence[str]) -> None:
     for run, value in zip(runs, values, strict=True):
         if value != values[0]:
             raise CheckpointError(
@@ -172,8 +193,14 @@ def _check_same(runs: Sequence[RunFolder], what: str, values: Sequence[str]) -> 
             )
 
 
-def _check_folds(runs: Sequence[RunFolder]) -> None:
-    """Check that runs over folds have the same ones, by the clips that each holds out."""
+def _check_folds(folders: Sequence[ComparedFolder]) -> None:
+    """Check that runs over folds have the same ones, by the clips that each holds out.
+
+    An evaluation has none: of whatever it was made, it is compared on its clips.
+    """
+    runs = [each for each in folders if isinstance(each, RunFolder)]
+    if not runs:
+        return
     first, *others = [
         sorted(fold["clips"] for fold in run.environment()["folds"]) if run.folds else []
         for run in runs
@@ -186,7 +213,7 @@ def _check_folds(runs: Sequence[RunFolder]) -> None:
             )
 
 
-def _name_runs(runs: Sequence[RunFolder]) -> tuple[str, ...]:
+def _name_runs(runs: Sequence[ComparedFolder]) -> tuple[str, ...]:
     """Name runs by their folders; by their paths if two folders are called the same."""
     names = tuple(run.path.resolve().name for run in runs)
     return names if len(set(names)) == len(names) else tuple(str(run.path) for run in runs)
@@ -200,7 +227,7 @@ def _predict_sentiment(read: Sequence[Sequence[Predictions]]) -> bool:
 
 
 def _find_shared(
-    runs: Sequence[RunFolder], read: Sequence[Sequence[Predictions]]
+    runs: Sequence[ComparedFolder], read: Sequence[Sequence[Predictions]]
 ) -> tuple[Target, ...]:
     """Return the targets that all runs predict, in the order of the first one.
 

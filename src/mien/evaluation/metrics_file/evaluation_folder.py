@@ -1,0 +1,103 @@
+"""The folder that ``mien evaluate --out`` writes: an evaluation on one split, and its predictions.
+
+FOLDER/
+    metrics.json                what a run's ``metrics.json`` holds, for this split alone
+    predictions-test-1111.csv   what a seed predicts; predictions-test.csv of a model of one file
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import CheckpointError
+from mien.evaluation.metrics_file.run_metrics import (
+    RunMetrics,
+    run_metrics_from_json,
+    run_metrics_to_json,
+)
+from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.files.json_values import write_json
+from mien.files.reading import parse_json, read_limited
+from mien.types import Split
+
+__all__ = ["EvaluationFolder", "write_evaluation"]
+
+_LARGEST = 1 << 30  # bytes of the file of JSON
+_AGAIN = "evaluate again with mien evaluate ... --out"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationFolder:
+    """The files of an evaluation.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def find(cls, path: Path) -> "EvaluationFolder | None":
+        """Return the evaluation in a folder; None if there is something else, or nothing."""
+        is_run = (path / "config.toml").is_file()
+        has_predictions = any(path.glob("predictions-*.csv"))
+        is_seed = (path / "train.json").is_file() or path.name.startswith("seed-")
+        if is_run or is_seed or not has_predictions or not (path / "metrics.json").is_file():
+            return None
+        return cls(path)
+
+    def results(self) -> RunMetrics:
+        """Read ``metrics.json``.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
+        path = self.path / "metrics.json"
+        values = parse_json(
+            read_limited(path, CheckpointError, most=_LARGEST), path, CheckpointError
+        )
+        try:
+            return run_metrics_from_json(values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path}: is damaged ({error!r}); {_AGAIN}") from error
+
+    @property
+    def failed_seeds(self) -> dict[str, str]:
+        """Why each seed of the run that diverged did; they are left out."""
+        return dict(self.results().failed_seeds)
+
+    def predictions(self, split: Split) -> list[Predictions]:
+        """Read what every seed predicts, or the model of one file.
+
+        Raises:
+            CheckpointError: If it was made on another split, or a file is missing or damaged.
+        """
+        results = self.results()
+        splits = sorted({*results.splits, *results.targets})
+        if split not in splits:
+            raise CheckpointError(
+                f"{self.path}: is an evaluation on {', '.join(splits)}, not on {split}; choose "
+                f"--split {splits[0]}, or {_AGAIN} with --split {split}"
+                if splits
+                else f"{self.path}: holds metrics of no split; {_AGAIN}"
+            )
+        files = [self.path / _name_file(split, seed) for seed in results.seeds or (None,)]
+        for file in files:
+            if not file.is_file():
+                raise CheckpointError(f"{file}: is not there; {_AGAIN}")
+        return [read_predictions(file, results.described) for file in files]
+
+
+def write_evaluation(
+    out: Path, split: Split, metrics: RunMetrics, predictions: Sequence[Predictions]
+) -> None:
+    """Write the evaluation of a run or a model on a split: metrics, and all predictions."""
+    out.mkdir(parents=True, exist_ok=True)
+    for seed, scored in zip(metrics.seeds or (None,), predictions, strict=True):
+        write_predictions(scored, out / _name_file(split, seed))
+    write_json(out / "metrics.json", run_metrics_to_json(metrics), indent=1)
+
+
+def _name_file(split: Split, seed: int | None) -> str:
+    """Return the name of a file of predictions; without a seed it is of a model of one file."""
+    return f"predictions-{split}{'' if seed is None else f'-{seed}'}.csv"
