@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from mien.tuning.sampling import TrialSampler, draw, make_pruner
+from mien.tuning.space import SearchRange, SearchSpace
 from mien.tuning.tune_settings import Budget
 
 
@@ -88,3 +89,50 @@ def test_nothing_is_given_up_without_a_pruner_and_hyperband_gives_up_early(study
     ended = [course(hyperband, float(value)) for value in range(12)]
     assert ended[0] is None
     assert any(step is not None and step < 20 for step in ended)
+
+
+FEW = SearchSpace(
+    (
+        SearchRange(name="a", choices=(True, False)),
+        SearchRange(name="b", low=1.0, high=3.0, is_whole=True),
+        SearchRange(name="c", low=0.1, high=0.4, step=0.1),
+    )
+)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_no_settings_are_drawn_twice_until_there_are_no_others(sampler):
+    given = {"a": True, "b": 2, "c": 0.1}
+    own = TrialSampler(FEW, Budget(trials=30, seeds=(1,), sampler=sampler), given)
+    trials = optuna.create_study(sampler=own)
+    drawn = [given]
+    trials.tell(trials.ask(), 0.5)  # the settings as they were given, of which nothing is drawn
+    while own.has_others(trials.trials):
+        trial = trials.ask()
+        drawn.append(draw(trial, FEW))
+        if len(drawn) % 3:  # others are at work beside it, as with several jobs
+            trials.tell(trial, float(drawn[-1]["b"]))
+    assert FEW.count() == 2 * 3 * 4 == len(drawn)
+    assert len({tuple(values.values()) for values in drawn}) == 24
+    assert sorted(map(str, drawn)) == sorted(map(str, FEW.combine()))
+
+
+def test_trials_of_other_brackets_are_not_drawn_again(model):
+    space = SearchSpace(FEW.ranges[:2])
+    budget = Budget(trials=30, seeds=(1,), pruner="hyperband")
+    own = TrialSampler(space, budget)
+    trials = optuna.create_study(
+        study_name="brackets", sampler=own, pruner=make_pruner(budget, model[0])
+    )
+    drawn = []
+    while own.has_others(trials.trials):
+        trial = trials.ask()
+        drawn.append(draw(trial, space))
+        trials.tell(trial, float(drawn[-1]["b"]))
+    assert len({tuple(values.values()) for values in drawn}) == len(drawn) == 6
+
+
+def test_a_range_without_steps_never_runs_out(study, model):
+    own = study().sampler
+    assert model[1].count() == math.inf
+    assert own.has_others(study().trials)

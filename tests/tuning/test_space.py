@@ -9,7 +9,7 @@ from mien.cli import main
 from mien.errors import ConfigError
 from mien.models import MODELS
 from mien.training.settings import list_configs, read_config
-from mien.tuning.space import default_space, read_space
+from mien.tuning.space import SearchRange, SearchSpace, default_space, read_space
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,14 @@ def test_a_wrong_command_is_one_sentence_and_exit_code_2(words, sentence, capsys
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
+
+
+def test_the_combination_of_settings_is_found_in_a_space(model):
+    config, space = model
+    values = {"train.loss.error": "squared", "train.learning_rate.rest": 0.01}
+    values["model.fusion_size"] = 6
+    assert space.find(space.apply(config, values)) == values
+    own = config.train.learning_rate.model_copy(update={"audio": 0.5})  # goes along with ``rest``
+    train = config.train.model_copy(update={"learning_rate": own})
+    assert space.find(config.model_copy(update={"train": train})) is None
+    assert SearchSpace((SearchRange(name="model.nothing", choices=(1, 2)),)).find(config) is None

@@ -19,7 +19,9 @@ from mien.training.seeds.seed_training import train_seed
 from mien.training.settings import read_config
 from mien.training.trainer import Trainer
 from mien.tuning.development import DevelopmentStore, make_views
+from mien.tuning.space import SearchRange, SearchSpace
 from mien.tuning.tune import tune
+from mien.tuning.tune_settings import Budget
 from mien.types import Clip
 
 pytestmark = pytest.mark.drawn
@@ -179,3 +181,31 @@ def test_another_tuning_in_the_same_folder_is_refused(tuned, tiny_store, model, 
         tune({"tiny": model}, store, out, budget=other)
     with pytest.raises(TrainingError, match="is not the folder of a tuning"):
         tune({"tiny": model}, store, store, budget=budget)
+
+
+@pytest.mark.usefixtures("unpictured")
+def test_refused_settings_are_none_of_the_budget_and_are_not_tried_again(
+    tiny_store, model, tmp_path
+):
+    config, out = model[0], tmp_path / "out"
+    space = SearchSpace(
+        (
+            SearchRange(name="text_encoder.input", choices=("embeddings", "none")),
+            SearchRange(name="train.loss.error", choices=("absolute", "squared")),
+            SearchRange(name="model.fusion_size", choices=(4, 6)),
+        )
+    )
+    budget = Budget(trials=4, seeds=(1,), sampler="random")
+    (own,) = tune({"tiny": (config, space)}, tiny_store.path, out, budget=budget).models
+    states = [each.state for each in own.records]
+    assert own.count("finished") + own.count("pruned") == own.num_counted == 4
+    assert own.count("refused") == len(states) - 4 > 0
+    settings = [tuple(each.settings.values()) for each in own.records]
+    assert len(set(settings)) == len(settings)
+    assert f"and {own.count('refused')} that were refused" in own.describe_use()
+    assert f"the best of 4 trials, trial {own.best.number}" in (out / "best.toml").read_text()
+    more = dataclasses.replace(budget, trials=50)
+    (own,) = tune({"tiny": (config, space)}, tiny_store.path, out, budget=more).models
+    assert len(own.records) == 8 + (space.find(config) is None)
+    assert "after which there were no others to try" in own.describe_use()
+    assert [each.state for each in own.records][: len(states)] == states

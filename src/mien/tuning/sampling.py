@@ -2,9 +2,11 @@
 
 What is drawn for a trial depends on the seed, the number of the trial and the trials before it,
 and on nothing that a process remembers: a tuning that was stopped goes on as if it had not been.
+What an earlier trial has is not drawn again.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -29,6 +31,10 @@ __all__ = ["TrialSampler", "draw", "make_pruner"]
 _FIRST_AT_RANDOM, _FIRST_IN_FULL = 8, 4
 #: Share of the epochs of its first training that a trial has before it can be given up.
 _UNTOUCHED = 0.1
+#: How often settings are drawn for a trial, before one of those is taken that were not tried.
+_MOST_DRAWS = 20
+#: Of how many combinations all are looked at for that.
+_MOST_LISTED = 100_000
 
 
 class TrialSampler(BaseSampler):
@@ -39,22 +45,27 @@ class TrialSampler(BaseSampler):
     Args:
         space: What is tried.
         budget: Names the sampler and the seed.
+        given: What the settings as they were given have of the space, if it is in it: the first
+            trial has them, and no other one is to.
     """
 
-    def __init__(self, space: SearchSpace, budget: Budget) -> None:
+    def __init__(
+        self, space: SearchSpace, budget: Budget, given: Mapping[str, Value] | None = None
+    ) -> None:
         self._space = {each.name: _distribution(each) for each in space.ranges}
-        self._budget = budget
-        self._drawing: BaseSampler = RandomSampler(seed=budget.seed)
+        self._combinations = space.combine if space.count() <= _MOST_LISTED else None
+        self._num_combinations = space.count()
+        self._budget, self._given = budget, given
 
-    def before_trial(self, study: TrialStudy, trial: FrozenTrial) -> None:
-        """Take the seed of the trial."""
-        seeds = np.random.SeedSequence([self._budget.seed, trial.number])
-        seed = int(seeds.generate_state(1)[0])
-        if self._budget.sampler == "tpe":
-            self._drawing = TPESampler(seed=seed, n_startup_trials=_FIRST_AT_RANDOM)
-        else:
-            self._drawing = RandomSampler(seed=seed)
-        self._drawing.before_trial(study, trial)
+    def has_others(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Return whether there are settings that none of some trials has."""
+        tried = {tuple(sorted(each.items())) for each in self._list_tried(trials)}
+        return len(tried) < self._num_combinations
+
+    def _list_tried(self, trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+        """Return what trials have drawn, and what the settings as they were given have."""
+        tried = [each.params for each in trials if each.params]
+        return [*tried, dict(self._given)] if self._given is not None else tried
 
     def infer_relative_search_space(
         self,
@@ -70,8 +81,40 @@ class TrialSampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        """Draw all settings together; none is given where they are drawn one by one."""
-        return self._drawing.sample_relative(study, trial, search_space)
+        """Draw all settings together, others than those of earlier trials as far as there are."""
+        every = TrialStudy.get_trials(study, deepcopy=False)  # those of other brackets as well
+        tried = self._list_tried([each for each in every if each.number < trial.number])
+        for again in range(_MOST_DRAWS):
+            drawn = self._draw(study, trial, search_space, again)
+            if drawn not in tried:
+                return drawn
+        if self._combinations is None:
+            return drawn
+        others = [values for values in self._combinations() if values not in tried]
+        rng = np.random.default_rng([self._budget.seed, trial.number])
+        return others[int(rng.integers(len(others)))] if others else drawn
+
+    def _draw(
+        self,
+        study: TrialStudy,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+        again: int,
+    ) -> dict[str, Any]:
+        """Draw all settings of a trial, from a seed for each time that this is done."""
+        entropy = [self._budget.seed, trial.number, *([again] if again else [])]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        drawing: BaseSampler = RandomSampler(seed=seed)
+        if self._budget.sampler == "tpe":
+            drawing = TPESampler(seed=seed, n_startup_trials=_FIRST_AT_RANDOM)
+        drawing.before_trial(study, trial)
+        drawn = drawing.sample_relative(study, trial, search_space)
+        return {
+            name: drawn[name]
+            if name in drawn
+            else drawing.sample_independent(study, trial, name, distribution)
+            for name, distribution in search_space.items()
+        }
 
     def sample_independent(
         self,
@@ -80,8 +123,11 @@ class TrialSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:  # noqa: ANN401  # whatever the distribution holds
-        """Draw one setting."""
-        return self._drawing.sample_independent(study, trial, param_name, param_distribution)
+        """Draw one setting, which only a trial of another space needs."""
+        seed = self._budget.seed
+        return RandomSampler(seed=seed).sample_independent(
+            study, trial, param_name, param_distribution
+        )
 
 
 def draw(trial: Trial, space: SearchSpace) -> dict[str, Value]:

@@ -13,9 +13,10 @@ Names are dotted as in ``--set``, in quotes or as nested tables; a list stands f
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,20 @@ class SearchRange:
         log = {"log": True} if self.log else {}
         return {"low": kind(self.low), "high": kind(self.high), **log, **step, **also}
 
+    def count(self) -> float:
+        """Return how many values there are; infinity where any number between the ends is one."""
+        if self.choices:
+            return float(len(self.choices))
+        step = self.step or (1.0 if self.is_whole else 0.0)
+        return 1.0 + math.floor((self.high - self.low) / step + 1e-9) if step else math.inf
+
+    def list_values(self) -> tuple[Value, ...]:
+        """Return all values of which there are as many as ``count`` says."""
+        if self.choices:
+            return self.choices
+        kind, step = (int if self.is_whole else float), self.step or 1.0
+        return tuple(kind(number * step + self.low) for number in range(int(self.count())))
+
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
@@ -126,6 +141,26 @@ class SearchSpace:
     def dump_toml(self) -> str:
         """Return the space as a file that ``read_space`` reads."""
         return tomli_w.dumps(self.to_plain())
+
+    def count(self) -> float:
+        """Return how many combinations of values there are; infinity if that has no end."""
+        return math.prod((each.count() for each in self.ranges), start=1.0)
+
+    def combine(self) -> Iterator[dict[str, Value]]:
+        """Yield every combination of a space of which ``count`` is finite."""
+        names = [each.name for each in self.ranges]
+        for values in product(*(each.list_values() for each in self.ranges)):
+            yield dict(zip(names, values, strict=True))
+
+    def find(self, config: ExperimentConfig) -> dict[str, Value] | None:
+        """Return the combination that settings have; None if they have another value somewhere."""
+        values: dict[str, Value] = {}
+        for each in self.ranges:
+            own = [_read_or_none(config, name) for name in (each.name, *each.also)]
+            if own[0] is None or any(value != own[0] for value in own):
+                return None
+            values[each.name] = own[0]
+        return values
 
     def apply(self, config: ExperimentConfig, values: Mapping[str, Value]) -> ExperimentConfig:
         """Return settings with the values of a trial.
@@ -337,6 +372,15 @@ def _put(values: dict[str, Any], name: str, value: object) -> None:
     for key in above:
         values = values.setdefault(key, {})
     values[last] = value
+
+
+def _read_or_none(config: Settings, name: str) -> Value | None:
+    """Return the value of a setting; None where the section has no such setting."""
+    try:
+        value: Value | None = _read(config, name)
+    except AttributeError:
+        return None
+    return value
 
 
 def _read(config: Settings, name: str) -> Any:  # noqa: ANN401  # whatever the setting holds

@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -29,9 +29,11 @@ __all__ = [
     "REASON",
     "SPENT",
     "SURPLUS",
+    "UNCOUNTED",
     "VALUES",
     "Claim",
     "TrialDatabase",
+    "count_spent",
     "default_url",
     "tell_of_database",
 ]
@@ -43,6 +45,8 @@ ENDED: Final = "ended"
 REASON: Final = "reason"
 SPENT: Final = "spent"
 VALUES: Final = "values"
+#: Is noted of a trial that was refused, which is none of the budget; earlier versions counted it.
+UNCOUNTED: Final = "uncounted"
 #: How a trial ended that was begun although others had used up the budget.
 SURPLUS: Final = "surplus"
 
@@ -50,6 +54,20 @@ _PATIENCE = 120  # seconds to wait for a database of one file that others write 
 #: How often a database is opened whose tables another process makes at the same time, and the
 #: seconds between.
 _OPENINGS, _BETWEEN = 20, 0.5
+
+
+def count_spent(trials: Sequence[FrozenTrial], most: int) -> int:
+    """Return how many trials count in a budget.
+
+    Those that were refused do not, unless they are more than the budget has trials: then so few
+    settings of the space go together that there is an end to it.
+
+    Args:
+        trials: Those of the tuning.
+        most: How many trials the budget has.
+    """
+    free = [bool(each.user_attrs.get(UNCOUNTED)) for each in trials]
+    return len(free) - min(sum(free), most)
 
 
 def default_url(out: Path) -> str:
@@ -134,7 +152,15 @@ class TrialDatabase:
         return [trial for trial in trials if trial.user_attrs.get(ENDED) != SURPLUS]
 
     def take(
-        self, study: TrialStudy, most: int, folder: Path, place: str, *, is_own: bool
+        self,
+        study: TrialStudy,
+        most: int,
+        folder: Path,
+        place: str,
+        *,
+        is_own: bool,
+        draw: Callable[[Trial], object],
+        has_others: Callable[[Sequence[FrozenTrial]], bool],
     ) -> Claim | None:
         """Return a trial to make: one that was left half finished here, or a new one.
 
@@ -144,6 +170,8 @@ class TrialDatabase:
             folder: The folder of the trials of this place.
             place: Names this folder among those of other machines.
             is_own: Whether the database is written from here alone.
+            draw: Draws the settings of a new trial, before others draw theirs.
+            has_others: Whether there are settings that none of some trials has.
 
         Returns:
             The trial; None if there is no other to be made.
@@ -157,14 +185,16 @@ class TrialDatabase:
                     claim = self._claim(study, each.number, folder)
                     if claim is not None:
                         return claim
-            if len(counted) >= most:
+            if count_spent(counted, most) >= most or not has_others(counted):
                 return None
             trial = study.ask()
             trial.set_user_attr(PLACE, place)
-            if sum(each.number < trial.number for each in self.trials()) >= most:
+            before = [each for each in self.trials() if each.number < trial.number]
+            if count_spent(before, most) >= most or not has_others(before):
                 trial.set_user_attr(ENDED, SURPLUS)  # other machines were faster
                 study.tell(trial, state=TrialState.FAIL)
                 return None
+            draw(trial)
             return self._claim(study, trial.number, folder)
 
     def _claim(self, study: TrialStudy, number: int, folder: Path) -> Claim | None:

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
 from mien.errors import DivergenceError, MienError, OutputError
 from mien.training.settings import ExperimentConfig
 from mien.tuning.development import make_views
 from mien.tuning.outcome.trial_records import GIVEN, TrialOutcome
 from mien.tuning.sampling import TrialSampler, draw, make_pruner
-from mien.tuning.space import SearchSpace
+from mien.tuning.space import SearchSpace, Value
 from mien.tuning.trial_database import (
     ENDED,
     REASON,
     SPENT,
+    UNCOUNTED,
     VALUES,
     Claim,
     TrialDatabase,
@@ -61,6 +62,10 @@ class TrialWork:
     goal: Goal
     store: Path
 
+    def draw(self, trial: Trial) -> dict[str, Value]:
+        """Return what a trial tries; nothing where the settings are those that were given."""
+        return {} if trial.number == GIVEN else draw(trial, self.space)
+
 
 def make_trials(work: TrialWork, on_change: Callable[[], None] | None = None) -> int:
     """Make trials, and return how many.
@@ -74,7 +79,7 @@ def make_trials(work: TrialWork, on_change: Callable[[], None] | None = None) ->
     """
     torch.set_num_threads(work.config.train.threads or 1)
     database = TrialDatabase(work.url, work.name)
-    sampler = TrialSampler(work.space, work.budget)
+    sampler = TrialSampler(work.space, work.budget, work.space.find(work.config))
     study = database.study(sampler, make_pruner(work.budget, work.config))
     count = 0
     with (
@@ -85,7 +90,13 @@ def make_trials(work: TrialWork, on_change: Callable[[], None] | None = None) ->
         trainer = TrialTrainer(views, work.budget.seeds, work.goal)
         while True:
             claim = database.take(
-                study, work.budget.trials, work.folder, work.place, is_own=work.is_own
+                study,
+                work.budget.trials,
+                work.folder,
+                work.place,
+                is_own=work.is_own,
+                draw=work.draw,
+                has_others=sampler.has_others,
             )
             if claim is None:
                 return count
@@ -113,9 +124,8 @@ def _make(claim: Claim, work: TrialWork, trainer: TrialTrainer) -> TrialOutcome:
     course = _Course(claim)
     outcome: TrialOutcome = "finished"
     try:
-        config, values = work.config, {}
-        if number != GIVEN:
-            values = draw(trial, work.space)
+        config, values = work.config, work.draw(trial)
+        if values:
             config = work.space.apply(config, values)
         described = {"tuning": work.name, "place": work.place, "number": number, **values}
         trial.set_user_attr(VALUES, trainer.train(config, folder, described, course.on_epoch))
@@ -129,6 +139,7 @@ def _make(claim: Claim, work: TrialWork, trainer: TrialTrainer) -> TrialOutcome:
     except MienError as error:
         outcome = "refused"
         trial.set_user_attr(REASON, str(error))
+        trial.set_user_attr(UNCOUNTED, value=True)
     remove_weights(folder)
     course.note()
     trial.set_user_attr(ENDED, outcome)

@@ -48,7 +48,12 @@ from mien.tuning.outcome.trial_records import (
     write_tuned,
 )
 from mien.tuning.space import SearchSpace
-from mien.tuning.trial_database import TrialDatabase, default_url, tell_of_database
+from mien.tuning.trial_database import (
+    TrialDatabase,
+    count_spent,
+    default_url,
+    tell_of_database,
+)
 from mien.tuning.trial_training import Goal, find_goal
 from mien.tuning.trial_worker import TrialWork, make_trials
 from mien.tuning.tune_settings import Budget, check_budget
@@ -310,11 +315,13 @@ class _Follower:
         self, plan: _Plan, database: TrialDatabase, budget: Budget, listener: TuneListener
     ) -> None:
         self._plan, self._database, self._listener = plan, database, listener
-        records = [read_record(trial) for trial in database.trials()]
+        trials = database.trials()
+        records = [read_record(trial) for trial in trials]
         self._ended = {each.number for each in records if each.state != "running"}
         self._begun = set(self._ended)
         self._best = self._better(None, records)
-        self.num_left = max(0, budget.trials - len(self._ended))
+        ended = [trial for trial in trials if trial.number in self._ended]
+        self.num_left = max(0, budget.trials - count_spent(ended, budget.trials))
         self._looked = 0.0
         before = f", {len(self._ended)} are done already" if self._ended else ""
         listener.on_stage(f"{plan.name}: trials{before}", self.num_left)

@@ -14,7 +14,7 @@ from mien.errors import TrainingError
 from mien.files.atomic import write_text
 from mien.training.settings import ExperimentConfig
 from mien.tuning.space import SearchSpace, Value
-from mien.tuning.trial_database import ENDED, REASON, SPENT, VALUES
+from mien.tuning.trial_database import ENDED, REASON, SPENT, UNCOUNTED, VALUES
 from mien.tuning.trial_training import Goal
 from mien.tuning.tune_settings import Budget
 
@@ -43,6 +43,7 @@ class TrialRecord:
         cpu_seconds: Time of the processor that it took.
         reason: Why it diverged or was refused.
         course: Value so far after each epoch, by its number in the trial.
+        is_counted: Whether it counts in the budget, as all do but those that were refused.
     """
 
     number: int
@@ -54,6 +55,7 @@ class TrialRecord:
     cpu_seconds: float = 0.0
     reason: str = ""
     course: Mapping[int, float] = field(default_factory=dict)
+    is_counted: bool = True
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord:
@@ -73,6 +75,7 @@ def read_record(trial: FrozenTrial) -> TrialRecord:
         cpu_seconds=float(cpu_seconds),
         reason=str(attributes.get(REASON, "")),
         course=course,
+        is_counted=not attributes.get(UNCOUNTED),
     )
 
 
@@ -148,12 +151,24 @@ class Tuned:
         """Time of the processor that all trials took."""
         return sum(each.cpu_seconds for each in self.records)
 
+    @property
+    def num_counted(self) -> int:
+        """Trials that count in the budget."""
+        return sum(each.is_counted for each in self.records)
+
     def describe_use(self) -> str:
         """Return what became of the budget, in words."""
         states: Sequence[TrialOutcome] = ("finished", "pruned", "diverged", "refused", "running")
-        parts = [f"{num} {state}" for state in states if (num := self.count(state))]
+        counted = [each.state for each in self.records if each.is_counted]
+        parts = [f"{num} {state}" for state in states if (num := counted.count(state))]
+        free = len(self.records) - len(counted)
+        others = ""
+        if free:
+            others = f", and {free} that were refused, which the budget does not count"
+        if len(counted) < self.budget.trials and not self.count("running"):
+            others += ", after which there were no others to try"
         return (
-            f"{len(self.records)} trials ({', '.join(parts)}), {self.epochs:,} epochs, "
+            f"{len(counted)} trials ({', '.join(parts)}){others}, {self.epochs:,} epochs, "
             f"{self.cpu_seconds:,.0f} CPU seconds"
         )
 
@@ -172,7 +187,7 @@ def write_tuned(tuned: Tuned) -> Path:
     write_text(tuned.folder / "trials.csv", _table(tuned))
     best, path = tuned.best, tuned.folder / "best.toml"
     head = (
-        f"# {tuned.name}: the best of {len(tuned.records)} trials, trial {best.number}, by "
+        f"# {tuned.name}: the best of {tuned.num_counted} trials, trial {best.number}, by "
         f"{tuned.goal.metric} on valid: {best.value:.4f}.\n"
         f"# {tuned.budget.describe(tuned.config)}. Test was not read.\n\n"
     )
