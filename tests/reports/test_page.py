@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from cases import with_extended
@@ -10,6 +11,7 @@ from fake_runs import CHINESE, EMOTION, write_run
 
 from mien.errors import CheckpointError
 from mien.evaluation.metrics import METRICS
+from mien.reports.comparison import compare_runs
 from mien.reports.page import write_report
 from mien.training.run_folder import RunFolder
 from mien.types import Modality, Scale
@@ -300,3 +302,25 @@ def _own_font():
 
 
 _OWN = _own_font()
+
+
+def test_names_of_corpora_clips_and_targets_are_text_wherever_they_stand(tmp_path, monkeypatch):
+    """No name makes another heading, row, emphasis or element of a page or a table."""
+    monkeypatch.setattr("mien.reports.figures.run.draw_figures", lambda *_: [])
+    corpus = "a_b_ *c* <script>x</script> | #1"
+    target = replace(EMOTION, name="feeling|<i>_now_")
+    run = write_run(tmp_path / "run", corpus=corpus, target=target, clips_per_video=4)
+    for seed in run.seeds:
+        file = seed.path / "examples.json"
+        examples = json.loads(file.read_text())
+        file.write_text(json.dumps([{**each, "id": "a`<b>|clip"} for each in examples]))
+    write_run(tmp_path / "other", corpus=corpus, target=target, clips_per_video=4, error=1.2)
+    page = write_report(run).read_text(encoding="utf-8")
+    table = compare_runs([run, tmp_path / "other"]).to_markdown()
+    for text in (page, table):
+        assert "a\\_b\\_ \\*c\\* \\<script\\>x\\</script\\> \\| \\#1 (synthetic corpus)" in text
+        assert not re.search(r"(?<!\\)<(script|i)>|(?<![\\a-z])\*c\*|(?<!\\)_now_", text)
+        for _, (heading, *rows) in tables_of(text):
+            assert {len(row) for row in rows} == {len(heading)}
+    assert "feeling&#124;\\<i\\>\\_now\\_: accuracy" in table
+    assert "`` a`<b>|clip ``: " in page

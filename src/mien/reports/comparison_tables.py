@@ -170,7 +170,8 @@ def _json(comparison: RunComparison) -> str:
 
 
 def _markdown(comparison: RunComparison) -> str:
-    heading = ["run", "seeds", *map(_with_arrow, comparison.metrics, _better(comparison))]
+    named = map(_with_arrow, comparison.metrics, _better(comparison))
+    heading = ["run", "seeds", *map(_escape_target, named)]
     rows = [
         [escape_markdown(name), _seeds_of(comparison, number), *cells]
         for number, name in enumerate(comparison.runs)
@@ -179,7 +180,7 @@ def _markdown(comparison: RunComparison) -> str:
     differences = markdown_table(
         ["metric", "run", "difference", "95 % interval", "p", "p, Holm"],
         [
-            [cells[0], escape_markdown(cells[1]), *cells[2:]]
+            [_escape_target(cells[0]), escape_markdown(cells[1]), *cells[2:]]
             for cells in _difference_rows(comparison)
         ],
         num_words=2,
@@ -189,6 +190,12 @@ def _markdown(comparison: RunComparison) -> str:
         for text in (write_caption(comparison), write_difference_caption(comparison))
     ]
     return "\n\n".join([captions[0], markdown_table(heading, rows), captions[1], differences])
+
+
+def _escape_target(name: str) -> str:
+    """Return the name of a metric without the marks that the name of its target may have."""
+    target, colon, metric = name.rpartition(": ")
+    return f"{escape_markdown(target)}{colon}{metric}"
 
 
 def _latex(comparison: RunComparison) -> str:

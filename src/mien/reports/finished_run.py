@@ -13,7 +13,7 @@ from mien.errors import CheckpointError
 from mien.evaluation.formulas import Scores
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.evaluation.predictions import Predictions
-from mien.reports.text import name_corpus
+from mien.reports.text import escape_markdown, name_corpus
 from mien.training.run_folder import RunFolder, SeedFolder, refuse_folds
 from mien.types import REPORTED_SPLITS, Modality, Scale, Split, Task
 
@@ -50,6 +50,11 @@ class FinishedRun:
     def corpus(self) -> str:
         """Name of the corpus; a synthetic one is called so."""
         return name_corpus(self.metrics.corpus, is_synthetic=self.metrics.is_synthetic)
+
+    @property
+    def corpus_in_markdown(self) -> str:
+        """The same, without marks of Markdown."""
+        return escape_markdown(self.corpus)
 
     @property
     def has_sentiment(self) -> bool:

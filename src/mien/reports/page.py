@@ -35,6 +35,7 @@ from mien.reports.metric_cells import (
 from mien.reports.target_results.target_page import write_targets
 from mien.reports.text import (
     UNDEFINED,
+    code_span,
     describe_baseline,
     describe_metrics,
     escape_markdown,
@@ -118,7 +119,7 @@ def _fold_sections(run: FinishedRun) -> list[str]:
 def _headline(run: FinishedRun) -> str:
     seeds = ", ".join(map(str, run.metrics.seeds))
     num = len(run.seeds)
-    lines = [f"# {run.title}", ""]
+    lines = [f"# {run.config['model']['name']} on {run.corpus_in_markdown}", ""]
     if run.metrics.is_synthetic:
         lines += ["**Synthetic corpus: its clips were made by a program.**", ""]
     best = ", ".join(map(str, run.metrics.best_epochs))
@@ -164,9 +165,9 @@ def _main_results(run: FinishedRun) -> str:
         if metrics:
             num = run.environment.get("num_clips", {}).get(split)
             clips = count_units(metrics) or (f", {num} clips" if num else "")
-            parts.append(f"**{split} of {run.corpus}{clips}**")
+            parts.append(f"**{split} of {run.corpus_in_markdown}{clips}**")
             parts.append(_metric_table(metrics, run))
-            parts.append(f"**{split} of {run.corpus}, every seed**")
+            parts.append(f"**{split} of {run.corpus_in_markdown}, every seed**")
             parts.append(_seed_table(metrics, run))
     splits = [tasks.get(Task.FUSION) for tasks in run.metrics.splits.values()]
     if any(metrics and not count_units(metrics) for metrics in splits):
@@ -227,7 +228,7 @@ def _unimodal_results(run: FinishedRun) -> str:
                 ]
                 for key, name in _metric_names(evaluated[tasks[0]], run).items()
             ]
-            parts.append(f"**{split} of {run.corpus}**")
+            parts.append(f"**{split} of {run.corpus_in_markdown}**")
             parts.append(markdown_table(["metric", *map(str, tasks)], rows))
     if not parts:
         return ""
@@ -259,7 +260,7 @@ def _label_results(run: FinishedRun) -> str:
         "± standard deviation over the seeds."
     )
     for part, clips in _CLIPS.items():
-        parts.append(f"**train of {run.corpus}, {clips}**")
+        parts.append(f"**train of {run.corpus_in_markdown}, {clips}**")
         parts.append(_agreement_table(labels, part))
     parts.append(
         "Pearson and Spearman: correlation of values and of ranks; `mae`: mean absolute error; "
@@ -308,7 +309,7 @@ def _attention_results(run: FinishedRun) -> str:
                 for modality, values in modalities.items()
             ]
             heading = ["modality", "clips", "inside %", "equal weights %", "ratio"]
-            parts += [f"**{split} of {run.corpus}**", markdown_table(heading, rows)]
+            parts += [f"**{split} of {run.corpus_in_markdown}**", markdown_table(heading, rows)]
     if not parts:
         return ""
     note = (
@@ -336,7 +337,7 @@ def _example_section(run: FinishedRun) -> str:
     lacks_font = False
     for number, clip in enumerate(examples, start=1):
         transcript = escape_markdown(clip["transcript"]) or "no transcript"
-        lines.append(f"{number}. `{clip['id']}`: {transcript}")
+        lines.append(f"{number}. {code_span(clip['id'])}: {transcript}")
         if not can_draw_words(clip):
             lacks_font = True
             words = " · ".join(
@@ -359,7 +360,7 @@ def _environment(run: FinishedRun) -> str:
     rows += [["Python", facts["python"]], ["platform", facts["platform"]]]
     rows += [["device", facts["device"]], ["threads", str(facts["threads"])]]
     hashes = [[f"fingerprint of {name}", f"`{value}`"] for name, value in run.fingerprints]
-    rows += [["corpus", run.corpus], *hashes]
+    rows += [["corpus", run.corpus_in_markdown], *hashes]
     if facts["text_encoder"]:
         rows.append(["text encoder", f"`{facts['text_encoder']}`"])
     if facts["text_encoder_fingerprint"]:
@@ -378,7 +379,7 @@ def _repeat(run: FinishedRun) -> str:
     notes = ["`config.toml` is next to this page and holds every setting, including the seeds."]
     option, what = ("store", "") if run.metrics.folds is None else ("folds", "the folds of ")
     command = f"mien train config.toml --{option} {option.upper()} --out FOLDER"
-    notes.append(f"`{option.upper()}` holds {what}{run.corpus}, fingerprints above.")
+    notes.append(f"`{option.upper()}` holds {what}{run.corpus_in_markdown}, fingerprints above.")
     if run.environment["init"]:
         command += " --init CHECKPOINT"
         notes.append("`CHECKPOINT` holds the weights with the fingerprint above.")

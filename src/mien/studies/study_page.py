@@ -10,6 +10,7 @@ from mien.reports.finished_run import Picture
 from mien.reports.target_results.shown_metrics import describe_shown
 from mien.reports.text import (
     describe_metrics,
+    escape_markdown,
     format_interval,
     format_value,
     markdown_table,
@@ -126,7 +127,7 @@ def _methods(results: StudyResults) -> str:
 
 def _corpus_section(name: str, corpus: CorpusResults, results: StudyResults) -> Iterator[str]:
     mark = " (synthetic corpus)" if corpus.is_synthetic else ""
-    yield f"## {name}{mark}"
+    yield f"## {escape_markdown(name)}{mark}"
     yield _facts(corpus)
     yield from _troubles(corpus)
     yield from label_tables(name, corpus, results)
@@ -136,7 +137,7 @@ def _corpus_section(name: str, corpus: CorpusResults, results: StudyResults) -> 
 
 
 def _facts(corpus: CorpusResults) -> str:
-    name = name_corpus(corpus.corpus, is_synthetic=corpus.is_synthetic)
+    name = escape_markdown(name_corpus(corpus.corpus, is_synthetic=corpus.is_synthetic))
     clips = ", ".join(f"{split} {num}" for split, num in corpus.num_clips.items())
     settings = ", ".join(f"`{key}={value}`" for key, value in (corpus.planted or {}).items())
     made = f" Made with {settings}." if settings else ""
@@ -162,7 +163,7 @@ def _troubles(corpus: CorpusResults) -> Iterator[str]:
 
 
 def _sweep_section(sweep: SweepResults, results: StudyResults) -> Iterator[str]:
-    yield f"## Sweep: {sweep.name} (synthetic corpora)"
+    yield f"## Sweep: {escape_markdown(sweep.name)} (synthetic corpora)"
     yield f"Across: {sweep.across}."
     corpora = {point.at: results.corpora[point.corpus] for point in sweep.points}
     for at, corpus in corpora.items():

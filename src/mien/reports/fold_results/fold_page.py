@@ -47,6 +47,6 @@ def write_fold_tables(run: FinishedRun) -> str:
         "standard deviation of a sample over the folds, which count alike whatever their size.",
     ]
     for table in tables:
-        parts.append(f"**each fold of {run.corpus}, {escape_markdown(table.title)}**")
+        parts.append(f"**each fold of {run.corpus_in_markdown}, {escape_markdown(table.title)}**")
         parts.append(markdown_table(table.heading, table.rows))
     return "\n\n".join(parts)

@@ -52,7 +52,9 @@ def _write_target(run: FinishedRun, target: Target) -> str:
     for split, tasks in known.items():
         if Task.FUSION in tasks:
             shown = pick_shown(tasks[Task.FUSION], target.kind)
-            parts.append(f"**{split} of {run.corpus}, multimodal task{count_units(shown)}**")
+            parts.append(
+                f"**{split} of {run.corpus_in_markdown}, multimodal task{count_units(shown)}**"
+            )
             parts.append(markdown_table(metric_heading(shown), metric_rows(shown, metrics, names)))
         alone = [task for task in tasks if task != Task.FUSION]
         if alone:
@@ -60,7 +62,7 @@ def _write_target(run: FinishedRun, target: Target) -> str:
                 [names[key], *(mean_cell(tasks[task][key], metric) for task in alone)]
                 for key, metric in metrics.items()
             ]
-            parts.append(f"**{split} of {run.corpus}, unimodal tasks**")
+            parts.append(f"**{split} of {run.corpus_in_markdown}, unimodal tasks**")
             parts.append(markdown_table(["metric", *alone], rows))
     parts += _write_confusion(run, target)
     parts.append("\n".join(f"- {line}" for line in describe_shown(target.kind)))
@@ -91,8 +93,8 @@ def _write_confusion(run: FinishedRun, target: Target) -> list[str]:
                 for name, row, shares in zip(classes, total, share_rows(total), strict=True)
             ]
             title = (
-                f"**{split} of {run.corpus}, annotated classes in rows, and how many percent of "
-                "their clips are predicted to be of each class, over the seeds**"
+                f"**{split} of {run.corpus_in_markdown}, annotated classes in rows, and how many "
+                "percent of their clips are predicted to be of each class, over the seeds**"
             )
             return [title, markdown_table(["annotated", "clips", *classes], rows)]
     return []
