@@ -12,7 +12,7 @@ from targeted import EMOTION, VALENCE, make_targeted
 
 from mien.data.export.fold_stores import write_folds
 from mien.data.store_writer import write_store
-from mien.errors import CheckpointError, StoreError, TrainingError
+from mien.errors import CheckpointError, ConfigError, StoreError, TrainingError
 from mien.evaluation.bootstrap import draw_units, resample
 from mien.evaluation.evaluate import evaluated_rows
 from mien.evaluation.predictions import Predictions, TargetPredictions
@@ -395,3 +395,37 @@ def test_folds_that_do_not_fit_are_refused(folds, tmp_path, spoil, message):
     with pytest.raises(StoreError, match=r"whole: is one store, not a folder of folds; make them"):
         open_folds(folds.parent / "whole")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_over_folds_is_evaluated_anew_by_the_models_of_each_fold(pooled, folds, tmp_path):
+    again = evaluate(pooled, store=folds, out=tmp_path / "again")
+    known = pooled.metrics()
+    for key in ("corpus", "seeds", "splits", "targets", "folds", "failed_seeds"):
+        assert again[key] == known[key]
+    result = compare_runs([pooled, tmp_path / "again"])
+    for metric, (_, other) in result.metrics.items():
+        assert other.to_first.difference == pytest.approx(0, abs=1e-9), metric
+    with pytest.raises(ConfigError, match="every clip is test in one; choose --split test"):
+        evaluate(pooled, store=folds, split="valid")
+    with pytest.raises(StoreError, match="is one store, not a folder of folds"):
+        evaluate(pooled, store=folds / "fold-1")
+    write_folds(open_folds(folds)[0].store, tmp_path / "others", by="clip", num_folds=3, seed=5)
+    with pytest.raises(StoreError, match="its folds are not those of"):
+        evaluate(pooled, store=tmp_path / "others")
+
+
+def test_a_run_over_folds_is_evaluated_without_baselines(folds, tmp_path):
+    config = make_config(
+        train={"seeds": (1,), "epochs": 1, "threads": 1},
+        labels={"generator": "copy"},
+        features={"standardise": "speaker"},
+    )
+    run = train_folds(config, folds, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"give the folder of the stores of its folds \(--store"):
+        evaluate(run, baseline="none")
+    alone = evaluate(run, store=folds, baseline="none")
+    assert alone["baseline"] == "none"
+    part = evaluate(run.folds[1], store=folds / "fold-2", baseline="none")
+    of_fold = alone["folds"]["tasks"]["fusion"]["mae"]["values"][1]
+    assert of_fold == part["splits"]["test"]["fusion"]["mae"]["mean"]
+    assert evaluate(run, store=folds)["splits"] == run.metrics()["splits"] != alone["splits"]

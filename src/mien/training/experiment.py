@@ -11,7 +11,7 @@ import numpy as np
 from mien.data.store import Store, open_store
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.evaluate import evaluate_attention, evaluate_run
-from mien.evaluation.metrics_file.evaluation_folder import write_evaluation
+from mien.evaluation.metrics_file.evaluation_folder import refuse_out, write_evaluation
 from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scoring import predict
@@ -20,11 +20,13 @@ from mien.processes.clusters import Backend, read_cluster
 from mien.training.checkpoints.baseline_use import BaselineUse, reads_speakers
 from mien.training.checkpoints.header import open_header
 from mien.training.checkpoints.shipped_models import find_shipped, name_weights
+from mien.training.cross_validation.fold_data import find_folds
+from mien.training.cross_validation.pooled_results import pool_evaluations
 from mien.training.listening import TrainingListener, join_listeners
 from mien.training.loading import dataset_of, load_trained
 from mien.training.optimizer import find_ranks
 from mien.training.preparation import require_labels
-from mien.training.run_folder import RunFolder, SeedFolder, open_run, refuse_folds
+from mien.training.run_folder import RunFolder, SeedFolder, open_run
 from mien.training.seeds.run_steps import (
     RunRequest,
     begin_run,
@@ -133,7 +135,8 @@ def evaluate(
     Args:
         run: The run, or its folder; with a store also the file of a model, or a bundled one's name.
         split: Which clips.
-        store: Other data, with series of the same kind; None takes the run's own predictions.
+        store: Other data, with series of the same kind; None takes the run's own predictions. Of
+            a run over folds the folder of their stores, each evaluated by the models of its fold.
         out: Folder for predictions and ``metrics.json``, no run or store; None writes nothing.
         int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
         baseline: For models that were trained with ``features.standardise=speaker``. ``speaker``,
@@ -148,7 +151,7 @@ def evaluate(
         CheckpointError: If no seed has finished, or the data do not fit.
         ConfigError: If ``int8``, ``baseline`` or ``out`` does not fit, or a store is needed.
     """
-    _refuse_out(out)
+    refuse_out(out)
     ways: tuple[Bits, ...] = (8,) if int8 else (32,)
     ((metrics, predictions),) = _evaluate_in(ways, run, split, store, baseline)
     if out is not None:
@@ -180,7 +183,7 @@ def evaluate_rounding(
         CheckpointError: As ``evaluate`` does.
         ConfigError: So, too.
     """
-    _refuse_out(out)
+    refuse_out(out)
     exact, rounded = _evaluate_in((32, 8), run, split, store, baseline)
     if out is not None:
         write_evaluation(Path(out), split, *rounded)
@@ -215,9 +218,9 @@ def _evaluate_in(
     run = open_run(run)
     reads_speakers(run.config, run.path, baseline)
     if baseline == "none" and store is None:
+        what = "the folder of the stores of its folds" if run.folds else "the store of their clips"
         raise ConfigError(
-            "--baseline none: predictions without baselines are made anew; give the store of their "
-            "clips (--store)"
+            f"--baseline none: predictions without baselines are made anew; give {what} (--store)"
         )
     seeds = [seed for seed in run.seeds if seed.is_finished]
     if not seeds:
@@ -228,22 +231,34 @@ def _evaluate_in(
         )
     if store is None:
         return [_read_evaluation(run, seeds, split)]
-    refuse_folds(run)
+    if run.folds:
+        return _evaluate_folds(ways, run, seeds, store, split, baseline)
     return _evaluate_on(ways, open_store(store), _Models.of_run(run, seeds), split, baseline)
 
 
-def _refuse_out(out: str | Path | None) -> None:
-    """Refuse to write an evaluation over a file, or over the results of a run."""
-    if out is None:
-        return
-    path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"--out {out}: is a file; name a folder")
-    is_seed = path.name.startswith("seed-") and (path.parent / "config.toml").is_file()
-    is_run = is_seed or any((path / name).is_file() for name in ("config.toml", "train.json"))
-    if is_run or (path / "meta.json").is_file():
-        what = "of a run, whose own results would be lost" if is_run else "a store"
-        raise ConfigError(f"--out {out}: is {what}; name another folder")
+def _evaluate_folds(
+    ways: Sequence[Bits],
+    run: RunFolder,
+    seeds: Sequence[SeedFolder],
+    store: Store | str | Path,
+    split: Split,
+    baseline: BaselineUse | None,
+) -> list[_Evaluated]:
+    """Evaluate the models of every fold on the clips that it holds out, and pool that."""
+    if split != "test":
+        raise ConfigError(
+            f"{run.path}: is a run over folds, in which every clip is test in one; choose "
+            "--split test, or give the run of a fold"
+        )
+    folds = find_folds(run, store.path if isinstance(store, Store) else store)
+    evaluated = []
+    for fold, of_fold in zip(folds, run.folds, strict=True):
+        models = _Models.of_run(of_fold, [of_fold.seed(seed.seed) for seed in seeds])
+        evaluated.append(_evaluate_on(ways, fold.store, models, split, baseline))
+    return [
+        pool_evaluations(folds, [own[way] for own in evaluated], run.failed_seeds)
+        for way in range(len(ways))
+    ]
 
 
 def _find_file(run: RunFolder | str | Path) -> Path | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.errors import CheckpointError
+from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.metrics_file.run_metrics import (
     RunMetrics,
     run_metrics_from_json,
@@ -20,7 +20,7 @@ from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
 from mien.types import Split
 
-__all__ = ["EvaluationFolder", "write_evaluation"]
+__all__ = ["EvaluationFolder", "refuse_out", "write_evaluation"]
 
 _LARGEST = 1 << 30  # bytes of the file of JSON
 _AGAIN = "evaluate again with mien evaluate ... --out"
@@ -86,6 +86,27 @@ class EvaluationFolder:
             if not file.is_file():
                 raise CheckpointError(f"{file}: is not there; {_AGAIN}")
         return [read_predictions(file, results.described) for file in files]
+
+
+def refuse_out(out: str | Path | None) -> None:
+    """Refuse to write an evaluation over a file, or over the results of a run.
+
+    Args:
+        out: Its folder; None if nothing is written.
+
+    Raises:
+        ConfigError: If it is a file, a run, the folder of a seed or a store.
+    """
+    if out is None:
+        return
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--out {out}: is a file; name a folder")
+    is_seed = path.name.startswith("seed-") and (path.parent / "config.toml").is_file()
+    is_run = is_seed or any((path / name).is_file() for name in ("config.toml", "train.json"))
+    if is_run or (path / "meta.json").is_file():
+        what = "of a run, whose own results would be lost" if is_run else "a store"
+        raise ConfigError(f"--out {out}: is {what}; name another folder")
 
 
 def write_evaluation(

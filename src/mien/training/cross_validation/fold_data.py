@@ -8,8 +8,9 @@ from mien.data.store import Store, open_store
 from mien.errors import StoreError
 from mien.files.hashing import hash_json
 from mien.files.reading import show
+from mien.training.run_folder import RunFolder
 
-__all__ = ["FoldStore", "open_folds"]
+__all__ = ["FoldStore", "find_folds", "open_folds"]
 
 _PREFIX = "fold-"
 
@@ -48,6 +49,26 @@ def open_folds(folder: str | Path) -> tuple[FoldStore, ...]:
         _check_alike(fold, first, ids)
     _check_tested(folder, folds, ids)
     return tuple(folds)
+
+
+def find_folds(run: RunFolder, folder: str | Path) -> tuple[FoldStore, ...]:
+    """Open the stores of the folds that a run was trained on.
+
+    Args:
+        run: A run over folds.
+        folder: The folder of the stores, which may have other series.
+
+    Raises:
+        StoreError: If the clips that are test in them are not those of the folds of the run.
+    """
+    folds = open_folds(folder)
+    known = [(fold["name"], fold["clips"]) for fold in run.environment()["folds"]]
+    if [(fold.name, fold.clips_hash) for fold in folds] != known:
+        raise StoreError(
+            f"{folder}: its folds are not those of {run.path}, whose models would be evaluated on "
+            "clips that they have seen; give the folder that the run was trained on"
+        )
+    return folds
 
 
 def _open_fold(path: Path) -> FoldStore:

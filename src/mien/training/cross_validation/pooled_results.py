@@ -34,7 +34,7 @@ from mien.files.json_values import Number, write_json
 from mien.training.cross_validation.fold_data import FoldStore
 from mien.training.run_folder import RunFolder, SeedFolder
 
-__all__ = ["pool_folds", "pool_predictions"]
+__all__ = ["pool_evaluations", "pool_folds", "pool_predictions"]
 
 
 def pool_folds(out: Path, folds: Sequence[FoldStore]) -> RunFolder:
@@ -66,23 +66,56 @@ def pool_folds(out: Path, folds: Sequence[FoldStore]) -> RunFolder:
             f"{'; '.join(f'seed {seed}: {why}' for seed, why in run.failed_seeds.items())}; train "
             "with other settings or seeds"
         )
-    metrics = evaluate_run(
-        family,
-        results[0].corpus,
-        is_synthetic=results[0].is_synthetic,
-        seeds=list(pooled),
-        predictions={"test": list(pooled.values())},
-        attention=(),
-        failed_seeds=run.failed_seeds,
-        baseline=results[0].baseline,
-    )
-    num_clips = [each.environment()["num_clips"]["test"] for each in runs]
-    metrics = replace(metrics, folds=_summarise_folds(folds, num_clips, results, pooled))
+    metrics = _measure(folds, results, pooled, run.failed_seeds)
     environment = {**runs[0].environment(), **run.environment()}
     environment["num_clips"] = {"test": len(next(iter(pooled.values())))}
     write_json(out / "environment.json", environment, indent=1)
     write_json(out / "metrics.json", run_metrics_to_json(metrics), indent=1)
     return run
+
+
+def pool_evaluations(
+    folds: Sequence[FoldStore],
+    evaluated: Sequence[tuple[RunMetrics, Sequence[Predictions]]],
+    failed_seeds: Mapping[str, str],
+) -> tuple[RunMetrics, list[Predictions]]:
+    """Return what the models of all folds give together, evaluated on the clips of each.
+
+    Args:
+        folds: The folds.
+        evaluated: Of each the metrics, and what every seed predicts; the seeds are the same.
+        failed_seeds: Why the other seeds diverged.
+    """
+    order = {clip.id: row for row, clip in enumerate(folds[0].store.clips)}
+    results = [metrics for metrics, _ in evaluated]
+    pooled = {
+        seed: pool_predictions([own[number] for _, own in evaluated], order)
+        for number, seed in enumerate(results[0].seeds)
+    }
+    return _measure(folds, results, pooled, failed_seeds), list(pooled.values())
+
+
+def _measure(
+    folds: Sequence[FoldStore],
+    results: Sequence[RunMetrics],
+    pooled: Mapping[int, Predictions],
+    failed_seeds: Mapping[str, str],
+) -> RunMetrics:
+    """Return the metrics of all folds together, with those of each fold."""
+    first = results[0]
+    metrics = evaluate_run(
+        first.family,  # type: ignore[arg-type]  # as a run writes it
+        first.corpus,
+        is_synthetic=first.is_synthetic,
+        seeds=list(pooled),
+        predictions={"test": list(pooled.values())},
+        attention=(),
+        failed_seeds=failed_seeds,
+        baseline=first.baseline,
+    )
+    predicted = set(next(iter(pooled.values())).ids)
+    num_clips = [len(predicted & set(fold.tested)) for fold in folds]
+    return replace(metrics, folds=_summarise_folds(folds, num_clips, results, pooled))
 
 
 def _pool_seed(
