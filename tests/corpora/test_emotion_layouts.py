@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import os
 import pickle
 import zipfile
@@ -612,12 +613,12 @@ def test_the_label_files_of_mertools_are_read_without_running_anything(tmp_path)
         val_corpus={"val_dia0_utt0": {"emo": 4, "val": -10}},
         test_corpus={"test_dia0_utt0": {"emo": 0, "val": -10}},
     )
-    read = read_layout("mer", meld, language="en")
+    read = read_layout("mer", meld)
     assert [clip.split for clip in read.corpus.clips] == ["train", "valid", "test"]
-    assert class_of(read, "train_dia0_utt0$_$1") == "happy"
+    assert class_of(read, "train_dia0$_$utt0") == "happy"
     with pytest.raises(ConfigError, match=r"--fold: .* has a published part for valid; leave it"):
         read_layout("mer", meld, fold=2)
-    assert class_of(read, "val_dia0_utt0$_$1") == "disgusted"
+    assert class_of(read, "val_dia0$_$utt0") == "disgusted"
     assert len(read.corpus.targets) == 1
     names = [f"Ses0{n}F_impro01_F{k:03d}" for n in range(1, 6) for k in range(4)]
     iemocap = save(
@@ -626,7 +627,68 @@ def test_the_label_files_of_mertools_are_read_without_running_anything(tmp_path)
     )
     read = read_layout("mer", iemocap)
     assert read.corpus.targets[0].classes == ("angry", "happy", "sad", "neutral")
-    assert {clip.split for clip in read.corpus.clips} == {"train", "valid", "test"}
+    splits = {clip.id[4]: clip.split for clip in read.corpus.clips}
+    assert splits == {"1": "train", "2": "train", "3": "train", "4": "valid", "5": "test"}
+    turn = by_id(read)["Ses02F_impro01$_$F003"]
+    assert (turn.video_id, turn.speaker, turn.split) == ("Ses02F_impro01", "Ses02F", "train")
+    assert by_id(read_layout("mer", iemocap, fold=2))[turn.id].split == "test"
+    with pytest.raises(ConfigError, match=r"--fold 6: .* has no session 6; there are 1, 2, 3, 4"):
+        read_layout("mer", iemocap, fold=6)
+
+
+@pytest.mark.parametrize("name", [
+    "transcription-engchi-polish.csv", "transcription-merge.csv", "label-transcription.csv",
+    "subtitle_chieng.csv", "transcription.csv",
+])  # fmt: skip
+def test_transcripts_of_mer_are_found_by_every_name_in_the_language_that_is_spoken(tmp_path, name):
+    texts = 'name,chinese,english\n{0},你好,"Well, hello"\n'
+    mer = put(tmp_path / "mer", **{
+        "label-disdim.csv": "name,discrete,valence\ns_1,happy,1\n", name: texts.format("s_1"),
+    })  # fmt: skip
+    read = read_layout("mer", mer)
+    assert (read.corpus.language, read.corpus.clips[0].transcript) == ("zh", "你好")
+    assert read_layout("mer", mer, language="en").corpus.clips[0].transcript == "Well, hello"
+    meld = save(tmp_path / "meld" / "label.npz", train_corpus={"train_dia0_utt0": {"emo": 1}})
+    put(meld, **{name: texts.format("train_dia0_utt0")})
+    read = read_layout("mer", meld)
+    assert (read.corpus.language, read.corpus.clips[0].transcript) == ("en", "Well, hello")
+
+
+def test_of_several_transcripts_of_mer_that_which_mertools_reads_is_taken(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    put(tmp_path, **{
+        "label-disdim.csv": "name,discrete\ns,happy\n",
+        "label-transcription.csv": "name,chinese,english\ns,a,b\n",
+        "transcription.csv": "name,sentence\ns,c\n",
+        "transcription-engchi-polish.csv": "name,chinese,english\ns,d,e\n",
+    })  # fmt: skip
+    assert read_layout("mer", tmp_path).corpus.clips[0].transcript == "d"
+    assert (
+        "column 'chinese' of transcription-engchi-polish.csv; not 'transcription.csv', "
+        "'label-transcription.csv'"
+    ) in caplog.text
+
+
+def test_a_text_in_two_languages_without_a_known_one_must_be_chosen(tmp_path):
+    folder = save(tmp_path / "label.npz", train_corpus={"v_1": {"emo": 0, "val": 1.0}})
+    put(folder, **{"transcription-engchi-polish.csv": "name,chinese,english\nv_1,好,good\n"})
+    with pytest.raises(ConfigError, match=r"in chinese and in english; .* \(--language zh or en\)"):
+        read_layout("mer", folder)
+    assert read_layout("mer", folder, language="en").corpus.clips[0].transcript == "good"
+
+
+def test_tables_of_later_challenges_are_labels_and_answers_are_not(tmp_path):
+    put(tmp_path, **{
+        "track1_train_disdim.csv": "name,discrete,valence\na,happy,1.5\n",
+        "track1_test_dis.csv": "name,discrete\nb,sad\n",
+        "reference-noise.csv": "name,discrete\nc,angry\n",
+        "track2_train_ovmerd.csv": "name,openset\na,\"[glad, calm]\"\n",
+        "answer.csv": "name,discrete\nd,angry\n",
+    })  # fmt: skip
+    clips = by_id(read_layout("mer", tmp_path))
+    assert {clip_id: clip.split for clip_id, clip in clips.items()} == {
+        "a$_$1": "train", "b$_$1": "test", "c$_$1": "test",
+    }  # fmt: skip
 
 
 def test_label_files_without_emotions_have_valence_alone(tmp_path):

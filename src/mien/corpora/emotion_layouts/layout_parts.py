@@ -51,11 +51,13 @@ class LayoutRequest:
         folder: The folder, as people download it.
         targets: What is stated of targets, by their names.
         fold: Number of the fold that is tested, from 1; None for the published split.
+        language: ISO 639-1 code of what is said, if it is stated.
     """
 
     folder: Path
     targets: Mapping[str, TargetRequest] = field(default_factory=dict)
     fold: int | None = None
+    language: str | None = None
 
     def emotion(self, scheme: str) -> TargetRequest:
         """Return what is stated of emotion, or the scheme that the corpus has."""
@@ -71,12 +73,14 @@ class LayoutClips(NamedTuple):
         are_cut: Whether each recording holds its clip alone, so that start and end of a clip are
             places in its dialogue and not in the recording.
         origin: What else is known of where they come from, for people to read.
+        language: ISO 639-1 code of what is said, where a layout holds several corpora.
     """
 
     clips: list[RecordedClip]
     targets: tuple[Target, ...]
     are_cut: bool = True
     origin: Mapping[str, str] = {}
+    language: str | None = None
 
 
 class ClassValues(NamedTuple):

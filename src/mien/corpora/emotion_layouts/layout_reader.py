@@ -151,7 +151,7 @@ def read_layout(
             f"--target {unknown[0]}=...: {name} has no such target; "
             f"{name_known(unknown[0], layout.targets)}"
         )
-    read = layout.read(LayoutRequest(folder=folder, targets=requests, fold=fold))
+    read = layout.read(LayoutRequest(folder=folder, targets=requests, fold=fold, language=language))
     stays = choose_clips(folder, [each.clip for each in read.clips], unlabelled)
     recorded = list(itertools.compress(read.clips, stays))
     clips = tuple(_as_utf8(each.clip) for each in recorded)
@@ -159,7 +159,7 @@ def read_layout(
     return Recordings(
         corpus=Corpus(
             name=name,
-            language=language or layout.language,
+            language=language or read.language or layout.language,
             scale=layout.scale or Scale(-1, 1),
             clips=clips,
             is_annotated=any(map(is_annotated, clips)),

@@ -1,8 +1,9 @@
 """The MER challenges of 2023 and 2024, and the label files of MERTools (lian2023).
 
 train-label.csv, test1-label.csv, ...        name, discrete, valence
+reference-semi.csv, track1_train_disdim.csv  the same, in MER2024 and MER2025
 label-6way.npz, label_4way.npz, label.npz    {NAME: {"emo": EMOTION, "val": VALENCE}} of each part
-transcription.csv                            name, and the text
+transcription.csv and others                 name, and the text (``mer_texts``)
 train/, test1/, video/, subvideo/            NAME.mp4
 """
 
@@ -28,7 +29,8 @@ from mien.corpora.emotion_layouts.layout_parts import (
     iterate_rows,
     make_classes,
 )
-from mien.corpora.group_folds import assign_splits, make_folds
+from mien.corpora.emotion_layouts.mer_texts import is_text_table, read_texts
+from mien.corpora.group_folds import assign_splits, make_folds, split_by_fold
 from mien.corpora.recording_table import RecordedClip
 from mien.errors import ConfigError, CorpusError
 from mien.files.reading import show
@@ -43,14 +45,18 @@ _NUM_FOLDS = 5
 #: What the field calls the columns of a table.
 _EMOTION = ("discrete", "emo", "emotion", "label", "emotion_label")
 _VALENCE = ("valence", "val")
-_TEXTS = ("sentence", "text", "chinese", "english", "transcription")
 #: What stands in label files where valence was not annotated.
 _NO_VALENCE = -10.0
 _LONGEST_NAME = 200
 _WORDS = re.compile(r"[a-z]+")
-#: What words begin with that say a split: MER2024 tests on a part called ``semi``.
+#: Names of tables of labels: those of MER2024's tests and of MER2025 do not have the word.
+_TABLE = re.compile(r".*label.*|reference[-_].*|track1[-_].*", re.IGNORECASE)
+#: Names of turns of IEMOCAP and of utterances of MELD, which are of dialogues.
+_TURN = re.compile(r"(?P<video>Ses0(?P<session>[1-9])[FM]_\w+)_(?P<clip>(?P<who>[FM])\w*\d+)")
+_UTTERANCE = re.compile(r"(?P<video>(?:train|val|test)_dia\d+)_(?P<clip>utt\d+)")
+#: What words begin with that say a split: MER2024 tests on parts called ``semi`` and ``noise``.
 _BEGIN: Mapping[str, Split] = {
-    "train": "train", "valid": "valid", "test": "test", "semi": "test",
+    "train": "train", "valid": "valid", "test": "test", "semi": "test", "noise": "test",
 }  # fmt: skip
 #: Parts that are train without a word of it: MERTools' IEMOCAP, and the labels of MER2024.
 _TRAIN = ("whole", "disdim")
@@ -68,13 +74,15 @@ class _Row(NamedTuple):
 def read_mer(request: LayoutRequest) -> LayoutClips:
     """Read the folder of a challenge, or one that MERTools has prepared.
 
-    Parts with ``train`` in their name are train, with ``val`` or ``dev`` valid, with ``test`` or
-    ``semi`` test: the first such word counts, and a part without one is train. Where no part is
-    valid, five folds of train are made, with alike shares of the classes, and the one that ``fold``
-    says is valid, the fifth without it: the published code leaves out each of five in turn, drawn
-    at random. In MERTools' files of IEMOCAP, which have one part, a fold is test and the one before
-    it valid. Targets are ``emotion``, six classes, and ``valence``, from -5 to 5, where it is
-    annotated.
+    Parts with ``train`` in their name are train, with ``val`` or ``dev`` valid, with ``test``,
+    ``semi`` or ``noise`` test: the first such word counts, and a part without one is train. Where
+    no part is valid, five folds of train are made, with alike shares of the classes, and the one
+    that ``fold`` says is valid, the fifth without it: the published code leaves out each of five in
+    turn, drawn at random. In MERTools' files of IEMOCAP, which have one part, a session is test and
+    the one before it valid, as in ``iemocap``. Targets are ``emotion``, six classes, and
+    ``valence``, from -5 to 5, where it is annotated. Turns of IEMOCAP and utterances of MELD are
+    clips of their dialogues, all others videos of their own. Of a transcript in Chinese and in
+    English the one in the language of the corpus is read.
 
     MERTools' files of CMU-MOSI, CMU-MOSEI and CH-SIMS have no emotions: their ``valence`` is
     sentiment, whose range is stated (``valence=-3:3``).
@@ -92,7 +100,8 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
     paths: dict[str, Path] = {}
     for path in iterate_recordings(folder):
         paths.setdefault(path.stem, path)
-    texts = _read_texts(folder)
+    known = _find_language(rows)
+    texts = read_texts(folder, request.language or known)
     splits = _find_splits(rows, folder)
     clips = []
     for row, values in zip(rows, emotion.values, strict=True):
@@ -102,12 +111,14 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
         if row.valence is not None:
             targets["valence"] = {Task.FUSION: (_check_valence(row, scale, folder),)}
         media = paths.get(row.name, Path(row.part, f"{row.name}.mp4"))
+        place = _find_dialogue(row.name)
         clip = Clip(
-            id=f"{row.name}{ID_SEPARATOR}1",
+            id=f"{row.name}{ID_SEPARATOR}1" if place is None else place.id,
             split=splits[row.part],
             transcript=texts.get(row.name, ""),
             labels={},
             media=media,
+            speaker=None if place is None else place.speaker,
             targets=targets,
         )
         clips.append(RecordedClip(clip, folder / media))
@@ -115,7 +126,36 @@ def read_mer(request: LayoutRequest) -> LayoutClips:
     if any(row.valence is not None for row in rows):
         targets_there.append(Target(name="valence", kind=TargetKind.SCORE, scale=scale))
     shared = targets_there[0].name if targets_there else None
-    return LayoutClips(_make_valid(clips, shared, request.fold, folder), tuple(targets_there))
+    clips = _make_valid(clips, shared, request.fold, folder)
+    return LayoutClips(clips, tuple(targets_there), language=known)
+
+
+class _Place(NamedTuple):
+    """Where in a dialogue a clip is, and who speaks."""
+
+    id: str
+    speaker: str | None
+
+
+def _find_dialogue(name: str) -> _Place | None:
+    """Return the place of a turn of IEMOCAP or an utterance of MELD; None of other clips.
+
+    >>> _find_dialogue("Ses01F_impro01_M003")
+    _Place(id='Ses01F_impro01$_$M003', speaker='Ses01M')
+    """
+    turn = _TURN.fullmatch(name)
+    match = turn or _UTTERANCE.fullmatch(name)
+    if match is None:
+        return None
+    speaker = f"Ses0{turn['session']}{turn['who']}" if turn else None
+    return _Place(f"{match['video']}{ID_SEPARATOR}{match['clip']}", speaker)
+
+
+def _find_language(rows: list[_Row]) -> str | None:
+    """Return what is spoken: English in IEMOCAP and MELD, Chinese in MER; None if unknown."""
+    if all(_find_dialogue(row.name) for row in rows):
+        return "en"
+    return "zh" if any(row.emotion for row in rows) else None
 
 
 def _choose_scheme(rows: list[_Row]) -> str:
@@ -129,9 +169,10 @@ def _choose_scheme(rows: list[_Row]) -> str:
 def _read_rows(folder: Path) -> Iterator[_Row]:
     if not folder.is_dir():
         raise CorpusError(f"{folder}: is not a folder; give the folder with train-label.csv")
-    labels = [p for p in sorted(folder.iterdir()) if "label" in p.name.lower()]
+    labels = [p for p in sorted(folder.iterdir()) if _TABLE.fullmatch(p.name)]
     labels = [path for path in labels if not path.name.startswith(".")]
     tables, files = ([p for p in labels if p.suffix.lower() == end] for end in (".csv", ".npz"))
+    tables = [path for path in tables if not is_text_table(path)]
     if not tables and len(files) > 1:
         names = ", ".join(path.name for path in files)
         raise CorpusError(f"{folder}: has {names}; leave one of them")
@@ -264,6 +305,9 @@ def _make_valid(
         if fold is not None:
             raise ConfigError(f"--fold: {folder} has a published part for valid; leave it out")
         return clips
+    sessions = [int(turn["session"]) for each in clips if (turn := _TURN.fullmatch(each.path.stem))]
+    if len(sessions) == len(clips) == there["train"]:
+        return _leave_session_out(clips, sessions, fold, folder)
     train = [each.clip for each in clips if each.clip.split == "train"]
     if len(train) < _NUM_FOLDS:
         if fold is not None:
@@ -284,24 +328,21 @@ def _make_valid(
     ]
 
 
-def _read_texts(folder: Path) -> dict[str, str]:
-    path = next(
-        (
-            folder / name
-            for name in ("transcription.csv", "transcription_merge.csv", "transcripts.csv")
-            if (folder / name).is_file()
-        ),
-        None,
-    )
-    if path is None:
-        logger.info("%s: has no transcription.csv; clips have no transcripts", folder)
-        return {}
-    rows = iterate_rows(path, {"name": ("name",), "text": _TEXTS}, may_be_short=True)
-    texts: dict[str, str] = {}
-    for line, cells in rows:
-        name, text = drop_suffix(cells["name"].strip()), cells["text"].strip()
-        if texts.setdefault(name, text) != text:
-            raise CorpusError(
-                f"{path}:{line}: clip {show(name)} is already there with another text; leave one"
-            )
-    return texts
+def _leave_session_out(
+    clips: list[RecordedClip], sessions: Sequence[int], fold: int | None, folder: Path
+) -> list[RecordedClip]:
+    """Test one session of IEMOCAP, the last or that of ``fold``; the one before it is valid."""
+    places = {session: place for place, session in enumerate(sorted(set(sessions)), 1)}
+    tested = max(places) if fold is None else fold
+    if tested not in places:
+        raise ConfigError(
+            f"--fold {tested}: {folder} has no session {tested}; there are "
+            f"{', '.join(map(str, places))}"
+        )
+    return [
+        RecordedClip(
+            replace(each.clip, split=split_by_fold(places[session], len(places), places[tested])),
+            each.path,
+        )
+        for each, session in zip(clips, sessions, strict=True)
+    ]
