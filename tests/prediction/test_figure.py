@@ -9,6 +9,7 @@ from stand_in_models import FACTS, SCALE, answer, score
 
 from mien.prediction.presentation.colored_words import LOWERS, RAISES
 from mien.prediction.result import Prediction
+from mien.prediction.target_answers.target_words import summarise_targets
 from mien.reports.figures.style import render_png
 from mien.types import Modality
 
@@ -97,6 +98,21 @@ def test_no_name_of_a_class_is_read_as_a_formula():
     render_png(figure)
     labels = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
     assert r"$\frac$" in labels
+
+
+def test_the_line_above_the_words_has_whole_parts_and_first_what_is_lacking():
+    told = add_targets(answer(0, start=0.0, end=7.6), 0, has_sentiment=True)
+    told = told.model_copy(update={"absent": {Modality.VIDEO: "no face"}})
+    targets = tuple(f.model_copy(update={"name": f.name * 9}) for f in Emotional.network.targets)
+    named = {facts.name * 9: told.targets[facts.name] for facts in Emotional.network.targets}
+    told = told.model_copy(update={"targets": named})
+    given = predict(1).model_copy(update={"answers": (told,), "targets": targets})
+    (head,) = [t.get_text() for t in given.plot().texts if "no video: no face" in t.get_text()]
+    shown = head.split("   ")
+    parts = summarise_targets(targets, named)
+    assert shown[1:3] == ["text and audio disagree", "no video: no face"]
+    assert shown[3:] == [*[part for part in parts if part in shown], "…"]
+    assert 0 < len(shown) - 4 < len(parts)
 
 
 @pytest.mark.parametrize("has_sentiment", [True, False])

@@ -1,6 +1,7 @@
 """Words in a picture: coloured by their effect on the score, underlined by attention."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -11,7 +12,16 @@ from mien.prediction.answer import Answer, WordWeight
 from mien.reports.figures.style import INK, MUTED
 from mien.reports.figures.words import break_lines, find_font, keep_printable, measure_text
 
-__all__ = ["LINE", "LOWERS", "RAISES", "Placed", "colour_of", "wrap_words", "write_words"]
+__all__ = [
+    "LINE",
+    "LOWERS",
+    "RAISES",
+    "Placed",
+    "colour_of",
+    "fit_parts",
+    "wrap_words",
+    "write_words",
+]
 
 #: Colours of what raises a score and of what lowers it, safe for colour-blind readers.
 RAISES: Final = "#2166ac"
@@ -19,6 +29,7 @@ LOWERS: Final = "#b2182b"
 LINE: Final = 0.3  # height of a line, in inches, like all lengths here
 _FONT_SIZE: Final = 10.0
 _MOST_LINES: Final = 4
+_LONGEST_HEAD: Final = 170  # characters of the line above the words
 _GAP: Final = 0.02  # between two words
 _PALEST, _DARKEST = 0.04, 0.6  # opacity; a paler word has no colour
 
@@ -29,6 +40,19 @@ Placed = list[list[tuple[WordWeight, float, float]]]
 def colour_of(effect: float) -> str:
     """Return the colour of an effect, by its sign."""
     return RAISES if effect > 0 else LOWERS
+
+
+def fit_parts(parts: Sequence[str]) -> str:
+    """Return those parts of a line that fit into the figure; a number is never cut in two.
+
+    >>> fit_parts(["neutral +0.07", "x" * 170, "valence 3.72"])
+    'neutral +0.07   valence 3.72   …'
+    """
+    line: list[str] = []
+    for part in map(keep_printable, parts):
+        if len("   ".join([*line, part])) <= _LONGEST_HEAD:
+            line.append(part)
+    return "   ".join([*line, *["…"] * (len(line) < len(parts))])
 
 
 def wrap_words(answer: Answer, figure: Figure, line_width: float) -> Placed:

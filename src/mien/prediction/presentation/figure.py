@@ -13,7 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from mien.prediction.answer import Answer
-from mien.prediction.presentation.colored_words import LINE, LOWERS, RAISES, wrap_words, write_words
+from mien.prediction.presentation.colored_words import (
+    LINE,
+    LOWERS,
+    RAISES,
+    fit_parts,
+    wrap_words,
+    write_words,
+)
 from mien.prediction.presentation.strips import (
     DASHES,
     draw_attention,
@@ -376,13 +383,12 @@ def _write_head(
     """Write the line above the words of an utterance."""
     score = answer.score
     parts = [] if score is None else [f"{score.words} {score.value:+.2f}"]
-    parts += summarise_targets(targets, answer.targets)
-    head = "   ".join(keep_printable(part) for part in parts)
     if number is not None and answer.start is not None and answer.end is not None:
-        head = f"{clock(answer.start)} to {clock(answer.end)}   {head}"
+        parts.insert(0, f"{clock(answer.start)} to {clock(answer.end)}")
     why = [f"{a} and {b} disagree" for a, b in answer.conflicts]
     why += [*answer.notes, *(f"no {m}: {reason}" for m, reason in answer.absent.items())]
+    parts += [*why, *summarise_targets(targets, answer.targets)]
     figure.text(
-        _MARGIN / _WIDTH, top / figure.get_figheight(), "   ".join([head, *why])[:170], va="top",
+        _MARGIN / _WIDTH, top / figure.get_figheight(), fit_parts(parts), va="top",
         fontsize=9, fontweight="normal" if why or targets else "bold", color=INK, parse_math=False,
     )  # fmt: skip
