@@ -94,6 +94,9 @@ def test_a_column_of_numbers_may_be_the_label_and_one_of_words_may_not(write, ca
 def test_a_synonym_is_no_label_of_recordings_without_a_scale(write, caplog):
     assert not find(write("path,score\na.mp4,2\n"), None).corpus.is_annotated
     assert "column 'score' is not used; if it is the label, state its range" in caplog.text
+    assert "--target" not in caplog.text
+    assert not find(write("path,Emotion\na.mp4,2\n"), None).corpus.is_annotated
+    assert "if its numbers are classes, list them (--target Emotion=0,1,...)" in caplog.text
 
 
 @pytest.mark.parametrize(

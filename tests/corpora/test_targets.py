@@ -169,6 +169,16 @@ def test_several_classes_may_stand_as_the_lists_that_programs_write(write):
     assert values(corpus) == [(1.0, 0.0, 1.0), (0.0, 0.0, 1.0), (0.0,) * 3, (0.0, 1.0, 0.0), None]
 
 
+@pytest.mark.parametrize("cells", [
+    ["\"{'sad', 'angry'}\"", "{'sad'}", "set()"], ["\"('sad', 'angry')\"", "\"('sad',)\"", "()"],
+    ["['sad' 'angry']", "['sad']", "[]"],
+])  # fmt: skip
+def test_sets_tuples_and_arrays_of_classes_are_read_as_lists_are(write, cells):
+    corpus = read(write("emotion", *rows(*cells)))
+    assert corpus.targets[0].classes == ("angry", "sad")
+    assert values(corpus) == [(1.0, 1.0), (0.0, 1.0), (0.0, 0.0)]
+
+
 def test_two_columns_with_the_intensity_of_one_class_are_refused(write):
     path = write("emotion:joy,emotion:sad,emotion:happy", *rows("1,0,2"))
     with pytest.raises(CorpusError, match="'emotion:joy' and 'emotion:happy' are both the inte"):

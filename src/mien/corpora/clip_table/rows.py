@@ -142,10 +142,12 @@ def has_labels(
         return there
     written = table.columns.names["label"]
     if is_optional and normalise(written) != "label":
+        are_classes = normalise(written) == "emotion"
         logger.warning(
-            "%s: column %s is not used; if it is the label, state its range (--scale LOW,HIGH)",
+            "%s: column %s is not used; if it is the label, state its range (--scale LOW,HIGH)%s",
             path,
             show(written),
+            f", if its numbers are classes, list them (--target {written}=0,1,...)" * are_classes,
         )
         return False
     is_class = normalise(written) in ("emotion", "valence")

@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 
 #: What may stand between several classes in one cell; the first that a table has, and no other.
 _SEPARATORS = ("|", ";", ",")
-#: A list of names as Python and JSON write it, and a name in it.
-_LIST = re.compile(r"\[\s*((?:(?:'[^']*'|\"[^\"]*\")[\s,]*)*)\]")
+#: A list, tuple or set of names as Python, JSON and NumPy write them, and a name in it.
+_NAMES = r"\s*((?:(?:'[^']*'|\"[^\"]*\")[\s,]*)*)"
+_LIST = re.compile(rf"\[{_NAMES}\]|\({_NAMES}\)|\{{{_NAMES}\}}|set\(\)")
 _ITEM = re.compile(r"(['\"])(.*?)\1")
 #: Where a label, a number of votes, and a score without a range lie.
 _SHARE, _AMOUNT = Scale(0, 1), Scale(0, float("inf"))
@@ -211,7 +212,7 @@ class _TargetReader:
     def _split(self, cell: str) -> list[str]:
         inner = _LIST.fullmatch(cell.strip())
         if inner is not None:
-            return [part.strip() for _, part in _ITEM.findall(inner[1]) if part.strip()]
+            return [part.strip() for _, part in _ITEM.findall(cell) if part.strip()]
         parts = cell.split(self._separator) if self._separator else [cell]
         return [part.strip() for part in parts if part.strip()]
 
