@@ -29,6 +29,7 @@ LOWERS: Final = "#b2182b"
 LINE: Final = 0.3  # height of a line, in inches, like all lengths here
 _FONT_SIZE: Final = 10.0
 _MOST_LINES: Final = 4
+_LONGEST_TITLE: Final = 100  # characters
 _LONGEST_HEAD: Final = 170  # characters of the line above the words
 _GAP: Final = 0.02  # between two words
 _PALEST, _DARKEST = 0.04, 0.6  # opacity; a paler word has no colour
@@ -53,6 +54,20 @@ def fit_parts(parts: Sequence[str]) -> str:
         if len("   ".join([*line, part])) <= _LONGEST_HEAD:
             line.append(part)
     return "   ".join([*line, *["…"] * (len(line) < len(parts))])
+
+
+def fit_title(title: str) -> str:
+    """Cut a title behind the last part that fits: many targets make a long one.
+
+    >>> fit_title("a.mp4: " + ", ".join(f"class {k} 0.{k}" for k in range(10, 20)))[-16:]
+    'class 15 0.15, …'
+    """
+    shown = keep_printable(title)
+    if len(shown) <= _LONGEST_TITLE:
+        return shown
+    cut = shown[: _LONGEST_TITLE - 2]
+    end = max(cut.rfind(", "), cut.rfind("; "))
+    return f"{cut[:end]}, …" if end > 0 else f"{cut}…"
 
 
 def wrap_words(answer: Answer, figure: Figure, line_width: float) -> Placed:

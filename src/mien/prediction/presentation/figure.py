@@ -18,6 +18,7 @@ from mien.prediction.presentation.colored_words import (
     LOWERS,
     RAISES,
     fit_parts,
+    fit_title,
     wrap_words,
     write_words,
 )
@@ -50,7 +51,6 @@ _KEY: Final = 0.25
 _FRAMES: Final = 1.15
 #: Words are written out for so many utterances; more would not be read.
 _MOST_WRITTEN: Final = 14
-_LONGEST_TITLE: Final = 100
 _MANY: Final = 60  # utterances whose lines must be thin
 _BAND: Final = "#22222222"
 #: The darkest colour is that of the largest effect, or of this share of the end of the scale.
@@ -221,7 +221,7 @@ def _add_axes(figure: Figure, left: float, top: float, width: float, height: flo
 def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: float | None) -> None:
     height = figure.get_figheight()
     figure.text(
-        _MARGIN / _WIDTH, 1 - 0.16 / height, _fit_title(title), va="top", fontsize=12,
+        _MARGIN / _WIDTH, 1 - 0.16 / height, fit_title(title), va="top", fontsize=12,
         fontweight="bold", color=INK, parse_math=False,
     )  # fmt: skip
     has_overall = len(answers) > 1 or Task.FUSION in _tasks_of(answers[0])
@@ -239,12 +239,6 @@ def _draw_head(figure: Figure, answers: Sequence[Answer], title: str, level: flo
         bbox_to_anchor=(_MARGIN / _WIDTH - 0.006, 1 - 0.45 / height),
         frameon=False, fontsize=9, labelcolor=INK, handlelength=1.2 if len(answers) == 1 else 2.2,
     )  # fmt: skip
-
-
-def _fit_title(title: str) -> str:
-    """Cut a title where the figure ends: many targets make a long one."""
-    shown = keep_printable(title)
-    return shown if len(shown) <= _LONGEST_TITLE else f"{shown[: _LONGEST_TITLE - 1]}…"
 
 
 def _key_of(modality: Modality, *, is_line: bool) -> Any:  # noqa: ANN401  # matplotlib's
