@@ -28,7 +28,7 @@ from mien.training.listening import RunListener
 from mien.training.loading import load_model
 from mien.training.objective import make_objective
 from mien.training.preparation import build, prepare
-from mien.training.targets.aims import check_aims, find_aims
+from mien.training.targets.aims import check_aims, find_aims, report_people
 from mien.training.targets.target_losses import make_loss
 from mien.training.targets.target_settings import LossSettings, TargetsConfig, TermSettings
 from mien.types import Modality, Scale, Target, TargetKind, Task
@@ -396,6 +396,24 @@ def test_classes_that_no_clip_of_train_has_are_named(tmp_path, caplog):
     values = store.clips.take(rows).target(EMOTION, Task.FUSION)
     check_aims(store, rows[values[:, 2] != 1], aims)
     assert f"{store.path}: emotion: no clip of train has the class 'pos'; no model" in caplog.text
+    assert "nothing to tell apart" not in caplog.text
+    check_aims(store, rows[values[:, 0] == 1], aims)
+    assert "emotion: all clips of train are of one class, 'neg'; there is nothing to" in caplog.text
+
+
+def test_few_people_in_valid_are_named_since_sets_promise_nothing_for_others(tmp_path, caplog):
+    material = make_targeted()
+    clips = tuple(
+        replace(clip, speaker=f"p{at % 9}") for at, clip in enumerate(material.corpus.clips)
+    )
+    material = replace(material, corpus=replace(material.corpus, clips=clips))
+    store = write_store(material, tmp_path / "store")
+    rows, aims = np.arange(len(clips)), find_aims(store, TargetsConfig(use=["emotion"]))
+    report_people(store, rows, aims)
+    assert caplog.text == ""
+    of_eight = rows[store.clips.take(rows).speaker_numbers != 0]
+    report_people(store, of_eight, aims)
+    assert "emotion: annotated clips of valid are of 8 speakers; sets and intervals" in caplog.text
 
 
 def test_a_target_without_a_clip_in_valid_is_left_out_of_the_choice(tmp_path):

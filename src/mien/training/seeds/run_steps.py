@@ -30,7 +30,7 @@ from mien.training.seeds.fitting import check_fitted
 from mien.training.seeds.seed_jobs import SeedData, SeedWork
 from mien.training.seeds.seed_training import has_ended, train_and_record
 from mien.training.settings import ExperimentConfig, TrainConfig, describe_doubts
-from mien.training.targets.aims import check_aims, find_aims
+from mien.training.targets.aims import check_aims, find_aims, report_people
 
 __all__ = [
     "BegunRun",
@@ -137,6 +137,7 @@ def plan_run(request: RunRequest, ranks: Ranks) -> RunPlan:
                 "to choose by"
             )
     check_aims(store, clips["train"], aims)
+    report_people(store, clips["valid"], aims)
     check_steps(config.train, len(clips["train"]))
     seeds, run = config.train.seeds, RunFolder(request.out)
     ended = ranks.decide(lambda: [s for s in seeds if before and has_ended(run.seed(s))])

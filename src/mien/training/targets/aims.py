@@ -1,6 +1,7 @@
 """What a run predicts of what its store has annotated: sentiment, further targets, or both."""
 
 import logging
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -11,17 +12,20 @@ from jaxtyping import Bool, Int
 from mien.data.clips.clip_columns import ClipSequence
 from mien.data.store import Store
 from mien.errors import ConfigError, StoreError, name_known
+from mien.evaluation.conformal import LEVEL
 from mien.files.reading import show
 from mien.training.checkpoints.videos import plain_name
 from mien.training.targets.target_settings import TargetsConfig
-from mien.types import SPLITS, Split, Target, Task
+from mien.types import SPLITS, Split, Target, TargetKind, Task
 
-__all__ = ["Aims", "check_aims", "choose_clips", "find_aims"]
+__all__ = ["Aims", "check_aims", "choose_clips", "find_aims", "report_people"]
 
 logger = logging.getLogger(__name__)
 
 #: Classes that a message names.
 _SHOWN: Final = 3
+#: People that a promise for others needs, as ``measure_margins`` counts them.
+_FEWEST_PEOPLE: Final = math.ceil(LEVEL / (1 - LEVEL) - 1e-9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +158,38 @@ def check_aims(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None:
         _report_absent(store, clips, annotated[target.name])
 
 
+def report_people(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None:
+    """Log of which targets sets and intervals promise nothing for people who are not in valid.
+
+    Args:
+        store: The store.
+        rows: Rows of the valid clips.
+        aims: What is predicted.
+    """
+    clips = store.clips.take(rows)
+    unit = "speakers" if clips.speakers else "videos"
+    for target in aims.targets:
+        own = clips.speaker_numbers[clips.have_target(target.name, Task.FUSION)]
+        count = len(np.unique(own))
+        if 0 < count < _FEWEST_PEOPLE:
+            logger.warning(
+                "%s: %s: annotated clips of valid are of %d %s; sets and intervals are for further "
+                "clips of these, and may hold less than %g %% of those of others, for which valid "
+                "needs %d",
+                store.path, target.name, count, unit, 100 * LEVEL, _FEWEST_PEOPLE,
+            )  # fmt: skip
+
+
 def _report_absent(store: Store, clips: ClipSequence, target: Target) -> None:
     """Log which classes no clip of train has."""
     values = clips.target(target, Task.FUSION)
     values = values[clips.have_target(target.name, Task.FUSION)]
     are_there = (values > target.bounds.low).any(axis=0)
+    if target.kind is TargetKind.CLASS and are_there.sum() == 1:
+        logger.warning(
+            "%s: %s: all clips of train are of one class, %s; there is nothing to tell apart",
+            store.path, target.name, show(target.classes[int(are_there.argmax())]),
+        )  # fmt: skip
     absent = [
         name for name, is_there in zip(target.classes, are_there, strict=False) if not is_there
     ]
