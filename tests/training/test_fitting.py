@@ -11,6 +11,7 @@ from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json
 from mien.prediction.package import pack
+from mien.reports.label_trajectories import read_label_rows
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.experiment import evaluate, train
 from mien.training.loading import load_model
@@ -47,6 +48,8 @@ def test_a_run_has_what_every_run_has_and_its_model_predicts_the_same(name, targ
     assert set(results.targets["test"]) == {target.name for target in LEARNED}
     assert results.splits["test"]["fusion"]["mae"].mean < 3
     assert seed.results().coverage is not None
+    assert seed.label_trajectory().shape == (1, 0, len(seed.train_clips()["ids"]))
+    assert read_label_rows(run.seeds) == {}  # as the report reads them, of whatever is annotated
     on_store = evaluate(run, store=targeted)
     again = run_metrics_from_json(on_store)
     assert again.splits["test"] == results.splits["test"]

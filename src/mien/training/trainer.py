@@ -228,8 +228,8 @@ class Trainer(Stepper):
         given = [labels.cpu().numpy() for labels in self.objective.latest().values()]
         if self.objective.labels is not None:
             (self.folder / "labels").mkdir(exist_ok=True)
-            num = len(self.objective.labels.annotated)
-            stacked = np.stack(given) if given else np.zeros((0, num), np.float32)  # (M, N)
+            none = np.zeros((0, len(self.train)), np.float32)
+            stacked = np.stack(given) if given else none  # (M, N)
             write_array(self.folder / "labels" / f"epoch-{record.epoch:03d}.npy", stacked)
         lines = "".join(json.dumps(r.to_json()) + "\n" for r in self.history)
         write_text(self.folder / "epochs.jsonl", lines)
