@@ -7,7 +7,19 @@ import pytest
 import torch
 
 from mien.tensors import Batch, Output, PaddedSeries, Targets
-from mien.types import SPLITS, Clip, Corpus, Material, Modality, Scale, SeriesSource, Task, video_of
+from mien.types import (
+    SPLITS,
+    Clip,
+    Corpus,
+    Material,
+    Modality,
+    Scale,
+    SeriesSource,
+    Target,
+    TargetKind,
+    Task,
+    video_of,
+)
 
 
 def test_modalities_and_tasks_have_one_order_everywhere():
@@ -91,3 +103,13 @@ def test_a_scale_cuts_arrays_and_tensors():
 )
 def test_the_video_of_a_clip_is_what_stands_before_the_separator(clip_id, video):
     assert video_of(clip_id) == video
+
+
+@pytest.mark.parametrize(("num", "told"), [
+    (3, "one of c0, c1, c2"), (20, "c18, c19"), (200, "c10, c11 and 188 others"),
+])  # fmt: skip
+def test_of_many_classes_the_first_are_named(num, told):
+    classes = tuple(f"c{number}" for number in range(num))
+    described = Target(name="mood", kind=TargetKind.CLASS, classes=classes).describe()
+    assert described.endswith(told)
+    assert described.startswith("one of c0, c1")

@@ -163,13 +163,19 @@ class Target:
         return tuple(f"{stem}/{name}" for name in self.classes) or (stem,)
 
     def describe(self) -> str:
-        """Return its kind, classes and scale in a few words, for people."""
+        """Return its kind, classes and scale in a few words, for people.
+
+        Of more than 20 classes the first 12 are named.
+        """
         low, high = self.bounds
+        shown = self.classes if self.size <= 20 else self.classes[:12]
+        left = self.size - len(shown)
+        names = ", ".join(shown) + f" and {left} others" * (left > 0)
         return {
             TargetKind.SCORE: f"{low:g} to {high:g}",
-            TargetKind.CLASS: f"one of {', '.join(self.classes)}",
-            TargetKind.LABELS: f"any of {', '.join(self.classes)}",
-            TargetKind.INTENSITIES: f"{low:g} to {high:g} for each of {', '.join(self.classes)}",
+            TargetKind.CLASS: f"one of {names}",
+            TargetKind.LABELS: f"any of {names}",
+            TargetKind.INTENSITIES: f"{low:g} to {high:g} for each of {names}",
         }[self.kind]
 
     @property
