@@ -414,6 +414,9 @@ def test_few_people_in_valid_are_named_since_sets_promise_nothing_for_others(tmp
     of_eight = rows[store.clips.take(rows).speaker_numbers != 0]
     report_people(store, of_eight, aims)
     assert "emotion: annotated clips of valid are of 8 speakers; sets and intervals" in caplog.text
+    caplog.clear()
+    report_people(store, of_eight, find_aims(store, TargetsConfig(use=["emotion", "tags"])))
+    assert [r.getMessage().count("emotion, tags: annotated clips") for r in caplog.records] == [1]
 
 
 def test_a_target_without_a_clip_in_valid_is_left_out_of_the_choice(tmp_path):

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -168,16 +169,19 @@ def report_people(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None
     """
     clips = store.clips.take(rows)
     unit = "speakers" if clips.speakers else "videos"
+    few = defaultdict[int, list[str]](list)
     for target in aims.targets:
         own = clips.speaker_numbers[clips.have_target(target.name, Task.FUSION)]
         count = len(np.unique(own))
         if 0 < count < _FEWEST_PEOPLE:
-            logger.warning(
-                "%s: %s: annotated clips of valid are of %d %s; sets and intervals are for further "
-                "clips of these, and may hold less than %g %% of those of others, for which valid "
-                "needs %d",
-                store.path, target.name, count, unit, 100 * LEVEL, _FEWEST_PEOPLE,
-            )  # fmt: skip
+            few[count].append(target.name)
+    for count, names in few.items():
+        logger.warning(
+            "%s: %s: annotated clips of valid are of %d %s; sets and intervals are for further "
+            "clips of these, and may hold less than %g %% of those of others, for which valid "
+            "needs %d",
+            store.path, ", ".join(names), count, unit, 100 * LEVEL, _FEWEST_PEOPLE,
+        )  # fmt: skip
 
 
 def _report_absent(store: Store, clips: ClipSequence, target: Target) -> None:
