@@ -156,6 +156,15 @@ def test_every_target_is_answered_by_every_modality(runs, sharp):
     )
 
 
+def test_of_many_classes_that_no_clip_was_a_note_names_some():
+    classes = tuple(f"c{number:03d}" for number in range(200))
+    stance = Target(name="stance", kind=TargetKind.CLASS, classes=classes)
+    known = ValueCalibration(num_clips=30, unseen=classes[20:])
+    calibration = TargetCalibration(level=0.9, by_modalities={"text": known})
+    (note,) = describe_limits([stance], {"stance": calibration})
+    assert "no validation clip was c020 or c021 or c022 or c023 or c024 or c025 or 174 ot" in note
+
+
 def test_a_modality_alone_and_missing_ones(sharp):
     answer = sharp["both"].predict_features(**features(modalities=[AUDIO])).answers[0]
     emotion = answer.targets["emotion"]

@@ -24,6 +24,9 @@ from mien.types import Modality, Target, TargetKind, Task
 
 __all__ = ["answer_targets", "describe", "describe_limits", "describe_targets", "widen_targets"]
 
+#: Classes that a note names; of more it counts the rest.
+_MOST_NAMED = 6
+
 TaskValues = Mapping[Task, Float[np.ndarray, " K"]]
 
 
@@ -153,8 +156,10 @@ def describe_limits(
         measured = [set(known.unseen) for known in by_modalities if known.num_clips]
         unseen = sorted(set.intersection(*measured)) if measured else []
         if unseen:
+            left = len(unseen) - _MOST_NAMED
+            shown = [*unseen[:_MOST_NAMED], *([f"{left} others"] if left > 0 else [])]
             limits.append(
-                f"{name}: no validation clip was {' or '.join(unseen)}, so that sets without it "
+                f"{name}: no validation clip was {' or '.join(shown)}, so that sets without it "
                 "were not tested"
             )
     return tuple(limits)
