@@ -72,6 +72,17 @@ def test_a_run_that_saved_no_model_yet_says_so(run, tmp_path):
     assert describe_run(tmp_path).splitlines()[-1] == "no model has been saved yet"
 
 
+def test_an_evaluation_shows_its_metrics(run, tiny_store, tmp_path, capsys):
+    out = tmp_path / "evaluation"
+    command = ["evaluate", str(run), "--store", str(tiny_store.path), "--out", str(out)]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main(["info", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "tiny (synthetic corpus): 2 seeds (1, 2)"
+    assert any(line.split()[:1] == ["mae"] for line in lines)
+
+
 def test_what_is_no_store_is_not_verified(run, capsys):
     assert main(["info", str(run), "--verify"]) == 2
     assert "--verify checks a store" in capsys.readouterr().err

@@ -237,7 +237,8 @@ def info(
         str,
         typer.Argument(
             metavar="STORE|RUN|MODEL",
-            help="Store, run folder, file of a model, or the name of one that comes with mien.",
+            help="Store, run or evaluation folder, file of a model, or the name of one that comes "
+            "with mien.",
         ),
     ],
     *,
@@ -249,18 +250,24 @@ def info(
     """Show what is in a store, how far a run is, or what a model is."""
     from mien.data.store import open_store
     from mien.data.summary import verify as verify_store
+    from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
+    from mien.evaluation.metrics_file.run_metrics import run_metrics_to_json
     from mien.prediction.presentation.model_summary import describe_model, describe_run, is_model
+    from mien.reports.run_text import format_run
 
     path = Path(what)
-    is_run = not (path / "meta.json").is_file() and (path / "config.toml").is_file()
-    if verify and (is_run or is_model(what)):
+    is_store = (path / "meta.json").is_file()
+    is_run = not is_store and (path / "config.toml").is_file()
+    if verify and not is_store and (path.is_dir() or is_model(what)):
         raise ConfigError(f"--verify checks a store, and {what} is none")
     if is_model(what):
         print(describe_model(what))
     elif is_run:
         print(describe_run(path))
+    elif (evaluation := EvaluationFolder.find(path)) is not None:
+        print(format_run(run_metrics_to_json(evaluation.results())))
     elif path.is_dir() and not (path / "meta.json").is_file():
-        raise ConfigError(f"{path}: is neither a store nor a run folder")
+        raise ConfigError(f"{path}: is neither a store nor a run folder, nor an evaluation")
     else:
         print_summary(path)
     if verify:
