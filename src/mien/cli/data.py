@@ -248,32 +248,42 @@ def info(
     ] = False,
 ) -> None:
     """Show what is in a store, how far a run is, or what a model is."""
-    from mien.data.store import open_store
-    from mien.data.summary import verify as verify_store
-    from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
-    from mien.evaluation.metrics_file.run_metrics import run_metrics_to_json
-    from mien.prediction.presentation.model_summary import describe_model, describe_run, is_model
-    from mien.reports.run_text import format_run
-
     path = Path(what)
-    is_store = (path / "meta.json").is_file()
-    is_run = not is_store and (path / "config.toml").is_file()
-    if verify and not is_store and (path.is_dir() or is_model(what)):
-        raise ConfigError(f"--verify checks a store, and {what} is none")
-    if is_model(what):
-        print(describe_model(what))
-    elif is_run:
-        print(describe_run(path))
-    elif (evaluation := EvaluationFolder.find(path)) is not None:
-        print(format_run(run_metrics_to_json(evaluation.results())))
-    elif path.is_dir() and not (path / "meta.json").is_file():
-        raise ConfigError(f"{path}: is neither a store nor a run folder, nor an evaluation")
-    else:
+    if (path / "meta.json").is_file() or not _print_others(what, verify=verify):
         print_summary(path)
     if verify:
+        from mien.data.store import open_store
+        from mien.data.summary import verify as verify_store
+
         with busy("verifying"):
             verify_store(open_store(path))
         print("fingerprint: checked, nothing is damaged")
+
+
+def _print_others(what: str, *, verify: bool) -> bool:
+    """Print what a run, an evaluation or a model is; return whether it is one of them."""
+    from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
+    from mien.training.checkpoints.shipped_models import find_shipped
+
+    path = find_shipped(what) or Path(what)
+    evaluation = EvaluationFolder.find(path)
+    is_run = (path / "config.toml").is_file()
+    if not (path.is_file() or is_run or evaluation is not None):
+        if path.is_dir():
+            raise ConfigError(f"{path}: is neither a store nor a run folder, nor an evaluation")
+        return False
+    if verify:
+        raise ConfigError(f"--verify checks a store, and {what} is none")
+    if evaluation is not None:
+        from mien.evaluation.metrics_file.run_metrics import run_metrics_to_json
+        from mien.reports.run_text import format_run
+
+        print(format_run(run_metrics_to_json(evaluation.results())))
+    else:
+        from mien.prediction.presentation.model_summary import describe_model, describe_run
+
+        print(describe_run(path) if is_run else describe_model(path))
+    return True
 
 
 def print_summary(path: Path) -> None:

@@ -10,18 +10,13 @@ from mien.evaluation.conformal import Calibration
 from mien.pretrained.assets import list_assets
 from mien.reports.text import count_words, wrap
 from mien.training.checkpoints.header import Header, open_header
-from mien.training.checkpoints.shipped_models import SHIPPED_MODELS, find_card, name_weights
+from mien.training.checkpoints.shipped_models import find_card, name_weights
 from mien.training.run_folder import RunFolder, find_checkpoint, open_run
 from mien.types import Modality
 
-__all__ = ["describe_model", "describe_run", "is_model"]
+__all__ = ["describe_model", "describe_run"]
 
 _INDENT = 12
-
-
-def is_model(path: str | Path) -> bool:
-    """Return whether a path is a file, or the name of a model that comes with the package."""
-    return Path(path).is_file() or (not Path(path).exists() and str(path) in SHIPPED_MODELS)
 
 
 def describe_model(model: str | Path) -> str:
