@@ -83,7 +83,10 @@ def test_settings_cannot_be_changed():
         ),
         ({"seed": "x"}, "", r"^setting seed is 'x', should be a valid integer"),
         ({"seed": 1, "colour": "rde"}, "", r"^setting colour is 'rde', should be 'red' or 'blue'$"),
-        ({"seed": 1, "inner": 3}, "", r"^setting inner is 3, "),
+        ({"seed": 1, "inner": 3}, "", r"^setting inner is 3, must be a table$"),
+        ({"seed": 1, "rates": [1]}, "", r"^setting rates is \[1\], must be a table$"),
+        ({"seed": 1, "sizes": 3}, "", r"^setting sizes is 3, must be a list$"),
+        ({"seed": 1, "sizes": {"a": 3}}, "", r"^setting sizes is \{'a': 3\}, must be a list$"),
         (
             {"seed": 1, "model": {"name": "up"}},
             "",

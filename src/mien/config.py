@@ -73,6 +73,13 @@ Device = Annotated[str, AfterValidator(_check_device)]
 
 #: Characters of a value that a message shows.
 _SHOWN = 200
+#: What a setting must be that has another form, by pydantic's name of the error.
+_FORMS = {
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "a list"),
+    **dict.fromkeys(
+        ("dict_type", "mapping_type", "model_type", "model_attributes_type"), "a table"
+    ),
+}
 #: Bytes of the largest settings file.
 _LARGEST = 4 << 20
 
@@ -271,7 +278,10 @@ def _explain(
         given, expected = first["ctx"]["tag"], first["ctx"]["expected_tags"]
         return ConfigError(f"setting {name}.{tag} is {given!r}, must be one of {expected}")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if isinstance(first["input"], (dict, Settings)):  # it is about several settings together
+    form = _FORMS.get(first["type"])
+    if form is not None:
+        message = f"must be {form}"
+    elif isinstance(first["input"], (dict, Settings)):  # it is about several settings together
         return ConfigError(f"settings{f' of {name}' if name else ''}: {message}")
     return ConfigError(f"setting {name} is {show(first['input'], most=_SHOWN)}, {message}")
 
