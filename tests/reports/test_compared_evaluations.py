@@ -112,5 +112,7 @@ def test_seeds_of_an_earlier_evaluation_in_the_folder_are_not_read(folder, tmp_p
 def test_where_a_run_is_needed_an_evaluation_is_said_to_be_one(folder):
     with pytest.raises(CheckpointError, match="is an evaluation, which mien compare takes"):
         open_run(folder / "model")
+    with pytest.raises(CheckpointError, match=r"mien evaluate default --store STORE --out FOLDER"):
+        compare_runs([folder / "run", "default"])
     with pytest.raises(CheckpointError, match="is the folder of one seed"):
         compare_runs([folder / "run", folder / "other" / "seed-5"])

@@ -12,6 +12,7 @@ from mien.evaluation.bootstrap import Draws, Unit, draw_units, group_clips
 from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
 from mien.evaluation.predictions import Predictions
+from mien.training.checkpoints.shipped_models import find_shipped
 from mien.training.run_folder import RunFolder, open_run
 from mien.types import Split, Target, Task
 
@@ -102,6 +103,11 @@ def open_compared(folder: ComparedFolder | str | Path) -> ComparedFolder:
     """
     if isinstance(folder, RunFolder | EvaluationFolder):
         return folder
+    if find_shipped(folder) is not None or Path(folder).is_file():
+        raise CheckpointError(
+            f"{folder}: is one model, which holds no predictions; make some with mien evaluate "
+            f"{folder} --store STORE --out FOLDER, and give FOLDER"
+        )
     return EvaluationFolder.find(Path(folder)) or open_run(folder)
 
 
