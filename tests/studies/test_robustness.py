@@ -316,6 +316,26 @@ def test_a_voice_that_no_clip_has_is_not_lost(base, tmp_path, how):
 
 
 @pytest.mark.usefixtures("quick")
+def test_steps_are_not_lost_where_each_clip_has_a_single_one(base, tmp_path):
+    """Nothing would change, and the page would call that robust."""
+    material = make_material(num_clips=(12, 24, 9), missing=0.0)
+    series = tuple(
+        replace(s, read=lambda s=s: (a[:1] for a in s.read())) if s.name == "audio" else s
+        for s in material.series
+    )
+    store = write_store(replace(material, series=series), tmp_path / "store")
+    report = evaluate_robustness(
+        [base / "a"], store, tmp_path / "out", kinds=["steps", "slip"], levels=[0.5]
+    )
+    single = "no clip of test has more than one step of audio, of which none can be"
+    assert report.results.runs["a"].left_out == {
+        f"{kind}-audio": f"{single} {how}" for kind, how in (("steps", "cut out"), ("slip", "late"))
+    }
+    assert {"steps-text+audio+video", "steps-video", "slip-video"} <= set(report.results.stresses)
+    assert "`slip-audio` was left out: no clip of test" in report.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("quick")
 def test_intervals_are_of_clips_that_are_read_in_the_same_way(base, tmp_path):
     config = make_config(
         features={"standardise": "speaker", "baseline_seconds": 4.0},

@@ -103,7 +103,8 @@ def open_tested(
 ) -> TestedRun:
     """Read what a run is, and plan how it is tested.
 
-    Voice or face that no clip of the split has cannot be lost, and is left out.
+    Voice or face that no clip of the split has cannot be lost, and is left out; so are losses and
+    slips of steps where each clip has a single one.
 
     Args:
         path: Its folder, or a checkpoint.
@@ -142,6 +143,13 @@ def open_tested(
         stress.name: f"{path.name} reads texts as states that the store gives, not as words"
         for stress in planned if stress.kind.startswith("words")
     }  # fmt: skip
+    single = _find_single(config, there, store, split)
+    left_out |= {
+        stress.name: f"no clip of {split} has more than one step of {stress.suffering}, of which "
+        f"none can be {'late' if stress.kind == 'slip' else 'cut out'}"
+        for stress in planned
+        if stress.kind in ("steps", "slip") and single.issuperset(stress.modalities)
+    }
     return TestedRun(
         name=path.name,
         facts=RunFacts(
@@ -173,6 +181,18 @@ def _find_lacking(
         if is_there and not store.series(name).lengths[store.rows(split)].any():
             lacking.add(modality)
     return [modality for modality in Modality if modality in lacking]
+
+
+def _find_single(
+    config: ExperimentConfig, modalities: Sequence[Modality], store: Store, split: Split
+) -> set[Modality]:
+    """Return the modalities of which each clip has a single step, such as means over the clip."""
+    names = {m: str(getattr(config.features, m)) for m in modalities if m is not Modality.TEXT}
+    if Modality.TEXT in modalities and not reads_words(config):
+        names[Modality.TEXT] = "text"
+    names = {m: name for m, name in names.items() if name in store.meta.series}
+    lengths = {m: store.series(name).lengths[store.rows(split)] for m, name in names.items()}
+    return {m for m, own in lengths.items() if own.max(initial=0) <= 1}
 
 
 def _loss_in_training(config: ExperimentConfig) -> dict[str, float]:
