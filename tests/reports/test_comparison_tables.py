@@ -144,6 +144,8 @@ def test_csv_and_json_hold_the_unrounded_numbers(better):
         (None, "a.TEX", "latex"),
         (None, "a.md", "markdown"),
         ("csv", "a.txt", "csv"),
+        ("md", None, "markdown"),
+        ("tex", "a.txt", "latex"),
     ],
 )
 def test_the_format_is_what_is_given_or_what_the_name_says(chosen, out, kind):

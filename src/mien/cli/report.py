@@ -26,7 +26,8 @@ def compare(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="text, markdown, latex, csv or json [default: by the name of --out, or text].",
+            help="text, markdown (md), latex (tex), csv or json [default: by the name of --out, or "
+            "text].",
         ),
     ] = None,
     out: Annotated[

@@ -59,6 +59,8 @@ _SUFFIXES: Final[Mapping[str, ComparisonFormat]] = {
 def choose_format(chosen: str | None, out: Path | None) -> ComparisonFormat:
     """Return the format that is given, or that of the file's name, or ``text``.
 
+    The end of a file's name is a name of its format as well: ``md``, ``tex`` and ``txt``.
+
     Raises:
         ConfigError: If there is no such format, or the name of the file stands for none.
     """
@@ -66,6 +68,8 @@ def choose_format(chosen: str | None, out: Path | None) -> ComparisonFormat:
         if chosen == name:
             return name  # type: ignore[no-any-return]  # get_args forgets the words
     if chosen is not None:
+        if f".{chosen}" in _SUFFIXES:
+            return _SUFFIXES[f".{chosen}"]
         names = ", ".join(get_args(ComparisonFormat))
         raise ConfigError(f"--format {chosen!r}: must be one of {names}")
     if out is None:

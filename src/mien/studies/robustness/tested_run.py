@@ -187,7 +187,9 @@ def _find_single(
     config: ExperimentConfig, modalities: Sequence[Modality], store: Store, split: Split
 ) -> set[Modality]:
     """Return the modalities of which each clip has a single step, such as means over the clip."""
-    names = {m: str(getattr(config.features, m)) for m in modalities if m is not Modality.TEXT}
+    names: dict[Modality, str] = {
+        m: str(getattr(config.features, m)) for m in modalities if m is not Modality.TEXT
+    }
     if Modality.TEXT in modalities and not reads_words(config):
         names[Modality.TEXT] = "text"
     names = {m: name for m, name in names.items() if name in store.meta.series}
