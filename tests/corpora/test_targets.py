@@ -315,3 +315,9 @@ def test_a_table_of_recordings_has_the_same_targets(tmp_path, caplog):
         read_recordings(
             tmp_path / "a", name="own", language="en", scale=None, targets=["valence=1:5"]
         )
+
+
+def test_a_target_of_modalities_alone_is_refused_in_one_sentence(write):
+    path = write("emotion_audio,emotion_video", *rows("happy,", "sad,sad"))
+    with pytest.raises(CorpusError, match=r"emotion is annotated for audio alone, and no clip as "):
+        read(path)

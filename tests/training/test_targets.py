@@ -417,6 +417,9 @@ def test_few_people_in_valid_are_named_since_sets_promise_nothing_for_others(tmp
     caplog.clear()
     report_people(store, of_eight, find_aims(store, TargetsConfig(use=["emotion", "tags"])))
     assert [r.getMessage().count("emotion, tags: annotated clips") for r in caplog.records] == [1]
+    values = store.clips.have_target("emotion", Task.FUSION)
+    report_people(store, rows[~values], aims)
+    assert "emotion: no clip of valid is annotated for it, which then neither" in caplog.text
 
 
 def test_a_target_without_a_clip_in_valid_is_left_out_of_the_choice(tmp_path):

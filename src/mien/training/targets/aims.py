@@ -160,7 +160,7 @@ def check_aims(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None:
 
 
 def report_people(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None:
-    """Log of which targets sets and intervals promise nothing for people who are not in valid.
+    """Log of which targets valid says nothing, or nothing for people who are not in it.
 
     Args:
         store: The store.
@@ -173,9 +173,16 @@ def report_people(store: Store, rows: Int[np.ndarray, " _"], aims: Aims) -> None
     for target in aims.targets:
         own = clips.speaker_numbers[clips.have_target(target.name, Task.FUSION)]
         count = len(np.unique(own))
-        if 0 < count < _FEWEST_PEOPLE:
+        if count < _FEWEST_PEOPLE:
             few[count].append(target.name)
     for count, names in few.items():
+        if not count:
+            logger.warning(
+                "%s: %s: no clip of valid is annotated for it, which then neither chooses the "
+                "epoch nor says how sure answers are; share clips out anew (mien folds)",
+                store.path, ", ".join(names),
+            )  # fmt: skip
+            continue
         logger.warning(
             "%s: %s: annotated clips of valid are of %d %s; sets and intervals are for further "
             "clips of these, and may hold less than %g %% of those of others, for which valid "
