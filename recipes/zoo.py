@@ -57,6 +57,8 @@ MODELS = (
 )
 #: Settings for any corpus, of models whose own are for one.
 _ANY_CORPUS = {"self_mm": "self_mm-planted", "tam_ulag": "tam_ulag-planted"}
+#: Models that read all states of a text, and no summary of it.
+_NO_SUMMARY = ("ridge", "trees", "ef_lstm", "lf_dnn", "tfn", "lmf", "mfn", "graph_mfn", "mult")
 _RANKED, _SIGNIFICANT = "mae", 0.05
 
 
@@ -184,6 +186,8 @@ def list_chosen(run: RunFolder, config: ExperimentConfig) -> tuple[list[str], li
 def warn_of_others(run: RunFolder, config: ExperimentConfig) -> None:
     """Log which settings of a run that is there are others than it would be trained with now."""
     _, others = list_chosen(run, config)
+    if config.model.name in _NO_SUMMARY:
+        others = [text for text in others if not text.startswith("text_encoder.summary ")]
     if config.text_encoder.input == "none":
         others = [text for text in others if not text.startswith("text_encoder.")]
     if others:

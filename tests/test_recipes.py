@@ -232,10 +232,11 @@ def test_settings_of_the_bench_are_tuned_with_the_same_number_of_trials(
     assert "lf_dnn was trained with train.ema_decay 0, which is otherwise now" in caplog.text
     caplog.clear()
     run, silent = open_run(runs / "tiny-lf_dnn"), "text_encoder.input=none"
-    for summary in ("cls", "mean"):
-        options = [silent, f"text_encoder.summary={summary}"]
-        zoo.warn_of_others(run, read_config(run.path / "config.toml", options))
-    assert caplog.text == ""  # no text is read
+    for summary in ("cls", "mean"):  # no text is read, or all of its states
+        for options in ([silent], []):
+            given = [*options, f"text_encoder.summary={summary}"]
+            zoo.warn_of_others(run, read_config(run.path / "config.toml", given))
+    assert caplog.text == ""
     shutil.rmtree(runs / "tiny-lf_dnn")
     with pytest.raises(ConfigError, match="begun with another set of settings"):
         zoo.train_models(runs, tiny_store, ["lf_dnn"], other)
