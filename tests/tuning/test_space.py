@@ -129,3 +129,13 @@ def test_the_combination_of_settings_is_found_in_a_space(model):
     train = config.train.model_copy(update={"learning_rate": own})
     assert space.find(config.model_copy(update={"train": train})) is None
     assert SearchSpace((SearchRange(name="model.nothing", choices=(1, 2)),)).find(config) is None
+
+
+def test_choices_of_series_that_a_store_has_not_are_found():
+    names = ("features.audio", "features.video", "model.standardise")
+    choices = (("audio", "none"), ("video", "faces"), (True, False))
+    space = SearchSpace(
+        tuple(SearchRange(name=n, choices=own) for n, own in zip(names, choices, strict=True))
+    )
+    assert space.find_idle({"audio", "text"}) == ["features.video"]
+    assert space.find_idle({"audio", "faces"}) == []

@@ -13,7 +13,7 @@ Names are dotted as in ``--set``, in quotes or as nested tables; a list stands f
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -151,6 +151,16 @@ class SearchSpace:
         names = [each.name for each in self.ranges]
         for values in product(*(each.list_values() for each in self.ranges)):
             yield dict(zip(names, values, strict=True))
+
+    def find_idle(self, series: Collection[str]) -> list[str]:
+        """Return the choices of audio and video none of which a store has: all are alike.
+
+        Args:
+            series: What the store has.
+        """
+        names = {"features.audio", "features.video"}
+        own = [each for each in self.ranges if each.name in names]
+        return [each.name for each in own if not set(series) & set(each.choices)]
 
     def find(self, config: ExperimentConfig) -> dict[str, Value] | None:
         """Return the combination that settings have; None if they have another value somewhere."""

@@ -261,6 +261,11 @@ def _plan(
         check_steps(config.train, len(prepared.datasets["train"]))
     for sentence in describe_doubts(config, prepared.sizes):
         logger.warning("%s", sentence)
+    for each in space.find_idle(views[0].meta.series):
+        logger.warning(
+            "%s: has none of the choices of %s; trials that differ in it alone are alike",
+            *(views[0].path, each),
+        )
     build(prepared, config)
     goal = find_goal(prepared, config)
     text = prepared.text.fingerprint if prepared.text else None
