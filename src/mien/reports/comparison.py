@@ -249,8 +249,8 @@ def compare_runs(
     ``mien.evaluation.significance`` says; with one seed they hold for these weights alone.
 
     Args:
-        runs: Two or more: runs whose trainings have ended, or their folders, or folders that
-            ``mien evaluate --out`` wrote: of a run on another store, or of a model of one file.
+        runs: Two or more: runs that have ended, or folders that ``mien evaluate --out`` wrote, of a
+            run or of a model of one file.
         split: Part of the corpus on which to compare.
         by: ``speaker``, ``video`` or ``clip``; None takes the first of these that there is.
 

@@ -135,8 +135,7 @@ def evaluate(
     Args:
         run: The run, or its folder; with a store also the file of a model, or a bundled one's name.
         split: Which clips.
-        store: Other data, with series of the same kind; None takes the run's own predictions. Of
-            a run over folds the folder of their stores, each evaluated by the models of its fold.
+        store: Other data, of a run over folds their folder; None takes the run's own predictions.
         out: Folder for predictions and ``metrics.json``, no run or store; None writes nothing.
         int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
         baseline: For models that were trained with ``features.standardise=speaker``. ``speaker``,
