@@ -163,10 +163,7 @@ class Target:
         return tuple(f"{stem}/{name}" for name in self.classes) or (stem,)
 
     def describe(self) -> str:
-        """Return its kind, classes and scale in a few words, for people.
-
-        Of more than 20 classes the first 12 are named.
-        """
+        """Return its kind, scale and classes, of more than 20 the first 12, for people."""
         low, high = self.bounds
         shown = self.classes if self.size <= 20 else self.classes[:12]
         left = self.size - len(shown)
