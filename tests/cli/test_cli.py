@@ -174,8 +174,9 @@ def test_one_command_trains_on_every_fold_and_gives_results_over_them(planted, h
     assert out.startswith(said(capsys)[0])
     assert main(["compare", "runs/a", "runs/a"]) == 0
     assert main(["evaluate", "runs/a", "--store", str(planted)]) == 2
+    assert "planted: is one store, not a folder of folds; make them with: mien" in said(capsys)[1]
     assert main(["labels", "runs/a"]) == 2
-    assert said(capsys)[1].count("is a run over folds, whose models are in the runs of") == 2
+    assert "is a run over folds, whose models are in the runs of" in said(capsys)[1]
 
 
 @pytest.mark.usefixtures("undrawn")

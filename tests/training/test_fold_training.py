@@ -225,9 +225,11 @@ def test_what_reads_runs_reads_runs_over_folds(pooled, folds, tmp_path):
     several = write_runs_page([tmp_path / "run"], tmp_path / "page").read_text(encoding="utf-8")
     assert "Each fold on the clips that it held out" in several
     assert several.count("<td>fold-3</td>") + several.count('<td class="word">fold-3</td>') == 3
-    for use in (find_checkpoint, lambda run: evaluate(run, store=open_folds(folds)[0].store)):
-        with pytest.raises(CheckpointError, match=r"is a run over folds.* give one of them, such"):
-            use(pooled.path)
+    with pytest.raises(CheckpointError, match=r"is a run over folds.* give one of them, such"):
+        find_checkpoint(pooled.path)
+    one = open_folds(folds)[0].store
+    with pytest.raises(StoreError, match=r"fold-1: is one store, not a folder of folds; give .*s$"):
+        evaluate(pooled.path, store=one)
     assert find_checkpoint(pooled.folds[1].path).is_file()
 
 

@@ -409,6 +409,7 @@ def test_few_people_in_valid_are_named_since_sets_promise_nothing_for_others(tmp
     material = replace(material, corpus=replace(material.corpus, clips=clips))
     store = write_store(material, tmp_path / "store")
     rows, aims = np.arange(len(clips)), find_aims(store, TargetsConfig(use=["emotion"]))
+    caplog.clear()
     report_people(store, rows, aims)
     assert caplog.text == ""
     of_eight = rows[store.clips.take(rows).speaker_numbers != 0]

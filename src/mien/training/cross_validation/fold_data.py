@@ -85,9 +85,11 @@ def _find_stores(folder: Path) -> list[Path]:
         if path.name.removeprefix(_PREFIX).isdecimal() and path.is_dir()
     )
     if (folder / "meta.json").is_file():
+        is_fold = folder.name.startswith(_PREFIX) and len([*folder.parent.glob(f"{_PREFIX}*")]) > 1
+        hint = f"make them with: mien folds {folder} {folder}-folds"
         raise StoreError(
-            f"{folder}: is one store, not a folder of folds; make them with: mien folds {folder} "
-            f"{folder}-folds"
+            f"{folder}: is one store, not a folder of folds; "
+            f"{f'give {folder.parent}' if is_fold else hint}"
         )
     if len(numbers) < 2:
         present = f"only {_PREFIX}{numbers[0]}" if numbers else "none"

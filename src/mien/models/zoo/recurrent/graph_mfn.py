@@ -70,13 +70,13 @@ class DynamicFusionGraph(nn.Module):
         )
 
     def forward(
-        self, singles: dict[Modality, Float[Tensor, "N _"]]
-    ) -> tuple[Float[Tensor, "N _"], Float[Tensor, "N _"]]:
+        self, singles: dict[Modality, Float[Tensor, "*B _"]]
+    ) -> tuple[Float[Tensor, "*B _"], Float[Tensor, "*B _"]]:
         """Return the output of every step, and the efficacy of every edge."""
         efficacies = self.efficacy(torch.cat(list(singles.values()), dim=-1))
         if not self.is_linear:
             efficacies = torch.sigmoid(efficacies)
-        edges = iter(efficacies.unsqueeze(-2).unbind(dim=-1))  # (N, 1) each
+        edges = iter(efficacies.unsqueeze(-2).unbind(dim=-1))  # (*B, 1) each
         vertices: dict[tuple[Modality, ...], Tensor] = {(m,): s for m, s in singles.items()}
         for subset in self.sets:
             parts = [next(edges) * vertices[s] for s in self.inside[subset]]
