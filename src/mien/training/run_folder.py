@@ -39,7 +39,7 @@ from jaxtyping import Float
 
 from mien.config import read_toml
 from mien.errors import CheckpointError
-from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
+from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder, take_metrics
 from mien.evaluation.metrics_file.run_metrics import (
     MetricSummary,
     RunMetrics,
@@ -384,13 +384,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_metrics(path: Path, read: Callable[[Mapping[str, Any]], _Metrics]) -> _Metrics:
-    values = read_json(path)
-    try:
-        return read(values)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path}: is damaged ({error!r}); restore the file, or train the run again"
-        ) from error
+    hint = "restore the file, or train the run again"
+    return take_metrics(read_json(path), read, path, hint)
 
 
 def _parse_object(text: str, where: object) -> dict[str, Any]:

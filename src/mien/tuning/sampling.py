@@ -53,8 +53,7 @@ class TrialSampler(BaseSampler):
         self, space: SearchSpace, budget: Budget, given: Mapping[str, Value] | None = None
     ) -> None:
         self._space = {each.name: _distribution(each) for each in space.ranges}
-        self._combinations = space.combine if space.count() <= _MOST_LISTED else None
-        self._num_combinations = space.count()
+        self._combine, self._num_combinations = space.combine, space.count()
         self._budget, self._given = budget, given
 
     def has_others(self, trials: Sequence[FrozenTrial]) -> bool:
@@ -88,9 +87,9 @@ class TrialSampler(BaseSampler):
             drawn = self._draw(study, trial, search_space, again)
             if drawn not in tried:
                 return drawn
-        if self._combinations is None:
+        if self._num_combinations > _MOST_LISTED:
             return drawn
-        others = [values for values in self._combinations() if values not in tried]
+        others = [values for values in self._combine() if values not in tried]
         rng = np.random.default_rng([self._budget.seed, trial.number])
         return others[int(rng.integers(len(others)))] if others else drawn
 

@@ -5,9 +5,10 @@ FOLDER/
     predictions-test-1111.csv   what a seed predicts; predictions-test.csv of a model of one file
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.metrics_file.run_metrics import (
@@ -20,7 +21,9 @@ from mien.files.json_values import write_json
 from mien.files.reading import parse_json, read_limited
 from mien.types import Split
 
-__all__ = ["EvaluationFolder", "refuse_out", "write_evaluation"]
+__all__ = ["EvaluationFolder", "refuse_out", "take_metrics", "write_evaluation"]
+
+_Metrics = TypeVar("_Metrics")
 
 _LARGEST = 1 << 30  # bytes of the file of JSON
 _AGAIN = "evaluate again with mien evaluate ... --out"
@@ -56,10 +59,7 @@ class EvaluationFolder:
         values = parse_json(
             read_limited(path, CheckpointError, most=_LARGEST), path, CheckpointError
         )
-        try:
-            return run_metrics_from_json(values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f"{path}: is damaged ({error!r}); {_AGAIN}") from error
+        return take_metrics(values, run_metrics_from_json, path, _AGAIN)
 
     @property
     def failed_seeds(self) -> dict[str, str]:
@@ -86,6 +86,26 @@ class EvaluationFolder:
             if not file.is_file():
                 raise CheckpointError(f"{file}: is not there; {_AGAIN}")
         return [read_predictions(file, results.described) for file in files]
+
+
+def take_metrics(
+    values: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _Metrics], path: Path, hint: str
+) -> _Metrics:
+    """Return the metrics that a file holds.
+
+    Args:
+        values: What the file has.
+        read: Makes metrics of it.
+        path: The file, for the message.
+        hint: What to do about a damaged one.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    try:
+        return read(values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: is damaged ({error!r}); {hint}") from error
 
 
 def refuse_out(out: str | Path | None) -> None:

@@ -6,6 +6,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from mien.data.text_settings import TextEncoderConfig
 from mien.evaluation.conformal import Calibration
 from mien.pretrained.assets import list_assets
 from mien.reports.text import count_words, wrap
@@ -75,7 +76,7 @@ def _progress(run: RunFolder, number: int) -> str:
 def _facts(weights: Path, header: Header) -> Iterator[tuple[str, str]]:
     config = header.read_config(weights)
     yield "predicts", "; ".join(_list_predicted(weights, header))
-    yield from _list_read(weights, header)
+    yield from _list_read(header, config.text_encoder)
     made = f"trained as {config.model.name} on {header.corpus} (language {header.language})"
     if header.ensemble:
         made += f"; the mean of the scores of {count_words(len(header.ensemble), 'seed')}"
@@ -101,20 +102,19 @@ def _list_predicted(weights: Path, header: Header) -> Iterator[str]:
         yield f"{target.name}, {target.describe()}"
 
 
-def _list_read(weights: Path, header: Header) -> Iterator[tuple[str, str]]:
+def _list_read(header: Header, encoder: TextEncoderConfig) -> Iterator[tuple[str, str]]:
     names = header.series_names()
     for modality, size in header.sizes.items():
         series = header.series.get(names.get(modality, ""))
         if modality is Modality.TEXT and header.text_encoder is not None:
-            yield str(modality), _describe_encoder(weights, header, header.text_encoder)
+            yield str(modality), _describe_encoder(header.text_encoder, encoder)
         else:
             maker = series.extractor if series is not None else None
             made = f", made by {maker}" if maker else ""
             yield str(modality), f"{count_words(size, 'value')} a step{made}"
 
 
-def _describe_encoder(weights: Path, header: Header, name: str) -> str:
-    settings = header.read_config(weights).text_encoder
+def _describe_encoder(name: str, settings: TextEncoderConfig) -> str:
     kind, _, layers = settings.mode.partition("-")
     where = f"the last {layers} layers" if layers else "all layers"
     how = {

@@ -67,7 +67,7 @@ class GatedMemory(nn.Module):
             )
             memory = keep * memory + write * new
             memories.append(memory)
-        return packed.join_last(memories)
+        return packed.last(torch.cat(memories))
 
 
 class MemoryModel(SeriesModel):

@@ -1,6 +1,6 @@
 """The real steps of a batch, end to end, so that a recurrence computes nothing for padding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -26,16 +26,15 @@ class PackedSteps:
     """
 
     def __init__(self, mask: Bool[Tensor, "B T"]) -> None:
-        lengths = mask.sum(dim=1)
+        lengths, counts = mask.sum(dim=1), mask.sum(dim=0)
         order = torch.argsort(lengths, descending=True, stable=True)
         steps, ranks = mask[order].T.nonzero(as_tuple=True)
         self._rows = order[ranks] * mask.shape[1] + steps  # of a series, flattened
         #: Clips that have each step.
-        self.counts: list[int] = [count for count in mask.sum(dim=0).tolist() if count]
-        self._places = torch.argsort(order)  # of the clips, in that order
-        self._before = torch.arange(len(steps), device=mask.device) - mask.sum(dim=0)[steps - 1]
-        begins = mask.sum(dim=0).cumsum(dim=0) - mask.sum(dim=0)
-        self._last = begins[lengths - 1] + self._places
+        self.counts: list[int] = [count for count in counts.tolist() if count]
+        self._before = torch.arange(len(steps), device=mask.device) - counts[steps - 1]
+        begins = counts.cumsum(dim=0) - counts
+        self._last = begins[lengths - 1] + torch.argsort(order)
 
     def pack(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "N D"]:
         """Return the real steps of padded series."""
@@ -54,12 +53,6 @@ class PackedSteps:
     def steps(self, rows: Float[Tensor, "N D"]) -> Iterator[Float[Tensor, "_ D"]]:
         """Yield the rows of one step after the other."""
         yield from torch.split(rows, self.counts)
-
-    def join_last(self, states: Sequence[Float[Tensor, "_ H"]]) -> Float[Tensor, "B H"]:
-        """Return each clip's state after its last step, of the states after every step."""
-        following = [*self.counts[1:], 0]
-        ended = [state[n:] for state, n in zip(states, following, strict=True)]
-        return torch.cat(ended[::-1]).index_select(0, self._places)
 
 
 def run_lstm(
