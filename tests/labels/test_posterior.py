@@ -15,7 +15,7 @@ from mien.labels import build_labels
 from mien.labels.generator import Evidence, LabelInputs
 from mien.labels.posterior import PosteriorConfig, posterior_labels
 from mien.reports.label_tables import describe_estimate
-from mien.training.out_of_fold.ridge import ridge_evidence
+from mien.training.out_of_fold.ridge import count_cuts, ridge_evidence
 from mien.types import Task
 
 MODALITIES = (TEXT, AUDIO, VIDEO)
@@ -284,3 +284,15 @@ def test_controls_take_evidence_as_it_is(name, share):
     scores = labels.estimate(AUDIO) - (1 - share) * annotated
     again = make_generator("oof", annotated).estimate(AUDIO)
     torch.testing.assert_close(scores, share * again)
+
+
+def test_what_is_estimated_hardly_depends_on_how_features_are_cut():
+    assert [count_cuts(num) for num in (0, 300, 1_033, 6_000, 16_000)] == [24, 24, 23, 4, 2]
+    _, annotated, vectors = draw(num=300, noise=0.8)
+    noises = []
+    for seed in range(6):
+        evidence = gather(annotated, {AUDIO: vectors[AUDIO]}, seed=seed)
+        assert len(evidence.halves[AUDIO]) == 2 * count_cuts(300)
+        estimate = posterior_labels(evidence, torch.from_numpy(annotated)).estimate
+        noises.append(estimate.noise / annotated.std())
+    assert np.std(noises) < 0.03

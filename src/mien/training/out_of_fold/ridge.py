@@ -1,9 +1,9 @@
 """Evidence from ridge regressions: each modality by itself, from halves of its features.
 
 A fit to all features predicts the annotation of the clips of a fold from those of the others: that
-is the score. Besides, features and videos are cut in two at random, ``CUTS`` times, and two fits
-are made that have neither features nor annotations in common. How far these two agree shows how
-much of evidence is noise: see ``mien.labels.posterior.factor_model``.
+is the score. Besides, features and videos are cut in two at random, several times (``count_cuts``),
+and two fits are made that have neither features nor annotations in common. How far these two agree
+shows how much of evidence is noise: see ``mien.labels.posterior.factor_model``.
 
 Source: hoerl1970 (ridge regression).
 """
@@ -18,10 +18,10 @@ from jaxtyping import Bool, Float, Int
 from mien.labels.generator import Evidence
 from mien.types import Modality
 
-__all__ = ["CUTS", "FoldedRidge", "ridge_evidence"]
+__all__ = ["FoldedRidge", "count_cuts", "ridge_evidence"]
 
-#: How often the features are cut in two.
-CUTS: Final = 2
+#: Fewest and most cuts in two, and the clips over all cuts that lie between.
+_FEWEST_CUTS, _MOST_CUTS, _CUT_CLIPS = 2, 24, 24_000
 #: Penalties, in units of the mean variance of the features times the clips.
 _PENALTIES: Final = np.logspace(-4, 3, 15)
 _FEWEST = 4  # clips from which something is predicted
@@ -97,6 +97,15 @@ def _decompose(
     return fit, held_out, x @ directions, values[is_used], rest @ directions
 
 
+def count_cuts(num_clips: int) -> int:
+    """Return how often features and videos are cut in two, for so many clips.
+
+    What two halves have in common depends on the cut, the more so the fewer clips there are; fits
+    to many clips cost time.
+    """
+    return min(max(_CUT_CLIPS // max(num_clips, 1), _FEWEST_CUTS), _MOST_CUTS)
+
+
 def ridge_evidence(
     vectors: Mapping[Modality, Float[np.ndarray, "N V"]],
     annotated: Float[np.ndarray, "N"],
@@ -124,7 +133,8 @@ def ridge_evidence(
         if features.shape[1] < 2 or len(features) < _FEWEST:
             continue
         rng = np.random.default_rng([seed, 1, place])
-        pairs, overlap[modality] = _score_halves(features, target, folds, videos[has], rng)
+        cuts = count_cuts(len(annotated))
+        pairs, overlap[modality] = _score_halves(features, target, folds, videos[has], rng, cuts)
         rows = np.full((*pairs.shape[:2], len(annotated)), np.nan)
         rows[..., has] = pairs + annotated.mean()
         halves[modality] = torch.from_numpy(rows).float()
@@ -139,6 +149,7 @@ def _score_halves(
     fold_of: Int[np.ndarray, "N"],
     videos: Int[np.ndarray, "N"],
     rng: np.random.Generator,
+    cuts: int,
 ) -> tuple[Float[np.ndarray, "C 2 N"], float]:
     """Return what two halves predict, cut by cut, and how far their errors overlap.
 
@@ -147,7 +158,7 @@ def _score_halves(
     """
     names, video_of = np.unique(videos, return_inverse=True)
     pairs, overlaps = [], []
-    for _ in range(CUTS):
+    for _ in range(cuts):
         parts = np.array_split(rng.permutation(features.shape[1]), 2)
         is_first = rng.permutation(np.arange(len(names)) % 2 == 0)[video_of]
         for learns in (is_first, ~is_first):
