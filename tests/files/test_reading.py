@@ -1,22 +1,39 @@
 """Files of users: whatever is wrong with one is said in a sentence, in bounded memory and time."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
+import pickle
 import zipfile
 
 import numpy as np
 import pytest
+import torch
 
 from mien.config import read_toml
 from mien.corpora import npz_file
+from mien.corpora.clip_table.encodings import read_lines
 from mien.corpora.npz_features import read_arrays
 from mien.corpora.npz_file import open_npz
 from mien.corpora.recordings import read_words
-from mien.errors import AssetError, ConfigError, CorpusError, FeatureError
+from mien.corpora.safe_pickle.feature_file import FeatureFile
+from mien.corpora.safe_pickle.machine import load_closed
+from mien.errors import (
+    AssetError,
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    FeatureError,
+    MediaError,
+)
 from mien.extraction.extractors.audio_encoder import TransformersEncoder
+from mien.extraction.media.containers import open_container
 from mien.files.reading import open_regular, read_limited
 from mien.pretrained.direct.tokenizer import load_tokenizer
+from mien.training.checkpoints.checkpoint import read_tensors
 
 READERS = {
     "words": (lambda path: read_words(path, ["a"]), CorpusError),
@@ -191,3 +208,80 @@ def test_ids_and_names_in_another_encoding_are_an_error(tmp_path):
     names = np.array(["x", "é", "中"])
     np.savez(path, id=np.array(["a", "b"]), values=np.zeros((2, 3)), values_cols=names)
     assert read_arrays(path, name="audio", ids=["a", "b"]).feature_names == ("x", "é", "中")
+
+
+def torch_file(*, is_old):
+    file = io.BytesIO()
+    torch.save({"train": torch.ones(2)}, file, _use_new_zipfile_serialization=not is_old)
+    return file.getvalue()
+
+
+def zipped(name):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, b"x")
+    return file.getvalue()
+
+
+OTHER_KINDS = {
+    "page": (b"\n<!DOCTYPE html><html>Virus scan warning</html>", "a web page"),
+    "plain page": (b"<HTML><body>404</body></HTML>", "a web page"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "LFS"),
+    "torch": (torch_file(is_old=False), "a file of torch.save"),
+    "torch before 1.6": (torch_file(is_old=True), "a file of torch.save"),
+    "npz": (zipped("audio.npy"), "an npz file"),
+    "zip": (zipped("features/mosi.pkl"), "an archive"),
+    "gzip": (gzip.compress(b"abc"), "a compressed file"),
+    "bzip2": (bz2.compress(b"abc"), "a compressed file"),
+    "xz": (lzma.compress(b"abc"), "a compressed file"),
+    "npy": (b"\x93NUMPY\x01\x00", "an npy file"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(9), "an HDF5 file"),
+    "pickle": (pickle.dumps({"train": [1.0]}, 4), "a pickle"),
+}
+
+
+def read_pickle(path):
+    with FeatureFile(path) as file:
+        return load_closed(file)
+
+
+def read_container(path):
+    with open_container(path):
+        pass
+
+
+OTHER_READERS = {
+    "pickle": (read_pickle, CorpusError, {"pickle"}),
+    "npz": (open_npz, FeatureError, {"npz", "zip", "torch"}),
+    "table": (lambda path: list(read_lines(path)), CorpusError, {"npz", "zip", "torch"}),
+    "weights": (read_tensors, CheckpointError, set()),
+    "recording": (read_container, MediaError, set()),
+}
+
+
+@pytest.mark.parametrize("reader", OTHER_READERS)
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_a_file_of_another_kind_is_called_by_its_name(tmp_path, kind, reader):
+    read, error, apart = OTHER_READERS[reader]
+    if kind in apart:  # is what is read, or has a message of its own
+        return
+    data, name = OTHER_KINDS[kind]
+    path = tmp_path / "given"
+    path.write_bytes(data)
+    with pytest.raises(error, match=name):
+        read(path)
+
+
+def test_safetensors_whose_header_begins_like_another_file_are_read(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    for size in (0x8B1F, 0x0280):  # gzip, a pickle
+        header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+        path.write_bytes(size.to_bytes(8, "little") + header.ljust(size) + bytes(4))
+        assert read_tensors(path)["a"].tolist() == [0.0]
+
+
+def test_an_archive_without_arrays_holds_none(tmp_path):
+    path = tmp_path / "a.npz"
+    path.write_bytes(zipped("readme.txt"))
+    with pytest.raises(FeatureError, match="holds no array"):
+        open_npz(path)

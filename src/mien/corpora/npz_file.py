@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from mien.errors import FeatureError
-from mien.files.reading import open_regular
+from mien.files.reading import HEAD_SIZE, name_kind, open_regular
 
 __all__ = ["LARGEST_PACKED", "ArrayHeader", "NpzFile", "open_npz"]
 
@@ -107,7 +107,11 @@ def open_npz(path: Path) -> NpzFile:
     except FeatureError:
         raise
     except _DAMAGE as error:
-        raise FeatureError(f"{path}: is not an npz file ({error}); np.savez makes one") from error
+        kind = None if zipfile.is_zipfile(path) else _name_kind(path)
+        reason = f"({error})" if kind is None else f"but {kind}"
+        raise FeatureError(f"{path}: is not an npz file {reason}; np.savez makes one") from error
+    if not arrays:
+        raise FeatureError(f"{path}: holds no array; np.savez makes an npz file of some")
     for key, array in arrays.items():
         if array.dtype.hasobject:
             raise FeatureError(
@@ -115,6 +119,11 @@ def open_npz(path: Path) -> NpzFile:
                 "save numbers and text (dtype float32, str)"
             )
     return NpzFile(path=path, arrays=arrays)
+
+
+def _name_kind(path: Path) -> str | None:
+    with open_regular(path, FeatureError) as file:
+        return name_kind(file.read(HEAD_SIZE))
 
 
 def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> ArrayHeader:

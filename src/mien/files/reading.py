@@ -7,6 +7,7 @@ and cannot steer a terminal.
 
 import json
 import os
+import re
 import reprlib
 import stat
 import tomllib
@@ -18,7 +19,9 @@ from typing import Any
 from mien.errors import MienError
 
 __all__ = [
+    "HEAD_SIZE",
     "as_printable",
+    "name_kind",
     "open_regular",
     "parse_json",
     "parse_toml",
@@ -34,6 +37,36 @@ _MEGABYTE = 1 << 20
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: What turns the direction of writing.
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+#: How files begin that are given in the place of others, and what they are.
+_KINDS = (
+    (rb"\s*<(!doctype html|html)", "a web page, not what was to be downloaded from it"),
+    (rb"version https://git-lfs", "a pointer of Git LFS (git lfs pull brings the file)"),
+    (rb"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9|PK\x03\x04.{26}[^/]+/data\.pkl", "a file of torch.save"),
+    (rb"PK\x03\x04.{26}[^/]+\.npy", "an npz file of NumPy"),
+    (rb"PK\x03\x04|7z\xbc\xaf\x27\x1c|Rar!\x1a", "an archive, which is to be unpacked"),
+    (rb"\x1f\x8b|BZh\d1AY|\xfd7zXZ|\x28\xb5\x2f\xfd", "a compressed file, which is to be unpacked"),
+    (rb"\x93NUMPY", "an npy file of NumPy"),
+    (rb"\x89HDF\r\n", "an HDF5 file"),
+    (rb"MATLAB 5\.0", "a MATLAB file"),
+    (rb"%PDF-", "a PDF"),
+    (rb"\x80[\x02-\x05]", "a pickle"),
+)
+#: Bytes from its beginning that tell what a file is.
+HEAD_SIZE = 512
+
+
+def name_kind(head: bytes) -> str | None:
+    """Say what a file is, for a message that another kind is expected; None if it is not known.
+
+    Args:
+        head: Its first bytes, at most ``HEAD_SIZE``.
+
+    >>> name_kind(b"<!DOCTYPE html>"), name_kind(b"id,text")
+    ('a web page, not what was to be downloaded from it', None)
+    """
+    kinds = (kind for start, kind in _KINDS if re.match(start, head, re.DOTALL | re.IGNORECASE))
+    return next(kinds, None)
 
 
 def show(value: object, *, most: int = 80) -> str:

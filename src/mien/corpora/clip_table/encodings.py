@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from mien.errors import ConfigError, CorpusError
-from mien.files.reading import open_regular, show
+from mien.files.reading import HEAD_SIZE, name_kind, open_regular, show
 
 __all__ = ["LONGEST_LINE", "find_encoding", "read_lines"]
 
@@ -57,6 +57,10 @@ def read_lines(path: Path, encoding: str | None = None) -> Iterator[str]:
         CorpusError: If it cannot be read or decoded, or a line is too long.
         ConfigError: If there is no such encoding.
     """
+    with open_regular(path, CorpusError) as file:
+        head = file.read(HEAD_SIZE)
+    if not head.startswith(_WORKBOOKS) and (kind := name_kind(head)) is not None:
+        raise CorpusError(f"{path}: is not a table but {kind}")
     encoding = find_encoding(path) if encoding is None else _check_name(encoding)
     number = 0
     with (

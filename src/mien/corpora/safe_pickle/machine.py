@@ -21,7 +21,7 @@ from mien.corpora.safe_pickle.numpy_objects import NUMPY_CALLS, set_state
 from mien.corpora.safe_pickle.plain_objects import PLAIN_CALLS, put_items
 from mien.corpora.safe_pickle.reading_context import PickleContext
 from mien.errors import CorpusError
-from mien.files.reading import replace_halves
+from mien.files.reading import HEAD_SIZE, name_kind, replace_halves
 
 __all__ = ["load_closed"]
 
@@ -95,17 +95,23 @@ class _Machine(PickleContext):
     def _begin(self) -> None:
         if not self.file.size:
             raise CorpusError(f"{self.file.path}: is empty; get the file again")
-        head = self.file.read_at(0, min(4, self.file.size)).tobytes()
-        if head[0] == 0x80:
+        head = self.file.read_at(0, min(HEAD_SIZE, self.file.size)).tobytes()
+        kind = name_kind(head)
+        if kind == "a pickle":
             return
-        if head[0] in b"(}]cl" and head[1:2] in (b"d", b"l", b"q", b"r", b"("):
-            reason = "is pickled with protocol 0 or 1"
+        if kind is None and head[0] == 0x80:
+            return  # of a protocol that is named when it is read
+        if kind is not None:
+            reason = f"is not a pickle but {kind}; expected protocol 2 to 5"
         else:
-            reason = f"is not a pickle: it begins with {head!r}"
-        raise CorpusError(
-            f"{self.file.path}: {reason}, expected protocol 2 to 5; unpack it if it is an "
-            "archive, or save it again with a newer protocol"
-        )
+            is_old = head[0] in b"(}]cl" and head[1:2] in (b"d", b"l", b"q", b"r", b"(")
+            lack = (
+                "is pickled with protocol 0 or 1"
+                if is_old
+                else f"is not a pickle: it begins with {head[:4]!r}"
+            )
+            reason = f"{lack}, expected protocol 2 to 5; save it again with a newer protocol"
+        raise CorpusError(f"{self.file.path}: {reason}")
 
     def _refuse_code(self, code: int) -> CorpusError:
         if code not in _REFUSED:

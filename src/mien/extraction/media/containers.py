@@ -16,6 +16,7 @@ from av.stream import Disposition
 
 from mien.errors import MediaError
 from mien.extraction.media.tracks import check_size
+from mien.files.reading import HEAD_SIZE, name_kind
 
 Streams = Sequence[AudioStream | VideoStream]
 
@@ -93,8 +94,11 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
+        with path.open("rb") as file:
+            kind = name_kind(file.read(HEAD_SIZE))
+        reason = error.strerror if kind is None else f"it is {kind}"
         raise MediaError(
-            f"{path}: cannot be read as a recording ({error.strerror}); expected a complete "
+            f"{path}: cannot be read as a recording ({reason}); expected a complete "
             "sound or video file, not a playlist or a picture"
         ) from error
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mien.errors import CheckpointError
 from mien.files.atomic import written_beside
-from mien.files.reading import open_regular, parse_json, show
+from mien.files.reading import HEAD_SIZE, name_kind, open_regular, parse_json, show
 from mien.tensors import without_numbers
 
 __all__ = [
@@ -97,13 +97,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a safetensors file, and raise an error that names what is wrong with it."""
-    open_regular(path, CheckpointError).close()
+    with open_regular(path, CheckpointError) as file:
+        head = file.read(HEAD_SIZE)
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, SafetensorError) as error:
+        kind = name_kind(head)  # of a file that fails alone: a header can begin as others do
         reason = show(str(error), most=200)
-        raise CheckpointError(f"{path}: is damaged or not safetensors ({reason})") from error
+        what = f"not safetensors but {kind}" if kind else f"damaged or not safetensors ({reason})"
+        raise CheckpointError(f"{path}: is {what}") from error
 
 
 def join_states(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
