@@ -123,6 +123,11 @@ def test_a_class_that_train_does_not_have_is_named(write, caplog):
     assert "no clip of train has the class 'angry' (clips of test have)" in caplog.text
 
 
+def test_classes_of_clips_from_which_nothing_is_learned_are_not_missed_in_train(write, caplog):
+    read(write("emotion", *rows("sad", "angry", mode="test")))
+    assert "train" not in caplog.text
+
+
 def test_a_class_whose_intensity_is_the_lowest_everywhere_is_named(write, caplog):
     read(write("mood:calm,mood:glad", *rows("1,2", "1,5"), "w,1,so,test,3,1"), "mood=1:5")
     assert "mood: no clip of train has the class 'calm' (clips of test have); no" in caplog.text

@@ -164,10 +164,13 @@ def test_a_store_whose_description_has_no_such_kind_is_refused(tmp_path):
         open_store(store.path)
 
 
-def test_a_dataset_has_the_values_in_the_order_of_the_classes(tmp_path):
-    """A model may know more classes than a store, in another order, and further targets."""
+@pytest.mark.parametrize(
+    "classes", [("sad", "none", "joy", "anger"), ("sadness", "none", "happy", "Angry")]
+)
+def test_a_dataset_has_the_values_in_the_order_of_the_classes(tmp_path, classes):
+    """A model may know more classes than a store, in another order, by other names for the same."""
     store = write_store(targeted(), tmp_path / "store")
-    known = replace(EMOTION, classes=("sad", "none", "joy", "anger"))
+    known = replace(EMOTION, classes=classes)
     other = Target(name="arousal", kind=TargetKind.SCORE, scale=Scale(0, 1))
     data = make_dataset(store.clips, np.arange(3), {}, {}, (known, other), store.meta.targets)
     np.testing.assert_array_equal(

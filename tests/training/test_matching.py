@@ -1,6 +1,7 @@
 """A store of another kind than that on which a checkpoint was trained is refused, or warned of."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from helpers import SIZES, make_config, make_material, write_tiny_store
@@ -10,9 +11,10 @@ from mien.data.store_writer import write_store
 from mien.errors import CheckpointError
 from mien.prediction.predictor import load
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
+from mien.training.checkpoints.matching import check_targets
 from mien.training.experiment import evaluate, train
 from mien.training.loading import load_model
-from mien.types import Corpus, Material, Scale
+from mien.types import Corpus, Material, Scale, Target, TargetKind
 
 NAMES = {name: tuple(f"{name}-{i}" for i in range(size)) for name, size in SIZES.items()}
 
@@ -170,3 +172,32 @@ def test_videos_are_excluded_by_the_names_by_which_they_are_compared(tmp_path):
     learned = read_header(run.seeds[0].best)["videos"]
     assert chosen not in learned
     assert len(learned) == len(videos) - 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "unknown"),
+    [
+        (("disgusted", "Sad"), None),
+        (("disgust",), None),
+        (("disgusted", "disgust"), "disgusted"),  # two classes of the store are not made one
+        (("sad", "proud"), "proud"),
+    ],
+)
+def test_classes_are_matched_by_what_they_stand_for(tmp_path, classes, unknown, caplog):
+    """The model that comes with mien says disgust, and mien import says disgusted."""
+    caplog.set_level("INFO")
+    then, now = (
+        Target(name="emotion", kind=TargetKind.CLASS, classes=own)
+        for own in (("sad", "disgust", "calm"), classes)
+    )
+    material = make_material()
+    corpus = replace(material.corpus, targets=(now,))
+    store = write_store(Material(corpus=corpus, series=material.series, origin={}), tmp_path / "s")
+    if unknown is None:
+        check_targets(Path("model"), [then], store)
+        assert ("emotion reads 'disgusted' as 'disgust', 'Sad' as 'sad'" in caplog.text) == (
+            "Sad" in classes
+        )
+    else:
+        with pytest.raises(CheckpointError, match=f"has the class '{unknown}', which the model"):
+            check_targets(Path("model"), [then], store)

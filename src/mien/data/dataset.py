@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
+from mien.corpora.class_names.naming import match_classes
 from mien.data.clips.clip_columns import ClipSequence, as_clips
 from mien.data.speakers.speaker_baseline import Baseline
 from mien.data.speakers.speaker_moments import SpeakerMoments
@@ -228,7 +229,8 @@ def _values_of(
     """Return the values of a target, in the order of its classes, as far as they are annotated."""
     if annotated is None:
         return {Task.FUSION: torch.full((len(clips), target.size), torch.nan)}
-    columns = [target.classes.index(name) for name in annotated.classes] or [0]
+    named = match_classes(annotated.classes, target.classes)
+    columns = [target.classes.index(named[name] or name) for name in annotated.classes] or [0]
     values = {}
     for task in Task:
         own = clips.target(annotated, task).astype(np.float32)

@@ -12,7 +12,7 @@ from mien.errors import CorpusError
 from mien.files.reading import show
 from mien.types import MOST_CLASSES
 
-__all__ = ["Naming", "find_naming"]
+__all__ = ["Naming", "find_naming", "match_classes"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,32 @@ class Naming(NamedTuple):
 
     classes: tuple[str, ...]
     names: Mapping[str, str | None]
+
+
+def match_classes(names: Sequence[str], classes: Sequence[str]) -> dict[str, str | None]:
+    """Return which of some classes each name is, as far as it is one of them.
+
+    A name is the class that is written like it. If there is none, it is the one that stands for
+    the same emotion, or differs in case, underscores and hyphens alone, unless another name is.
+
+    Args:
+        names: Classes as a store calls them.
+        classes: Classes as a model does.
+
+    >>> match_classes(["sad", "disgusted", "shy"], ["disgust", "sad"])
+    {'sad': 'sad', 'disgusted': 'disgust', 'shy': None}
+    """
+    left = [name for name in classes if name not in names]
+    meant = {_stand_for(name): name for name in reversed(left)}
+    matched: dict[str, str | None] = {}
+    for name in names:
+        matched[name] = name if name in classes else meant.pop(_stand_for(name), None)
+    return matched
+
+
+def _stand_for(name: str) -> str:
+    folded = fold_name(name)
+    return EMOTIONS.get(folded, folded)
 
 
 def find_naming(

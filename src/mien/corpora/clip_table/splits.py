@@ -110,11 +110,15 @@ def report_shared(path: Path, clips: Sequence[Clip]) -> None:
 def report_absent(path: Path, clips: Sequence[Clip], targets: Sequence[Target]) -> None:
     """Log which classes no clip of train has, so that no model can learn them.
 
+    Nothing is learned from clips of which none is in train: these are not spoken of.
+
     Args:
         path: The table, or the folder of a corpus.
         clips: Its clips.
         targets: What is annotated.
     """
+    if not any(clip.split == "train" for clip in clips):
+        return
     for target in targets:
         if target.kind is TargetKind.SCORE:
             continue

@@ -1,9 +1,11 @@
 """Whether data are of the kind on which a checkpoint was trained: labels, features, language."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mien.corpora.class_names.naming import match_classes
 from mien.data.store import SeriesMeta, Store
 from mien.data.text import has_transcripts
 from mien.errors import CheckpointError
@@ -13,6 +15,8 @@ from mien.training.settings import ExperimentConfig
 from mien.types import Modality, Target, TargetKind
 
 __all__ = ["check_annotated", "check_data", "check_targets", "find_absent"]
+
+logger = logging.getLogger(__name__)
 
 
 class _Pair(NamedTuple):
@@ -103,7 +107,8 @@ def check_annotated(checkpoint: Path, header: Header, store: Store) -> None:
 def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> None:
     """Check that a store has annotated the targets of a checkpoint as they are there, if at all.
 
-    A store may have fewer classes, or have them in another order.
+    A store may have fewer classes, have them in another order, or call them by other names for the
+    same emotions.
 
     Raises:
         CheckpointError: If a target is of another kind or scale, or has classes that are unknown.
@@ -117,8 +122,9 @@ def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> 
                 f"({then.describe()}), in {store.path} it is of kind {now.kind} "
                 f"({now.describe()}); take a model and a store that have the same"
             )
-        unknown = [name for name in now.classes if name not in then.classes]
-        lacking = [name for name in then.classes if name not in now.classes]
+        named = match_classes(now.classes, then.classes)
+        unknown = [name for name, own in named.items() if own is None]
+        lacking = [name for name in then.classes if name not in named.values()]
         if lacking and then.kind is not TargetKind.CLASS:
             raise CheckpointError(
                 f"{checkpoint}: was trained on target {then.name!r} with {show(lacking[0])}, of "
@@ -130,6 +136,9 @@ def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> 
                 f"{show(unknown[0])}, which the model does not know; it knows "
                 f"{', '.join(then.classes)}"
             )
+        renamed = [f"{show(name)} as {show(own)}" for name, own in named.items() if own != name]
+        if renamed:
+            logger.info("%s: %s reads %s", store.path, then.name, ", ".join(renamed))
 
 
 def find_absent(
