@@ -25,7 +25,7 @@ from mien.reports.run_text import format_run
 from mien.training.checkpoints.header import open_header
 from mien.training.experiment import evaluate, train
 from mien.training.listening import RunListener
-from mien.training.loading import load_model
+from mien.training.loading import load_model, read_start, take_over
 from mien.training.objective import make_objective
 from mien.training.preparation import build, prepare
 from mien.training.targets.aims import check_aims, find_aims, report_people
@@ -230,6 +230,38 @@ def test_a_run_can_start_from_weights_of_another_target(of_emotions, tmp_path, c
     taken = next(text for text in caplog.messages if text.startswith("took over"))
     num = len([key for key in load_keys(of_emotions.seed(1).best) if key.startswith("model/")])
     assert taken.startswith(f"took over {num} of ")
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows"),
+    [
+        (("pos", "neg", "neu"), {0: 2, 1: 0, 2: 1}),
+        (("POS", "calm", "neg", "sad"), {0: 2, 2: 0}),
+        (("calm", "sad", "proud"), {}),
+    ],
+)
+def test_what_is_learned_of_a_class_goes_to_the_class_of_that_name(
+    of_emotions, tmp_path, classes, rows
+):
+    """Weights of as many classes were taken over row by row, whatever these were called."""
+    target = replace(EMOTION, classes=classes)
+    first = (1.0, *[0.0] * (len(classes) - 1))
+    material = make_targeted(
+        (target,), values=lambda _: {"emotion": first}, name="other", video_prefix="w"
+    )
+    config = make_config(labels=COPY, targets={"use": ["emotion"], "with_sentiment": False})
+    store = write_store(material, tmp_path / "store")
+    model = build(prepare(store, config), config)
+    fresh = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    start = read_start(of_emotions, store, config)
+    take_over(model, start)
+    for task in Task:
+        for part in ("weight", "bias"):
+            key = f"target_heads.layers.{task}/emotion.{part}"
+            given, taken = start.tensors[key], model.state_dict()[key]
+            for row in range(len(classes)):
+                expected = given[rows[row]] if row in rows else fresh[key][row]
+                torch.testing.assert_close(taken[row], expected, rtol=0, atol=0)
 
 
 def prepared_of(material, path, **sections):

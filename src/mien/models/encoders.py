@@ -325,6 +325,11 @@ class TargetHeads(nn.Module):
         layer: nn.Linear = self.layers[_name_layer(target, task)]  # type: ignore[assignment]
         return layer
 
+    def names_of(self, target: Target) -> list[str]:
+        """Return the names of the parameters that read a target, each with a row for a class."""
+        layers = [f"layers.{_name_layer(target, task)}" for task in self.tasks]
+        return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+
     def forward(
         self, states: Mapping[Task, Float[Tensor, "B _"]]
     ) -> dict[str, dict[Task, Float[Tensor, "B _"]]]:

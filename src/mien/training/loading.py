@@ -17,6 +17,7 @@ from mien.models.multitask import MultimodalModel, Multitask
 from mien.training.checkpoints.absent_series import add_absent, open_text
 from mien.training.checkpoints.baseline_use import BaselineUse, find_use, without_baselines
 from mien.training.checkpoints.carried_encoder import PREFIX, carry_encoder
+from mien.training.checkpoints.carried_targets import carry_targets
 from mien.training.checkpoints.checkpoint import (
     check_finite,
     fits_in,
@@ -309,8 +310,9 @@ def take_over(model: MultimodalModel, start: Start, text_fingerprint: str | None
     """Load the tensors that fit by name and shape, and log how many did.
 
     The head of a model of one modality is carried over to a model of several: there it reads of
-    the fused vector what it read before. What a text encoder has learned goes to the same layers,
-    also where others are trained beside them; where it cannot, a warning says why.
+    the fused vector what it read before. What is learned of a class goes to the class of that name.
+    What a text encoder has learned goes to the same layers, also where others are trained beside
+    them; where it cannot, a warning says why.
 
     Args:
         model: The network, as it is before its training.
@@ -324,6 +326,7 @@ def take_over(model: MultimodalModel, start: Start, text_fingerprint: str | None
     modalities = tuple(start.header.sizes)
     if isinstance(model, Multitask) and len(modalities) == 1 < len(model.modalities):
         tensors = {**tensors, **model.widen(tensors, modalities[0])}
+    tensors = carry_targets(model, tensors, start.header.targets)
     fits = {k: t for k, t in tensors.items() if k in own and fits_in(own[k], t)}
     if not fits:
         raise TrainingError(f"{start.path}: no weight in it fits the model of these settings")
