@@ -180,13 +180,27 @@ def make_batch(*clips, index=None):
 
 
 def make_model(
-    name="tam_ulag", *, seed=1, sizes=SIZES, text_encoder=None, summary="cls", **settings
+    name="tam_ulag",
+    *,
+    seed=1,
+    sizes=SIZES,
+    text_encoder=None,
+    summary="cls",
+    targets=(),
+    has_sentiment=True,
+    **settings,
 ):
     """A tiny model with random weights; ``settings`` go to its config."""
     kind, _ = MODELS[name]
     tiny = TINY_OF.get(name, TINY)
     torch.manual_seed(seed)
-    inputs = ModelInputs(sizes=sizes, text_encoder=text_encoder, summary=summary)
+    inputs = ModelInputs(
+        sizes=sizes,
+        text_encoder=text_encoder,
+        summary=summary,
+        targets=targets,
+        has_sentiment=has_sentiment,
+    )
     return build_model(kind(**{**tiny, **settings}), inputs)
 
 

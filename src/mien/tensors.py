@@ -29,6 +29,7 @@ __all__ = [
     "find_device",
     "has_float64",
     "inferring",
+    "is_traced",
     "move_to",
     "pad",
     "precise",
@@ -128,6 +129,11 @@ def inferring(*modules: nn.Module) -> Iterator[None]:
     finally:
         for module, was_training in zip(modules, modes, strict=True):
             module.train(was_training)
+
+
+def is_traced() -> bool:
+    """Return whether what is computed becomes a graph, for any number of clips and of steps."""
+    return torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call, no-any-return]
 
 
 def move_to(module: nn.Module, device: torch.device) -> bool:

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from mien.models.zoo.recurrent.gated_memory import GatedMemory
-from mien.models.zoo.recurrent.packed_steps import PackedSteps, run_lstm
+from mien.models.zoo.recurrent.packed_steps import PackedSteps, PaddedSteps, run_hidden, run_lstm
 from mien.models.zoo.recurrent.recurrent_settings import LayersConfig, MfnConfig
+from mien.models.zoo.two_ways import run_two_ways
 
 LENGTHS = (2, 5, 1, 5)
 
@@ -60,13 +61,53 @@ def test_an_lstm_has_the_states_and_cells_of_torch_s_for_each_clip_alone(
         assert torch.allclose(given, parameter.grad, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script.:DeprecationWarning")
+def test_the_form_for_graphs_has_the_numbers_of_the_packed_one(
+    mask: Tensor, values: Tensor
+) -> None:
+    torch.manual_seed(1)
+    rnn, memory = nn.LSTM(3, 4, batch_first=True), make_memory()
+    packed, padded = PackedSteps(mask), PaddedSteps(mask)
+    found = []
+    for steps in (packed, padded):
+        rows = steps.pack(values)
+        hidden, cells = run_lstm(rows, rnn, steps)
+        made = hidden, run_hidden(rows, rnn, steps), cells, steps.before(cells), rows
+        found.append([*(steps.last(each) for each in made), memory(rows, steps)])
+    for ours, expected in zip(*found, strict=True):
+        assert torch.allclose(ours, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_both_ways_in_a_graph_have_the_numbers_of_packed_steps(
+    kind: type[nn.LSTM | nn.GRU],
+    num_layers: int,
+    values: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(1)
+    rnn = kind(3, 4, num_layers, batch_first=True, bidirectional=True)
+    expected = run_two_ways(rnn, values, torch.tensor(LENGTHS))
+    monkeypatch.setattr("mien.models.zoo.two_ways.is_traced", lambda: True)
+    for ours, theirs in zip(
+        run_two_ways(rnn, values, torch.tensor(LENGTHS)), expected, strict=True
+    ):
+        assert ours.shape == theirs.shape
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def make_memory() -> GatedMemory:
+    layers = LayersConfig(hidden_size=6, dropout=0.0)
+    config = MfnConfig(memory_size=2, candidate=layers, keep_gate=layers, write_gate=layers)
+    return GatedMemory(config, 3, 3)
+
+
 def test_a_gated_memory_follows_its_formula_for_each_clip_alone(
     mask: Tensor, values: Tensor
 ) -> None:
     torch.manual_seed(1)
-    layers = LayersConfig(hidden_size=6, dropout=0.0)
-    config = MfnConfig(memory_size=2, candidate=layers, keep_gate=layers, write_gate=layers)
-    memory = GatedMemory(config, 3, 3)
+    memory = make_memory()
     packed = PackedSteps(mask)
     found = memory(packed.pack(values), packed)
     for clip, length in enumerate(LENGTHS):

@@ -11,19 +11,18 @@ import numpy as np
 import pytest
 import torch
 from cases import pair_up, with_extended
-from helpers import SIZES, limit_files, make_config, make_model, open_up, write_tiny_store
+from helpers import SIZES, limit_files, make_config, write_tiny_store
 from tokenizers import Tokenizer
 
 import mien.prediction.onnx
 from mien.cli import main
 from mien.errors import CheckpointError
-from mien.models import MODELS, build_model
+from mien.models import build_model
 from mien.models.attention import ATTENTIONS
 from mien.models.fusion import FUSIONS
 from mien.models.multitask import ModelInputs
 from mien.prediction.network import load_network
 from mien.prediction.onnx import (
-    CLOSE,
     OPSET,
     OnnxNetwork,
     check_difference,
@@ -199,46 +198,6 @@ def test_every_model_can_be_written(settings, make_network, tmp_path):
     has_weights = settings.get("attention") != "none" and settings.get("name") != "self_mm"
     weights = {f"weights_{m}" for m in Modality} if has_weights else set()
     assert given == {f"score_{task}" for task in Task} | weights
-
-
-#: Models of the field whose steps depend on how long clips are, or on how many there are.
-BY_LENGTH = {
-    *("ef_lstm", "mfn", "graph_mfn", "mult", "tetfn", "almt", "tfr_net", "misa", "mmim"),
-    "bert_mag",
-}
-
-
-def write_checked(graph, path):
-    """Write a graph, and refuse it if it does not compute what torch does."""
-    write_graph(graph, path, {}, path.parent)
-    check_difference(compare_with_torch(graph, path).largest, CLOSE, "a score")
-
-
-#: Those that take longest to be refused, and those with a quicker relative.
-LATER = {
-    *("almt", "graph_mfn", "mfn", "mult", "tetfn", "tfr_net", "misa", "bert_mag"),
-    *("mlf_dnn", "mtfn", "mlmf"),
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.extended if name in LATER else ())
-        for name in MODELS
-        if name not in ("tam_ulag", "self_mm")
-    ],
-)
-def test_a_model_of_the_field_is_written_or_refused_in_a_sentence(name, make_network, tmp_path):
-    network, path = make_network(), tmp_path / "m.onnx"
-    model = open_up(make_model(name, seed=3)).eval()
-    config = network.config.model_copy(update={"model": MODELS[name].config()})
-    graph = OnnxNetwork(replace(network, model=model, config=config))
-    if name not in BY_LENGTH:
-        write_checked(graph, path)
-        return
-    with pytest.raises(CheckpointError, match=r"cannot be written as ONNX|differs from torch"):
-        write_checked(graph, path)
 
 
 @pytest.mark.parametrize("modalities", [(TEXT,), (AUDIO, VIDEO), (TEXT, AUDIO)])

@@ -12,8 +12,8 @@ into the inner shapes of an LSTM; see docs/decisions.md.
 import json
 import logging
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 OPSET = 17
 
 _KEY = "mien"  # of the metadata
+_LOG = "_jit_onnx_log"  # what torch's exporter logs with
 #: Bytes that a file of ONNX can hold.
 LARGEST_BYTES = 2**31 - 2**20
 #: Share of the scale by which any score may differ from torch's.
@@ -217,7 +218,7 @@ def write_graph(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source
     free = {name: {0: "clips", 1: f"{name.removesuffix('_mask')}_steps"} for name in graph.inputs}
     free |= {name: {0: "clips"} for name in outputs}
     free |= {n: {0: "clips", 1: f"{n[8:]}_steps"} for n in outputs if n.startswith("weights_")}
-    with warnings.catch_warnings():  # with gradients, for without attention is one fused operator
+    with warnings.catch_warnings(), _traceable():
         _expect_what_tracing_warns_of()
         try:
             torch.onnx.export(
@@ -231,9 +232,30 @@ def write_graph(graph: OnnxNetwork, path: Path, about: Mapping[str, Any], source
                 dynamo=False,
             )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{source}: cannot be written as ONNX ({reason})") from error
+            reason = str(error).strip().splitlines()[0].partition(". Please")[0]
+            raise CheckpointError(
+                f"{source}: the model {graph.name!r} cannot be written as ONNX ({reason}); predict "
+                "with mien, or train another model"
+            ) from error
     _label(path, about)
+
+
+@contextmanager
+def _traceable() -> Iterator[None]:
+    """Let networks compute nothing for training alone, and no operator that only torch has.
+
+    Nor is a graph printed, in hundreds of lines, that cannot be written: the exporter turns its log
+    on, so that this is taken away.
+    """
+    was_fast, log = torch.backends.mha.get_fastpath_enabled(), getattr(torch._C, _LOG)  # noqa: SLF001
+    torch.backends.mha.set_fastpath_enabled(False)  # torch's
+    setattr(torch._C, _LOG, lambda *_: None)  # noqa: SLF001
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_fast)
+        setattr(torch._C, _LOG, log)  # noqa: SLF001
 
 
 def _label(path: Path, about: Mapping[str, Any]) -> None:
@@ -266,7 +288,9 @@ def compare_with_torch(graph: OnnxNetwork, path: Path) -> Difference:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what fails is said below
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = graph.compared
     apart: list[np.ndarray] = []
     for seed, (num_clips, steps, missing) in enumerate(_TRIALS):

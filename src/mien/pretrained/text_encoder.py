@@ -33,7 +33,7 @@ from mien.pretrained.packing import (
     unpack,
 )
 from mien.pretrained.transformers_models import cannot_load, load_model, load_part
-from mien.tensors import PaddedSeries
+from mien.tensors import PaddedSeries, is_traced
 
 __all__ = [
     "GivenStates",
@@ -282,8 +282,7 @@ def _is_worth_packing(series: PaddedSeries) -> bool:
 
 def _has_text(series: PaddedSeries) -> bool:
     """Return whether there is a token; no answer while a graph is traced, which is for any text."""
-    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return not is_traced and bool(series.mask.any())
+    return not is_traced() and bool(series.mask.any())
 
 
 def _never_empty(mask: Tensor) -> Tensor:

@@ -10,6 +10,6 @@ so that the difference can be measured. ``clip_means`` has what they are to be b
 regression and boosted trees.
 
 ``zoo_settings`` is what their settings share, ``series_model`` what the models share,
-``step_alignment`` brings series of different lengths to the same steps, and ``moments`` compares
-sets of vectors.
+``step_alignment`` brings series of different lengths to the same steps, ``two_ways`` reads them
+forward and backward, and ``moments`` compares sets of vectors.
 """

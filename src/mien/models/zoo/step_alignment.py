@@ -1,16 +1,22 @@
 """Series of different lengths, brought to the same steps."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mien.models.zoo.series_model import lengths_of
-from mien.tensors import PaddedSeries
+from mien.tensors import PaddedSeries, is_traced
 from mien.types import Modality
 
-__all__ = ["align", "align_as_published", "stretch"]
+if TYPE_CHECKING:
+    Count = int
+else:  # while a graph is traced, a length is a number that the graph computes
+    Count = int | Tensor
+
+__all__ = ["align", "align_as_published", "lengthen", "stretch"]
 
 
 def align(
@@ -39,13 +45,14 @@ def stretch(series: PaddedSeries, lengths: Int[Tensor, "B"]) -> PaddedSeries:
         series: The series; every clip has a real step.
         lengths: Real steps that each clip is to have, L.
     """
-    num_steps = int(lengths.max())
     had = lengths_of(series)
-    if torch.equal(had, lengths) and series.mask.shape[1] == num_steps:
-        return series
+    num_steps = cast("Count", lengths.max())
     steps = torch.arange(num_steps, device=lengths.device)  # (L,)
-    first = steps * had.unsqueeze(1) // lengths.unsqueeze(1)  # (B, L)
-    last = -((steps + 1) * had.unsqueeze(1) // -lengths.unsqueeze(1))
+    if not is_traced() and torch.equal(had, lengths) and series.mask.shape[1] == len(steps):
+        return series
+    ends = lengths.unsqueeze(1)
+    first = steps * had.unsqueeze(1) // ends  # (B, L)
+    last = ((steps + 1) * had.unsqueeze(1) + ends - 1) // ends
     places = torch.arange(series.mask.shape[1], device=lengths.device)
     is_seen = (places >= first.unsqueeze(-1)) & (places < last.unsqueeze(-1))  # (B, L, T)
     mask = steps < lengths.unsqueeze(1)
@@ -54,7 +61,13 @@ def stretch(series: PaddedSeries, lengths: Int[Tensor, "B"]) -> PaddedSeries:
     return PaddedSeries(weights @ series.values, mask)
 
 
-def align_as_published(values: Float[Tensor, "B T D"], num_steps: int) -> Float[Tensor, "B L D"]:
+def lengthen(values: Float[Tensor, "B T D"], num_steps: Count) -> Float[Tensor, "B _ D"]:
+    """Return series with at least so many steps; those that they did not have are zeros."""
+    num_clips, had, size = values.shape
+    return torch.cat([values, values.new_zeros(num_clips, num_steps, size)[:, had:]], dim=1)
+
+
+def align_as_published(values: Float[Tensor, "B T D"], num_steps: Count) -> Float[Tensor, "B L D"]:
     """Bring padded series to the padded steps of the text, as the published framework does.
 
     Of T steps, windows of T/L are averaged; where L does not divide T, the last step is repeated
@@ -66,10 +79,8 @@ def align_as_published(values: Float[Tensor, "B T D"], num_steps: int) -> Float[
         values: The series with their padding.
         num_steps: Padded steps of the text, L.
     """
-    had = values.shape[1]
-    if had == num_steps:
-        return values
-    if had % num_steps:
-        missing = num_steps - had % num_steps
-        values = torch.cat([values, values[:, -1:].expand(-1, missing, -1)], dim=1)
-    return values.reshape(len(values), num_steps, -1, values.shape[2]).mean(dim=2)
+    num_clips, had, size = values.shape
+    width = (had + num_steps - 1) // num_steps
+    missing = num_steps * width - had
+    values = torch.cat([values, values[:, -1:].expand(-1, missing, -1)], dim=1)
+    return values.reshape(num_clips, num_steps, width, size).mean(dim=2)

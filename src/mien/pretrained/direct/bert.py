@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mien.pretrained.conversion.bert_folder import BertSizes
 from mien.pretrained.packing import Packing, attend
+from mien.tensors import is_traced
 
 __all__ = [
     "BertEncoder",
@@ -263,7 +264,6 @@ def attention_mask_of(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B 1 T T"] | No
 
     A traced graph is for all masks, so that it always has one.
     """
-    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    if not is_traced and bool(mask.all()):
+    if not is_traced() and bool(mask.all()):
         return None
     return mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mien.pretrained.conversion.bert_folder import BertSizes
 from mien.pretrained.direct.bert import BertInner, BertResidual, EncoderOutput
 from mien.pretrained.packing import Packing, attend
+from mien.tensors import is_traced
 
 __all__ = ["MpnetEncoder", "MpnetSizes"]
 
@@ -249,8 +250,7 @@ def _hide(
 
     A traced graph is for all masks, so that it always has them.
     """
-    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    if mask is None or (not is_traced and bool(mask.all())):
+    if mask is None or (not is_traced() and bool(mask.all())):
         return bias
     allowed: Bool[Tensor, "B 1 1 T"] = mask.bool()[:, None, None, :]
     return bias.masked_fill(~allowed, float("-inf"))

@@ -121,7 +121,7 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B N H"]:
         """Return the tokens of each clip."""
-        num_clips = len(series.mask)
+        num_clips = series.mask.shape[0]
         tokens = self.tokens.expand(num_clips, -1, -1)
         states = torch.cat([tokens, self.enter(series.values)], dim=1)
         steps = torch.arange(states.shape[1], device=states.device)
@@ -233,10 +233,10 @@ class Almt(SeriesModel):
         tokens = {m: self.encoders[m].embed(series[m]) for m in self.series}  # type: ignore[operator]
         text = self.embed_text(series[Modality.TEXT]) + self.text_places
         layers = self.text_layers(text)
-        hyper = self.hyper.expand(len(text), -1, -1)
+        hyper = self.hyper.expand(text.shape[0], -1, -1)
         for layer, of_text in zip(self.guided, layers, strict=False):
             hyper = layer(hyper, of_text, tokens)
-        token = self.token.expand(len(text), -1, -1)
+        token = self.token.expand(text.shape[0], -1, -1)
         source = torch.cat([token, hyper], dim=1) + self.hyper_places
         target = torch.cat([token, layers[-1]], dim=1) + self.joined_places
         state = self.fusion(target, source)[-1][:, 0]

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.crossmodal.crossmodal_settings import CrossmodalConfig
 from mien.models.zoo.series_model import SeriesModel, lengths_of
-from mien.tensors import PaddedSeries
+from mien.models.zoo.step_alignment import lengthen
+from mien.tensors import PaddedSeries, is_traced
 from mien.types import Modality
 
 __all__ = ["CrossmodalEncoder", "CrossmodalModel", "StepConvolution", "sinusoids"]
@@ -53,13 +54,12 @@ class StepConvolution(nn.Module):
     def forward(self, series: PaddedSeries) -> PaddedSeries:
         """Return the states."""
         values, mask = series
-        values = values.transpose(1, 2)
         width = self.conv.kernel_size[0]
         if self.published:
-            values = F.pad(values, (0, max(width - values.shape[2], 0)))
+            values = lengthen(values, width)
         else:
-            values = F.pad(values, ((width - 1) // 2, width // 2))
-        states = self.conv(values).transpose(1, 2)
+            values = F.pad(values, (0, 0, (width - 1) // 2, width // 2))
+        states = self.conv(values.transpose(1, 2)).transpose(1, 2)
         if self.published:
             return PaddedSeries(states, torch.ones_like(states[..., 0], dtype=torch.bool))
         return PaddedSeries(states * mask.unsqueeze(-1), mask)
@@ -90,7 +90,8 @@ class _Layer(nn.Module):
     ) -> Float[Tensor, "B T H"]:
         normal = self.norms[0](states)
         seen = normal if others is None else self.norms[0](others)
-        added, _ = self.attention(normal, seen, seen, attn_mask=forbidden, need_weights=False)
+        values = seen.clone() if is_traced() else seen  # else its length would be the example's
+        added, _ = self.attention(normal, seen, values, attn_mask=forbidden, need_weights=False)
         states = states + self.dropout(added)
         inner = self.inner_dropout(F.relu(self.enter(self.norms[1](states))))
         result: Tensor = states + self.dropout(self.leave(inner))

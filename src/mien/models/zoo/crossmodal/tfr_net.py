@@ -4,12 +4,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.crossmodal.crossmodal_encoder import CrossmodalModel, StepConvolution
 from mien.models.zoo.crossmodal.crossmodal_settings import TfrNetConfig
 from mien.models.zoo.moments import moments_apart
+from mien.models.zoo.two_ways import run_two_ways
 from mien.tensors import Batch, Output, PaddedSeries
 from mien.types import Modality, Task
 
@@ -58,10 +58,7 @@ class GatedSummary(nn.Module):
             lengths: Steps that the GRU reads of each clip.
         """
         values, mask = series
-        packed = pack_padded_sequence(values, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        remembered, _ = pad_packed_sequence(
-            self.rnn(packed)[0], batch_first=True, total_length=mask.shape[1]
-        )
+        remembered, _ = run_two_ways(self.rnn, values, lengths)
         gate = torch.sigmoid(self.conv(remembered.transpose(1, 2))).transpose(1, 2)
         joined = torch.cat([values, gate * torch.tanh(remembered)], dim=-1)
         states = torch.tanh(self.linear(joined))

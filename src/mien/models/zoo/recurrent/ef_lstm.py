@@ -9,7 +9,7 @@ from mien.models.encoders import last_step
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.recurrent.recurrent_settings import EfLstmConfig
 from mien.models.zoo.series_model import SeriesModel
-from mien.models.zoo.step_alignment import align, align_as_published
+from mien.models.zoo.step_alignment import align, align_as_published, lengthen
 from mien.tensors import Batch, Output
 from mien.types import Task
 
@@ -57,11 +57,9 @@ class EfLstm(SeriesModel):
             mask = aligned[self.modalities[0]].mask
             last = last_step(self._run([s.values for s in aligned.values()]), mask)
         else:
-            first = _pad_to(series[self.modalities[0]].values, self.padded_steps)
-            parts = [first] + [
-                align_as_published(series[m].values, self.padded_steps)
-                if series[m].values.shape[1] > self.padded_steps
-                else _pad_to(series[m].values, self.padded_steps)
+            first = lengthen(series[self.modalities[0]].values, self.padded_steps)
+            parts = [first[:, : self.padded_steps]] + [
+                align_as_published(lengthen(series[m].values, self.padded_steps), self.padded_steps)
                 for m in self.modalities[1:]
             ]
             last = self._run(parts)[:, -1]
@@ -76,7 +74,3 @@ class EfLstm(SeriesModel):
         states, _ = self.rnn(joined)
         made: Tensor = states
         return made
-
-
-def _pad_to(values: Float[Tensor, "B T D"], num_steps: int) -> Float[Tensor, "B _ D"]:
-    return F.pad(values[:, :num_steps], (0, 0, 0, max(num_steps - values.shape[1], 0)))

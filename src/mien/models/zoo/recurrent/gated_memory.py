@@ -6,8 +6,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mien.models.multitask import ModelInputs
-from mien.models.zoo.recurrent.packed_steps import PackedSteps
+from mien.models.zoo.recurrent.packed_steps import PackedSteps, PaddedSteps, order_steps
 from mien.models.zoo.recurrent.recurrent_settings import LayersConfig, MemoryConfig
+from mien.models.zoo.recurrent.traced_loops import loop_memory
 from mien.models.zoo.series_model import SeriesModel, TwoLayers
 from mien.models.zoo.step_alignment import align, align_as_published
 from mien.tensors import Batch, Output, PaddedSeries
@@ -43,7 +44,9 @@ class GatedMemory(nn.Module):
         self.keep_gate = make_layers(config.keep_gate, size + self.size, self.size)
         self.write_gate = make_layers(config.write_gate, size + self.size, self.size)
 
-    def forward(self, seen: Float[Tensor, "N _"], packed: PackedSteps) -> Float[Tensor, "B _"]:
+    def forward(
+        self, seen: Float[Tensor, "N _"], packed: PackedSteps | PaddedSteps
+    ) -> Float[Tensor, "B _"]:
         """Return the memory after each clip's last step.
 
         Args:
@@ -56,6 +59,10 @@ class GatedMemory(nn.Module):
         size = seen.shape[1]
         of_steps = torch.cat([F.linear(seen, e.weight[:, :size], e.bias) for e in enters], dim=1)
         of_memory = torch.cat([enter.weight[:, size:] for enter in enters]).T
+        if isinstance(packed, PaddedSteps):
+            steps = packed.by_step(of_steps), packed.by_step(written), packed.mask
+            leaves = [p for gate in gates for p in (gate.leave.weight, gate.leave.bias)]
+            return loop_memory(*steps, of_memory, *leaves)
         widths = [enter.out_features for enter in enters]
         memory = seen.new_zeros(packed.counts[0], self.size)
         memories = []
@@ -92,7 +99,7 @@ class MemoryModel(SeriesModel):
         self.state_sizes = {Task.FUSION: state_size}
 
     def run(
-        self, series: dict[Modality, PaddedSeries], packed: PackedSteps
+        self, series: dict[Modality, PaddedSeries], packed: PackedSteps | PaddedSteps
     ) -> tuple[dict[Modality, Float[Tensor, "N _"]], Float[Tensor, "N _"]]:
         """Return the states of every modality at every step, and what the memory sees of it."""
         raise NotImplementedError
@@ -116,7 +123,7 @@ class MemoryModel(SeriesModel):
         """Return score and state of every clip; there are no weights of steps."""
         series, present = self.read(batch, with_padding=self.published)
         aligned = self.align(series, present)
-        packed = PackedSteps(aligned[self.modalities[0]].mask)
+        packed = order_steps(aligned[self.modalities[0]].mask)
         states, seen = self.run(aligned, packed)
         last = [packed.last(of_modality) for of_modality in states.values()]
         state = torch.cat([*last, self.memory(seen, packed)], dim=-1)

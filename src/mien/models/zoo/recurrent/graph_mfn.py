@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.recurrent.gated_memory import MemoryModel
-from mien.models.zoo.recurrent.packed_steps import PackedSteps, run_lstm
+from mien.models.zoo.recurrent.packed_steps import PackedSteps, PaddedSteps, run_hidden
 from mien.models.zoo.recurrent.recurrent_settings import GraphMfnConfig
 from mien.tensors import PaddedSeries
 from mien.types import Modality
@@ -125,13 +125,13 @@ class GraphMfn(MemoryModel):
             self.graph.nodes.requires_grad_(False)  # noqa: FBT003  # torch's
 
     def run(
-        self, series: dict[Modality, PaddedSeries], packed: PackedSteps
+        self, series: dict[Modality, PaddedSeries], packed: PackedSteps | PaddedSteps
     ) -> tuple[dict[Modality, Float[Tensor, "N _"]], Float[Tensor, "N _"]]:
         """Return the states of every modality at every step, and the output of the graph."""
         hidden, singles = {}, {}
         for modality, of_modality in series.items():
             values = packed.pack(of_modality.values)
-            states, _ = run_lstm(values, self.rnns[modality], packed)
+            states = run_hidden(values, self.rnns[modality], packed)
             pairs = torch.cat([packed.before(states), states], dim=-1)
             singles[modality] = torch.relu(self.transforms[modality](pairs))
             hidden[modality] = states

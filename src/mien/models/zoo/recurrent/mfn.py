@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mien.models.encoders import mean_step
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.recurrent.gated_memory import MemoryModel, make_layers
-from mien.models.zoo.recurrent.packed_steps import PackedSteps, run_lstm
+from mien.models.zoo.recurrent.packed_steps import PackedSteps, PaddedSteps, run_lstm
 from mien.models.zoo.recurrent.recurrent_settings import MfnConfig
 from mien.tensors import PaddedSeries
 from mien.types import Modality
@@ -55,7 +55,7 @@ class Mfn(MemoryModel):
         return super().align(series, present)
 
     def run(
-        self, series: dict[Modality, PaddedSeries], packed: PackedSteps
+        self, series: dict[Modality, PaddedSeries], packed: PackedSteps | PaddedSteps
     ) -> tuple[dict[Modality, Float[Tensor, "N _"]], Float[Tensor, "N _"]]:
         """Return the states of every modality at every step, and the weighed cells of two."""
         hidden, cells = {}, []

@@ -1,4 +1,7 @@
-"""The real steps of a batch, end to end, so that a recurrence computes nothing for padding."""
+"""The real steps of a batch, end to end, so that a recurrence computes nothing for padding.
+
+A graph that is traced for ONNX has all steps, and loops over them (``traced_loops``).
+"""
 
 from collections.abc import Iterator
 
@@ -7,7 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-__all__ = ["PackedSteps", "run_lstm"]
+from mien.models.encoders import last_step
+from mien.models.zoo.recurrent.traced_loops import loop_cells
+from mien.tensors import is_traced
+
+__all__ = ["PackedSteps", "PaddedSteps", "order_steps", "run_hidden", "run_lstm"]
 
 
 class PackedSteps:
@@ -55,8 +62,45 @@ class PackedSteps:
         yield from torch.split(rows, self.counts)
 
 
+class PaddedSteps:
+    """All steps of padded series, those of padding among them: what a traced graph can hold.
+
+    It is used as ``PackedSteps`` are; the rows are the first steps of all clips, then the second
+    ones, and so on. Padding is behind the real steps, so that no row of these depends on it.
+
+    Args:
+        mask: Which steps are real: in every clip the first ones, and at least one.
+    """
+
+    def __init__(self, mask: Bool[Tensor, "B T"]) -> None:
+        self.mask = mask
+
+    def pack(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "N D"]:
+        """Return the steps of padded series."""
+        return values.transpose(0, 1).flatten(0, 1)
+
+    def before(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        """Return for each step the row of the step before, zeros for first ones."""
+        by_step = self.by_step(rows)
+        return torch.cat([torch.zeros_like(by_step[:1]), by_step[:-1]]).flatten(0, 1)
+
+    def last(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "B D"]:
+        """Return each clip's last real row."""
+        return last_step(self.by_step(rows).transpose(0, 1), self.mask)
+
+    def by_step(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "T B D"]:
+        """Return the rows of all clips, step by step."""
+        num_clips, num_steps = self.mask.shape
+        return rows.reshape(num_steps, num_clips, rows.shape[1])
+
+
+def order_steps(mask: Bool[Tensor, "B T"]) -> PackedSteps | PaddedSteps:
+    """Return where the real steps lie; while a graph is traced, all steps."""
+    return PaddedSteps(mask) if is_traced() else PackedSteps(mask)
+
+
 def run_lstm(
-    values: Float[Tensor, "N D"], rnn: nn.Module, packed: PackedSteps
+    values: Float[Tensor, "N D"], rnn: nn.Module, packed: PackedSteps | PaddedSteps
 ) -> tuple[Float[Tensor, "N H"], Float[Tensor, "N H"]]:
     """Return the hidden states and the cells of an LSTM at every step.
 
@@ -70,6 +114,12 @@ def run_lstm(
     """
     of_values, of_hidden, one_bias, other_bias = rnn.parameters()
     entered = F.linear(values, of_values, one_bias + other_bias)
+    if isinstance(packed, PaddedSteps):
+        states = run_hidden(values, rnn, packed)
+        gates = entered + F.linear(packed.before(states), of_hidden)
+        write, keep, new, _ = (packed.by_step(gate) for gate in gates.chunk(4, dim=1))
+        added = torch.sigmoid(write) * torch.tanh(new)
+        return states, loop_cells(torch.sigmoid(keep), added).flatten(0, 1)
     hidden = cells = values.new_zeros(packed.counts[0], of_hidden.shape[1])
     steps = []
     for rows in packed.steps(entered):
@@ -81,3 +131,16 @@ def run_lstm(
         steps.append((hidden, cells))
     all_hidden, all_cells = zip(*steps, strict=True)
     return torch.cat(all_hidden), torch.cat(all_cells)
+
+
+def run_hidden(
+    values: Float[Tensor, "N D"], rnn: nn.Module, packed: PackedSteps | PaddedSteps
+) -> Float[Tensor, "N H"]:
+    """Return the hidden states of an LSTM at every step; arguments are those of ``run_lstm``."""
+    if isinstance(packed, PackedSteps):
+        return run_lstm(values, rnn, packed)[0]
+    weights: list[Tensor] = list(rnn.parameters())
+    start = values.new_zeros(1, packed.mask.shape[0], weights[1].shape[1])
+    settings = True, 1, 0.0, False, False, False  # biases, one layer, one way, steps first
+    states = torch.lstm(packed.by_step(values), [start, start], weights, *settings)[0]
+    return states.flatten(0, 1)

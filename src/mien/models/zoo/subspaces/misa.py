@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mien.models.encoders import mean_step
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.moments import moments_apart
 from mien.models.zoo.series_model import SeriesModel, lengths_of
+from mien.models.zoo.step_alignment import lengthen
 from mien.models.zoo.subspaces.subspace_settings import MisaConfig
+from mien.models.zoo.two_ways import run_two_ways
 from mien.tensors import Batch, Output, PaddedSeries
 from mien.types import Modality, Task
 
@@ -39,14 +40,9 @@ class TwoWayLstm(nn.Module):
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B _"]:
         """Return the last states of both, forward first, of each clip: four times the size."""
-        lengths = lengths_of(series).cpu()
-
-        def pack(values: Tensor) -> torch.nn.utils.rnn.PackedSequence:
-            return pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False)
-
-        states, (first, _) = self.first(pack(series.values))
-        padded, _ = pad_packed_sequence(states, batch_first=True)
-        _, (second, _) = self.second(pack(self.norm(padded)))
+        lengths = lengths_of(series)
+        states, first = run_two_ways(self.first, series.values, lengths)
+        _, second = run_two_ways(self.second, self.norm(states), lengths)
         return torch.cat([first, second], dim=2).transpose(0, 1).flatten(1)
 
 
@@ -106,7 +102,7 @@ class Misa(SeriesModel):
         """Return score and state of every clip, and where gradients are taken, the losses."""
         series, present = self.read(batch)
         if self.published and Modality.TEXT in series:
-            text = lengths_of(series[Modality.TEXT])
+            text = series[Modality.TEXT].mask
             series |= {m: _cut(series[m].values, text) for m in self.series}
         entered = {}
         for m in self.order:
@@ -156,12 +152,10 @@ class Misa(SeriesModel):
         return {name: self.weights[name] * loss for name, loss in losses.items()}
 
 
-def _cut(values: Float[Tensor, "B T D"], lengths: Tensor) -> PaddedSeries:
-    """Take as many steps of each clip, padding or not; zeros where there are fewer."""
-    missing = max(int(lengths.max()) - values.shape[1], 0)
-    values = F.pad(values, (0, 0, 0, missing))
-    mask = torch.arange(values.shape[1], device=lengths.device) < lengths.unsqueeze(1)
-    return PaddedSeries(values, mask)
+def _cut(values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B U"]) -> PaddedSeries:
+    """Take as many steps as a mask has, padding or not; zeros where there are fewer."""
+    num_steps = mask.shape[1]
+    return PaddedSeries(lengthen(values, num_steps)[:, :num_steps], mask)
 
 
 def _overlap(first: Float[Tensor, "B H"], second: Float[Tensor, "B H"]) -> Float[Tensor, ""]:

@@ -5,12 +5,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from mien.models.encoders import summarise_steps
 from mien.models.multitask import ModelInputs
 from mien.models.zoo.series_model import SeriesModel, lengths_of
 from mien.models.zoo.subspaces.subspace_settings import MmimConfig
+from mien.models.zoo.two_ways import run_two_ways
 from mien.tensors import Batch, Output, PaddedSeries
 from mien.types import Modality, Task
 
@@ -34,11 +34,8 @@ class LastStates(nn.Module):
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B H"]:
         """Return one vector per clip."""
-        packed = pack_padded_sequence(
-            series.values, lengths_of(series).cpu(), batch_first=True, enforce_sorted=False
-        )
-        _, (last, _) = self.rnn(packed)
-        vectors: Tensor = self.linear(torch.cat([last[-2], last[-1]], dim=1))
+        _, last = run_two_ways(self.rnn, series.values, lengths_of(series))
+        vectors: Tensor = self.linear(torch.cat([last[0], last[1]], dim=1))
         return vectors
 
 
