@@ -327,7 +327,7 @@ def test_without_an_address_nothing_leaves_the_run_folder(server, finished, tiny
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of MLflow and SQLAlchemy about each other
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader")  # SQLAlchemy's, of what MLflow does
 def test_the_real_mlflow_has_every_number_once(finished, tiny_store, tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     import mlflow
