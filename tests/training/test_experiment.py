@@ -206,6 +206,12 @@ def test_a_run_that_diverges_says_so_and_reports_no_number(tiny_store, tmp_path)
         train(config, tiny_store, out, resume=True)
 
 
+def test_a_seed_that_is_not_there_is_not_called_a_folder_of_one(finished):
+    """A user mistyped the number of a seed and was told to give its run."""
+    with pytest.raises(CheckpointError, match=r"seed-7: is not there; .*finished has seed-1$"):
+        find_checkpoint(finished / "seed-7")
+
+
 def test_a_run_that_diverges_late_offers_no_older_checkpoint(tiny_store, tmp_path):
     """The released program reports the best epoch before, as if nothing were wrong."""
 

@@ -360,6 +360,9 @@ def _sound(seed: SeedFolder) -> Path:
 def _explain_lack(path: Path) -> str:
     """Return why a path is no run folder, and which one was meant if that can be seen."""
     if path.name.startswith("seed-") and (path.parent / "config.toml").is_file():
+        if not path.exists():
+            seeds = ", ".join(seed.path.name for seed in RunFolder(path.parent).seeds) or "no seed"
+            return f"is not there; {path.parent} has {seeds}"
         return f"is the folder of one seed; give its run, {path.parent}"
     if (path / "meta.json").is_file():
         return "is a store, not a run folder; mien train makes a run from it"
