@@ -157,7 +157,7 @@ def export_onnx(
         if file is not None and apart is not None:
             print(
                 f"{file} ({file.stat().st_size / 1e6:.1f} MB): on {made.num_clips} random clips, "
-                f"scores differ from torch by {apart.largest:.1e} of the scale at most, "
+                f"outputs differ from torch by {apart.largest:.1e} of their scale at most, "
                 f"{apart.mean:.1e} on average"
             )
     if made.tokenizer is not None:
