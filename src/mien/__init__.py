@@ -19,7 +19,7 @@ In the order of use; runs, stores and settings are taken as such, or by their pa
     train             train with every seed, evaluate, and write a run folder
     train_folds       train on every fold, and evaluate on all clips, each held out once
     open_run          open a run folder: config, seeds, metrics(), to_pandas()
-    evaluate          evaluate a run on a split, of its own store or another
+    evaluate          evaluate a run, or a model of one file, on a split of a store
     compare           compare runs on the same clips, with intervals and p values
     write_report      write the report and figures of a run
     report_labels     measure how well generated labels agree with annotated ones

@@ -87,7 +87,9 @@ def convert_bert(
 def cache(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(help="clips, tokens, states, evidence, stores or runs [default: all]."),
+        typer.Argument(
+            help="clips, tokens, states, evidence, languages, stores or runs [default: all]."
+        ),
     ] = None,
     limit: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""Unimodal labels made while training, from the multimodal annotation alone: the label generators.
+"""Unimodal labels, made before or while training from the multimodal one: the label generators.
 
 A generator holds one running label per train clip and modality (a label bank), gives the targets
 of a batch, and learns from what the model returned. Everything it keeps is a buffer or a

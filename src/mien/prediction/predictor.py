@@ -335,7 +335,7 @@ class TrainedModel:
         return self._predict_inputs([Unscored("features", [(given, utterance)], read.notes)])[0]
 
     def score_store(self, store: Store | str | Path, split: Split = "test") -> Predictions:
-        """Score every clip of a split of any store that has the series it was trained on.
+        """Score every clip of a split of a store, without words, voice or face if it has none.
 
         With the baseline ``recording`` each is read against the other clips of its speaker.
 

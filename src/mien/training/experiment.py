@@ -138,9 +138,9 @@ def evaluate(
         store: Other data, of a run over folds their folder; None takes the run's own predictions.
         out: Folder for predictions and ``metrics.json``, no run or store; None writes nothing.
         int8: Whether the trained layers of the text encoder multiply in 8 bits, on the CPU.
-        baseline: For models that were trained with ``features.standardise=speaker``. ``speaker``,
-            which None stands for: every clip is read against all other clips of its speaker in the
-            split, without their labels; such numbers are transductive. ``none``: by itself.
+        baseline: For models trained with ``features.standardise=speaker``. ``speaker``: each clip
+            is read against the others of its speaker in the split, without labels; such numbers are
+            transductive. ``none``: by itself. None: as the model does (``default`` by itself).
 
     Returns:
         What a run's ``metrics.json`` holds, for this split alone. Seeds that diverged are named
