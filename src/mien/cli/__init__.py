@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0 if all is well; 1 if too many clips failed in an extraction, or a seed of a training
-        diverged and is missing from its numbers; 2, after one sentence on stderr, for what the user
-        can mend; 130 after Ctrl-C.
+        0 if all is well; 1 if too many clips failed in an extraction, a seed of a training diverged
+        and is missing from its numbers, or ``mien doctor`` misses what every command needs; 2,
+        after one sentence on stderr, for what the user can mend; 130 after Ctrl-C.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     if not words:
