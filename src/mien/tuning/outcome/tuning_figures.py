@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -30,6 +29,9 @@ __all__ = ["TuningFigure", "draw_race", "draw_tuned"]
 
 _BLUE, _RED = COLOURS[Task.TEXT], COLOURS[Task.AUDIO]
 _MOST_AXES: Final = 14  # of parallel coordinates; more cannot be read
+
+_LIGHTEST: Final = 0.85  # place in the colours up to which a line is seen on white
+_BEYOND: Final = "A triangle at the edge stands for a value beyond it."
 
 
 class TuningFigure(NamedTuple):
@@ -65,7 +67,8 @@ def draw_race(models: Sequence[Tuned]) -> TuningFigure:
     for number, tuned in enumerate(models):
         best = best_so_far(tuned)
         colour = series_colour(number)
-        axes.step(range(len(best)), best, where="post", color=colour, label=tuned.name)
+        numbers = [each.number for each in tuned.records]
+        axes.step(numbers, best, where="post", color=colour, label=tuned.name)
     style_axes(axes, across="trial", up=f"{goal.metric} on valid")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(**legend_style())
@@ -94,22 +97,22 @@ def _better(tuned: Tuned) -> str:
 def _draw_history(tuned: Tuned) -> TuningFigure:
     figure = make_figure("Trials in their order", 7.5, 3.4)
     axes = figure.subplots()
+    ends = _find_ends(tuned)
+    axes.set_ylim(*ends)
     for state, face, label in (("finished", _BLUE, "finished"), ("pruned", "none", "given up")):
-        records = [each for each in tuned.records if each.state == state]
-        shown = [(each.number, each.value) for each in records if each.value is not None]
-        if shown:
-            axes.scatter(
-                [number for number, _ in shown],
-                [value for _, value in shown],
-                s=26, facecolors=face, edgecolors=_BLUE, linewidths=1.0, label=label, zorder=3,
+        records = [each for each in tuned.records if each.state == state and each.value is not None]
+        for number, each in enumerate(records):
+            height, marker = _stand(each.value or 0.0, ends)
+            axes.plot(
+                each.number, height, marker, markersize=5, color=_BLUE, markerfacecolor=face,
+                linestyle="none", label=label if not number else None, zorder=3,
             )  # fmt: skip
-    best = best_so_far(tuned)
-    axes.step(range(len(best)), best, where="post", color=_RED, label="best so far")
+    numbers = [each.number for each in tuned.records]
+    axes.step(numbers, best_so_far(tuned), where="post", color=_RED, label="best so far")
     if tuned.given is not None and tuned.given.value is not None:
         axes.axhline(
             tuned.given.value, color=MUTED, linestyle=DASHED, linewidth=1, label="as given"
         )
-    _show_finished(axes, tuned)
     style_axes(axes, across="trial", up=f"{tuned.goal.metric} on valid")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(**legend_style())
@@ -117,18 +120,25 @@ def _draw_history(tuned: Tuned) -> TuningFigure:
         figure,
         "History",
         f"`{tuned.goal.metric}` on valid of every trial, the mean of its trainings; of a trial "
-        f"that was given up, that of its epochs so far. {_better(tuned)}",
+        f"that was given up, that of its epochs so far. {_BEYOND} {_better(tuned)}",
     )
 
 
-def _show_finished(axes: Axes, tuned: Tuned) -> None:
-    """Let values far outside those of the better trials not squeeze them together."""
-    values = np.sort([each.value or 0.0 for each in tuned.finished])
-    if len(values) < 2:
-        return
-    low, high = float(values[0]), float(values[-1])
+def _find_ends(tuned: Tuned) -> tuple[float, float]:
+    """Return what is shown of the values: those that finished, not squeezed by any given up."""
+    values = [each.value or 0.0 for each in tuned.finished]
+    low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.05
-    axes.set_ylim(low - margin, high + margin)
+    return low - margin, high + margin
+
+
+def _stand(value: float, ends: tuple[float, float]) -> tuple[float, str]:
+    """Return where a value stands, and its mark: a triangle at the edge for one that is beyond."""
+    low, high = ends
+    if low <= value <= high:
+        return value, "o"
+    inside = 0.03 * (high - low)
+    return (low + inside, "v") if value < low else (high - inside, "^")
 
 
 def _draw_importances(tuned: Tuned) -> TuningFigure:
@@ -153,14 +163,15 @@ def _draw_parallel(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
     axes = figure.subplots()
     finished = [each for each in drawn if each.state == "finished"] or list(drawn)
     values = np.array([each.value for each in finished], dtype=np.float64)
-    scale = Normalize(*np.quantile(values, [0.0, 0.8]))
-    if tuned.goal.is_maximised:
-        scale = Normalize(*np.quantile(values, [0.2, 1.0]))
-    colours = colormaps["viridis" if tuned.goal.is_maximised else "viridis_r"]
+    best, worst = np.quantile(values, [1.0, 0.2] if tuned.goal.is_maximised else [0.0, 0.8])
+    scale = Normalize(min(best, worst), max(best, worst), clip=True)
+    colours = colormaps["viridis"]  # from dark to light
     for each in finished:
         heights = [_height(span, each.settings[span.name]) for span in ranges]
         is_best = each.number == tuned.best.number
-        colour = _RED if is_best else colours(scale(each.value or 0.0))
+        share = float(scale(each.value or 0.0))
+        light = _LIGHTEST * (1 - share if tuned.goal.is_maximised else share)
+        colour = _RED if is_best else colours(light)
         axes.plot(
             range(len(ranges)), heights, color=colour,
             linewidth=2.6 if is_best else 1.1, alpha=1.0 if is_best else 0.75,
@@ -194,12 +205,15 @@ def _draw_slices(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
     rows = -(-len(ranges) // columns)
     figure = make_figure("Setting by setting", 2.5 * columns, 0.6 + 2.1 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    ends = _find_ends(tuned)
+    grid[0, 0].set_ylim(*ends)
     for span, axes in zip(ranges, grid.flat, strict=False):
         for each in drawn:
             is_finished = each.state == "finished"
             is_best = each.number == tuned.best.number
+            height, marker = _stand(each.value or 0.0, ends)
             axes.plot(
-                _position(span, each.settings[span.name]), each.value, "o", markersize=5,
+                _position(span, each.settings[span.name]), height, marker, markersize=5,
                 color=_RED if is_best else _BLUE,
                 markerfacecolor=(_RED if is_best else _BLUE) if is_finished else "none",
                 zorder=3 if is_best else 2,
@@ -214,11 +228,11 @@ def _draw_slices(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
             axes.set_xscale("log")
     for axes in grid.flat[len(ranges) :]:
         axes.set_visible(False)
-    _show_finished(grid[0, 0], tuned)
     return TuningFigure(
         figure,
         "Setting by setting",
-        f"`{tuned.goal.metric}` on valid over each setting; hollow: given up; red: the best.",
+        f"`{tuned.goal.metric}` on valid over each setting; hollow: given up; red: the best. "
+        f"{_BEYOND}",
     )
 
 
