@@ -123,7 +123,7 @@ def test_every_trial_is_in_the_table_and_the_budget_is_kept(tuned, budget):
             assert float(row["mae"]) == np.mean([float(row["seed 1"]), float(row["seed 2"])])
     assert {row["model.fusion_size"] for row in rows} <= {"", "4", "6", "8"}
     assert rows[0]["model.fusion_size"] == ""
-    assert f"{budget.trials} trials of 2 seeds, each at most 1 epochs" in own.budget.describe(
+    assert f"{budget.trials} trials of 2 seeds, each at most 1 epoch" in own.budget.describe(
         own.config
     )
     assert not list(own.folder.rglob("*.safetensors"))
@@ -181,6 +181,32 @@ def test_another_tuning_in_the_same_folder_is_refused(tuned, tiny_store, model, 
         tune({"tiny": model}, store, out, budget=other)
     with pytest.raises(TrainingError, match="is not the folder of a tuning"):
         tune({"tiny": model}, store, store, budget=budget)
+
+
+@pytest.mark.usefixtures("unpictured")
+def test_the_best_of_one_model_is_not_written_over_by_another(tiny_store, model, tmp_path):
+    """``mien tune b --out X`` replaced best.toml and trials.csv of the tuning of a in X."""
+    out, small = tmp_path / "out", Budget(trials=1, seeds=(1,))
+    tune({"tiny": model}, tiny_store.path, out, budget=small)
+    best = (out / "best.toml").read_bytes()
+    for models, study in (({"other": model}, None), ({"tiny": model, "b": model}, None)):
+        with pytest.raises(TrainingError, match=r"out: holds the tuning of tiny on tiny; give ano"):
+            tune(models, tiny_store.path, out, budget=small, study=study)
+    with pytest.raises(TrainingError, match="holds the tuning of tiny on tiny"):
+        tune({"tiny": model}, tiny_store.path, out, budget=small, study="second")
+    marker = json.loads((out / "tuning.json").read_text())
+    earlier = {key: marker[key] for key in ("format", "place")}  # as earlier versions wrote it
+    (out / "tuning.json").write_text(json.dumps(earlier))
+    tune({"tiny": model}, tiny_store.path, out, budget=small)
+    assert json.loads((out / "tuning.json").read_text()) == marker
+    assert (out / "best.toml").read_bytes() == best
+
+
+def test_a_budget_below_what_was_spent_is_refused(tuned, tiny_store, model, budget):
+    """The page said that a model with 8 trials had the same budget, 3 trials, as the others."""
+    few = dataclasses.replace(budget, trials=3)
+    with pytest.raises(ConfigError, match=r"--trials is 3, but 8 trials of tiny have been begun"):
+        tune({"tiny": model}, tiny_store.path, tuned.page.parent, budget=few)
 
 
 @pytest.mark.usefixtures("unpictured")

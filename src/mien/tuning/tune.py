@@ -13,7 +13,6 @@ With several models the last three are in a folder of each, OUT/NAME.
 
 import logging
 import time
-import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +22,8 @@ from typing import Any, Protocol, runtime_checkable
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from mien.config import dump_toml
-from mien.errors import CheckpointError, ConfigError, TrainingError
+from mien.errors import ConfigError
 from mien.files.hashing import hash_json
-from mien.files.json_values import write_json
 from mien.files.source_code import code_fingerprint
 from mien.files.temporaries import temporary
 from mien.models import foreign_code
@@ -33,8 +31,6 @@ from mien.processes.clusters import Backend, Cluster, distribute, read_cluster
 from mien.training.data_parallel.ranks import launched_count
 from mien.training.loop import check_steps
 from mien.training.preparation import build, prepare, require_labels
-from mien.training.record import require_writable
-from mien.training.run_folder import read_json
 from mien.training.seeds.fitting import check_fitted
 from mien.training.settings import ExperimentConfig, describe_doubts
 from mien.training.targets.aims import check_aims
@@ -57,12 +53,12 @@ from mien.tuning.trial_database import (
 from mien.tuning.trial_training import Goal, find_goal
 from mien.tuning.trial_worker import TrialWork, make_trials
 from mien.tuning.tune_settings import Budget, check_budget
+from mien.tuning.tuning_folder import check_folder, check_holder, open_folder
 
 __all__ = ["TuneListener", "TuneReport", "tune"]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
 #: The module on whose code the value of a trial depends.
 _CODE = "mien.tuning.trial_training"
 _LOOK_SECONDS = 1.0  # between two looks into the database
@@ -173,22 +169,21 @@ def tune(
             "--jobs, and not by torchrun or accelerate"
         )
     out, store = Path(out), Path(store)
-    is_new = _check_folder(out)
+    check_folder(out)
     views = make_views(store, budget.folds)
+    prefix = study or views[0].meta.name
+    check_holder(out, prefix, list(models))
     plans = [
         _plan(name, *pair, views, budget, out if len(models) == 1 else out / name)
         for name, pair in models.items()
     ]
-    if is_new:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "tuning.json", {"format": _FORMAT, "place": uuid.uuid4().hex})
+    place = open_folder(out, prefix, list(models))
     url = storage or default_url(out)
-    prefix = study or views[0].meta.name
     databases = {plan.name: TrialDatabase(url, f"{prefix}-{plan.name}") for plan in plans}
     for plan in plans:
         maximised = plan.goal.is_maximised
         databases[plan.name].begin(plan.described, is_maximised=maximised)
-    place = str(read_json(out / "tuning.json").get("place"))
+        _check_extent(plan, databases[plan.name], budget)
     tuned = []
     for plan in plans:
         database = databases[plan.name]
@@ -224,24 +219,6 @@ def _read_cluster(backend: Backend, address: str | None, storage: str | None) ->
             "SQLite is none; give one with --storage postgresql://USER:PASSWORD@HOST/NAME"
         )
     return cluster
-
-
-def _check_folder(out: Path) -> bool:
-    """Return whether the folder of a tuning is to be made.
-
-    Raises:
-        TrainingError: If it holds something else, or cannot be written.
-    """
-    marker = out / "tuning.json"
-    if out.exists() and not out.is_dir():
-        raise TrainingError(f"{out}: is a file, not a folder; give another --out")
-    is_new = not marker.is_file()
-    if is_new and out.is_dir() and any(out.iterdir()):
-        raise TrainingError(f"{out}: exists and is not the folder of a tuning; give another --out")
-    if not is_new and read_json(marker).get("format") != _FORMAT:
-        raise CheckpointError(f"{marker}: this version reads format {_FORMAT}; give another --out")
-    require_writable(out)
-    return is_new
 
 
 def _plan(
@@ -281,6 +258,16 @@ def _plan(
     return _Plan(
         name=name, config=config, space=space, goal=goal, folder=folder, described=described
     )
+
+
+def _check_extent(plan: _Plan, database: TrialDatabase, budget: Budget) -> None:
+    """Refuse a budget that has been exceeded: what was spent would not be what the page says."""
+    counted = sum(read_record(trial).is_counted for trial in database.trials())
+    if counted > budget.trials:
+        raise ConfigError(
+            f"--trials is {budget.trials}, but {counted} trials of {plan.name} have been begun; "
+            f"give {counted} or more, or another --out or --study"
+        )
 
 
 def _make(

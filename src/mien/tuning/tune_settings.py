@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from mien.errors import ConfigError
+from mien.reports.text import count_words
 from mien.training.settings import ExperimentConfig
 
 __all__ = ["Budget", "Pruner", "Sampler", "check_budget", "count_epochs"]
@@ -60,10 +61,11 @@ class Budget:
 
     def describe(self, config: ExperimentConfig) -> str:
         """Return the budget in words, for people."""
-        parts = [f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"]
+        parts = [count_words(len(self.seeds), "seed")]
         parts += [f"{self.folds} folds by video"] * bool(self.folds)
         what = " x ".join(parts)
-        return f"{self.trials} trials of {what}, each at most {config.train.epochs} epochs"
+        epochs = count_words(config.train.epochs, "epoch")
+        return f"{count_words(self.trials, 'trial')} of {what}, each at most {epochs}"
 
 
 def count_epochs(budget: Budget, config: ExperimentConfig) -> int:

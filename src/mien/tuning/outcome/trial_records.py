@@ -12,13 +12,22 @@ from optuna.trial import FrozenTrial, TrialState
 from mien.config import dump_toml
 from mien.errors import TrainingError
 from mien.files.atomic import write_text
+from mien.reports.text import count_words
 from mien.training.settings import ExperimentConfig
 from mien.tuning.space import SearchSpace, Value
 from mien.tuning.trial_database import ENDED, REASON, SPENT, UNCOUNTED, VALUES
 from mien.tuning.trial_training import Goal
 from mien.tuning.tune_settings import Budget
 
-__all__ = ["FEWEST_WEIGHED", "GIVEN", "TrialRecord", "Tuned", "read_record", "write_tuned"]
+__all__ = [
+    "FEWEST_WEIGHED",
+    "GIVEN",
+    "TrialRecord",
+    "Tuned",
+    "read_record",
+    "write_tuned",
+    "write_value",
+]
 
 #: Number of the trial that has the settings as they were given.
 GIVEN = 0
@@ -168,7 +177,8 @@ class Tuned:
         if len(counted) < self.budget.trials and not self.count("running"):
             others += ", after which there were no others to try"
         return (
-            f"{len(counted)} trials ({', '.join(parts)}){others}, {self.epochs:,} epochs, "
+            f"{count_words(len(counted), 'trial')} ({', '.join(parts)}){others}, {self.epochs:,} "
+            f"epoch{'s' * (self.epochs != 1)}, "
             f"{self.cpu_seconds:,.0f} CPU seconds"
         )
 
@@ -187,8 +197,8 @@ def write_tuned(tuned: Tuned) -> Path:
     write_text(tuned.folder / "trials.csv", _table(tuned))
     best, path = tuned.best, tuned.folder / "best.toml"
     head = (
-        f"# {tuned.name}: the best of {tuned.num_counted} trials, trial {best.number}, by "
-        f"{tuned.goal.metric} on valid: {best.value:.4f}.\n"
+        f"# {tuned.name}: the best of {count_words(tuned.num_counted, 'trial')}, trial "
+        f"{best.number}, by {tuned.goal.metric} on valid: {best.value:.4f}.\n"
         f"# {tuned.budget.describe(tuned.config)}. Test was not read.\n\n"
     )
     write_text(path, head + dump_toml(tuned.best_config))
@@ -208,13 +218,14 @@ def _table(tuned: Tuned) -> str:
     writer.writerow(["trial", "state", tuned.goal.metric, "epochs", *trainings, *names, "reason"])
     for each in tuned.records:
         values = [*each.values, *[""] * (len(trainings) - len(each.values))]
-        settings = [_cell(each.settings.get(name)) for name in names]
-        row = [each.number, each.state, _cell(each.value), each.epochs]
+        settings = [write_value(each.settings.get(name)) for name in names]
+        row = [each.number, each.state, write_value(each.value), each.epochs]
         writer.writerow([*row, *values, *settings, each.reason])
     return table.getvalue()
 
 
-def _cell(value: Value | None) -> str:
+def write_value(value: Value | None) -> str:
+    """Return a value with all its digits, as settings files have it; nothing for None."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mien.reports.text import format_table, wrap
-from mien.tuning.outcome.trial_records import GIVEN, Tuned
+from mien.tuning.outcome.trial_records import GIVEN, Tuned, write_value
 
 __all__ = ["format_tuned", "state_budget"]
 
@@ -13,7 +13,7 @@ def format_tuned(models: Sequence[Tuned]) -> str:
     parts = []
     for tuned in models:
         best = tuned.best
-        rows = [(name, f"{value}") for name, value in best.settings.items()]
+        rows = [(name, write_value(value)) for name, value in best.settings.items()]
         what = "the settings as they were given" if best.number == GIVEN else f"trial {best.number}"
         lines = [f"{tuned.name}: {tuned.goal.metric} {best.value:.4f} on valid, by {what}"]
         if tuned.given is not None and best.number != GIVEN:
