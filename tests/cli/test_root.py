@@ -13,6 +13,8 @@ from mien.cli import main
 from mien.cli.options import is_quiet
 from mien.cli.root.application import app
 from mien.cli.root.catalogue import COMMANDS
+from mien.configs import list_configs
+from mien.studies.plan import list_studies
 
 GROUP = typer.main.get_command(app)
 
@@ -116,8 +118,13 @@ def test_examples_are_commands_with_their_options(example):
         name, made, words = made.resolve_command(context, words)
         if not words:
             break
-    with made.make_context(name, list(words)):
-        pass
+    with made.make_context(name, list(words)) as context:
+        given = context.params
+    known = list_studies() if name == "study" else list_configs()
+    named = [given.get("name") if name == "study" else given.get("config")]
+    named += given.get("configs") or []
+    for each in filter(None, named):
+        assert str(each).endswith(".toml") or str(each) in known
 
 
 @pytest.mark.parametrize("words", [["-q", "planted"], ["planted", "-q"], ["planted", "--quiet"]])

@@ -199,7 +199,7 @@ COMMANDS = (
         "Run a study or an ablation: train, then tables and figures.",
         (
             'mien study',
-            'mien study labels-planted --jobs 2',
+            'mien study labels --corpus planted-7 --jobs 2',
             'mien study my-ablation.toml --store mosi=stores/mosi',
         ),
     ),
