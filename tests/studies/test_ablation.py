@@ -63,6 +63,12 @@ def test_a_file_of_variants_and_what_is_wrong_in_it(tmp_path, tiny_store, capsys
     file.write_text('[[variant]]\nname = "bad"\nset = ["model.fuson=concat"]\n')
     with pytest.raises(ConfigError, match=r"variant 'bad': .*fuson"):
         plan_ablation(make_config(), tiny_store, variants=file)
+    file.write_text('[[variant]]\nname = "more"\nset = ["train.seeds=[1, 2]"]\n')
+    with pytest.raises(ConfigError, match=r"train\.seeds has no effect on the runs of a study"):
+        plan_ablation(make_config(), tiny_store, variants=file)
+    file.write_text('[[variant]]\nname = "same"\nset = ["corpus=other"]\n')
+    with pytest.raises(ConfigError, match=r"ablate: 'same' has the same settings as 'base'"):
+        plan_ablation(make_config(), tiny_store, variants=file)
     wrong = ["ablate", "tam_ulag-planted", "--store", str(tiny_store.path), "--only", "nothing"]
     assert main(wrong) == 2
     assert "--only 'nothing'" in capsys.readouterr().err

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from mien.studies.plan import describe_studies, list_studies, read_study
 from mien.studies.results.results_file import dump_results, read_results
 from mien.studies.runner import plan_jobs, run_jobs
 from mien.studies.study import run_study
+from mien.studies.study_page import write_page
 from mien.training.run_folder import open_run
 from mien.types import Modality, Task
 
@@ -170,6 +172,17 @@ def test_a_store_takes_the_place_of_a_planted_corpus(base):
         ('name = "real"', 'name = "burst-0.1"', r"two corpora are called 'burst-0\.1'"),
         ("seeds = [1, 2]", "sedes = [1, 2]", r"there is no setting sedes; did you mean seeds\?"),
         ("{ at = 0.05, ", "{ ", r"sweep burst: point .* has no at"),
+        ("{ at = 0.05, ", "{ at = nan, ", r"sweep burst: at is nan, must be a number"),
+        ("{ at = 0.05, ", '{ at = "a", ', r"sweep burst: at is 'a', must be a number"),
+        ('name = "real"', 'name = "burst"', r"two corpora or sweeps are called 'burst'"),
+        (
+            'name = "real"',
+            'name = "planted/3"\n[[corpus]]\nname = "planted_3"',
+            r"two files of fig",
+        ),
+        ('name = "wild"', 'name = "  "', r"variant\.2\.name is '  ', must be a name on one line"),
+        ('name = "wild"', 'name = "a\\nb"', r"must be a name on one line"),
+        ('"train.learning_rate.rest=1e30"', '"train.seeds=[3]"', r"train\.seeds has no effect"),
         ("burst_high = 0.05 }", "burst_hihg = 0.05 }", r"did you mean sweep burst\.burst_high\?"),
         ("train.epochs=2", "train.epoch=2", r"variant copy on planted-3: .*train\.epochs\?"),
         ("seed = 3, num", "sede = 3, num", r"there is no setting corpus.*planted\.sede"),
@@ -313,6 +326,18 @@ def test_every_table_says_corpus_seeds_clips_and_command(carried_out):
 
 
 @pytest.mark.slow
+def test_a_table_of_a_sweep_says_how_many_clips_its_points_have(carried_out):
+    """It named those of the first point, also where points differ in their number."""
+    _, report = carried_out
+    corpora = dict(report.results.corpora)
+    num_clips = {**corpora["burst-0.1"].num_clips, "test": 99}
+    corpora["burst-0.1"] = dataclasses.replace(corpora["burst-0.1"], num_clips=num_clips)
+    own = corpora["burst-0.05"].num_clips["test"]
+    page = write_page(dataclasses.replace(report.results, corpora=corpora), {})
+    assert f"*synthetic corpora; {own} to 99 clips of test; 1 seed;" in page
+
+
+@pytest.mark.slow
 def test_every_figure_of_the_page_is_there(carried_out):
     base, _ = carried_out
     page = (base / "out" / "index.md").read_text()
@@ -408,16 +433,56 @@ def test_a_run_that_diverged_is_not_tried_again(base, trainings):
     assert len(trainings.begun) == 1
 
 
-@pytest.mark.usefixtures("without_figures")
-def test_variants_with_the_same_settings_share_a_run(base, trainings):
-    write(base, ('set = ["labels.generator=distance", "labels.weight=difference"]', "set = []"))
-    same = ["labels.generator=copy"]
-    study = few(base, only=["distance"], seeds=[1], overrides=same)
-    results = run_study(study, base / "out").results
+def test_corpora_with_the_same_data_and_settings_share_a_run(base, trainings):
+    write(base, ('name = "real"', 'name = "again"\nplanted = { seed = 3, num_clips = 60 }'),
+          ('set = ["text_encoder.input=embeddings"]\nseeds = [5]\n', ""))  # fmt: skip
+    outcomes = carry_out(few(base, corpora=["planted-3", "again"], seeds=[1]))
     assert len(trainings.begun) == 1
-    sources = results.corpora["planted-3"].task_sources("test", Task.FUSION, "mae")
-    assert sources["copy"].mean == sources["distance"].mean
-    assert sources["distance"].less["copy"].difference == 0
+    assert [outcome.job.corpus for outcome in outcomes] == ["planted-3", "again"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["labels.generator=copy"], r"on planted-3: 'distance' has the same settings as 'copy'"),
+        (["planted.burst_high=0.2"], r"sweep burst: 'burst-0\.1' has the same settings as 'burst"),
+        (["train.seeds=[7]"], r"train\.seeds has no effect .*--seeds"),
+    ],
+)
+def test_what_makes_all_rows_alike_is_refused(base, overrides, message):
+    """``--set`` comes last: it made variants that compared a run with itself under two names."""
+    write(base, ('"labels.generator=distance", "labels.weight=difference"',
+                 '"labels.generator=distance"'))  # fmt: skip
+    with pytest.raises(ConfigError, match=message):
+        read_study(base / "tiny.toml", overrides=overrides)
+
+
+def test_points_of_a_sweep_take_any_planted_setting_and_stand_along_the_axis(base):
+    path = write(base, ("{ at = 0.05, burst_high = 0.05 }", '{ at = 3, mixing = "irony" }'))
+    corpora = read_study(path).corpora[2:]
+    assert [(each.name, each.at) for each in corpora] == [("burst-0.1", 0.1), ("burst-3", 3.0)]
+    assert corpora[1].planted.mixing == "irony"
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_the_page_says_what_differs_and_what_had_no_effect(base):
+    """An idle setting had a row with differences of its own, and no page named the settings."""
+    write(base, ('"labels.generator=distance", "labels.weight=difference"',
+                 '"labels.generator=copy", "train.patience=1000"'))  # fmt: skip
+    report = run_study(few(base, only=["distance"], seeds=[1]), base / "out")
+    assert report.results.corpora["planted-3"].alike == (("copy", "distance"),)
+    page = (base / "out" / "index.md").read_text()
+    assert "| distance | `train.patience=1000` |" in page
+    assert "- `copy`, `distance` predict the same, to the last bit" in page
+    assert read_results(base / "out").corpora["planted-3"].alike == (("copy", "distance"),)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_page_that_cannot_be_written_is_said_before_anything_is_trained(base, trainings):
+    (base / "file").write_text("")
+    with pytest.raises(TrainingError, match=r"file: cannot be written"):
+        run_study(few(base), base / "file")
+    assert trainings.begun == []
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -464,9 +529,7 @@ def test_a_variant_that_does_not_fit_is_refused_and_the_others_go_on(base):
 
 
 def test_a_study_of_which_nothing_finished_is_a_sentence(base):
-    study = read_study(
-        base / "tiny.toml", corpora=["planted-3"], overrides=["train.learning_rate.rest=1e30"]
-    )
+    study = few(base, overrides=["train.learning_rate.rest=1e30"])
     with pytest.raises(TrainingError, match=r"tiny: no run finished; the first: training diverged"):
         run_study(study, base / "out")
 

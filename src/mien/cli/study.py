@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -108,9 +108,9 @@ def study(
     given = {"--store": [f"{store.partition('=')[0]}=STORE" for store in stores or []]}
     given |= {"--seeds": [seeds] if seeds else [], "--only": only or []}
     given |= {"--corpus": corpora or [], "--set": settings or []}
-    words = [f"{option} {value}" for option, values in given.items() for value in values]
-    command = " ".join(["mien study", Path(name).name, *words])
-    _carry_out(chosen, out, (jobs, backend, address), command, any_code=any_code)
+    words = ["mien", "study", Path(name).name]
+    words += [word for option, values in given.items() for v in values for word in (option, v)]
+    _carry_out(chosen, out, (jobs, backend, address), join(words), any_code=any_code)
 
 
 def _carry_out(
@@ -210,12 +210,12 @@ def ablate(
         only=only or [],
         overrides=settings or [],
     )
-    words = ["mien ablate", Path(config).name, "--store STORE"]
-    words += [] if variants is None else [f"--variants {variants.name}"]
-    words += [] if seeds is None else [f"--seeds {seeds}"]
-    words += [f"--only '{name}'" for name in only or []]
-    words += [f"--set {change}" for change in settings or []]
-    _carry_out(planned, out, (jobs, backend, address), " ".join(words), any_code=any_code)
+    words = ["mien", "ablate", Path(config).name, "--store", "STORE"]
+    words += [] if variants is None else ["--variants", variants.name]
+    words += [] if seeds is None else ["--seeds", seeds]
+    words += [word for name in only or [] for word in ("--only", name)]
+    words += [word for change in settings or [] for word in ("--set", change)]
+    _carry_out(planned, out, (jobs, backend, address), join(words), any_code=any_code)
 
 
 def robustness(

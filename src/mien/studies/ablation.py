@@ -24,6 +24,7 @@ from mien.errors import AssetError, ConfigError, name_known
 from mien.labels import GENERATORS
 from mien.models import MODELS
 from mien.models.model_settings import MultitaskConfig, TamUlagConfig
+from mien.studies.distinct_variants import refuse_alike
 from mien.studies.plan import Study, StudyConfig, StudyCorpus, VariantConfig
 from mien.training.settings import ExperimentConfig, read_config
 from mien.training.targets.aims import find_aims
@@ -100,13 +101,14 @@ def plan_ablation(
         if variant.name in resolved:
             raise ConfigError(f"two variants are called {variant.name!r}; rename one")
         resolved[variant.name] = _resolve(base, variant, folder, overrides)
+    refuse_alike(resolved, "ablate")
     stem = "settings" if isinstance(config, ExperimentConfig) else Path(config).stem
     used = tuple(seeds) or base.train.seeds
     name = store.meta.name
     planned = StudyConfig(
         title=f"Ablation of {stem}",
         question="What does each part of the settings contribute? `base` is the settings as they "
-        "are; every other row changes what its name says, and nothing else.",
+        "are; every other row changes what the table of settings says, and nothing else.",
         config=stem,
         seeds=used,
         measures=("scores",),

@@ -26,6 +26,7 @@ from mien.reports.figures.panels import (
 from mien.reports.figures.style import save_figure
 from mien.reports.finished_run import Picture
 from mien.reports.text import name_corpus
+from mien.studies.distinct_variants import name_picture
 from mien.studies.results.label_values import LabelResults, LabelTruthResults
 from mien.studies.results.values import AttentionResults, CorpusResults
 from mien.types import Modality, Task
@@ -41,7 +42,7 @@ def draw_corpus(name: str, corpus: CorpusResults, out: Path) -> list[Picture]:
     title_end = name_corpus(name, is_synthetic=corpus.is_synthetic)
     pictures = []
     for measure, title, figure, caption in _figures(corpus, title_end):
-        file = f"{name}-{measure}.png"
+        file = name_picture(name, measure)
         save_figure(figure, out / file)
         pictures.append(Picture(file, title, caption))
     return pictures
@@ -158,7 +159,7 @@ def draw_sweep(
         rows = make_rows(points, across)
         if not rows:
             continue
-        file = f"{name}-{measure}.png"
+        file = name_picture(name, measure)
         heading = f"{title}, {name}: synthetic corpora"
         save_figure(draw_lines(rows, variants, heading, INTERVALS), out / file)
         caption = f"{title} against {across}; bands: 95 % intervals."

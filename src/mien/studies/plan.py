@@ -53,6 +53,14 @@ from mien.config import Seeds, Settings, apply_overrides, read_settings, read_to
 from mien.corpora.planted.planted_config import PlantedConfig
 from mien.errors import ConfigError, name_known
 from mien.studies.baselines import ReferenceName
+from mien.studies.distinct_variants import (
+    Changes,
+    TableName,
+    check_places,
+    name_picture,
+    refuse_alike,
+    refuse_seeds,
+)
 from mien.training.settings import ExperimentConfig, read_config
 
 __all__ = [
@@ -82,8 +90,8 @@ class VariantConfig(Settings):
         config: Settings of its own, a name or a file; those of the corpus or the study if left out.
     """
 
-    name: str = Field(min_length=1)
-    set: tuple[str, ...] = ()
+    name: TableName
+    set: Changes = ()
     config: str | None = None
 
 
@@ -100,10 +108,10 @@ class CorpusConfig(Settings):
         references: Plain fits of the annotation to each modality's vectors, evaluated as labels.
     """
 
-    name: str = Field(min_length=1)
+    name: TableName
     planted: PlantedConfig | None = None
     config: str | None = None
-    set: tuple[str, ...] = ()
+    set: Changes = ()
     seeds: Seeds = ()
     variants: tuple[str, ...] = ()
     references: tuple[ReferenceName, ...] = ()
@@ -122,29 +130,31 @@ class SweepConfig(Settings):
         variants: Names of the variants that run on it; all if left out.
     """
 
-    name: str = Field(min_length=1)
+    name: TableName
     across: str = Field(min_length=1)
     planted: dict[str, Any] = Field(default_factory=dict)
-    points: tuple[dict[str, float], ...] = Field(min_length=2)
-    set: tuple[str, ...] = ()
+    points: tuple[dict[str, Any], ...] = Field(min_length=2)
+    set: Changes = ()
     seeds: Seeds = ()
     variants: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _points_have_places(self) -> "SweepConfig":
+        check_places(self.name, self.points)
+        return self
+
     def corpora(self) -> Iterator[tuple[float, CorpusConfig]]:
-        """Yield where each point lies, and its corpus.
+        """Yield where each point lies, along the axis, and its corpus.
 
         Raises:
-            ConfigError: If a point has no ``at``, or a planted setting is wrong.
+            ConfigError: If a planted setting is wrong.
         """
-        for point in self.points:
-            if "at" not in point:
-                raise ConfigError(f"sweep {self.name}: point {point!r} has no at, its place")
-            at = point["at"]
+        for point in sorted(self.points, key=lambda point: float(point["at"])):
             values = {**self.planted, **{k: v for k, v in point.items() if k != "at"}}
             yield (
-                at,
+                float(point["at"]),
                 CorpusConfig(
-                    name=f"{self.name}-{at:g}",
+                    name=f"{self.name}-{point['at']:g}",
                     planted=read_settings(PlantedConfig, values, f"sweep {self.name}"),
                     set=self.set,
                     seeds=self.seeds,
@@ -174,7 +184,7 @@ class StudyConfig(Settings):
     title: str = Field(min_length=1)
     question: str = Field(min_length=1)
     config: str = Field(min_length=1)
-    set: tuple[str, ...] = ()
+    set: Changes = ()
     seeds: Annotated[Seeds, Field(min_length=1)]
     measures: tuple[Measure, ...] = Field(min_length=1)
     baseline: str
@@ -188,11 +198,12 @@ class StudyConfig(Settings):
         variants = [variant.name for variant in self.variant]
         corpora = [corpus.name for corpus in self.corpus]
         corpora += [
-            f"{sweep.name}-{point.get('at', 0.0):g}"
-            for sweep in self.sweep
-            for point in sweep.points
+            f"{sweep.name}-{point['at']:g}" for sweep in self.sweep for point in sweep.points
         ]
-        for kind, names in (("variants", variants), ("corpora", corpora)):
+        sections = [c.name for c in self.corpus] + [sweep.name for sweep in self.sweep]
+        kinds = {"variants": variants, "corpora": corpora, "corpora or sweeps": sections}
+        kinds["files of figures"] = [name_picture(name, "*") for name in sections]
+        for kind, names in kinds.items():
             repeated = sorted({name for name in names if names.count(name) > 1})
             if repeated:
                 raise ValueError(f"two {kind} are called {repeated[0]!r}")
@@ -292,6 +303,7 @@ def read_study(
     """
     path = _find_study(source)
     config = read_settings(StudyConfig, read_toml(path))
+    refuse_seeds(overrides)
     chosen = _choose_variants(config, only)
     points: list[tuple[str | None, float | None, CorpusConfig]] = [
         (None, None, corpus) for corpus in config.corpus
@@ -306,22 +318,28 @@ def read_study(
     for sweep, at, corpus in points:
         if corpora and corpus.name not in corpora and sweep not in corpora:
             continue
-        names = chosen & set(corpus.variants or chosen)
+        configs = {
+            variant.name: _resolve(config, corpus, variant, path.parent, overrides)
+            for variant in config.variant
+            if variant.name in chosen & set(corpus.variants or chosen)
+        }
+        refuse_alike(configs, f"variants on {corpus.name}")
         study_corpora.append(
             StudyCorpus(
                 name=corpus.name,
                 planted=None if corpus.name in places else _change_planted(corpus, overrides),
                 store=places.get(corpus.name),
                 seeds=tuple(seeds) or corpus.seeds or config.seeds,
-                configs={
-                    variant.name: _resolve(config, corpus, variant, path.parent, overrides)
-                    for variant in config.variant
-                    if variant.name in names
-                },
+                configs=configs,
                 references=corpus.references,
                 sweep=sweep,
                 at=at,
             )
+        )
+    for line in config.sweep:
+        refuse_alike(
+            {c.name: c.planted for c in study_corpora if c.sweep == line.name and c.planted},
+            f"sweep {line.name}",
         )
     return Study(name=path.stem, config=config, corpora=tuple(study_corpora))
 

@@ -27,6 +27,7 @@ from mien.studies.runner import plan_jobs, run_jobs
 from mien.studies.study_listener import StudyListener
 from mien.studies.study_page import write_page
 from mien.training.data_parallel.ranks import launched_count
+from mien.training.record import require_writable
 
 __all__ = ["StudyReport", "rewrite_study", "run_study"]
 
@@ -95,7 +96,7 @@ def run_study(
 
     Raises:
         ConfigError: If several processes were started for it, or the cluster is not told.
-        TrainingError: If no corpus was given, or no run finished.
+        TrainingError: If no corpus was given, no run finished, or ``out`` cannot be written.
         MienError: If a store is not what it should be.
     """
     if launched_count() > 1:
@@ -106,6 +107,7 @@ def run_study(
     cluster = read_cluster(backend, address)
     study = study if isinstance(study, Study) else read_study(study)
     listener = listener or _SilentListener()
+    require_writable(Path(out))
     given = [
         corpus for corpus in study.corpora if corpus.planted is not None or corpus.store is not None
     ]

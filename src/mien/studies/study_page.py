@@ -1,14 +1,18 @@
 """The results of a study to its page: tables that say on what their numbers rest."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from mien.config import flatten_settings
 from mien.evaluation.intervals import FEW_UNITS
 from mien.evaluation.label_agreement import PARTS
 from mien.evaluation.significance import SourceResults
 from mien.reports.finished_run import Picture
 from mien.reports.target_results.shown_metrics import describe_shown
 from mien.reports.text import (
+    code_span,
+    count_words,
     describe_metrics,
     escape_markdown,
     format_interval,
@@ -21,6 +25,9 @@ from mien.studies.tables import attention_tables, label_tables, score_tables, ta
 from mien.types import Modality, Task
 
 __all__ = ["write_page"]
+
+#: Settings of a variant that the page names; another model has dozens.
+_MOST_CHANGES: Final = 12
 
 
 def _read_attention(modality: Modality) -> Callable[[CorpusResults], Mapping[str, SourceResults]]:
@@ -100,8 +107,8 @@ def _methods(results: StudyResults) -> str:
     other = results.num_other_code
     units = "videos or speakers" if "speaker" in set(_units(results)) else "videos"
     lines = [
-        f"Written by `{results.command}`; no number was typed by hand. Versions: {versions}; "
-        f"code `{results.code}`.",
+        f"Written by {code_span(results.command)}; no number was typed by hand. "
+        f"Versions: {versions}; code `{results.code}`.",
         "Deviations (±) are over seeds. Intervals of one variant are 95 % intervals of its mean "
         f"over the seeds, resampling {units} (clips where each is a video of its own): percentiles "
         f"of a bootstrap, t intervals below {FEW_UNITS} {units}; they hold for these weights. "
@@ -129,6 +136,7 @@ def _corpus_section(name: str, corpus: CorpusResults, results: StudyResults) -> 
     mark = " (synthetic corpus)" if corpus.is_synthetic else ""
     yield f"## {escape_markdown(name)}{mark}"
     yield _facts(corpus)
+    yield from _settings_table(corpus, results.baseline)
     yield from _troubles(corpus)
     yield from label_tables(name, corpus, results)
     yield from score_tables(name, corpus, results)
@@ -158,8 +166,35 @@ def _troubles(corpus: CorpusResults) -> Iterator[str]:
             f"- **`{name}`, seed {seed} {run.status}**: {run.reason}; it is left out of all means"
             for seed, run in variant.unfinished.items()
         ]
+    lines += [
+        f"- {', '.join(map(code_span, group))} predict the same, to the last bit: what differs in "
+        "their settings had no effect here, up to the best epoch"
+        for group in corpus.alike
+    ]
     if lines:
         yield "\n".join(lines)
+
+
+def _settings_table(corpus: CorpusResults, baseline: str) -> Iterator[str]:
+    """Yield which settings of each variant are not those of the baseline."""
+    if len(corpus.variants) < 2 or baseline not in corpus.variants:
+        return
+    base = dict(flatten_settings(corpus.variants[baseline].settings))
+    rows = []
+    for name, variant in corpus.variants.items():
+        own = flatten_settings(variant.settings)
+        changed = [f"{key}={_write(v)}" for key, v in own if key not in base or v != base[key]]
+        shown = ", ".join(map(code_span, changed[:_MOST_CHANGES]))
+        if len(changed) > _MOST_CHANGES:
+            shown += f" and {len(changed) - _MOST_CHANGES} more, in `results.json`"
+        if name != baseline:
+            rows.append([escape_markdown(name), shown or "none that it has"])
+    yield f"Settings that are not those of {code_span(baseline)}:"
+    yield markdown_table(["", "settings"], rows, 2)
+
+
+def _write(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _sweep_section(sweep: SweepResults, results: StudyResults) -> Iterator[str]:
@@ -181,9 +216,10 @@ def _sweep_section(sweep: SweepResults, results: StudyResults) -> Iterator[str]:
             yield markdown_table(
                 heading, [[s, *(cells.get(at, "") for at in corpora)] for s, cells in rows.items()]
             )
-            first = next(iter(corpora.values()))
-            num = len(first.seeds)
+            clips = [corpus.num_clips["test"] for corpus in corpora.values()]
+            num_clips = f"{clips[0]}" if len(set(clips)) == 1 else f"{min(clips)} to {max(clips)}"
+            seeds = count_words(len(next(iter(corpora.values())).seeds), "seed")
             yield (
-                f"*synthetic corpora; {first.num_clips['test']} clips of test; {num} "
-                f"seed{'s' * (num > 1)}; `{results.command}`.*"
+                f"*synthetic corpora; {num_clips} clips of test; {seeds}; "
+                f"{code_span(results.command)}.*"
             )

@@ -19,6 +19,7 @@ from mien.reports.metric_cells import difference_cell, interval_cell, mean_cell
 from mien.reports.target_results.shown_metrics import label_shown, shown_metrics
 from mien.reports.text import (
     UNDEFINED,
+    code_span,
     count_words,
     format_value,
     label_metric,
@@ -353,7 +354,8 @@ def attention_tables(name: str, corpus: CorpusResults, study: StudyResults) -> I
 def caption(name: str, corpus: CorpusResults, study: StudyResults, clips: str) -> str:
     """Return the sentence below a table: on what it rests."""
     mark = " (synthetic)" if corpus.is_synthetic else ""
-    return f"*{name}{mark}; {clips}; seeds of each row in its column; `{study.command}`.*"
+    command = code_span(study.command)
+    return f"*{name}{mark}; {clips}; seeds of each row in its column; {command}.*"
 
 
 def count_clips(results: MetricResults | AttentionResults, split: str) -> str:

@@ -27,6 +27,7 @@ from mien.reports.target_results.compared_scores import units_of
 from mien.studies.baselines import fit_reference
 from mien.studies.corpora import PreparedCorpus
 from mien.studies.plan import Study
+from mien.studies.results.alike_variants import find_alike
 from mien.studies.results.attention_metrics import ATTENTION_METRICS
 from mien.studies.results.label_values import (
     LabelResults,
@@ -82,6 +83,7 @@ def evaluate_corpus(
         scores=_evaluate_scores(study, finished) if "scores" in measures else None,
         attention=_evaluate_attention(study, outcomes) if "attention" in measures else None,
         targets=_evaluate_targets(study, finished) if "scores" in measures else None,
+        alike=find_alike(_read_predictions(finished)),
     )
 
 

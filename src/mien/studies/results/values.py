@@ -145,6 +145,7 @@ class CorpusResults(StrictValue):
         scores: Metrics of the tasks, its keys among the others.
         attention: Attention inside the known moments by split and modality.
         targets: What is predicted besides sentiment, by its name; None where nothing is.
+        alike: Variants that predict the same, whatever their settings; each in one group at most.
     """
 
     corpus: str
@@ -161,6 +162,7 @@ class CorpusResults(StrictValue):
     scores: ScoreResults | None = None
     attention: Mapping[str, Mapping[str, AttentionResults]] | None = None
     targets: Mapping[str, TargetResults] | None = None
+    alike: tuple[tuple[str, ...], ...] = ()
 
     def task(self, split: Split, task: Task) -> MetricResults | None:
         """Return the metrics of a task; None if it was not evaluated on the split."""
