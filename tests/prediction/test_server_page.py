@@ -159,6 +159,39 @@ def test_the_model_card_opens(page):
     assert "non-commercial use" in page.locator("main").inner_text()
 
 
+def test_words_that_were_not_typed_are_asked_for_and_not_recognised_instead(page):
+    """A recording given with "these words" and none typed was answered from recognised ones."""
+    page.click("summary")
+    page.check("input[value=given]")
+    file = {"name": "one.wav", "mimeType": "audio/wav", "buffer": b"RIFF"}
+    page.set_input_files("#file", file)
+    assert page.inner_text("#no-words").startswith("Please type the words first")
+    assert page.evaluate("document.activeElement.id") == "words"
+    assert not page.is_visible("#wait")
+    assert not page.is_visible("#error")
+    page.check("input[value=none]")
+    assert page.inner_text("#no-words") == ""
+
+
+def test_a_file_just_above_the_limit_does_not_seem_to_be_at_it(page):
+    """A file of 5.0004 MB was said to have 5 MB, where the limit is 5 MB."""
+    page.wait_for_selector("#limits:has-text('Up to 5 MB')")
+    page.set_input_files("#file", {"name": "a.mp4", "mimeType": "", "buffer": b"0" * 5_000_400})
+    assert page.inner_text("#sentence-of-error") == "a.mp4 has 5.001 MB; the limit is 5 MB."
+
+
+def test_a_server_that_stops_while_the_model_loads_is_noticed_and_found_again(server, browser):
+    """The page said for ever that the model is loading."""
+    page = browser.new_page()
+    page.route("**/health", lambda route: route.abort())
+    page.goto(server.url)
+    page.wait_for_selector("#model:has-text('The server cannot be reached')")
+    page.unroute("**/health")
+    page.wait_for_selector("#model.is-ready")
+    assert page.inner_text("#model").startswith("Model: ")
+    page.close()
+
+
 def test_several_files_at_once_are_declined(page):
     drop = """names => {
       const files = new DataTransfer();

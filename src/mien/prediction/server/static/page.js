@@ -94,13 +94,20 @@ function refuse(sentence) {
 
 function predictFile(file) {
   if (limits && file.size > limits.max_upload_mb * 1e6) {
-    refuse(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; the limit is ${limits.max_upload_mb} MB.`);
+    // rounded upwards to a thousandth, so that what is above the limit never reads like the limit
+    refuse(`${file.name} has ${Math.ceil(file.size / 1e3) / 1e3} MB; the limit is ${limits.max_upload_mb} MB.`);
     return;
   }
   const form = new FormData();
   const chosen = document.querySelector("input[name=transcript]:checked").value;
   const words = $("words").value.trim();
-  form.append("transcript", chosen === "given" && words ? words : chosen === "none" ? "none" : "auto");
+  if (chosen === "given" && !words) {
+    $("no-words").textContent = "Please type the words first, or choose another way; then give the recording again.";
+    $("words").closest("details").open = true;
+    $("words").focus();
+    return;
+  }
+  form.append("transcript", chosen === "given" ? words : chosen);
   form.append("file", file, file.name);
   ask("/predict", form, null, file);
 }
@@ -115,6 +122,7 @@ function predictSentence() {
 /** Say beside the folded choice what is chosen. */
 function sayChosen() {
   const choice = document.querySelector("input[name=transcript]:checked");
+  $("no-words").textContent = "";
   $("chosen").textContent = choice.parentElement.textContent.trim().replace(/:$/, "");
 }
 
@@ -189,7 +197,18 @@ function listenToCamera() {
   $("discard").addEventListener("click", () => { camera.discard(); close(); });
 }
 
+/** Say how far the model is, as often as that changes. */
 async function greet() {
+  try {
+    await meet();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // no network
+    $("model").textContent = "The server cannot be reached";
+    setTimeout(greet, 3000); // it may be started again
+  }
+}
+
+async function meet() {
   const health = await (await fetch("/health")).json();
   limits = health;
   $("limits").textContent = `Up to ${health.max_upload_mb} MB, and up to ${duration(health.time_limit)} of computing`;
