@@ -102,6 +102,29 @@ def test_what_is_wrong_is_said_in_one_sentence(values, where, message):
         read_settings(Outer, values, where)
 
 
+class Lengths(Settings):
+    end: int | float | None = None
+    name: str = Field("a", min_length=1, max_length=3)
+    several: tuple[str, ...] = Field(("a", "b"), min_length=2, max_length=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"end": "a"}, r"^setting end is 'a', must be a number$"),
+        ({"end": [1]}, r"^setting end is \[1\], must be a number$"),
+        ({"name": ""}, r"^setting name is '', must have at least 1 character$"),
+        ({"name": "abcd"}, r"must have at most 3 characters$"),
+        ({"several": ["a"]}, r"^setting several is \['a'\], must have at least 2 values$"),
+        ({"several": list("abcd")}, r"must have at most 3 values$"),
+    ],
+)
+def test_a_wrong_length_and_what_is_no_number_are_said_in_the_terms_of_a_file(values, message):
+    """Sentences spoke of tuples "after validation", and of a setting end.int that there is not."""
+    with pytest.raises(ConfigError, match=message):
+        read_settings(Lengths, values)
+
+
 def test_settings_that_are_made_in_python_are_refused_with_the_same_sentences():
     """``mien.PlantedConfig(num_clip=3)`` was a ValidationError of pydantic without a hint."""
     with pytest.raises(ConfigError, match=r"^there is no setting sede; did you mean seed\?$"):

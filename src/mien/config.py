@@ -71,6 +71,13 @@ def _check_device(name: str) -> str:
 Device = Annotated[str, AfterValidator(_check_device)]
 
 
+#: What is said of a value of the wrong length, by pydantic's name of the error.
+_LENGTHS = {
+    "too_short": ("min_length", "least", "value"),
+    "too_long": ("max_length", "most", "value"),
+    "string_too_short": ("min_length", "least", "character"),
+    "string_too_long": ("max_length", "most", "character"),
+}
 #: Characters of a value that a message shows.
 _SHOWN = 200
 #: What a setting must be that has another form, by pydantic's name of the error.
@@ -267,7 +274,11 @@ def _explain(
     """Return what is wrong with settings as one sentence, with the likely spelling."""
     # A misspelt setting comes first: one that is missing may be the same one.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    path, names = _walk(kind, [str(part) for part in first["loc"]], values)
+    loc = [str(part) for part in first["loc"]]
+    others = [[str(part) for part in problem["loc"]] for problem in error.errors()]
+    members = {each[-1] for each in others if each and each[:-1] == loc[:-1]}
+    is_number = {"int", "float"} <= members  # neither fits what may be either
+    path, names = _walk(kind, loc[:-1] if is_number else loc, values)
     name = ".".join([where, *path] if where else path)
     if first["type"] == "extra_forbidden":
         return ConfigError(_misspelt(names, name))
@@ -278,9 +289,13 @@ def _explain(
         given, expected = first["ctx"]["tag"], first["ctx"]["expected_tags"]
         return ConfigError(f"setting {name}.{tag} is {given!r}, must be one of {expected}")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    form = _FORMS.get(first["type"])
+    form = "a number" if is_number else _FORMS.get(first["type"])
     if form is not None:
         message = f"must be {form}"
+    elif first["type"] in _LENGTHS:
+        bound, end, what = _LENGTHS[first["type"]]
+        number = first["ctx"][bound]
+        message = f"must have at {end} {number} {what}{'s' * (number != 1)}"
     elif isinstance(first["input"], (dict, Settings)):  # it is about several settings together
         return ConfigError(f"settings{f' of {name}' if name else ''}: {message}")
     return ConfigError(f"setting {name} is {show(first['input'], most=_SHOWN)}, {message}")
