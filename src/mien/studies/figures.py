@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from mien.evaluation.label_agreement import PARTS
 from mien.evaluation.significance import MetricResults, SourceResults
 from mien.reports.figures.label_panels import (
-    INTERVALS,
     LabelCourses,
+    describe_intervals,
     draw_agreement,
     draw_courses,
     marks_of,
@@ -114,7 +114,9 @@ def _draw_scores(fusion: MetricResults, title: str) -> Figure:
         for metric, heading in _SCORES.items()
     ]
     names = list(fusion.metrics["mae"])
-    return draw_intervals([[panel] for panel in panels], names, title, INTERVALS)
+    unit = "clip" if fusion.num_clusters == fusion.num_clips else fusion.unit
+    note = describe_intervals(unit=unit)
+    return draw_intervals([[panel] for panel in panels], names, title, note)
 
 
 def _draw_attention(attention: Mapping[str, AttentionResults], title: str) -> Figure:
@@ -131,7 +133,7 @@ def _draw_attention(attention: Mapping[str, AttentionResults], title: str) -> Fi
                 mark=1.0,
             )
         )
-    return draw_intervals([panels], list(names), title, INTERVALS)
+    return draw_intervals([panels], list(names), title, describe_intervals())
 
 
 _Points = Sequence[tuple[float, CorpusResults]]
@@ -161,7 +163,8 @@ def draw_sweep(
             continue
         file = name_picture(name, measure)
         heading = f"{title}, {name}: synthetic corpora"
-        save_figure(draw_lines(rows, variants, heading, INTERVALS), out / file)
+        note = describe_intervals("bands")
+        save_figure(draw_lines(rows, variants, heading, note), out / file)
         caption = f"{title} against {across}; bands: 95 % intervals."
         pictures.append(Picture(file, title, caption))
     return pictures

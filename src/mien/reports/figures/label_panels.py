@@ -20,12 +20,15 @@ from mien.reports.figures.panels import (
 )
 from mien.reports.label_trajectories import LabelTrajectory
 
-__all__ = ["COURSES", "INTERVALS", "LabelCourses", "draw_agreement", "draw_courses", "marks_of"]
+__all__ = [
+    "COURSES",
+    "LabelCourses",
+    "describe_intervals",
+    "draw_agreement",
+    "draw_courses",
+    "marks_of",
+]
 
-#: What bars of intervals mean.
-INTERVALS: Final = (
-    "bars: 95 % intervals of the mean over the seeds, by whole videos, for these weights"
-)
 #: What can be drawn by epoch: a field of ``LabelTrajectory``, what its panel is called, and its
 #: axis.
 COURSES: Final = {
@@ -68,6 +71,20 @@ def marks_of(
     return marks
 
 
+def describe_intervals(mark: str = "bars", unit: str = "video") -> str:
+    """Return what intervals in a figure mean.
+
+    Args:
+        mark: How they are drawn.
+        unit: What was resampled: videos, speakers, or clips.
+
+    >>> describe_intervals("bands", "clip")
+    'bands: 95 % intervals of the mean over the seeds, by clips, for these weights'
+    """
+    units = "clips" if unit == "clip" else f"whole {unit}s"
+    return f"{mark}: 95 % intervals of the mean over the seeds, by {units}, for these weights"
+
+
 def draw_agreement(agreement: Mapping[str, Mapping[str, MetricResults]], title: str) -> Figure:
     """Draw the correlation of labels with the truth at the best epoch, with its intervals.
 
@@ -91,7 +108,9 @@ def draw_agreement(agreement: Mapping[str, Mapping[str, MetricResults]], title: 
                 )
             )
         rows.append(panels)
-    return draw_intervals(rows, list(names), title, f"{INTERVALS}; dashed: no correlation")
+    return draw_intervals(
+        rows, list(names), title, f"{describe_intervals()}; dashed: no correlation"
+    )
 
 
 def draw_courses(
