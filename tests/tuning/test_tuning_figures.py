@@ -58,3 +58,4 @@ def test_a_trial_far_from_the_others_is_marked_at_the_edge(tuned, title):
     assert axes.get_ylim()[1] < 1
     assert 0.5 < marks[0].get_ydata()[0] < axes.get_ylim()[1]
     assert "beyond" in drawn.caption
+    assert "of its first trainings" in drawn.caption  # each trial has two

@@ -94,6 +94,13 @@ def _better(tuned: Tuned) -> str:
     return "Higher is better." if tuned.goal.is_maximised else "Lower is better."
 
 
+def _explain_part(tuned: Tuned) -> str:
+    """Return why the value of a trial that was given up is none of a finished one."""
+    if tuned.budget.trainings == 1:
+        return ""
+    return " (of its first trainings, which compares with the others only as far as these went)"
+
+
 def _draw_history(tuned: Tuned) -> TuningFigure:
     figure = make_figure("Trials in their order", 7.5, 3.4)
     axes = figure.subplots()
@@ -120,7 +127,8 @@ def _draw_history(tuned: Tuned) -> TuningFigure:
         figure,
         "History",
         f"`{tuned.goal.metric}` on valid of every trial, the mean of its trainings; of a trial "
-        f"that was given up, that of its epochs so far. {_BEYOND} {_better(tuned)}",
+        f"that was given up, that of its epochs so far{_explain_part(tuned)}. {_BEYOND} "
+        f"{_better(tuned)}",
     )
 
 
@@ -231,8 +239,8 @@ def _draw_slices(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
     return TuningFigure(
         figure,
         "Setting by setting",
-        f"`{tuned.goal.metric}` on valid over each setting; hollow: given up; red: the best. "
-        f"{_BEYOND}",
+        f"`{tuned.goal.metric}` on valid over each setting; hollow: given up"
+        f"{_explain_part(tuned)}; red: the best. {_BEYOND}",
     )
 
 
