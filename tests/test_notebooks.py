@@ -12,7 +12,7 @@ from helpers import make_material
 import mien
 from mien.notebooks import html_table, make_frame
 from mien.prediction.result import FailedPrediction, Prediction, PredictionList
-from mien.training.experiment import dataset_of
+from mien.training.loading import dataset_of
 from mien.training.preparation import prepare
 from mien.training.run_folder import RunFolder
 from mien.types import Modality, Task

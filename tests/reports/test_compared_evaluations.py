@@ -11,7 +11,8 @@ from fake_runs import write_run
 
 from mien.errors import CheckpointError
 from mien.evaluation.evaluate import evaluate_run
-from mien.evaluation.metrics_file.evaluation_folder import write_evaluation
+from mien.evaluation.metrics_file.evaluated_model import EvaluatedModel
+from mien.evaluation.metrics_file.evaluation_folder import Evaluation, write_evaluation
 from mien.reports.comparison import compare_runs
 from mien.training.experiment import evaluate
 from mien.training.run_folder import open_run
@@ -35,7 +36,8 @@ def folder(tmp_path_factory):
         attention=[{}],
         model="small_model",
     )
-    write_evaluation(path / "model", "test", metrics, [predictions])
+    model = EvaluatedModel(settings={}, environment={})
+    write_evaluation(path / "model", "test", Evaluation(metrics, [predictions], model))
     return path
 
 
@@ -110,7 +112,9 @@ def test_seeds_of_an_earlier_evaluation_in_the_folder_are_not_read(folder, tmp_p
 
 
 def test_where_a_run_is_needed_an_evaluation_is_said_to_be_one(folder):
-    with pytest.raises(CheckpointError, match="is an evaluation, which mien compare takes"):
+    with pytest.raises(
+        CheckpointError, match="is an evaluation, which mien compare and mien report --out"
+    ):
         open_run(folder / "model")
     with pytest.raises(CheckpointError, match=r"mien evaluate default --store STORE --out FOLDER"):
         compare_runs([folder / "run", "default"])

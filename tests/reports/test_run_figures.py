@@ -95,7 +95,7 @@ def test_targets_have_a_confusion_and_a_reliability_curve(tmp_path):
     drawn = {one.file: one for one in draw_figures(read_run(run))}
     confusion = drawn["figures/confusion-1.png"]
     assert confusion.title == "Confusion of emotion"
-    assert "emotion are taken for which on test, the clips of 1 seed" in confusion.caption
+    assert "emotion are taken for which on test: each row is an" in confusion.caption
     assert "the likeliest class of emotion" in drawn["figures/reliability-1.png"].caption
     labels = Target(name="emotion", kind=TargetKind.LABELS, classes=EMOTION.classes)
     run = write_run(tmp_path / "labels", seeds=(1,), num_epochs=2, target=labels)

@@ -2,11 +2,11 @@
 
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from fake_runs import EMOTION, write_run
+from html_sections import Reader
 
 from mien.cli import main
 from mien.evaluation.bootstrap import SEED
@@ -21,32 +21,6 @@ from mien.reports.target_results.compared_scores import SeedScores
 from mien.types import Modality, Scale
 
 HOSTILE = "late <script>alert(1)<script>"
-
-
-class Reader(HTMLParser):
-    """Collects the text of each section, the names of elements, and where anything leads."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.sections, self.names, self.addresses, self.name = {"": ""}, [], [], ""
-        self.open = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        known = dict(attrs)
-        self.names.append(tag)
-        self.addresses += [known[key] for key in ("src", "href") if key in known]
-        if tag == "section":
-            self.name = known["id"]
-            self.sections[self.name] = ""
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.sections[self.name] += f"{data} "
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ import pytest
 from helpers import make_config, make_material
 from targeted import EMOTION, make_targeted
 
+from mien.config import read_toml
 from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, ConfigError
+from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
 from mien.reports.run_text import format_rounding, format_run
 from mien.training.experiment import evaluate, evaluate_rounding, train
 from mien.training.loading import load_model
@@ -59,6 +61,43 @@ def test_an_evaluation_is_not_written_over_anything_else(
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
     assert evaluate(finished, split="valid", out=tmp_path / "run" / "valid")["splits"]["valid"]
     assert open_run(tmp_path / "run").results().seeds == (1,)
+
+
+def test_an_evaluation_holds_what_was_evaluated_and_how_often_promises_held(of_voices, tmp_path):
+    run, store = of_voices
+    evaluate(run, store=store, out=tmp_path / "anew")
+    evaluate(run, out=tmp_path / "own")
+    evaluate(run.seeds[0].best, store=store, out=tmp_path / "file")
+    evaluate(run, store=store, split="valid", out=tmp_path / "valid")
+    anew, own, file, valid = (
+        EvaluationFolder(tmp_path / name).model() for name in ("anew", "own", "file", "valid")
+    )
+    known = tuple(seed.results().covered for seed in run.seeds)
+    assert known[0].targets["test"]["emotion"].num_clips > 0
+    assert anew.coverage == own.coverage == file.coverage == known
+    assert valid.coverage == ()  # there training made the sets
+    assert anew.settings == own.settings == read_toml(run.path / "config.toml")
+    assert file.settings["model"] == own.settings["model"]
+    assert own.environment == run.environment()
+    for key in ("versions", "store", "text_encoder"):
+        assert anew.environment[key] == file.environment[key] == own.environment[key]
+    assert anew.environment["num_clips"] == {"test": own.environment["num_clips"]["test"]}
+
+
+@pytest.mark.parametrize("name", ["seed-check", "seed-7", "seeds"])
+def test_an_evaluation_may_be_called_as_a_seed_where_there_is_no_run(finished, tmp_path, name):
+    """A folder ``seed-check`` was written, and then refused as no run by what reads it."""
+    evaluate(finished, out=tmp_path / name)
+    assert EvaluationFolder.find(tmp_path / name) is not None
+    shutil.copytree(finished, tmp_path / "run")
+    out = tmp_path / "run" / name
+    if name == "seed-7":
+        with pytest.raises(ConfigError, match="is of a run, whose own results would be lost"):
+            evaluate(finished, out=out)
+    else:
+        evaluate(finished, out=out)
+        assert EvaluationFolder.find(out) is not None
+    assert EvaluationFolder.find(tmp_path / "run" / "seed-1") is None
 
 
 def test_another_scale_is_refused_before_anything_is_prepared(finished, tmp_path, monkeypatch):

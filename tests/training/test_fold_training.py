@@ -15,6 +15,7 @@ from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, ConfigError, StoreError, TrainingError
 from mien.evaluation.bootstrap import draw_units, resample
 from mien.evaluation.evaluate import evaluated_rows
+from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.scoring import as_reported
 from mien.evaluation.target_metrics.target_table import TARGET_METRICS
@@ -404,6 +405,11 @@ def test_a_run_over_folds_is_evaluated_anew_by_the_models_of_each_fold(pooled, f
     known = pooled.metrics()
     for key in ("corpus", "seeds", "splits", "targets", "folds", "failed_seeds"):
         assert again[key] == known[key]
+    model = EvaluationFolder(tmp_path / "again").model()
+    covered = [seed.results().covered for seed in pooled.seeds]
+    assert [each.targets for each in model.coverage] == [each.targets for each in covered]
+    assert model.environment["folds"] == pooled.environment()["folds"]
+    assert model.environment["num_clips"] == pooled.environment()["num_clips"]
     result = compare_runs([pooled, tmp_path / "again"])
     for metric, (_, other) in result.metrics.items():
         assert other.to_first.difference == pytest.approx(0, abs=1e-9), metric

@@ -77,7 +77,10 @@ def _check_picture(path: Path) -> None:
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders; the first is the baseline."),
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders, with --out also those of mien evaluate; the first is the baseline.",
+        ),
     ],
     out: Annotated[
         Path | None,

@@ -1,6 +1,7 @@
-"""A run folder whose training has ended, read for its page and figures."""
+"""What a report shows of a run; and a run whose training has ended, read for page and figures."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -12,31 +13,38 @@ from mien.corpora import KNOWN
 from mien.errors import CheckpointError
 from mien.evaluation.formulas import Scores
 from mien.evaluation.metrics_file.run_metrics import RunMetrics
+from mien.evaluation.metrics_file.seed_metrics import SeedCoverage
 from mien.evaluation.predictions import Predictions
-from mien.reports.text import escape_markdown, name_corpus
+from mien.reports.text import UNDEFINED, escape_markdown, name_corpus
 from mien.training.run_folder import RunFolder, SeedFolder, refuse_folds
 from mien.types import REPORTED_SPLITS, Modality, Scale, Split, Task
 
-__all__ = ["FigureFormat", "FinishedRun", "Picture", "TrainLabels", "read_labels", "read_run"]
+__all__ = [
+    "FigureFormat",
+    "FinishedRun",
+    "Picture",
+    "ReportedRun",
+    "TrainLabels",
+    "read_labels",
+    "read_run",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedRun:
-    """What the files of a run say.
+class ReportedRun(ABC):
+    """What a report shows of a run, or of the evaluation of a run or a model.
 
     Attributes:
-        folder: Where they are.
-        config: The settings, as in ``config.toml``.
+        config: The settings; none of an evaluation by an earlier version.
         metrics: What ``metrics.json`` holds.
-        environment: ``environment.json``.
-        seeds: The seeds that are in the metrics, in their order.
+        environment: Versions, device, and fingerprints of data and weights, by name.
+        known_scale: Range of the annotations of sentiment; None where nothing says it.
     """
 
-    folder: RunFolder
     config: dict[str, Any]
     metrics: RunMetrics
     environment: dict[str, Any]
-    seeds: tuple[SeedFolder, ...]
+    known_scale: Scale | None = None
     _read: dict[Split, tuple[Predictions | None, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -68,22 +76,61 @@ class FinishedRun:
         return tuple(split for split in REPORTED_SPLITS if Task.FUSION in splits.get(split, {}))
 
     @property
+    def model(self) -> str:
+        """Name of the model, as in its settings."""
+        return str(self.config["model"]["name"]) if self.config else UNDEFINED
+
+    @property
     def title(self) -> str:
         """Model and corpus."""
-        return f"{self.config['model']['name']} on {self.corpus}"
+        return f"{self.model} on {self.corpus}"
 
     @property
     def scale(self) -> Scale:
-        """Range of the annotations; where the corpus does not say it, as far as train reaches."""
+        """Range of the annotations; where nothing says it, as far as they reach."""
+        if self.known_scale is not None:
+            return self.known_scale
         if self.metrics.corpus in KNOWN:
             return KNOWN[self.metrics.corpus].scale
         if self.family == "mosi":
             return Scale(-3, 3)
-        first = self.seeds[0]
-        if self.folder.folds:  # where seeds of a run over folds were trained
-            first = self.folder.folds[0].seed(first.seed)
-        largest = float(np.nanmax(np.abs(read_labels(first).annotated))) or 1.0
+        largest = float(np.nanmax(np.abs(self.read_annotated()))) or 1.0
         return Scale(-largest, largest)
+
+    @abstractmethod
+    def read_annotated(self) -> Scores:
+        """Return what is annotated of sentiment, of as many clips as are known."""
+
+    def predictions(self, split: Split) -> tuple[Predictions, ...]:
+        """Return the predictions of the seeds that have some on a split; each file is read once."""
+        return tuple(each for each in self.predictions_by_seed(split) if each is not None)
+
+    def predictions_by_seed(self, split: Split) -> tuple[Predictions | None, ...]:
+        """Return the predictions of each seed on a split; None for one that has none."""
+        if split not in self._read:
+            self._read[split] = tuple(self.read_predictions(split))
+        return self._read[split]
+
+    @abstractmethod
+    def read_predictions(self, split: Split) -> Sequence[Predictions | None]:
+        """Read the predictions of each seed on a split."""
+
+    @abstractmethod
+    def read_coverage(self) -> Sequence[SeedCoverage]:
+        """Read how often intervals and sets hold, of each seed where that was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun(ReportedRun):
+    """What the files of a run say.
+
+    Attributes:
+        folder: Where they are.
+        seeds: The seeds that are in the metrics, in their order.
+    """
+
+    folder: RunFolder
+    seeds: tuple[SeedFolder, ...]
 
     @property
     def fingerprints(self) -> list[tuple[str, str]]:
@@ -97,15 +144,20 @@ class FinishedRun:
         """Return the epoch of a seed that validation picked, counted from 1."""
         return self.metrics.best_epochs[self.seeds.index(seed)]
 
-    def predictions(self, split: Split) -> tuple[Predictions, ...]:
-        """Return the predictions of the seeds that have some on a split; each file is read once."""
-        return tuple(each for each in self.predictions_by_seed(split) if each is not None)
+    def read_annotated(self) -> Scores:
+        """Return the annotation of the train clips."""
+        first = self.seeds[0]
+        if self.folder.folds:  # where seeds of a run over folds were trained
+            first = self.folder.folds[0].seed(first.seed)
+        return read_labels(first).annotated
 
-    def predictions_by_seed(self, split: Split) -> tuple[Predictions | None, ...]:
-        """Return the predictions of each seed on a split; None for one that has none."""
-        if split not in self._read:
-            self._read[split] = tuple(seed.predictions(split) for seed in self.seeds)
-        return self._read[split]
+    def read_predictions(self, split: Split) -> Sequence[Predictions | None]:
+        """Read the predictions of each seed on a split; None for one that has none."""
+        return [seed.predictions(split) for seed in self.seeds]
+
+    def read_coverage(self) -> Sequence[SeedCoverage]:
+        """Read how often the intervals and sets of each seed hold."""
+        return [seed.results().covered for seed in self.seeds]
 
     def estimates(self) -> dict[int, Mapping[str, Any]]:
         """Return, by seed, what the label generator estimated of annotation and evidence.

@@ -7,6 +7,6 @@ gathers evidence for labels; ``targets`` are what is predicted besides sentiment
 what ``optimizer``, ``loop`` and ``trainer`` minimise, in several processes if need be
 (``data_parallel``), from clips with ``lost_steps``; ``listening`` is how progress is reported, and
 ``run_logs`` bring it to TensorBoard and MLflow;
-``record`` writes the ``run_folder``, ``checkpoints`` are the trained weights, and ``loading`` reads
-them.
+``record`` writes the ``run_folder``, ``checkpoints`` are the trained weights, ``loading`` reads
+them, and ``model_evaluation`` evaluates them.
 """

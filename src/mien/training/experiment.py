@@ -1,32 +1,18 @@
 """An experiment: train with every seed, evaluate, and record it all in a run folder."""
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from mien.data.store import Store, open_store
-from mien.errors import CheckpointError, ConfigError
-from mien.evaluation.evaluate import evaluate_attention, evaluate_run
 from mien.evaluation.metrics_file.evaluation_folder import refuse_out, write_evaluation
-from mien.evaluation.metrics_file.run_metrics import RunMetrics, run_metrics_to_json
-from mien.evaluation.predictions import Predictions
-from mien.evaluation.scoring import predict
-from mien.models.eight_bits import round_text_encoder
+from mien.evaluation.metrics_file.run_metrics import run_metrics_to_json
 from mien.processes.clusters import Backend, read_cluster
-from mien.training.checkpoints.baseline_use import BaselineUse, reads_speakers
-from mien.training.checkpoints.header import open_header
-from mien.training.checkpoints.shipped_models import find_shipped, name_weights
-from mien.training.cross_validation.fold_data import find_folds
-from mien.training.cross_validation.pooled_results import pool_evaluations
+from mien.training.checkpoints.baseline_use import BaselineUse
 from mien.training.listening import TrainingListener, join_listeners
-from mien.training.loading import dataset_of, load_trained
+from mien.training.model_evaluation.evaluate_models import EvaluationRequest, evaluate_models
 from mien.training.optimizer import find_ranks
-from mien.training.preparation import require_labels
-from mien.training.run_folder import RunFolder, SeedFolder, open_run
+from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.seeds.run_steps import (
     RunRequest,
     begin_run,
@@ -46,8 +32,6 @@ __all__ = [
     "evaluate_rounding",
     "train",
 ]
-
-logger = logging.getLogger(__name__)
 
 
 def train(
@@ -151,11 +135,11 @@ def evaluate(
         ConfigError: If ``int8``, ``baseline`` or ``out`` does not fit, or a store is needed.
     """
     refuse_out(out)
-    ways: tuple[Bits, ...] = (8,) if int8 else (32,)
-    ((metrics, predictions),) = _evaluate_in(ways, run, split, store, baseline)
+    request = EvaluationRequest(split=split, ways=(8,) if int8 else (32,), baseline=baseline)
+    (evaluation,) = evaluate_models(run, store, request)
     if out is not None:
-        write_evaluation(Path(out), split, metrics, predictions)
-    return run_metrics_to_json(metrics)
+        write_evaluation(Path(out), split, evaluation)
+    return run_metrics_to_json(evaluation.metrics)
 
 
 def evaluate_rounding(
@@ -183,210 +167,8 @@ def evaluate_rounding(
         ConfigError: So, too.
     """
     refuse_out(out)
-    exact, rounded = _evaluate_in((32, 8), run, split, store, baseline)
+    request = EvaluationRequest(split=split, ways=(32, 8), baseline=baseline)
+    exact, rounded = evaluate_models(run, store, request)
     if out is not None:
-        write_evaluation(Path(out), split, *rounded)
-    return run_metrics_to_json(exact[0]), run_metrics_to_json(rounded[0])
-
-
-#: In how many bits the text encoder multiplies.
-Bits = Literal[32, 8]
-_Evaluated = tuple[RunMetrics, list[Predictions]]
-
-
-def _evaluate_in(
-    ways: Sequence[Bits],
-    run: RunFolder | str | Path,
-    split: Split,
-    store: Store | str | Path | None,
-    baseline: BaselineUse | None,
-) -> list[_Evaluated]:
-    """Return metrics and the predictions of every seed, in so many bits each."""
-    if 8 in ways and store is None:
-        raise ConfigError(
-            "--int8: predictions in 8 bits are made anew; give the store of their clips (--store)"
-        )
-    file = _find_file(run)
-    if file is not None:
-        if store is None:
-            raise ConfigError(
-                f"{run}: is one file, which holds no predictions; give the store of the clips to "
-                "evaluate it on (--store)"
-            )
-        return _evaluate_on(ways, open_store(store), _Models.of_file(file), split, baseline)
-    run = open_run(run)
-    reads_speakers(run.config, run.path, baseline)
-    if baseline == "none" and store is None:
-        what = "the folder of the stores of its folds" if run.folds else "the store of their clips"
-        raise ConfigError(
-            f"--baseline none: predictions without baselines are made anew; give {what} (--store)"
-        )
-    seeds = [seed for seed in run.seeds if seed.is_finished]
-    if not seeds:
-        reasons = [f"seed {s.seed}: {s.failure}" for s in run.seeds if s.failure]
-        raise CheckpointError(
-            f"{run.path}: no seed has finished ({'; '.join(reasons) or 'training was stopped'}); "
-            "continue with mien train ... --resume"
-        )
-    if store is None:
-        return [_read_evaluation(run, seeds, split)]
-    if run.folds:
-        return _evaluate_folds(ways, run, seeds, store, split, baseline)
-    return _evaluate_on(ways, open_store(store), _Models.of_run(run, seeds), split, baseline)
-
-
-def _evaluate_folds(
-    ways: Sequence[Bits],
-    run: RunFolder,
-    seeds: Sequence[SeedFolder],
-    store: Store | str | Path,
-    split: Split,
-    baseline: BaselineUse | None,
-) -> list[_Evaluated]:
-    """Evaluate the models of every fold on the clips that it holds out, and pool that."""
-    if split != "test":
-        raise ConfigError(
-            f"{run.path}: is a run over folds, in which every clip is test in one; choose "
-            "--split test, or give the run of a fold"
-        )
-    folds = find_folds(run, store.path if isinstance(store, Store) else store)
-    evaluated = []
-    for fold, of_fold in zip(folds, run.folds, strict=True):
-        models = _Models.of_run(of_fold, [of_fold.seed(seed.seed) for seed in seeds])
-        evaluated.append(_evaluate_on(ways, fold.store, models, split, baseline))
-    return [
-        pool_evaluations(folds, [own[way] for own in evaluated], run.failed_seeds)
-        for way in range(len(ways))
-    ]
-
-
-def _find_file(run: RunFolder | str | Path) -> Path | None:
-    """Return the file of a model that is one file; None for a run."""
-    if isinstance(run, RunFolder):
-        return None
-    path = find_shipped(run) or Path(run)
-    return path if path.is_file() else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Models:
-    """What is evaluated together: the seeds of a run, or a model of one file.
-
-    Attributes:
-        checkpoints: Where each is.
-        seeds: The seed of each; none of a file.
-        failed_seeds: Why seeds of the run diverged.
-        name: What the file is called; None for a run.
-    """
-
-    checkpoints: tuple[Path, ...]
-    seeds: tuple[int, ...] = ()
-    failed_seeds: Mapping[str, str] = field(default_factory=dict)
-    name: str | None = None
-
-    @classmethod
-    def of_run(cls, run: RunFolder, seeds: Sequence[SeedFolder]) -> "_Models":
-        """Return the seeds of a run that have finished."""
-        return cls(
-            checkpoints=tuple(seed.path for seed in seeds),
-            seeds=tuple(seed.seed for seed in seeds),
-            failed_seeds=run.failed_seeds,
-        )
-
-    @classmethod
-    def of_file(cls, file: Path) -> "_Models":
-        """Return the model of a file, under its name."""
-        header = open_header(file)
-        members = f", the mean of {len(header.ensemble)} models" if header.ensemble else ""
-        if header.averaged:
-            members = f", the mean of the weights of {len(header.averaged)} seeds"
-        return cls(
-            checkpoints=(file,), name=f"{name_weights(file, header.name or str(file))}{members}"
-        )
-
-
-def _read_evaluation(
-    run: RunFolder, seeds: Sequence[SeedFolder], split: Split
-) -> tuple[RunMetrics, list[Predictions]]:
-    """Return what a run has of one split of its own store: metrics, and predictions per seed."""
-    predictions = []
-    for seed in seeds:
-        scored = seed.predictions(split)
-        if scored is None:
-            advice = "give its store (--store)"
-            if run.folds:
-                advice = f"over folds every clip is tested; see a fold, such as {run.folds[0].path}"
-            raise CheckpointError(f"{run.path}: has no predictions on {split}; {advice}")
-        predictions.append(scored)
-    metrics = run.results()
-    return replace(
-        metrics,
-        splits={name: tasks for name, tasks in metrics.splits.items() if name == split},
-        attention={name: own for name, own in metrics.attention.items() if name == split},
-        targets={name: own for name, own in metrics.targets.items() if name == split},
-        classes={name: own for name, own in metrics.classes.items() if name == split},
-    ), predictions
-
-
-def _evaluate_on(
-    ways: Sequence[Bits],
-    store: Store,
-    models: _Models,
-    split: Split,
-    baseline: BaselineUse | None,
-) -> list[_Evaluated]:
-    """Return metrics on one split of a store, and the predictions of every model."""
-    require_labels(store)
-    predictions: dict[Bits, list[Predictions]] = {bits: [] for bits in ways}
-    attention: dict[Bits, list[Any]] = {bits: [] for bits in ways}
-    warnings: list[str] = []
-    for checkpoint in models.checkpoints:
-        trained = load_trained(checkpoint, store, baseline=baseline, splits=(split,))
-        dataset = dataset_of(trained.prepared, split)
-        warnings += [*trained.warnings, *trained.warn_of_seen(dataset)]
-        for bits in ways:
-            if bits == 8:
-                round_text_encoder(trained.model)
-            scored = predict(trained.model, dataset)
-            attended = evaluate_attention(scored, dataset.clips, trained.prepared.tokens)
-            warnings += _check_present(scored, store, split)
-            predictions[bits].append(scored)
-            attention[bits].append({split: attended})
-    evaluated = [
-        (
-            evaluate_run(
-                trained.prepared.family,
-                store.meta.name,
-                is_synthetic=store.meta.is_synthetic,
-                seeds=models.seeds,
-                predictions={split: predictions[bits]},
-                attention=attention[bits],
-                failed_seeds=models.failed_seeds,
-                baseline=trained.baseline,
-                model=models.name,
-            ),
-            predictions[bits],
-        )
-        for bits in ways
-    ]
-    for warning in dict.fromkeys(warnings):
-        logger.warning("%s", warning)
-    return evaluated
-
-
-def _check_present(scored: Predictions, store: Store, split: Split) -> list[str]:
-    """Return a sentence if some clips have nothing that a model reads.
-
-    Raises:
-        CheckpointError: If that is all of them.
-    """
-    num_blank = int((~np.any(list(scored.present.values()), axis=0)).sum())
-    read = f"nothing of what the model reads ({', '.join(scored.present)})"
-    if num_blank == len(scored):
-        raise CheckpointError(f"{store.path}: the clips of {split} have {read}; take another store")
-    if num_blank == 0:
-        return []
-    return [
-        f"{store.path}: {num_blank} of {len(scored)} clips of {split} have {read}, so that all of "
-        "these are predicted alike"
-    ]
+        write_evaluation(Path(out), split, rounded)
+    return run_metrics_to_json(exact.metrics), run_metrics_to_json(rounded.metrics)

@@ -55,6 +55,7 @@ from mien.types import EVALUATED_SPLITS, Modality, Split, Task
 __all__ = [
     "check_folder",
     "describe_run",
+    "describe_use",
     "make_header",
     "open_folder",
     "record_failure",
@@ -184,15 +185,24 @@ def describe_run(
     ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Return what a run depends on besides its settings, as ``environment.json`` holds it."""
-    names = ("mien", "torch", "numpy", "transformers", "accelerate", "safetensors")
     together = {} if ranks.is_alone else {"processes": ranks.count}
+    return {
+        **describe_use(prepared, device=config.train.device),
+        **together,
+        "num_left_out": num_left_out,
+        "init": start.fingerprint if start else None,
+    }
+
+
+def describe_use(prepared: Prepared, *, device: str) -> dict[str, Any]:
+    """Return on what, and by what, models are trained or evaluated."""
+    names = ("mien", "torch", "numpy", "transformers", "accelerate", "safetensors")
     return {
         "versions": {name: metadata.version(name) for name in names},
         "python": platform.python_version(),
         "platform": platform.system(),
-        "device": config.train.device,
+        "device": device,
         "threads": torch.get_num_threads(),
-        **together,
         "store": {
             "corpus": prepared.store.meta.name,
             "fingerprint": prepared.store.meta.fingerprint,
@@ -200,9 +210,7 @@ def describe_run(
         "text_encoder": prepared.text.name if prepared.text else None,
         "text_encoder_fingerprint": prepared.text.fingerprint if prepared.text else None,
         "num_clips": {split: len(dataset) for split, dataset in prepared.datasets.items()},
-        "num_left_out": num_left_out,
         "num_truncated_transcripts": prepared.text.num_truncated if prepared.text else 0,
-        "init": start.fingerprint if start else None,
     }
 
 

@@ -39,7 +39,11 @@ from jaxtyping import Float
 
 from mien.config import read_toml
 from mien.errors import CheckpointError
-from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder, take_metrics
+from mien.evaluation.metrics_file.evaluation_folder import (
+    EvaluationFolder,
+    is_seed_of_run,
+    take_metrics,
+)
 from mien.evaluation.metrics_file.run_metrics import (
     MetricSummary,
     RunMetrics,
@@ -359,7 +363,7 @@ def _sound(seed: SeedFolder) -> Path:
 
 def _explain_lack(path: Path) -> str:
     """Return why a path is no run folder, and which one was meant if that can be seen."""
-    if path.name.startswith("seed-") and (path.parent / "config.toml").is_file():
+    if is_seed_of_run(path):
         if not path.exists():
             seeds = ", ".join(seed.path.name for seed in RunFolder(path.parent).seeds) or "no seed"
             return f"is not there; {path.parent} has {seeds}"
@@ -367,7 +371,7 @@ def _explain_lack(path: Path) -> str:
     if (path / "meta.json").is_file():
         return "is a store, not a run folder; mien train makes a run from it"
     if EvaluationFolder.find(path) is not None:
-        return "is an evaluation, which mien compare takes; give the run that was evaluated"
+        return "is an evaluation, which mien compare and mien report --out take; give its run"
     beside = path.parent.iterdir() if path.parent.is_dir() else ()
     runs = sorted(folder.name for folder in beside if (folder / "config.toml").is_file())
     close = get_close_matches(path.name, runs, n=1)

@@ -185,6 +185,7 @@ COMMANDS = (
             'mien report runs/mosi',
             'mien report runs/mosi --figures pdf',
             'mien report runs/a runs/b --out comparison --store stores/mosi --figures svg',
+            'mien report evaluations/a evaluations/default --out page',
         ),
     ),
     Command(

@@ -5,7 +5,7 @@ None stands for a number that is undefined, as JSON holds it; labels have NaN, a
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mien.data.clips.target_json import targets_from_json, targets_to_json
@@ -16,10 +16,13 @@ from mien.types import Modality, Split, Target, Task
 __all__ = [
     "AttentionMetrics",
     "Coverage",
+    "SeedCoverage",
     "SeedMetrics",
     "TargetCoverage",
     "TaskCoverage",
     "TaskMetrics",
+    "seed_coverage_from_json",
+    "seed_coverage_to_json",
     "seed_metrics_from_json",
     "seed_metrics_to_json",
 ]
@@ -93,6 +96,28 @@ class TargetCoverage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeedCoverage:
+    """How often what a seed, or a model of one file, promises holds what is annotated.
+
+    Attributes:
+        sentiment: Of the prediction intervals; None where there are none, as of earlier versions,
+            and where no sentiment is predicted.
+        targets: Per split and target, of their sets and intervals.
+    """
+
+    sentiment: Coverage | None
+    targets: Mapping[Split, Mapping[str, TargetCoverage]]
+
+    def take(self, split: Split) -> "SeedCoverage":
+        """Return the same of one split alone."""
+        known = self.sentiment
+        return SeedCoverage(
+            sentiment=None if known is None else replace(known, splits=_take(known.splits, split)),
+            targets=_take(self.targets, split),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeedMetrics:
     """What training with one seed gave: what the ``metrics.json`` of a seed holds.
 
@@ -124,6 +149,15 @@ class SeedMetrics:
     targets: Mapping[Split, Mapping[str, Mapping[Task, TaskMetrics]]] = field(default_factory=dict)
     target_coverage: Mapping[Split, Mapping[str, TargetCoverage]] = field(default_factory=dict)
 
+    @property
+    def covered(self) -> SeedCoverage:
+        """How often all that the seed promises holds what is annotated."""
+        return SeedCoverage(sentiment=self.coverage, targets=self.target_coverage)
+
+
+def _take(splits: Mapping[Split, Any], split: Split) -> dict[Split, Any]:
+    return {name: own for name, own in splits.items() if name == split}
+
 
 def seed_metrics_to_json(metrics: SeedMetrics) -> dict[str, Any]:
     """Return metrics as the ``metrics.json`` of a seed holds them."""
@@ -136,10 +170,20 @@ def seed_metrics_to_json(metrics: SeedMetrics) -> dict[str, Any]:
         values["targets"] = {"described": described, "splits": targets}
         if covered:
             values["targets"]["coverage"] = covered
-    coverage = values.pop("coverage")
-    if coverage is not None:
-        values["intervals"] = {"level": coverage["level"], "coverage": coverage["splits"]}
+    values |= _intervals_to_json(values.pop("coverage"))
     return values  # type: ignore[no-any-return]
+
+
+def _intervals_to_json(coverage: Mapping[str, Any] | None) -> dict[str, Any]:
+    if coverage is None:
+        return {}
+    return {"intervals": {"level": coverage["level"], "coverage": coverage["splits"]}}
+
+
+def seed_coverage_to_json(coverage: SeedCoverage) -> dict[str, Any]:
+    """Return how often promises hold as the ``evaluated.json`` of an evaluation holds it."""
+    values = _plain(asdict(coverage))
+    return {**_intervals_to_json(values["sentiment"]), "targets": values["targets"]}
 
 
 def _plain(tree: Any) -> Any:  # noqa: ANN401  # mappings down to numbers
@@ -182,11 +226,31 @@ def seed_metrics_from_json(values: Mapping[str, Any]) -> SeedMetrics:
             }
             for split, own in targets.get("splits", {}).items()
         },
-        target_coverage={
-            split: {name: TargetCoverage(**each) for name, each in own.items()}
-            for split, own in targets.get("coverage", {}).items()
-        },
+        target_coverage=_read_target_coverage(targets.get("coverage", {})),
     )
+
+
+def seed_coverage_from_json(values: Mapping[str, Any]) -> SeedCoverage:
+    """Return what ``seed_coverage_to_json`` gave.
+
+    Raises:
+        KeyError: If something is missing, or of another form (also TypeError, ValueError and
+            AttributeError).
+    """
+    intervals = values.get("intervals")
+    return SeedCoverage(
+        sentiment=None if intervals is None else _read_coverage(intervals),
+        targets=_read_target_coverage(values["targets"]),
+    )
+
+
+def _read_target_coverage(
+    splits: Mapping[Split, Mapping[str, Any]],
+) -> dict[Split, dict[str, TargetCoverage]]:
+    return {
+        split: {name: TargetCoverage(**each) for name, each in own.items()}
+        for split, own in splits.items()
+    }
 
 
 def _read_labels(parts: Mapping[str, Mapping[str, Any]]) -> LabelAgreement:

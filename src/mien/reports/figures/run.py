@@ -1,8 +1,8 @@
 """The figures of a run: from its files to pictures beside its report, each with its sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from mien.reports.figures.learning_curves import draw_learning, has_relative_los
 from mien.reports.figures.score_clouds import draw_scores, share_beyond
 from mien.reports.figures.style import save_figure
 from mien.reports.figures.words import keep_printable
-from mien.reports.finished_run import FigureFormat, FinishedRun, Picture, read_labels
+from mien.reports.finished_run import FigureFormat, FinishedRun, Picture, ReportedRun, read_labels
 from mien.reports.label_trajectories import (
     LabelRows,
     compare_with_copies,
@@ -30,10 +30,14 @@ from mien.reports.label_trajectories import (
     read_label_rows,
     settled_from,
 )
-from mien.reports.text import count_words, name_metric
+from mien.reports.text import name_metric
 from mien.types import REPORTED_SPLITS, Split, Target, TargetKind, Task
 
 __all__ = ["FigurePlan", "draw_figures", "plan_figures"]
+
+
+#: Draws a figure, with a sentence on what it shows; None where there is nothing to show.
+_Draw = Callable[[], tuple[Figure, str] | None]
 
 
 class FigurePlan(NamedTuple):
@@ -47,19 +51,36 @@ class FigurePlan(NamedTuple):
 
     name: str
     title: str
-    draw: Callable[[FinishedRun], tuple[Figure, str] | None]
+    draw: _Draw
 
 
-def plan_figures(run: FinishedRun) -> list[FigurePlan]:
-    """Return the figures that a run may have, in the order of its page."""
+def plan_figures(run: ReportedRun, splits: Sequence[Split] = REPORTED_SPLITS) -> list[FigurePlan]:
+    """Return the figures that a run may have, in the order of its page.
+
+    An evaluation, and a run over folds, has no training of its own, and no figure of one.
+
+    Args:
+        run: The run.
+        splits: Of which split predictions are shown: the first that has some.
+    """
+    drawings: dict[str, _Draw] = {"Scores": partial(_scores, run, splits)}
+    if isinstance(run, FinishedRun) and run.metrics.folds is None:
+        drawings = {
+            "Learning curves": partial(_learning, run),
+            **drawings,
+            "Generated labels": partial(_labels, run),
+            "Agreement with truth": partial(_agreement, run),
+            "Attention": partial(_attention, run),
+        }
     plans = [
-        FigurePlan(title.lower().replace(" ", "-"), title, draw) for title, draw in _FIGURES.items()
+        FigurePlan(title.lower().replace(" ", "-"), title, draw) for title, draw in drawings.items()
     ]
     for number, target in enumerate(run.metrics.described, start=1):
-        drawn = {"Confusion": _confusion, "Reliability": _reliability}
-        for what, draw in drawn.items() if target.has_shares else ():
+        of_target = {"Confusion": _confusion, "Reliability": _reliability}
+        for what, show in of_target.items() if target.has_shares else ():
             name = f"{what.lower()}-{number}"  # a target's name may not be one of a file
-            plans.append(FigurePlan(name, f"{what} of {target.name}", partial(draw, target=target)))
+            draw = partial(show, run, splits, target)
+            plans.append(FigurePlan(name, f"{what} of {target.name}", draw))
     return plans
 
 
@@ -75,7 +96,7 @@ def draw_figures(run: FinishedRun, also: FigureFormat = "png") -> list[Picture]:
     for plan in plan_figures(run):
         name = plan.name
         paths = {kind: folder / f"{name}.{kind}" for kind in get_args(FigureFormat)}
-        drawn = plan.draw(run)
+        drawn = plan.draw()
         if drawn is None:
             for path in paths.values():
                 path.unlink(missing_ok=True)
@@ -88,7 +109,7 @@ def draw_figures(run: FinishedRun, also: FigureFormat = "png") -> list[Picture]:
     return pictures
 
 
-def _title(run: FinishedRun, what: str) -> str:
+def _title(run: ReportedRun, what: str) -> str:
     return keep_printable(f"{what}: {run.title}")
 
 
@@ -109,14 +130,15 @@ def _learning(run: FinishedRun) -> tuple[Figure, str]:
     )
 
 
-def _scores(run: FinishedRun) -> tuple[Figure, str] | None:
-    for split in run.sentiment_splits:
-        predictions = run.predictions(split)
+def _scores(run: ReportedRun, splits: Sequence[Split]) -> tuple[Figure, str] | None:
+    for split in splits:
+        is_annotated = Task.FUSION in run.metrics.splits.get(split, {})
+        predictions = run.predictions(split) if is_annotated else ()
         if predictions:
-            seeds = "the seed" if len(predictions) == 1 else f"all {len(predictions)} seeds"
+            many = f", the clips of all {len(predictions)} seeds in one cloud"
             return draw_scores(predictions, run.scale, _title(run, f"Scores on {split}")), (
-                f"Score against annotated label on {split}, the clips of {seeds} in one cloud; a "
-                "ring is the mean score of the clips around a label, the dashed line a score equal "
+                f"Score against annotated label on {split}{many * (len(predictions) > 1)}; a ring "
+                "is the mean score of the clips around a label, the dashed line a score equal "
                 f"to the label.{_describe_beyond(share_beyond(predictions, run.scale))}"
             )
     return None
@@ -207,10 +229,10 @@ def _attention(run: FinishedRun) -> tuple[Figure, str] | None:
 
 
 def _read_target(
-    run: FinishedRun, target: Target
+    run: ReportedRun, splits: Sequence[Split], target: Target
 ) -> tuple[Split, list[tuple[Float[np.ndarray, "N K"], Float[np.ndarray, "N K"]]]] | None:
     """Return what each seed predicts of a target, and its truth, on the first split that has it."""
-    for split in REPORTED_SPLITS:
+    for split in splits:
         own = [each.values[target.name] for each in run.predictions(split)]
         pairs = [
             (each.values[Task.FUSION], each.truths[Task.FUSION])
@@ -222,8 +244,15 @@ def _read_target(
     return None
 
 
-def _confusion(run: FinishedRun, target: Target) -> tuple[Figure, str] | None:
-    read = _read_target(run, target)
+def _add_up(seeds: Sequence[object]) -> str:
+    """Return what is said of several seeds in one figure."""
+    return f", the clips of {len(seeds)} seeds added up" if len(seeds) > 1 else ""
+
+
+def _confusion(
+    run: ReportedRun, splits: Sequence[Split], target: Target
+) -> tuple[Figure, str] | None:
+    read = _read_target(run, splits, target)
     if read is None or target.kind is not TargetKind.CLASS:
         return None
     split, pairs = read
@@ -232,14 +261,16 @@ def _confusion(run: FinishedRun, target: Target) -> tuple[Figure, str] | None:
         return None
     figure = draw_confusion(counts, target.classes, _title(run, f"Confusion of {target.name}"))
     return figure, (
-        f"Which classes of {target.name} are taken for which on {split}, the clips of "
-        f"{count_words(len(pairs), 'seed')} added up: each row is an annotated class, with the "
-        "share and number of its clips that are predicted to be of each class."
+        f"Which classes of {target.name} are taken for which on {split}{_add_up(pairs)}: each row "
+        "is an annotated class, with the share and number of its clips that are predicted to be of "
+        "each class."
     )
 
 
-def _reliability(run: FinishedRun, target: Target) -> tuple[Figure, str] | None:
-    read = _read_target(run, target)
+def _reliability(
+    run: ReportedRun, splits: Sequence[Split], target: Target
+) -> tuple[Figure, str] | None:
+    read = _read_target(run, splits, target)
     if read is None:
         return None
     split, pairs = read
@@ -250,16 +281,6 @@ def _reliability(run: FinishedRun, target: Target) -> tuple[Figure, str] | None:
     what = "the likeliest class" if is_class else "the labels"
     return draw_reliability({"as predicted": curve}, title), (
         f"How often {what} of {target.name} came true on {split} against the probability that was "
-        f"predicted, the clips of {count_words(len(pairs), 'seed')} added up. Below the dashed "
-        "line probabilities are too sure. ECE: mean distance from that line, over clips."
+        f"predicted{_add_up(pairs)}. Below the dashed line probabilities are too sure. ECE: mean "
+        "distance from that line, over clips."
     )
-
-
-#: The figures of every run, in the order of the page, by title; a file is named after its title.
-_FIGURES: Final[dict[str, Callable[[FinishedRun], tuple[Figure, str] | None]]] = {
-    "Learning curves": _learning,
-    "Scores": _scores,
-    "Generated labels": _labels,
-    "Agreement with truth": _agreement,
-    "Attention": _attention,
-}

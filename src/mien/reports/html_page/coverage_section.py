@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mien.evaluation.metrics_file.seed_metrics import SeedMetrics, TargetCoverage, TaskCoverage
+from mien.evaluation.metrics_file.seed_metrics import SeedCoverage, TargetCoverage, TaskCoverage
 from mien.reports.fold_results.fold_tables import iterate_tables
 from mien.reports.html_page.html_parts import Content, Html, Section, paragraph, table, tag
 from mien.reports.html_page.page_runs import PageRuns
@@ -18,36 +18,39 @@ def show_coverage(runs: PageRuns) -> Section:
     """Return how often intervals and sets hold the annotation; nothing where runs have none."""
     rows: list[list[Content]] = []
     for name, run in zip(runs.names, runs.finished, strict=True):
-        seeds = [seed.results() for seed in run.seeds]
-        rows += [[name, *cells] for cells in _rows(runs, seeds)]
+        rows += [[name, *cells] for cells in _rows(runs, run.read_coverage())]
     if not rows:
         return Section(name="coverage", title="Intervals and sets", content=())
+    has_seeds = any(num > 1 for num in runs.aligned.num_seeds)
     explained = paragraph(
         "What runs promise of a new clip, and how often it held: the share of annotations that lie "
         "in the interval around the score, or of annotated classes that are in the set of those "
         "that cannot be ruled out. Validation made intervals and sets; a share far below what "
-        "is promised means that these clips are harder than those. Means over the seeds; smaller "
-        "sets say more."
+        "is promised means that these clips are harder than those. Smaller sets say more."
+        + " Means over the seeds."
+        * has_seeds
     )
-    heading = ["run", "of", "promised %", "held %", "seeds from, to %", "clips", "classes in a set"]
-    content = (explained, table(heading, rows, words=(0, 1)))
+    heading: list[Content] = ["run", "of", "promised %", "held %"]
+    heading += [*["seeds from, to %"] * has_seeds, "clips", "classes in a set"]
+    shown = rows if has_seeds else [[*row[:4], *row[5:]] for row in rows]
+    content = (explained, table(heading, shown, words=(0, 1)))
     return Section(name="coverage", title="Intervals and sets", content=content)
 
 
-def _rows(runs: PageRuns, seeds: Sequence[SeedMetrics]) -> list[list[Content]]:
+def _rows(runs: PageRuns, seeds: Sequence[SeedCoverage]) -> list[list[Content]]:
     split = runs.aligned.split
     rows = []
     for task in Task:
         of_task = [
-            (seed.coverage.level, seed.coverage.splits.get(split, {}).get(task))
+            (seed.sentiment.level, seed.sentiment.splits.get(split, {}).get(task))
             for seed in seeds
-            if seed.coverage is not None
+            if seed.sentiment is not None
         ]
         known = [(level, own) for level, own in of_task if own is not None]
         title = "sentiment" if task is Task.FUSION else f"sentiment, {task} alone"
         rows += _row(title, [level for level, _ in known], [own for _, own in known])
     for target in runs.aligned.targets:
-        own = [seed.target_coverage.get(split, {}).get(target.name) for seed in seeds]
+        own = [seed.targets.get(split, {}).get(target.name) for seed in seeds]
         covered = [each for each in own if each is not None]
         rows += _row(target.name, [each.level for each in covered], covered)
     return rows

@@ -1,4 +1,4 @@
-"""The runs of a page: read, aligned on the same clips, and compared."""
+"""The runs and evaluations of a page: read, aligned on the same clips, and compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,20 @@ from mien.data.store import Store, open_store
 from mien.data.summary import count_transcript_words, writes_spaces
 from mien.errors import StoreError
 from mien.evaluation.formulas import Scores
+from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
 from mien.evaluation.predictions import Predictions
 from mien.reports.comparison import RunComparison, compare_aligned
-from mien.reports.finished_run import FinishedRun, read_run
+from mien.reports.finished_run import ReportedRun, read_run
 from mien.reports.fold_results.fold_page import read_pooled
+from mien.reports.html_page.reported_evaluation import ReportedEvaluation, read_evaluation
 from mien.reports.target_results.compared_scores import (
     AlignedRuns,
+    ComparedFolder,
     SeedScores,
     align_runs,
     check_seeds,
+    open_compared,
 )
-from mien.training.run_folder import RunFolder, open_run
 from mien.types import Split, Task
 
 __all__ = ["PageRuns", "read_page_runs"]
@@ -30,7 +33,7 @@ __all__ = ["PageRuns", "read_page_runs"]
 
 @dataclass(frozen=True, kw_only=True)
 class PageRuns:
-    """The runs of a page.
+    """The runs and evaluations of a page; where it says run, it means both.
 
     Attributes:
         finished: The runs; the first is the one to compare with.
@@ -41,7 +44,7 @@ class PageRuns:
         language: Of the transcripts; None without a store.
     """
 
-    finished: tuple[FinishedRun, ...]
+    finished: tuple[ReportedRun, ...]
     aligned: AlignedRuns
     comparison: RunComparison | None
     first: Predictions
@@ -73,6 +76,17 @@ class PageRuns:
         texts = [self.transcripts.get(name, "") for name in self.aligned.scores[""][0].ids]
         return np.array([count_transcript_words(text, language) for text in texts])
 
+    @property
+    def evaluations(self) -> dict[str, ReportedEvaluation]:
+        """Those that are evaluations, by what they are called."""
+        pairs = zip(self.names, self.finished, strict=True)
+        return {name: run for name, run in pairs if isinstance(run, ReportedEvaluation)}
+
+    @property
+    def kind(self) -> str:
+        """What they are: runs, if one is, or evaluations."""
+        return "evaluation" if len(self.evaluations) == len(self.names) else "run"
+
     def unimodal_truths(self) -> dict[str, Scores]:
         """Return what is annotated of each modality alone, of the clips with sentiment."""
         rows = ~np.isnan(self.first.targets[Task.FUSION])
@@ -89,12 +103,12 @@ class PageRuns:
 
 
 def read_page_runs(
-    runs: Sequence[RunFolder | str | Path], split: Split, store: Store | str | Path | None
+    runs: Sequence[ComparedFolder | str | Path], split: Split, store: Store | str | Path | None
 ) -> PageRuns:
     """Read the runs of a page.
 
     Args:
-        runs: One run or more, whose trainings have ended.
+        runs: One or more, whose trainings have ended, or evaluations.
         split: Part of the corpus on which they are compared.
         store: Where the text of the clips is; None leaves it out.
 
@@ -103,9 +117,13 @@ def read_page_runs(
             not predict the same clips.
         StoreError: If the store has none of the clips.
     """
-    finished = tuple(_read(open_run(run)) for run in runs)
-    read = [check_seeds(run.folder, split, run.predictions_by_seed(split)) for run in finished]
-    aligned = align_runs([run.folder for run in finished], read, split)
+    folders = [open_compared(run) for run in runs]
+    finished = tuple(map(_read, folders))
+    read = [
+        check_seeds(folder, split, run.predictions_by_seed(split))
+        for folder, run in zip(folders, finished, strict=True)
+    ]
+    aligned = align_runs(folders, read, split)
     opened = None if store is None else open_store(store)
     return PageRuns(
         finished=finished,
@@ -117,7 +135,9 @@ def read_page_runs(
     )
 
 
-def _read(folder: RunFolder) -> FinishedRun:
+def _read(folder: ComparedFolder) -> ReportedRun:
+    if isinstance(folder, EvaluationFolder):
+        return read_evaluation(folder)
     return read_pooled(folder) if folder.folds else read_run(folder)
 
 

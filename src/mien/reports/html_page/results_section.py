@@ -1,7 +1,7 @@
 """How runs compare: means with intervals and marks, published rows beside them, differences."""
 
 from mien.evaluation.metrics import METRICS, Metric
-from mien.evaluation.metrics_file.run_metrics import MetricSummary
+from mien.evaluation.metrics_file.run_metrics import MetricSummary, RunMetrics
 from mien.reports.comparison import MARK, is_marked, is_significant
 from mien.reports.figures.forest_plot import draw_differences
 from mien.reports.html_page.html_parts import (
@@ -82,8 +82,12 @@ def _heading(name: str, metric: Metric, key: str) -> Html:
 
 
 def _name(runs: PageRuns, number: int) -> Html:
-    seeds = count_words(runs.aligned.num_seeds[number], "seed")
-    return join([runs.names[number], tag("small", seeds)])
+    return join([runs.names[number], tag("small", _describe_models(runs.aligned.facts[number]))])
+
+
+def _describe_models(metrics: RunMetrics) -> str:
+    """Return how many seeds a row is of, or which model of one file."""
+    return metrics.model or count_words(len(metrics.seeds), "seed")
 
 
 def _cell(runs: PageRuns, number: int, key: str, name: str, metric: Metric) -> Html:
@@ -171,7 +175,7 @@ def _protocols(runs: PageRuns) -> list[Html]:
     for name, run, facts in zip(runs.names, runs.finished, runs.aligned.facts, strict=True):
         encoder = run.environment.get("text_encoder")
         text = f"text by {encoder}" if encoder else "no text encoder"
-        own.append(f"{name}: {text}, {count_words(len(facts.seeds), 'seed')}")
+        own.append(f"{name}: {text}, {_describe_models(facts)}")
     num = len(runs.aligned.scores[""][0].ids)
     ours = "as ours" if num == known.num_clips else f"ours of {num}"
     lines = [
@@ -190,10 +194,12 @@ def _protocols(runs: PageRuns) -> list[Html]:
 
 
 def _explain(runs: PageRuns) -> Html:
+    means = "the mean over the seeds ± their standard deviation", "the 95 % interval of the mean"
+    has_seeds = any(facts.seeds for facts in runs.aligned.facts)
+    value, interval = means if has_seeds else ("the metric", "its 95 % interval")
     deviation = (
-        "Each cell: the mean over the seeds ± their standard deviation; below it the 95 % interval "
-        "of the mean over the clips (over whole videos or speakers where several clips come from "
-        "one), for these weights. Arrows show which way is better."
+        f"Each cell: {value}; below it {interval} over the clips (over whole videos or speakers "
+        "where several clips come from one), for these weights. Arrows show which way is better."
     )
     if runs.comparison is None:
         return paragraph(deviation, kind="note")

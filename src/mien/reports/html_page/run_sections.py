@@ -5,8 +5,9 @@ from typing import Any
 
 from mien.config import flatten_settings
 from mien.reports.figures.run import plan_figures
-from mien.reports.finished_run import FinishedRun
+from mien.reports.finished_run import ReportedRun
 from mien.reports.html_page.html_parts import (
+    Content,
     DrawnFigure,
     Html,
     Section,
@@ -19,7 +20,8 @@ from mien.reports.html_page.html_parts import (
 )
 from mien.reports.html_page.page_runs import PageRuns
 from mien.reports.target_results.shown_metrics import describe_shown
-from mien.reports.text import describe_baseline, describe_metrics
+from mien.reports.text import UNDEFINED, describe_baseline, describe_metrics
+from mien.types import Split
 
 __all__ = [
     "show_curves",
@@ -36,41 +38,73 @@ _CURVES = "learning-curves"
 
 def show_runs(runs: PageRuns) -> Section:
     """Return what each run is: its model, label generator, seeds and best epochs."""
-    rows = [
-        [
-            name,
-            str(run.config["model"]["name"]),
-            str(run.config["labels"]["generator"]),
-            ", ".join(map(str, run.metrics.seeds)),
-            ", ".join(map(str, run.metrics.best_epochs)),
-        ]
-        for name, run in zip(runs.names, runs.finished, strict=True)
-    ]
-    heading = ["run", "model", "unimodal labels", "seeds", "best epochs"]
+    pairs = list(zip(runs.names, runs.finished, strict=True))
+    columns: dict[str, list[Content]] = {
+        runs.kind: [_name(runs, name) for name in runs.names],
+        "model": [join([run.model, *_describe_file(run)]) for run in runs.finished],
+        "unimodal labels": [
+            str(run.config.get("labels", {}).get("generator", "")) for _, run in pairs
+        ],
+        "seeds": [", ".join(map(str, run.metrics.seeds)) for run in runs.finished],
+        "best epochs": [", ".join(map(str, run.metrics.best_epochs)) for run in runs.finished],
+    }
+    columns = {heading: cells for heading, cells in columns.items() if any(cells)}
+    rows = [[cell or UNDEFINED for cell in row] for row in zip(*columns.values(), strict=True)]
     notes = [
         paragraph(f"{name}: seed {seed} is left out of all numbers: {reason}", kind="warning")
-        for name, run in zip(runs.names, runs.finished, strict=True)
-        for seed, reason in run.folder.failed_seeds.items()
+        for name, folder in zip(runs.names, runs.aligned.runs, strict=True)
+        for seed, reason in folder.failed_seeds.items()
     ]
     notes += [
         paragraph(f"{name}: {describe_baseline(run.metrics.baseline)}", kind="note")
-        for name, run in zip(runs.names, runs.finished, strict=True)
+        for name, run in pairs
         if run.metrics.baseline is not None
     ]
-    content = (table(heading, rows, words=range(5)), *notes)
-    return Section(name="runs", title="Runs", content=content)
+    shown = table(list(columns), rows, words=range(len(columns)))
+    content = (shown, *notes, *_explain_evaluations(runs))
+    return Section(name="runs", title=f"{runs.kind.capitalize()}s", content=content)
 
 
-def draw_run(name: str, number: int, run: FinishedRun) -> Iterator[DrawnFigure]:
+def _name(runs: PageRuns, name: str) -> Content:
+    """Return what a run is called; an evaluation among runs is said to be one."""
+    is_other = runs.kind == "run" and name in runs.evaluations
+    return join([name, tag("small", "evaluation")]) if is_other else name
+
+
+def _describe_file(run: ReportedRun) -> list[Html]:
+    """Return what a model of one file is called."""
+    return [] if run.metrics.model is None else [tag("small", run.metrics.model)]
+
+
+def _explain_evaluations(runs: PageRuns) -> list[Html]:
+    """Return what evaluations are, and what they do not have."""
+    if not runs.evaluations:
+        return []
+    texts = [
+        "An evaluation is what mien evaluate --out wrote, of models that were trained before. "
+        "Learning curves, generated labels and attention are of the training, and are in the "
+        "report of the run that was evaluated."
+    ]
+    earlier = [name for name, run in runs.evaluations.items() if not run.config]
+    if earlier:
+        texts.append(
+            f"{', '.join(earlier)}: written by an earlier version, without settings, environment "
+            "and how often intervals and sets hold; evaluate again to have them here."
+        )
+    return [paragraph(text, kind="note") for text in texts]
+
+
+def draw_run(name: str, number: int, run: ReportedRun, split: Split) -> Iterator[DrawnFigure]:
     """Draw the figures of a run.
 
     Args:
         name: What the run is called.
         number: Which of the runs of the page it is, from 1: the first part of names of files.
         run: The run.
+        split: Of which split its predictions are shown.
     """
-    for plan in plan_figures(run):
-        drawn = plan.draw(run)
+    for plan in plan_figures(run, (split,)):
+        drawn = plan.draw()
         if drawn is not None:
             yield DrawnFigure(f"{number}-{plan.name}", f"{plan.title}, {name}", *drawn)
 
@@ -94,14 +128,19 @@ def show_figures(runs: PageRuns, drawn: Sequence[Sequence[DrawnFigure]]) -> Sect
         others = [show_figure(each) for each in figures if not each.name.endswith(_CURVES)]
         if others:
             content.append(details(f"Figures of {name}", *others))
-    return Section(
-        name="figures", title="Scores, labels, attention and classes", content=tuple(content)
-    )
+    of_training = ", labels, attention" if runs.kind == "run" else ""
+    title = f"Scores{of_training} and classes"
+    return Section(name="figures", title=title, content=tuple(content))
 
 
 def show_settings(runs: PageRuns) -> Section:
     """Return the settings in which runs differ, and all settings of each, folded up."""
-    flat = [_as_text(run.config) for run in runs.finished]
+    known = {
+        name: _as_text(run.config)
+        for name, run in zip(runs.names, runs.finished, strict=True)
+        if run.config
+    }
+    flat = list(known.values())
     content: list[Html] = []
     if len(flat) > 1:
         names = sorted({name for settings in flat for name in settings})
@@ -113,9 +152,9 @@ def show_settings(runs: PageRuns) -> Section:
         note = "Settings in which the runs differ; an empty cell: the run has no such setting."
         same = paragraph("The settings of the runs are the same.")
         words = range(len(flat) + 1)
-        heading = ["setting", *runs.names]
+        heading = ["setting", *known]
         content.append(table(heading, rows, caption=note, words=words) if rows else same)
-    for name, settings in zip(runs.names, flat, strict=True):
+    for name, settings in known.items():
         rows = [[key, value] for key, value in settings.items()]
         content.append(
             details(f"All settings of {name}", table(["setting", "value"], rows, words=(0, 1)))
@@ -125,12 +164,19 @@ def show_settings(runs: PageRuns) -> Section:
 
 def show_environment(runs: PageRuns) -> Section:
     """Return versions, device, and fingerprints of data and weights, a column for each run."""
-    flat = [_as_text(run.environment) for run in runs.finished]
+    known = {
+        name: _as_text(run.environment)
+        for name, run in zip(runs.names, runs.finished, strict=True)
+        if run.environment
+    }
+    flat = list(known.values())
+    if not flat:
+        return Section(name="environment", title="Environment", content=())
     names = dict.fromkeys(name for facts in flat for name in facts)
     values = {name: [facts.get(name, "") for facts in flat] for name in names}
     same = [[name, own[0]] for name, own in values.items() if len(set(own)) == 1]
     other = [[name, *own] for name, own in values.items() if len(set(own)) > 1]
-    differing = [table(["differs", *runs.names], other, words=range(len(flat) + 1))]
+    differing = [table(["differs", *known], other, words=range(len(flat) + 1))]
     note = (
         "The same settings, versions, store and text encoder, by their fingerprints, on a CPU give "
         "the same numbers again; threads and devices change the last digits."

@@ -1,4 +1,4 @@
-"""Finished runs to one page in HTML, beside which nothing is needed."""
+"""Finished runs and evaluations to one page in HTML, beside which nothing is needed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +22,8 @@ from mien.reports.html_page.run_sections import (
     show_runs,
     show_settings,
 )
+from mien.reports.target_results.compared_scores import ComparedFolder
 from mien.reports.text import count_words
-from mien.training.run_folder import RunFolder
 from mien.types import Split
 
 __all__ = ["PAGE", "write_runs_page"]
@@ -33,7 +33,7 @@ PAGE = "index.html"
 
 
 def write_runs_page(
-    runs: Sequence[RunFolder | str | Path],
+    runs: Sequence[ComparedFolder | str | Path],
     out: str | Path,
     *,
     split: Split = "test",
@@ -47,7 +47,8 @@ def write_runs_page(
     someone. The same files give the same page.
 
     Args:
-        runs: One run or more, whose trainings have ended; the first is the one to compare with.
+        runs: One run or more, whose trainings have ended, or folders that ``mien evaluate --out``
+            wrote; the first is the one to compare with.
         out: Folder for ``index.html``; it is made if it is not there.
         split: Part of the corpus to compare on.
         store: Where the text of the clips is, and so their length; None leaves both out.
@@ -70,7 +71,7 @@ def write_runs_page(
     refuse_existing(path, replace=replace)
     read = read_page_runs(runs, split, store)
     drawn = [
-        [] if run.metrics.folds else list(draw_run(name, number, run))
+        list(draw_run(name, number, run, split))
         for number, (name, run) in enumerate(zip(read.names, read.finished, strict=True), start=1)
     ]
     differences, forest = show_differences(read)
@@ -99,7 +100,7 @@ def write_runs_page(
 def _title(runs: PageRuns) -> str:
     if len(runs.names) == 1:
         return f"{runs.names[0]}: {runs.finished[0].title}"
-    return f"{count_words(len(runs.names), 'run')} on {runs.corpus}"
+    return f"{count_words(len(runs.names), runs.kind)} on {runs.corpus}"
 
 
 def _head(runs: PageRuns) -> list[Html]:
@@ -113,5 +114,5 @@ def _head(runs: PageRuns) -> list[Html]:
     clips = count_words(len(runs.first), "clip")
     lead = f"Evaluated on {runs.aligned.split} of {runs.corpus}, {clips}."
     if runs.comparison is not None:
-        lead += f" Every run is compared with the first one, {runs.names[0]}."
+        lead += f" Every {runs.kind} is compared with the first one, {runs.names[0]}."
     return [*parts, paragraph(lead, kind="lead")]

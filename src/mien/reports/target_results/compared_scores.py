@@ -118,38 +118,40 @@ def read_seeds(folder: ComparedFolder, split: Split) -> list[Predictions]:
         CheckpointError: If there are none, or seeds predict other clips.
     """
     if isinstance(folder, EvaluationFolder):
-        return folder.predictions(split)
+        return check_seeds(folder, split, folder.predictions(split))
     seeds = folder.results().seeds
     return check_seeds(folder, split, [folder.seed(seed).predictions(split) for seed in seeds])
 
 
 def check_seeds(
-    run: RunFolder, split: Split, read: Sequence[Predictions | None]
+    folder: ComparedFolder, split: Split, read: Sequence[Predictions | None]
 ) -> list[Predictions]:
     """Return the predictions of the seeds of a run, which are there and of the same clips.
 
     Args:
-        run: The run.
+        folder: The run, or an evaluation.
         split: Part of the corpus.
         read: What each of its evaluated seeds predicts of it; None if there is no such file.
 
     Raises:
         CheckpointError: If there are none, or seeds predict other clips.
     """
+    if isinstance(folder, EvaluationFolder):
+        paths, again = [folder.path] * len(read), "evaluate it again"
+    else:
+        paths = [folder.seed(seed).path for seed in folder.results().seeds]
+        again = "train the run again"
     each: list[Predictions] = []
-    for seed, predictions in zip(run.results().seeds, read, strict=True):
+    for path, predictions in zip(paths, read, strict=True):
         if predictions is None:
-            raise CheckpointError(
-                f"{run.seed(seed).path}: has no predictions on {split}; choose another split"
-            )
+            raise CheckpointError(f"{path}: has no predictions on {split}; choose another split")
         if each and predictions.ids != each[0].ids:
             raise CheckpointError(
-                f"{run.seed(seed).path}: its {split} clips are not those of the run's other "
-                "seeds; train the run again"
+                f"{path}: its {split} clips are not those of the run's other seeds; {again}"
             )
         each.append(predictions)
     if not each:
-        raise CheckpointError(f"{run.path}: has no finished seed; train it first")
+        raise CheckpointError(f"{folder.path}: has no finished seed; train it first")
     return each
 
 

@@ -70,20 +70,14 @@ class TestedRun:
     @property
     def calibrations(self) -> list[Calibration] | None:
         """Widths of the intervals of every checkpoint, as clips are read; None if one has none."""
-        of_each = [
-            (self.baseline == "none" and each.calibration_alone) or each.calibration
-            for each in self.headers
-        ]
+        of_each = [each.calibrations(alone=self.baseline == "none")[0] for each in self.headers]
         known = [widths for widths in of_each if widths is not None]
         return known if len(known) == len(of_each) else None
 
     @property
     def target_calibrations(self) -> dict[str, list[TargetCalibration]]:
         """By target, what validation said of it in every checkpoint, where each has that."""
-        of_each = [
-            (self.baseline == "none" and each.target_calibration_alone) or each.target_calibration
-            for each in self.headers
-        ]
+        of_each = [each.calibrations(alone=self.baseline == "none")[1] for each in self.headers]
         return {
             name: [known[name] for known in of_each]
             for name in of_each[0]

@@ -179,6 +179,20 @@ class Header(_Facts):
             names[Modality.TEXT] = str(Modality.TEXT)
         return names
 
+    def calibrations(
+        self, *, alone: bool
+    ) -> tuple[Calibration | None, Mapping[str, TargetCalibration]]:
+        """Return widths of intervals, and what validation says of each target.
+
+        Args:
+            alone: Whether clips are read without a baseline of their speaker, by a model that was
+                trained with them.
+        """
+        return (
+            (self.calibration_alone if alone else None) or self.calibration,
+            (self.target_calibration_alone if alone else {}) or self.target_calibration,
+        )
+
     def read_config(self, checkpoint: Path, **changes: object) -> ExperimentConfig:
         """Return the settings of the training.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mien.data.store import Store, open_store
 from mien.errors import StoreError
@@ -10,7 +11,7 @@ from mien.files.hashing import hash_json
 from mien.files.reading import show
 from mien.training.run_folder import RunFolder
 
-__all__ = ["FoldStore", "find_folds", "open_folds"]
+__all__ = ["FoldStore", "describe_stores", "find_folds", "open_folds"]
 
 _PREFIX = "fold-"
 
@@ -69,6 +70,25 @@ def find_folds(run: RunFolder, folder: str | Path) -> tuple[FoldStore, ...]:
             "clips that they have seen; give the folder that the run was trained on"
         )
     return folds
+
+
+def describe_stores(folds: Sequence[FoldStore]) -> dict[str, Any]:
+    """Return which stores a run over folds depends on, as its ``environment.json`` holds it."""
+    fingerprints = [fold.store.meta.fingerprint for fold in folds]
+    return {
+        "store": {
+            "corpus": folds[0].store.meta.name,
+            "fingerprint": hash_json(fingerprints, digits=64),
+        },
+        "folds": [
+            {
+                "name": fold.name,
+                "fingerprint": fold.store.meta.fingerprint,
+                "clips": fold.clips_hash,
+            }
+            for fold in folds
+        ],
+    }
 
 
 def _open_fold(path: Path) -> FoldStore:

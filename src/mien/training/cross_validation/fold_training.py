@@ -3,13 +3,11 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mien.data.store import Store
 from mien.errors import CheckpointError, TrainingError
-from mien.files.hashing import hash_json
 from mien.processes.clusters import Backend, Cluster, read_cluster
-from mien.training.cross_validation.fold_data import FoldStore, open_folds
+from mien.training.cross_validation.fold_data import FoldStore, describe_stores, open_folds
 from mien.training.cross_validation.pooled_results import pool_folds
 from mien.training.data_parallel.ranks import Ranks
 from mien.training.listening import RunListener, RunPlan, TrainingListener, join_listeners
@@ -88,7 +86,7 @@ def train_folds(
     plans = plan_jobs([plan_run(request, ranks) for request in requests], jobs, cluster, ranks)
     _check_tested(plans)
     notified.on_folds(out, plans)
-    ranks.decide(lambda: open_folder(out, config, _describe(opened), resume=resume))
+    ranks.decide(lambda: open_folder(out, config, describe_stores(opened), resume=resume))
     steps = _FoldSteps(requests, plans, notified, ranks, count_threads(config.train, jobs, cluster))
     if plans[0].jobs:
         steps.train_side_by_side(out, plans[0].jobs, cluster)
@@ -169,22 +167,3 @@ def _check_tested(plans: Sequence[RunPlan]) -> None:
                 f"{plan.store}: no clip in test is annotated for what is learned; share the clips "
                 "out to other folds"
             )
-
-
-def _describe(folds: Sequence[FoldStore]) -> dict[str, Any]:
-    """Return what a run over folds depends on, as its ``environment.json`` holds it."""
-    fingerprints = [fold.store.meta.fingerprint for fold in folds]
-    return {
-        "store": {
-            "corpus": folds[0].store.meta.name,
-            "fingerprint": hash_json(fingerprints, digits=64),
-        },
-        "folds": [
-            {
-                "name": fold.name,
-                "fingerprint": fold.store.meta.fingerprint,
-                "clips": fold.clips_hash,
-            }
-            for fold in folds
-        ],
-    }

@@ -15,6 +15,7 @@ from mien.evaluation.evaluate import (
     evaluate_targets,
     merge_seeds,
 )
+from mien.evaluation.metrics_file.evaluation_folder import Evaluation
 from mien.evaluation.metrics_file.run_metrics import (
     FoldMetrics,
     MetricSummary,
@@ -24,6 +25,7 @@ from mien.evaluation.metrics_file.run_metrics import (
 )
 from mien.evaluation.metrics_file.seed_metrics import (
     Coverage,
+    SeedCoverage,
     SeedMetrics,
     TargetCoverage,
     TaskCoverage,
@@ -31,7 +33,7 @@ from mien.evaluation.metrics_file.seed_metrics import (
 )
 from mien.evaluation.predictions import Predictions, TargetPredictions, write_predictions
 from mien.files.json_values import Number, write_json
-from mien.training.cross_validation.fold_data import FoldStore
+from mien.training.cross_validation.fold_data import FoldStore, describe_stores
 from mien.training.run_folder import RunFolder, SeedFolder
 
 __all__ = ["pool_evaluations", "pool_folds", "pool_predictions"]
@@ -76,23 +78,32 @@ def pool_folds(out: Path, folds: Sequence[FoldStore]) -> RunFolder:
 
 def pool_evaluations(
     folds: Sequence[FoldStore],
-    evaluated: Sequence[tuple[RunMetrics, Sequence[Predictions]]],
+    evaluated: Sequence[Evaluation],
     failed_seeds: Mapping[str, str],
-) -> tuple[RunMetrics, list[Predictions]]:
+) -> Evaluation:
     """Return what the models of all folds give together, evaluated on the clips of each.
 
     Args:
         folds: The folds.
-        evaluated: Of each the metrics, and what every seed predicts; the seeds are the same.
+        evaluated: That of each; the seeds are the same.
         failed_seeds: Why the other seeds diverged.
     """
     order = {clip.id: row for row, clip in enumerate(folds[0].store.clips)}
-    results = [metrics for metrics, _ in evaluated]
+    results = [own.metrics for own in evaluated]
     pooled = {
-        seed: pool_predictions([own[number] for _, own in evaluated], order)
+        seed: pool_predictions([own.predictions[number] for own in evaluated], order)
         for number, seed in enumerate(results[0].seeds)
     }
-    return _measure(folds, results, pooled, failed_seeds), list(pooled.values())
+    predictions = list(pooled.values())
+    first = evaluated[0].model
+    environment = {
+        **first.environment,
+        **describe_stores(folds),
+        "num_clips": {"test": len(predictions[0])},
+    }
+    covered = zip(*(own.model.coverage for own in evaluated), strict=True)
+    model = replace(first, environment=environment, coverage=tuple(map(_pool_coverage, covered)))
+    return Evaluation(_measure(folds, results, pooled, failed_seeds), predictions, model)
 
 
 def _measure(
@@ -149,6 +160,7 @@ def _write_seed(
     folds: Sequence[SeedMetrics],
 ) -> None:
     write_predictions(predictions, folder.path / "predictions-test.csv")
+    covered = _pool_coverage([each.covered for each in folds])
     metrics = SeedMetrics(
         seed=folder.seed,
         best_epoch=0,
@@ -158,15 +170,23 @@ def _write_seed(
         attention={},
         described=tuple(own.target for own in predictions.values.values()),
         targets={"test": evaluate_targets(predictions)},
-        coverage=_pool_intervals(folds),
-        target_coverage={"test": _pool_sets(folds)},
+        coverage=covered.sentiment,
+        target_coverage=covered.targets,
     )
     write_json(folder.path / "metrics.json", seed_metrics_to_json(metrics), indent=1)
 
 
-def _pool_intervals(folds: Sequence[SeedMetrics]) -> Coverage | None:
+def _pool_coverage(folds: Sequence[SeedCoverage]) -> SeedCoverage:
+    """Return how often what a seed promises in each fold holds, over the clips of all folds."""
+    return SeedCoverage(
+        sentiment=_pool_intervals([each.sentiment for each in folds]),
+        targets={"test": _pool_sets([each.targets.get("test", {}) for each in folds])},
+    )
+
+
+def _pool_intervals(folds: Sequence[Coverage | None]) -> Coverage | None:
     """Return how often the intervals of folds hold the annotation, over the clips of all folds."""
-    known = [each.coverage for each in folds if each.coverage is not None]
+    known = [each for each in folds if each is not None]
     if not known:
         return None
     tasks = [each.splits.get("test", {}) for each in known]
@@ -182,12 +202,11 @@ def _pool_intervals(folds: Sequence[SeedMetrics]) -> Coverage | None:
     return Coverage(level=known[0].level, splits={"test": joined})
 
 
-def _pool_sets(folds: Sequence[SeedMetrics]) -> dict[str, TargetCoverage]:
+def _pool_sets(targets: Sequence[Mapping[str, TargetCoverage]]) -> dict[str, TargetCoverage]:
     """Return, per target, how often the sets of folds hold what is annotated in their clips.
 
     Every fold has sets of its own, from its own validation clips.
     """
-    targets = [each.target_coverage.get("test", {}) for each in folds]
     joined = {}
     for name in dict.fromkeys(name for own in targets for name in own):
         parts = [own[name] for own in targets if name in own]
