@@ -35,6 +35,16 @@ def test_a_clip_without_the_modality_is_not_in_its_cloud():
     assert [len(axes.collections[0].get_offsets()) for axes in figure.axes] == [50, 49]
 
 
+def test_a_modality_that_no_clip_has_is_not_drawn():
+    """The page of an evaluation without voice ended in an IndexError."""
+    labels = np.linspace(-3, 3, 50)
+    predictions = make_predictions(1, {Task.FUSION: labels, Task.AUDIO: labels, Task.TEXT: labels})
+    predictions.present[Modality.AUDIO][:] = False
+    figure = draw_scores([predictions], MOSI, "t")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["fusion, 50 clips", "text, 49 clips"]
+
+
 def test_the_mean_score_is_the_mean_of_the_clips_around_a_label():
     labels = np.repeat([-2.0, 0.1, 2.0], 10)
     predictions = make_predictions(1, {Task.FUSION: labels})

@@ -8,6 +8,7 @@ import pytest
 from helpers import make_config, make_material
 from targeted import EMOTION, make_targeted
 
+from mien.cli import main
 from mien.config import read_toml
 from mien.data.store_writer import write_store
 from mien.errors import CheckpointError, ConfigError
@@ -16,7 +17,7 @@ from mien.reports.run_text import format_rounding, format_run
 from mien.training.experiment import evaluate, evaluate_rounding, train
 from mien.training.loading import load_model
 from mien.training.run_folder import open_run
-from mien.types import Task
+from mien.types import Modality, Task
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +188,88 @@ def test_what_8_bits_cost_is_shown_of_targets_too(of_voices):
     assert lines[3].split() == [
         "emotion:", "uar", "(UA)", "%", f"{100 * uar:.2f}", f"{100 * uar + 25:.2f}", "25.00"
     ]  # fmt: skip
+
+
+def _narrow(material, name):
+    """Return series of which one has other features than those that a model was trained on."""
+    series = tuple(
+        replace(s, size=2, feature_names=None, read=lambda s=s: (a[:, :2] for a in s.read()))
+        if s.name == name
+        else s
+        for s in material.series
+    )
+    return replace(material, series=series)
+
+
+@pytest.mark.parametrize("without", [("audio",), ("video", "audio"), ("text",)])
+def test_what_is_left_out_is_as_if_the_store_had_none(finished, tmp_path, without):
+    material = make_material()
+    store = write_store(_narrow(material, without[0]), tmp_path / "other")
+    with pytest.raises(CheckpointError, match=rf"leave out what differs .*--without {without[0]}"):
+        evaluate(finished, store=store)
+    given = evaluate(finished, store=store, without=without, out=tmp_path / "given")
+    names = [str(m) for m in Modality if m in without]
+    assert given["without"] == names
+    assert list(EvaluationFolder(tmp_path / "given").results().without) == names
+    assert f"Without {' and '.join(names)}: every clip is read as if it" in format_run(given)
+    lacking = replace(material, series=tuple(s for s in material.series if s.name not in without))
+    if "text" in without:  # states, which a store must have, be it for no clip
+        lacking = _without_steps(material, without, lambda _: True)
+    wanted = evaluate(
+        finished, store=write_store(lacking, tmp_path / "lacking"), out=tmp_path / "wanted"
+    )
+    assert given["splits"] == wanted["splits"]
+    name = "predictions-test-1.csv"
+    assert (tmp_path / "given" / name).read_bytes() == (tmp_path / "wanted" / name).read_bytes()
+    file = evaluate(finished / "seed-1" / "best.safetensors", store=store, without=without)
+    assert file["splits"] == given["splits"]
+
+
+def test_of_what_is_left_out_nothing_is_read(of_voices, monkeypatch):
+    run, store = of_voices
+    whole = evaluate(run, store=store)
+    read = type(store).series
+    monkeypatch.setattr(
+        type(store),
+        "series",
+        lambda self, name: pytest.fail("read") if name == "audio" else read(self, name),
+    )
+    given = evaluate(run, store=store, without=["audio"])
+    assert (
+        given["targets"]["splits"]["test"]["emotion"]["fusion"]
+        != (whole["targets"]["splits"]["test"]["emotion"]["fusion"])
+    )
+    assert "audio" not in given["targets"]["splits"]["test"]["emotion"]
+
+
+def test_what_cannot_be_left_out_is_refused_in_a_sentence(
+    finished, of_voices, tiny_store, tmp_path, capsys
+):
+    run, store = of_voices
+    for model, data, given, sentence in (
+        (finished, tiny_store, "voice", "--without 'voice': must be text, audio or video"),
+        (finished, tiny_store, "text,audio,video", "reads nothing else; leave something in"),
+        (run.path, store, "text", "reads audio and video alone; name something that it reads"),
+        (finished, None, "audio", "--without audio: predictions without are made anew; give the"),
+    ):
+        at = [] if data is None else ["--store", str(data.path)]
+        assert main(["evaluate", str(model), *at, "--without", given]) == 2
+        assert sentence in capsys.readouterr().err
+    options = ["--without", "video", "--without", "text", "--int8"]
+    assert main(["evaluate", str(finished), "--store", str(tiny_store.path), *options]) == 2
+    assert "--int8: computes the text encoder in 8 bits, and the" in capsys.readouterr().err
+    material = make_targeted((EMOTION,), sentiment=0)
+    heard = replace(material, series=tuple(s for s in material.series if s.name != "video"))
+    of_heard = write_store(heard, tmp_path / "heard")
+    with pytest.raises(CheckpointError, match=r"where audio is left out, .* has no video; take"):
+        evaluate(run, store=of_heard, without=["audio"])
+
+
+def test_series_that_a_model_was_not_trained_on_are_not_read(tmp_path):
+    """A model of a store without video was refused on one that has some."""
+    material = make_material()
+    heard = replace(material, series=tuple(s for s in material.series if s.name != "video"))
+    of_heard = write_store(heard, tmp_path / "heard")
+    run = train(make_config(labels={"generator": "copy"}), of_heard, tmp_path / "run")
+    store = write_store(material, tmp_path / "seen")
+    assert evaluate(run, store=store)["splits"] == evaluate(run, store=of_heard)["splits"]

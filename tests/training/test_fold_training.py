@@ -413,6 +413,9 @@ def test_a_run_over_folds_is_evaluated_anew_by_the_models_of_each_fold(pooled, f
     result = compare_runs([pooled, tmp_path / "again"])
     for metric, (_, other) in result.metrics.items():
         assert other.to_first.difference == pytest.approx(0, abs=1e-9), metric
+    without = evaluate(pooled, store=folds, without=["audio"])
+    assert without["without"] == ["audio"]
+    assert "audio" not in without["splits"]["test"]
     with pytest.raises(ConfigError, match="every clip is test in one; choose --split test"):
         evaluate(pooled, store=folds, split="valid")
     with pytest.raises(StoreError, match="is one store, not a folder of folds"):

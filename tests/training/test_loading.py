@@ -173,6 +173,10 @@ def test_a_model_is_evaluated_on_a_store_without_transcripts(tiny_bert, tmp_path
     _, silent = predict_without(1, folder="one")  # a train clip has words, so the store has some
     np.testing.assert_array_equal(without.scores[Task.FUSION], silent.scores[Task.FUSION])
     assert not without.present[Modality.TEXT].any()
+    spoken, _ = predict_without(len(material.corpus.clips), folder="all")
+    left_out = evaluate(run, store=spoken, without=["text"])
+    assert left_out["splits"] == evaluate(run, store=store)["splits"]
+    assert evaluate(run, store=spoken, without=["video"], int8=True)["without"] == ["video"]
     with pytest.raises(CheckpointError, match=r"reads text and video alone, and .* has no text"):
         predict_without(0, folder="empty", series=("tokens",))
 

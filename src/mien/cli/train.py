@@ -188,6 +188,13 @@ def evaluate(
         typer.Option("--int8", help="Compute the text encoder in 8 bits; print what it costs."),
     ] = False,
     baseline: BaselineUseOption = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="text|audio|video",
+            help="Leave this out, as if no clip had it; repeatable, or with commas.",
+        ),
+    ] = None,
 ) -> None:
     """Evaluate a run, or a model of one file, on a split of a store."""
     from mien.training.checkpoints.shipped_models import find_shipped
@@ -200,13 +207,16 @@ def evaluate(
     from mien.training.experiment import evaluate as run_evaluation
     from mien.training.experiment import evaluate_rounding
 
+    left_out = [name.strip() for names in without or () for name in names.split(",")]
     with busy(f"evaluating {run}"):
         if int8:
             exact, metrics = evaluate_rounding(
-                run, split=chosen, store=store, out=out, baseline=use
+                run, split=chosen, store=store, out=out, baseline=use, without=left_out
             )
         else:
-            metrics = run_evaluation(run, split=chosen, store=store, out=out, baseline=use)
+            metrics = run_evaluation(
+                run, split=chosen, store=store, out=out, baseline=use, without=left_out
+            )
     print(format_run(metrics))
     if int8:
         print(f"\n{format_rounding(exact, metrics)}")

@@ -143,6 +143,7 @@ def evaluate_run(
     failed_seeds: Mapping[str, str] | None = None,
     baseline: str | None = None,
     model: str | None = None,
+    without: Sequence[Modality] = (),
 ) -> RunMetrics:
     """Return what several seeds gave, or a model of one file.
 
@@ -158,6 +159,7 @@ def evaluate_run(
         failed_seeds: Why seeds diverged, by seed.
         baseline: Against whom clips were read, as in ``RunMetrics``.
         model: What a model of one file is called.
+        without: What was left out of the clips.
     """
     there = {split: each for split, each in predictions.items() if each}
     return RunMetrics(
@@ -171,6 +173,7 @@ def evaluate_run(
         attention=merge_seeds(attention),
         failed_seeds=failed_seeds or {},
         baseline=baseline,
+        without=tuple(without),
         model=model,
         described=_targets_of(there),
         targets={split: _summarise_targets(each) for split, each in there.items()},

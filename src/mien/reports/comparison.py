@@ -23,7 +23,7 @@ from mien.reports.target_results.compared_scores import (
     read_seeds,
 )
 from mien.reports.target_results.shown_metrics import shown_metrics
-from mien.types import Split, Target
+from mien.types import Modality, Split, Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +108,7 @@ class RunComparison:
         models: What each model of one file is called, by the name of its evaluation.
         baselines: Against whom clips were read, as ``RunMetrics.baseline``, by the name of the run;
             runs of models that know no baselines are absent.
+        without: What was left out of the clips, by the name of the evaluation; others are absent.
         targets: What all of them predict besides sentiment, or in its place. The metrics of a
             target are in ``metrics`` behind its name: ``emotion/uar``.
         target_clips: On how many clips each target is compared: those annotated for it.
@@ -126,6 +127,7 @@ class RunComparison:
     failed_seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     baselines: Mapping[str, str] = field(default_factory=dict)
+    without: Mapping[str, tuple[Modality, ...]] = field(default_factory=dict)
     targets: tuple[Target, ...] = ()
     target_clips: Mapping[str, int] = field(default_factory=dict)
 
@@ -217,6 +219,7 @@ class RunComparison:
         notes = [f"95 % intervals over {self.num_units} {self.unit}s; p is corrected by Holm"]
         notes += ["synthetic: its clips were made by a program"] * self.is_synthetic
         notes += [f"{run} is one model: {model}" for run, model in self.models.items()]
+        notes += [f"{run}: without {', '.join(names)}" for run, names in self.without.items()]
         notes += [
             f"{run}: seed {seed} failed and is left out of all numbers"
             for run, seeds in self.failed_seeds.items()
@@ -278,6 +281,7 @@ def compare_aligned(aligned: AlignedRuns, by: Unit | None = None) -> RunComparis
     tables = {"": METRICS[first.family]}
     tables |= {each.name: shown_metrics(each.kind) for each in aligned.targets}
     main = next(iter(aligned.scores))
+    facts = list(zip(aligned.names, aligned.facts, strict=True))
     return RunComparison(
         corpus=first.corpus,
         is_synthetic=first.is_synthetic,
@@ -298,16 +302,9 @@ def compare_aligned(aligned: AlignedRuns, by: Unit | None = None) -> RunComparis
             for name, run in zip(aligned.names, aligned.runs, strict=True)
             if run.failed_seeds
         },
-        models={
-            name: run.model
-            for name, run in zip(aligned.names, aligned.facts, strict=True)
-            if run.model is not None
-        },
-        baselines={
-            name: run.baseline
-            for name, run in zip(aligned.names, aligned.facts, strict=True)
-            if run.baseline is not None
-        },
+        models={name: run.model for name, run in facts if run.model is not None},
+        baselines={name: run.baseline for name, run in facts if run.baseline is not None},
+        without={name: run.without for name, run in facts if run.without},
         targets=aligned.targets,
         target_clips={each.name: len(draws[each.name].units) for each in aligned.targets},
     )

@@ -103,6 +103,7 @@ def comparison_to_dict(comparison: RunComparison) -> dict[str, Any]:
                 "num_seeds": num,
                 "failed_seeds": list(comparison.failed_seeds.get(name, ())),
                 "baseline": comparison.baselines.get(name),
+                "without": list(map(str, comparison.without.get(name, ()))),
                 "model": comparison.models.get(name),
             }
             for name, num in runs

@@ -33,6 +33,7 @@ from mien.reports.text import (
     count_words,
     describe_baseline,
     describe_metrics,
+    describe_without,
     format_interval,
     format_p,
     format_table,
@@ -65,6 +66,8 @@ def format_run(values: Mapping[str, Any]) -> str:
         parts.append(wrap(f"seed {seed} is left out of all numbers: {reason}"))
     if run.baseline is not None:
         parts.append(wrap(describe_baseline(run.baseline)))
+    if run.without:
+        parts.append(wrap(describe_without(run.without)))
     for split in REPORTED_SPLITS:
         metrics = run.splits.get(split, {}).get(str(Task.FUSION))
         if metrics:
@@ -206,6 +209,8 @@ def format_comparison(comparison: RunComparison) -> str:
         ]
         if comparison.baselines.get(name) == "speaker":
             lines_of_runs.append("   every clip is read against the other clips of its speaker")
+        if name in comparison.without:
+            lines_of_runs.append(f"   {describe_without(comparison.without[name])}")
     note = (
         f"deviation: standard deviation over the seeds; minus {letters[0]}: difference of the "
         f"means to {letters[0]}, with a 95 % interval and a two-sided p value by Student's t, "

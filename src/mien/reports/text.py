@@ -8,6 +8,7 @@ from typing import Final
 
 from mien.evaluation.intervals import FEW_UNITS
 from mien.evaluation.metrics import METRICS, Metric
+from mien.types import Modality
 
 __all__ = [
     "SOMEWHAT_FEW",
@@ -19,6 +20,7 @@ __all__ = [
     "describe_baseline",
     "describe_metrics",
     "describe_units",
+    "describe_without",
     "escape_markdown",
     "format_interval",
     "format_p",
@@ -117,6 +119,15 @@ def describe_baseline(baseline: str) -> str:
         "Baseline speaker: every clip is read against all other clips of its speaker in the split, "
         "without their labels. That is transductive: of a clip that is alone the model knows less."
     )
+
+
+def describe_without(modalities: Sequence[Modality]) -> str:
+    """Return what was left out of the clips, by ``RunMetrics.without``.
+
+    >>> describe_without([Modality.AUDIO, Modality.VIDEO])
+    'Without audio and video: every clip is read as if it had none.'
+    """
+    return f"Without {' and '.join(modalities)}: every clip is read as if it had none."
 
 
 def describe_metrics(family: str) -> list[str]:

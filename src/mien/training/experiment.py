@@ -1,6 +1,6 @@
 """An experiment: train with every seed, evaluate, and record it all in a run folder."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from mien.data.store import Store, open_store
 from mien.evaluation.metrics_file.evaluation_folder import refuse_out, write_evaluation
 from mien.evaluation.metrics_file.run_metrics import run_metrics_to_json
 from mien.processes.clusters import Backend, read_cluster
+from mien.training.checkpoints.absent_series import read_without
 from mien.training.checkpoints.baseline_use import BaselineUse
 from mien.training.listening import TrainingListener, join_listeners
 from mien.training.model_evaluation.evaluate_models import EvaluationRequest, evaluate_models
@@ -113,6 +114,7 @@ def evaluate(
     out: str | Path | None = None,
     int8: bool = False,
     baseline: BaselineUse | None = None,
+    without: Collection[str] = (),
 ) -> dict[str, Any]:
     """Evaluate every finished seed of a run, or a model of one file, on one split.
 
@@ -125,17 +127,22 @@ def evaluate(
         baseline: For models trained with ``features.standardise=speaker``. ``speaker``: each clip
             is read against the others of its speaker in the split, without labels; such numbers are
             transductive. ``none``: by itself. None: as the model does (``default`` by itself).
+        without: Modalities that are left out, as if no clip had them: nothing of them is read.
 
     Returns:
-        What a run's ``metrics.json`` holds, for this split alone. Seeds that diverged are named
-        in ``failed_seeds`` and are left out of all numbers.
+        What a run's ``metrics.json`` holds, for this split; seeds that diverged are left out of it.
 
     Raises:
         CheckpointError: If no seed has finished, or the data do not fit.
-        ConfigError: If ``int8``, ``baseline`` or ``out`` does not fit, or a store is needed.
+        ConfigError: If an option does not fit, or a store is needed.
     """
     refuse_out(out)
-    request = EvaluationRequest(split=split, ways=(8,) if int8 else (32,), baseline=baseline)
+    request = EvaluationRequest(
+        split=split,
+        ways=(8,) if int8 else (32,),
+        baseline=baseline,
+        without=read_without(without),
+    )
     (evaluation,) = evaluate_models(run, store, request)
     if out is not None:
         write_evaluation(Path(out), split, evaluation)
@@ -149,6 +156,7 @@ def evaluate_rounding(
     store: Store | str | Path | None = None,
     out: str | Path | None = None,
     baseline: BaselineUse | None = None,
+    without: Collection[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Evaluate as ``evaluate`` does, in 32 bits and in 8; every model is loaded once for both.
 
@@ -158,6 +166,7 @@ def evaluate_rounding(
         store: Their data.
         out: Folder for what came of 8 bits.
         baseline: Against whom clips are read.
+        without: What is left out.
 
     Returns:
         What ``evaluate`` returns in 32 bits, and in 8.
@@ -167,7 +176,9 @@ def evaluate_rounding(
         ConfigError: So, too.
     """
     refuse_out(out)
-    request = EvaluationRequest(split=split, ways=(32, 8), baseline=baseline)
+    request = EvaluationRequest(
+        split=split, ways=(32, 8), baseline=baseline, without=read_without(without)
+    )
     exact, rounded = evaluate_models(run, store, request)
     if out is not None:
         write_evaluation(Path(out), split, rounded)

@@ -14,7 +14,7 @@ from mien.data.text import TextInput, check_encoder
 from mien.data.text_reader import TextReader
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.models.multitask import MultimodalModel, Multitask
-from mien.training.checkpoints.absent_series import add_absent, open_text
+from mien.training.checkpoints.absent_series import add_absent, leave_out, open_text
 from mien.training.checkpoints.baseline_use import BaselineUse, find_use, without_baselines
 from mien.training.checkpoints.carried_encoder import PREFIX, carry_encoder
 from mien.training.checkpoints.carried_targets import carry_targets
@@ -139,6 +139,7 @@ def load_trained(
     with_unlabelled: bool = False,
     baseline: BaselineUse | None = None,
     splits: Collection[Split] = SPLITS,
+    without: Collection[Modality] = (),
 ) -> ModelOnStore:
     """Load a trained model as ``load_model`` does; warnings are returned and not logged.
 
@@ -148,9 +149,11 @@ def load_trained(
         with_unlabelled: As in ``load_model``.
         baseline: As in ``load_model``.
         splits: As in ``load_model``.
+        without: What is left out, as if no clip had it: of its series nothing is checked or read.
 
     Raises:
-        ConfigError: If ``baseline`` is given for a model that was trained without baselines.
+        ConfigError: If ``baseline`` is given for a model that was trained without baselines, or
+            ``without`` is all that a model reads, or something that it does not read.
     """
     checkpoint = find_checkpoint(path)
     header = open_header(checkpoint)
@@ -161,18 +164,21 @@ def load_trained(
     check_targets(checkpoint, aims.targets, store)
     if not with_unlabelled:
         check_annotated(checkpoint, header, store)
-    lacking = find_absent(checkpoint, header, store, config)
+    lacking = find_absent(checkpoint, header, store, config, without)
     persons = header.sizes.keys() - {Modality.TEXT}
     if is_relative and persons <= lacking.keys():
+        has = "is read as if it had" if without else "has"
         raise ConfigError(
-            f"{store.path}: has no {' and no '.join(sorted(persons))}, of which {checkpoint} needs "
-            "a baseline of each speaker; choose --baseline none (baseline='none' in Python), with "
-            "which its clips are read without"
+            f"{store.path}: {has} no {' and no '.join(sorted(persons))}, of which {checkpoint} "
+            "needs a baseline of each speaker; choose --baseline none (baseline='none' in Python), "
+            "with which its clips are read without"
         )
-    read_as = config if is_relative else without_baselines(config)
+    unread = {*without, *(m for m in Modality if m not in header.sizes)}
+    read_as = leave_out(config if is_relative else without_baselines(config), unread)
     check_settings(store, read_as, aims)
-    _check_series(checkpoint, header, store, read_as, lacking)
-    warnings = check_data(checkpoint, header, store, config)
+    fits = _SizeCheck(checkpoint=checkpoint, sizes=header.sizes, store=store, without=without)
+    fits.check_series(read_as, lacking)
+    warnings = check_data(checkpoint, header, store, read_as)
     prepared = prepare(
         store,
         read_as,
@@ -187,14 +193,17 @@ def load_trained(
         reader = open_text(checkpoint, header, config) if Modality.TEXT in lacking else None
         text = text or reader
         prepared = add_absent(prepared, lacking, reader)
-        what = " and no ".join(_WORDS.get(m, str(m)) for m in lacking)
-        warnings.append(f"{store.path}: has no {what}; its clips are read without")
-    _require_sizes(checkpoint, header.sizes, dict(prepared.sizes), store)
-    check_encoder(checkpoint, header.given(), text)
+        unknown = [_WORDS.get(m, str(m)) for m in lacking if m not in without]
+        if unknown:
+            what = " and no ".join(unknown)
+            warnings.append(f"{store.path}: has no {what}; its clips are read without")
+    fits.require(header.sizes, prepared.sizes)
+    if Modality.TEXT not in lacking:  # else open_text has checked what would read it
+        check_encoder(checkpoint, header.given(), text)
     encoder = text.build() if text is not None else None
     model = build_trained(checkpoint, header, config, encoder)
     if is_relative:
-        prepared = add_speakers(prepared, config.features, units_of(model))
+        prepared = add_speakers(prepared, read_as.features, units_of(model))
     return ModelOnStore(
         header=header,
         model=model,
@@ -204,33 +213,41 @@ def load_trained(
     )
 
 
-def _check_series(
-    checkpoint: Path,
-    header: Header,
-    store: Store,
-    config: ExperimentConfig,
-    lacking: Collection[Modality],
-) -> None:
-    """Check the sizes of audio and video, before anything is computed of the text."""
-    names = {m: getattr(config.features, m) for m in (Modality.AUDIO, Modality.VIDEO)}
-    now = {
-        m: store.meta.series[name].size for m, name in names.items() if name in store.meta.series
-    }
-    then: dict[Modality, int] = {
-        m: header.sizes[m] for m in names if m in header.sizes and m not in lacking
-    }
-    _require_sizes(checkpoint, then, now, store)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SizeCheck:
+    """Whether features have the sizes of those of a training.
 
+    Attributes:
+        checkpoint: The model.
+        sizes: What it reads.
+        store: The data.
+        without: What is left out of them.
+    """
 
-def _require_sizes(
-    checkpoint: Path, then: Mapping[Modality, int], now: Mapping[Modality, int], store: Store
-) -> None:
-    if now != then:
+    checkpoint: Path
+    sizes: Mapping[Modality, int]
+    store: Store
+    without: Collection[Modality]
+
+    def check_series(self, config: ExperimentConfig, lacking: Collection[Modality]) -> None:
+        """Check the sizes of audio and video, before anything is computed of the text."""
+        names = {m: getattr(config.features, m) for m in (Modality.AUDIO, Modality.VIDEO)}
+        series = self.store.meta.series
+        now = {m: series[name].size for m, name in names.items() if name in series}
+        then = {m: n for m, n in self.sizes.items() if m in names and m not in lacking}
+        self.require(then, now)
+
+    def require(self, then: Mapping[Modality, int], now: Mapping[Modality, int]) -> None:
+        """Refuse other sizes, and say what can be left out."""
+        if now == then:
+            return
         was, there = ({str(m): size for m, size in sizes.items()} for sizes in (then, now))
+        unlike = {m for m in then if then[m] != now.get(m)} | {*self.without}
+        names = ",".join(m for m in Modality if m in unlike)
+        hint = f", or leave out what differs (mien evaluate --without {names})"
         raise CheckpointError(
-            f"{checkpoint}: was trained on features of sizes {was}, {store.path} has {there}; "
-            "take a store with the same series, or one without audio and video, whose clips are "
-            "then read without"
+            f"{self.checkpoint}: was trained on features of sizes {was}, {self.store.path} has "
+            f"{there}; take a store with the same series{hint * (unlike < self.sizes.keys())}"
         )
 
 

@@ -167,6 +167,7 @@ COMMANDS = (
             'mien evaluate runs/mosi',
             'mien evaluate runs/mosi --split valid',
             'mien evaluate default --store stores/mine --out evaluations/default',
+            'mien evaluate default --store stores/mine --without audio,video',
         ),
     ),
     Command(

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from mien.data.clips.target_json import targets_from_json, targets_to_json
 from mien.evaluation.bootstrap import Unit
 from mien.files.json_values import Number
-from mien.types import Target, Task
+from mien.types import Modality, Target, Task
 
 __all__ = [
     "FoldMetrics",
@@ -142,6 +142,7 @@ class RunMetrics:
         baseline: Of models with baselines, against whom clips were read: ``speaker`` is all other
             clips of their speaker in the split, ``none`` nobody but all of train; None where
             models know no baselines.
+        without: What was left out of the clips, though models read it.
         model: What a model of one file is called; None for seeds of a run.
         described: What is predicted besides sentiment.
         targets: Per split, target and task every metric of ``TARGET_METRICS``. Those of unimodal
@@ -162,6 +163,7 @@ class RunMetrics:
     attention: Mapping[str, Mapping[str, Mapping[str, SeedValues]]]
     failed_seeds: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
+    without: tuple[Modality, ...] = ()
     model: str | None = None
     described: tuple[Target, ...] = ()
     targets: Mapping[str, Mapping[str, Mapping[str, Mapping[str, MetricSummary]]]] = field(
@@ -200,6 +202,8 @@ def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
     values["failed_seeds"] = dict(metrics.failed_seeds)
     if metrics.baseline is not None:
         values["baseline"] = metrics.baseline
+    if metrics.without:
+        values["without"] = list(map(str, metrics.without))
     if metrics.model is not None:
         values["model"] = metrics.model
     if metrics.described:
@@ -251,6 +255,7 @@ def run_metrics_from_json(values: Mapping[str, Any]) -> RunMetrics:
         attention=_tree_from_json(values["attention"], 3, SeedValues),
         failed_seeds=dict(values.get("failed_seeds", {})),
         baseline=values.get("baseline"),
+        without=tuple(map(Modality, values.get("without", ()))),
         model=values.get("model"),
         described=targets_from_json(targets.get("described", ())),
         targets=_tree_from_json(targets.get("splits", {}), 4, MetricSummary),

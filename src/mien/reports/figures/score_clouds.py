@@ -31,7 +31,7 @@ _MOST_VECTORS = 2000  # dots that a vector figure holds one by one; more become 
 
 
 def draw_scores(predictions: Sequence[Predictions], scale: Scale, title: str) -> Figure:
-    """Draw score against label for every task that is annotated, all seeds in one cloud.
+    """Draw score against label for every task that is evaluated, all seeds in one cloud.
 
     Scores beyond the scale are drawn as they are; where there are some, its ends are marked.
 
@@ -41,8 +41,7 @@ def draw_scores(predictions: Sequence[Predictions], scale: Scale, title: str) ->
         title: Stands above the figure.
     """
     first = predictions[0]
-    tasks = [t for t in Task if t in first.scores and t in first.targets]
-    tasks = [t for t in tasks if not np.isnan(first.targets[t]).all()]
+    tasks = [t for t in Task if t in first.scores and evaluated_rows(first, t).any()]
     figure = make_figure(title, 3.0 * len(tasks) + (1.6 if len(tasks) == 1 else 0.5), 3.9)
     panels: list[Axes] = list(figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0])
     lows, highs = [scale.low], [scale.high]

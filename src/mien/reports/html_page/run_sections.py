@@ -20,7 +20,7 @@ from mien.reports.html_page.html_parts import (
 )
 from mien.reports.html_page.page_runs import PageRuns
 from mien.reports.target_results.shown_metrics import describe_shown
-from mien.reports.text import UNDEFINED, describe_baseline, describe_metrics
+from mien.reports.text import UNDEFINED, describe_baseline, describe_metrics, describe_without
 from mien.types import Split
 
 __all__ = [
@@ -59,6 +59,11 @@ def show_runs(runs: PageRuns) -> Section:
         paragraph(f"{name}: {describe_baseline(run.metrics.baseline)}", kind="note")
         for name, run in pairs
         if run.metrics.baseline is not None
+    ]
+    notes += [
+        paragraph(f"{name}: {describe_without(run.metrics.without)}", kind="note")
+        for name, run in pairs
+        if run.metrics.without
     ]
     shown = table(list(columns), rows, words=range(len(columns)))
     content = (shown, *notes, *_explain_evaluations(runs))

@@ -44,6 +44,10 @@ def write_caption(comparison: RunComparison, marks: str = "") -> str:
         for name, baseline in comparison.baselines.items()
         if baseline == "speaker"
     ]
+    sentences += [
+        f"{name} reads every clip as if it had no {' and no '.join(left_out)}."
+        for name, left_out in comparison.without.items()
+    ]
     return " ".join(sentences)
 
 

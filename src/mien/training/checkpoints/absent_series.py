@@ -1,6 +1,6 @@
-"""What a network reads and a store does not have: series without a step, for nothing."""
+"""What a network reads and a store does not have, or is left out: series without a step."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -10,14 +10,44 @@ import numpy as np
 from mien.data.store import Series
 from mien.data.text import check_encoder
 from mien.data.text_reader import TextReader
+from mien.errors import ConfigError
+from mien.files.reading import show
 from mien.training.checkpoints.header import Header
 from mien.training.preparation import Prepared
 from mien.training.settings import ExperimentConfig
 from mien.types import Modality
 
-__all__ = ["add_absent", "open_text"]
+__all__ = ["add_absent", "leave_out", "open_text", "read_without"]
 
 _Value = TypeVar("_Value")
+
+
+def read_without(names: Collection[str]) -> tuple[Modality, ...]:
+    """Return the modalities of these names, each once, in their order.
+
+    Raises:
+        ConfigError: If one has another name.
+    """
+    if isinstance(names, str):
+        names = [names]
+    for name in names:
+        if name not in set(Modality):
+            raise ConfigError(f"--without {show(name)}: must be text, audio or video")
+    return tuple(modality for modality in Modality if modality in names)
+
+
+def leave_out(config: ExperimentConfig, without: Collection[Modality]) -> ExperimentConfig:
+    """Return settings by which nothing of some modalities is read."""
+    names = {str(m): "none" for m in without if m is not Modality.TEXT}
+    text = {"input": "none", "context": 0, "context_after": 0, "context_speakers": "none"}
+    return config.model_copy(
+        update={
+            "features": config.features.model_copy(update=names),
+            "text_encoder": config.text_encoder.model_copy(
+                update=text if Modality.TEXT in without else {}
+            ),
+        }
+    )
 
 
 def open_text(checkpoint: Path, header: Header, config: ExperimentConfig) -> TextReader | None:

@@ -1,14 +1,14 @@
 """Whether data are of the kind on which a checkpoint was trained: labels, features, language."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mien.corpora.class_names.naming import match_classes
 from mien.data.store import SeriesMeta, Store
 from mien.data.text import has_transcripts
-from mien.errors import CheckpointError
+from mien.errors import CheckpointError, ConfigError
 from mien.files.reading import show
 from mien.training.checkpoints.header import Header, SeriesFacts
 from mien.training.settings import ExperimentConfig
@@ -42,7 +42,7 @@ def check_data(
         checkpoint: File of the checkpoint.
         header: Its header.
         store: The data.
-        config: The settings with which the data are read.
+        config: The settings with which the data are read; of what they leave out nothing counts.
 
     Returns:
         A sentence for every series that something else made, so that its values may be others, and
@@ -53,7 +53,7 @@ def check_data(
             features or has them in another order.
     """
     _check_scale(checkpoint, header, store)
-    warnings = _compare_languages(header, store)
+    warnings = _compare_languages(header, store, config)
     for pair in _pairs(header, store, config):
         _check_names(checkpoint, pair, store)
         warnings += _compare_makers(pair, store)
@@ -73,10 +73,11 @@ def _check_scale(checkpoint: Path, header: Header, store: Store) -> None:
         )
 
 
-def _compare_languages(header: Header, store: Store) -> list[str]:
+def _compare_languages(header: Header, store: Store, config: ExperimentConfig) -> list[str]:
     """Return a sentence if transcripts that are read are in another language."""
     then, now = header.language, store.meta.language
-    if Modality.TEXT not in header.sizes or then == now or not _has_texts(header, store):
+    is_read = Modality.TEXT in header.sizes and config.text_encoder.input != "none"
+    if not is_read or then == now or not _has_texts(header, store):
         return []
     return [
         f"{store.path}: its transcripts are in language {now!r}, those of the training were in "
@@ -142,29 +143,61 @@ def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> 
 
 
 def find_absent(
-    checkpoint: Path, header: Header, store: Store, config: ExperimentConfig
+    checkpoint: Path,
+    header: Header,
+    store: Store,
+    config: ExperimentConfig,
+    without: Collection[Modality] = (),
 ) -> dict[Modality, int]:
-    """Return the sizes of what the model reads and the store has of no clip.
+    """Return the sizes of what the model reads and the store has of no clip, or is left out.
 
     Of voice and face those count that the store has no series of; a store with a series that the
     model does not read may have them under another name, and is refused by its sizes. Of the text
     it counts where no clip has a transcript.
 
+    Args:
+        checkpoint: File of the checkpoint.
+        header: Its header.
+        store: The data.
+        config: The settings of the training.
+        without: What is left out, whatever the store has of it.
+
     Raises:
         CheckpointError: If the model reads nothing else.
+        ConfigError: If it does not read what is left out, or nothing else.
     """
+    _check_without(checkpoint, header, without)
     names = {m: str(getattr(config.features, m)) for m in (Modality.AUDIO, Modality.VIDEO)}
     unread = set(store.meta.series) - {*names.values(), str(Modality.TEXT)}
     absent = [m for m, name in names.items() if not unread and name not in store.meta.series]
     if config.text_encoder.input == "transcript" and not has_transcripts(store):
         absent = [Modality.TEXT, *absent]
-    lacking = {m: header.sizes[m] for m in absent if m in header.sizes}
-    if lacking.keys() == header.sizes.keys():
+    lacking = {m: header.sizes[m] for m in Modality if m in header.sizes and m in absent}
+    if not header.sizes.keys() - {*lacking, *without}:
+        left_out = f", where {' and '.join(without)} is left out," if without else ""
         raise CheckpointError(
-            f"{checkpoint}: reads {' and '.join(lacking)} alone, and {store.path} has no "
-            f"{' and no '.join(lacking)}; take a store that has them, or another model"
+            f"{checkpoint}: reads {' and '.join(header.sizes)} alone, and{left_out} {store.path} "
+            f"has no {' and no '.join(lacking)}; take a store that has them, or another model"
         )
-    return lacking
+    return {m: size for m, size in header.sizes.items() if m in lacking or m in without}
+
+
+def _check_without(checkpoint: Path, header: Header, without: Collection[Modality]) -> None:
+    """Check that a model reads what is left out, and something else.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    unread = [modality for modality in without if modality not in header.sizes]
+    if unread:
+        raise ConfigError(
+            f"--without {unread[0]}: {checkpoint} reads {' and '.join(header.sizes)} alone; name "
+            "something that it reads"
+        )
+    if set(without) == set(header.sizes):
+        raise ConfigError(
+            f"--without {','.join(without)}: {checkpoint} reads nothing else; leave something in"
+        )
 
 
 def _pairs(header: Header, store: Store, config: ExperimentConfig) -> Iterator[_Pair]:

@@ -123,6 +123,7 @@ def _measure(
         attention=(),
         failed_seeds=failed_seeds,
         baseline=first.baseline,
+        without=first.without,
     )
     predicted = set(next(iter(pooled.values())).ids)
     num_clips = [len(predicted & set(fold.tested)) for fold in folds]

@@ -28,7 +28,7 @@ from mien.training.model_evaluation.model_set import ModelSet, find_file
 from mien.training.preparation import require_labels
 from mien.training.record import describe_use
 from mien.training.run_folder import RunFolder, SeedFolder, open_run
-from mien.types import Split
+from mien.types import Modality, Split
 
 __all__ = ["Bits", "EvaluationRequest", "evaluate_models"]
 
@@ -46,11 +46,13 @@ class EvaluationRequest:
         split: On which clips.
         ways: In how many bits the text encoder multiplies; in several, every model is loaded once.
         baseline: Against whom clips are read; None as the model does as a rule.
+        without: What is left out, as if no clip had it.
     """
 
     split: Split
     ways: tuple[Bits, ...] = (32,)
     baseline: BaselineUse | None = None
+    without: tuple[Modality, ...] = ()
 
 
 def evaluate_models(
@@ -70,10 +72,7 @@ def evaluate_models(
         CheckpointError: If no seed has finished, or the data do not fit.
         ConfigError: If the request does not fit, or a store is needed.
     """
-    if 8 in request.ways and store is None:
-        raise ConfigError(
-            "--int8: predictions in 8 bits are made anew; give the store of their clips (--store)"
-        )
+    _check_request(request, has_store=store is not None)
     file = find_file(run)
     if file is not None:
         if store is None:
@@ -101,6 +100,28 @@ def evaluate_models(
     if run.folds:
         return _evaluate_folds(run, seeds, store, request)
     return _evaluate_on(open_store(store), ModelSet.of_run(run, seeds), request)
+
+
+def _check_request(request: EvaluationRequest, *, has_store: bool) -> None:
+    """Refuse what cannot be computed, of whatever is evaluated.
+
+    Raises:
+        ConfigError: If something is to be computed anew without a store, or of no text.
+    """
+    if 8 in request.ways and not has_store:
+        raise ConfigError(
+            "--int8: predictions in 8 bits are made anew; give the store of their clips (--store)"
+        )
+    if request.without and not has_store:
+        raise ConfigError(
+            f"--without {','.join(request.without)}: predictions without are made anew; give the "
+            "store of their clips (--store)"
+        )
+    if 8 in request.ways and Modality.TEXT in request.without:
+        raise ConfigError(
+            "--int8: computes the text encoder in 8 bits, and the text is left out (--without "
+            "text); leave out one of the two"
+        )
 
 
 def _evaluate_folds(
@@ -168,7 +189,13 @@ def _evaluate_on(store: Store, models: ModelSet, request: EvaluationRequest) -> 
     covered: dict[Bits, list[SeedCoverage]] = {bits: [] for bits in request.ways}
     warnings: list[str] = []
     for checkpoint in models.checkpoints:
-        trained = load_trained(checkpoint, store, baseline=request.baseline, splits=(split,))
+        trained = load_trained(
+            checkpoint,
+            store,
+            baseline=request.baseline,
+            splits=(split,),
+            without=request.without,
+        )
         dataset = dataset_of(trained.prepared, split)
         warnings += [*trained.warnings, *trained.warn_of_seen(dataset)]
         for bits in request.ways:
@@ -193,6 +220,7 @@ def _evaluate_on(store: Store, models: ModelSet, request: EvaluationRequest) -> 
                 failed_seeds=models.failed_seeds,
                 baseline=trained.baseline,
                 model=models.name,
+                without=request.without,
             ),
             predictions[bits],
             EvaluatedModel(
