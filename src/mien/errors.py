@@ -20,6 +20,7 @@ __all__ = [
     "PluginError",
     "StoreError",
     "TrainingError",
+    "list_some",
     "name_known",
     "require",
 ]
@@ -119,6 +120,29 @@ def require(*packages: str, extra: str) -> None:
                 f"the package {package!r} is not installed; install it with: "
                 f"{install_command(extra)}"
             )
+
+
+def list_some(names: Iterable[str], most: int, *, word: str = "") -> str:
+    """Return names in a row, of many the first and how many others there are.
+
+    Args:
+        names: The names.
+        most: How many are named if there are more; one that would be left alone is named too.
+        word: What stands before the last of them; none between names, and ``and`` before others.
+
+    >>> list_some("abc", 3), list_some("abcd", 3), list_some("abcde", 3)
+    ('a, b, c', 'a, b, c, d', 'a, b, c and 2 others')
+    >>> list_some("abc", 3, word="or"), list_some("abcde", 3, word="or")
+    ('a, b or c', 'a, b, c or 2 others')
+    """
+    shown = list(names)
+    left = len(shown) - most
+    if left > 1:
+        shown = [*shown[:most], f"{left} others"]
+    elif not word:
+        return ", ".join(shown)
+    *first, last = shown or [""]
+    return f"{', '.join(first)} {word or 'and'} {last}" if first else last
 
 
 def name_known(name: str, known: Iterable[str]) -> str:

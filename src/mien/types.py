@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar, runtime_c
 import numpy as np
 from jaxtyping import Float64, Num
 
-from mien.errors import CorpusError
+from mien.errors import CorpusError, list_some
 
 __all__ = [
     "EVALUATED_SPLITS",
@@ -165,9 +165,7 @@ class Target:
     def describe(self) -> str:
         """Return its kind, scale and classes, of more than 20 the first 12, for people."""
         low, high = self.bounds
-        shown = self.classes if self.size <= 20 else self.classes[:12]
-        left = self.size - len(shown)
-        names = ", ".join(shown) + f" and {left} others" * (left > 0)
+        names = list_some(self.classes, 20 if self.size <= 20 else 12)
         return {
             TargetKind.SCORE: f"{low:g} to {high:g}",
             TargetKind.CLASS: f"one of {names}",

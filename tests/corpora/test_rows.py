@@ -109,7 +109,7 @@ def test_a_synonym_is_no_label_of_recordings_without_a_scale(write, caplog):
         ("video_id,clip_id,text,score,Sentiment,mode", r"'score' and 'Sentiment' mean the same, l"),
         ("video_id,clip_id,text,LABEL,Label,mode", r"'LABEL' and 'Label' mean the same, label"),
         ("video_id,clip_id,text,label,\x1b[31m", r"there are: .*, \\x1b\[31m$"),
-        (",".join("abcdefghijklmnopqrstuvwxyz"), r"k, l, m, n, o, p, q, r, s, t, and 6 more$"),
+        (",".join("abcdefghijklmnopqrstuvwxyz"), r"k, l, m, n, o, p, q, r, s, t and 6 others$"),
         ("x" * 5000, r"there are: 'x{80}'\.\.\.$"),
     ],
 )

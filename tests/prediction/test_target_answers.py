@@ -162,7 +162,7 @@ def test_of_many_classes_that_no_clip_was_a_note_names_some():
     known = ValueCalibration(num_clips=30, unseen=classes[20:])
     calibration = TargetCalibration(level=0.9, by_modalities={"text": known})
     (note,) = describe_limits([stance], {"stance": calibration})
-    assert "no validation clip was c020 or c021 or c022 or c023 or c024 or c025 or 174 ot" in note
+    assert "no validation clip was c020, c021, c022, c023, c024, c025 or 174 others, so" in note
 
 
 def test_a_modality_alone_and_missing_ones(sharp):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from mien.errors import FeatureError
+from mien.errors import FeatureError, list_some
 from mien.files.reading import HEAD_SIZE, name_kind, open_regular
 
 __all__ = ["LARGEST_PACKED", "ArrayHeader", "NpzFile", "open_npz"]
@@ -86,9 +86,7 @@ class NpzFile:
 
     def describe(self) -> str:
         """Return names and shapes of the arrays, for messages."""
-        shown = [f"{key} {array}" for key, array in list(self.arrays.items())[:_SHOWN]]
-        left = len(self.arrays) - len(shown)
-        return ", ".join(shown) + (f" and {left} more" if left else "")
+        return list_some([f"{key} {array}" for key, array in self.arrays.items()], _SHOWN)
 
 
 def open_npz(path: Path) -> NpzFile:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mien.corpora.class_names.emotion_names import EMOTIONS, NO_EMOTION, fold_name
 from mien.corpora.class_names.schemes import Scheme, list_classes
-from mien.errors import CorpusError
+from mien.errors import CorpusError, list_some
 from mien.files.reading import show
 from mien.types import MOST_CLASSES
 
@@ -162,7 +162,7 @@ def _refuse(
     raise CorpusError(
         f"{where}: {target} has names that are none of its classes: "
         f"{_list_counts(unknown, counts)}; {hint}the classes are "
-        f"{', '.join(scheme.classes[:_SHOWN])}{', ...' if len(scheme.classes) > _SHOWN else ''}"
+        f"{list_some(scheme.classes, _SHOWN)}"
     )
 
 
@@ -190,12 +190,9 @@ def _report_spellings(target: str, naming: Naming, counts: Counter[str], where: 
         if meant is not None and meant != name
     ]
     if renamed:
-        more = f" and {len(renamed) - _SHOWN} more" if len(renamed) > _SHOWN else ""
-        logger.info("%s: %s reads %s%s", where, target, ", ".join(renamed[:_SHOWN]), more)
+        logger.info("%s: %s reads %s", where, target, list_some(renamed, _SHOWN))
 
 
 def _list_counts(names: Iterable[str], counts: Counter[str]) -> str:
     ordered = sorted(names, key=lambda name: (-counts[name], name))
-    shown = [f"{show(name)} ({counts[name]})" for name in ordered[:_SHOWN]]
-    more = [f"and {len(ordered) - _SHOWN} more"] if len(ordered) > _SHOWN else []
-    return ", ".join([*shown, *more])
+    return list_some([f"{show(name)} ({counts[name]})" for name in ordered], _SHOWN)

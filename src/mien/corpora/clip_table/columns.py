@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mien.corpora.class_names.emotion_names import EMOTIONS, fold_name
 from mien.corpora.clip_table.cells import is_number
-from mien.errors import CorpusError
+from mien.errors import CorpusError, list_some
 from mien.files.reading import show
 
 __all__ = ["SYNONYMS", "Columns", "find_columns", "list_names", "normalise"]
@@ -249,8 +249,7 @@ def _name_emotions(header: Sequence[str]) -> dict[str, str]:
 def list_names(names: Sequence[str]) -> str:
     """Return names of columns for a message."""
     shown = [show(name)[1:-1] if show(name).endswith("'") else show(name) for name in names]
-    more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
-    return ", ".join([*shown[:_MOST_NAMES], *more]) or "none"
+    return list_some(shown, _MOST_NAMES) or "none"
 
 
 def _report(path: Path, columns: Columns, unused: Sequence[str], near: Mapping[str, str]) -> None:

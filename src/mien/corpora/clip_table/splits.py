@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from mien.errors import CorpusError
+from mien.errors import CorpusError, list_some
 from mien.files.reading import show
 from mien.types import Clip, Split, Target, TargetKind
 
@@ -130,10 +130,9 @@ def report_absent(path: Path, clips: Sequence[Clip], targets: Sequence[Target]) 
                 others = f" (clips of {' and '.join(splits)} have)" if splits else ""
                 lacking.append(f"{show(name)}{others}")
         if lacking:
-            more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
             logger.warning(
-                "%s: %s: no clip of train has the class %s%s; no model can learn that",
-                path, target.name, ", ".join(lacking[:_SHOWN]), more,
+                "%s: %s: no clip of train has the class %s; no model can learn that",
+                path, target.name, list_some(lacking, _SHOWN),
             )  # fmt: skip
         if len(target.classes) == 1 and target.kind is TargetKind.CLASS:
             logger.warning(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from mien.errors import list_some
 from mien.evaluation.probabilities.target_calibration import TargetCalibration, ValueCalibration
 from mien.evaluation.target_metrics.target_values import PRESENT
 from mien.prediction.target_answers.target_answer import (
@@ -156,11 +157,9 @@ def describe_limits(
         measured = [set(known.unseen) for known in by_modalities if known.num_clips]
         unseen = sorted(set.intersection(*measured)) if measured else []
         if unseen:
-            left = len(unseen) - _MOST_NAMED
-            shown = [*unseen[:_MOST_NAMED], *([f"{left} others"] if left > 0 else [])]
+            shown = list_some(unseen, _MOST_NAMED, word="or")
             limits.append(
-                f"{name}: no validation clip was {' or '.join(shown)}, so that sets without it "
-                "were not tested"
+                f"{name}: no validation clip was {shown}, so that sets without it were not tested"
             )
     return tuple(limits)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mien.config import Settings
+from mien.errors import list_some
 from mien.types import Modality, Scale, Target, TargetKind
 
 __all__ = [
@@ -238,10 +239,8 @@ def name_set(possible: Sequence[str], num_classes: int) -> str:
     """
     if len(possible) == num_classes > 1:
         return f"cannot tell: any of {num_classes}"
-    if len(possible) > _MOST_NAMED:
-        named = possible[: _MOST_NAMED - 1]
-        return f"{', '.join(named)} or {len(possible) - len(named)} others of {num_classes}"
-    return _join(possible, "or")
+    many = f" of {num_classes}" * (len(possible) > _MOST_NAMED)
+    return f"{list_some(possible, _MOST_NAMED - 1, word='or')}{many}"
 
 
 def name_labels(certain: Sequence[str], possible: Sequence[str], num_labels: int) -> str:
@@ -254,16 +253,9 @@ def name_labels(certain: Sequence[str], possible: Sequence[str], num_labels: int
     """
     if len(possible) == num_labels > 1:
         return f"cannot tell: any of {num_labels}"
-    more = len(possible) - _MOST_NAMED + 1
-    named = possible if more <= 1 else (*possible[: _MOST_NAMED - 1], f"{more} others")
-    parts = [_join(certain, "and")] if certain else []
-    parts += [f"perhaps {_join(named, 'or')}"] if named else []
+    parts = [list_some(certain, num_labels, word="and")] if certain else []
+    parts += [f"perhaps {list_some(possible, _MOST_NAMED - 1, word='or')}"] if possible else []
     return "; ".join(parts) or f"none of {num_labels}"
-
-
-def _join(names: Sequence[str], word: str) -> str:
-    *first, last = names
-    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def rank(probabilities: Mapping[str, float]) -> list[str]:

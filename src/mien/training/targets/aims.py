@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 
 from mien.data.clips.clip_columns import ClipSequence
 from mien.data.store import Store
-from mien.errors import ConfigError, StoreError, name_known
+from mien.errors import ConfigError, StoreError, list_some, name_known
 from mien.evaluation.conformal import LEVEL
 from mien.files.reading import show
 from mien.training.checkpoints.videos import plain_name
@@ -205,8 +205,7 @@ def _report_absent(store: Store, clips: ClipSequence, target: Target) -> None:
         name for name, is_there in zip(target.classes, are_there, strict=False) if not is_there
     ]
     if absent:
-        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
         logger.warning(
-            "%s: %s: no clip of train has the class %s%s; no model can learn that",
-            store.path, target.name, ", ".join(map(show, absent[:_SHOWN])), more,
+            "%s: %s: no clip of train has the class %s; no model can learn that",
+            store.path, target.name, list_some(map(show, absent), _SHOWN),
         )  # fmt: skip
