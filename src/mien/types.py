@@ -39,9 +39,9 @@ __all__ = [
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-#: The splits on which models are evaluated, and the order in which reports show them.
+#: The splits on which a training evaluates, and the order in which reports show what there is.
 EVALUATED_SPLITS: tuple[Split, ...] = ("valid", "test")
-REPORTED_SPLITS: tuple[Split, ...] = ("test", "valid")
+REPORTED_SPLITS: tuple[Split, ...] = ("test", "valid", "train")
 
 #: What stands between the video's and the clip's name in the id of a clip, as in the field's files.
 ID_SEPARATOR = "$_$"

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from mien.reports.figures.learning_curves import draw_learning
 from mien.reports.figures.style import save_figure
@@ -28,6 +29,11 @@ def visible(figure):
 
 def titles_of(figure):
     return [axes.get_title(loc="left") for axes in visible(figure)]
+
+
+def is_title(artist, axes):
+    is_text = isinstance(artist, Text) and artist.get_rotation() == 0  # labels of axes are turned
+    return is_text and artist.get_text() == axes.get_title(loc="left")
 
 
 def test_every_seed_has_its_curve_its_colour_and_a_mark_at_its_best_epoch():
@@ -61,11 +67,32 @@ def test_the_monitor_is_named_and_both_readings_of_accuracy_have_a_panel():
     history = make_history(acc=("acc2_has0", "acc2_non0"))
     figure = draw_learning({1: history}, "corr", "t")
     titles = titles_of(figure)
-    assert titles[:2] == ["MAE", "validation Corr (picks the best epoch)"]
+    assert titles[:2] == ["MAE", "validation Corr"]
+    assert figure.legends[0].get_title().get_text().endswith("of a seed by validation Corr")
     assert titles[2:4] == ["validation Acc-2 (has0)", "validation Acc-2 (non0)"]
     for axes in visible(figure)[2:4]:
         assert curves_of(axes) == [pytest.approx([80.0] * 3)]
         assert axes.get_ylabel().startswith("Acc-2 (")
+
+
+@pytest.mark.drawn
+@pytest.mark.parametrize("tasks", [("fusion",), ("fusion", "text", "audio")])
+@pytest.mark.parametrize(
+    "names", [("relative_loss",), ("relative_loss", "mae", "corr", "acc2_non0")]
+)
+def test_no_title_runs_into_the_next_panel_or_is_cut_off(tasks, names):
+    """The title of the relative loss ran into that of the MAE, and was cut off without one."""
+    history = make_history(tasks=tasks)
+    for epoch in history:
+        epoch["valid"] = dict.fromkeys(names, 0.5)
+    figure = draw_learning({1: history}, "relative_loss", "t")
+    figure.canvas.draw()
+    ends = [figure.legends[0].get_window_extent().x1]
+    for axes in visible(figure):
+        (title,) = axes.findobj(lambda each, axes=axes: is_title(each, axes))
+        assert title.get_window_extent().x1 <= axes.bbox.x1 + 10  # dots
+        ends.append(title.get_window_extent().x1)
+    assert max(ends) <= figure.bbox.x1
 
 
 def test_losses_of_the_unimodal_tasks_share_their_axis():

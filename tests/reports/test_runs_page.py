@@ -9,6 +9,7 @@ from fake_runs import EMOTION, write_run
 from html_sections import Reader
 
 from mien.cli import main
+from mien.errors import StoreError
 from mien.evaluation.bootstrap import SEED
 from mien.evaluation.metrics import METRICS
 from mien.evaluation.significance import bootstrap_interval
@@ -131,6 +132,20 @@ def test_text_of_clips_is_that_of_the_store(made, tiny_store, tmp_path, capsys):
     arguments = ["report", str(made[0][0].path), "--out", str(tmp_path), "--store"]
     assert main([*arguments, str(tiny_store.path)]) == 2
     assert "has none of the clips of these runs, such as 'test000$_$0'" in capsys.readouterr().err
+
+
+def test_other_clips_of_the_same_names_are_refused(tiny_store, tmp_path):
+    """A page had the words of a store that named its clips alike."""
+    run = write_run(tmp_path / "run", seeds=(1,), num_clips=(6, 6, 6), num_epochs=2)
+    path = run.seeds[0].path / "predictions-test.csv"
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    names = [c.id for c in tiny_store.clips if c.split == "test"]
+    shown = [
+        ",".join([name, *line.split(",")[1:]]) for name, line in zip(names, lines, strict=False)
+    ]
+    path.write_text("\n".join([header, *shown]), encoding="utf-8")
+    with pytest.raises(StoreError, match=r"clip .* is annotated .* there and .* in these runs; gi"):
+        write_runs_page([run], tmp_path / "page", store=tiny_store)
 
 
 def scores_of(scores, targets):

@@ -176,6 +176,12 @@ def test_tables_of_one_file_say_nothing_of_seeds(of_voices):
     assert "unimodal tasks, mean over the seeds\n" in format_run(evaluate(run, store=store))
 
 
+def test_an_evaluation_on_train_is_printed(of_voices):
+    """Only the names of the metrics were."""
+    text = format_run(evaluate(of_voices[0], store=of_voices[1], split="train"))
+    assert "train of tiny (synthetic corpus), emotion, multimodal task" in text
+
+
 def test_what_8_bits_cost_is_shown_of_targets_too(of_voices):
     before = evaluate(of_voices[0])
     after = json.loads(json.dumps(before))

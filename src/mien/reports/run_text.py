@@ -50,7 +50,7 @@ __all__ = ["describe_pairing", "format_comparison", "format_rounding", "format_r
 def format_run(values: Mapping[str, Any]) -> str:
     """Return what a run gave on the multimodal task, from what its ``metrics.json`` holds.
 
-    For test and valid, as far as there are predictions: mean and deviation over the seeds, the
+    For each split, as far as there are predictions: mean and deviation over the seeds, the
     metric of the mean of their scores, and the 95 % interval over clips and, where several clips
     come from one, over videos or speakers; below, how each metric counts. The same for every
     further target.

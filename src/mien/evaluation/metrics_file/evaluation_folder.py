@@ -117,7 +117,7 @@ class EvaluationFolder:
         if split not in splits:
             raise CheckpointError(
                 f"{self.path}: is an evaluation on {', '.join(splits)}, not on {split}; choose "
-                f"--split {splits[0]}, or {_AGAIN} with --split {split}"
+                f"--split {splits[0]}, or evaluate with mien evaluate ... --split {split} --out"
                 if splits
                 else f"{self.path}: holds metrics of no split; {_AGAIN}"
             )

@@ -30,6 +30,7 @@ __all__ = ["draw_learning", "has_relative_loss"]
 _Histories = Mapping[int, Sequence[Mapping[str, Any]]]
 
 _SEEDS_ABREAST: Final = 5  # in the legend
+_NARROWEST: Final = 4.2  # inches, into which the title of the legend fits
 
 
 def has_relative_loss(histories: _Histories) -> bool:
@@ -48,9 +49,10 @@ def draw_learning(histories: _Histories, monitor: str, title: str) -> Figure:
         monitor: Validation metric that picked the best epoch.
         title: Stands above the figure.
     """
-    rows = [row for row in (_multimodal(histories, monitor), _unimodal(histories)) if row]
+    rows = [row for row in (_multimodal(histories), _unimodal(histories)) if row]
     num_columns = max(map(len, rows))
-    figure = make_figure(title, 2.85 * num_columns + 0.3, 2.6 * len(rows) + 0.95)
+    width = max(_NARROWEST, 2.85 * num_columns + 0.3)
+    figure = make_figure(title, width, 2.6 * len(rows) + 0.95)
     grid = figure.subplots(len(rows), num_columns, squeeze=False)
     for panels, axes_of_row in zip(rows, grid, strict=True):
         first: dict[str, Axes] = {}
@@ -69,7 +71,7 @@ def draw_learning(histories: _Histories, monitor: str, title: str) -> Figure:
         **legend_style(),
         loc="outside lower left",
         ncols=min(_SEEDS_ABREAST, len(histories)),
-        title="mark: the best epoch of a seed by validation",
+        title=f"mark: best epoch of a seed by validation {_name(monitor)}",
         title_fontsize=8.5,
         alignment="left",
     )
@@ -95,7 +97,11 @@ class _Panel:
     starts_at_zero: bool = False
 
 
-def _multimodal(histories: _Histories, monitor: str) -> list[_Panel]:
+def _name(metric: str) -> str:
+    return "relative loss" if metric == RELATIVE_LOSS else name_metric(metric)
+
+
+def _multimodal(histories: _Histories) -> list[_Panel]:
     """Return the panels of the multimodal task; MAE is what is minimised, too."""
     first = next(iter(histories.values()))[0]
     panels = []
@@ -106,13 +112,10 @@ def _multimodal(histories: _Histories, monitor: str) -> list[_Panel]:
         curves = [_Curve("validation", partial(_read_valid, name=name))]
         if name == "mae" and not has_relative_loss(histories):
             curves.append(_Curve("training", partial(_read_loss, task=Task.FUSION), DASHED))
-        is_share, title = name.startswith("acc2"), name_metric(name)
-        if name == RELATIVE_LOSS:
-            title = "relative loss"
-        picks = " (picks the best epoch)" if name == monitor else ""
+        is_share, title = name.startswith("acc2"), _name(name)
         panels.append(
             _Panel(
-                title=f"{'validation ' * (name != 'mae')}{title}{picks}",
+                title=f"{'validation ' * (name != 'mae')}{title}",
                 up=f"{title}{', %' * is_share}",
                 curves=curves,
                 factor=100.0 if is_share else 1.0,

@@ -116,17 +116,20 @@ def _title(run: ReportedRun, what: str) -> str:
 def _learning(run: FinishedRun) -> tuple[Figure, str]:
     histories = {seed.seed: seed.epochs() for seed in run.seeds}
     monitor = str(run.config["train"]["monitor"])
+    title = _title(run, "Learning curves")
+    has_unimodal = any(len(seed[0]["losses"]) > 1 for seed in histories.values())
+    below = "; below, training losses of the unimodal tasks" * has_unimodal
+    where = "Above, what" if has_unimodal else "What"
     if has_relative_loss(histories):
-        return draw_learning(histories, RELATIVE_LOSS, _title(run, "Learning curves")), (
-            "Above, what validation measures of the multimodal task by epoch; below, training "
-            "losses of the unimodal tasks. Each seed has its colour, and its mark at its best "
-            "epoch by the relative loss: the mean over what is predicted of its loss, over that of "
-            "the best constant."
+        return draw_learning(histories, RELATIVE_LOSS, title), (
+            f"{where} validation measures of the multimodal task by epoch{below}. Each seed has "
+            "its colour, and its mark at its best epoch by the relative loss: the mean over what "
+            "is predicted of its loss, over that of the best constant."
         )
-    return draw_learning(histories, monitor, _title(run, "Learning curves")), (
-        "Above, validation metrics of the multimodal task by epoch, with its training loss, which "
-        "is an MAE too; below, training losses of the unimodal tasks. Each seed has its colour, "
-        f"and its mark at its best epoch by validation {name_metric(monitor)}."
+    return draw_learning(histories, monitor, title), (
+        f"{where} validation measures of the multimodal task by epoch, with its training loss, "
+        f"which is an MAE too{below}. Each seed has its colour, and its mark at its best epoch by "
+        f"validation {name_metric(monitor)}."
     )
 
 

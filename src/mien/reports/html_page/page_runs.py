@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from mien.data.clips.clip_columns import ClipSequence
 from mien.data.store import Store, open_store
 from mien.data.summary import count_transcript_words, writes_spaces
 from mien.errors import StoreError
@@ -29,6 +30,8 @@ from mien.reports.target_results.compared_scores import (
 from mien.types import Split, Task
 
 __all__ = ["PageRuns", "read_page_runs"]
+
+_ROUNDING = 1e-6  # of annotations as they are stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +118,7 @@ def read_page_runs(
     Raises:
         CheckpointError: If a training has not ended, a file is missing or damaged, or the runs do
             not predict the same clips.
-        StoreError: If the store has none of the clips.
+        StoreError: If the store has none of the clips, or has others under their names.
     """
     folders = [open_compared(run) for run in runs]
     finished = tuple(map(_read, folders))
@@ -130,7 +133,7 @@ def read_page_runs(
         aligned=aligned,
         comparison=compare_aligned(aligned) if len(finished) > 1 else None,
         first=read[0][0],
-        transcripts={} if opened is None else _read_transcripts(opened, read[0][0].ids),
+        transcripts={} if opened is None else _read_transcripts(opened, read[0][0]),
         language=None if opened is None else opened.meta.language,
     )
 
@@ -141,13 +144,32 @@ def _read(folder: ComparedFolder) -> ReportedRun:
     return read_pooled(folder) if folder.folds else read_run(folder)
 
 
-def _read_transcripts(store: Store, ids: Sequence[str]) -> dict[str, str]:
-    needed = frozenset(ids)
-    pairs = zip(store.clips.ids, store.clips.transcripts, strict=True)
-    texts = {name: text for name, text in pairs if name in needed}
-    if not texts:
+def _read_transcripts(store: Store, first: Predictions) -> dict[str, str]:
+    """Return the texts of the clips of a page, by their ids.
+
+    Raises:
+        StoreError: If the store has none of them, or has other clips under their names.
+    """
+    clips, needed = store.clips, {name: row for row, name in enumerate(first.ids)}
+    rows = [row for row, name in enumerate(clips.ids) if name in needed]
+    if not rows:
         raise StoreError(
-            f"{store.path}: has none of the clips of these runs, such as {ids[0]!r}; give the "
-            "store that they were trained on"
+            f"{store.path}: has none of the clips of these runs, such as {first.ids[0]!r}; give "
+            "the store that they were trained or evaluated on"
         )
-    return texts
+    there = clips.take(np.array(rows))
+    places = [needed[name] for name in there.ids]
+    if Task.FUSION in first.targets:
+        _check_annotations(store, there, first.targets[Task.FUSION][places])
+    return dict(zip(there.ids, there.transcripts, strict=True))
+
+
+def _check_annotations(store: Store, clips: ClipSequence, annotated: Scores) -> None:
+    """Check that clips of a store are annotated as those of the page that have their names."""
+    labels = clips.labels(Task.FUSION)
+    for row in np.flatnonzero(np.abs(labels - annotated) > _ROUNDING)[:1].tolist():
+        raise StoreError(
+            f"{store.path}: clip {clips.ids[row]!r} is annotated {labels[row]:g} there and "
+            f"{annotated[row]:g} in these runs; give the store that they were trained or evaluated "
+            "on"
+        )
