@@ -79,7 +79,8 @@ def test_an_evaluation_shows_its_metrics(run, tiny_store, tmp_path, capsys):
     capsys.readouterr()
     assert main(["info", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "tiny (synthetic corpus): 2 seeds (1, 2)"
+    assert lines[0] == f"{out} · an evaluation of ridge"
+    assert lines[2] == "tiny (synthetic corpus): 2 seeds (1, 2)"
     assert any(line.split()[:1] == ["mae"] for line in lines)
 
 

@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
         attention=[{}],
         model="small_model",
     )
-    model = EvaluatedModel(settings={}, environment={})
+    model = EvaluatedModel(settings={"model": {"name": "tam_ulag"}}, environment={})
     write_evaluation(path / "model", "test", Evaluation(metrics, [predictions], model))
     return path
 

@@ -278,6 +278,9 @@ def _print_others(what: str, *, verify: bool) -> bool:
         from mien.evaluation.metrics_file.run_metrics import run_metrics_to_json
         from mien.reports.run_text import format_run
 
+        evaluated = evaluation.model()
+        named = f" of {evaluated.name}" if evaluated is not None else ""
+        print(f"{path} · an evaluation{named}\n")
         print(format_run(run_metrics_to_json(evaluation.results())))
     else:
         from mien.prediction.presentation.model_summary import describe_model, describe_run

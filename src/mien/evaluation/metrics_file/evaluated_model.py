@@ -32,6 +32,11 @@ class EvaluatedModel:
     coverage: tuple[SeedCoverage, ...] = ()
     scale: Scale | None = None
 
+    @property
+    def name(self) -> str:
+        """Name of the model in its settings."""
+        return str(self.settings["model"]["name"])
+
 
 def evaluated_model_to_json(model: EvaluatedModel) -> dict[str, Any]:
     """Return a model as the ``evaluated.json`` of an evaluation holds it."""

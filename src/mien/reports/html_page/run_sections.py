@@ -42,9 +42,7 @@ def show_runs(runs: PageRuns) -> Section:
     columns: dict[str, list[Content]] = {
         runs.kind: [_name(runs, name) for name in runs.names],
         "model": [join([run.model, *_describe_file(run)]) for run in runs.finished],
-        "unimodal labels": [
-            str(run.config.get("labels", {}).get("generator", "")) for _, run in pairs
-        ],
+        "unimodal labels": [_name_generator(run, runs.aligned.split) for run in runs.finished],
         "seeds": [", ".join(map(str, run.metrics.seeds)) for run in runs.finished],
         "best epochs": [", ".join(map(str, run.metrics.best_epochs)) for run in runs.finished],
     }
@@ -74,6 +72,13 @@ def _name(runs: PageRuns, name: str) -> Content:
     """Return what a run is called; an evaluation among runs is said to be one."""
     is_other = runs.kind == "run" and name in runs.evaluations
     return join([name, tag("small", "evaluation")]) if is_other else name
+
+
+def _name_generator(run: ReportedRun, split: Split) -> str:
+    """Return what made the labels of the unimodal tasks; nothing of a model without such tasks."""
+    first = run.predictions(split)[0]
+    tasks = {*first.scores, *(task for own in first.values.values() for task in own.values)}
+    return str(run.config["labels"]["generator"]) if run.config and len(tasks) > 1 else ""
 
 
 def _describe_file(run: ReportedRun) -> list[Html]:
