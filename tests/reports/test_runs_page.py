@@ -176,7 +176,7 @@ def test_clips_are_parted_by_polarity_intensity_length_and_contradiction():
             "above 1 to 2": [4],
             "above 2 to 3": [0, 5],
         },
-        "length": {"1 to 2 words": [1, 2], "3 to 3 words": [3], "4 to 9 words": [4, 5]},
+        "length": {"1 to 2 words": [1, 2], "3 words": [3], "4 to 9 words": [4, 5]},
         "modalities": {"none contradicts": [0, 2, 4], "one contradicts": [1, 5]},
     }
 

@@ -112,10 +112,14 @@ def _bin_by_length(num_words: Int[np.ndarray, " N"], unit: str) -> tuple[ClipBin
     ends = [0, *(end for end in ends if end < known.max()), int(known.max())]
     return _keep(
         {
-            f"{low + 1} to {high} {unit}": (num_words > low) & (num_words <= high)
+            f"{_name_length(low + 1, high)} {unit}": (num_words > low) & (num_words <= high)
             for low, high in pairwise(ends)
         }
     )
+
+
+def _name_length(shortest: int, longest: int) -> str:
+    return str(longest) if shortest == longest else f"{shortest} to {longest}"
 
 
 def _bin_by_contradiction(annotated: Scores, truths: Mapping[str, Scores]) -> tuple[ClipBin, ...]:
