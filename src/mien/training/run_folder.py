@@ -349,8 +349,7 @@ def find_checkpoint(trained: RunFolder | SeedFolder | str | Path) -> Path:
         return _sound(SeedFolder(path))
     run = open_run(path)
     refuse_folds(run)
-    seeds = run.seeds
-    if not seeds:
+    if not (seeds := run.seeds):
         raise CheckpointError(f"{path}: has no seed that was trained")
     return _sound(next((seed for seed in seeds if seed.failure is None), seeds[0]))
 
@@ -391,8 +390,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_metrics(path: Path, read: Callable[[Mapping[str, Any]], _Metrics]) -> _Metrics:
-    hint = "restore the file, or train the run again"
-    return take_metrics(read_json(path), read, path, hint)
+    return take_metrics(read_json(path), read, path, "restore the file, or train the run again")
 
 
 def _parse_object(text: str, where: object) -> dict[str, Any]:
