@@ -13,8 +13,8 @@ from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.data.store_writer import write_store
 from mien.errors import CheckpointError
 from mien.models.eight_bits import Int8Linear
-from mien.training import experiment
-from mien.training.experiment import evaluate, train
+from mien.training.experiment import evaluate, evaluate_rounding, train
+from mien.training.model_evaluation import evaluate_models
 from mien.types import Clip, Modality, Task
 
 TEXT = Modality.TEXT
@@ -123,11 +123,11 @@ def test_clips_of_a_store_are_evaluated_with_those_around_them(model, run, store
 
 def test_in_8_bits_a_sentence_is_scored_as_the_evaluation_scores_it(run, store, monkeypatch):
     loaded = []
-    load = experiment.load_trained
+    load = evaluate_models.load_trained
     monkeypatch.setattr(
-        experiment, "load_trained", lambda *a, **k: (loaded.append(1), load(*a, **k))[1]
+        evaluate_models, "load_trained", lambda *a, **k: (loaded.append(1), load(*a, **k))[1]
     )
-    exact, rounded = experiment.evaluate_rounding(run, split="test", store=store)
+    exact, rounded = evaluate_rounding(run, split="test", store=store)
     assert len(loaded) == len(run.seeds)
     assert exact == evaluate(run, split="test", store=store)
     assert rounded == evaluate(run, split="test", store=store, int8=True)
