@@ -230,7 +230,7 @@ def _values_of(
     if annotated is None:
         return {Task.FUSION: torch.full((len(clips), target.size), torch.nan)}
     named = match_classes(annotated.classes, target.classes)
-    columns = [target.classes.index(named[name] or name) for name in annotated.classes] or [0]
+    columns = [target.classes.index(own or name) for name, own in named.items()] or [0]
     values = {}
     for task in Task:
         own = clips.target(annotated, task).astype(np.float32)

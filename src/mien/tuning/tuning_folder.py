@@ -47,7 +47,7 @@ def check_holder(out: Path, study: str, models: Sequence[str]) -> None:
     Raises:
         TrainingError: If it holds that of other data, or of another model.
     """
-    before = read_json(_marker(out)) if _marker(out).is_file() else {}
+    before = _read_marker(out)
     if "study" in before and (before["study"], before.get("model")) != (study, _only(models)):
         what = before.get("model") or "several models"
         raise TrainingError(
@@ -58,7 +58,7 @@ def check_holder(out: Path, study: str, models: Sequence[str]) -> None:
 def open_folder(out: Path, study: str, models: Sequence[str]) -> str:
     """Make a folder that of a tuning, and return what names it among those of other machines."""
     out.mkdir(parents=True, exist_ok=True)
-    before: dict[str, Any] = read_json(_marker(out)) if _marker(out).is_file() else {}
+    before = _read_marker(out)
     if "study" not in before:
         place = before.get("place", uuid.uuid4().hex)
         before = {"format": _FORMAT, "place": place, "study": study, "model": _only(models)}
@@ -68,6 +68,11 @@ def open_folder(out: Path, study: str, models: Sequence[str]) -> str:
 
 def _marker(out: Path) -> Path:
     return out / "tuning.json"
+
+
+def _read_marker(out: Path) -> dict[str, Any]:
+    """Return what a folder says of its tuning; nothing where there is none yet."""
+    return read_json(_marker(out)) if _marker(out).is_file() else {}
 
 
 def _only(models: Sequence[str]) -> str | None:

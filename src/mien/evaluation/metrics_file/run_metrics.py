@@ -4,13 +4,13 @@ None stands for a number that is undefined, as JSON holds it.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, NamedTuple
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, NamedTuple, TypeVar
 
 from mien.data.clips.target_json import targets_from_json, targets_to_json
 from mien.evaluation.bootstrap import Unit
 from mien.files.json_values import Number
-from mien.types import Modality, Target, Task
+from mien.types import Modality, Split, Target, Task
 
 __all__ = [
     "FoldMetrics",
@@ -21,7 +21,10 @@ __all__ = [
     "UnitInterval",
     "run_metrics_from_json",
     "run_metrics_to_json",
+    "take_split",
 ]
+
+_Own = TypeVar("_Own")
 
 #: What is said of labels: per modality, source (generated, copy) and part of the clips, a value
 #: for each field of ``Agreement``.
@@ -178,6 +181,21 @@ class RunMetrics:
     def has_sentiment(self) -> bool:
         """Whether there is sentiment, beside targets or alone, in the multimodal task."""
         return not self.described or any(Task.FUSION in tasks for tasks in self.splits.values())
+
+    def take(self, split: Split) -> "RunMetrics":
+        """Return the same of one split alone."""
+        return replace(
+            self,
+            splits=take_split(self.splits, split),
+            attention=take_split(self.attention, split),
+            targets=take_split(self.targets, split),
+            classes=take_split(self.classes, split),
+        )
+
+
+def take_split(splits: Mapping[Any, _Own], split: Split) -> dict[Any, _Own]:
+    """Return what is known by split, of one split alone."""
+    return {name: own for name, own in splits.items() if name == split}
 
 
 #: Fields of a metric that are in the file only where several clips come from one video.

@@ -10,6 +10,7 @@ from typing import Any
 
 from mien.data.clips.target_json import targets_from_json, targets_to_json
 from mien.evaluation.label_agreement import Agreement, LabelAgreement
+from mien.evaluation.metrics_file.run_metrics import take_split
 from mien.files.json_values import Number, json_number
 from mien.types import Modality, Split, Target, Task
 
@@ -112,8 +113,10 @@ class SeedCoverage:
         """Return the same of one split alone."""
         known = self.sentiment
         return SeedCoverage(
-            sentiment=None if known is None else replace(known, splits=_take(known.splits, split)),
-            targets=_take(self.targets, split),
+            sentiment=None
+            if known is None
+            else replace(known, splits=take_split(known.splits, split)),
+            targets=take_split(self.targets, split),
         )
 
 
@@ -153,10 +156,6 @@ class SeedMetrics:
     def covered(self) -> SeedCoverage:
         """How often all that the seed promises holds what is annotated."""
         return SeedCoverage(sentiment=self.coverage, targets=self.target_coverage)
-
-
-def _take(splits: Mapping[Split, Any], split: Split) -> dict[Split, Any]:
-    return {name: own for name, own in splits.items() if name == split}
 
 
 def seed_metrics_to_json(metrics: SeedMetrics) -> dict[str, Any]:

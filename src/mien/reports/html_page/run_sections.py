@@ -1,6 +1,6 @@
 """The runs of a page one by one: what they are, their figures, settings and environment."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mien.config import flatten_settings
@@ -145,11 +145,7 @@ def show_figures(runs: PageRuns, drawn: Sequence[Sequence[DrawnFigure]]) -> Sect
 
 def show_settings(runs: PageRuns) -> Section:
     """Return the settings in which runs differ, and all settings of each, folded up."""
-    known = {
-        name: _as_text(run.config)
-        for name, run in zip(runs.names, runs.finished, strict=True)
-        if run.config
-    }
+    known = _read_known(runs, lambda run: run.config)
     flat = list(known.values())
     content: list[Html] = []
     if len(flat) > 1:
@@ -174,11 +170,7 @@ def show_settings(runs: PageRuns) -> Section:
 
 def show_environment(runs: PageRuns) -> Section:
     """Return versions, device, and fingerprints of data and weights, a column for each run."""
-    known = {
-        name: _as_text(run.environment)
-        for name, run in zip(runs.names, runs.finished, strict=True)
-        if run.environment
-    }
+    known = _read_known(runs, lambda run: run.environment)
     flat = list(known.values())
     if not flat:
         return Section(name="environment", title="Environment", content=())
@@ -218,6 +210,14 @@ def _list(lines: Sequence[str]) -> Html:
         name, _, meaning = line.partition(": ")
         items.append(tag("li", join([tag("b", name), ": ", meaning])))
     return tag("ul", *items)
+
+
+def _read_known(
+    runs: PageRuns, read: Callable[[ReportedRun], Mapping[str, Any]]
+) -> dict[str, dict[str, str]]:
+    """Return values of each run as text, by what the run is called, of those that have some."""
+    pairs = zip(runs.names, runs.finished, strict=True)
+    return {name: _as_text(values) for name, run in pairs if (values := read(run))}
 
 
 def _as_text(values: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mien.corpora.class_names.naming import match_classes
 from mien.data.store import SeriesMeta, Store
 from mien.data.text import has_transcripts
-from mien.errors import CheckpointError, ConfigError
+from mien.errors import CheckpointError, ConfigError, list_some
 from mien.files.reading import show
 from mien.training.checkpoints.header import Header, SeriesFacts
 from mien.training.settings import ExperimentConfig
@@ -17,6 +17,8 @@ from mien.types import Modality, Target, TargetKind
 __all__ = ["check_annotated", "check_data", "check_targets", "find_absent"]
 
 logger = logging.getLogger(__name__)
+
+_SHOWN = 12  # classes that a message names
 
 
 class _Pair(NamedTuple):
@@ -139,7 +141,7 @@ def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> 
             )
         renamed = [f"{show(name)} as {show(own)}" for name, own in named.items() if own != name]
         if renamed:
-            logger.info("%s: %s reads %s", store.path, then.name, ", ".join(renamed))
+            logger.info("%s: %s reads %s", store.path, then.name, list_some(renamed, _SHOWN))
 
 
 def find_absent(

@@ -1,8 +1,8 @@
 """Runs and models to their metrics on a split, with predictions and what was evaluated."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,15 +158,8 @@ def _read_evaluation(run: RunFolder, seeds: Sequence[SeedFolder], split: Split) 
                 advice = f"over folds every clip is tested; see a fold, such as {run.folds[0].path}"
             raise CheckpointError(f"{run.path}: has no predictions on {split}; {advice}")
         predictions.append(scored)
-    metrics = run.results()
     return Evaluation(
-        replace(
-            metrics,
-            splits=_take(metrics.splits, split),
-            attention=_take(metrics.attention, split),
-            targets=_take(metrics.targets, split),
-            classes=_take(metrics.classes, split),
-        ),
+        run.results().take(split),
         predictions,
         EvaluatedModel(
             settings=read_toml(run.path / "config.toml"),
@@ -174,10 +167,6 @@ def _read_evaluation(run: RunFolder, seeds: Sequence[SeedFolder], split: Split) 
             coverage=tuple(seed.results().covered.take(split) for seed in seeds),
         ),
     )
-
-
-def _take(splits: Mapping[str, Any], split: Split) -> dict[str, Any]:
-    return {name: own for name, own in splits.items() if name == split}
 
 
 def _evaluate_on(store: Store, models: ModelSet, request: EvaluationRequest) -> list[Evaluation]:
