@@ -11,7 +11,8 @@ distribution with the published mean number of tokens. Both ways take turns in o
 time is counted; printed are the ratios of each round. The bound is the ratio of padded to real
 tokens: what leaving out all padding could give if text were everything and all sizes of matrices
 ran at one rate. That rate is printed beside it, and the share of a packed step that dropout takes:
-what a step costs less when none is drawn.
+what a step costs less when none is drawn. Last stands what a packed step wins with
+train.precision=bf16, where the processor has it.
 """
 
 import argparse
@@ -35,6 +36,8 @@ from mien.pretrained.text_encoder import TokenEncoder
 from mien.tensors import Batch, PaddedSeries, Targets
 from mien.training.loop import Stepper
 from mien.training.objective import MultitaskObjective
+from mien.training.optimizer import has_bf16
+from mien.training.settings import ExperimentConfig
 from mien.types import Clip, Modality, Scale, Task
 
 _VOCABULARY = 30522
@@ -128,38 +131,67 @@ def compare(name: str, shape: Shape, layers: int, rounds: int) -> None:
     config = read_config(f"tam_ulag-{name}")
     num_clips = config.train.batch_size * config.train.accumulate
     series = draw_series(shape, num_clips)
-    steppers = {}
-    for is_padded in (True, False):
-        torch.manual_seed(1)
-        dataset = make_clips(series, shape, num_clips, is_padded=is_padded)
-        settings = transformers.BertConfig(vocab_size=_VOCABULARY, num_hidden_layers=layers)
-        backbone = transformers.BertModel(settings, add_pooling_layer=False)
-        encoder = PaddedEncoder(backbone) if is_padded else TokenEncoder(backbone)
-        sizes = {m: s.values.shape[1] for m, s in series.items()} | {Modality.TEXT: 768}
-        model = build_model(config.model, ModelInputs(sizes=sizes, text_encoder=encoder))
-        inputs = LabelInputs(
-            labels=dataset.labels, scale=Scale(*shape.scale), state_sizes=model.state_sizes
-        )
-        objective = MultitaskObjective(build_labels(config.labels, inputs))
-        steppers[is_padded] = Stepper(
-            model=model, objective=objective, train=dataset, config=config.train
-        )
-    ratios = []
-    for turn in range(rounds + 1):
-        padded, packed = (run(steppers[is_padded], num_clips) for is_padded in (True, False))
-        if turn:  # the first warms up
-            ratios.append(padded / packed)
+    steppers = {
+        is_padded: make_stepper(config, series, shape, layers, is_padded=is_padded)
+        for is_padded in (True, False)
+    }
+    ratios = take_turns(steppers[True], steppers[False], num_clips, rounds)
+    packed = run(steppers[False], num_clips)
     share = measure_dropout(steppers[False], num_clips, rounds)
+    won = "not on this processor"
+    if has_bf16(config.train):
+        less = read_config(f"tam_ulag-{name}", overrides=["train.precision=bf16"])
+        in_bf16 = make_stepper(less, series, shape, layers, is_padded=False)
+        won = show(take_turns(steppers[False], in_bf16, num_clips, rounds))
     tokens = series[Modality.TEXT].lengths
-    shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     print(
         f"{name}: {num_clips} clips a step, {tokens.mean():.1f} tokens a clip; padded / packed "
-        f"{shown} (median {statistics.median(ratios):.2f}); bound "
+        f"{show(ratios)}; bound "
         f"{shape.padded[0] / tokens.mean():.2f}; {packed / num_clips * 1e3:.0f} ms a clip, "
         f"{share:.1%} of it dropout; "
         f"matrices {measure_rate(int(tokens.mean() * config.train.batch_size)):.0f} GF/s packed, "
-        f"{measure_rate(shape.padded[0] * config.train.batch_size):.0f} padded"
+        f"{measure_rate(shape.padded[0] * config.train.batch_size):.0f} padded; "
+        f"float32 / bf16, both packed, {won}"
     )
+
+
+def make_stepper(
+    config: ExperimentConfig,
+    series: dict[Modality, Series],
+    shape: Shape,
+    layers: int,
+    *,
+    is_padded: bool,
+) -> Stepper:
+    """Make a training of settings on the series, padded as the released program pads, or not."""
+    torch.manual_seed(1)
+    dataset = make_clips(series, shape, len(series[Modality.TEXT].lengths), is_padded=is_padded)
+    settings = transformers.BertConfig(vocab_size=_VOCABULARY, num_hidden_layers=layers)
+    backbone = transformers.BertModel(settings, add_pooling_layer=False)
+    encoder = PaddedEncoder(backbone) if is_padded else TokenEncoder(backbone)
+    sizes = {m: s.values.shape[1] for m, s in series.items()} | {Modality.TEXT: 768}
+    model = build_model(config.model, ModelInputs(sizes=sizes, text_encoder=encoder))
+    inputs = LabelInputs(
+        labels=dataset.labels, scale=Scale(*shape.scale), state_sizes=model.state_sizes
+    )
+    objective = MultitaskObjective(build_labels(config.labels, inputs))
+    return Stepper(model=model, objective=objective, train=dataset, config=config.train)
+
+
+def take_turns(slow: Stepper, fast: Stepper, num_clips: int, rounds: int) -> list[float]:
+    """Return how many times as long steps of one take as those of another, by turns."""
+    ratios = []
+    for turn in range(rounds + 1):
+        ratio = run(slow, num_clips) / run(fast, num_clips)
+        if turn:  # the first warms up
+            ratios.append(ratio)
+    return ratios
+
+
+def show(ratios: list[float]) -> str:
+    """Return ratios and their median as text."""
+    listed = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    return f"{listed} (median {statistics.median(ratios):.2f})"
 
 
 def draw_series(shape: Shape, num_clips: int) -> dict[Modality, Series]:

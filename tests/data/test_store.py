@@ -115,6 +115,13 @@ def test_a_folder_that_is_no_store_says_how_to_make_one(tmp_path):
         open_store(tmp_path)
 
 
+def test_a_folder_of_stores_names_them(tmp_path):
+    for number in (1, 2):
+        write_store(material(), tmp_path / f"fold-{number}")
+    with pytest.raises(StoreError, match=r"holds fold-1, fold-2; state one, or train on all folds"):
+        open_store(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

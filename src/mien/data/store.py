@@ -25,7 +25,7 @@ from mien.data.clips.clip_columns import ClipSequence
 from mien.data.clips.clip_index import read_clips
 from mien.data.clips.clip_lines import DAMAGE, damaged
 from mien.data.clips.target_columns import name_values
-from mien.errors import StoreError, name_known
+from mien.errors import StoreError, list_some, name_known
 from mien.files.hashing import hash_files, hash_json
 from mien.files.npy import release
 from mien.files.reading import open_regular, parse_json, read_limited, show
@@ -361,9 +361,10 @@ def open_store(store: Store | str | Path) -> Store:
     path = Path(store)
     meta = path / "meta.json"
     if not os.path.lexists(meta):
-        raise StoreError(
-            f"{path}: is not a store (it has no meta.json); mien import or mien planted makes one"
-        )
+        inner = list_some(sorted(file.parent.name for file in path.glob("*/meta.json")), 3)
+        why = f"but holds {inner}; state one, or train on all folds (--folds)"
+        made = "(it has no meta.json); mien import or mien planted makes one"
+        raise StoreError(f"{path}: is not a store {why if inner else made}")
     values = read_meta(meta)
     if not isinstance(values, dict) or values.get("format") != STORE_FORMAT:
         version = show(values.get("format") if isinstance(values, dict) else values)
