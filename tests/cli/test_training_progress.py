@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from helpers import make_config
 from targeted import EMOTION, VALENCE
 
@@ -17,6 +18,14 @@ from mien.training.listening import EpochRecord, RunPlan
 from mien.training.settings import TrainConfig, list_configs, read_config, read_recipe
 
 VALID = {"mae": 0.9, "corr": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def processor(monkeypatch):
+    """What torch knows of the processor: nothing, unless a test adds to it."""
+    has = {}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    return has
 
 
 @pytest.fixture
@@ -129,6 +138,19 @@ def test_the_small_encoder_that_nobody_chose_is_named_with_what_a_larger_one_cos
 def test_a_larger_encoder_is_not_named_where_it_is_no_choice(capsys, encoder, text):
     begin(encoder=encoder, text_encoder=text)
     assert len(printed(capsys)) == 2
+
+
+@pytest.mark.parametrize("instruction", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_bf16_is_named_where_the_processor_multiplies_in_it(capsys, processor, instruction):
+    processor[instruction] = True
+    begin(encoder="mpnet", text_encoder={"mode": "lora-6"})
+    assert "bf16: --set train.precision=bf16 takes about half of the time" in printed(capsys)[2]
+    begin(encoder="mpnet", text_encoder={"mode": "frozen"})
+    begin(encoder=None)
+    begin(encoder="mpnet", precision="bf16")
+    processor[instruction] = False
+    begin(encoder="mpnet")
+    assert len(printed(capsys)) == 8
 
 
 @pytest.mark.parametrize("encoder", ["minilm", None])
