@@ -6,6 +6,8 @@
     mien import OUT/emotions.csv --corpus ravdess --target emotion=ravdess8 \
         --out stores/ravdess-emotions \
         --features audio=OUT/statistics.npz --features video=OUT/video.npz
+    mien import OUT/valence_emotions.csv --corpus ravdess --scale -1,1 --target emotion=ravdess8 \
+        --out stores/ravdess-both --features audio=OUT/audio.npz --features video=OUT/video.npz
     mien extract OUT/recordings.csv --corpus ravdess --scale -1,1 --out stores/ravdess-librosa \
         --audio librosa-sims --video none --text none
 
@@ -14,9 +16,10 @@ too, ``recordings.csv`` names its file beside every clip, for ``mien extract``. 
 map of what the actors were asked to show (Livingstone and Russo 2018 give no valence), not what
 people saw: happy 1, calm .5, surprised .3, neutral 0, fearful -.6, sad -.7, disgust -.7, angry -.8.
 ``emotions.csv`` has the eight emotions in place of the label; ``statistics.npz`` one vector of
-log-mel statistics a clip, from which they are told better than from the series. The speaker is
-the actor: features.standardise=speaker reads every clip against the actor's others.
-RAVDESS is CC BY-NC-SA 4.0.
+log-mel statistics a clip, from which they are told better than from the series.
+``valence_emotions.csv`` has labels and emotions, and ``valence_emotions_1to17.csv`` those of train
+and valid alone, to be cut into folds. The speaker is the actor: features.standardise=speaker reads
+every clip against the actor's others. RAVDESS is CC BY-NC-SA 4.0.
 """
 
 import argparse
@@ -33,7 +36,7 @@ LAST_TRAIN, LAST_VALID = 14, 17
 
 
 def make(data: Path, out: Path) -> None:
-    """Write two tables, three feature files, and with sound ``recordings.csv``."""
+    """Write four tables, three feature files, and with sound ``recordings.csv``."""
     out.mkdir(parents=True, exist_ok=True)
     with np.load(data / "ravdess_logmel.npz") as series:
         ids = [str(name) for name in series["id"]]
@@ -58,13 +61,15 @@ def make(data: Path, out: Path) -> None:
         )
     rows = [_describe(name) for name in ids]
     _write(out / "clips.csv", rows)
+    both = [
+        row | {"emotion": EMOTIONS[int(name.split("-")[2]) - 1]}
+        for name, row in zip(ids, rows, strict=True)
+    ]
+    _write(out / "valence_emotions.csv", both)
+    _write(out / "valence_emotions_1to17.csv", [row for row in both if row["mode"] != "test"])
     _write(
         out / "emotions.csv",
-        [
-            {key: value for key, value in row.items() if key != "label"}
-            | {"emotion": EMOTIONS[int(name.split("-")[2]) - 1]}
-            for name, row in zip(ids, rows, strict=True)
-        ],
+        [{key: value for key, value in row.items() if key != "label"} for row in both],
     )
     if (data / "audio").is_dir():
         folder = os.path.relpath((data / "audio").resolve(), out.resolve())
