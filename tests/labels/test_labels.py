@@ -27,6 +27,7 @@ from mien.labels.generator import LabelInputs
 from mien.labels.reference import HumanConfig
 from mien.labels.row_buffers import RowBuffers
 from mien.labels.ulag import Confidence, held_out_prediction
+from mien.training.settings import read_config
 from mien.types import Modality, Task
 
 numbers = st.floats(-1e6, 1e6, width=32)
@@ -567,8 +568,10 @@ def test_human_labels_need_annotations_of_every_modality():
 
 @pytest.mark.parametrize("name", ["copy", "human"])
 def test_a_weight_that_would_silence_every_unimodal_task_is_refused(name):
-    with pytest.raises(ConfigError, match=r"use labels\.weight=one"):
-        make_generator(name, torch.zeros(3), weight="difference")
+    with pytest.raises(
+        ConfigError, match=r"setting labels\.weight is 'difference', must be one: .*weight=one"
+    ):
+        read_config("self_mm-mosi", [f"labels.generator={name}"])
 
 
 def test_sizes_come_from_the_data():

@@ -1,5 +1,6 @@
 import pytest
-from helpers import make_config, write_tiny_store
+import torch
+from helpers import make_config, make_generator, write_tiny_store
 from targeted import EMOTION, VALENCE, make_targeted
 
 from mien.cli import main
@@ -32,10 +33,21 @@ def test_the_table_of_tam_ulag_leaves_out_what_the_settings_have_anyway(tiny_sto
     assert configs["base"] == base
     assert configs["no task of text"].train.loss.text == 0
     assert configs["without audio"].features.audio == "none"
-    assert configs["labels copy"].labels.weight == "difference"  # what both know stays
+    assert configs["labels ulag"].labels.weight == "difference"  # what both take stays
+    assert configs["labels copy"].labels.weight == configs["labels human"].labels.weight == "one"
     assert not hasattr(configs["labels copy"].labels, "folds")
     assert configs["released"].model.lstm_size == base.model.lstm_size
     assert (study.config.baseline, study.config.measures) == ("base", ("scores",))
+
+
+@pytest.mark.parametrize("weight", ["difference", "deviation"])
+def test_every_label_generator_of_the_table_can_be_built(tiny_store, weight):
+    """The published weight was kept for copies, which refuse it: each of their runs was refused."""
+    base = make_config(labels={"generator": "posterior", "weight": weight})
+    configs = plan_ablation(base, tiny_store).corpora[0].configs
+    assert configs["labels latent"].labels.weight == {"deviation": "one"}.get(weight, weight)
+    for config in configs.values():
+        make_generator(config.labels.generator, torch.zeros(3), weight=config.labels.weight)
 
 
 def test_only_what_a_store_and_a_model_have_is_ablated(tmp_path):

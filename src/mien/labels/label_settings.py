@@ -1,8 +1,8 @@
 """The settings of the label generators, apart from them: reading settings imports no torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mien.config import Settings
 
@@ -14,6 +14,7 @@ __all__ = [
     "EvidenceFeedback",
     "EvidenceLabelsConfig",
     "EvidenceSource",
+    "FixedConfig",
     "GeneratorConfig",
     "HumanConfig",
     "LatentConfig",
@@ -159,7 +160,26 @@ class MeanConfig(EvidenceLabelsConfig):
     evidence: EvidenceSource = "ridge"
 
 
-class CopyConfig(GeneratorConfig):
+def _check_fixed_weight(weight: object) -> object:
+    if weight != "one":
+        raise ValueError(
+            "must be one: labels of copy and human do not move away from the annotation, so that "
+            "there is no difference to weigh by; use labels.weight=one"
+        )
+    return weight
+
+
+class FixedConfig(GeneratorConfig):
+    """What the settings of labels have that stay as they are while the model is trained.
+
+    Attributes:
+        weight: ``one``: every clip alike.
+    """
+
+    weight: Annotated[Literal["one"], BeforeValidator(_check_fixed_weight)] = "one"
+
+
+class CopyConfig(FixedConfig):
     """Settings of ``copy``.
 
     Attributes:
@@ -169,7 +189,7 @@ class CopyConfig(GeneratorConfig):
     generator: Literal["copy"] = "copy"
 
 
-class HumanConfig(GeneratorConfig):
+class HumanConfig(FixedConfig):
     """Settings of ``human``.
 
     Attributes:

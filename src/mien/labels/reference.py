@@ -4,12 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mien.errors import ConfigError
 from mien.labels.before_training import LabelsBeforeTraining
 from mien.labels.generator import Evidence, LabelGenerator, LabelInputs
 from mien.labels.label_settings import (
     CopyConfig,
-    GeneratorConfig,
+    FixedConfig,
     HumanConfig,
     MeanConfig,
     OutOfFoldConfig,
@@ -19,6 +18,7 @@ from mien.types import Modality, Task
 __all__ = [
     "CopyConfig",
     "CopyLabels",
+    "FixedConfig",
     "FixedLabels",
     "HumanConfig",
     "HumanLabels",
@@ -35,18 +35,9 @@ class FixedLabels(LabelGenerator):
     Args:
         config: Settings.
         inputs: Annotations, scale and sizes.
-
-    Raises:
-        ConfigError: If clips are weighted by how far their labels have moved.
     """
 
-    def __init__(self, config: GeneratorConfig, inputs: LabelInputs) -> None:
-        if config.weight == "difference":
-            raise ConfigError(
-                f"setting labels.weight is 'difference' with labels.generator "
-                f"{config.generator!r}, whose labels do not move away from the annotation; use "
-                "labels.weight=one"
-            )
+    def __init__(self, config: FixedConfig, inputs: LabelInputs) -> None:
         super().__init__(config, inputs)
 
 
@@ -62,9 +53,6 @@ class HumanLabels(FixedLabels):
     Args:
         config: Settings.
         inputs: Annotations, scale and sizes.
-
-    Raises:
-        ConfigError: If clips are weighted by how far their labels have moved.
     """
 
     needs_unimodal = True

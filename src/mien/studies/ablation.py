@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from mien.config import Settings, apply_overrides, read_settings, read_toml
 from mien.data.store import Store, open_store
@@ -186,7 +186,8 @@ def _resolve(
 ) -> ExperimentConfig:
     """Return the settings of a variant.
 
-    What another model or label generator does not know of the base's is left out.
+    What another model or label generator does not know of the base's is left out, and so is a
+    value that it refuses.
     """
     try:
         if variant.config is not None:
@@ -205,8 +206,14 @@ def _resolve(
 def _fitting(
     values: Mapping[str, Any], chosen: object, tag: str, table: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the settings of a section that another choice has as well."""
+    """Return the settings of a section that another choice takes as well."""
     entry = table.get(str(chosen))
     if chosen == values[tag] or entry is None:
         return dict(values)
-    return {name: value for name, value in values.items() if name in entry.config.model_fields}
+    shared = {name: value for name, value in values.items() if name in entry.config.model_fields}
+    try:
+        entry.config.model_validate({**shared, tag: chosen})
+    except ValidationError as error:
+        refused = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
+        return {name: value for name, value in shared.items() if name not in refused}
+    return shared
