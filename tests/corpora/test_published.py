@@ -476,6 +476,20 @@ def test_padding_in_front_is_seen_dropped_and_counted(tmp_path, caplog):
     ]
 
 
+def test_values_behind_a_length_are_left_out_and_counted(tmp_path, caplog):
+    """Lengths of another series cut every clip, and nothing said so."""
+    data = make_file()
+    expected = expect(data)
+    for part in data.values():
+        part["audio"] = np.where(part["audio"] == 0, 1, part["audio"])
+    check_series(read_all(read_published(save(tmp_path, data), "mosi")), expected)
+    cut = sum(len(clip) < 7 for clip in expected["audio"])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"features.pkl: audio: {cut} of 9 clips have values behind their length, which are left "
+        "out; check the lengths"
+    ]
+
+
 def test_without_any_length_zeros_at_the_ends_are_padding_and_counted(tmp_path, caplog):
     data = make_file()
     expected = expect(data)

@@ -213,6 +213,34 @@ def test_padded_series_are_cut_by_their_lengths(table, npz):
     np.testing.assert_array_equal(found[2], values[2, :2])
 
 
+@pytest.mark.parametrize("filler", [0, np.nan])
+def test_series_that_are_padded_in_front_keep_their_last_steps(table, npz, caplog, filler):
+    """Their first steps were kept: padding, and none of the real ones; nothing said so."""
+    values = np.full((3, 4, 2), filler, np.float32)
+    values[0, 2:], values[1], values[2, 3:] = [[1, 2], [3, 4]], 5, [[6, 7]]
+    material = read(table(*ROWS), audio=npz(id=IDS, a=values, length=np.array([2, 4, 1])))
+    caplog.clear()
+    found = [one.tolist() for one in values_of(material)]
+    assert found == [[[1, 2], [3, 4]], [[5, 5]] * 4, [[6, 7]]]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.endswith(
+        "a.npz:a: 2 of 3 clips are padded in front, not at the end; their last steps are kept"
+    )
+
+
+def test_values_behind_the_length_of_a_clip_are_counted(table, npz, caplog):
+    """Lengths of another file left values out, and nothing said so."""
+    values = np.ones((3, 4, 2), np.float32)
+    material = read(table(*ROWS), audio=npz(id=IDS, a=values, length=np.array([4, 0, 2])))
+    caplog.clear()
+    assert [len(one) for one in values_of(material)] == [4, 0, 2]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.endswith(
+        "a.npz:a: 2 of 3 clips have values behind their length, which are left out; check the "
+        "lengths"
+    )
+
+
 def test_one_array_a_clip_may_have_any_number_of_steps(table, npz):
     arrays = {"one$_$1": np.ones((3, 2)), "two$_$1": np.zeros((1, 2)), "one$_$2": np.ones((0, 2))}
     found = values_of(read(table(*ROWS), video=npz("v.npz", **arrays)), "video")

@@ -1,11 +1,12 @@
 """Annotation and feature files to clips and their series: one reader per source.
 
 ``table`` reads a user's own CSV file of clips, and ``npz_features`` the features that are joined to
-it, from an ``npz_file``. ``recordings`` reads a ``recording_folder`` or a ``recording_table``. Both
-kinds of tables are read by ``clip_table``, ``class_names`` holds which names of classes are
-the same, and ``unlabelled`` drops or keeps the clips that nobody annotated. ``published`` reads the
-feature pickles of the field, through ``safe_pickle``, ``emotion_layouts`` the folders of emotion
-corpora, and ``planted`` makes the synthetic corpus. ``group_folds`` shares clips out to folds.
+it, from an ``npz_file``; ``padded_steps`` finds the real steps of padded series. ``recordings``
+reads a ``recording_folder`` or a ``recording_table``. Both kinds of tables are read by
+``clip_table``, ``class_names`` holds which names of classes are the same, and ``unlabelled`` drops
+or keeps the clips that nobody annotated. ``published`` reads the feature pickles of the field,
+through ``safe_pickle``, ``emotion_layouts`` the folders of emotion corpora, and ``planted`` makes
+the synthetic corpus. ``group_folds`` shares clips out to folds.
 
 ``KNOWN`` holds what is fixed for a published corpus; a user's own corpus states its scale and
 language when it is read.

@@ -4,7 +4,7 @@ Four layouts are read; which one a file has is told by its arrays (N clips, S st
 
     id (N,), values (N, D)                   one vector per clip: a series of one step
     id (N,), values (S, D), length (N,)      all clips end to end
-    id (N,), values (N, T, D), length (N,)   padded at the end
+    id (N,), values (N, T, D), length (N,)   padded, at the end or in front
     CLIP (T, D), CLIP (T, D), ...            one array per clip, named by its id
 
 ``values`` may have any name: that of the modality, or one given as ``FILE.npz:NAME``. Names of the
@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Num, Shaped
 
 from mien.corpora.npz_file import NpzFile, open_npz
+from mien.corpora.padded_steps import PaddingFinder
 from mien.errors import FeatureError
 from mien.files.reading import show
 from mien.types import ID_SEPARATOR, SeriesSource
@@ -212,13 +213,18 @@ def _make_source(file: NpzFile, key: str, name: str, join: _Join) -> SeriesSourc
     def read() -> Iterator[Float32[np.ndarray, "_ _"]]:
         if not loaded:
             loaded.append(file.load(key))
-        values = loaded[0]
-        for clip, row in zip(join.ids, join.rows, strict=True):
-            if row is None:
-                yield np.zeros((0, size), np.float32)
-                continue
-            begin, end = join.bounds[row]
-            series = values[row, begin:end] if values.ndim == 3 else values[begin:end]
+        values, padded = loaded[0], PaddingFinder()
+        for number, (clip, row) in enumerate(zip(join.ids, join.rows, strict=True)):
+            series = np.zeros((0, size), np.float32)
+            if row is not None:
+                begin, end = join.bounds[row].tolist()
+                steps = values
+                if values.ndim == 3:
+                    steps = values[row]
+                    begin, end = padded.find(steps, end)
+                series = steps[begin:end]
+            if number == len(join.ids) - 1:
+                padded.report(f"{file.path}:{key}", len(join.ids))
             yield _check_finite(series, f"{file.path}:{key}: clip {show(clip)}", names)
 
     return SeriesSource(

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int32, Num
 
+from mien.corpora.padded_steps import PaddingFinder
 from mien.corpora.published.matrices import Table
 from mien.corpora.published.padding import Spans
 from mien.corpora.safe_pickle.feature_file import FeatureFile, Identity
@@ -26,9 +27,9 @@ class _Count:
     clips: int = 0
     not_finite: int = 0
     not_finite_clips: int = 0
-    front_clips: int = 0
     scanned_clips: int = 0
     scanned_steps: int = 0
+    padded: PaddingFinder = field(default_factory=PaddingFinder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +87,7 @@ class _Pass:
                 count.not_finite_clips,
                 count.clips,
             )
-        if count.front_clips:
-            logger.warning(
-                "%s: %d of %d clips are padded in front, not at the end; their last steps are kept",
-                where,
-                count.front_clips,
-                count.clips,
-            )
+        count.padded.report(where, count.clips)
         if count.scanned_clips:
             logger.warning(
                 "%s: the file does not say how long clips are; %d rows of zeros at the ends of %d "
@@ -107,11 +102,8 @@ class _Pass:
 def _find_steps(
     values: Num[np.ndarray, "_ _"], start: int, stop: int, kind: str, count: _Count
 ) -> tuple[int, int]:
-    if kind == "given" and start == 0 < stop < len(values):
-        padding = len(values) - stop
-        if not values[:padding].any() and values[stop:].any():
-            count.front_clips += 1
-            return padding, len(values)
+    if kind == "given" and start == 0:
+        return count.padded.find(values, stop)
     if kind == "unknown":
         real = np.flatnonzero(values.any(axis=1))
         start, stop = (int(real[0]), int(real[-1]) + 1) if real.size else (0, 0)
