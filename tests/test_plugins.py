@@ -1,5 +1,8 @@
 """Models, corpora and extractors that other packages bring, and those that a program adds."""
 
+import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
@@ -12,10 +15,11 @@ import mien
 from mien.corpora import KNOWN, Facts, facts_of, metric_family
 from mien.errors import PluginError
 from mien.extraction.extractors import EXTRACTORS, ExtractorEntry
+from mien.files.source_code import source_of
 from mien.models import MODELS, ModelEntry, build_model, foreign_code
 from mien.models.multitask import ModelInputs
 from mien.models.self_mm import SelfMM, SelfMMConfig
-from mien.plugins import Registry
+from mien.plugins import Registry, with_added
 from mien.types import Modality, Scale
 
 SOURCE = Path(mien.__file__).parents[1]
@@ -178,6 +182,82 @@ def test_the_code_of_a_model_of_another_package_is_known(install):
         assert {foreign_code(name) for name in ("tam_ulag", "self_mm")} == {""}
     finally:
         del MODELS["other"]
+
+
+@pytest.mark.parametrize("changed", ["other/parts.py", "other/deep/__init__.py", "beside.py"])
+def test_the_code_of_a_model_is_that_of_all_modules_of_its_package(tmp_path, monkeypatch, changed):
+    """A study took runs from the cache that were made before parts of a model were changed."""
+    files = {
+        "other/__init__.py": "",
+        "other/net.py": f"from . import parts\nimport torch, beside\n{OTHER}",
+        "other/parts.py": "from other.deep import size\n",
+        "other/deep/__init__.py": "size = 1\n",
+        "other/unused.py": "",
+        "beside.py": "",
+    }
+    for name, code in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        net = importlib.import_module("other.net")
+        before = source_of(net)
+        assert before.startswith(files["other/net.py"])
+        assert "torch/__init__" not in before
+        (tmp_path / "other/unused.py").write_text("size = 2\n")
+        assert source_of(net) == before
+        (tmp_path / changed).write_text("size = 2\n")
+        assert source_of(net) != before
+    finally:
+        for name in [n for n in sys.modules if n.partition(".")[0] in ("other", "beside")]:
+            del sys.modules[name]
+
+
+REGISTERING = """
+import json, sys
+import mien
+from mien.corpora import Facts
+from mien.types import Scale
+from twin_network import Twin, TwinConfig
+
+if __name__ == "__main__":
+    mien.register_model("twin", TwinConfig, Twin)
+    mien.register_corpus("tiny", Facts(scale=Scale(-1, 1), language="en", metrics="sims"))
+    store, out = sys.argv[1:]
+    changes = ["model.name=twin", "corpus=tiny", "text_encoder.input=none", "train.epochs=1"]
+    config = mien.read_config("self_mm-planted", [*changes, "train.seeds=[1, 2]"])
+    run = mien.train(config, store, out, jobs=2)
+    print(json.loads((run.path / "seed-1/metrics.json").read_text())["splits"]["test"]["fusion"])
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_train_seeds_know_what_a_script_registered(tmp_path, tiny_store):
+    """Each ended with a KeyError; metrics of a registered corpus were those of its scale."""
+    (tmp_path / "twin_network.py").write_text(PACKAGE)
+    (tmp_path / "script.py").write_text(REGISTERING)
+    words = [str(tmp_path / "script.py"), str(tiny_store.path), str(tmp_path / "run")]
+    result = subprocess.run(
+        [sys.executable, *words],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "acc2_has0" not in result.stdout
+    assert "'acc5'" in result.stdout
+
+
+@pytest.mark.usefixtures("forget")
+def test_a_model_that_other_processes_cannot_import_is_refused_in_a_sentence():
+    class TwinLocal(SelfMM):
+        pass
+
+    mien.register_model("twin", TwinConfig, TwinLocal)
+    with pytest.raises(PluginError, match=r"the model 'twin' cannot be used by other processes"):
+        with_added(len, (MODELS, {"twin"}), is_far=False)
+    with_added(len, (MODELS, {"tam_ulag"}), is_far=True)
 
 
 OTHER = PACKAGE.replace("twin", "other") + "\nOTHER = MODEL\n"

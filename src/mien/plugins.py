@@ -1,6 +1,8 @@
 """Tables that can grow: the package's own entries, those added, those of installed packages."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -8,9 +10,14 @@ from typing import Any, Generic, TypeVar
 
 from mien.errors import PluginError
 
-__all__ = ["ConfiguredClass", "Registry"]
+__all__ = ["ConfiguredClass", "Registry", "WithAdded", "with_added"]
 
 T = TypeVar("T")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Every table, by its group.
+_TABLES: dict[str, "Registry[Any]"] = {}
 
 
 class ConfiguredClass:
@@ -70,6 +77,11 @@ class Registry(MutableMapping[str, T], Generic[T]):
         self._added: dict[str, T] = {}
         self._loaded: dict[str, T] = {}
         self._check = check
+        _TABLES[group] = self
+
+    def added(self, names: Collection[str]) -> dict[str, T]:
+        """Return the entries of these names that were added in this process."""
+        return {name: entry for name, entry in self._added.items() if name in names}
 
     @cached_property
     def _installed(self) -> dict[str, Any]:
@@ -158,3 +170,59 @@ class Registry(MutableMapping[str, T], Generic[T]):
     def __len__(self) -> int:
         """Return the number of entries."""
         return len(self._own) + len(self._added) + len(self._installed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithAdded(Generic[Item, Result]):
+    """Work for another process, whose tables first get what was added to those of this one.
+
+    Attributes:
+        work: The work.
+        added: The entries that were added, by name, for the group of each table.
+    """
+
+    work: Callable[[Item], Result]
+    added: Mapping[str, Mapping[str, Any]]
+
+    def __call__(self, item: Item) -> Result:
+        """Do the work with an item."""
+        for group, entries in self.added.items():
+            for name, entry in entries.items():
+                if name not in _TABLES[group]:
+                    _TABLES[group][name] = entry
+        return self.work(item)
+
+
+def with_added(
+    work: Callable[[Item], Result],
+    *used: tuple[Registry[Any], Collection[str]],
+    is_far: bool,
+) -> WithAdded[Item, Result]:
+    """Return work that can be done in another process with what was added in this one.
+
+    Args:
+        work: The work.
+        used: Tables, each with the names of the entries that the work takes.
+        is_far: Whether the process is on another machine.
+
+    Raises:
+        PluginError: If another process cannot import the classes of an entry.
+    """
+    added = {table.group: table.added(names) for table, names in used}
+    for table, names in used:
+        for name, entry in table.added(names).items():
+            if isinstance(entry, ConfiguredClass):
+                _check_importable(f"the {table.what} {name!r}", entry, is_far=is_far)
+    return WithAdded(work=work, added=added)
+
+
+def _check_importable(what: str, entry: ConfiguredClass, *, is_far: bool) -> None:
+    for kind in (entry.config, entry.built):
+        is_main = kind.__module__ == "__main__"
+        is_lost = is_main and (is_far or not hasattr(sys.modules["__main__"], "__file__"))
+        if is_lost or "<locals>" in kind.__qualname__:
+            raise PluginError(
+                f"{what} cannot be used by other processes, which cannot import its class "
+                f"{kind.__qualname__}; keep it in a module of its own, or let this process do the "
+                "work alone"
+            )

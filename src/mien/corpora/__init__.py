@@ -61,7 +61,7 @@ KNOWN: Registry[Facts] = Registry("corpus", "mien.corpora", Facts, _FACTS)
 
 
 def register_corpus(name: str, facts: Facts) -> None:
-    """Add what is fixed for a corpus to the table, for this process.
+    """Add what is fixed for a corpus to the table, for this process and those that train for it.
 
     Raises:
         PluginError: If there is such a corpus already.

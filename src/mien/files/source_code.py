@@ -1,16 +1,21 @@
 """Which code a result depends on: a fingerprint of a module and of all that it imports from here.
 
 Layout, comments and docstrings do not count, so that only a change of what the program does makes
-a new fingerprint.
+a new fingerprint. Of a module of another package everything counts: its source is taken as it is.
 """
 
 import ast
 import hashlib
+import inspect
 import re
+import sysconfig
+from collections.abc import Iterator
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
+from types import ModuleType
 
-__all__ = ["code_fingerprint", "modules_of"]
+__all__ = ["code_fingerprint", "modules_of", "source_of"]
 
 _PACKAGE = Path(__file__).parents[1]
 #: How a table names a class that is imported when it is first needed.
@@ -81,3 +86,54 @@ def _read(module: str) -> str:
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = node.body[1:]
     return ast.dump(tree)
+
+
+def source_of(module: ModuleType) -> str:
+    """Return the source of a module of another package, with that of what it imports of its own.
+
+    Its own are the modules of the same package, and those that lie beside it, but for a folder of
+    installed packages, where others lie beside it as well.
+
+    Raises:
+        OSError: If there is no source, as of what was typed at a prompt.
+        TypeError: If the module is not Python.
+        SyntaxError: If a module that is imported is no Python.
+        UnicodeDecodeError: If one is not UTF-8.
+    """
+    spec = module.__spec__  # None of a script that is run
+    own_name = module.__name__ if spec is None else spec.name
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    path = Path(inspect.getfile(module)).resolve()
+    folder, top = path.parents[own_name.count(".") + is_package], own_name.partition(".")[0]
+    installed = {Path(place).resolve() for place in sysconfig.get_paths().values()}
+    is_shared = folder in installed or any(folder.glob("*.dist-info"))
+    sources = {own_name: inspect.getsource(module)}
+    waiting = list(_named_in(sources[own_name], module.__package__ or ""))
+    while waiting:
+        name = waiting.pop()
+        first, *rest = name.split(".")
+        place = folder.joinpath(first, *rest)
+        files = (place.with_suffix(".py"), place / "__init__.py")
+        file = next((file for file in files if file.is_file()), None)
+        is_own = first == top or not is_shared
+        if name in sources or file is None or not is_own or first == _PACKAGE.name:
+            continue
+        sources[name] = file.read_text(encoding="utf-8")
+        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        waiting += _named_in(sources[name], package)
+    own = sources.pop(own_name)
+    return "".join([own, *(f"\n{name}\n{sources[name]}" for name in sorted(sources))])
+
+
+def _named_in(source: str, package: str) -> Iterator[str]:
+    """Yield what a source imports: modules and whatever may be one, with the packages above."""
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            stem = resolve_name("." * node.level + (node.module or ""), package or None)
+            names = [stem, *(f"{stem}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[: end + 1]) for end in range(len(parts)))

@@ -8,12 +8,12 @@ other models. ``model_settings`` has the settings of all but those, so that they
 torch.
 """
 
-import inspect
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mien.config import Choice
 from mien.errors import PluginError
+from mien.files.source_code import source_of
 from mien.models.model_settings import NetworkConfig, SelfMMConfig, TamUlagConfig
 from mien.models.zoo.averaged import averaged_settings as averaged
 from mien.models.zoo.clip_means import clip_means_settings as clip_means
@@ -107,7 +107,7 @@ ModelConfig = Annotated[
 
 
 def register_model(name: str, config_class: type[NetworkConfig], model_class: type[Any]) -> None:
-    """Add a model to the table, for this process.
+    """Add a model to the table, for this process and those that train for it.
 
     Args:
         name: Its name, as ``model.name`` gives it.
@@ -132,8 +132,8 @@ def build_model(config: ModelConfig, inputs: "ModelInputs") -> "MultimodalModel"
 def foreign_code(name: str) -> str:
     """Return the source of a model that is not of this package; empty if it is.
 
-    What is computed with a model depends on its code; a cache that knows the code of this package
-    alone must know this as well.
+    What is computed with a model depends on its code, and on the modules of its own package that it
+    imports; a cache that knows the code of this package alone must know this as well.
 
     Raises:
         PluginError: If the source cannot be read.
@@ -142,8 +142,8 @@ def foreign_code(name: str) -> str:
     if model.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return ""
     try:
-        return inspect.getsource(sys.modules[model.__module__])
-    except (OSError, TypeError) as error:
+        return source_of(sys.modules[model.__module__])
+    except (OSError, TypeError, SyntaxError, UnicodeDecodeError) as error:
         raise PluginError(
             f"the model {name!r} cannot be used in a study: the source of {model.__module__}"
             f".{model.__qualname__} cannot be read; keep it in a file"

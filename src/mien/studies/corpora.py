@@ -23,6 +23,7 @@ from mien.processes.work_pool import side_by_side
 from mien.studies.plan import Study, StudyCorpus
 from mien.studies.study_listener import StudyListener
 from mien.training.preparation import Prepared, build, prepare
+from mien.training.seeds.registered import with_registered
 from mien.training.settings import ExperimentConfig
 
 __all__ = ["PreparedCorpus", "PreparedVariant", "plain_settings", "prepare_corpora"]
@@ -73,8 +74,10 @@ def prepare_corpora(
     listener.on_stage(f"{study.name}: corpora and text states", len(corpora))
     prepared = {}
     on_start = getattr(listener, "on_start", None)
+    configs = [config for corpus in corpora for config in corpus.configs.values()]
+    prepare_one = with_registered(_prepare_corpus, configs, jobs=num_workers, cluster=None)
     for corpus, result in side_by_side(
-        _prepare_corpus, corpora, num_workers, on_start and (lambda corpus: on_start(corpus.name))
+        prepare_one, corpora, num_workers, on_start and (lambda corpus: on_start(corpus.name))
     ):
         prepared[corpus.name] = result
         listener.on_done(corpus.name)

@@ -36,6 +36,7 @@ from mien.studies.study_listener import StudyListener
 from mien.training.experiment import train
 from mien.training.loading import dataset_of, load_model
 from mien.training.run_folder import SeedFolder
+from mien.training.seeds.registered import with_registered
 from mien.training.settings import ExperimentConfig
 from mien.types import EVALUATED_SPLITS
 
@@ -209,9 +210,11 @@ def _train_all(
     resolved = [
         replace(job, store=job.store.resolve(), folder=runs / name) for name, job in given.items()
     ]
+    configs = [job.config for job in jobs]
+    run = with_registered(_run, configs, jobs=num_workers, cluster=cluster)
     with temporary(runs / "study", "file") as presence:
         for job, outcome in distribute(
-            _run,
+            run,
             resolved,
             num_workers,
             cluster=cluster,

@@ -32,6 +32,7 @@ from mien.training.data_parallel.ranks import launched_count
 from mien.training.loop import check_steps
 from mien.training.preparation import build, prepare, require_labels
 from mien.training.seeds.fitting import check_fitted
+from mien.training.seeds.registered import with_registered
 from mien.training.settings import ExperimentConfig, describe_doubts
 from mien.training.targets.aims import check_aims
 from mien.tuning.development import DevelopmentStore, make_views
@@ -288,7 +289,7 @@ def _make(
     else:
         with temporary(out / "trials", "file") as presence:
             made = distribute(
-                make_trials,
+                with_registered(make_trials, [plan.config], jobs=len(work), cluster=cluster),
                 work,
                 len(work),
                 cluster=cluster,

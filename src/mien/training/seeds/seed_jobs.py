@@ -21,6 +21,7 @@ from mien.training.listening import RunListener
 from mien.training.loading import Start, read_start
 from mien.training.preparation import Prepared, prepare
 from mien.training.run_folder import RunFolder, SeedFolder
+from mien.training.seeds.registered import with_registered
 from mien.training.seeds.seed_progress import SeedProgress
 from mien.training.seeds.seed_training import train_and_record
 from mien.training.settings import ExperimentConfig
@@ -103,13 +104,15 @@ def train_side_by_side(
     if cluster is not None:  # its machines have other working directories
         folder, todo = folder.resolve(), list(map(_with_whole_paths, todo))
     progress = SeedProgress(listener)
+    configs = [work.data.config for work in todo]
+    train = with_registered(_work, configs, jobs=jobs, cluster=cluster)
 
     def begin(work: SeedWork) -> None:
         progress.begin(work.folder, work.data.config.train, work.fold)
 
     with temporary(folder / "jobs", "file") as presence:
         ended = distribute(
-            _work,
+            train,
             todo,
             jobs,
             cluster=cluster,
