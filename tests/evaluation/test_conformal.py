@@ -92,6 +92,9 @@ def test_a_model_without_unimodal_tasks_has_widths_of_its_multimodal_score_alone
     calibration = calibrate(model, make_split(annotated.tolist(), arrays, "valid"), level=0.5)
     assert set(calibration.fusion) == {"text", "audio", "text+audio"}
     assert calibration.unimodal == {}
+    # clips with one modality had no interval, so that the whole scale was shown as one
+    assert calibration.width(Task.FUSION, [TEXT]) == calibration.fusion["text"]
+    assert calibration.settle() == calibration
 
 
 class OwnForward(TamUlag):

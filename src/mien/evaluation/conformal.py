@@ -55,7 +55,7 @@ class Calibration(Settings):
         level: Share of clips whose annotation should lie inside.
         fusion: Of the multimodal score, by the modalities that are present, such as
             ``text+video``; absent where validation has too few clips to tell. Where one modality
-            is present, its unimodal width counts: the scores are one.
+            is present, its unimodal width counts, if the model has its task: the scores are one.
         unimodal: Of each unimodal score.
         num_clips: Validation clips that each width rests on, by the same names; unimodal scores
             by ``only MODALITY``.
@@ -71,7 +71,8 @@ class Calibration(Settings):
         if task is Task.FUSION and len(present) != 1:
             return self.fusion.get(name_modalities(present), math.inf)
         modality = present[0] if task is Task.FUSION else Modality(task)
-        if self._is_unimodal:
+        has_own_task = modality in self.unimodal or f"{_ONLY}{modality}" in self.num_clips
+        if self._is_unimodal or (task is Task.FUSION and not has_own_task):
             return self.fusion.get(str(modality), math.inf)
         return self.unimodal.get(modality, math.inf)
 
