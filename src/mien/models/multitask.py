@@ -74,7 +74,7 @@ class MultimodalModel(nn.Module):
     task. A model adds ``fuse``, and ``state_sizes``, the size of the state of each of its tasks. It
     may have a ``forward`` of its own in the place of ``fuse``; then every set of modalities that is
     tried on a clip costs a pass of its own. One that scores the multimodal task alone says so in
-    ``tasks``.
+    ``tasks``, one that cannot be trained on a batch of fewer clips in ``least_batch``.
 
     Further targets, such as emotions, are read from the states of the tasks, by a layer for each:
     whatever ``fuse`` or ``forward`` returns, calling the model adds them (``add_targets``).
@@ -89,6 +89,7 @@ class MultimodalModel(nn.Module):
     """
 
     state_sizes: dict[Task, int]
+    least_batch: int = 1
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from mien.training.optimizer import make_accelerator, make_optimizer
 from mien.training.settings import TrainConfig
 from mien.types import Task
 
-__all__ = ["StepBatch", "Stepper", "check_steps", "mix_seeds"]
+__all__ = ["StepBatch", "Stepper", "check_batches", "check_steps", "mix_seeds"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,21 @@ def check_steps(config: TrainConfig, num_clips: int) -> None:
             f"setting train.leftover is 'drop', but {num_clips} clips of train make {num_batches} "
             f"batches and a step takes {config.accumulate} (train.accumulate), so that nothing "
             "would ever be learned; use train.leftover=step, or make batches or steps smaller"
+        )
+
+
+def check_batches(model: MultimodalModel, config: TrainConfig, num_clips: int) -> None:
+    """Check that the model can be trained on the last and smallest batch of an epoch.
+
+    Raises:
+        ConfigError: If it has fewer clips than the model needs.
+    """
+    last = num_clips % config.batch_size or config.batch_size
+    if last < model.least_batch:
+        raise ConfigError(
+            f"setting train.batch_size is {config.batch_size}, so that of {num_clips} clips of "
+            f"train the last batch has {last}, and a model that normalises by batch needs "
+            f"{model.least_batch}; take another size, or model.published=false"
         )
 
 
@@ -100,6 +115,7 @@ class Stepper:
         config: TrainConfig,
         ranks: Ranks = ALONE,
     ) -> None:
+        check_batches(model, config, len(train))
         self.ranks = ranks
         self.accelerator = make_accelerator(config)
         device = self.accelerator.device

@@ -31,6 +31,7 @@ _BLUE, _RED = COLOURS[Task.TEXT], COLOURS[Task.AUDIO]
 _MOST_AXES: Final = 14  # of parallel coordinates; more cannot be read
 
 _LIGHTEST: Final = 0.85  # place in the colours up to which a line is seen on white
+_BEYOND_ENDS: Final = 1.4  # by how much a logarithmic axis goes beyond its range, as a factor
 _BEYOND: Final = "A triangle at the edge stands for a value beyond it."
 
 
@@ -234,6 +235,10 @@ def _draw_slices(tuned: Tuned, drawn: Sequence[TrialRecord]) -> TuningFigure:
             axes.set_xlim(-0.5, len(names) - 0.5)
         elif span.log:
             axes.set_xscale("log")
+            marks = [float(mark) for mark in _marks(span)]
+            axes.set_xticks(marks, [_short(mark) for mark in marks])
+            axes.minorticks_off()
+            axes.set_xlim(marks[0] / _BEYOND_ENDS, marks[-1] * _BEYOND_ENDS)
     for axes in grid.flat[len(ranges) :]:
         axes.set_visible(False)
     return TuningFigure(

@@ -107,6 +107,8 @@ class AveragedModel(SeriesModel):
                 has_norm=config.published,
             )
             self.vector_sizes[modality] = hidden_size
+        if config.published and self.series:
+            self.least_batch = 2
         self.state_sizes = {}
         settings: object = config  # settings of heads are mixed in
         if isinstance(settings, HeadSettings):

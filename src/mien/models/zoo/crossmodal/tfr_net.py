@@ -133,6 +133,7 @@ class TfrNet(CrossmodalModel):
         )
         joined = sum(sizes.values())
         self.norm = nn.BatchNorm1d(joined) if config.published else nn.LayerNorm(joined)
+        self.least_batch = 2 if config.published else 1
         self.hidden = nn.Linear(joined, config.fusion_size)
         self.dropout = nn.Dropout(config.fusion_dropout)
         self.leave = nn.Linear(config.fusion_size, 1)
