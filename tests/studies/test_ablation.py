@@ -9,7 +9,7 @@ from mien.data.store_writer import write_store
 from mien.errors import ConfigError
 from mien.studies.ablation import default_variants, plan_ablation
 from mien.studies.results.results_file import read_results
-from mien.studies.study import run_study
+from mien.studies.study import refuse_other_data, run_study
 from mien.training.run_folder import RunFolder
 from mien.types import Modality, Task
 
@@ -86,7 +86,9 @@ def test_a_file_of_variants_and_what_is_wrong_in_it(tmp_path, tiny_store, capsys
     assert "--only 'nothing'" in capsys.readouterr().err
 
 
-def test_an_ablation_is_a_study_with_costs_and_corrected_p(tmp_path, tiny_store, monkeypatch):
+def test_an_ablation_is_a_study_with_costs_and_corrected_p(
+    tmp_path, tiny_store, monkeypatch, capsys
+):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("mien.studies.figures.draw_corpus", lambda *_: [])
     base = make_config(labels={"generator": "copy"}, train={"epochs": 1, "seeds": [1, 2]})
@@ -103,6 +105,15 @@ def test_an_ablation_is_a_study_with_costs_and_corrected_p(tmp_path, tiny_store,
             for name in ("fusion concat", "without text")]  # fmt: skip
     smaller = min(less)
     assert f"| {min(2 * smaller, 1):.3g} |" in page
+    # a folder is of one store, and its page is written again from its results alone
+    refuse_other_data(tmp_path / "out", tiny_store)
+    other = write_tiny_store(tmp_path / "other", unimodal=False)
+    words = ["ablate", "self_mm-planted", "--set", "corpus=tiny", "--out", str(tmp_path / "out")]
+    assert main([*words, "--set", "text_encoder.input=none", "--store", str(other.path)]) == 2
+    assert "holds results on another store of tiny (fingerprint" in capsys.readouterr().err
+    assert main(["study", "--rewrite", str(tmp_path / "out"), "--seeds", "7", "--any-code"]) == 2
+    assert "leave out --seeds, --any-code" in capsys.readouterr().err
+    assert main(["study", "--rewrite", str(tmp_path / "out")]) == 0
 
 
 @pytest.fixture(scope="module")

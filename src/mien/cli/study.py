@@ -88,7 +88,18 @@ def study(
     """
     from mien.studies.plan import describe_studies, read_study
 
+    given = {"--store": [f"{store.partition('=')[0]}=STORE" for store in stores or []]}
+    given |= {"--seeds": [seeds] if seeds else [], "--only": only or []}
+    given |= {"--corpus": corpora or [], "--set": settings or []}
     if rewrite is not None:
+        others = {"NAME": name, "--out": out, "--jobs": jobs, "--address": address, **given}
+        others |= {"--backend": backend != "local", "--any-code": any_code}
+        unused = [option for option, value in others.items() if value]
+        if unused:
+            raise ConfigError(
+                f"--rewrite {rewrite}: writes the page in that folder again, from its results.json "
+                f"alone, whatever else is said; leave out {', '.join(unused)}"
+            )
         from mien.studies.study import rewrite_study
 
         print(rewrite_study(rewrite).page)
@@ -105,9 +116,6 @@ def study(
         corpora=corpora or [],
         overrides=settings or [],
     )
-    given = {"--store": [f"{store.partition('=')[0]}=STORE" for store in stores or []]}
-    given |= {"--seeds": [seeds] if seeds else [], "--only": only or []}
-    given |= {"--corpus": corpora or [], "--set": settings or []}
     words = ["mien", "study", Path(name).name]
     words += [word for option, values in given.items() for v in values for word in (option, v)]
     _carry_out(chosen, out, (jobs, backend, address), join(words), any_code=any_code)
@@ -198,18 +206,22 @@ def ablate(
 
     It is a study: what is trained is kept, and the same command goes on.
     """
+    from mien.data.store import open_store
     from mien.studies.ablation import plan_ablation
+    from mien.studies.study import refuse_other_data
     from mien.training.settings import read_config
 
     base = read_config(config, settings or [])
+    data = open_store(store or default_store(base.corpus))
     planned = plan_ablation(
         config,
-        store or default_store(base.corpus),
+        data,
         variants=variants,
         seeds=() if seeds is None else read_seeds(seeds),
         only=only or [],
         overrides=settings or [],
     )
+    refuse_other_data(out or Path("studies") / planned.name, data)
     words = ["mien", "ablate", Path(config).name, "--store", "STORE"]
     words += [] if variants is None else ["--variants", variants.name]
     words += [] if seeds is None else ["--seeds", seeds]

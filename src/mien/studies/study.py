@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from mien.errors import ConfigError, TrainingError
+from mien.data.store import Store
+from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.files.atomic import write_text
 from mien.files.source_code import code_fingerprint
 from mien.processes import num_processors
@@ -29,7 +30,7 @@ from mien.studies.study_page import write_page
 from mien.training.data_parallel.ranks import launched_count
 from mien.training.record import require_writable
 
-__all__ = ["StudyReport", "rewrite_study", "run_study"]
+__all__ = ["StudyReport", "refuse_other_data", "rewrite_study", "run_study"]
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +158,27 @@ def run_study(
         num_other_code=sum(outcome.job.code != _present_code() for outcome in outcomes),
     )
     return StudyReport(page=_write(Path(out), results), results=results)
+
+
+def refuse_other_data(folder: Path, store: Store) -> None:
+    """Refuse a folder that holds results of another store, whose page would be written over.
+
+    Args:
+        folder: Folder of a page; it need not be there.
+        store: The data of the page that is to be written.
+
+    Raises:
+        CheckpointError: If it does, or its results cannot be read.
+    """
+    if not (folder / "results.json").is_file():
+        return
+    for name, results in read_results(folder).corpora.items():
+        if results.fingerprint != store.meta.fingerprint:
+            raise CheckpointError(
+                f"{folder}: holds results on another store of {name} (fingerprint "
+                f"{results.fingerprint[:16]}, that of {store.path} is "
+                f"{store.meta.fingerprint[:16]}); give another --out, or remove the folder"
+            )
 
 
 def rewrite_study(folder: str | Path) -> StudyReport:
