@@ -129,7 +129,11 @@ def test_links_are_followed_and_rings_are_not(tmp_path):
         ("path,label,mode\na.mp4,1,train\n", None, r"has labels; give their range \(--scale"),
         ("path,label,mode\na.mp4,9,train\n", Scale(-3, 3), r"clips.csv:2: label is '9', must be a"),
         ("path,label,mode\na.mp4,1,held\n", Scale(-3, 3), r"clips.csv:2: mode is 'held', must be"),
-        ("path,label\na.mp4,1\n", Scale(-3, 3), r"clips.csv:2: mode is '', must be train"),
+        (
+            "path,label\na.mp4,1\n",
+            Scale(-3, 3),
+            r"clips.csv:1: column 'mode' is missing; it says which",
+        ),
         ("path\n\n", None, r"has no clips"),
         ('path\n""\n', None, r"clips.csv:2: path is '', must name a recording"),
         ("path,start,end\na.mp4,3,2\n", None, r":2: end is '2', must be after start, '3'"),

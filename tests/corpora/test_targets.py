@@ -163,6 +163,20 @@ def test_columns_that_are_called_as_emotions_are_recognised(write, header, first
         read(path)
 
 
+@pytest.mark.parametrize("stated", [(), ("stance=for,against",)])
+def test_labels_that_are_words_are_not_asked_for_their_range(write, stated):
+    header, cell = ("label,stance", "happy,for") if stated else ("label", "happy")
+    with pytest.raises(CorpusError, match=r":2: label is 'happy', but labels are numbers; call a"):
+        read(write(header, *rows(cell)), *stated)
+
+
+def test_a_table_without_a_split_is_told_how_to_get_one(tmp_path):
+    path = tmp_path / "clips.csv"
+    path.write_text("video_id,clip_id,text,emotion\nv,1,so,sad\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"column 'mode' is missing; it says .* by mien folds; n"):
+        read(path)
+
+
 # --- several classes, votes, scores
 
 
@@ -182,6 +196,22 @@ def test_sets_tuples_and_arrays_of_classes_are_read_as_lists_are(write, cells):
     corpus = read(write("emotion", *rows(*cells)))
     assert corpus.targets[0].classes == ("angry", "sad")
     assert values(corpus) == [(1.0, 1.0), (0.0, 1.0), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize("cell", [
+    '"{""happy"": 0.7, ""sad"": 0.3}"', '"[0.1, 0.9]"', "[happy]", '"{happy,sad}"', '"(0.1, 0.9)"',
+])  # fmt: skip
+def test_what_programs_write_that_is_no_list_of_names_makes_no_classes(write, cell):
+    with pytest.raises(CorpusError, match=r":3: emotion is .*, which is no list of names in quot"):
+        read(write("emotion", *rows("sad", cell)))
+    assert read(write("emotion", *rows("sad", "(not) sad"))).targets[0].classes == (
+        *("sad", "(not) sad"),
+    )
+
+
+def test_a_list_of_numbers_is_read_where_the_classes_are_stated(write):
+    path = write("emotion", *rows("\"['0', '2']\"", "['1']"))
+    assert values(read(path, "emotion=0|1|2")) == [(1.0, 0.0, 1.0), (0.0, 1.0, 0.0)]
 
 
 def test_two_columns_with_the_intensity_of_one_class_are_refused(write):
@@ -227,6 +257,12 @@ def test_votes_are_shares_and_a_clip_without_them_has_its_class(write):
         write("emotion:hap,emotion:exc,emotion:fru", *rows("1,2,5", "0,0,2")), "emotion=iemocap4"
     )
     assert values(joined) == [(0, 1, 0, 0), None]
+
+
+def test_votes_for_what_is_no_emotion_are_said_to_be_left_out(write, caplog):
+    corpus = read(write("emotion:sad,emotion:unknown", *rows("1,0", "0,3", "2,1")))
+    assert values(corpus) == [(1.0,), None, (1.0,)]
+    assert "emotion: votes for these are left out: 'unknown' (2)" in caplog.text
 
 
 def test_true_and_false_say_whether_a_class_is_there(write):
@@ -307,7 +343,7 @@ def test_what_is_stated_wrong_is_refused(text, message):
 def test_a_table_of_recordings_has_the_same_targets(tmp_path, caplog):
     path = tmp_path / "clips.csv"
     path.write_text("path,emotion,speaker\na.mp4,sad,ann\nb.mp4,,bea\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match=":2: mode is '', must be train, valid, test"):
+    with pytest.raises(CorpusError, match=r":1: column 'mode' is missing; it says which .* folds"):
         read_recordings(path, name="own", language="en", scale=None)
     path.write_text("path,emotion,mode\na.mp4,sad,test\nb.mp4,,\n", encoding="utf-8")
     corpus = read_recordings(path, name="own", language="en", scale=None).corpus

@@ -16,10 +16,12 @@ from mien.errors import CheckpointError, ConfigError, StoreError, TrainingError
 from mien.evaluation.bootstrap import draw_units, resample
 from mien.evaluation.evaluate import evaluated_rows
 from mien.evaluation.metrics_file.evaluation_folder import EvaluationFolder
+from mien.evaluation.metrics_file.run_metrics import run_metrics_from_json, run_metrics_to_json
 from mien.evaluation.predictions import Predictions, TargetPredictions
 from mien.evaluation.scoring import as_reported
 from mien.evaluation.target_metrics.target_table import TARGET_METRICS
 from mien.reports.comparison import compare_runs
+from mien.reports.fold_results.fold_tables import iterate_tables
 from mien.reports.html_page.runs_page import write_runs_page
 from mien.reports.page import write_report
 from mien.reports.run_text import format_run
@@ -124,6 +126,24 @@ def test_metrics_are_those_of_all_clips_and_of_each_fold(pooled):
         run.results().splits["test"][Task.FUSION]["mae"].mean for run in pooled.folds
     )
     assert sum(results.folds.num_clips) == 48
+
+
+def test_each_fold_is_said_to_have_the_clips_that_are_annotated_for_what_is_measured(pooled):
+    results = pooled.results()
+    for table in iterate_tables(results):
+        annotated = [
+            int((~np.isnan(own.values[table.title].truths[Task.FUSION]).any(axis=1)).sum())
+            if table.title in own.values
+            else int((~np.isnan(own.targets[Task.FUSION])).sum())
+            for own in (run.seed(1).predictions("test") for run in pooled.folds)
+        ]
+        assert [row[1] for row in table.rows] == [*map(str, annotated), "", ""]
+        assert (sum(annotated) < 48) == (table.title in ("emotion", "valence"))
+    earlier = run_metrics_to_json(results)
+    del earlier["folds"]["task_clips"], earlier["folds"]["target_clips"]
+    _, of_emotion, _ = iterate_tables(run_metrics_from_json(earlier))
+    counts = [*map(str, results.folds.num_clips), "", ""]
+    assert [row[1] for row in of_emotion.rows] == counts
 
 
 def test_intervals_are_over_speakers_of_all_folds_and_of_one(pooled, folds, tmp_path):

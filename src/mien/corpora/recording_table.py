@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from mien.corpora.clip_table.cells import UNIMODAL, join_id, read_labels, read_mode, read_piece
-from mien.corpora.clip_table.columns import list_names
+from mien.corpora.clip_table.columns import NO_MODE, list_names
 from mien.corpora.clip_table.rows import TableRows, has_labels, read_rows
 from mien.corpora.clip_table.splits import Piece, check_pieces, report_shared
 from mien.corpora.clip_table.target_cells import TargetValues
@@ -109,6 +109,10 @@ def read_recording_table(
     _check_columns(path, table)
     if not has_labels(path, table, scale):
         scale = None
+    if "mode" not in table.columns.positions and (scale is not None or table.values):
+        raise CorpusError(
+            f"{path}:1: column 'mode' is missing; {NO_MODE}; there are: {list_names(table.header)}"
+        )
     default: Split = "test" if scale is None and not table.targets else "train"
     folder = _Raw(path.parent / "Raw")
     rows = [(line, _mend_path(row, path.parent)) for line, row in table.rows]

@@ -14,7 +14,7 @@ from mien.corpora.clip_table.cells import is_number
 from mien.errors import CorpusError, list_some
 from mien.files.reading import show
 
-__all__ = ["SYNONYMS", "Columns", "find_columns", "list_names", "normalise"]
+__all__ = ["NO_MODE", "SYNONYMS", "Columns", "find_columns", "list_names", "normalise"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,11 @@ _FILE = re.compile(r"[/\\]|\.[A-Za-z0-9]{2,5}$")
 _EMOTION = frozenset({"emotion", "emotions", "emotionlabel", "emotionclass"})
 #: How alike two names must be for one to be taken for a slip of the other.
 _ALIKE = 0.75
+#: What to do where no split is published.
+NO_MODE = (
+    "it says which clips are train, valid and test: write train everywhere to have them shared out "
+    "by mien folds"
+)
 _MOST_NAMES = 20
 
 
@@ -230,6 +235,8 @@ def _explain_missing(
         )
     slips = [title for title, meant in near.items() if meant == name]
     hint = f"did you mean {name} by {show(slips[0])}? " if slips else ""
+    if name == "mode" and not slips:
+        hint = f"{NO_MODE}; "
     return (
         f"{path}:1: column {name!r} is missing; {hint}needed are: {', '.join(required)}; "
         f"there are: {list_names(header)}"

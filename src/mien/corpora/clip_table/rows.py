@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from mien.corpora.clip_table.cells import is_mark_of_nothing
 from mien.corpora.clip_table.columns import SYNONYMS, Columns, find_columns, normalise
 from mien.corpora.clip_table.encodings import LONGEST_LINE, read_lines
 from mien.corpora.clip_table.separators import SEPARATORS, find_separator
@@ -150,12 +151,25 @@ def has_labels(
             f", if its numbers are classes, list them (--target {written}=0,1,...)" * are_classes,
         )
         return False
+    _refuse_words(path, table)
     is_class = normalise(written) in ("emotion", "valence")
     advice = f"; if they are none, state the target (--target {written}=...)" if is_class else ""
     raise CorpusError(
         f"{path}: has labels; give their range (--scale LOW,HIGH), or the corpus (--corpus mosi, "
         f"mosei, sims or sims2){advice}"
     )
+
+
+def _refuse_words(path: Path, table: TableRows) -> None:
+    """Refuse labels that are words: to ask for their range would lead nowhere."""
+    for line, row in table.rows:
+        cell = row.get("label", "")
+        if cell and not is_mark_of_nothing(cell) and not any(sign.isdigit() for sign in cell):
+            raise CorpusError(
+                f"{path}:{line}: {table.columns.names['label']} is {show(cell)}, but labels are "
+                "numbers; call a column of classes emotion, or give it another name, which "
+                "--target NAME=CLASS,CLASS states"
+            )
 
 
 class _First(NamedTuple):

@@ -25,6 +25,8 @@ _SEPARATORS = ("|", ";", ",")
 _NAMES = r"\s*((?:(?:'[^']*'|\"[^\"]*\")[\s,]*)*)"
 _LIST = re.compile(rf"\[{_NAMES}\]|\({_NAMES}\)|\{{{_NAMES}\}}|set\(\)")
 _ITEM = re.compile(r"(['\"])(.*?)\1")
+#: A cell that a program has written from some value, a list or not.
+_BRACKETS = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 #: Where a label, a number of votes, and a score without a range lie.
 _SHARE, _AMOUNT = Scale(0, 1), Scale(0, float("inf"))
 _ANY = Scale(-float("inf"), float("inf"))
@@ -106,6 +108,7 @@ class _TargetReader:
             if column.class_name is not None:
                 self._by_class[column.task][column.class_name] = column.at
         self._num_cut = 0
+        self._check_brackets()
         self._separator = self._find_separator()
         self.target = self._describe()
 
@@ -135,6 +138,7 @@ class _TargetReader:
             classes=request.classes,
             scheme=request.scheme,
             is_emotion=request.name == EMOTION,
+            are_votes=not self._single,
         )
         if request.scale is not None:
             self._check_intensities()
@@ -167,6 +171,20 @@ class _TargetReader:
                         f"{show(self._header[at])} are both the intensity of {meant}; take one out"
                     )
                 titles[meant] = self._header[at]
+
+    def _check_brackets(self) -> None:
+        """Refuse values of programs that are no lists of names, where no classes are stated."""
+        if self._request.classes or self._request.scheme or self._request.scale:
+            return
+        for line, cells in self._rows:
+            for at in self._single.values():
+                cell = cells[at].strip()
+                if _BRACKETS.fullmatch(cell) and not _LIST.fullmatch(cell):
+                    raise CorpusError(
+                        f"{self._describe_cell(line, at, cell)}, which is no list of names in "
+                        f"quotes; write CLASS|CLASS, or give each class a column, "
+                        f"{self._request.name}:CLASS, with its votes, share or intensity"
+                    )
 
     def _find_separator(self) -> str:
         """Return what stands between several classes in a cell; empty if no cell has several."""
@@ -206,8 +224,14 @@ class _TargetReader:
                     counts.update(self._split(cells[at]))
         for by_name in self._by_class.values():
             for name, at in by_name.items():
-                counts[name] += sum(bool(cells[at].strip()) for _, cells in self._rows)
+                counts[name] += sum(self._says_something(cells[at]) for _, cells in self._rows)
         return counts
+
+    @staticmethod
+    def _says_something(cell: str) -> bool:
+        """Return whether a cell of a class has anything but 0 in it."""
+        cell = cell.strip()
+        return bool(cell) and read_number(_TRUTHS.get(cell.lower(), cell)) != 0
 
     def _split(self, cell: str) -> list[str]:
         inner = _LIST.fullmatch(cell.strip())

@@ -3,7 +3,7 @@
 None stands for a number that is undefined, as JSON holds it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -119,12 +119,16 @@ class FoldMetrics:
         tasks: Per task and metric the value of each fold, the mean over its seeds; None where it
             is undefined in a fold.
         targets: The same per target.
+        task_clips: Per task the annotated clips of each fold; none in an earlier version's file.
+        target_clips: The same per target.
     """
 
     names: tuple[str, ...]
     num_clips: tuple[int, ...]
     tasks: Mapping[str, Mapping[str, SeedValues]]
     targets: Mapping[str, Mapping[str, Mapping[str, SeedValues]]]
+    task_clips: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    target_clips: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,8 +240,14 @@ def run_metrics_to_json(metrics: RunMetrics) -> dict[str, Any]:
             "num_clips": list(metrics.folds.num_clips),
             "tasks": _tree_to_json(metrics.folds.tasks),
             "targets": _tree_to_json(metrics.folds.targets),
+            "task_clips": _lists(metrics.folds.task_clips),
+            "target_clips": {k: _lists(own) for k, own in metrics.folds.target_clips.items()},
         }
     return values
+
+
+def _lists(counts: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    return {key: list(own) for key, own in counts.items()}
 
 
 def _tree_to_json(tree: Any) -> Any:  # noqa: ANN401  # mappings down to values over seeds
@@ -288,7 +298,13 @@ def _folds_from_json(values: Mapping[str, Any]) -> FoldMetrics:
         num_clips=tuple(values["num_clips"]),
         tasks=_tree_from_json(values["tasks"], 2, SeedValues),
         targets=_tree_from_json(values["targets"], 3, SeedValues),
+        task_clips=_tuples(values.get("task_clips", {})),
+        target_clips={k: _tuples(own) for k, own in values.get("target_clips", {}).items()},
     )
+
+
+def _tuples(counts: Mapping[str, Iterable[int]]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(own) for key, own in counts.items()}
 
 
 def _tree_from_json(tree: Mapping[str, Any], depth: int, leaf: type) -> Any:  # noqa: ANN401  # as above

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mien.evaluation.metrics import METRICS, Metric
-from mien.evaluation.metrics_file.run_metrics import FoldMetrics, RunMetrics, SeedValues
+from mien.evaluation.metrics_file.run_metrics import RunMetrics, SeedValues
 from mien.reports.target_results.shown_metrics import label_shown, shown_metrics
 from mien.reports.text import format_table, format_value, label_metric, name_corpus, wrap
 from mien.types import Task
@@ -21,7 +21,7 @@ class FoldTable(NamedTuple):
     Attributes:
         title: What it is of: ``multimodal task``, or the name of a target.
         heading: ``fold``, ``clips``, and the metrics.
-        rows: One for each fold, and their mean and deviation.
+        rows: One for each fold, with the clips that are annotated for it, and mean and deviation.
     """
 
     title: str
@@ -37,18 +37,23 @@ def iterate_tables(run: RunMetrics) -> Iterator[FoldTable]:
     if sentiment:
         known = METRICS[run.family]
         names = {name: label_metric(name, run.family) for name in sentiment}
-        yield _make_table("multimodal task", run.folds, sentiment, known, names)
+        clips = run.folds.task_clips.get(Task.FUSION, run.folds.num_clips)
+        yield _make_table("multimodal task", run.folds.names, clips, sentiment, known, names)
     for target in run.described:
         metrics = run.folds.targets.get(target.name, {}).get(Task.FUSION)
         if metrics:
             known = shown_metrics(target.kind)
             names = {name: label_shown(name, target.kind) for name in known}
-            yield _make_table(target.name, run.folds, metrics, known, names)
+            clips = run.folds.target_clips.get(target.name, {}).get(
+                Task.FUSION, run.folds.num_clips
+            )
+            yield _make_table(target.name, run.folds.names, clips, metrics, known, names)
 
 
 def _make_table(
     title: str,
-    folds: FoldMetrics,
+    folds: Sequence[str],
+    clips: Sequence[int],
     metrics: Mapping[str, SeedValues],
     known: Mapping[str, Metric],
     names: Mapping[str, str],
@@ -60,7 +65,7 @@ def _make_table(
             str(num),
             *(format_value(values.values[row], metric) for values, metric in shown),
         ]
-        for row, (fold, num) in enumerate(zip(folds.names, folds.num_clips, strict=True))
+        for row, (fold, num) in enumerate(zip(folds, clips, strict=True))
     ]
     rows.append(["mean", "", *(format_value(values.mean, metric) for values, metric in shown)])
     rows.append(

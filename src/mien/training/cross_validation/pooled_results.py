@@ -288,7 +288,25 @@ def _summarise_folds(
         targets={
             name: _over_folds([own.get(name, {}) for own in targets], places) for name in names
         },
+        task_clips=_count_annotated(tasks),
+        target_clips={
+            name: _count_annotated([own.get(name, {}) for own in targets]) for name in names
+        },
     )
+
+
+def _count_annotated(
+    tasks: Sequence[Mapping[str, Mapping[str, MetricSummary]]],
+) -> dict[str, tuple[int, ...]]:
+    """Return, per task, on how many clips of each fold its metrics rest."""
+    names = dict.fromkeys(task for own in tasks for task in own)
+    return {
+        task: tuple(
+            max((each.num_clips or 0 for each in own.get(task, {}).values()), default=0)
+            for own in tasks
+        )
+        for task in names
+    }
 
 
 def _over_folds(
