@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import mien
 from mien.errors import ConfigError
 from mien.prediction.spoken.language import find_doubt, require_language
 
@@ -172,6 +173,14 @@ def test_hardly_any_transcript_of_a_corpus_is_doubted(corpus, language):
 def test_another_language_than_the_model_reads_is_refused(given, which, sentence):
     with pytest.raises(ConfigError, match=sentence):
         require_language(given, "en", which)
+
+
+def test_a_model_that_reads_no_words_takes_every_language_that_there_is():
+    assert mien.load("emotions", language="de").language == "de"
+    with pytest.raises(ConfigError, match="language 'qq' is not known"):
+        mien.load("emotions", language="qq")
+    with pytest.raises(ConfigError, match=r"small: reads English; give a model .* on German"):
+        mien.load("small", language="de")
 
 
 def test_the_language_that_the_model_reads_is_taken():

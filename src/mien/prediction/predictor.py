@@ -75,7 +75,7 @@ def load(
     header = read_header(checkpoint)
     facts = check_header(header, checkpoint)
     config = facts.read_config(checkpoint)
-    require_language(language, facts.language, "" if path is None else f"{path}: ")
+    require_language(language, facts.words_language, "" if path is None else f"{path}: ")
     return TrainedModel(
         checkpoint=checkpoint,
         header=header,

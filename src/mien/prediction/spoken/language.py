@@ -178,12 +178,12 @@ def name_language(code: str) -> str:
     return _NAMES.get(code, f"language {code!r}")
 
 
-def require_language(given: str | None, read: str, which: str) -> None:
+def require_language(given: str | None, read: str | None, which: str) -> None:
     """Refuse what is said in another language than a model reads.
 
     Args:
         given: ISO 639-1 code of what is said; None if nobody has told it.
-        read: Of what the model reads.
+        read: Of what the model reads; None if it reads no words.
         which: Which model that is, for the message; empty for the one that comes with mien.
 
     Raises:
@@ -195,6 +195,8 @@ def require_language(given: str | None, read: str, which: str) -> None:
         raise ConfigError(
             f"language {given!r} is not known; give a code of two letters, such as en or zh"
         )
+    if read is None:
+        return
     language = name_language(given)
     if not which:
         raise ConfigError(

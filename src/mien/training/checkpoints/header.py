@@ -172,6 +172,12 @@ class Header(_Facts):
         """Return the fields that the file has, by name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
+    @property
+    def words_language(self) -> str | None:
+        """ISO 639-1 code of the words that the model reads or is aligned to; None without any."""
+        is_aligned = (self.extraction or {}).get("align") == "words"
+        return self.language if Modality.TEXT in self.sizes or is_aligned else None
+
     def series_names(self) -> dict[Modality, str]:
         """Return which series the training read; a text that an encoder reads is none."""
         names = {Modality.AUDIO: self.read.features.audio, Modality.VIDEO: self.read.features.video}
