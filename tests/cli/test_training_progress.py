@@ -114,6 +114,16 @@ def test_a_training_begins_with_what_it_learns_besides_sentiment(
     assert printed(capsys)[2] == line
 
 
+def test_classes_that_are_called_sentiment_are_told_apart_from_scores_of_it(capsys):
+    named = replace(EMOTION, name="sentiment")
+    plan = replace(make_plan(Path("runs/own")), targets=(named,), has_sentiment=True)
+    with TrainingProgress("own", None) as progress:
+        progress.on_begin(plan)
+    assert printed(capsys)[2] == (
+        "learns sentiment, sentiment (one of neg, neu, pos); sentiment alone: --set targets.use=[]"
+    )
+
+
 def test_the_small_encoder_that_nobody_chose_is_named_with_what_a_larger_one_costs(capsys):
     begin(encoder="minilm", text_encoder={"name": "auto"})
     _, _, note, remedy = printed(capsys)

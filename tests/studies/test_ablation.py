@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import make_config, make_generator, write_tiny_store
-from targeted import EMOTION, VALENCE, make_targeted
+from targeted import EMOTION, VALENCE, make_targeted, values_of
 
 from mien.cli import main
 from mien.data.store import open_store
@@ -134,6 +136,20 @@ def test_what_is_learned_together_is_left_out_in_turn(emotional):
     assert not any(
         "sentiment" in name for name in plan_ablation(lone, emotional).corpora[0].configs
     )
+
+
+def test_targets_that_are_called_as_something_else_are_left_out_under_another_name(tmp_path):
+    named = (replace(EMOTION, name="sentiment"), replace(VALENCE, name="audio"))
+    material = make_targeted(
+        named,
+        values=lambda label: {"sentiment": values_of(label)["emotion"], "audio": (3.0,)},
+    )
+    store = write_store(material, tmp_path / "named")
+    configs = plan_ablation(make_config(labels={"generator": "copy"}), store).corpora[0].configs
+    assert configs["without the target sentiment"].targets.use == ("audio",)
+    assert configs["without the target audio"].targets.use == ("sentiment",)
+    assert not configs["without sentiment"].targets.with_sentiment
+    assert configs["without audio"].features.audio == "none"
 
 
 def test_targets_have_tables_on_the_clips_that_all_variants_predict(

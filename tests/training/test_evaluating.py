@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from helpers import make_config, make_material
-from targeted import EMOTION, make_targeted
+from targeted import EMOTION, make_targeted, values_of
 
 from mien.cli import main
 from mien.config import read_toml
@@ -132,10 +132,23 @@ def test_a_store_that_is_annotated_for_other_things_alone_is_refused(
     finished, of_voices, tiny_store
 ):
     run, store = of_voices
-    with pytest.raises(CheckpointError, match=r"predicts 'sentiment', and .*for 'emotion' alone"):
+    with pytest.raises(CheckpointError, match=r"predicts scores of sent.* for 'emotion' alone"):
         evaluate(finished, store=store)
-    with pytest.raises(CheckpointError, match=r"predicts 'emotion', and .* for 'sentiment' alone"):
+    with pytest.raises(CheckpointError, match=r"predicts 'emotion', and .* for scores of .* alone"):
         evaluate(run, store=tiny_store)
+
+
+def test_classes_that_are_called_sentiment_are_not_what_scores_of_it_are_compared_with(
+    finished, tmp_path
+):
+    """As in MELD: a model of scores had no clips in test of such a store."""
+    named = replace(EMOTION, name="sentiment")
+    material = make_targeted(
+        (named,), sentiment=0, values=lambda label: {"sentiment": values_of(label)["emotion"]}
+    )
+    store = write_store(material, tmp_path / "s")
+    with pytest.raises(CheckpointError, match=r"predicts scores of sent.*for 'sentiment' alone; t"):
+        evaluate(finished, store=store)
 
 
 def test_clips_without_all_that_a_model_reads_are_no_evaluation(of_voices, tmp_path, caplog):

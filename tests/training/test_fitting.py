@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from targeted import EMOTION, VALENCE, make_targeted
+from targeted import EMOTION, VALENCE, make_targeted, values_of
 from trainings import assert_same_run
 
 from mien.data.store_writer import write_store
@@ -63,6 +63,17 @@ def test_the_same_run_is_made_twice_and_chance_is_in_trees_alone(tiny_store, tmp
         assert_same_run(*(run.path for run in runs), seeds=(1, 2))
         values = runs[0].results().splits["test"]["fusion"]["mae"].values
         assert (values[0] == values[1]) == (name == "ridge")
+
+
+def test_classes_that_are_called_sentiment_are_tried_beside_scores_of_it(tmp_path):
+    named = replace(EMOTION, name="sentiment")
+    material = make_targeted(
+        (named,), values=lambda label: {"sentiment": values_of(label)["emotion"]}
+    )
+    store = write_store(material, tmp_path / "s")
+    run = train(settings("ridge", "train.seeds=[1]"), store, tmp_path / "r")
+    tried = json.loads((run.seeds[0].path / "tried.json").read_text(encoding="utf-8"))
+    assert list(tried) == ["sentiment", "target sentiment"]
 
 
 def test_a_run_that_was_stopped_goes_on(tiny_store, tmp_path):

@@ -159,8 +159,10 @@ def _rows_of_aims(base: ExperimentConfig, store: Store) -> Iterator[tuple[str, t
     names = [target.name for target in aims.targets]
     if len(names) + aims.has_sentiment < 2:
         return
+    others_left_out = {*Modality, *["sentiment"] * aims.has_sentiment}
     for name in names:
-        yield f"without {name}", (f"targets.use={[other for other in names if other != name]}",)
+        what = f"the target {name}" if name in others_left_out else name
+        yield f"without {what}", (f"targets.use={[other for other in names if other != name]}",)
     if aims.has_sentiment:
         yield "without sentiment", ("targets.with_sentiment=false",)
 

@@ -61,7 +61,10 @@ def _multiplies_in_bf16() -> bool:
 
 def _format_targets(plan: RunPlan) -> str:
     """Return what is learned, and how to leave out what the settings do not name."""
-    names = [*["sentiment"] * plan.has_sentiment, *(target.name for target in plan.targets)]
+    names = [*["sentiment"] * plan.has_sentiment]
+    for target in plan.targets:
+        is_named_twice = target.name in names
+        names.append(f"{target.name} ({target.describe()})" if is_named_twice else target.name)
     own = plan.config.targets
     if own.use is not None or not plan.has_sentiment:
         return f"learns {', '.join(names)}"

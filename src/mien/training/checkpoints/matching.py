@@ -97,14 +97,19 @@ def check_annotated(checkpoint: Path, header: Header, store: Store) -> None:
     Raises:
         CheckpointError: If all that is annotated is something else.
     """
-    predicted = ["sentiment"] * header.has_sentiment + [t.name for t in header.targets]
-    annotated = ["sentiment"] * store.meta.has_sentiment + [t.name for t in store.meta.targets]
+    predicted = _name_aims(header.targets, has_sentiment=header.has_sentiment)
+    annotated = _name_aims(store.meta.targets, has_sentiment=store.meta.has_sentiment)
     if annotated and not set(predicted) & set(annotated):
         raise CheckpointError(
-            f"{checkpoint}: predicts {', '.join(map(show, predicted))}, and the clips of "
-            f"{store.path} are annotated for {', '.join(map(show, annotated))} alone; take a model "
-            "and a store that have something in common"
+            f"{checkpoint}: predicts {', '.join(predicted)}, and the clips of {store.path} are "
+            f"annotated for {', '.join(annotated)} alone; take a model and a store that have "
+            "something in common"
         )
+
+
+def _name_aims(targets: Sequence[Target], *, has_sentiment: bool) -> list[str]:
+    """Name what is predicted or annotated; a target that is called sentiment is another thing."""
+    return ["scores of sentiment"] * has_sentiment + [show(target.name) for target in targets]
 
 
 def check_targets(checkpoint: Path, targets: Sequence[Target], store: Store) -> None:

@@ -115,7 +115,8 @@ class FitTrainer(Trainer):
         if self.objective.labels is not None:
             tried["sentiment"] = self.model.fit(self._sentiment(joined, valid))
         for term in self.objective.terms:
-            tried[term.name] = self.model.fit(self._target(term, joined, valid))
+            name = f"target {term.name}" if term.name in tried else term.name  # is called sentiment
+            tried[name] = self.model.fit(self._target(term, joined, valid))
         for name, fits in tried.items():
             best = min(fits, key=lambda each: each.error)
             chosen = ", ".join(f"{key} {value:g}" for key, value in best.settings.items())
