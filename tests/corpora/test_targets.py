@@ -316,6 +316,12 @@ def test_a_wrong_cell_is_named_with_its_line(write, header, cell, stated, messag
         read(path, *([stated] if stated else []))
 
 
+def test_columns_of_emotions_are_advised_of_where_the_target_has_no_column(write):
+    path = write("label,happy,anger", *rows("1,0,2"))
+    with pytest.raises(CorpusError, match=r"target 'emotion'; if happy, anger say .* emotion:happ"):
+        read(path, "emotion=0:3", scale=Scale(-3, 3))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -14,7 +14,15 @@ from mien.corpora.clip_table.cells import is_number
 from mien.errors import CorpusError, list_some
 from mien.files.reading import show
 
-__all__ = ["NO_MODE", "SYNONYMS", "Columns", "find_columns", "list_names", "normalise"]
+__all__ = [
+    "NO_MODE",
+    "SYNONYMS",
+    "Columns",
+    "advise_class_columns",
+    "find_columns",
+    "list_names",
+    "normalise",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -226,13 +234,9 @@ def _explain_missing(
             f"{path}:1: {columns.classes}; expected a column label with numbers, or classes in a "
             "column emotion, or under another name that --target NAME=CLASS,CLASS states"
         )
-    emotions = _name_emotions(header) if name == "label" else {}
-    if len(emotions) > 1:
-        first = next(iter(emotions.values()))
-        return (
-            f"{path}:1: column {name!r} is missing; if {list_names(list(emotions))} say for each "
-            f"emotion whether, or how much of it, is there, call them emotion:{first} and so on"
-        )
+    advice = advise_class_columns(header) if name == "label" else ""
+    if advice:
+        return f"{path}:1: column {name!r} is missing; {advice}"
     slips = [title for title, meant in near.items() if meant == name]
     hint = f"did you mean {name} by {show(slips[0])}? " if slips else ""
     if name == "mode" and not slips:
@@ -240,6 +244,17 @@ def _explain_missing(
     return (
         f"{path}:1: column {name!r} is missing; {hint}needed are: {', '.join(required)}; "
         f"there are: {list_names(header)}"
+    )
+
+
+def advise_class_columns(header: Sequence[str]) -> str:
+    """Return what to do where several columns are called as emotions; empty where none are."""
+    emotions = _name_emotions(header)
+    if len(emotions) < 2:
+        return ""
+    return (
+        f"if {list_names(list(emotions))} say for each emotion whether, or how much of it, is "
+        f"there, call them emotion:{next(iter(emotions.values()))} and so on"
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mien.corpora.class_names.emotion_names import fold_name
 from mien.corpora.clip_table.cells import is_number
-from mien.corpora.clip_table.columns import list_names, normalise
+from mien.corpora.clip_table.columns import advise_class_columns, list_names, normalise
 from mien.corpora.clip_table.target_requests import EMOTION, TargetRequest
 from mien.errors import CorpusError
 from mien.files.reading import show
@@ -94,9 +94,10 @@ def find_target_columns(
             columns[column[1:]] = column if title == column.target else other
     lacking = [name for name in names if name not in {column.target for column in columns.values()}]
     if lacking:
+        advice = advise_class_columns(header) if lacking[0] == EMOTION else ""
         raise CorpusError(
-            f"{path}:1: has no column for the target {lacking[0]!r}; there are: "
-            f"{list_names(header)}"
+            f"{path}:1: has no column for the target {lacking[0]!r}; "
+            f"{advice or f'there are: {list_names(header)}'}"
         )
     return list(columns.values())
 
