@@ -294,3 +294,21 @@ def test_targets_and_speakers_come_back_from_npz_and_parquet(tmp_path):
     assert columns["emotion_audio:angry"][:2] == [None, 1.0]
     assert columns["valence_video"][:2] == [2.5, None]
     assert "the target mood" in export_store(store, tmp_path / "out.pkl", encoder="none")
+
+
+@pytest.mark.parametrize("classes", [("sad", "angry"), ("Joy", "sad"), ("angry", "none"), ("A",)])
+def test_emotions_that_a_table_would_call_otherwise_are_told_of(tmp_path, classes):
+    made = helpers.make_material()
+    target = Target(name="emotion", kind=TargetKind.CLASS, classes=classes)
+    values = {"emotion": {Task.FUSION: tuple(float(not at) for at in range(len(classes)))}}
+    clips = tuple(replace(clip, targets=values) for clip in made.corpus.clips)
+    material = replace(made, corpus=replace(made.corpus, clips=clips, targets=(target,)))
+    store = write_store(material, tmp_path / "store")
+    (told,) = export_store(store, tmp_path / "out", form="npz")
+    stated = f"emotion={','.join(classes)}{',' * (len(classes) == 1)}"
+    assert told == f"what emotion is (import it with --target {stated})"
+    table = tmp_path / "out" / "clips.csv"
+    options = {"features": {}, "name": "own", "language": "en", "scale": store.scale}
+    again = read_table(table, **options, targets=[stated]).corpus
+    assert again.targets == (target,)
+    assert [clip.targets for clip in again.clips] == [clip.targets for clip in clips]

@@ -12,7 +12,7 @@ from mien.errors import CorpusError, list_some
 from mien.files.reading import show
 from mien.types import MOST_CLASSES
 
-__all__ = ["Naming", "find_naming", "match_classes"]
+__all__ = ["Naming", "are_read_so", "find_naming", "match_classes"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,22 @@ def match_classes(names: Sequence[str], classes: Sequence[str]) -> dict[str, str
     for name in names:
         matched[name] = name if name in classes else meant.pop(_stand_for(name), None)
     return matched
+
+
+def are_read_so(classes: Sequence[str]) -> bool:
+    """Return whether emotions are read under these names, in this order, where none are stated.
+
+    >>> are_read_so(("angry", "sad", "zen")), are_read_so(("sad", "Angry"))
+    (True, False)
+    """
+    meant = [_stand_for(name) for name in classes]
+    return list(classes) == meant == _order(meant, EMOTIONS) and not NO_EMOTION & set(meant)
+
+
+def _order(classes: Iterable[str], table: Mapping[str, str]) -> list[str]:
+    """Return classes in the order of a table, and then, by name, those that it does not have."""
+    places = {name: at for at, name in enumerate(dict.fromkeys(table.values()))}
+    return sorted(set(classes), key=lambda name: (places.get(name, len(places)), name))
 
 
 def _stand_for(name: str) -> str:
@@ -135,16 +151,15 @@ def _name_all(
         name: None if folded[name] in missing else table.get(folded[name], folded[name])
         for name in counts
     }
-    there = {meant for meant in names.values() if meant is not None}
-    order = [name for name in dict.fromkeys(table.values()) if name in there]
-    others = sorted(there - set(order))
-    if order and others:
-        own = [name for name, meant in names.items() if meant in set(others)]
+    classes = _order((meant for meant in names.values() if meant is not None), table)
+    others = set(classes) - set(table.values())
+    if others and len(others) < len(classes):
+        own = [name for name, meant in names.items() if meant in others]
         logger.warning(
             "%s: %s: names that the table of emotions does not have are classes of their own: %s",
             where, target, _list_counts(own, counts),
         )  # fmt: skip
-    return Naming((*order, *others), names)
+    return Naming(tuple(classes), names)
 
 
 def _refuse(

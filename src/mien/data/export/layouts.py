@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mien.corpora.class_names.naming import are_read_so
 from mien.corpora.clip_table.target_requests import EMOTION
 from mien.corpora.table import UNIMODAL
 from mien.data.export.feature_pickle import export_pickle
@@ -128,7 +129,8 @@ def _export_npz(store: Store, folder: Path) -> tuple[str, ...]:
 def _list_stated(targets: Sequence[Target]) -> Iterator[str]:
     """Yield what a table does not tell of targets: all but that emotion is one of its classes."""
     for target in targets:
-        if (target.name, target.kind) != (EMOTION, TargetKind.CLASS):
+        is_emotion = (target.name, target.kind) == (EMOTION, TargetKind.CLASS)
+        if not (is_emotion and are_read_so(target.classes)):
             yield f"what {target.name} is (import it with {_state_target(target)})"
 
 
