@@ -59,6 +59,20 @@ def test_each_fold_is_a_store_with_the_same_series(store, tmp_path):
     assert len(mien.write_folds(store.path, tmp_path / "videos", by="video")) == 8
 
 
+def test_clips_of_which_nobody_says_who_speaks_are_told_of_in_folds_by_speaker(tmp_path, caplog):
+    clips = tuple(
+        Clip(id=f"v{at}$_$1", split="train", transcript="so", labels={Task.FUSION: 0.0},
+             speaker="ann" if at < 2 else None)
+        for at in range(6)
+    )  # fmt: skip
+    corpus = Corpus(name="own", language="en", scale=Scale(-1, 1), clips=clips)
+    store = write_store(Material(corpus=corpus, series=(), origin={}), tmp_path / "own")
+    write_folds(store, tmp_path / "videos", by="video", num_folds=2)
+    assert "speaker" not in caplog.text
+    write_folds(store, tmp_path / "speakers", num_folds=2)
+    assert "own: 4 of 6 clips have no speaker; each of their videos counts as a sp" in caplog.text
+
+
 def test_folds_that_are_there_or_cannot_be_made_are_refused(store, tmp_path):
     write_folds(store, tmp_path / "folds", num_folds=2)
     with pytest.raises(StoreError, match="fold-1"):

@@ -52,6 +52,13 @@ def write_folds(
     clips = list(store.clips)
     target = store.meta.targets[0].name if store.meta.targets else None
     folds = make_folds(clips, target=target, by=by, num_folds=num_folds, seed=seed)
+    num_without = sum(not clip.speaker for clip in clips)
+    if by == "speaker" and num_without:
+        logger.warning(
+            "%s: %d of %d clips have no speaker; each of their videos counts as a speaker of its "
+            "own, whoever speaks in it",
+            store.path, num_without, len(clips),
+        )  # fmt: skip
     count = int(folds.max())
     written = []
     for fold in range(1, count + 1):

@@ -158,8 +158,10 @@ def describe_limits(
         unseen = sorted(set.intersection(*measured)) if measured else []
         if unseen:
             shown = list_some(unseen, _MOST_NAMED, word="or")
+            them = "it" if len(unseen) == 1 else "them"
             limits.append(
-                f"{name}: no validation clip was {shown}, so that sets without it were not tested"
+                f"{name}: no validation clip was {shown}, so that sets without {them} were not "
+                "tested"
             )
     return tuple(limits)
 
