@@ -159,6 +159,37 @@ def test_what_regressions_read_of_a_modality_counts_beside_late_fusion():
         assert mae(labels[modality], own) < 0.95 * mae(alone[modality], own), modality
 
 
+def read_halves(truth, shared, bounds, seed=1, cuts=4):
+    """Return evidence of late fusion and halves, whose errors share less than their bounds."""
+    rng = np.random.default_rng(seed)
+    loadings = zip((0.75, 0.65, 0.92), (0.3, 0.35, 0.45), strict=True)
+    scores, halves, overlap = {}, {}, {}
+    for modality, own, (late, half), common, bound in zip(
+        MODALITIES, truth, loadings, shared, bounds, strict=True
+    ):
+        error = rng.normal(size=len(own))
+        scores[modality] = torch.from_numpy(late * own + np.sqrt(1 - late**2) * error)
+        errors = np.sqrt(common) * rng.normal(size=(cuts, 1, len(own)))
+        errors = errors + np.sqrt(1 - common) * rng.normal(size=(cuts, 2, len(own)))
+        halves[modality] = torch.from_numpy(half * own + np.sqrt(1 - half**2) * errors)
+        overlap[modality] = (bound / 1.2) ** 2  # the bound is that of ``bound_shared_errors``
+    alone = {modality: values.mean(dim=(0, 1)) for modality, values in halves.items()}
+    weights = dict.fromkeys(MODALITIES, 1 / 3)
+    return Evidence(scores=scores, weights=weights, halves=halves, overlap=overlap, alone=alone)
+
+
+def test_late_fusion_shows_how_far_errors_of_halves_hang_together():
+    """Far less than their overlap allows; labels of the words were worse than copies."""
+    truth, annotated, _ = draw(num=2000, weights=(0.15, 0.15, 0.7), agree=0.57)
+    evidence = read_halves(truth, shared=(0.1, 0.1, 0.15), bounds=(0.75, 0.6, 0.6))
+    posterior = posterior_labels(evidence, torch.from_numpy(annotated))
+    for modality, own in zip(MODALITIES, truth, strict=True):
+        best = min(mae(annotated, own), mae(evidence.scores[modality], own))
+        assert mae(posterior.labels[modality], own) < 0.95 * best, modality
+    weights = posterior.estimate.weights
+    assert weights[VIDEO] > 0.5 > 0.3 > max(weights[TEXT], weights[AUDIO])
+
+
 def test_where_evidence_is_empty_labels_are_the_annotation():
     _, annotated, vectors = draw(read=(0.0, 0.0, 0.0))
     posterior = posterior_labels(gather(annotated, vectors), torch.from_numpy(annotated))

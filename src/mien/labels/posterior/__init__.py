@@ -19,9 +19,10 @@ from mien.labels.posterior.conditioning import Measures, condition, loadings_of,
 from mien.labels.posterior.factor_model import (
     FactorModel,
     LabelEstimate,
+    bound_shared_errors,
     correlate,
     fit_factors,
-    shared_errors,
+    plausible_shares,
 )
 from mien.labels.posterior.mixing_rules import fit_mixture
 from mien.types import Modality
@@ -100,7 +101,8 @@ def posterior_labels(
 
     C are their correlations by the model, and G those with t_s. Where evidence is empty this is
     the annotation, nearly; where the annotation is noise, it is the evidence. If errors of halves
-    may be correlated, labels are averaged over how far, weighed by the likelihood.
+    may be correlated, and no late-fusion model tells how far, labels are averaged over how far,
+    weighed by the likelihood.
 
     Where annotations tell that they are not a weighted mean, but those of the strongest modality
     or ironic, labels are the mean of t_s under a mixture of these rules (``mixing_rules``).
@@ -115,9 +117,10 @@ def posterior_labels(
     measures = _measure(evidence, y)
     seen, modality_of, is_half = _correlations_of(evidence, y)
     overlap = np.array([evidence.overlap.get(modality, 0.0) for modality in modalities])
-    fits = [
-        fit_factors(seen, modality_of, len(y), errors, is_half) for errors in shared_errors(overlap)
-    ]
+    largest = bound_shared_errors(overlap)
+    is_told = bool(evidence.alone) and len(modalities) > 1
+    of_bound = (None,) if is_told else plausible_shares(largest)
+    fits = [fit_factors(seen, modality_of, len(y), largest, share, is_half) for share in of_bound]
     likelihoods = np.array([model.log_likelihood for model in fits])
     shares = np.exp(likelihoods - likelihoods.max())
     shares /= shares.sum()

@@ -13,14 +13,16 @@ are independent: then the annotation and the two scores are three measures of t_
 correlation of any two of them is the product of what each has with t_s (the method of triads). So
 evidence comes as scores of two halves of the features. Errors are independent where the halves
 have nothing in common but t_s, which is tested: ``overlap`` is the share of a half's errors that
-the features of the other half predict. Errors of halves that overlap are taken for correlated, by
-an amount that no data tell; ``GRID`` has the amounts over which labels are averaged.
+the features of the other half predict. It bounds how far errors of halves are correlated, and
+halves alone do not tell where in these bounds; ``GRID`` has the shares of the bound over which
+labels are averaged.
 
 Scores of late-fusion models are further measures of the same t_s, beside those of the halves. They
 read the same features, so that their errors may hang together with those of the halves of their own
 modality; how far is free, one number for each modality. With those of other modalities they have
 nothing in common but the t_s. So they show how far modalities agree with each other, more clearly
-than halves do where these are weak, and leave less to the priors.
+than halves do where these are weak, and leave less to the priors. They also tell how far errors of
+halves are correlated, which then is fitted for each modality.
 
 Source: joreskog1969 (confirmatory factor analysis, by maximum likelihood); the priors are ours.
 """
@@ -36,7 +38,15 @@ from torch import Tensor
 
 from mien.types import Modality
 
-__all__ = ["GRID", "FactorModel", "LabelEstimate", "correlate", "fit_factors", "shared_errors"]
+__all__ = [
+    "GRID",
+    "FactorModel",
+    "LabelEstimate",
+    "bound_shared_errors",
+    "correlate",
+    "fit_factors",
+    "plausible_shares",
+]
 
 #: Shares of the largest plausible correlation of errors over which labels are averaged.
 GRID: Final = (0.5, 0.75, 1.0)
@@ -49,10 +59,14 @@ _NEGLIGIBLE: Final = 0.15
 # with unimodal annotations, weigh alike, and the annotation has little noise.
 _CORRELATION: Final = (np.arctanh(0.6), 0.5)  # mean and deviation of Fisher's z of two modalities
 _WEIGHT: Final = 0.7  # deviation of the logarithm of a weight
+#: The same where late-fusion models tell more of the weights.
+_WEIGHT_LATE: Final = 1.0
 _SIGNAL: Final = (1.0, 0.03)  # Beta(2, 1.03) of the share of the annotation that is not noise
-#: The same where models have read all modalities together: Beta(3, 2). What comes back to them of
+#: The same where models have read all modalities together: Beta(3, 1.6). What comes back to them of
 #: annotations would otherwise hide the noise of these.
-_SIGNAL_JOINT: Final = (2.0, 1.0)
+_SIGNAL_JOINT: Final = (2.0, 0.6)
+#: Mean and deviation of the log odds of the share of a modality, where late-fusion models tell it.
+_SHARE: Final = (0.0, 1.0)
 #: Mean and deviation of Fisher's z of the errors of a late-fusion model and of a half.
 _ACROSS: Final = (0.3, 0.4)
 _ITERATIONS: Final = 150
@@ -137,7 +151,8 @@ def fit_factors(
     seen: Float[np.ndarray, "K K"],
     modality_of: Int[np.ndarray, "_"],
     num_clips: int,
-    shared: Float[np.ndarray, "M"],
+    largest: Float[np.ndarray, "M"],
+    share: float | None = None,
     is_half: Bool[np.ndarray, "_"] | None = None,
 ) -> FactorModel:
     """Fit the model to correlations, at the mode of its posterior.
@@ -146,14 +161,15 @@ def fit_factors(
         seen: Correlations of the annotation, which comes first, and of the scores.
         modality_of: Number of the modality of each score, from 0.
         num_clips: Clips that the correlations are of.
-        shared: Correlation of the errors of two halves of one modality, of each modality.
+        largest: Largest plausible correlation of the errors of two halves, of each modality.
+        share: Share of it that errors have; fitted for each modality by default.
         is_half: Which scores are of halves; all by default. The correlation of the errors of a
             half with those of another score of its modality is fitted.
     """
     halves = np.ones(len(modality_of), dtype=bool) if is_half is None else is_half
     fit = _Fit(
-        torch.from_numpy(seen), torch.from_numpy(modality_of), num_clips, shared,
-        torch.from_numpy(halves),
+        torch.from_numpy(seen), torch.from_numpy(modality_of), num_clips,
+        torch.from_numpy(largest), share, torch.from_numpy(halves),
     )  # fmt: skip
     optimizer = torch.optim.LBFGS(
         [fit.free], max_iter=_ITERATIONS, line_search_fn="strong_wolfe",
@@ -185,6 +201,7 @@ class _Parts:
     weights: Tensor
     signal: Tensor
     loadings: Tensor
+    shared: Tensor
     across: Tensor
 
     @property
@@ -201,43 +218,51 @@ class _Fit:
         seen: Tensor,
         modality_of: Tensor,
         num_clips: int,
-        shared: Float[np.ndarray, "M"],
+        largest: Tensor,
+        share: float | None,
         is_half: Tensor,
     ) -> None:
         self.seen, self.modality_of, self.num_clips = seen, modality_of, num_clips
-        self.number = number = len(shared)
+        self.number = number = len(largest)
         self.below = torch.tril_indices(number, number, -1)
-        self.shared = torch.from_numpy(np.asarray(shared, dtype=np.float64))[modality_of]
+        self.largest, self.share = largest, share
         same = modality_of.unsqueeze(1) == modality_of
         same &= ~torch.eye(len(modality_of), dtype=torch.bool)
         self.pairs = same & is_half & is_half.unsqueeze(1)
         self.mixed = same & (is_half != is_half.unsqueeze(1))
-        is_joint = bool(self.mixed.any()) or not bool(is_half.any())
-        self.signal = _SIGNAL_JOINT if is_joint else _SIGNAL
+        is_late = bool(self.mixed.any())
+        self.signal = _SIGNAL_JOINT if is_late or not bool(is_half.any()) else _SIGNAL
+        self.weight = _WEIGHT_LATE if is_late else _WEIGHT
         start = torch.atanh(1.1 * seen[0, 1:].clamp(0.1, 0.8))
         pairs, weights, signal = torch.zeros(self.below.shape[1]), torch.zeros(number), 2.0
-        across = torch.full((number if bool(self.mixed.any()) else 0,), _ACROSS[0])
-        self.free = torch.cat([pairs, weights, torch.tensor([signal]), start, across]).double()
+        across = torch.full((number if is_late else 0,), _ACROSS[0])
+        shares = torch.full((number if share is None else 0,), _SHARE[0])
+        own = [pairs, weights, torch.tensor([signal]), start, shares, across]
+        self.sizes = [len(values) for values in own]
+        self.free = torch.cat(own).double()
         self.free.requires_grad_()
 
     def parts(self) -> _Parts:
-        num_pairs, number = self.below.shape[1], self.number
-        sizes = [num_pairs, number, 1, len(self.modality_of)]
-        sizes.append(len(self.free) - sum(sizes))
-        pairs, weights, signal, loadings, across = torch.split(self.free, sizes)
-        rows = torch.eye(number, dtype=torch.float64).index_put(tuple(self.below), pairs)
+        pairs, weights, signal, loadings, shares, across = torch.split(self.free, self.sizes)
+        rows = torch.eye(self.number, dtype=torch.float64).index_put(tuple(self.below), pairs)
         rows = rows / rows.norm(dim=1, keepdim=True)
         return _Parts(
-            rows @ rows.T, weights.softmax(dim=0), signal[0].sigmoid(), loadings.tanh(), across
+            correlations=rows @ rows.T,
+            weights=weights.softmax(dim=0),
+            signal=signal[0].sigmoid(),
+            loadings=loadings.tanh(),
+            shared=self.largest * (shares.sigmoid() if self.share is None else self.share),
+            across=across,
         )
 
     def log_likelihood(self) -> Tensor:
         """Return that of normal values with these correlations, up to a constant."""
         parts, of = self.parts(), self.modality_of
         errors = (1 - parts.loadings**2).clamp(min=_JITTER)
-        common = self.pairs * self.shared
+        shared = parts.shared[of]
+        common = self.pairs * shared
         if len(parts.across):
-            within = ((1 + self.shared) / 2).sqrt()  # no larger, with two halves of one modality
+            within = ((1 + shared) / 2).sqrt()  # no larger, with two halves of one modality
             common = common + self.mixed * within * parts.across.tanh()[of]
         common = common * (errors.unsqueeze(1) * errors).sqrt()
         scores = parts.loadings.unsqueeze(1) * parts.loadings * parts.correlations[of][:, of]
@@ -250,11 +275,12 @@ class _Fit:
 
     def log_prior(self) -> Tensor:
         parts, (mean, deviation) = self.parts(), _CORRELATION
-        logits = self.free[self.below.shape[1] :][: self.number]
+        _, logits, _, _, shares, _ = torch.split(self.free, self.sizes)
         pairs = torch.atanh(parts.correlations[tuple(self.below)].clamp(-0.999, 0.999))
         prior: Tensor = (
             -0.5 * ((pairs - mean) / deviation).square().sum()
-            - 0.5 * (logits / _WEIGHT).square().sum()
+            - 0.5 * (logits / self.weight).square().sum()
+            - 0.5 * ((shares - _SHARE[0]) / _SHARE[1]).square().sum()
             + self.signal[0] * parts.signal.log()
             + self.signal[1] * torch.log1p(-parts.signal)
             + torch.log1p(-(parts.loadings**2) + 1e-9).sum()
@@ -263,8 +289,11 @@ class _Fit:
         return prior
 
 
-def shared_errors(overlap: Float[np.ndarray, "M"]) -> list[Float[np.ndarray, "M"]]:
-    """Return the correlations of errors over which labels are averaged, given the overlap."""
-    largest = np.minimum(_REACH * np.sqrt(overlap), 0.97)
-    shares = GRID if largest.max(initial=0.0) > _NEGLIGIBLE else GRID[:1]
-    return [share * largest for share in shares]
+def bound_shared_errors(overlap: Float[np.ndarray, "M"]) -> Float[np.ndarray, "M"]:
+    """Return the largest plausible correlation of errors of two halves, given their overlap."""
+    return np.asarray(np.minimum(_REACH * np.sqrt(overlap), 0.97))
+
+
+def plausible_shares(largest: Float[np.ndarray, "M"]) -> tuple[float, ...]:
+    """Return the shares of the largest plausible correlation over which labels are averaged."""
+    return GRID if largest.max(initial=0.0) > _NEGLIGIBLE else GRID[:1]
