@@ -190,6 +190,25 @@ def test_late_fusion_shows_how_far_errors_of_halves_hang_together():
     assert weights[VIDEO] > 0.5 > 0.3 > max(weights[TEXT], weights[AUDIO])
 
 
+@pytest.mark.parametrize(
+    ("case", "noise"), [("no halves", 0.142), ("no regressions", 0.044), ("one modality", 0.2)]
+)
+def test_where_late_fusion_does_not_tell_how_far_errors_hang_together(case, noise):
+    """Noise is as it was before: labels of targets and of one modality went to the annotation."""
+    truth, annotated, _ = draw(num=200)
+    evidence = read_halves(truth, shared=(0.1, 0.1, 0.15), bounds=(0.75, 0.6, 0.6))
+    if case == "no halves":
+        evidence = replace(evidence, halves={}, overlap={})
+    if case == "no regressions":
+        evidence = replace(evidence, alone={})
+    if case == "one modality":
+        parts = ("scores", "halves", "overlap", "alone")
+        one = {name: {TEXT: getattr(evidence, name)[TEXT]} for name in parts}
+        evidence = replace(evidence, weights={TEXT: 1.0}, **one)
+    estimate = posterior_labels(evidence, torch.from_numpy(annotated)).estimate
+    assert estimate.noise == pytest.approx(noise, abs=0.002)
+
+
 def test_where_evidence_is_empty_labels_are_the_annotation():
     _, annotated, vectors = draw(read=(0.0, 0.0, 0.0))
     posterior = posterior_labels(gather(annotated, vectors), torch.from_numpy(annotated))

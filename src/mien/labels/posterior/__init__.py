@@ -118,7 +118,7 @@ def posterior_labels(
     seen, modality_of, is_half = _correlations_of(evidence, y)
     overlap = np.array([evidence.overlap.get(modality, 0.0) for modality in modalities])
     largest = bound_shared_errors(overlap)
-    is_told = bool(evidence.alone) and len(modalities) > 1
+    is_told = len(modalities) > 1 and not evidence.halves.keys().isdisjoint(evidence.alone)
     of_bound = (None,) if is_told else plausible_shares(largest)
     fits = [fit_factors(seen, modality_of, len(y), largest, share, is_half) for share in of_bound]
     likelihoods = np.array([model.log_likelihood for model in fits])

@@ -59,13 +59,15 @@ _NEGLIGIBLE: Final = 0.15
 # with unimodal annotations, weigh alike, and the annotation has little noise.
 _CORRELATION: Final = (np.arctanh(0.6), 0.5)  # mean and deviation of Fisher's z of two modalities
 _WEIGHT: Final = 0.7  # deviation of the logarithm of a weight
-#: The same where late-fusion models tell more of the weights.
-_WEIGHT_LATE: Final = 1.0
 _SIGNAL: Final = (1.0, 0.03)  # Beta(2, 1.03) of the share of the annotation that is not noise
-#: The same where models have read all modalities together: Beta(3, 1.6). What comes back to them of
+#: The same where models have read all modalities together: Beta(3, 2). What comes back to them of
 #: annotations would otherwise hide the noise of these.
-_SIGNAL_JOINT: Final = (2.0, 0.6)
-#: Mean and deviation of the log odds of the share of a modality, where late-fusion models tell it.
+_SIGNAL_JOINT: Final = (2.0, 1.0)
+#: Where late-fusion models tell how far errors of halves are correlated, they tell more of weights
+#: and noise as well: the deviation of the logarithm of a weight, Beta(3, 1.6) of the share of the
+#: annotation that is not noise, and mean and deviation of the log odds of the share of a modality.
+_WEIGHT_TOLD: Final = 1.0
+_SIGNAL_TOLD: Final = (2.0, 0.6)
 _SHARE: Final = (0.0, 1.0)
 #: Mean and deviation of Fisher's z of the errors of a late-fusion model and of a half.
 _ACROSS: Final = (0.3, 0.4)
@@ -231,8 +233,10 @@ class _Fit:
         self.pairs = same & is_half & is_half.unsqueeze(1)
         self.mixed = same & (is_half != is_half.unsqueeze(1))
         is_late = bool(self.mixed.any())
-        self.signal = _SIGNAL_JOINT if is_late or not bool(is_half.any()) else _SIGNAL
-        self.weight = _WEIGHT_LATE if is_late else _WEIGHT
+        is_joint = is_late or not bool(is_half.any())
+        self.signal, self.weight = _SIGNAL_JOINT if is_joint else _SIGNAL, _WEIGHT
+        if share is None:
+            self.signal, self.weight = _SIGNAL_TOLD, _WEIGHT_TOLD
         start = torch.atanh(1.1 * seen[0, 1:].clamp(0.1, 0.8))
         pairs, weights, signal = torch.zeros(self.below.shape[1]), torch.zeros(number), 2.0
         across = torch.full((number if is_late else 0,), _ACROSS[0])
