@@ -24,6 +24,7 @@ from mien.models import MODELS
 from mien.models.zoo.crossmodal.crossmodal_encoder import sinusoids
 from mien.models.zoo.step_alignment import align, align_as_published, stretch
 from mien.tensors import pad
+from mien.training.loop import check_batches
 from mien.types import Task
 
 #: Models whose published programs read padding, so that a clip's score depends on its company.
@@ -99,6 +100,21 @@ def test_a_last_batch_that_is_too_small_is_refused_before_anything_is_trained(
         match=r"setting train\.batch_size is 19, so that of 20 clips of train the last batch has 1",
     ):
         mien.train(make_config(model=model, **changes), tiny_store, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "num_processes", "last"),
+    [(24, 2, None), (20, 2, None), (21, 1, 1), (23, 2, 3), (22, 2, 2), (17, 2, 1), (23, 3, 3)],
+)
+def test_processes_that_share_the_last_batch_have_enough_of_it(num_clips, num_processes, last):
+    """One process had a single clip of three, and ended with an error of torch."""
+    model, train = make_model("lf_dnn", published=True), make_config(train={"batch_size": 4}).train
+    if last is None:
+        check_batches(model, train, num_clips, num_processes)
+        return
+    shared = f", which {num_processes} processes share" if num_processes > 1 else ""
+    with pytest.raises(ConfigError, match=f"the last batch has {last}{shared}, and a model"):
+        check_batches(model, train, num_clips, num_processes)
 
 
 def test_published_efficacies_have_no_sigmoid():

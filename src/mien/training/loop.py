@@ -44,18 +44,23 @@ def check_steps(config: TrainConfig, num_clips: int) -> None:
         )
 
 
-def check_batches(model: MultimodalModel, config: TrainConfig, num_clips: int) -> None:
+def check_batches(
+    model: MultimodalModel, config: TrainConfig, num_clips: int, num_processes: int = 1
+) -> None:
     """Check that the model can be trained on the last and smallest batch of an epoch.
 
     Raises:
-        ConfigError: If it has fewer clips than the model needs.
+        ConfigError: If it, or the least share of it that a process computes, has fewer clips than
+            the model needs.
     """
     last = num_clips % config.batch_size or config.batch_size
-    if last < model.least_batch:
+    if max(last // num_processes, 1) < model.least_batch:
+        shared = f", which {num_processes} processes share" if num_processes > 1 else ""
+        each = " in each" if num_processes > 1 else ""
         raise ConfigError(
             f"setting train.batch_size is {config.batch_size}, so that of {num_clips} clips of "
-            f"train the last batch has {last}, and a model that normalises by batch needs "
-            f"{model.least_batch}; take another size, or model.published=false"
+            f"train the last batch has {last}{shared}, and a model that normalises by batch needs "
+            f"{model.least_batch}{each}; take another size, or model.published=false"
         )
 
 
@@ -115,7 +120,7 @@ class Stepper:
         config: TrainConfig,
         ranks: Ranks = ALONE,
     ) -> None:
-        check_batches(model, config, len(train))
+        check_batches(model, config, len(train), ranks.count)
         self.ranks = ranks
         self.accelerator = make_accelerator(config)
         device = self.accelerator.device
