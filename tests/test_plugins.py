@@ -190,14 +190,14 @@ def test_the_code_of_a_model_is_that_of_all_modules_of_its_package(tmp_path, mon
     files = {
         "other/__init__.py": "",
         "other/net.py": f"from . import parts\nimport torch, beside\n{OTHER}",
-        "other/parts.py": "from other.deep import size\n",
+        "other/parts.py": "# coding: latin-1\nfrom other.deep import size  # \xe9\n",
         "other/deep/__init__.py": "size = 1\n",
         "other/unused.py": "",
-        "beside.py": "",
+        "beside.py": "try:\n    from .other import x\nexcept ImportError:\n    import torch\n",
     }
     for name, code in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(code)
+        (tmp_path / name).write_text(code, encoding="latin-1")
     monkeypatch.syspath_prepend(tmp_path)
     try:
         net = importlib.import_module("other.net")

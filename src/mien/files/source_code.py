@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import re
 import sysconfig
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import resolve_name
@@ -98,7 +99,7 @@ def source_of(module: ModuleType) -> str:
         OSError: If there is no source, as of what was typed at a prompt.
         TypeError: If the module is not Python.
         SyntaxError: If a module that is imported is no Python.
-        UnicodeDecodeError: If one is not UTF-8.
+        UnicodeDecodeError: If one is not in its encoding.
     """
     spec = module.__spec__  # None of a script that is run
     own_name = module.__name__ if spec is None else spec.name
@@ -118,7 +119,8 @@ def source_of(module: ModuleType) -> str:
         is_own = first == top or not is_shared
         if name in sources or file is None or not is_own or first == _PACKAGE.name:
             continue
-        sources[name] = file.read_text(encoding="utf-8")
+        with tokenize.open(file) as lines:  # a module says itself in what it is encoded
+            sources[name] = lines.read()
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
         waiting += _named_in(sources[name], package)
     own = sources.pop(own_name)
@@ -132,7 +134,10 @@ def _named_in(source: str, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            stem = resolve_name("." * node.level + (node.module or ""), package or None)
+            try:
+                stem = resolve_name("." * node.level + (node.module or ""), package or None)
+            except ImportError:  # as when it is run: a module tries another name then
+                continue
             names = [stem, *(f"{stem}.{alias.name}" for alias in node.names)]
         for name in names:
             parts = name.split(".")
