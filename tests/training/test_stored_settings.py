@@ -47,7 +47,9 @@ def test_a_settings_file_that_a_run_wrote_is_read_and_may_be_overridden(name, tm
     lines = [f"{key} = {value!r}" for key, value in {"generator": name, **OLD}.items()]
     path.write_text("\n".join(["[labels]", *lines]))
     assert read_config(path) == read_stored_config({"labels": {"generator": name, **OLD}})
-    assert read_config(path, ["labels.weight=difference"]).labels.weight == "difference"
+    assert read_config(path, ["labels.weight=one"]).labels.weight == "one"
+    if name not in ("copy", "human"):  # which take no other
+        assert read_config(path, ["labels.weight=difference"]).labels.weight == "difference"
     path.write_text(dump_toml(read_config(path)))
     assert read_config(path) == read_stored_config({"labels": {"generator": name, **OLD}})
 
@@ -95,3 +97,12 @@ def test_a_stored_run_of_an_encoder_that_is_changed_scores_what_it_scored_in_its
     assert read_settings(ExperimentConfig, values).model.scored == "summary"
     chosen = {"model": {"name": name, "scored": "summary"}}
     assert read_stored_config(chosen).model.scored == "summary"
+
+
+@pytest.mark.parametrize("name", ["copy", "human"])
+def test_a_weight_that_counted_for_nothing_does_not_keep_a_run_from_being_read(name):
+    """Models without unimodal tasks were trained on classes with it, and could not be read."""
+    labels = {"generator": name, "weight": "difference"}
+    assert read_stored_config({"labels": labels}).labels.weight == "one"
+    with pytest.raises(ConfigError, match=r"labels\.weight is 'difference', must be one"):
+        read_settings(ExperimentConfig, {"labels": labels})

@@ -16,7 +16,7 @@ from mien.configs import describe_configs, find_config, list_configs
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError, name_known
 from mien.labels import GENERATORS, LabelsConfig
-from mien.labels.label_settings import LatentConfig
+from mien.labels.label_settings import FixedConfig, LatentConfig
 from mien.models import MODELS, ModelConfig
 from mien.models.model_settings import NetworkConfig, TamUlagConfig
 from mien.training.targets.target_settings import TargetsConfig
@@ -361,7 +361,8 @@ def read_stored_config(values: Mapping[str, Any]) -> ExperimentConfig:
 
     Earlier versions wrote the settings of all label generators, whichever was used; those that the
     generator does not have are left out. Before there was ``labels.feedback``, it was ``all``;
-    before ``model.scored``, ``first``.
+    before ``model.scored``, ``first``. Labels that stay as they are could have any weight where no
+    unimodal task learned from them.
 
     Raises:
         ConfigError: If a setting is wrong.
@@ -379,6 +380,8 @@ def _read_earlier_labels(values: Mapping[str, Any]) -> Mapping[str, Any]:
     used = {name: value for name, value in labels.items() if name not in others}
     if "feedback" in entry.config.model_fields:
         used.setdefault("feedback", "all")
+    if issubclass(entry.config, FixedConfig):
+        used["weight"] = "one"
     return {**values, "labels": used}
 
 
