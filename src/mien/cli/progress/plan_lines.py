@@ -41,7 +41,8 @@ def format_plan(name: str, plan: RunPlan, published: PublishedRecipe | None) -> 
     elif text.name == "auto" and encoder and text.trained_layers != 0:
         lines += _describe_larger(encoder)
     is_slow = plan.device == "cpu" and config.train.precision == "float32"
-    if is_slow and encoder and text.trained_layers != 0 and _multiplies_in_bf16():
+    is_new = not plan.ended  # other settings make another run
+    if is_slow and is_new and encoder and text.trained_layers != 0 and _multiplies_in_bf16():
         lines.append(
             "note: this processor multiplies in bf16: --set train.precision=bf16 takes about half "
             "of the time (docs/performance.md)"
