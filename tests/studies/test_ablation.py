@@ -8,7 +8,7 @@ from targeted import EMOTION, VALENCE, make_targeted, values_of
 from mien.cli import main
 from mien.data.store import open_store
 from mien.data.store_writer import write_store
-from mien.errors import ConfigError
+from mien.errors import CheckpointError, ConfigError
 from mien.studies.ablation import default_variants, plan_ablation
 from mien.studies.results.results_file import read_results
 from mien.studies.study import refuse_other_data, run_study
@@ -116,6 +116,17 @@ def test_an_ablation_is_a_study_with_costs_and_corrected_p(
     assert main(["study", "--rewrite", str(tmp_path / "out"), "--seeds", "7", "--any-code"]) == 2
     assert "leave out --seeds, --any-code" in capsys.readouterr().err
     assert main(["study", "--rewrite", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"corpora": {}, "baseline": "base"}'])
+def test_results_that_cannot_be_read_are_not_written_over(tiny_store, tmp_path, text):
+    """Whoever asked for them anew was told to write them anew, and nothing else."""
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(
+        CheckpointError,
+        match=r"cannot be read \(.*results\.json: .*\); give another --out, or remove the folder",
+    ):
+        refuse_other_data(tmp_path, tiny_store)
 
 
 @pytest.fixture(scope="module")

@@ -172,7 +172,14 @@ def refuse_other_data(folder: Path, store: Store) -> None:
     """
     if not (folder / "results.json").is_file():
         return
-    for name, results in read_results(folder).corpora.items():
+    try:
+        before = read_results(folder)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{folder}: its page would be written over, but its results cannot be read ({error}); "
+            "give another --out, or remove the folder"
+        ) from error
+    for name, results in before.corpora.items():
         if results.fingerprint != store.meta.fingerprint:
             raise CheckpointError(
                 f"{folder}: holds results on another store of {name} (fingerprint "
