@@ -236,6 +236,7 @@ OTHER_KINDS = {
     "xz": (lzma.compress(b"abc"), "a compressed file"),
     "npy": (b"\x93NUMPY\x01\x00", "an npy file"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(9), "an HDF5 file"),
+    "onnx": (b"\x08\x0a\x12\x07pytorch\x1a\x062.13.0", "an ONNX network, which onnxruntime reads"),
     "pickle": (pickle.dumps({"train": [1.0]}, 4), "a pickle"),
 }
 

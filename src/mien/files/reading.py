@@ -50,6 +50,7 @@ _KINDS = (
     (rb"\x89HDF\r\n", "an HDF5 file"),
     (rb"MATLAB 5\.0", "a MATLAB file"),
     (rb"%PDF-", "a PDF"),
+    (rb"\x08[\x01-\x20]\x12[\x01-\x40][ -~]", "an ONNX network, which onnxruntime reads"),
     (rb"\x80[\x02-\x05]", "a pickle"),
 )
 #: Bytes from its beginning that tell what a file is.
