@@ -121,6 +121,10 @@ def study(
     _carry_out(chosen, out, (jobs, backend, address), join(words), any_code=any_code)
 
 
+def _default_folder(planned: "Study") -> Path:
+    return Path("studies") / planned.name
+
+
 def _carry_out(
     planned: "Study",
     out: Path | None,
@@ -149,7 +153,7 @@ def _carry_out(
     ):
         report = run_study(
             planned,
-            out or Path("studies") / planned.name,
+            out or _default_folder(planned),
             num_workers=jobs or default_jobs(backend),
             backend=backend,
             address=address,
@@ -221,7 +225,8 @@ def ablate(
         only=only or [],
         overrides=settings or [],
     )
-    refuse_other_data(out or Path("studies") / planned.name, data)
+    out = out or _default_folder(planned)
+    refuse_other_data(out, data)
     words = ["mien", "ablate", Path(config).name, "--store", "STORE"]
     words += [] if variants is None else ["--variants", variants.name]
     words += [] if seeds is None else ["--seeds", seeds]

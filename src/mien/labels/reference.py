@@ -30,15 +30,7 @@ __all__ = [
 
 
 class FixedLabels(LabelGenerator):
-    """Labels that stay as they are while the model is trained.
-
-    Args:
-        config: Settings.
-        inputs: Annotations, scale and sizes.
-    """
-
-    def __init__(self, config: FixedConfig, inputs: LabelInputs) -> None:
-        super().__init__(config, inputs)
+    """Labels that stay as they are while the model is trained; settings are a ``FixedConfig``."""
 
 
 class CopyLabels(FixedLabels):
