@@ -337,12 +337,14 @@ def test_controls_take_evidence_as_it_is(name, share):
 
 
 def test_what_is_estimated_hardly_depends_on_how_features_are_cut():
-    assert [count_cuts(num) for num in (0, 300, 1_033, 6_000, 16_000)] == [24, 24, 23, 4, 2]
+    cuts = [count_cuts(num, 2) for num in (0, 300, 1_033, 6_000, 16_000)]
+    assert cuts == [24, 24, 23, 4, 2]
+    assert [count_cuts(num, 1) for num in (300, 16_000)] == [120, 10]  # nothing else tells
     _, annotated, vectors = draw(num=300, noise=0.8)
     noises = []
     for seed in range(6):
         evidence = gather(annotated, {AUDIO: vectors[AUDIO]}, seed=seed)
-        assert len(evidence.halves[AUDIO]) == 2 * count_cuts(300)
+        assert len(evidence.halves[AUDIO]) == 2 * count_cuts(300, 1)
         estimate = posterior_labels(evidence, torch.from_numpy(annotated)).estimate
         noises.append(estimate.noise / annotated.std())
     assert np.std(noises) < 0.03

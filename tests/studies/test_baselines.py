@@ -44,6 +44,13 @@ def test_a_plain_fit_predicts_videos_that_it_has_not_seen(name, tmp_path):
     assert np.corrcoef(fitted, labels[:87])[0, 1] > 0.8
 
 
+def test_the_mean_with_trees_is_half_of_the_annotation(tmp_path):
+    store, labels = make_store(tmp_path / "store", missing=(4,))
+    trees, mean = (fit_reference(name, store, "audio") for name in ("trees", "trees_mean"))
+    np.testing.assert_allclose(mean, (trees + labels[:87]) / 2)
+    assert np.flatnonzero(np.isnan(mean)).tolist() == [4]
+
+
 def test_a_clip_is_never_fitted_with_its_video(tmp_path):
     """With a vector that names the video, a fit that has seen it would know its label."""
     random = np.random.default_rng(2)

@@ -503,6 +503,14 @@ def test_other_code_makes_its_own_runs_unless_any_will_do(base, trainings, monke
     assert len(trainings.begun) == 2
 
 
+def test_references_of_a_corpus_can_be_subtracted(base):
+    write(base, ('against = ["distance"]', 'against = ["ridge"]'))
+    assert few(base).against == ("copy", "ridge")
+    write(base, ('against = ["distance"]', 'against = ["trees_mean"]'))
+    with pytest.raises(ConfigError, match="no variant is called 'trees_mean'"):
+        few(base)
+
+
 def test_a_run_that_cannot_be_written_ends_the_study_and_is_not_refused(base, monkeypatch):
     def fail(*_, **__):
         raise OutputError("run: cannot be written (No space left on device)")

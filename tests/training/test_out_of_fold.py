@@ -16,7 +16,7 @@ from safetensors.torch import save
 from mien.config import Settings
 from mien.data.store import Store
 from mien.data.store_writer import write_store
-from mien.errors import TrainingError
+from mien.errors import ConfigError, TrainingError
 from mien.labels.generator import Evidence
 from mien.models.late_fusion import LateFusion
 from mien.models.multitask import ModelInputs, PartsConfig
@@ -37,8 +37,10 @@ from mien.training.out_of_fold.evidence_settings import evidence_settings, with_
 from mien.training.out_of_fold.feedback import Feedback
 from mien.training.out_of_fold.fold_team import LabelsOfFolds
 from mien.training.out_of_fold.folds import FoldPlan
+from mien.training.out_of_fold.sources import choose_source
 from mien.training.preparation import prepare
 from mien.training.settings import ExperimentConfig
+from mien.training.targets.aims import Aims
 from mien.types import Material, Scale, Task
 
 LATENT = {"generator": "latent", "folds": 3, "evidence_epochs": 3}
@@ -493,7 +495,7 @@ def test_both_sources_are_joined_without_a_trial(tiny_store, monkeypatch):
     monkeypatch.setattr(out_of_fold, "late_error", lambda *_: pytest.fail("nothing is to be tried"))
     options = {"generator": "posterior", "folds": 2, "evidence_epochs": 1}
     found = {}
-    for source in ("ridge", "late", "both"):
+    for source in ("ridge", "late", "both", "kernel"):
         prepared, config = prepared_of(tiny_store, evidence=source, **options)
         found[source] = cross_fit(prepared, config, seed=1)
     assert set(found["both"].alone) == set(found["ridge"].scores)
@@ -501,6 +503,10 @@ def test_both_sources_are_joined_without_a_trial(tiny_store, monkeypatch):
         torch.testing.assert_close(scores, found["late"].scores[modality], equal_nan=True)
         alone, expected = found["both"].alone[modality], found["ridge"].scores[modality]
         torch.testing.assert_close(alone, expected, equal_nan=True)
+        kernel = found["kernel"].scores[modality]
+        assert torch.equal(kernel.isnan(), expected.isnan())
+    assert not torch.equal(found["kernel"].scores[TEXT], found["ridge"].scores[TEXT])
+    assert found["kernel"].alone == {}
 
 
 def test_the_trial_of_late_fusion_ends_in_an_error_of_the_first_fold(tiny_store, empty_cache):
@@ -510,3 +516,12 @@ def test_the_trial_of_late_fusion_ends_in_an_error_of_the_first_fold(tiny_store,
     first = cross_fit(prepared, config, seed=1)
     assert set(first.scores) == set(first.halves)
     assert len(list(empty_cache.rglob("*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize("source", ["ridge", "kernel"])
+def test_regressions_for_anything_but_sentiment_are_refused(tiny_store, source):
+    dataset = prepared_of(tiny_store)[0].datasets["train"]
+    aims = Aims(has_sentiment=False, targets=())
+    with pytest.raises(ConfigError, match=f"labels.evidence is '{source}', which is for sentiment"):
+        choose_source(source, aims, dataset)
+    assert choose_source("both", aims, dataset) == "late"

@@ -65,7 +65,7 @@ class DistanceConfig(CentroidConfig):
 
 
 #: What makes out-of-fold scores: see ``EvidenceConfig``.
-EvidenceSource = Literal["auto", "ridge", "late", "both"]
+EvidenceSource = Literal["auto", "ridge", "kernel", "late", "both"]
 #: What learns from labels that evidence makes: see ``EvidenceConfig``.
 EvidenceFeedback = Literal["all", "correlated"]
 
@@ -75,9 +75,11 @@ class EvidenceConfig(Settings):
 
     Attributes:
         evidence: What makes them: ``late``: late-fusion models, trained for each fold; ``ridge``:
-            ridge regressions on vectors of the clips, each modality by itself; ``auto``: ``ridge``,
-            unless a late-fusion model has the smaller error on the clips of the first fold, after
-            few epochs; ``both``: ``late``, with what ridge regressions say beside it.
+            ridge regressions on vectors of the clips, each modality by itself; ``kernel``: kernel
+            regressions instead, which are not linear and minimise the absolute error; ``auto``:
+            ``ridge``, or of a modality ``kernel`` where its error out of fold is smaller beyond
+            chance, unless a late-fusion model has the smaller error on the clips of the first
+            fold, after few epochs; ``both``: ``late``, with what such regressions say beside it.
         folds: Parts into which train is cut, so that each clip is scored by a model that has not
             been trained on it.
         rest: Share of what the modalities leave unexplained that is given to none of them, in units

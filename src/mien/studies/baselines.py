@@ -17,7 +17,7 @@ from mien.types import Task
 
 __all__ = ["ReferenceName", "fit_reference"]
 
-ReferenceName = Literal["ridge", "trees"]
+ReferenceName = Literal["ridge", "trees", "trees_mean"]
 
 _FOLDS: Final = 5
 _SEED: Final = 1111
@@ -28,7 +28,8 @@ def fit_reference(name: ReferenceName, store: Store, series: str) -> Float[np.nd
 
     Args:
         name: ``ridge``: ridge regression on standardised features, its penalty chosen inside the
-            fold. ``trees``: extremely randomised trees.
+            fold. ``trees``: extremely randomised trees. ``trees_mean``: the mean of what these say
+            and of the annotation.
         store: The data.
         series: A series with at most one step a clip.
 
@@ -56,7 +57,10 @@ def fit_reference(name: ReferenceName, store: Store, series: str) -> Float[np.nd
     vectors = np.stack([ragged[row][0] for row in rows[has].tolist()]).astype(np.float64)
     annotated = fusion[has]
     labels = np.full(len(rows), np.nan)
-    labels[has] = _out_of_fold(_MAKERS[name], vectors, annotated, videos)
+    if name == "trees_mean":
+        labels[has] = (_out_of_fold(_make_trees, vectors, annotated, videos) + annotated) / 2
+    else:
+        labels[has] = _out_of_fold(_MAKERS[name], vectors, annotated, videos)
     return labels
 
 
@@ -94,7 +98,7 @@ def _make_trees() -> Any:  # noqa: ANN401
     return ExtraTreesRegressor(n_estimators=400, min_samples_leaf=3, random_state=_SEED)
 
 
-_MAKERS: Final[Mapping[ReferenceName, Callable[[], Any]]] = {
+_MAKERS: Final[Mapping[str, Callable[[], Any]]] = {
     "ridge": _make_ridge,
     "trees": _make_trees,
 }

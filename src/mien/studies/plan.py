@@ -26,7 +26,7 @@ A study is a TOML file. Those of the package lie in ``configs/studies``.
     set = ["text_encoder.input=none"]
     seeds = [1111, 1112]                      # instead of the study's
     variants = ["copy", "distance"]           # only these
-    references = ["ridge", "trees"]           # plain fits to the annotation, beside the labels
+    references = ["ridge", "trees"]           # plain fits beside the labels, also in against
 
     [[sweep]]                                 # planted corpora along one line, drawn as a figure
     name = "burst"
@@ -175,7 +175,7 @@ class StudyConfig(Settings):
         measures: What is measured: ``labels`` (agreement of the labels of train with the truth),
             ``attention`` (its share inside the known moments), ``scores`` (metrics).
         baseline: The variant from which every other is subtracted.
-        against: Further variants to subtract from every other.
+        against: Further variants to subtract from every other, or references.
         variant: What is compared.
         corpus: On which corpora.
         sweep: On which lines of planted corpora.
@@ -209,10 +209,10 @@ class StudyConfig(Settings):
                 raise ValueError(f"two {kind} are called {repeated[0]!r}")
         if not corpora:
             raise ValueError("there is no corpus and no sweep")
-        taken = [name for name in variants if name in get_args(ReferenceName)]
-        if taken:
+        if taken := [name for name in variants if name in get_args(ReferenceName)]:
             raise ValueError(f"a variant is called {taken[0]!r}, which is a reference's name")
-        named = [self.baseline, *self.against]
+        fits = {name for corpus in self.corpus for name in corpus.references}
+        named = [self.baseline, *(name for name in self.against if name not in fits)]
         named += [name for corpus in self.corpus for name in corpus.variants]
         named += [name for sweep in self.sweep for name in sweep.variants]
         unknown = [name for name in named if name not in variants]

@@ -2,16 +2,17 @@
 
 A network that has learned the train labels by heart answers with them, so that what it predicts
 for a train clip is the annotation again. Here train is cut into folds by video; for each fold a
-model is trained on the others and predicts it. There are two kinds, and ``sources`` chooses: ridge
-regressions on vectors of the clips, each modality by itself (``ridge``), and models that fuse late,
-so that each modality explains its own part of the annotation and leaves the rest to the others.
+model is trained on the others and predicts it. There are two kinds, and ``sources`` chooses:
+regressions on vectors of the clips, each modality by itself, linear (``ridge``) or not
+(``kernel``), and models that fuse late, so that each modality explains its own part of the
+annotation and leaves the rest to the others.
 
 Late fusion does not keep a clip's annotation out of its evidence altogether. After the first epoch,
 the unimodal tasks of the models learn from labels that are made with evidence, which models of
 other folds gave that have seen the annotation. So it comes back by a detour, a little more with
 every epoch; docs/labels.md reports how much was measured.
 
-A ridge regression learns from annotations alone, so that there is no such way.
+A regression learns from annotations alone, so that there is no such way.
 
 ``evidence_settings`` are those that matter, ``folds`` the late-fusion models, which ``fold_team``
 trains here or in processes, each a ``fold_process``. ``feedback`` makes the labels from which they
@@ -58,10 +59,10 @@ from mien.training.out_of_fold.folds import (
 from mien.training.out_of_fold.held_out_loss import HeldOutLoss
 from mien.training.out_of_fold.sources import (
     choose_source,
-    fit_ridge,
+    fit_regressions,
     join_sources,
     late_error,
-    ridge_error,
+    regression_error,
 )
 from mien.training.preparation import Prepared
 from mien.training.settings import ExperimentConfig
@@ -156,21 +157,21 @@ def cross_fit(
     def gather() -> Evidence:
         if source == "late":
             return gather_late()
-        ridge = fit_ridge(dataset, settings, seed)
-        if source == "ridge":
-            return ridge
+        regressions = fit_regressions(source, dataset, settings, seed)
+        if source in ("ridge", "kernel"):
+            return regressions
         if source == "both":
-            return join_sources(gather_late(), ridge)
-        error = ridge_error(ridge, dataset, settings, seed)
+            return join_sources(gather_late(), regressions)
+        error = regression_error(regressions, dataset, settings, seed)
         late = late_error(plan, on_step)
-        chosen = "late-fusion models" if late < error else "ridge regressions"
+        chosen = "late-fusion models" if late < error else "regressions"
         logger.info(
-            "evidence: of %s; mean absolute error in the first fold %.3f by ridge regressions, "
+            "evidence: of %s; mean absolute error in the first fold %.3f by regressions, "
             "%.3f by late fusion", chosen, error, late,
         )  # fmt: skip
         if late >= error:
-            return ridge
-        return join_sources(gather_late(), ridge)
+            return regressions
+        return join_sources(gather_late(), regressions)
 
     with one_thread():
         return cached_evidence(key, dataset, prepared.aims, gather)

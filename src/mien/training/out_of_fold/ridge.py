@@ -18,13 +18,21 @@ from jaxtyping import Bool, Float, Int
 from mien.labels.generator import Evidence
 from mien.types import Modality
 
-__all__ = ["FoldedRidge", "count_cuts", "ridge_evidence"]
+__all__ = ["FoldedRidge", "count_cuts", "ridge_evidence", "standardise", "weigh_scores"]
 
 #: Fewest and most cuts in two, and the clips over all cuts that lie between.
 _FEWEST_CUTS, _MOST_CUTS, _CUT_CLIPS = 2, 24, 24_000
+_CUTS_ALONE = 5  # times as many with one modality
 #: Penalties, in units of the mean variance of the features times the clips.
 _PENALTIES: Final = np.logspace(-4, 3, 15)
 _FEWEST = 4  # clips from which something is predicted
+
+
+def standardise(features: Float[np.ndarray, "N V"]) -> Float[np.ndarray, "N _"]:
+    """Return the features that vary, with mean 0 and deviation 1 over the clips."""
+    spread = features.std(axis=0)
+    varies = spread > 1e-9
+    return np.asarray((features - features.mean(axis=0))[:, varies] / spread[varies])
 
 
 class FoldedRidge:
@@ -46,8 +54,7 @@ class FoldedRidge:
         fold_of: Int[np.ndarray, "N"],
         learns: Bool[np.ndarray, "N"] | None = None,
     ) -> None:
-        spread = features.std(axis=0)
-        scaled = (features - features.mean(axis=0))[:, spread > 1e-9] / spread[spread > 1e-9]
+        scaled = standardise(features)
         learns = np.ones(len(fold_of), dtype=bool) if learns is None else learns
         self._parts = [
             _decompose(scaled, np.flatnonzero(learns & (fold_of != fold)), np.flatnonzero(held))
@@ -97,13 +104,15 @@ def _decompose(
     return fit, held_out, x @ directions, values[is_used], rest @ directions
 
 
-def count_cuts(num_clips: int) -> int:
-    """Return how often features and videos are cut in two, for so many clips.
+def count_cuts(num_clips: int, num_modalities: int) -> int:
+    """Return how often features and videos are cut in two.
 
     What two halves have in common depends on the cut, the more so the fewer clips there are; fits
-    to many clips cost time.
+    to many clips cost time. With one modality nothing else tells how far its evidence is to be
+    trusted, so that there are more cuts.
     """
-    return min(max(_CUT_CLIPS // max(num_clips, 1), _FEWEST_CUTS), _MOST_CUTS)
+    cuts = min(max(_CUT_CLIPS // max(num_clips, 1), _FEWEST_CUTS), _MOST_CUTS)
+    return cuts * (_CUTS_ALONE if num_modalities == 1 else 1)
 
 
 def ridge_evidence(
@@ -133,13 +142,13 @@ def ridge_evidence(
         if features.shape[1] < 2 or len(features) < _FEWEST:
             continue
         rng = np.random.default_rng([seed, 1, place])
-        cuts = count_cuts(len(annotated))
+        cuts = count_cuts(len(annotated), len(vectors))
         pairs, overlap[modality] = _score_halves(features, target, folds, videos[has], rng, cuts)
         rows = np.full((*pairs.shape[:2], len(annotated)), np.nan)
         rows[..., has] = pairs + annotated.mean()
         halves[modality] = torch.from_numpy(rows).float()
     return Evidence(
-        scores=scores, weights=_weigh(scores, annotated), halves=halves, overlap=overlap
+        scores=scores, weights=weigh_scores(scores, annotated), halves=halves, overlap=overlap
     )
 
 
@@ -187,7 +196,7 @@ def _correlation(first: Float[np.ndarray, "N"], second: Float[np.ndarray, "N"]) 
     return float(first @ second) / size if size > 1e-12 else 0.0
 
 
-def _weigh(
+def weigh_scores(
     scores: Mapping[Modality, torch.Tensor], annotated: Float[np.ndarray, "N"]
 ) -> dict[Modality, float]:
     """Return the weights with which scores together come nearest to the annotation; they sum to 1.

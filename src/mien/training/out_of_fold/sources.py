@@ -1,5 +1,6 @@
-"""Which models give the evidence: ridge regressions, or late fusion where it predicts better."""
+"""Which models give the evidence: regressions, or late fusion where it predicts better."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -20,17 +21,20 @@ from mien.training.out_of_fold.folds import (
     number_folds,
     run_epoch,
 )
+from mien.training.out_of_fold.kernel import take_kernel
 from mien.training.out_of_fold.ridge import ridge_evidence
 from mien.training.targets.aims import Aims
 from mien.types import Task
 
-__all__ = ["choose_source", "fit_ridge", "join_sources", "late_error", "ridge_error"]
+__all__ = ["choose_source", "fit_regressions", "join_sources", "late_error", "regression_error"]
+
+logger = logging.getLogger(__name__)
 
 _TRIAL_EPOCHS = 8
 
 
 def choose_source(source: EvidenceSource, aims: Aims, dataset: ClipDataset) -> EvidenceSource:
-    """Return what makes the evidence: ridge regressions are for sentiment of every clip alone.
+    """Return what makes the evidence: regressions are for sentiment of every clip alone.
 
     Raises:
         ConfigError: If they are named for anything else.
@@ -38,18 +42,24 @@ def choose_source(source: EvidenceSource, aims: Aims, dataset: ClipDataset) -> E
     annotated = dataset.labels[Task.FUSION]
     if not aims.targets and aims.has_sentiment and not bool(annotated.isnan().any()):
         return source
-    if source == "ridge":
+    if source in ("ridge", "kernel"):
         raise ConfigError(
-            "setting labels.evidence is 'ridge', which is for sentiment that is annotated in every "
-            "clip; set labels.evidence=late"
+            f"setting labels.evidence is {source!r}, which is for sentiment that is annotated in "
+            "every clip; set labels.evidence=late"
         )
     return "late"
 
 
-def fit_ridge(dataset: ClipDataset, settings: EvidenceSettings, seed: int) -> Evidence:
-    """Return the evidence of ridge regressions on vectors of the clips.
+def fit_regressions(
+    source: EvidenceSource, dataset: ClipDataset, settings: EvidenceSettings, seed: int
+) -> Evidence:
+    """Return the evidence of regressions on vectors of the clips.
+
+    They are ridge regressions for ``ridge``, kernel regressions for ``kernel``, and of each
+    modality the better ones for others.
 
     Args:
+        source: What makes the evidence.
         dataset: The train split.
         settings: What the evidence is made by.
         seed: Of the folds and of the cuts of the features.
@@ -57,13 +67,23 @@ def fit_ridge(dataset: ClipDataset, settings: EvidenceSettings, seed: int) -> Ev
     vectors = {modality: clip_vectors(dataset, modality) for modality in dataset.series}
     fold_of = number_folds(dataset, settings.labels.folds, seed)
     videos = as_clips(dataset.clips).video_numbers
-    return ridge_evidence(vectors, _annotations(dataset), fold_of, videos, seed=seed)
+    annotated = _annotations(dataset)
+    ridge = ridge_evidence(vectors, annotated, fold_of, videos, seed=seed)
+    if source == "ridge":
+        return ridge
+    best = take_kernel(
+        ridge, vectors, annotated, fold_of, videos, seed=seed, where_better=source != "kernel"
+    )
+    for modality, scores in best.scores.items():
+        if scores is not ridge.scores[modality]:
+            logger.info("evidence: %s is read by kernel regressions", modality)
+    return best
 
 
-def ridge_error(
+def regression_error(
     evidence: Evidence, dataset: ClipDataset, settings: EvidenceSettings, seed: int
 ) -> float:
-    """Return the mean absolute error in the first fold, of all scores of ``fit_ridge`` together.
+    """Return the mean absolute error in the first fold of all scores of ``fit_regressions``.
 
     They are joined by the linear function that fits the other folds best.
     """
@@ -96,12 +116,14 @@ def late_error(plan: FoldPlan, on_step: OnStep | None) -> float:
     return min(errors)
 
 
-def join_sources(late: Evidence, ridge: Evidence) -> Evidence:
-    """Return the scores of late-fusion models, with all that the ridge regressions give.
+def join_sources(late: Evidence, regressions: Evidence) -> Evidence:
+    """Return the scores of late-fusion models, with all that the regressions give.
 
     These know of no other modality, and no annotation comes back to them by a detour.
     """
-    return replace(late, halves=ridge.halves, overlap=ridge.overlap, alone=ridge.scores)
+    return replace(
+        late, halves=regressions.halves, overlap=regressions.overlap, alone=regressions.scores
+    )
 
 
 def _annotations(dataset: ClipDataset) -> Float[np.ndarray, "N"]:
