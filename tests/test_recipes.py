@@ -289,3 +289,20 @@ def test_settings_of_the_bench_are_those_of_the_corpus_where_there_are_some():
         assert (config.corpus, config.text_encoder.mode) == ("elsewhere", "frozen")
         assert config.text_encoder.summary == "mean"
         assert config.train.epochs == (1 if model in ("ridge", "trees") else 3)
+
+
+def test_clips_of_mosei_are_shared_out_by_video():
+    recipe = load("mosei")
+    rows = [
+        {"video_id": f"v{row // 4}", "clip_id": str(row), "mode": "train"} for row in range(200)
+    ]
+    rows += [{"video_id": "w", "clip_id": "1", "mode": "valid"}]
+    shared = recipe.share_out(rows)
+    modes = {}
+    for row in shared:
+        modes.setdefault(row["video_id"], set()).add(row["mode"])
+    assert modes["w"] == {"test"}
+    assert sorted(mode for (mode,) in modes.values()) == ["test", *["train"] * 45, *["valid"] * 5]
+    assert [row["clip_id"] for row in shared] == [row["clip_id"] for row in rows]
+    with pytest.raises(SystemExit, match="import it as it is"):
+        recipe.share_out([{"video_id": "v", "clip_id": "1", "mode": "test"}])
