@@ -375,6 +375,54 @@ def test_intervals_are_of_clips_that_are_read_in_the_same_way(base, tmp_path):
         evaluate_robustness([base / "a"], base / "store", tmp_path / "x", baseline="none")
 
 
+@pytest.mark.usefixtures("quick")
+def test_what_is_left_out_is_read_of_no_clip_and_nothing_is_done_to_it(base, tmp_path):
+    def test(out, runs=("a",), **options):
+        return evaluate_robustness(
+            [base / run for run in runs], base / "store", tmp_path / out, levels=(0.5,),
+            kinds=("sets", "clips"), **options,
+        )  # fmt: skip
+
+    everything, report = test("all"), test("fewer", without=["video"])
+    whole = everything.results.stresses["sets"]
+    fewer = report.results.stresses["sets"]
+    same = {point: place for place, point in enumerate(whole.points)}
+    assert set(fewer.points) == {point for point in same if "video" not in point}
+    for place, point in enumerate(fewer.points):
+        expected = whole.metrics["mae"]["a"].points[same[point]].mean
+        assert fewer.metrics["mae"]["a"].points[place].mean == pytest.approx(expected)
+    assert not any("video" in name for name in report.results.stresses)
+    page = report.page.read_text()
+    assert "Without video: every clip is read as if it had none." in page
+    assert "`clips-video` was left out: video is left out." in page
+    assert test("fewer", without=["video"]).page.read_text() == page
+    with pytest.raises(CheckpointError, match="of other weights, clips, baselines, --without"):
+        test("fewer")
+    with pytest.raises(CheckpointError, match="of other weights, clips, baselines, --without"):
+        test("all", without=["audio"])
+    with pytest.raises(ConfigError, match="reads nothing else; leave something in"):
+        test("none", without=["text", "audio", "video"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_several_runs_those_that_read_it_are_without(base, tmp_path):
+    words = make_config(
+        text_encoder=open_run(base / "a").config.text_encoder.model_dump(),
+        features={"audio": "none", "video": "none"},
+        labels={"generator": "copy"},
+        train={"epochs": 1},
+    )
+    train(words, base / "store", tmp_path / "words")
+    report = evaluate_robustness(
+        [base / "a", tmp_path / "words"], base / "store", tmp_path / "out", kinds=("steps",),
+        levels=(0.5,), without=["audio", "video"],
+    )  # fmt: skip
+    facts = report.results.runs
+    assert (facts["a"].without, facts["words"].without) == (("audio", "video"), ())
+    with pytest.raises(ConfigError, match="--without audio: no run reads it"):
+        evaluate_robustness([tmp_path / "words"], base / "store", tmp_path / "x", without=["audio"])
+
+
 @pytest.fixture
 def finished_embeddings(base, tmp_path):
     """The run, as if its text were given as states."""

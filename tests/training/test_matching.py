@@ -3,18 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import SIZES, make_config, make_material, write_tiny_store
 
 from mien.data.store import open_store
 from mien.data.store_writer import write_store
-from mien.errors import CheckpointError
+from mien.errors import CheckpointError, ConfigError
 from mien.prediction.predictor import load
 from mien.training.checkpoints.checkpoint import read_header, read_tensors, write_tensors
 from mien.training.checkpoints.matching import check_targets
 from mien.training.experiment import evaluate, train
 from mien.training.loading import load_model
-from mien.types import Corpus, Material, Scale, Target, TargetKind
+from mien.types import Corpus, Material, Scale, Target, TargetKind, Task
 
 NAMES = {name: tuple(f"{name}-{i}" for i in range(size)) for name, size in SIZES.items()}
 
@@ -69,6 +70,18 @@ def test_a_store_on_another_scale_is_refused(run, tmp_path):
 def test_clips_without_labels_are_on_no_scale(run, tmp_path):
     store = write_variant(tmp_path / "s", scale=Scale(-1, 1), annotated=False)
     assert len(load(run).score_store(store)) == 8
+
+
+def test_clips_are_scored_without_what_is_left_out(run, tmp_path):
+    store, model = write_variant(tmp_path / "s"), load(run)
+    scores = [
+        model.score_store(store, without=names).scores[Task.FUSION] for names in ((), "audio")
+    ]
+    assert not np.array_equal(*scores)
+    again = model.score_store(store, without=["audio"]).scores[Task.FUSION]
+    assert np.array_equal(scores[1], again)
+    with pytest.raises(ConfigError, match="--without 'speech': must be text, audio or video"):
+        model.score_store(store, without=["speech"])
 
 
 @pytest.mark.parametrize("order", [True, False], ids=["order", "names"])

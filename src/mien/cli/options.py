@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -35,11 +35,13 @@ __all__ = [
     "TargetOption",
     "UnlabelledOption",
     "VerboseOption",
+    "WithoutOption",
     "busy",
     "choose_out",
     "default_store",
     "is_quiet",
     "read_baseline",
+    "read_names",
     "read_numbers",
     "read_scale",
     "read_seeds",
@@ -82,6 +84,14 @@ BaselineUseOption = Annotated[
         "--baseline",
         metavar="none|speaker",
         help="Read clips by themselves, or against the other clips of their speaker.",
+    ),
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="text|audio|video",
+        help="Leave this out, as if no clip had it; repeatable, or with commas.",
     ),
 ]
 ScaleOption = Annotated[
@@ -245,6 +255,11 @@ def read_baseline(given: str | None) -> "BaselineUse | None":
             "person is for mien predict"
         )
     return cast("BaselineUse | None", given)
+
+
+def read_names(options: Sequence[str] | None) -> list[str]:
+    """Return the names of an option that is repeated, or has several with commas."""
+    return [name.strip() for names in options or () for name in names.split(",")]
 
 
 def read_split(text: str) -> "Split":

@@ -11,8 +11,10 @@ from mien.cli.options import (
     AddressOption,
     BaselineUseOption,
     SetOption,
+    WithoutOption,
     default_store,
     read_baseline,
+    read_names,
     read_numbers,
     read_seeds,
     read_split,
@@ -266,6 +268,7 @@ def robustness(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what is lost or added.")] = 1111,
     baseline: BaselineUseOption = None,
+    without: WithoutOption = None,
     figures: Annotated[
         Literal["png", "pdf", "svg"],
         typer.Option(help="Write figures in this format too; png always."),
@@ -279,7 +282,7 @@ def robustness(
     for run in runs:
         require_trained(run)
     chosen, numbers = read_split(split), read_numbers("--levels", levels)
-    use = read_baseline(baseline)
+    use, left_out = read_baseline(baseline), read_names(without)
     from mien.cli.progress import StudyProgress  # takes seconds, and all above may be refused
     from mien.studies.robustness.stress_run import evaluate_robustness
     from mien.studies.robustness.stress_tables import format_overall
@@ -292,6 +295,7 @@ def robustness(
     words += [f"--only {kind}" for kind in only or []]
     words += [] if levels is None else [f"--levels {levels}"]
     words += [] if use is None else [f"--baseline {use}"]
+    words += [f"--without {','.join(left_out)}"] if left_out else []
     with (
         stoppable(lambda: "what is done is kept; the same command goes on"),
         StudyProgress() as progress,
@@ -306,6 +310,7 @@ def robustness(
             levels=numbers,
             seed=seed,
             baseline=use,
+            without=left_out,
             figures=figures,
             command=" ".join(
                 ["mien robustness", *(quote(r.name) for r in runs), "--store STORE", *words]

@@ -14,9 +14,11 @@ from mien.cli.options import (
     BaselineUseOption,
     SetOption,
     StoreOption,
+    WithoutOption,
     busy,
     default_store,
     read_baseline,
+    read_names,
     read_seeds,
     read_split,
     set_quiet,
@@ -188,13 +190,7 @@ def evaluate(
         typer.Option("--int8", help="Compute the text encoder in 8 bits; print what it costs."),
     ] = False,
     baseline: BaselineUseOption = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="text|audio|video",
-            help="Leave this out, as if no clip had it; repeatable, or with commas.",
-        ),
-    ] = None,
+    without: WithoutOption = None,
 ) -> None:
     """Evaluate a run, or a model of one file, on a split of a store."""
     from mien.training.checkpoints.shipped_models import find_shipped
@@ -207,7 +203,7 @@ def evaluate(
     from mien.training.experiment import evaluate as run_evaluation
     from mien.training.experiment import evaluate_rounding
 
-    left_out = [name.strip() for names in without or () for name in names.split(",")]
+    left_out = read_names(without)
     with busy(f"evaluating {run}"):
         if int8:
             exact, metrics = evaluate_rounding(

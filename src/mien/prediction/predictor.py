@@ -1,6 +1,6 @@
 """A trained model: recordings, texts, features and stores in; answers with intervals out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -13,7 +13,6 @@ from jaxtyping import Float, Num
 from mien.data.store import Store, open_store
 from mien.errors import ConfigError, MediaError, MienError
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.scoring import predict as predict_split
 from mien.files.reading import open_regular, require_whole
 from mien.prediction.answering.answer_batches import answer_utterances
 from mien.prediction.answering.companion import Companion, find_companion
@@ -28,11 +27,12 @@ from mien.prediction.spoken.text_input import count_notes, read_text
 from mien.prediction.spoken.text_utterances import Unscored, decline, describe_text, read_whole_text
 from mien.prediction.spoken.transcripts import Given, read_transcript
 from mien.processes import num_processors
-from mien.tensors import find_device, move_to
+from mien.tensors import find_device
 from mien.training.checkpoints.checkpoint import read_header
 from mien.training.checkpoints.header import check_header
 from mien.training.checkpoints.shipped_models import DEFAULT_MODEL, find_card
-from mien.training.loading import dataset_of, find_checkpoint, load_model
+from mien.training.loading import find_checkpoint
+from mien.training.model_evaluation.scored_store import score_clips
 from mien.training.run_folder import RunFolder, SeedFolder
 from mien.training.settings import ExperimentConfig, read_stored_config
 from mien.types import Modality, Split
@@ -334,21 +334,21 @@ class TrainedModel:
         utterance = describe_text(transcript, read, absent, times or {})
         return self._predict_inputs([Unscored("features", [(given, utterance)], read.notes)])[0]
 
-    def score_store(self, store: Store | str | Path, split: Split = "test") -> Predictions:
+    def score_store(
+        self, store: Store | str | Path, split: Split = "test", *, without: Collection[str] = ()
+    ) -> Predictions:
         """Score every clip of a split of a store, without words, voice or face if it has none.
 
         With the baseline ``recording`` each is read against the other clips of its speaker.
 
         Raises:
             CheckpointError: If the store has no clip in the split, or does not fit the model.
-            ConfigError: If voice and face are to be read against another recording.
+            ConfigError: If voice and face are to be read against another recording, or what is to
+                be left out is nothing that the model reads, or all of it.
         """
         use = PersonFinder.choose_for_store(self.baseline)
-        model, prepared = load_model(
-            self.checkpoint, open_store(store), with_unlabelled=True, baseline=use, splits=(split,)
-        )
-        move_to(model, find_device(self.device, "device"))
-        return predict_split(model, dataset_of(prepared, split))
+        clips = (self.checkpoint, open_store(store), split)
+        return score_clips(*clips, device=self.device, baseline=use, without=without)
 
     def _predict_recording(
         self, path: Path, given: Given, jobs: int | None, listener: PredictionListener | None

@@ -8,7 +8,6 @@ from typing import Final
 
 from mien.evaluation.intervals import FEW_UNITS
 from mien.evaluation.metrics import METRICS, Metric
-from mien.types import Modality
 
 __all__ = [
     "SOMEWHAT_FEW",
@@ -121,10 +120,10 @@ def describe_baseline(baseline: str) -> str:
     )
 
 
-def describe_without(modalities: Sequence[Modality]) -> str:
+def describe_without(modalities: Sequence[str]) -> str:
     """Return what was left out of the clips, by ``RunMetrics.without``.
 
-    >>> describe_without([Modality.AUDIO, Modality.VIDEO])
+    >>> describe_without(["audio", "video"])
     'Without audio and video: every clip is read as if it had none.'
     """
     return f"Without {' and '.join(modalities)}: every clip is read as if it had none."

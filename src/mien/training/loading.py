@@ -105,6 +105,7 @@ def load_model(
     with_unlabelled: bool = False,
     baseline: BaselineUse | None = None,
     splits: Collection[Split] = SPLITS,
+    without: Collection[Modality] = (),
 ) -> tuple[MultimodalModel, Prepared]:
     """Load a trained model for the data of a store.
 
@@ -117,15 +118,22 @@ def load_model(
         baseline: Whether clips are read against their speakers; None as the model was trained,
             unless it says that it reads against nobody as a rule.
         splits: Those whose clips are read; nothing is computed for others.
+        without: What is left out, as if no clip had it: of its series nothing is checked or read.
 
     Raises:
-        ConfigError: If ``baseline`` is given for a model that was trained without baselines.
+        ConfigError: If ``baseline`` is given for a model that was trained without baselines, or
+            ``without`` is all that a model reads, or something that it does not read.
         CheckpointError: If there is no sound checkpoint, or the store does not fit it: features of
             another size, of other names or in another order, labels on another scale, or other
             weights of the text encoder.
     """
     trained = load_trained(
-        path, store, with_unlabelled=with_unlabelled, baseline=baseline, splits=splits
+        path,
+        store,
+        with_unlabelled=with_unlabelled,
+        baseline=baseline,
+        splits=splits,
+        without=without,
     )
     for warning in trained.warnings:
         logger.warning("%s", warning)
@@ -149,11 +157,10 @@ def load_trained(
         with_unlabelled: As in ``load_model``.
         baseline: As in ``load_model``.
         splits: As in ``load_model``.
-        without: What is left out, as if no clip had it: of its series nothing is checked or read.
+        without: As in ``load_model``.
 
     Raises:
-        ConfigError: If ``baseline`` is given for a model that was trained without baselines, or
-            ``without`` is all that a model reads, or something that it does not read.
+        ConfigError: As ``load_model``.
     """
     checkpoint = find_checkpoint(path)
     header = open_header(checkpoint)

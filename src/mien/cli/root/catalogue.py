@@ -230,6 +230,7 @@ COMMANDS = (
             'mien robustness runs/mosi',
             'mien robustness runs/a runs/b --store stores/mosi --protocol lnln',
             'mien robustness runs/mosi --only noise --only words-deleted --levels 0.1,0.3',
+            'mien robustness runs/mosi --without video',
         ),
     ),
     Command(

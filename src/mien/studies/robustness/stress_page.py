@@ -17,6 +17,7 @@ from mien.reports.text import (
     count_words,
     describe_baseline,
     describe_metrics,
+    describe_without,
     escape_markdown,
     name_corpus,
     note_on_units,
@@ -119,6 +120,7 @@ def _facts(results: RobustnessResults) -> Iterator[str]:
         trained = f"trained with {loss}" if loss else "its training knew nothing of loss"
         lines = [f"- {escape_markdown(name)}: {run.model}, {seeds}; {trained}."]
         lines += [] if run.baseline is None else [f"  {describe_baseline(run.baseline)}"]
+        lines += [f"  {describe_without(run.without)}"] if run.without else []
         lines += [f"  `{kind}` was left out: {why}." for kind, why in run.left_out.items()]
         num = results.num_without_width.get(name, 0)
         if num:

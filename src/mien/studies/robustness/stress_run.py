@@ -10,7 +10,7 @@ OUT/
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +33,7 @@ from mien.studies.robustness.stress_values import RobustnessResults
 from mien.studies.robustness.stressed_split import StressedSplit, score_changed
 from mien.studies.robustness.tested_run import TestedRun, open_tested
 from mien.studies.study_listener import StudyListener
+from mien.training.checkpoints.absent_series import read_without
 from mien.training.checkpoints.baseline_use import BaselineUse, reads_speakers
 from mien.training.loading import ModelOnStore, dataset_of, load_trained
 from mien.training.preparation import require_labels
@@ -68,6 +69,7 @@ def evaluate_robustness(
     levels: Sequence[float] = (),
     seed: int = 1111,
     baseline: BaselineUse | None = None,
+    without: Collection[str] = (),
     figures: Literal["png", "pdf", "svg"] = "png",
     command: str = "mien robustness",
     listener: StudyListener | None = None,
@@ -88,6 +90,8 @@ def evaluate_robustness(
         seed: Seed of what is drawn: the same clips lose the same, whatever model is tested.
         baseline: Whether models that were trained with baselines read clips against the other
             clips of their speakers, which lose nothing; None for what they do as a rule.
+        without: Modalities that are left out of every model that reads them, as if no clip had
+            them: nothing of them is read, and nothing is done to them.
         figures: Format in which figures are written too; PNG always.
         command: The command that repeats it, for the page.
         listener: Follows how it goes on.
@@ -97,11 +101,15 @@ def evaluate_robustness(
         CheckpointError: If a run has no sound checkpoint, or does not fit the store, or ``out``
             holds another test.
     """
-    store, out = open_store(store), Path(out)
+    store, out, left_out = open_store(store), Path(out), read_without(without)
     require_labels(store)
     tested = [
-        open_tested(Path(run), out, store, split, protocol, kinds, levels, baseline) for run in runs
+        open_tested(Path(run), out, store, split, protocol, kinds, levels, baseline, left_out)
+        for run in runs
     ]
+    unread = [m for m in left_out if not any(m in run.without for run in tested)]
+    if unread:
+        raise ConfigError(f"--without {unread[0]}: no run reads it; name something that one reads")
     if all(run.baseline is None for run in tested):
         reads_speakers(tested[0].config, tested[0].checkpoints[0], baseline)
     _check_names(tested)
@@ -143,19 +151,24 @@ def _begin(out: Path, tested: Sequence[TestedRun], store: Store, split: Split, s
     before: dict[str, Any] = read_json(path) if path.is_file() else {}
     known, uses = dict(before.get("runs", {})), dict(before.get("baselines", {}))
     chosen = {run.name: run.baseline for run in tested if run.baseline is not None}
+    left_out = {run.name: list(run.without) for run in tested if run.without}
+    earlier = before.get("without", {})
     is_other = any(before.get(key, value) != value for key, value in state.items())
     is_other |= any(known.get(name, own) != own for name, own in checkpoints.items())
-    if is_other or any(uses.get(name, own) != own for name, own in chosen.items()):
+    is_other |= any(uses.get(name, own) != own for name, own in chosen.items())
+    is_other |= any(earlier.get(n) != left_out.get(n) for n in checkpoints.keys() & known.keys())
+    if is_other:
         raise CheckpointError(
-            f"{path}: belongs to a test of other weights, clips, baselines, seed or version; give "
-            "another --out, or remove the folder"
+            f"{path}: belongs to a test of other weights, clips, baselines, --without, seed or "
+            "version; give another --out, or remove the folder"
         )
     if not before and out.exists() and any(out.iterdir()):
         raise CheckpointError(f"{out}: holds something else than such a test; give another --out")
     out.mkdir(parents=True, exist_ok=True)
     sweep_folder(out)
     uses |= chosen
-    others = {"baselines": uses} if uses else {}
+    others: dict[str, Any] = {"baselines": uses, "without": {**earlier, **left_out}}
+    others = {key: value for key, value in others.items() if value}
     write_json(path, {**state, "runs": {**known, **checkpoints}, **others}, indent=1)
 
 
@@ -169,7 +182,8 @@ def _score(
     if not waiting:
         return
     trained = [
-        load_trained(checkpoint, store, baseline=run.baseline) for checkpoint in run.checkpoints
+        load_trained(checkpoint, store, baseline=run.baseline, without=run.without)
+        for checkpoint in run.checkpoints
     ]
     _warn(trained, split)
     scorers = [SplitScorer(each.model, dataset_of(each.prepared, split)) for each in trained]

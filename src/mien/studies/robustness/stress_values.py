@@ -25,6 +25,7 @@ class RunFacts(StrictValue):
             nothing of loss.
         left_out: Why kinds of stress do not fit it, by their names.
         baseline: Against whom clips were read, as in ``RunMetrics``.
+        without: What was left out of its clips.
     """
 
     path: str
@@ -34,6 +35,7 @@ class RunFacts(StrictValue):
     trained_on_loss: Mapping[str, Number]
     left_out: Mapping[str, str]
     baseline: str | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

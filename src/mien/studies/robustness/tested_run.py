@@ -1,6 +1,6 @@
 """A run that is tested: its checkpoints, what is done to its clips, and where predictions lie."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class TestedRun:
         stresses: How it is tested.
         folder: Where its predictions lie.
         baseline: Whether clips are read against their speakers; None if the models know none.
+        without: What is left out, as if no clip had it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class TestedRun:
     stresses: tuple[Stress, ...]
     folder: Path
     baseline: BaselineUse | None = None
+    without: tuple[Modality, ...] = ()
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -94,6 +96,7 @@ def open_tested(
     kinds: Sequence[str],
     levels: Sequence[float],
     baseline: BaselineUse | None = None,
+    without: Collection[Modality] = (),
 ) -> TestedRun:
     """Read what a run is, and plan how it is tested.
 
@@ -109,9 +112,10 @@ def open_tested(
         kinds: As in ``plan_stresses``.
         levels: As in ``plan_stresses``.
         baseline: As in ``evaluate_robustness``; a model that knows none reads everybody alike.
+        without: What is left out of what the model reads.
 
     Raises:
-        ConfigError: As ``plan_stresses``.
+        ConfigError: As ``plan_stresses``; if nothing of what the model reads is left in.
         CheckpointError: If there is no sound checkpoint.
     """
     is_run = (path / "config.toml").is_file()
@@ -124,16 +128,20 @@ def open_tested(
     chosen = None if config.features.standardise == "train" else baseline
     use = find_use(checkpoints[0], headers[0], config, chosen)
     modalities = tuple(m for m in Modality if m in headers[0].sizes)
-    lacking = _find_lacking(checkpoints[0], headers[0], config, store, split)
+    unread = tuple(m for m in modalities if m in without)
+    lacking = _find_lacking(checkpoints[0], headers[0], config, store, split, unread)
     there = [m for m in modalities if m not in lacking]
     planned = plan_stresses(there, protocol, kinds=kinds, levels=levels)
     tested = {stress.name for stress in planned}
-    without = {
-        stress.name: f"no clip of {split} has {' or '.join(lacking)}"
+    why = [f"{' and '.join(unread)} {'are' if unread[1:] else 'is'} left out"] if unread else []
+    nowhere = [m for m in lacking if m not in unread]
+    why += [f"no clip of {split} has {' or '.join(nowhere)}"] if nowhere else []
+    left_out = {
+        stress.name: ", and ".join(why)
         for stress in plan_stresses(modalities, protocol, kinds=kinds, levels=levels)
         if stress.name not in tested
     }
-    left_out = without if reads_words(config) else without | {
+    left_out |= {} if reads_words(config) else {
         stress.name: f"{path.name} reads texts as states that the store gives, not as words"
         for stress in planned if stress.kind.startswith("words")
     }  # fmt: skip
@@ -154,6 +162,7 @@ def open_tested(
             trained_on_loss=_loss_in_training(config),
             left_out=left_out,
             baseline=use,
+            without=unread,
         ),
         checkpoints=checkpoints,
         headers=headers,
@@ -161,14 +170,20 @@ def open_tested(
         stresses=tuple(stress for stress in planned if stress.name not in left_out),
         folder=out / "predictions" / path.name,
         baseline=use,
+        without=unread,
     )
 
 
 def _find_lacking(
-    checkpoint: Path, header: Header, config: ExperimentConfig, store: Store, split: Split
+    checkpoint: Path,
+    header: Header,
+    config: ExperimentConfig,
+    store: Store,
+    split: Split,
+    without: Collection[Modality],
 ) -> list[Modality]:
-    """Return voice and face where the model reads them and no clip of a split has them."""
-    lacking = set(find_absent(checkpoint, header, store, config))
+    """Return what is left out, and voice and face that a model reads and no clip has."""
+    lacking = set(find_absent(checkpoint, header, store, config, without))
     for modality in (Modality.AUDIO, Modality.VIDEO):
         name = str(getattr(config.features, modality))
         is_there = modality in header.sizes and name in store.meta.series
