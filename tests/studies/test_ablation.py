@@ -108,7 +108,6 @@ def test_an_ablation_is_a_study_with_costs_and_corrected_p(
     smaller = min(less)
     assert f"| {min(2 * smaller, 1):.3g} |" in page
     # a folder is of one store, and its page is written again from its results alone
-    refuse_other_data(tmp_path / "out", tiny_store)
     other = write_tiny_store(tmp_path / "other", unimodal=False)
     words = ["ablate", "self_mm-planted", "--set", "corpus=tiny", "--out", str(tmp_path / "out")]
     assert main([*words, "--set", "text_encoder.input=none", "--store", str(other.path)]) == 2
@@ -126,7 +125,7 @@ def test_results_that_cannot_be_read_are_not_written_over(tiny_store, tmp_path, 
         CheckpointError,
         match=r"cannot be read \(.*results\.json: .*\); give another --out, or remove the folder",
     ):
-        refuse_other_data(tmp_path, tiny_store)
+        refuse_other_data(tmp_path, {"tiny": (tiny_store.path, tiny_store.meta.fingerprint)})
 
 
 @pytest.fixture(scope="module")

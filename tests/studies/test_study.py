@@ -11,7 +11,7 @@ from helpers import write_tiny_store
 
 import mien.studies.runner
 from mien.cli import main
-from mien.errors import ConfigError, OutputError, TrainingError
+from mien.errors import CheckpointError, ConfigError, OutputError, TrainingError
 from mien.evaluation.label_agreement import agreement
 from mien.files.source_code import code_fingerprint, modules_of
 from mien.processes.work_pool import side_by_side
@@ -534,6 +534,17 @@ def test_a_variant_that_does_not_fit_is_refused_and_the_others_go_on(base):
     assert variants["copy"].runs["1"].status == "finished"
     page = (base / "out" / "index.md").read_text()
     assert "`distance` does not fit this corpus" in page
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_folder_keeps_the_results_of_its_data(base):
+    run_study(few(base, only=["copy"], seeds=[1]), base / "out")
+    before = (base / "out" / "results.json").read_bytes()
+    other = few(base, only=["copy"], seeds=[1], overrides=["planted.num_clips=61"])
+    with pytest.raises(CheckpointError, match="holds results on another store of planted-3"):
+        run_study(other, base / "out")
+    assert (base / "out" / "results.json").read_bytes() == before
+    run_study(other, base / "elsewhere")
 
 
 def test_a_study_of_which_nothing_finished_is_a_sentence(base):

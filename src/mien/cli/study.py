@@ -214,7 +214,6 @@ def ablate(
     """
     from mien.data.store import open_store
     from mien.studies.ablation import plan_ablation
-    from mien.studies.study import refuse_other_data
     from mien.training.settings import read_config
 
     base = read_config(config, settings or [])
@@ -228,7 +227,6 @@ def ablate(
         overrides=settings or [],
     )
     out = out or _default_folder(planned)
-    refuse_other_data(out, data)
     words = ["mien", "ablate", Path(config).name, "--store", "STORE"]
     words += [] if variants is None else ["--variants", variants.name]
     words += [] if seeds is None else ["--seeds", seeds]

@@ -7,13 +7,13 @@ OUT/
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from mien.data.store import Store
+from mien.data.store import open_store
 from mien.errors import CheckpointError, ConfigError, TrainingError
 from mien.files.atomic import write_text
 from mien.files.source_code import code_fingerprint
@@ -98,6 +98,7 @@ def run_study(
     Raises:
         ConfigError: If several processes were started for it, or the cluster is not told.
         TrainingError: If no corpus was given, no run finished, or ``out`` cannot be written.
+        CheckpointError: If ``out`` holds results on other data under the name of a corpus.
         MienError: If a store is not what it should be.
     """
     if launched_count() > 1:
@@ -125,7 +126,10 @@ def run_study(
             f"{', '.join(f'--store {name}=PATH' for name in skipped)}"
         )
     here = num_workers if cluster is None else num_processors()
+    stores = {c.name: open_store(c.store) for c in given if c.store is not None}
+    refuse_other_data(Path(out), {n: (s.path, s.meta.fingerprint) for n, s in stores.items()})
     prepared = prepare_corpora(study, given, num_workers=here, listener=listener)
+    refuse_other_data(Path(out), {c.corpus.name: (c.store, c.fingerprint) for c in prepared})
     jobs = plan_jobs(study, prepared, code=code)
     outcomes = run_jobs(
         study.name, jobs, num_workers=num_workers, listener=listener, cluster=cluster
@@ -160,12 +164,12 @@ def run_study(
     return StudyReport(page=_write(Path(out), results), results=results)
 
 
-def refuse_other_data(folder: Path, store: Store) -> None:
-    """Refuse a folder that holds results of another store, whose page would be written over.
+def refuse_other_data(folder: Path, stores: Mapping[str, tuple[Path, str]]) -> None:
+    """Refuse a folder that holds results of other stores, whose page would be written over.
 
     Args:
         folder: Folder of a page; it need not be there.
-        store: The data of the page that is to be written.
+        stores: Path and fingerprint of the data of each corpus of the page that is to be written.
 
     Raises:
         CheckpointError: If it does, or its results cannot be read.
@@ -179,12 +183,12 @@ def refuse_other_data(folder: Path, store: Store) -> None:
             f"{folder}: its page would be written over, but its results cannot be read ({error}); "
             "give another --out, or remove the folder"
         ) from error
-    for name, results in before.corpora.items():
-        if results.fingerprint != store.meta.fingerprint:
+    for name, (path, fingerprint) in stores.items():
+        if name in before.corpora and before.corpora[name].fingerprint != fingerprint:
             raise CheckpointError(
                 f"{folder}: holds results on another store of {name} (fingerprint "
-                f"{results.fingerprint[:16]}, that of {store.path} is "
-                f"{store.meta.fingerprint[:16]}); give another --out, or remove the folder"
+                f"{before.corpora[name].fingerprint[:16]}, that of {path} is {fingerprint[:16]}); "
+                "give another --out, or remove the folder"
             )
 
 
