@@ -559,7 +559,7 @@ def test_human_labels_need_annotations_of_every_modality():
     with pytest.raises(
         ConfigError,
         match=r"labels\.generator is 'human', but no clip has a label for text; "
-        r"use one of latent, posterior, ulag, distance, copy, oof, mean, ulag_released, sugrm",
+        r"use one of latent, posterior, ulag, distance, copy, oof, mean, ulag_released, sugrm, mug",
     ):
         build_labels(
             HumanConfig(), LabelInputs(labels=labels, scale=SCALE, state_sizes=STATE_SIZES)

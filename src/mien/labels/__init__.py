@@ -8,9 +8,9 @@ settings and its class, and one line of ``GENERATORS``.
 ``generator`` has what all share, ``row_buffers`` the form in which they keep it; ``reference``
 copies the annotation, takes what people gave, or takes evidence as it is; ``posterior`` estimates
 how far to trust annotation and evidence, and ``latent`` assumes it (``before_training`` has what
-these share); ``distance``, ``sugrm`` and ``ulag`` are those of the papers, and ``released`` is
-that of the authors' program. ``target_labels`` are those of further targets, such as emotions, by
-the same generators.
+these share); ``distance``, ``sugrm`` and ``ulag`` are those of the papers, ``mug`` follows
+the abstract of one, and ``released`` is that of the authors' program. ``target_labels`` are those
+of further targets, such as emotions, by the same generators.
 ``label_settings`` has the settings of all, so that they are read without torch.
 """
 
@@ -25,6 +25,7 @@ from mien.labels.label_settings import (
     HumanConfig,
     LatentConfig,
     MeanConfig,
+    MugConfig,
     OutOfFoldConfig,
     PosteriorConfig,
     ReleasedUlagConfig,
@@ -70,6 +71,7 @@ GENERATORS: dict[str, GeneratorEntry] = {
     "human": GeneratorEntry(HumanConfig, "mien.labels.reference:HumanLabels"),
     "ulag_released": GeneratorEntry(ReleasedUlagConfig, "mien.labels.released:ReleasedUlagLabels"),
     "sugrm": GeneratorEntry(SugrmConfig, "mien.labels.sugrm:SugrmLabels"),
+    "mug": GeneratorEntry(MugConfig, "mien.labels.mug:MugLabels"),
 }
 
 #: Generators that make nothing, and so may stand where there is no unimodal task.

@@ -19,6 +19,7 @@ __all__ = [
     "HumanConfig",
     "LatentConfig",
     "MeanConfig",
+    "MugConfig",
     "OutOfFoldConfig",
     "PosteriorConfig",
     "ReleasedUlagConfig",
@@ -223,6 +224,26 @@ class SugrmConfig(CentroidConfig):
 
     generator: Literal["sugrm"] = "sugrm"
     common_size: int = Field(32, ge=1, le=4096)
+
+
+class MugConfig(GeneratorConfig):
+    """Settings of ``mug``.
+
+    Attributes:
+        generator: ``mug``.
+        warmup_epochs: Epochs at the start in which labels stay the multimodal one.
+        common_size: Size of the space to which the states of all tasks are projected.
+        noise: Deviation of the noise from which annotations are restored, in units of half the
+            length of the scale.
+        inner_rate: Rate of the virtual step of the predictors, over the mean squared length of what
+            they read; at 0 the correction network learns from restoring annotations alone.
+    """
+
+    generator: Literal["mug"] = "mug"
+    warmup_epochs: int = Field(1, ge=1)
+    common_size: int = Field(32, ge=1, le=4096)
+    noise: float = Field(1.0, gt=0)
+    inner_rate: float = Field(0.5, ge=0, le=1)
 
 
 class UlagConfig(CentroidConfig):
