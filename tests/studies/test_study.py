@@ -547,6 +547,22 @@ def test_a_folder_keeps_the_results_of_its_data(base):
     run_study(other, base / "elsewhere")
 
 
+@pytest.mark.usefixtures("without_figures")
+def test_the_command_says_by_its_exit_code_that_something_is_missing(base, capsys):
+    write(
+        base,
+        ('"labels.weight=difference"', '"features.audio=nothing"'),
+        ('against = ["distance"]', ""),
+    )
+    words = ["study", "tiny.toml", "--corpus", "planted-3", "--seeds", "1", "--jobs", "1"]
+    assert main([*words, "--only", "distance"]) == 1
+    assert "not finished: planted-3, distance:" in capsys.readouterr().out
+    assert main([*words, "--only", "wild"]) == 1
+    assert "not finished: planted-3, wild, seed 1 diverged:" in capsys.readouterr().out
+    assert main([*words, "--only", "copy"]) == 0
+    assert "not finished" not in capsys.readouterr().out
+
+
 def test_a_study_of_which_nothing_finished_is_a_sentence(base):
     study = few(base, overrides=["train.learning_rate.rest=1e30"])
     with pytest.raises(TrainingError, match=r"tiny: no run finished; the first: training diverged"):

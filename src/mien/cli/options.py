@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mien.types import Scale, Split
 
 __all__ = [
+    "INCOMPLETE",
     "AddressOption",
     "BaselineUseOption",
     "CorpusOption",
@@ -51,6 +52,9 @@ __all__ = [
     "set_quiet",
     "stoppable",
 ]
+
+#: What a command returns where a run diverged or was refused, and others are in the numbers.
+INCOMPLETE = 1
 
 StoreOption = Annotated[
     Path | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mien.cli.options import (
+    INCOMPLETE,
     AddressOption,
     BaselineUseOption,
     SetOption,
@@ -166,6 +167,8 @@ def _carry_out(
     for sentence in report.unfinished:
         print(f"not finished: {sentence}")
     print(report.page)
+    if report.unfinished:
+        raise typer.Exit(INCOMPLETE)
 
 
 def _read_stores(values: Sequence[str]) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from mien.cli.options import (
+    INCOMPLETE,
     AddressOption,
     BaselineUseOption,
     SetOption,
@@ -29,8 +30,6 @@ from mien.errors import ConfigError, MienError, require
 
 __all__ = ["configs", "evaluate", "train", "tune"]
 
-#: What the command returns where a seed diverged and others are in the numbers.
-_INCOMPLETE = 1
 #: What it returns where something is to be mended that the first of several processes prints.
 _MISUSED = 2
 
@@ -157,7 +156,7 @@ def train(
         print(format_run(run.metrics()))
         print(f"\nreport: {report}")
     if run.failed_seeds:
-        raise typer.Exit(_INCOMPLETE)
+        raise typer.Exit(INCOMPLETE)
 
 
 @contextlib.contextmanager
