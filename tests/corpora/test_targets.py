@@ -229,12 +229,40 @@ def test_several_classes_are_labels_and_a_mark_alone_says_none_is_there(write, c
     assert stated.targets[0].kind is TargetKind.LABELS
     assert values(read(write("emotion", *rows('"joy, fear"', "joy")))) == [(1, 1), (1, 0)]
     told = "emotion: every class is a label of its own, since 1 of 2 cells have ',' between"
-    assert f"{told} classes, such as 'joy, fear'; --target emotion=CLASS,CLASS,..." in caplog.text
+    assert f"{told} classes, such as 'joy, fear'; --target 'emotion=CLASS,CLASS,...'" in caplog.text
     caplog.clear()
     read(write("emotion", *rows("happy|Sad")), "emotion=happy|sad|angry")
     assert "label of its own" not in caplog.text
     with pytest.raises(CorpusError, match=r":2: emotion is 'a\|b', must be one class; where sev"):
         read(write("emotion", *rows("a|b")), "emotion=a,b")
+
+
+@pytest.mark.parametrize(("num", "level"), [(60, "WARNING"), (5, "INFO")])
+def test_one_cell_with_several_classes_among_many_is_warned_of(write, caplog, num, level):
+    caplog.set_level("INFO")
+    corpus = read(write("emotion", *rows(*["sad"] * num, "happy;sad", "")))
+    assert corpus.targets[0].kind is TargetKind.LABELS
+    (record,) = (one for one in caplog.records if "label of its own" in one.message)
+    assert record.levelname == level
+    assert f"clips.csv:{num + 2}: emotion: every class" in record.message
+    assert f"since 1 of {num + 1} cells have ';' between" in record.message
+    caplog.clear()
+    read(write("emotion", *rows(*["sad"] * num, "happy;sad")), "emotion=happy|sad")
+    assert "label of its own" not in caplog.text
+
+
+def test_names_of_classes_may_hold_separators_where_they_are_stated(write):
+    path = write("emotion", *rows('"happy, excited"', "sad", '"happy, excited"'))
+    corpus = read(path, 'emotion="happy, excited",sad')
+    assert corpus.targets[0].kind is TargetKind.CLASS
+    assert corpus.targets[0].classes == ("happy, excited", "sad")
+    assert values(corpus) == [(1, 0), (0, 1), (1, 0)]
+    several = write("emotion", *rows('"happy, excited|sad"', "sad"))
+    corpus = read(several, 'emotion="happy, excited"|sad')
+    assert values(corpus) == [(1, 1), (0, 1)]
+    for wrong in ('emotion="happy, sad', 'emotion="a"b,c'):
+        with pytest.raises(ConfigError, match="quotes do not fit together"):
+            read(path, wrong)
 
 
 def test_two_signs_between_classes_are_refused_unless_classes_are_listed(write):

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: What may stand between several classes in one cell; the first that a table has, and no other.
 _SEPARATORS = ("|", ";", ",")
+#: Cells with several classes, as a share of all, below which they look like slips.
+_FEW_JOINED = 0.05
 #: A list, tuple or set of names as Python, JSON and NumPy write them, and a name in it.
 _NAMES = r"\s*((?:(?:'[^']*'|\"[^\"]*\")[\s,]*)*)"
 _LIST = re.compile(rf"\[{_NAMES}\]|\({_NAMES}\)|\{{{_NAMES}\}}|set\(\)")
@@ -193,7 +195,9 @@ class _TargetReader:
         cells = [cells[at] for _, cells in self._rows for at in self._single.values()]
         if any(_LIST.fullmatch(cell.strip()) for cell in cells):
             return ","
-        there = [sign for sign in _SEPARATORS if any(sign in cell for cell in cells)]
+        within = "".join(self._request.classes)  # signs in a stated name separate nothing
+        signs = [sign for sign in _SEPARATORS if sign not in within]
+        there = [sign for sign in signs if any(sign in cell for cell in cells)]
         if len(there) > 1 and not self._request.classes:
             first = next(cell for cell in cells if there[0] in cell)
             other = next(cell for cell in cells if there[1] in cell)
@@ -205,16 +209,31 @@ class _TargetReader:
         return next(iter(there), "")
 
     def _report_several(self) -> None:
-        """Log in how many cells several classes stand, where nobody has stated that they may."""
-        cells = [cells[at] for _, cells in self._rows for at in self._single.values()]
-        joined = [cell for cell in cells if self._separator and self._separator in cell]
-        if joined and not self._request.are_labels:
-            logger.info(
-                "%s: %s: every class is a label of its own, since %d of %d cells have %s between "
-                "classes, such as %s; --target %s=CLASS,CLASS,... states one class a clip",
-                self._path, self._request.name, len(joined), sum(map(bool, cells)),
-                show(self._separator), show(joined[0]), self._request.name,
-            )  # fmt: skip
+        """Say in how many cells several classes stand, where nobody has stated that they may.
+
+        A few among many are hardly meant to make labels of all classes: of these one is warned.
+        """
+        if self._request.are_labels or not self._separator:
+            return
+        filled = [
+            (line, cells[at])
+            for line, cells in self._rows
+            for at in self._single.values()
+            if cells[at].strip()
+        ]
+        joined = [(line, cell) for line, cell in filled if self._separator in cell]
+        if not joined:
+            return
+        are_few = len(joined) < _FEW_JOINED * len(filled)
+        (line, cell), name = joined[0], self._request.name
+        logger.log(
+            logging.WARNING if are_few else logging.INFO,
+            "%s:%d: %s: every class is a label of its own, since %d of %d cells have %s between "
+            "classes, such as %s; --target '%s=CLASS,CLASS,...' states one class a clip, and "
+            "--target '%s=CLASS|CLASS|...' that there may be several",
+            self._path, line, name, len(joined), len(filled), show(self._separator), show(cell),
+            name, name,
+        )  # fmt: skip
 
     def _count_names(self) -> Counter[str]:
         counts: Counter[str] = Counter()

@@ -1,5 +1,6 @@
 """What a user states of targets: the range of a scale, or the classes that are told apart."""
 
+import csv
 import math
 import re
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ __all__ = ["EMOTION", "TargetRequest", "read_target_requests"]
 EMOTION = "emotion"
 
 _RANGE = re.compile(r"([^:,|]+):([^:,|]+)")
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _NAME = re.compile(r"[^\W\d][\w-]{0,39}")
 #: Columns that mean something else.
 _RESERVED = frozenset(
@@ -53,11 +55,15 @@ class TargetRequest:
 def read_target_requests(texts: Iterable[str]) -> tuple[TargetRequest, ...]:
     """Read what options such as ``valence=1:5`` and ``emotion=iemocap4`` state.
 
+    A class whose name has a comma or ``|`` in it stands in quotes, as in a CSV.
+
     Raises:
         ConfigError: If one is not of such a form, or states a target twice.
 
     >>> read_target_requests(["arousal=1:5"])[0].scale
     Scale(low=1.0, high=5.0)
+    >>> read_target_requests(['emotion="happy, excited",sad'])[0].classes
+    ('happy, excited', 'sad')
     """
     requests: dict[str, TargetRequest] = {}
     for text in texts:
@@ -87,18 +93,27 @@ def _read_request(text: str) -> TargetRequest:
         return TargetRequest(name=name, scale=_read_scale(where, *bounds.groups()))
     if stated in SCHEMES:
         return TargetRequest(name=name, scheme=SCHEMES[stated])
-    separator = "|" if "|" in stated else ","
-    if separator not in stated:
+    separator = "|" if "|" in _QUOTED.sub("", stated) else ","
+    if separator not in _QUOTED.sub("", stated):
         raise ConfigError(
             f"{where}: no scheme is called {show(stated)}, and classes are listed with commas; "
             f"{name_known(stated, SCHEMES)}"
         )
-    classes = tuple(part.strip() for part in stated.split(separator) if part.strip())
+    classes = _split_classes(where, stated, separator)
     folded = [fold_name(each) for each in classes]  # names that tables do not tell apart
     twice = [each for at, each in enumerate(classes) if folded[at] in folded[:at]]
     if not classes or twice:
         raise ConfigError(f"{where}: {f'{twice[0]} is listed twice' if twice else _FORM}")
     return TargetRequest(name=name, classes=classes, are_labels=separator == "|")
+
+
+def _split_classes(where: str, stated: str, separator: str) -> tuple[str, ...]:
+    """Return the names between separators; in quotes, as in a CSV, a name may hold them."""
+    try:
+        (parts,) = csv.reader([stated], delimiter=separator, skipinitialspace=True, strict=True)
+    except csv.Error as error:
+        raise ConfigError(f"{where}: quotes do not fit together ({error}); {_FORM}") from None
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def _read_scale(where: str, low: str, high: str) -> Scale:
