@@ -7,7 +7,11 @@ import torch
 from torch import nn
 
 from mien.pretrained.direct import row_gradients
-from mien.pretrained.direct.row_gradients import RowwiseEmbedding, add_rows_alone
+from mien.pretrained.direct.row_gradients import (
+    RowwiseEmbedding,
+    add_rows_alone,
+    forget_memory,
+)
 
 
 @pytest.fixture
@@ -42,3 +46,45 @@ def test_without_gradients_rows_are_looked_up_as_usual(embeddings):
     assert torch.equal(usual(numbers), changed(numbers))
     changed.weight.requires_grad_(requires_grad=False)
     assert not changed(numbers).requires_grad
+
+
+def step(embedding, *, seed):
+    """Take the gradient of a step anew; the last one is forgotten."""
+    embedding.weight.grad = None
+    draws = torch.Generator().manual_seed(seed)
+    numbers = torch.randint(0, 40, (7,), generator=draws)
+    (embedding(numbers) * torch.randn(7, 6, generator=draws)).sum().backward()
+    return embedding.weight.grad
+
+
+def test_memory_of_a_gradient_is_taken_again_and_holds_nothing_of_the_last_step(embeddings):
+    usual, changed = embeddings
+    place = step(changed, seed=1).data_ptr()
+    changed.weight.grad.add_(1.0)  # whatever else has been done to it
+    again = step(changed, seed=2)
+    assert again.data_ptr() == place
+    assert torch.equal(again, step(usual, seed=2))
+
+
+def test_a_gradient_that_somebody_holds_stays_as_it_is(embeddings):
+    usual, changed = embeddings
+    held = step(changed, seed=1)
+    before = held.clone()
+    later = step(changed, seed=2)
+    assert later.data_ptr() != held.data_ptr()
+    assert torch.equal(held, before)
+    assert torch.equal(later, step(usual, seed=2))
+
+
+def test_kept_memory_is_neither_copied_nor_saved_and_can_be_forgotten(embeddings):
+    _, changed = embeddings
+    place = step(changed, seed=1).data_ptr()
+    copied = copy.deepcopy(changed)
+    assert step(copied, seed=1).data_ptr() != place
+    assert list(changed.state_dict()) == ["weight"]
+    forget_memory(changed.weight)
+    forget_memory(changed.weight)  # there is none
+    held = changed.weight.grad
+    assert step(changed, seed=1) is not held
+    changed.double()
+    assert step(changed, seed=1).dtype is torch.float64

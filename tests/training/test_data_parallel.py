@@ -28,6 +28,7 @@ CASES = [("ulag", "even"), ("latent", "even"), ("human", "uneven")]
 #: What make test leaves out.
 MORE_CASES = [
     ("copy", "even"), ("distance", "even"), ("ulag_released", "even"), ("ulag", "uneven"),
+    ("mug", "uneven"),
 ]  # fmt: skip
 CONFIG = make_config(
     train={"epochs": 2, "threads": 1},
