@@ -5,8 +5,8 @@
 
 A step is that of ``benchmarks/step.py``, packed, on synthetic clips of CMU-MOSI's lengths, in
 float32 and, where the processor has it, in bf16. Dropout as PyTorch draws it and a gradient of the
-word embeddings in new memory take turns with masks from bits (``mien.pretrained.direct.bit_dropout``)
-and a gradient in the memory of the last step (``row_gradients``), one change at a time and both.
+word embeddings in new memory take turns with masks from bits (``bit_dropout``) and a gradient in
+the memory of the last step (``row_gradients``), one change at a time and both.
 CPU time is counted; printed are the ratios of each round.
 """
 
