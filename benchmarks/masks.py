@@ -20,7 +20,7 @@ from torch import nn
 
 from mien import read_config
 from mien.pretrained.direct.bit_dropout import BitDropout
-from mien.pretrained.direct.row_gradients import RowwiseEmbedding, forget_memory
+from mien.pretrained.direct.row_gradients import forget_memory
 from mien.training.loop import Stepper
 from mien.training.optimizer import has_bf16
 
@@ -38,11 +38,10 @@ def torch_masks(stepper: Stepper) -> Iterator[None]:
             layer.__class__ = BitDropout
 
 
-def forget_gradients(stepper: Stepper) -> None:
+def drop_gradients(stepper: Stepper) -> None:
     """Let gradients of word embeddings begin in new memory."""
-    for layer in stepper.model.modules():
-        if isinstance(layer, RowwiseEmbedding):
-            forget_memory(layer.weight)
+    stepper.optimizer.zero_grad()
+    forget_memory(stepper.model)
 
 
 def compare(stepper: Stepper, num_clips: int, rounds: int) -> dict[str, list[float]]:
@@ -52,9 +51,9 @@ def compare(stepper: Stepper, num_clips: int, rounds: int) -> dict[str, list[flo
         ours = run(stepper, num_clips)
         with torch_masks(stepper):
             masks = run(stepper, num_clips)
-            forget_gradients(stepper)
+            drop_gradients(stepper)
             both = run(stepper, num_clips)
-        forget_gradients(stepper)
+        drop_gradients(stepper)
         memory = run(stepper, num_clips)
         if turn:  # the first warms up
             for name, seconds in (("masks", masks), ("memory", memory), ("both", both)):

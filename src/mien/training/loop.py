@@ -15,6 +15,7 @@ from mien.data.dataset import ClipDataset, windows
 from mien.data.prefetch import prefetch
 from mien.errors import ConfigError, DivergenceError
 from mien.models.multitask import MultimodalModel
+from mien.pretrained.direct.row_gradients import take_back_gradients
 from mien.tensors import Batch, Output, Targets, dtype_of_sums, move_to
 from mien.training.data_parallel.joined_output import join_outputs
 from mien.training.data_parallel.ranks import ALONE, Ranks
@@ -167,6 +168,7 @@ class Stepper:
             self._set_rates(epoch, number, len(order))
             is_dropped = config.leftover == "drop" and len(window) < config.accumulate
             size = sum(len(index) for index in window)
+            take_back_gradients(self.model)
             self.optimizer.zero_grad()
             for index in window:
                 share = len(index) / size if config.gradient == "mean" else 1.0

@@ -2,24 +2,28 @@
 
 Of tens of thousands of words a batch has some hundreds. PyTorch makes a gradient of all rows for
 every batch, fills it with zeros, and adds it to that of the step; here each batch adds its own rows
-to the gradient of the step. The memory of that is kept from one step to the next, since memory that
-is new to the process takes ten times as long to fill. The numbers are the same bit for bit.
+to the gradient of the step. A training keeps the memory of that from one step to the next
+(``take_back_gradients``), since memory that is new to the process takes ten times as long to fill.
+The numbers are the same bit for bit.
 """
 
-import sys
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-__all__ = ["MANY_ROWS", "RowwiseEmbedding", "add_rows_alone", "forget_memory"]
+__all__ = [
+    "MANY_ROWS",
+    "RowwiseEmbedding",
+    "add_rows_alone",
+    "forget_memory",
+    "take_back_gradients",
+]
 
 #: Rows from which on it is worth it.
 MANY_ROWS = 4096
-#: Attribute of a weight that holds the memory of its gradient.
-_MEMORY = "_gradient_memory"
-_OWN_REFERENCES = 3  # of the attribute, of the one who asks, and of the call that counts
 
 
 class RowwiseEmbedding(nn.Embedding):
@@ -33,9 +37,13 @@ class RowwiseEmbedding(nn.Embedding):
         """Return the row of each number."""
         weight = self.weight
         if weight.requires_grad and torch.is_grad_enabled() and weight.device.type == "cpu":
-            looked_up: Tensor = _Rows.apply(input, weight, self.padding_idx)  # type: ignore[no-untyped-call]
+            looked_up: Tensor = _Rows.apply(input, weight, self)  # type: ignore[no-untyped-call]
             return looked_up
         return super().forward(input)
+
+
+#: Memory of gradients that were taken back.
+_MEMORY: WeakKeyDictionary[RowwiseEmbedding, Tensor] = WeakKeyDictionary()
 
 
 class _Rows(torch.autograd.Function):
@@ -46,10 +54,10 @@ class _Rows(torch.autograd.Function):
         ctx: Any,  # noqa: ANN401
         numbers: Int[Tensor, "*B"],
         weight: nn.Parameter,
-        padding: int | None,
+        embedding: RowwiseEmbedding,
     ) -> Float[Tensor, "*B d"]:
         ctx.save_for_backward(numbers)
-        ctx.weight, ctx.padding = weight, padding
+        ctx.weight, ctx.embedding = weight, embedding
         return nn.functional.embedding(numbers, weight)
 
     @staticmethod
@@ -64,31 +72,44 @@ class _Rows(torch.autograd.Function):
         sums = torch.ops.aten.embedding_dense_backward(
             gradient.contiguous(), places, len(rows), -1, scale_grad_by_freq=False
         )
-        if ctx.padding is not None:
-            sums[rows == ctx.padding] = 0
+        if ctx.embedding.padding_idx is not None:
+            sums[rows == ctx.embedding.padding_idx] = 0
         if weight.grad is None:
-            weight.grad = _take_zeros(weight)
+            weight.grad = _take_zeros(ctx.embedding)
         weight.grad.index_add_(0, rows, sums)
         return None, None, None
 
 
-def _take_zeros(weight: nn.Parameter) -> Tensor:
-    """Return zeros for a gradient: in the memory of the last one, if nobody else holds that."""
-    memory: Tensor | None = getattr(weight, _MEMORY, None)
-    if memory is None or sys.getrefcount(memory) > _OWN_REFERENCES or not _fits(memory, weight):
-        memory = torch.zeros_like(weight)
-        setattr(weight, _MEMORY, memory)
-        return memory
+def take_back_gradients(module: nn.Module) -> None:
+    """Take the gradients of word embeddings away, whose memory the next ones begin in.
+
+    It is for the owner of a training, before ``zero_grad``: whoever still holds such a gradient, or
+    an array that shares its memory, finds the next one in it.
+
+    Args:
+        module: What has the embeddings, ``RowwiseEmbedding``.
+    """
+    for part in module.modules():
+        if isinstance(part, RowwiseEmbedding) and part.weight.grad is not None:
+            _MEMORY[part], part.weight.grad = part.weight.grad, None
+
+
+def forget_memory(module: nn.Module) -> None:
+    """Let the next gradients of word embeddings begin in new memory."""
+    for part in module.modules():
+        if isinstance(part, RowwiseEmbedding):
+            _MEMORY.pop(part, None)
+
+
+def _take_zeros(embedding: RowwiseEmbedding) -> Tensor:
+    """Return zeros for a gradient, in memory that was taken back if there is some that fits."""
+    weight, memory = embedding.weight, _MEMORY.pop(embedding, None)
+    if memory is None or not _fits(memory, weight):
+        return torch.zeros_like(weight)
     return memory.zero_()
 
 
-def forget_memory(weight: nn.Parameter) -> None:
-    """Let the next gradient of a weight begin in new memory."""
-    if hasattr(weight, _MEMORY):
-        delattr(weight, _MEMORY)
-
-
-def _fits(memory: Tensor, weight: nn.Parameter) -> bool:
+def _fits(memory: Tensor, weight: Tensor) -> bool:
     is_same = memory.shape == weight.shape and memory.stride() == weight.stride()
     return is_same and memory.dtype == weight.dtype and memory.device == weight.device
 
