@@ -119,3 +119,20 @@ def drawing(request):
 def undrawn(monkeypatch):
     """Leave the figures of a report out, which take seconds to draw and are tested elsewhere."""
     monkeypatch.setattr("mien.reports.figures.run.draw_figures", lambda *_, **__: [])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Write what is no Unicode as escapes: a process of tests ends where it cannot send a report.
+
+    Paths that are no text are in what some tests print, more of it on a slow machine.
+    """
+    report = yield
+    report.sections = [(title, as_text(content)) for title, content in report.sections]
+    if report.longrepr is not None and as_text(str(report.longrepr)) != str(report.longrepr):
+        report.longrepr = as_text(str(report.longrepr))
+    return report
+
+
+def as_text(content):
+    return content.encode("utf-8", "backslashreplace").decode("utf-8")

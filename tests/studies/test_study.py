@@ -19,7 +19,7 @@ from mien.studies.corpora import prepare_corpora
 from mien.studies.plan import describe_studies, list_studies, read_study
 from mien.studies.results.results_file import dump_results, read_results
 from mien.studies.runner import plan_jobs, run_jobs
-from mien.studies.study import run_study
+from mien.studies.study import refuse_other_data, run_study
 from mien.studies.study_page import write_page
 from mien.training.run_folder import open_run
 from mien.types import Modality, Task
@@ -545,6 +545,9 @@ def test_a_folder_keeps_the_results_of_its_data(base):
         run_study(other, base / "out")
     assert (base / "out" / "results.json").read_bytes() == before
     run_study(other, base / "elsewhere")
+    refuse_other_data(base / "out", ["planted-3", "planted-4"], {})
+    with pytest.raises(CheckpointError, match="holds results on planted-3, and would be written"):
+        refuse_other_data(base / "out", ["planted-4"], {})
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -21,7 +21,7 @@ def test_stored_settings_keep_what_the_generator_uses_and_no_more(name):
     labels = {"generator": name, **OLD}
     config = read_stored_config({"labels": labels})
     used = GENERATORS[name].config.model_fields
-    later = {"evidence", "common_size"} & set(used)
+    later = {"evidence", "common_size", "noise", "inner_rate"} & set(used)
     assert dict(config.labels) == {
         key: used[key].default if key in later else {"feedback": "all", **labels}[key]
         for key in used

@@ -121,7 +121,7 @@ TargetOption = Annotated[
         "--target",
         metavar="NAME=...",
         help="A column besides the label: LOW:HIGH, CLASS,CLASS, CLASS|CLASS for labels, or a "
-        "scheme such as iemocap4; repeatable.",
+        "scheme such as iemocap4; names with commas in quotes; repeatable.",
     ),
 ]
 

@@ -343,8 +343,7 @@ class TrainedModel:
 
         Raises:
             CheckpointError: If the store has no clip in the split, or does not fit the model.
-            ConfigError: If voice and face are to be read against another recording, or what is to
-                be left out is nothing that the model reads, or all of it.
+            ConfigError: If the model's baseline or ``without`` does not fit.
         """
         use = PersonFinder.choose_for_store(self.baseline)
         clips = (self.checkpoint, open_store(store), split)

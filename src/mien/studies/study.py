@@ -7,7 +7,7 @@ OUT/
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -98,8 +98,7 @@ def run_study(
     Raises:
         ConfigError: If several processes were started for it, or the cluster is not told.
         TrainingError: If no corpus was given, no run finished, or ``out`` cannot be written.
-        CheckpointError: If ``out`` holds results on other data under the name of a corpus.
-        MienError: If a store is not what it should be.
+        MienError: If a store is not what it should be, or ``out`` holds results on other data.
     """
     if launched_count() > 1:
         raise ConfigError(
@@ -126,10 +125,13 @@ def run_study(
             f"{', '.join(f'--store {name}=PATH' for name in skipped)}"
         )
     here = num_workers if cluster is None else num_processors()
+    names = [corpus.name for corpus in given]
     stores = {c.name: open_store(c.store) for c in given if c.store is not None}
-    refuse_other_data(Path(out), {n: (s.path, s.meta.fingerprint) for n, s in stores.items()})
+    there = {name: (store.path, store.meta.fingerprint) for name, store in stores.items()}
+    refuse_other_data(Path(out), names, there)
     prepared = prepare_corpora(study, given, num_workers=here, listener=listener)
-    refuse_other_data(Path(out), {c.corpus.name: (c.store, c.fingerprint) for c in prepared})
+    made = {each.corpus.name: (each.store, each.fingerprint) for each in prepared}
+    refuse_other_data(Path(out), names, made)
     jobs = plan_jobs(study, prepared, code=code)
     outcomes = run_jobs(
         study.name, jobs, num_workers=num_workers, listener=listener, cluster=cluster
@@ -164,12 +166,16 @@ def run_study(
     return StudyReport(page=_write(Path(out), results), results=results)
 
 
-def refuse_other_data(folder: Path, stores: Mapping[str, tuple[Path, str]]) -> None:
+def refuse_other_data(
+    folder: Path, corpora: Collection[str], stores: Mapping[str, tuple[Path, str]]
+) -> None:
     """Refuse a folder that holds results of other stores, whose page would be written over.
 
     Args:
         folder: Folder of a page; it need not be there.
-        stores: Path and fingerprint of the data of each corpus of the page that is to be written.
+        corpora: Names of the corpora of the page that is to be written; a page on others alone is
+            refused, one that shares a corpus with it is replaced.
+        stores: Path and fingerprint of the data of those whose data are there already.
 
     Raises:
         CheckpointError: If it does, or its results cannot be read.
@@ -183,6 +189,11 @@ def refuse_other_data(folder: Path, stores: Mapping[str, tuple[Path, str]]) -> N
             f"{folder}: its page would be written over, but its results cannot be read ({error}); "
             "give another --out, or remove the folder"
         ) from error
+    if before.corpora and not before.corpora.keys() & set(corpora):
+        raise CheckpointError(
+            f"{folder}: holds results on {', '.join(before.corpora)}, and would be written over by "
+            f"those on {', '.join(corpora)}; give another --out, or remove the folder"
+        )
     for name, (path, fingerprint) in stores.items():
         if name in before.corpora and before.corpora[name].fingerprint != fingerprint:
             raise CheckpointError(
