@@ -1,41 +1,85 @@
-"""Measure what masks from bits and the kept memory of gradients win in a packed training step.
+"""Measure what the kept memory of gradients wins in a packed training step, and masks from bits.
 
     python benchmarks/masks.py                      # BERT-base of random weights, 12 layers
-    python benchmarks/masks.py --rounds 5 --clips 128
+    python benchmarks/masks.py --rounds 4 --clips 128
 
 A step is that of ``benchmarks/step.py``, packed, on synthetic clips of CMU-MOSI's lengths, in
-float32 and, where the processor has it, in bf16. Dropout as PyTorch draws it and a gradient of the
-word embeddings in new memory take turns with masks from bits (``bit_dropout``) and a gradient in
-the memory of the last step (``row_gradients``), one change at a time and both.
-CPU time is counted; printed are the ratios of each round.
+float32 and, where the processor has it, in bf16. A gradient of the word embeddings in the memory of
+the last step (``row_gradients``), as a training has it, takes turns with one in new memory, and
+PyTorch's dropout with one that draws its masks from bits, which no training does: it wins nothing
+in a step. CPU time is counted; printed are the ratios of each round.
 """
 
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from step import SHAPES, draw_series, make_stepper, read_options, run, show
-from torch import nn
+from torch import Tensor, nn
 
 from mien import read_config
-from mien.pretrained.direct.bit_dropout import BitDropout
 from mien.pretrained.direct.row_gradients import forget_memory
 from mien.training.loop import Stepper
 from mien.training.optimizer import has_bf16
 
+_LEVELS = 1 << 16  # of the share that is dropped
+_PER_INTEGER = 4
+
+
+class BitDropout(nn.Dropout):
+    """Dropout whose masks are drawn from random bits: one integer of 64 for four values.
+
+    The share of what is dropped is the nearest multiple of 2^-16.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Return the values, some of them dropped while training."""
+        threshold = round(self.p * _LEVELS)
+        if not self.training or threshold in (0, _LEVELS):
+            return super().forward(input)
+        dropped: Tensor = _Dropped.apply(input, threshold)
+        return dropped
+
+
+class _Dropped(torch.autograd.Function):
+    """Multiplies with a mask; backwards with the same."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        values: Tensor,
+        threshold: int,
+    ) -> Tensor:
+        count = values.numel()
+        integers = torch.empty(-(-count // _PER_INTEGER), dtype=torch.int64)
+        drawn = integers.random_(-(1 << 63), None).view(torch.int16)[:count]
+        stays = (drawn >= threshold - _LEVELS // 2).view(values.shape)
+        mask = stays.to(values.dtype).mul_(_LEVELS / (_LEVELS - threshold))
+        ctx.save_for_backward(mask)
+        return values * mask
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # noqa: ANN401
+        gradient: Tensor,
+    ) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return gradient * mask, None
+
 
 @contextmanager
-def torch_masks(stepper: Stepper) -> Iterator[None]:
-    """Let PyTorch draw the masks of dropout."""
-    layers = [layer for layer in stepper.model.modules() if type(layer) is BitDropout]
+def masks_from_bits(stepper: Stepper) -> Iterator[None]:
+    """Let dropout draw its masks from bits."""
+    layers = [layer for layer in stepper.model.modules() if type(layer) is nn.Dropout]
     for layer in layers:
-        layer.__class__ = nn.Dropout
+        layer.__class__ = BitDropout
     try:
         yield
     finally:
         for layer in layers:
-            layer.__class__ = BitDropout
+            layer.__class__ = nn.Dropout
 
 
 def drop_gradients(stepper: Stepper) -> None:
@@ -45,19 +89,17 @@ def drop_gradients(stepper: Stepper) -> None:
 
 
 def compare(stepper: Stepper, num_clips: int, rounds: int) -> dict[str, list[float]]:
-    """Return how many times as long steps take without each, by turns."""
-    ratios: dict[str, list[float]] = {"masks": [], "memory": [], "both": []}
+    """Return ratios of the time of a step in new memory, and of one with masks from bits."""
+    ratios: dict[str, list[float]] = {"new memory / kept memory": [], "PyTorch's masks / bits": []}
     for turn in range(rounds + 1):
         ours = run(stepper, num_clips)
-        with torch_masks(stepper):
-            masks = run(stepper, num_clips)
-            drop_gradients(stepper)
-            both = run(stepper, num_clips)
+        with masks_from_bits(stepper):
+            bits = run(stepper, num_clips)
         drop_gradients(stepper)
-        memory = run(stepper, num_clips)
+        fresh = run(stepper, num_clips)
         if turn:  # the first warms up
-            for name, seconds in (("masks", masks), ("memory", memory), ("both", both)):
-                ratios[name].append(seconds / ours)
+            for name, ratio in zip(ratios, (fresh / ours, ours / bits), strict=True):
+                ratios[name].append(ratio)
     return ratios
 
 
@@ -79,9 +121,7 @@ def main() -> None:
         config = base.model_copy(update={"train": train})
         stepper = make_stepper(config, series, SHAPES["mosi"], options.layers, is_padded=False)
         for name, ratios in compare(stepper, options.clips, options.rounds).items():
-            print(
-                f"{precision}, step of {options.clips} clips, without {name} / with: {show(ratios)}"
-            )
+            print(f"{precision}, {name}: {show(ratios)}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mien.pretrained.adapters import AdaptedEncoder
-from mien.pretrained.direct.bit_dropout import draw_masks_by_bits
 from mien.pretrained.direct.encoder_files import load_encoder, read_sizes
 from mien.pretrained.direct.row_gradients import add_rows_alone
 from mien.pretrained.encoder_cut import (
@@ -67,7 +66,6 @@ class TokenEncoder(nn.Module):
         self.backbone = backbone
         self.is_packable = make_packable(backbone)
         add_rows_alone(backbone)
-        draw_masks_by_bits(backbone)
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""

@@ -3,6 +3,5 @@
 ``bert`` and ``mpnet`` are encoders, and ``encoder_files`` finds the folders that hold one;
 ``tokenizer`` are their tokenizers, from ``tokenizer_files``. Each says which files it reads itself,
 and leaves all others to transformers. ``token_names`` carries token ids over from one tokenizer to
-another, ``row_gradients`` adds up the gradients of word embeddings, and ``bit_dropout`` draws the
-masks of dropout.
+another, and ``row_gradients`` adds up the gradients of word embeddings.
 """
