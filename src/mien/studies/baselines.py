@@ -57,10 +57,8 @@ def fit_reference(name: ReferenceName, store: Store, series: str) -> Float[np.nd
     vectors = np.stack([ragged[row][0] for row in rows[has].tolist()]).astype(np.float64)
     annotated = fusion[has]
     labels = np.full(len(rows), np.nan)
-    if name == "trees_mean":
-        labels[has] = (_out_of_fold(_make_trees, vectors, annotated, videos) + annotated) / 2
-    else:
-        labels[has] = _out_of_fold(_MAKERS[name], vectors, annotated, videos)
+    fitted = _out_of_fold(_MAKERS[name], vectors, annotated, videos)
+    labels[has] = (fitted + annotated) / 2 if name == "trees_mean" else fitted
     return labels
 
 
@@ -98,7 +96,8 @@ def _make_trees() -> Any:  # noqa: ANN401
     return ExtraTreesRegressor(n_estimators=400, min_samples_leaf=3, random_state=_SEED)
 
 
-_MAKERS: Final[Mapping[str, Callable[[], Any]]] = {
+_MAKERS: Final[Mapping[ReferenceName, Callable[[], Any]]] = {
     "ridge": _make_ridge,
     "trees": _make_trees,
+    "trees_mean": _make_trees,
 }

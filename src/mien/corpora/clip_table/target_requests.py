@@ -93,8 +93,9 @@ def _read_request(text: str) -> TargetRequest:
         return TargetRequest(name=name, scale=_read_scale(where, *bounds.groups()))
     if stated in SCHEMES:
         return TargetRequest(name=name, scheme=SCHEMES[stated])
-    separator = "|" if "|" in _QUOTED.sub("", stated) else ","
-    if separator not in _QUOTED.sub("", stated):
+    bare = _QUOTED.sub("", stated)
+    separator = "|" if "|" in bare else ","
+    if separator not in bare:
         raise ConfigError(
             f"{where}: no scheme is called {show(stated)}, and classes are listed with commas; "
             f"{name_known(stated, SCHEMES)}"

@@ -115,10 +115,8 @@ def kernel_scores(
             middles.append(float(target.mean()))
             continue
         mean, spread = target[fit].mean(), max(float(target[fit].std()), 1e-9)
-        kernels, scaled = (
-            gaussian_kernels(features[fit], features[fit]),
-            (target[fit] - mean) / spread,
-        )
+        kernels = gaussian_kernels(features[fit], features[fit])
+        scaled = (target[fit] - mean) / spread
         penalty = _choose_penalty(kernels, scaled, videos[fit])
         amounts, constant = fit_median(kernels, scaled, penalty)
         middle = float((kernels @ amounts).mean())
@@ -141,11 +139,11 @@ def _choose_penalty(
 ) -> float:
     """Return the penalty with the least absolute error on videos that a fit has not seen."""
     numbers = np.unique(videos, return_inverse=True)[1]
-    parts = [numbers % _PARTS == part for part in range(_PARTS)]
     if len(np.unique(numbers)) < _PARTS:
         return _PENALTIES[len(_PENALTIES) // 2]
     errors = np.zeros(len(_PENALTIES))
-    for held_out in parts:
+    for part in range(_PARTS):
+        held_out = numbers % _PARTS == part
         fit = np.flatnonzero(~held_out)
         for place, penalty in enumerate(_PENALTIES):
             amounts, constant = fit_median(kernels[np.ix_(fit, fit)], target[fit], penalty)
