@@ -19,7 +19,7 @@ from mien.data.text import prepare_text
 from mien.data.text_reader import TextReader
 from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError
-from mien.pretrained.first_states import first_state
+from mien.pretrained.packed.first_states import first_state
 from mien.tensors import pad
 from mien.training.preparation import prepare
 from mien.types import Clip, Task

@@ -144,6 +144,6 @@ def test_in_8_bits_a_sentence_is_scored_as_the_evaluation_scores_it(run, store, 
 
 
 def test_a_network_that_reads_context_is_not_exported(run, tmp_path):
-    with pytest.raises(CheckpointError, match=r"text_encoder\.context or context_after reads"):
+    with pytest.raises(CheckpointError, match="context_after or passage reads"):
         mien.export_onnx(run, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -13,8 +13,8 @@ from mien.pretrained.direct.bert import BertEncoder
 from mien.pretrained.direct.tokenizer import load_tokenizer
 from mien.pretrained.encoder_cut import cut_encoder
 from mien.pretrained.encoder_source import find_text_encoder
-from mien.pretrained.first_states import can_end_in_first
-from mien.pretrained.packing import make_packable
+from mien.pretrained.packed.first_states import can_end_in_first
+from mien.pretrained.packed.packing import make_packable
 from mien.pretrained.text_encoder import load_backbone, load_bottom, load_settings, load_top
 from mien.tensors import PaddedSeries
 

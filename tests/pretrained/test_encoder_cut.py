@@ -8,7 +8,7 @@ from transformers import DebertaV2Config
 
 from mien.errors import ConfigError
 from mien.pretrained.encoder_cut import cut_encoder, encode_changed
-from mien.pretrained.packing import make_packable
+from mien.pretrained.packed.packing import make_packable
 from mien.pretrained.text_encoder import StackedEncoder, TokenEncoder, TopLayers
 from mien.tensors import PaddedSeries
 

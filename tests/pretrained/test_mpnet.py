@@ -11,7 +11,7 @@ from mien.errors import AssetError
 from mien.pretrained.direct.mpnet import MpnetEncoder
 from mien.pretrained.direct.tokenizer import load_tokenizer
 from mien.pretrained.encoder_source import find_text_encoder
-from mien.pretrained.packing import attend_by_length, attend_padded, pack
+from mien.pretrained.packed.packing import attend_by_length, attend_padded, pack
 from mien.pretrained.text_encoder import (
     TokenEncoder,
     load_backbone,

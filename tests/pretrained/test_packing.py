@@ -9,7 +9,7 @@ from mien.models import build_model
 from mien.models.multitask import ModelInputs
 from mien.models.tam_ulag import TamUlagConfig
 from mien.pretrained.encoder_cut import cut_encoder
-from mien.pretrained.packing import (
+from mien.pretrained.packed.packing import (
     attend_by_length,
     attend_padded,
     cut_by_length,

@@ -74,6 +74,9 @@ class _Spy:
     def draw_baselines(self, _rng):
         return self
 
+    def shuffle(self, rng):
+        return self.dataset.shuffle(rng)
+
 
 def test_validation_sees_every_clip_once_and_changes_nothing(tmp_path):
     trainer = make_trainer(tmp_path)

@@ -102,6 +102,21 @@ class ClipDataset:
             speakers=None if self.speakers is None else self.speakers.take(rows),
         )
 
+    def shuffle(self, rng: np.random.Generator) -> Int[np.ndarray, "N"]:
+        """Return the clips in an order of chance; those that are read together are together.
+
+        They follow each other as in the split.
+        """
+        order = rng.permutation(len(self))
+        for series in self.series.values():
+            if series.together is not None:
+                _, firsts, passage = np.unique(
+                    series.together[self.rows][order], return_index=True, return_inverse=True
+                )
+                places = firsts[passage]  # of each clip, where its passage first occurs in order
+                order = order[np.lexsort((order, places))]
+        return order
+
     def draw_baselines(self, rng: np.random.Generator) -> "ClipDataset":
         """Return the clips with nothing, some or all of their speakers as baseline, by chance.
 

@@ -135,12 +135,14 @@ class Series:
         times: Centre of each step in seconds from the start of its clip, ``(S,)``, if known.
         has_context: Whether the last value of a step says if it is context, above 0, or the clip's
             own text, 0; context is behind that.
+        together: Clips of one number are read together; None if each is read by itself.
     """
 
     values: Num[np.ndarray, "_ D"]
     offsets: Int[np.ndarray, " _"]
     times: Float64[np.ndarray, " _"] | None = None
     has_context: bool = False
+    together: Int[np.ndarray, " N"] | None = None
 
     def __len__(self) -> int:
         """Return the number of clips."""

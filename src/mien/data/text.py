@@ -92,10 +92,15 @@ def prepare_text(
     return _given(store) if config.input == "embeddings" else None
 
 
-def check_text(store: Store, config: TextEncoderConfig) -> str | None:
+def check_text(store: Store, config: TextEncoderConfig, *, is_changed: bool = False) -> str | None:
     """Check that a store and this machine have what the settings of the text name.
 
     Only the description of the store and its clips are read.
+
+    Args:
+        store: The store.
+        config: The settings.
+        is_changed: Whether the model changes the states of a clip inside of the text encoder.
 
     Returns:
         Name of the encoder; None where the text is left out, or is given as states.
@@ -106,16 +111,12 @@ def check_text(store: Store, config: TextEncoderConfig) -> str | None:
     """
     if config.input == "none":
         return None
-    if config.reads_context and config.input != "transcript":
+    _check_context(config)
+    if config.passage and is_changed:
         raise ConfigError(
-            f"settings text_encoder.context and context_after: the input is {config.input!r}, and "
-            "only transcripts can be read with those around them; set both to 0, or "
-            "text_encoder.input=transcript"
-        )
-    if config.context_speakers != "none" and not config.reads_context:
-        raise ConfigError(
-            "setting text_encoder.context_speakers names who speaks in the context of a clip, and "
-            "there is none; set text_encoder.context=1 or more, or context_speakers=none"
+            "setting text_encoder.passage reads clips together, and this model changes the states "
+            "of each clip inside of the text encoder, or reads padding; set "
+            "text_encoder.passage=0, or choose another model"
         )
     if config.input == "embeddings":
         if "text" not in store.meta.series:
@@ -134,6 +135,33 @@ def check_text(store: Store, config: TextEncoderConfig) -> str | None:
     name = default_text_encoder(store.meta.language) if config.name == "auto" else config.name
     find_text_encoder(name)
     return name
+
+
+def _check_context(config: TextEncoderConfig) -> None:
+    """Refuse settings of what is read around a text that do not go together."""
+    if config.reads_context and config.input != "transcript":
+        raise ConfigError(
+            "settings text_encoder.context, context_after and passage: the input is "
+            f"{config.input!r}, and only transcripts can be read with those around them; set all "
+            "to 0, or text_encoder.input=transcript"
+        )
+    if config.context_speakers != "none" and not config.context + config.context_after:
+        raise ConfigError(
+            "setting text_encoder.context_speakers names who speaks in the context of a clip, and "
+            "there is none; set text_encoder.context=1 or more, or context_speakers=none"
+        )
+    if config.passage and (config.context or config.context_after):
+        raise ConfigError(
+            "setting text_encoder.passage reads the clips of a video together, and "
+            "text_encoder.context and context_after put a context behind each; set those to 0, or "
+            "passage=0"
+        )
+    if config.passage and config.trained_layers:
+        raise ConfigError(
+            f"setting text_encoder.passage is {config.passage}, and text_encoder.mode is "
+            f"{config.mode!r}, for which the states of whole passages would be kept for every clip "
+            "of them; set mode=finetune, mode=lora or mode=frozen, or passage=0"
+        )
 
 
 def has_transcripts(store: Store) -> bool:

@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Num
 from torch import nn
 
+from mien.data.context.passages import join_passage, surround_in_passages
 from mien.data.context.second_segment import (
     NO_CONTEXT,
     Context,
     SegmentMarks,
     Tokens,
     add_segment,
+    surround,
 )
 from mien.data.store import Series
 from mien.data.text_cache import LowerLayers
@@ -88,6 +90,7 @@ class TextReader:
         max_tokens: Longer texts are cut to this many tokens.
         num_before: How many utterances before a text it is read with, at most.
         num_after: How many after it.
+        most_in_passage: Most tokens of a passage in which it is read with others; 0 if in none.
         step_cost: Work of one step, to pad clips of like cost together.
         device: Where states of single texts are computed.
 
@@ -108,6 +111,7 @@ class TextReader:
         self.max_tokens, self._trained = min(config.max_tokens, positions), config.trained_layers
         self.num_before, self.num_after = config.context, config.context_after
         self.context_speakers = config.context_speakers
+        self.most_in_passage = min(config.passage, positions - _UNUSED_POSITIONS)
         self._most_context, self._positions = config.context_tokens, positions
         self._rank = config.rank if config.has_adapters else None
         self.size, self.vocabulary = int(settings.hidden_size), int(settings.vocab_size)
@@ -125,7 +129,7 @@ class TextReader:
     @property
     def reads_context(self) -> bool:
         """Whether texts are read with utterances around them."""
-        return self.num_before > 0 or self.num_after > 0
+        return self.num_before > 0 or self.num_after > 0 or self.most_in_passage > 0
 
     @property
     def has_context(self) -> bool:
@@ -138,7 +142,8 @@ class TextReader:
     @property
     def width(self) -> int:
         """How many values a step has that is read."""
-        return (1 if self.layer is None else self.size) + self.has_context
+        with_place = self.has_context and self.most_in_passage > 0
+        return (1 if self.layer is None else self.size) + self.has_context + with_place
 
     @property
     def lower_layers(self) -> LowerLayers | None:
@@ -172,9 +177,9 @@ class TextReader:
         """
         if self.reads_context:
             raise CheckpointError(
-                "a network that was trained with text_encoder.context or context_after reads texts "
-                "with those around them, and an exported one reads each by itself; train it "
-                "without"
+                "a network that was trained with text_encoder.context, context_after or passage "
+                "reads texts with those around them, and an exported one reads each by itself; "
+                "train it without"
             )
         if isinstance(trained, AdaptedEncoder):
             trained = trained.merge()
@@ -193,14 +198,17 @@ class TextReader:
 
     def add_context(
         self, own: Num[np.ndarray, "_ 1"], before: Sequence[Tokens], after: Sequence[Tokens]
-    ) -> Num[np.ndarray, "_ 2"]:
+    ) -> Num[np.ndarray, "_ _"]:
         """Return the token ids of a text with those of its context behind them, marked as such.
 
         Args:
             own: Those of the text, as ``tokenise`` gives them.
-            before: Those of the utterances before it, as ``tokenise_bare`` gives them.
+            before: Those of the utterances before it, as ``tokenise_bare`` gives them; as
+                ``tokenise`` does where texts are read in passages.
             after: Those of the utterances after it.
         """
+        if self.most_in_passage:
+            return join_passage(own, before, after)
         marks = self._segment_marks
         num_marks = len(marks.first) + len(marks.last)
         num_left = self._positions - _UNUSED_POSITIONS - len(own) - num_marks
@@ -230,14 +238,25 @@ class TextReader:
         """
         if not self.reads_context:
             return list(ids)
-        before = context.before[len(context.before) - min(self.num_before, len(context.before)) :]
-        after = context.after[: self.num_after]
-        bare = [tokens[:, 0] for tokens in self._split_bare([*before, *after])]
-        return [self.add_context(own, bare[: len(before)], bare[len(before) :]) for own in ids]
+        before, after = context
+        if not self.most_in_passage:
+            before = before[len(before) - min(self.num_before, len(before)) :]
+            after = after[: self.num_after]
+        around = [tokens[:, 0] for tokens in self._tokenise_around([*before, *after])]
+        return [self.add_context(own, around[: len(before)], around[len(before) :]) for own in ids]
 
-    def _split_bare(self, texts: Sequence[str]) -> list[Num[np.ndarray, "_ 1"]]:
-        bare = self.tokenise_bare(texts) if texts else ()
-        return [bare[row] for row in range(len(texts))]
+    def _tokenise_around(self, texts: Sequence[str]) -> list[Num[np.ndarray, "_ 1"]]:
+        if not texts:
+            return []
+        read = self.tokenise if self.most_in_passage else self.tokenise_bare
+        tokens = read(texts)
+        return [tokens[row] for row in range(len(texts))]
+
+    def surround(self, texts: Sequence[str]) -> list[Context]:
+        """Return what is read around each of some texts, which follow each other in time."""
+        if self.most_in_passage:
+            return surround_in_passages(texts, self.tokenise(texts).lengths, self.most_in_passage)
+        return surround(texts, self.num_before, self.num_after)
 
     def rename_tokens(self, ids: Series, language: str) -> Series:
         """Return published token ids, which are BERT's, as this encoder numbers the same tokens.

@@ -37,6 +37,10 @@ class TextEncoderConfig(Settings):
             C and so on are the others in its context, the nearest first. Where the store does not
             say who speaks, nothing is put before an utterance; recordings and texts that are
             predicted have no speakers.
+        passage: Most tokens of a passage, in which clips of the same video and split are read
+            together, one behind the other in the order of time; 0 reads each clip by itself, or
+            with its context. A video is cut into as few passages as can be. With input
+            ``transcript`` alone, and not with ``context``, ``last-k`` and ``lora-k``.
     """
 
     input: Literal["transcript", "tokens", "embeddings", "none"] = "transcript"
@@ -49,6 +53,7 @@ class TextEncoderConfig(Settings):
     context_after: int = Field(0, ge=0)
     context_tokens: int = Field(128, ge=1)
     context_speakers: Literal["none", "name", "role"] = "none"
+    passage: int = Field(0, ge=0)
 
     @property
     def trained_layers(self) -> int | None:
@@ -61,7 +66,7 @@ class TextEncoderConfig(Settings):
     @property
     def reads_context(self) -> bool:
         """Whether a text is read with utterances around it."""
-        return self.context > 0 or self.context_after > 0
+        return self.context > 0 or self.context_after > 0 or self.passage > 0
 
     @property
     def has_adapters(self) -> bool:

@@ -56,7 +56,7 @@ def shape_states(
     """
     if values.shape[1] == 1 or keeps_context:
         return StatesShape((len(values), size + keeps_context), offsets)
-    own = np.concatenate([[0], np.cumsum(values[:, 1] == 0)]).astype(np.int64)[offsets]
+    own = np.concatenate([[0], np.cumsum(values[:, -1] == 0)]).astype(np.int64)[offsets]
     return StatesShape((int(own[-1]), size), own)
 
 
@@ -118,4 +118,4 @@ def states_of(
     if keeps_context:
         states = mark_context(states, series)
         return [states[i, : len(numbers)] for i, numbers in enumerate(ids)]
-    return [states[i, : int((numbers[:, 1] == 0).sum())] for i, numbers in enumerate(ids)]
+    return [states[i, : int((numbers[:, -1] == 0).sum())] for i, numbers in enumerate(ids)]

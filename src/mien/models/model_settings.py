@@ -135,6 +135,11 @@ class NetworkConfig(Settings):
         """Whether all that is read of a text is the encoder's summary of it."""
         return False
 
+    @property
+    def changes_text_states(self) -> bool:
+        """Whether states of a clip are changed inside of the text encoder, or padding is read."""
+        return False
+
 
 class MultitaskConfig(PartsConfig, NetworkConfig):
     """What the settings have of every model that is made of the package's own parts.

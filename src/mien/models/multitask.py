@@ -28,7 +28,7 @@ from mien.models.model_settings import (
     PartsConfig,
     StateSizes,
 )
-from mien.pretrained.first_states import first_state
+from mien.pretrained.packed.first_states import first_state
 from mien.pretrained.text_encoder import GivenStates
 from mien.tensors import Batch, Encoded, Output, PaddedSeries
 from mien.types import Modality, Target, Task
@@ -148,7 +148,8 @@ class MultimodalModel(nn.Module):
             if self.summarise.reads_first_alone:
                 first = first_state(self.text_encoder, series)
                 return EncodedSteps(first.unsqueeze(1), first, series.mask[:, :1])
-            return self.summarise.encode(self.text_encoder(series), series.mask)
+            states = self.text_encoder(series)
+            return self.summarise.encode(states, series.mask[:, : states.shape[1]])
         encoded: EncodedSteps = self.encoders[modality].encode(series)  # type: ignore[operator]
         return encoded
 

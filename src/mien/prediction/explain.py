@@ -262,7 +262,12 @@ def _count_context(
     sides = {"before": len(utterance.context.before), "after": len(utterance.context.after)}
     counted = " and ".join(f"{num} {side} it" for side, num in sides.items() if num)
     if counted:
-        counted += f", at most {network.config.text_encoder.context_tokens} tokens of them"
+        settings = network.config.text_encoder
+        counted += (
+            f", in a passage of at most {settings.passage} tokens"
+            if settings.passage
+            else f", at most {settings.context_tokens} tokens of them"
+        )
         if network.config.text_encoder.context_speakers != "none":
             counted += "; without who speaks, which was told in training"
     yield f"utterances with which the text was read: {counted or 'none'}"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Num
 
-from mien.data.context.second_segment import NO_CONTEXT, Context, surround
+from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.data.text_reader import TextReader
 from mien.errors import CheckpointError, ConfigError
 from mien.evaluation.conformal import Calibration
@@ -186,7 +186,7 @@ class Network:
         """Return what it reads around each of some texts, which follow each other."""
         if self.text is None:
             return [NO_CONTEXT] * len(texts)
-        return surround(texts, self.text.num_before, self.text.num_after)
+        return self.text.surround(texts)
 
     @torch.no_grad()
     def score_clips(self, clips: Sequence[ClipSeries]) -> list[ClipScores]:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mien.pretrained.encoder_cut import StatesChange, encode_changed
-from mien.pretrained.first_states import first_state
+from mien.pretrained.packed.first_states import first_state
 from mien.tensors import PaddedSeries
 
 __all__ = ["AdaptedEncoder"]

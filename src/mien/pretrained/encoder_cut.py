@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mien.errors import ConfigError
-from mien.pretrained.packing import CLOSE, differ_by, draw_short_texts
+from mien.pretrained.packed.packing import CLOSE, differ_by, draw_short_texts
 from mien.tensors import PaddedSeries, inferring
 
 __all__ = [

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from mien.errors import ConfigError
 from mien.pretrained.adapters import AdaptedEncoder
 from mien.pretrained.direct.encoder_files import load_encoder, read_sizes
 from mien.pretrained.direct.row_gradients import add_rows_alone
@@ -23,8 +24,8 @@ from mien.pretrained.encoder_cut import (
     find_layers,
     split_parameters,
 )
-from mien.pretrained.first_states import can_end_in_first, first_state, run_to_first
-from mien.pretrained.packing import (
+from mien.pretrained.packed.first_states import can_end_in_first, first_state, run_to_first
+from mien.pretrained.packed.packing import (
     make_packable,
     name_types,
     pack,
@@ -32,6 +33,7 @@ from mien.pretrained.packing import (
     run_packed,
     unpack,
 )
+from mien.pretrained.packed.shared_passages import are_passages, find_passages
 from mien.pretrained.transformers_models import cannot_load, load_model, load_part
 from mien.tensors import PaddedSeries, is_traced
 
@@ -53,7 +55,8 @@ class TokenEncoder(nn.Module):
     """A pretrained encoder with all its layers: token ids to states.
 
     A context behind the tokens is a second segment, of the type that the encoder's tokenizer gives
-    it.
+    it, or the rest of the passage in which clips are read together: that is computed once for all
+    clips of a batch that are in it, and what comes back ends with the last step of a clip's own.
     Nothing is computed at padding where the encoder can be packed; where not, texts of like length
     are padded together.
 
@@ -69,6 +72,9 @@ class TokenEncoder(nn.Module):
 
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
+        if are_passages(series):
+            passages = find_passages(series)
+            return passages.pick(self(passages.series))
         series = _see_context(series, 1)
         ids = series.values.long()
         if not _is_worth_packing(series):
@@ -84,7 +90,7 @@ class TokenEncoder(nn.Module):
 
         Where it can, the last layer computes nothing else.
         """
-        if not _has_text(series) or not self._can_end_in_first:
+        if are_passages(series) or not _has_text(series) or not self._can_end_in_first:
             states: Tensor = self(series)
             return states[:, 0]
         series = _see_context(series, 1)
@@ -95,7 +101,16 @@ class TokenEncoder(nn.Module):
     def run_changed(
         self, series: PaddedSeries, change: StatesChange, *, after: int
     ) -> Float[Tensor, "B T d"]:
-        """Return the states, where those behind some layers are changed; see ``encode_changed``."""
+        """Return the states, where those behind some layers are changed; see ``encode_changed``.
+
+        Raises:
+            ConfigError: If clips are read in passages, whose states are not those of one clip.
+        """
+        if are_passages(series):
+            raise ConfigError(
+                "setting text_encoder.passage reads clips together, and states of a single clip "
+                "are to be changed inside of the text encoder; set text_encoder.passage=0"
+            )
         series = _see_context(series, 1)
         stack = self.backbone.get_submodule(find_layers(self.backbone))
         with changing(cast("nn.ModuleList", stack), change, after):

@@ -134,7 +134,8 @@ def check_settings(store: Store, config: ExperimentConfig, aims: Aims | None = N
         _check_speakers(store, config)
     if aims is None:
         find_aims(store, config.targets)
-    return check_text(store, config.text_encoder)
+    is_changed = getattr(config.model, "changes_text_states", False)
+    return check_text(store, config.text_encoder, is_changed=is_changed)
 
 
 def _check_speakers(store: Store, config: ExperimentConfig) -> None:

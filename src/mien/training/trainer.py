@@ -130,7 +130,7 @@ class Trainer(Stepper):
     def _run_epoch(self, epoch: int, listener: TrainingListener | None) -> EpochRecord:
         start = time.perf_counter()
         torch.manual_seed(self._seed_of(epoch))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
+        order = self.train.shuffle(np.random.default_rng([self.seed, epoch]))
         self.train = self.train.draw_baselines(np.random.default_rng([self.seed, epoch, _SPEAKERS]))
         losses = self.run_order(order, epoch, listener.on_step if listener else None)
         self.objective.finish_epoch(epoch)

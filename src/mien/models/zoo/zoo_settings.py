@@ -64,3 +64,8 @@ class SeriesModelConfig(NetworkConfig):
     """
 
     published: bool = False
+
+    @property
+    def changes_text_states(self) -> bool:
+        """Whether padding of the text is read: as published, it is."""
+        return self.published

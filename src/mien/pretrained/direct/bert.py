@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mien.pretrained.conversion.bert_folder import BertSizes
-from mien.pretrained.packing import Packing, attend
+from mien.pretrained.packed.packing import Packing, attend
 from mien.tensors import is_traced
 
 __all__ = [

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mien.pretrained.conversion.bert_folder import BertSizes
 from mien.pretrained.direct.bert import BertInner, BertResidual, EncoderOutput
-from mien.pretrained.packing import Packing, attend
+from mien.pretrained.packed.packing import Packing, attend
 from mien.tensors import is_traced
 
 __all__ = ["MpnetEncoder", "MpnetSizes"]

@@ -24,6 +24,11 @@ class InjectedConfig(SeriesModelConfig):
         """Whether all that is read of a text is the encoder's summary of it: it is."""
         return True
 
+    @property
+    def changes_text_states(self) -> bool:
+        """Whether states of a clip are changed inside of the text encoder: they are."""
+        return True
+
 
 class BertMagConfig(InjectedConfig):
     """Settings of MAG-BERT.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mien.pretrained.packing import (
+from mien.pretrained.packed.packing import (
     CLOSE,
     PACKING,
     Packing,

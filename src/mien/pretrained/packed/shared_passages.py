@@ -1,0 +1,53 @@
+"""Clips that are read together: each passage of a batch through the encoder once."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mien.tensors import PaddedSeries
+
+__all__ = ["Passages", "are_passages", "find_passages"]
+
+_WIDTH = 3  # values of a step: a token, its place in the passage, and if it is context
+
+
+class Passages(NamedTuple):
+    """The different passages of a batch of clips.
+
+    Attributes:
+        series: Their tokens, ``(P, L, 1)``.
+        of_clip: Which passage each clip is in, ``(B,)``.
+        places: Place in its passage of each of a clip's own steps, ``(B, O)``.
+    """
+
+    series: PaddedSeries
+    of_clip: Int[Tensor, "B"]
+    places: Int[Tensor, "B O"]
+
+    def pick(self, states: Float[Tensor, "P L d"]) -> Float[Tensor, "B O d"]:
+        """Return the states of every clip's own steps, of all states of the passages."""
+        return states[self.of_clip.unsqueeze(1), self.places]
+
+
+def are_passages(series: PaddedSeries) -> bool:
+    """Return whether the token ids of clips are those of the passages in which they are read."""
+    return series.values.shape[2] == _WIDTH
+
+
+def find_passages(series: PaddedSeries) -> Passages:
+    """Find the passages of a batch; those of several clips are one and the same.
+
+    Args:
+        series: Token ids of clips with those of their passages, ``(B, T, 3)``.
+    """
+    ids, places, is_context = series.values.long().unbind(dim=2)
+    is_token = series.mask | (is_context > 0)
+    # a token's id counts from 1 here, so that no token is 0
+    laid = torch.zeros_like(ids).scatter_add(1, places, (ids + 1) * is_token)
+    different, of_clip = torch.unique(laid, dim=0, return_inverse=True)
+    mask = different > 0
+    passages = PaddedSeries((different - 1).clamp(min=0).unsqueeze(2), mask)
+    most = max(1, int(series.mask.sum(dim=1).max()))  # own steps come first
+    return Passages(passages, of_clip, (places * series.mask)[:, :most])
