@@ -1,8 +1,11 @@
 """Where a training computes, in which precision, and with which other processes."""
 
+import atexit
 from datetime import timedelta
+from functools import cache
 
 import torch
+import torch.distributed
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
 from torch import nn
@@ -46,6 +49,8 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+    if launched_count() > 1:
+        _leave_at_exit()
     mixed = config.precision if config.precision == "bf16" else "no"
     # accelerate keeps the first device and precision of a process for all later ones
     AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001  # its only way
@@ -54,6 +59,21 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         mixed_precision=mixed,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
     )
+
+
+@cache
+def _leave_at_exit() -> None:
+    """Let the process leave the others before it ends.
+
+    Threads that wait for others end a process with an error (``terminate called``) if they are
+    there when it does, as happens where the processor has other work.
+    """
+
+    def leave() -> None:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+    atexit.register(leave)
 
 
 def find_ranks(config: TrainConfig) -> Ranks:
