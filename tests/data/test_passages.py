@@ -19,8 +19,9 @@ from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError
 from mien.pretrained.encoder_cut import encode_changed
 from mien.pretrained.packed.first_states import first_state
-from mien.tensors import pad
+from mien.tensors import Batch, PaddedSeries, pad
 from mien.training.experiment import evaluate, train
+from mien.training.lost_steps import lose_steps
 from mien.training.preparation import prepare
 from mien.types import Clip, Modality, Task
 
@@ -200,6 +201,29 @@ def test_what_is_read_does_not_depend_on_who_shares_a_batch(store, tiny_bert):
             torch.testing.assert_close(encoder(alone)[0], states, atol=2e-5, rtol=0)
             first = first_state(encoder, alone)[0]
         torch.testing.assert_close(first, states[0], atol=2e-5, rtol=0)
+
+
+def test_steps_that_are_lost_leave_gaps_and_the_rest_of_the_passage(store, tiny_bert):
+    text = prepare_text(store, TextEncoderConfig(name=str(tiny_bert), passage=60))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    ids = [i for name in list(SAID)[:5] if SAID[name] for i in tokenizer(SAID[name])["input_ids"]]
+    clip = pad([torch.from_numpy(np.array(text.series[1]))], has_context=True)
+    torch.manual_seed(0)
+    batch = Batch(index=torch.tensor([0]), sequences={TEXT: clip})
+    lost = lose_steps(batch, {TEXT: 0.6}).sequences[TEXT]
+    places = lost.values[0, lost.mask[0], 1].tolist()
+    first = len(tokenizer(SAID["a$_$1"])["input_ids"])
+    gone = set(range(first, first + int(clip.mask.sum()))) - set(places)
+    assert gone
+    seen = torch.tensor([[int(place not in gone) for place in range(len(ids))]])
+    backbone = AutoModel.from_pretrained(tiny_bert).eval()
+    pair = PaddedSeries(lost.values.repeat(2, 1, 1), lost.mask.repeat(2, 1))
+    with torch.no_grad():
+        expected = backbone(torch.tensor([ids]), attention_mask=seen).last_hidden_state[0, places]
+        states = text.build().eval()(lost)[0, : len(places)]
+        twice = text.build().eval()(pair)
+    torch.testing.assert_close(states, expected, atol=2e-5, rtol=0)
+    torch.testing.assert_close(twice[1, : len(places)], expected, atol=2e-5, rtol=0)
 
 
 # --- training -------------------------------------------------------------------------------------

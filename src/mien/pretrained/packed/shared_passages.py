@@ -44,8 +44,9 @@ def find_passages(series: PaddedSeries) -> Passages:
     """
     ids, places, is_context = series.values.long().unbind(dim=2)
     is_token = series.mask | (is_context > 0)
-    # a token's id counts from 1 here, so that no token is 0
-    laid = torch.zeros_like(ids).scatter_add(1, places, (ids + 1) * is_token)
+    # a token's id counts from 1 here, so that no token is 0; where steps are lost, there are gaps
+    laid = ids.new_zeros(len(ids), int(places.max()) + 1)
+    laid = laid.scatter_add(1, places, (ids + 1) * is_token)
     different, of_clip = torch.unique(laid, dim=0, return_inverse=True)
     mask = different > 0
     passages = PaddedSeries((different - 1).clamp(min=0).unsqueeze(2), mask)
