@@ -130,8 +130,7 @@ def run(encoder: TokenEncoder, clips: list[np.ndarray]) -> float:
     start = time.process_time()
     for batch in series:
         states = encoder(batch)
-        own = batch.mask[:, : states.shape[1]]
-        states[own].mean().backward()
+        states[batch.mask].mean().backward()
         encoder.zero_grad(set_to_none=True)
     return time.process_time() - start
 

@@ -198,7 +198,7 @@ def test_what_is_read_does_not_depend_on_who_shares_a_batch(store, tiny_bert):
     for row, states in read_all(text).items():
         alone = pad([torch.from_numpy(np.array(text.series[row]))], has_context=True)
         with torch.no_grad():
-            torch.testing.assert_close(encoder(alone)[0], states, atol=2e-5, rtol=0)
+            torch.testing.assert_close(encoder(alone)[0, : len(states)], states, atol=2e-5, rtol=0)
             first = first_state(encoder, alone)[0]
         torch.testing.assert_close(first, states[0], atol=2e-5, rtol=0)
 

@@ -29,6 +29,7 @@ from mien.models.model_settings import (
     StateSizes,
 )
 from mien.pretrained.packed.first_states import first_state
+from mien.pretrained.packed.shared_passages import drop_context
 from mien.pretrained.text_encoder import GivenStates
 from mien.tensors import Batch, Encoded, Output, PaddedSeries
 from mien.types import Modality, Target, Task
@@ -148,8 +149,7 @@ class MultimodalModel(nn.Module):
             if self.summarise.reads_first_alone:
                 first = first_state(self.text_encoder, series)
                 return EncodedSteps(first.unsqueeze(1), first, series.mask[:, :1])
-            states = self.text_encoder(series)
-            return self.summarise.encode(states, series.mask[:, : states.shape[1]])
+            return self.summarise.encode(*drop_context(series, self.text_encoder(series)))
         encoded: EncodedSteps = self.encoders[modality].encode(series)  # type: ignore[operator]
         return encoded
 

@@ -33,7 +33,7 @@ from mien.pretrained.packed.packing import (
     run_packed,
     unpack,
 )
-from mien.pretrained.packed.shared_passages import are_passages, find_passages
+from mien.pretrained.packed.shared_passages import are_passages, share_passages
 from mien.pretrained.transformers_models import cannot_load, load_model, load_part
 from mien.tensors import PaddedSeries, is_traced
 
@@ -55,8 +55,8 @@ class TokenEncoder(nn.Module):
     """A pretrained encoder with all its layers: token ids to states.
 
     A context behind the tokens is a second segment, of the type that the encoder's tokenizer gives
-    it, or the rest of the passage in which clips are read together: that is computed once for all
-    clips of a batch that are in it, and what comes back ends with the last step of a clip's own.
+    it, or the rest of the passage in which clips are read together, which is computed once for all
+    clips of a batch that are in it.
     Nothing is computed at padding where the encoder can be packed; where not, texts of like length
     are padded together.
 
@@ -73,7 +73,7 @@ class TokenEncoder(nn.Module):
     def forward(self, series: PaddedSeries) -> Float[Tensor, "B T d"]:
         """Return the states; those at padding have no meaning."""
         if are_passages(series):
-            passages = find_passages(series)
+            passages = share_passages(series)
             return passages.pick(self(passages.series))
         series = _see_context(series, 1)
         ids = series.values.long()

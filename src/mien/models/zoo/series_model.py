@@ -151,7 +151,7 @@ class SeriesModel(MultimodalModel):
                 states = self.text_encoder(read)
             if text.is_repeated:
                 states = states.expand(len(text.mask), -1, -1)
-            read_text = PaddedSeries(states, text.mask[:, : states.shape[1]])
+            read_text = PaddedSeries(states, text.mask)
             series[Modality.TEXT] = self._complete(Modality.TEXT, read_text, present, with_padding)
         return series | self.read_series(batch, present, with_padding=with_padding), present
 

@@ -3,12 +3,13 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mien.tensors import PaddedSeries
 
-__all__ = ["Passages", "are_passages", "find_passages"]
+__all__ = ["Passages", "are_passages", "drop_context", "share_passages"]
 
 _WIDTH = 3  # values of a step: a token, its place in the passage, and if it is context
 
@@ -20,15 +21,18 @@ class Passages(NamedTuple):
         series: Their tokens, ``(P, L, 1)``.
         of_clip: Which passage each clip is in, ``(B,)``.
         places: Place in its passage of each of a clip's own steps, ``(B, O)``.
+        num_steps: Steps of the clips with those of their passages, T.
     """
 
     series: PaddedSeries
     of_clip: Int[Tensor, "B"]
     places: Int[Tensor, "B O"]
+    num_steps: int
 
-    def pick(self, states: Float[Tensor, "P L d"]) -> Float[Tensor, "B O d"]:
-        """Return the states of every clip's own steps, of all states of the passages."""
-        return states[self.of_clip.unsqueeze(1), self.places]
+    def pick(self, states: Float[Tensor, "P L d"]) -> Float[Tensor, "B T d"]:
+        """Return the states of every clip's own steps, zero behind them, of all of the passages."""
+        own = states[self.of_clip.unsqueeze(1), self.places]
+        return F.pad(own, (0, 0, 0, self.num_steps - own.shape[1]))
 
 
 def are_passages(series: PaddedSeries) -> bool:
@@ -36,7 +40,7 @@ def are_passages(series: PaddedSeries) -> bool:
     return series.values.shape[2] == _WIDTH
 
 
-def find_passages(series: PaddedSeries) -> Passages:
+def share_passages(series: PaddedSeries) -> Passages:
     """Find the passages of a batch; those of several clips are one and the same.
 
     Args:
@@ -50,5 +54,23 @@ def find_passages(series: PaddedSeries) -> Passages:
     different, of_clip = torch.unique(laid, dim=0, return_inverse=True)
     mask = different > 0
     passages = PaddedSeries((different - 1).clamp(min=0).unsqueeze(2), mask)
-    most = max(1, int(series.mask.sum(dim=1).max()))  # own steps come first
-    return Passages(passages, of_clip, (places * series.mask)[:, :most])
+    own = (places * series.mask)[:, : _count_own(series.mask)]
+    return Passages(passages, of_clip, own, places.shape[1])
+
+
+def drop_context(series: PaddedSeries, states: Float[Tensor, "B T d"]) -> PaddedSeries:
+    """Return the states of clips up to the last step that is a clip's own.
+
+    Args:
+        series: What the encoder has read.
+        states: What it has made of that.
+    """
+    if not are_passages(series):
+        return PaddedSeries(states, series.mask)
+    most = _count_own(series.mask)
+    return PaddedSeries(states[:, :most], series.mask[:, :most])
+
+
+def _count_own(mask: Bool[Tensor, "B T"]) -> int:
+    """Return the most own steps of a clip, and at least one; they come first."""
+    return max(1, int(mask.sum(dim=1).max()))
