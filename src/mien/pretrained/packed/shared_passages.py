@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mien.tensors import PaddedSeries
+from mien.tensors import PaddedSeries, is_traced
 
 __all__ = ["Passages", "are_passages", "drop_context", "share_passages"]
 
@@ -36,8 +36,11 @@ class Passages(NamedTuple):
 
 
 def are_passages(series: PaddedSeries) -> bool:
-    """Return whether the token ids of clips are those of the passages in which they are read."""
-    return series.values.shape[2] == _WIDTH
+    """Return whether the token ids of clips are those of the passages in which they are read.
+
+    Never while a graph is traced: what is exported reads each text by itself.
+    """
+    return not is_traced() and series.values.shape[2] == _WIDTH
 
 
 def share_passages(series: PaddedSeries) -> Passages:
