@@ -10,7 +10,12 @@ from transformers import AutoModel, AutoTokenizer
 
 import mien
 from mien.data.clips.clip_columns import as_clips
-from mien.data.context.passages import cut_passages, find_passages, surround_in_passages
+from mien.data.context.passages import (
+    cut_passages,
+    find_passages,
+    join_passage,
+    surround_in_passages,
+)
 from mien.data.context.second_segment import NO_CONTEXT, Context
 from mien.data.store_writer import write_store
 from mien.data.text import prepare_text
@@ -19,6 +24,8 @@ from mien.data.text_settings import TextEncoderConfig
 from mien.errors import ConfigError
 from mien.pretrained.encoder_cut import encode_changed
 from mien.pretrained.packed.first_states import first_state
+from mien.studies.robustness.conditions import Condition
+from mien.studies.robustness.word_errors import WordErrors
 from mien.tensors import Batch, PaddedSeries, pad
 from mien.training.experiment import evaluate, train
 from mien.training.lost_steps import lose_steps
@@ -224,6 +231,35 @@ def test_steps_that_are_lost_leave_gaps_and_the_rest_of_the_passage(store, tiny_
         twice = text.build().eval()(pair)
     torch.testing.assert_close(states, expected, atol=2e-5, rtol=0)
     torch.testing.assert_close(twice[1, : len(places)], expected, atol=2e-5, rtol=0)
+
+
+def test_words_in_the_place_of_others_never_make_a_passage_too_long(tiny_bert, tmp_path):
+    said = ["i saw it " * 3, "good!!!!!!!! great!!!!!!!!", "i saw a film"]
+    own = write(make_clips({f"a$_${number}": text for number, text in enumerate(said)}), tmp_path)
+    settings = TextEncoderConfig(name=str(tiny_bert), passage=1000)
+    prepared = prepare(own, make_config(text_encoder=settings.model_dump()))
+    dataset, encoder = prepared.datasets["train"], prepared.text.build().eval()
+    lengths = set()
+    condition = Condition(kind="words-replaced", modalities=(TEXT,), level=1.0)
+    for seed in range(6):
+        errors = WordErrors(own, settings, dataset, seed)
+        ids = [torch.from_numpy(i) for i in errors.read(condition, [False] * len(dataset))]
+        lengths |= {len(i) for i in ids if (i[:, 2] == 1).any()}
+        padded = pad(ids, has_context=True)
+        states = encoder(padded)  # an encoder fails at places that it does not have
+        assert torch.isfinite(states).all()
+    assert max(lengths) == 38  # as much as the encoder can read
+
+
+@pytest.mark.parametrize(
+    ("most", "left", "right"), [(12, 4, 4), (10, 4, 4), (8, 3, 3), (3, 0, 1), (2, 0, 0), (1, 0, 0)]
+)
+def test_of_a_passage_that_is_too_long_what_is_nearest_is_read(most, left, right):
+    own, before, after = np.array([[7], [8]]), np.arange(20, 24), np.arange(30, 34)
+    joined = join_passage(own, [before[:2], before[2:]], [after], most=most)
+    in_order = joined[np.argsort(joined[:, 1]), 0].tolist()
+    assert in_order == [*before[4 - left :], 7, 8, *after[:right]]
+    assert sorted(joined[:, 1]) == list(range(len(joined)))
 
 
 # --- training -------------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ class TextReader:
             after: Those of the utterances after it.
         """
         if self.most_in_passage:
-            return join_passage(own, before, after)
+            return join_passage(own, before, after, most=self._positions - _UNUSED_POSITIONS)
         marks = self._segment_marks
         num_marks = len(marks.first) + len(marks.last)
         num_left = self._positions - _UNUSED_POSITIONS - len(own) - num_marks

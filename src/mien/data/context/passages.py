@@ -101,21 +101,27 @@ def surround_in_passages(
 
 
 def join_passage(
-    own: Int[np.ndarray, "T 1"], before: Sequence[_Tokens], after: Sequence[_Tokens]
+    own: Int[np.ndarray, "T 1"], before: Sequence[_Tokens], after: Sequence[_Tokens], *, most: int
 ) -> Int[np.ndarray, "U 3"]:
     """Put the passage of a text behind its tokens.
 
     Beside each token is its place in the passage, and 0 if it is one of the text, else 1. The texts
-    of a passage follow each other with the encoder's marks around each.
+    of a passage follow each other with the encoder's marks around each. If they are too long
+    together, as where a text has become longer since passages were cut, what is farthest from the
+    text is left out; each side has half of the room, and what the other one leaves.
 
     Args:
         own: Token ids of the text, with the marks around it; without a step, nothing is added.
         before: Those of the texts before it, in the order of time, with marks.
         after: Those of the texts after it.
+        most: Most tokens of the passage; those of the text itself are never left out.
     """
     left, right = (
         np.concatenate([own[:0, 0], *(side if len(own) else ())]) for side in (before, after)
     )
+    num_around = max(0, most - len(own))
+    num_left = min(len(left), max(num_around // 2, num_around - len(right)))
+    left, right = left[len(left) - num_left :], right[: num_around - num_left]
     ids = np.concatenate([own[:, 0], left, right])
     places = np.concatenate(
         [

@@ -124,7 +124,7 @@ class WordErrors:
             read[row] = states
         return read
 
-    def _in_context(self, changed: Sequence[Int[np.ndarray, " T"]]) -> list[np.ndarray]:
+    def _in_context(self, changed: Sequence[Int[np.ndarray, " _"]]) -> list[np.ndarray]:
         """Return the ids with those of the utterances around them, which are as they were."""
         every = [np.asarray(self._ids[row])[:, 0] for row in range(len(self._ids))]
         for row, ids in zip(self._dataset.rows.tolist(), changed, strict=True):
