@@ -346,6 +346,12 @@ def test_settings_that_do_not_go_together_are_refused(store, tiny_bert, settings
         prepare_text(store, TextEncoderConfig(**given))
 
 
+def test_an_unknown_order_is_refused_by_the_setting_that_needs_it(tiny_bert, tmp_path):
+    own = write(make_clips({"a$_$xc": "good", "a$_$xa": "bad"}), tmp_path)
+    with pytest.raises(ConfigError, match=r"and passage: the order of the 2 .* set all to 0"):
+        prepare_text(own, TextEncoderConfig(name=str(tiny_bert), passage=60))
+
+
 def test_a_model_that_reaches_into_the_encoder_is_refused(store, tiny_bert):
     text = prepare_text(store, TextEncoderConfig(name=str(tiny_bert), passage=60))
     series = pad([torch.from_numpy(np.array(text.series[0]))], has_context=True)

@@ -93,8 +93,9 @@ def _unknown_order(
     video = clips.ids[int(rows[0])].partition(ID_SEPARATOR)[0]
     shown = ", ".join(show(name) for name in names[:3])
     return ConfigError(
-        f"settings text_encoder.context and context_after: the order of the {len(names)} clips of "
-        f"video {show(video)} is unknown: their start times are not all known and different, and "
-        f"their names ({shown}{', ...' if len(names) > 3 else ''}) do not differ in numbers alone; "
-        "give start times, or set both to 0"
+        "settings text_encoder.context, context_after and passage: the order of the "
+        f"{len(names)} clips of video {show(video)} is unknown: their start times are not all "
+        "known and different, and their names "
+        f"({shown}{', ...' if len(names) > 3 else ''}) do not differ in numbers alone; "
+        "give start times, or set all to 0"
     )
